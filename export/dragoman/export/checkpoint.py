@@ -1,0 +1,74 @@
+"""A checkpoint as an importer read it: architecture, canonical weights, tokenizer, decoding settings.
+
+Canonical names are those of the torch modules in `dragoman.export.network`; matrices are [in, out] (y = x @ w + b):
+
+    source_embedding [Vs, d]   target_embedding [Vt, d]   output_embedding [Vt, d]   output_bias [Vt]
+        (tying "all": only source_embedding; "decoder": source_embedding and target_embedding; "none": all three)
+    source_positions, target_positions [max_positions, d]          learned positions only
+    {encoder,decoder}.embedding_norm.{weight,bias}                 embedding_norm only
+    {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
+    encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
+    {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
+    {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}
+    decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
+    decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
+    decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A weight that the source holds as integers: real = values * scale."""
+
+    values: npt.NDArray[np.int8]
+    """Same shape and orientation as the canonical weight."""
+    scale: float
+    activation_scale: float | None
+    """The source's own calibrated scale of the input: real = integer * scale. None where it has none."""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """For each source id, the target ids worth considering."""
+
+    first: int
+    """Target ids below this are always candidates."""
+    offsets: npt.NDArray[np.int64]
+    """[source vocabulary + 1]: source id s owns `ids[offsets[s]:offsets[s + 1]]`."""
+    ids: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model in canonical form."""
+
+    name: str
+    pair: LanguagePair
+    architecture: Architecture
+    weights: dict[str, npt.NDArray[np.float32]]
+    quantized: dict[str, Quantized]
+    """By canonical name; each of these is also in `weights`, multiplied out."""
+    tokenizer: Tokenizer
+    tokenizer_files: dict[str, Path]
+    """Name inside the bundle -> file to copy."""
+    decoding: Decoding
+    limits: Limits
+    source_format: str
+    source_files: tuple[Path, ...]
+    """Every file that was read, for provenance."""
+    licence: str = ""
+    output_activation_scale: float | None = None
+    """The source's own calibrated scale of the output layer's input, which a tied embedding cannot carry itself."""
+    shortlist: Shortlist | None = None
+    notes: tuple[str, ...] = field(default=())
+    """What a user should know about this import; printed by the command."""

@@ -1,0 +1,126 @@
+"""`dragoman export`: a trained checkpoint becomes a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from dragoman.export.importers.marian import read_marian, recognises
+
+from dragoman.bundle.errors import BundleError
+from dragoman.bundle.manifest import Parity
+from dragoman.bundle.reader import Bundle
+from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.errors import ExportError
+
+Reader = Callable[[Path, str | None, str | None], Checkpoint]
+FORMATS: dict[str, tuple[Callable[[Path], str | None], Reader]] = {"marian": (recognises, read_marian)}
+"""Name -> what recognises it (and says what it saw), what reads it."""
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Turn a trained checkpoint into a bundle: ONNX graphs, tokenizer and manifest in one folder. The export ends "
+        "with a comparison of every graph with the network it came from, and a bundle that fails it is not written."
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder or file of the checkpoint")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write; must not exist")
+    parser.add_argument(
+        "--format",
+        choices=["auto", *FORMATS],
+        default="auto",
+        help="what SOURCE is (default: find out): marian also reads Firefox students",
+    )
+    parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
+    parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
+    parser.add_argument("--to", dest="target_language", metavar="YY", help="target language, where names do not tell")
+    parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; 0 when a bundle was written, 1 with the reasons when not."""
+    from dragoman.export.export import export  # torch takes seconds to import: bad arguments are told before that
+
+    started_s = time.monotonic()
+    progress = _Progress(shown=sys.stderr.isatty() and not args.json)
+    try:
+        checkpoint = read(args.source, args.format, args.source_language, args.target_language)
+        for note in () if args.json else checkpoint.notes:
+            print(f"note: {note}")
+        bundle = export(checkpoint, args.output, precision=args.precision, replace=args.replace, progress=progress)
+    except (ExportError, BundleError, OSError) as error:
+        progress.end()
+        print(f"dragoman export: {error}", file=sys.stderr)
+        return 1
+    progress.end()
+    if args.json:
+        print(json.dumps(report(bundle), indent=2))
+    else:
+        print_report(bundle, time.monotonic() - started_s)
+    return 0
+
+
+def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:
+    """Read a checkpoint of a named or unknown format."""
+    if not source.exists():
+        raise ExportError(f"{source}: no such file or folder")
+    if form == "auto":
+        form = next((name for name, (knows, _) in FORMATS.items() if knows(source)), "")
+        if not form:
+            raise ExportError(f"{source}: not recognised as {' or '.join(FORMATS)}; if it is one, say so with --format")
+    return FORMATS[form][1](source, source_language, target_language)
+
+
+def worst(parity: tuple[Parity, ...]) -> list[Parity]:
+    """Of each comparison, the line that came nearest to its tolerance."""
+    found: dict[str, Parity] = {}
+    for line in parity:
+        key = f"{line.compared} {line.tensor.split('/')[0]}"
+        if key not in found or line.max_difference > found[key].max_difference:
+            found[key] = line
+    return list(found.values())
+
+
+def report(bundle: Bundle) -> dict[str, object]:
+    """The result as plain data."""
+    manifest = bundle.manifest
+    return {
+        "bundle": str(bundle.directory),
+        "name": manifest.name,
+        "precision": manifest.precision,
+        "bytes": bundle.size,
+        "digest": bundle.digest,
+        "parity": [asdict(line) for line in manifest.parity],
+    }
+
+
+def print_report(bundle: Bundle, seconds: float) -> None:
+    """The result for a person."""
+    manifest = bundle.manifest
+    kind = "greatest difference" if manifest.precision == "fp32" else "relative error"
+    print(f"{manifest.name} {manifest.precision}, {bundle.size / 1e6:.1f} MB, in {seconds:.0f} s -> {bundle.directory}")
+    for line in worst(manifest.parity):
+        print(f"  {line.compared}: {line.tensor}: {kind} {line.max_difference:.2g} (allowed {line.tolerance:g})")
+
+
+class _Progress:
+    """One line on a terminal that is written over; silent elsewhere."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+
+    def __call__(self, stage: str) -> None:
+        if self._shown:
+            print(f"\r\x1b[K{stage} ...", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

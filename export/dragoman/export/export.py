@@ -1,0 +1,87 @@
+"""One export, from checkpoint to bundle, in one screen: read, build, trace, quantise, prove, write."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from dragoman.bundle.manifest import Manifest, Precision, Provenance
+from dragoman.bundle.reader import Bundle
+from dragoman.bundle.writer import BundleWriter
+from dragoman.export.checkpoint import Checkpoint, Shortlist
+from dragoman.export.load import int8_weights, load_network
+from dragoman.export.parity import prove
+from dragoman.export.trace import save, signature, to_int8, trace
+
+SHORTLIST_FILE = "shortlist.npz"
+Progress = Callable[[str], None]
+
+
+def export(
+    checkpoint: Checkpoint, directory: Path, *, precision: Precision, replace: bool = False, progress: Progress = print
+) -> Bundle:
+    """Write the checkpoint as a bundle in `directory`. Whatever fails, nothing is left behind."""
+    graphs = ("encoder", "step", *(("step_shortlist",) if checkpoint.shortlist is not None else ()))
+    network = load_network(checkpoint)
+    with BundleWriter(directory, replace=replace) as writer:
+        models = {}
+        for graph in graphs:
+            progress(f"tracing {graph}")
+            models[graph] = trace(network, graph)
+        if precision == "int8":
+            progress("quantising")
+            matrices, embeddings = int8_weights(checkpoint)
+            for model in models.values():
+                to_int8(model, matrices, embeddings, checkpoint.output_activation_scale)
+        progress("writing")
+        root = writer.path("encoder.onnx").parent
+        save(models, root)
+        del models
+        for name, source in checkpoint.tokenizer_files.items():
+            shutil.copyfile(source, writer.path(name))
+        if checkpoint.shortlist is not None:
+            write_shortlist(checkpoint.shortlist, writer.path(SHORTLIST_FILE))
+        progress("comparing with the network")
+        parity = prove(network, root, graphs, precision, checkpoint.tokenizer.start_id)
+        return writer.commit(
+            Manifest(
+                name=checkpoint.name,
+                pairs=(checkpoint.pair,),
+                architecture=checkpoint.architecture,
+                decoding=checkpoint.decoding,
+                tokenizer=checkpoint.tokenizer,
+                graphs={g: signature(checkpoint.architecture, g) for g in graphs},
+                limits=checkpoint.limits,
+                precision=precision,
+                provenance=provenance(checkpoint, precision),
+                licence=checkpoint.licence,
+                shortlist=SHORTLIST_FILE if checkpoint.shortlist is not None else None,
+                parity=parity,
+            )
+        )
+
+
+def provenance(checkpoint: Checkpoint, precision: Precision) -> Provenance:
+    """What was read, by what, and how."""
+    return Provenance(
+        source_format=checkpoint.source_format,
+        source_sha256={p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in checkpoint.source_files},
+        tool_version=metadata.version("dragoman"),
+        options={"precision": precision},
+    )
+
+
+def write_shortlist(shortlist: Shortlist, path: Path) -> None:
+    """The form that the server reads."""
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            first=np.array(shortlist.first),
+            offsets=shortlist.offsets.astype(np.int32),
+            ids=shortlist.ids.astype(np.int32),
+        )

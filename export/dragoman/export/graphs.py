@@ -1,0 +1,116 @@
+"""The graphs of a bundle, as torch modules with flat inputs and outputs, and their export to ONNX.
+
+Input and output names are declared here once; the manifest's signatures are read back from the exported graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.export.network import Network
+
+OPSET = 20
+BLOCKS = (128, 125, 100, 64, 50, 256, 250)
+"""Sizes that the vocabulary may be cut into for the two-stage search of the best words."""
+SHORTLIST_BLOCK = 32
+"""Candidates come in multiples of this many (the host pads)."""
+
+
+def block_size(vocabulary: int) -> int | None:
+    """The block that a vocabulary of this size is searched in; None where one stage does."""
+    return next((b for b in BLOCKS if vocabulary % b == 0 and vocabulary // b >= 64), None)
+
+
+def best(logits: Tensor, count: int, block: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` highest of the last axis of [n, V], exactly, their indices, and the log of the normaliser [n, 1].
+
+    The best k lie within the k blocks of greatest maximum, so only those are searched. The normaliser is taken over
+    all V; ReduceLogSumExp does the same several times slower.
+    """
+    if block is None:
+        peak = logits.amax(-1, keepdim=True)
+        values, index = logits.topk(count)
+    else:
+        blocks = logits.unflatten(-1, (-1, block))  # [n, b, block]
+        peaks = blocks.amax(-1)
+        peak = peaks.amax(-1, keepdim=True)
+        chosen = peaks.topk(count).indices  # [n, k], blocks of each row
+        row = torch.arange(logits.shape[0]).unsqueeze(-1) * peaks.shape[1]
+        values, index = F.embedding(row + chosen, blocks.flatten(0, 1)).flatten(1).topk(count)
+        words = chosen.unsqueeze(-1) * block + torch.arange(block)
+        index = words.flatten(1).gather(1, index)
+    normaliser = peak + (logits - peak).exp().sum(-1, keepdim=True).log()
+    return values, index, normaliser
+
+
+class EncoderGraph(nn.Module):
+    """Source ids to the cross-attention keys and values of every decoder layer: once per source."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """ids [G, S], src_mask [G, 1, 1, S] additive."""
+        return self.network.cross(self.network.encode(ids, src_mask))
+
+
+class StepGraph(nn.Module):
+    """One step over the token trees of many sources, over the whole vocabulary."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.block = block_size(network.arch.target_vocabulary)
+
+    def forward(
+        self,
+        ids: Tensor,
+        depth: Tensor,
+        mask: Tensor | None,
+        state: list[Tensor],
+        cross: list[Tensor],
+        src_mask: Tensor,
+        chosen: Tensor,
+        top: Tensor,
+    ) -> list[Tensor]:
+        """As `Network.step`. `chosen` [G, q]: words whose log-probability is wanted; `top` [k]: how many best ones."""
+        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask)
+        logits = self.network.logits(hidden).flatten(0, 1)
+        values, index, normaliser = best(logits, top.shape[0], self.block)
+        named = logits.gather(1, chosen.reshape(-1, 1)) - normaliser
+        shape = (ids.shape[0], ids.shape[1], top.shape[0])
+        return [(values - normaliser).reshape(shape), index.reshape(shape), named.reshape(ids.shape), *kept]
+
+
+class ShortlistStepGraph(nn.Module):
+    """The same step with the output layer cut down to candidate words."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        ids: Tensor,
+        depth: Tensor,
+        mask: Tensor | None,
+        state: list[Tensor],
+        cross: list[Tensor],
+        src_mask: Tensor,
+        candidates: Tensor,
+        allowed: Tensor,
+        top: Tensor,
+    ) -> list[Tensor]:
+        """`candidates` [C]: words of all sources; `allowed` [G, C]: zero for a source's own, negative elsewhere."""
+        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask)
+        words = F.embedding(candidates, self.network.output_words)  # [C, d]
+        logits = (words @ hidden.flatten(0, 1).T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
+        if self.network.arch.output_bias:
+            logits = logits + self.network.output_bias.index_select(0, candidates)
+        logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
+        values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK)
+        shape = (ids.shape[0], ids.shape[1], top.shape[0])
+        return [(values - normaliser).reshape(shape), candidates.index_select(0, index.flatten()).reshape(shape), *kept]

@@ -1,0 +1,156 @@
+"""The proof that ends every export: the ONNX graphs compute what the torch network computes.
+
+float32 must agree closely in every output. int8 rounds every activation, so single numbers differ; what is held is the
+relative error of each output as a whole. A model that fails is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from dragoman.bundle.manifest import Architecture, Parity, Precision
+from dragoman.export.errors import ExportError
+from dragoman.export.graphs import SHORTLIST_BLOCK
+from dragoman.export.network import MASKED, Network
+from dragoman.export.trace import arguments, example, module_of, signature
+
+TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "int8": 0.25}
+"""fp32: greatest absolute difference. int8: root of the mean squared difference over that of the values."""
+SIZES = (
+    {"G": 1, "S": 1, "T": 16, "q": 1, "k": 2, "C": 10 * SHORTLIST_BLOCK},
+    {"G": 3, "S": 16, "T": 16, "q": 4, "k": 5, "C": 12 * SHORTLIST_BLOCK},
+    {"G": 2, "S": 33, "T": 32, "q": 2, "k": 5, "C": 16 * SHORTLIST_BLOCK},
+)
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class ParityError(ExportError):
+    """The exported graphs do not compute what the network computes."""
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """One thread, and without the fusion that is slower than what it replaces."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
+    )
+
+
+def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
+    """Random inputs; the last source position of every other source is padding, pool slots are half open."""
+    torch.manual_seed(seed)
+    vocabulary = arch.source_vocabulary if graph == "encoder" else arch.target_vocabulary
+    sizes = {
+        **sizes,
+        "k": min(sizes["k"], vocabulary),
+        "C": min(sizes["C"], vocabulary // SHORTLIST_BLOCK * SHORTLIST_BLOCK),
+    }
+    given = example(signature(arch, graph).inputs, sizes)
+    for name, tensor in given.items():
+        if name in ("ids", "chosen"):
+            tensor.random_(0, vocabulary)
+        elif name == "depth":
+            tensor.random_(0, 8)
+        elif name == "src_mask" and sizes["S"] > 1:
+            tensor[::2, ..., -1] = MASKED
+        elif name == "mask":
+            tensor[..., : sizes["T"] // 2] = MASKED
+        elif name == "candidates":
+            given[name] = torch.randperm(vocabulary)[: sizes["C"]].sort().values
+        elif tensor.dtype == torch.float32:
+            tensor.normal_()
+    return given
+
+
+def compare_graphs(
+    network: Network, directory: Path, graphs: tuple[str, ...], precision: Precision
+) -> Iterator[Parity]:
+    """Every output of every graph, at several sizes."""
+    for graph in graphs:
+        runtime = session(directory / f"{graph}.onnx")
+        names = [t.name for t in signature(network.arch, graph).outputs]
+        worst = dict.fromkeys(names, 0.0)
+        for seed, sizes in enumerate(SIZES):
+            given = _inputs(network.arch, graph, sizes, seed)
+            if graph != "encoder":  # cross keys and values as the encoder makes them
+                source = _inputs(network.arch, "encoder", sizes, seed)
+                memory = network.cross(network.encode(source["ids"], source["src_mask"]))
+                given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+            expected = module_of(network, graph)(**arguments(given))
+            found = runtime.run(names, {n: v.numpy() for n, v in given.items()})
+            for name, a, b in zip(names, expected, found, strict=True):
+                if name != "topk_id":  # equal scores may come in another order: the scores are what is compared
+                    worst[name] = max(worst[name], difference(a.numpy(), b, precision))
+        for name, value in worst.items():
+            if name != "topk_id":
+                yield Parity("onnx and torch", f"{graph}/{name}", value, TOLERANCE[precision])
+
+
+def compare_forms(network: Network, directory: Path, precision: Precision, start_id: int) -> Parity:
+    """A forced target, step by step through the graphs, against the network's teacher-forced pass."""
+    arch, length = network.arch, 6
+    source = _inputs(arch, "encoder", {**SIZES[1], "G": 2}, seed=9)
+    target = torch.randint(0, arch.target_vocabulary, (2, length), generator=torch.Generator().manual_seed(9))
+    read = torch.cat([torch.full((2, 1), start_id), target[:, :-1]], 1)
+    hidden = network.encode(source["ids"], source["src_mask"])
+    full = network.full(read, hidden, source["src_mask"]).log_softmax(-1).gather(2, target.unsqueeze(-1)).squeeze(-1)
+
+    memory = session(directory / "encoder.onnx").run(None, {n: v.numpy() for n, v in source.items()})
+    step, declared = session(directory / "step.onnx"), signature(arch, "step")
+    given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
+    given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+    given["src_mask"] = source["src_mask"].numpy()
+    if "mask" in given:
+        given["mask"][..., :length] = MASKED
+    logps = []
+    for t in range(length):
+        given |= {
+            "ids": read[:, t : t + 1].numpy(),
+            "chosen": target[:, t : t + 1].numpy(),
+            "depth": np.full((2, 1), t),
+        }
+        _, _, logp, *kept = step.run(None, given)
+        logps.append(logp)
+        for name, new in zip([n for n in given if n.startswith(("state.", "self_"))], kept, strict=True):
+            if name.startswith("state."):
+                given[name] = new
+            else:
+                given[name][:, :, t : t + 1] = new
+        if "mask" in given:
+            given["mask"][..., t] = 0
+    value = difference(full.numpy(), np.concatenate(logps, 1), precision)
+    return Parity("steps and full pass", "log-probabilities", value, TOLERANCE[precision])
+
+
+def difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], precision: Precision) -> float:
+    """Greatest absolute difference for fp32, relative error for int8."""
+    if precision == "fp32":
+        return float(np.abs(a - b).max())
+    return float(np.sqrt(np.square(a - b).mean() / max(float(np.square(a).mean()), 1e-12)))
+
+
+def prove(
+    network: Network, directory: Path, graphs: tuple[str, ...], precision: Precision, start_id: int
+) -> tuple[Parity, ...]:
+    """All comparisons; raises with every line that fails."""
+    with torch.inference_mode():
+        lines = (
+            *compare_graphs(network, directory, graphs, precision),
+            compare_forms(network, directory, precision, start_id),
+        )
+    failed = [
+        f"{p.compared}: {p.tensor} differs by {p.max_difference:.3g}, allowed {p.tolerance:.3g}"
+        for p in lines
+        if not p.max_difference <= p.tolerance
+    ]
+    if failed:
+        raise ParityError("the exported graphs do not compute what the network computes: " + "; ".join(failed))
+    return lines

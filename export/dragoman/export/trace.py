@@ -1,0 +1,211 @@
+"""From canonical modules to ONNX: tracing, names, int8, and one weights file for all graphs of a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnxscript import optimizer
+from torch import Tensor, nn
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Graph as Signature
+from dragoman.bundle.manifest import Tensor as TensorType
+from dragoman.export.graphs import OPSET, SHORTLIST_BLOCK, EncoderGraph, ShortlistStepGraph, StepGraph
+from dragoman.export.network import Network
+from dragoman.export.quantize import MS, Int8Weight, quantize_embedding, quantize_matrices
+
+WEIGHTS_FILE = "weights.bin"
+ALIGNMENT = 4096
+"""Of each weight in the file, so that it can be mapped into memory."""
+SMALL = 1024
+"""Constants up to this many bytes stay inside the graph, where shape inference sees them."""
+FOLDABLE = 32
+"""Nodes whose inputs are constants of up to this many numbers are computed at export."""
+Shape = tuple[int | str, ...]
+
+
+def signature(arch: Architecture, graph: str) -> Signature:
+    """Names, types and axes of a graph's inputs and outputs: the one place where they are declared.
+
+    G sources, S source positions, T pool slots, q new nodes a source, k best words, C candidate words.
+    """
+    pool: Shape = ("G", arch.heads, "T", arch.head_dim)
+    new: Shape = ("G", arch.heads, "q", arch.head_dim)
+    state: Shape = ("G", "q", arch.d_model)
+    memory: Shape = ("G", arch.heads, "S", arch.head_dim)
+    layers = range(arch.decoder_layers)
+    cross = [TensorType(f"cross_{x}.{n}", "float32", memory) for n in layers for x in "kv"]
+    src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
+    if graph == "encoder":
+        return Signature("encoder.onnx", (TensorType("ids", "int64", ("G", "S")), src_mask), tuple(cross))
+    inputs = [TensorType("ids", "int64", ("G", "q")), TensorType("depth", "int64", ("G", "q"))]
+    if arch.decoder == "ssru":
+        inputs += [TensorType(f"state.{n}", "float32", state) for n in layers]
+        kept = [TensorType(f"new_state.{n}", "float32", state) for n in layers]
+    else:
+        inputs.append(TensorType("mask", "float32", ("G", 1, "q", "T+q")))
+        inputs += [TensorType(f"self_{x}.{n}", "float32", pool) for n in layers for x in "kv"]
+        kept = [TensorType(f"new_{x}.{n}", "float32", new) for n in layers for x in "kv"]
+    inputs += [*cross, src_mask]
+    found = [TensorType("topk_logp", "float32", ("G", "q", "k")), TensorType("topk_id", "int64", ("G", "q", "k"))]
+    if graph == "step_shortlist":
+        inputs += [TensorType("candidates", "int64", ("C",)), TensorType("allowed", "float32", ("G", "C"))]
+    else:
+        inputs.append(TensorType("chosen", "int64", ("G", "q")))
+        found.append(TensorType("chosen_logp", "float32", ("G", "q")))
+    inputs.append(TensorType("top", "int64", ("k",)))
+    return Signature(f"{graph}.onnx", tuple(inputs), (*found, *kept))
+
+
+def example(inputs: tuple[TensorType, ...], sizes: dict[str, int]) -> dict[str, Tensor]:
+    """Inputs of these sizes, all zero."""
+    types = {"float32": torch.float32, "int64": torch.int64}
+    sizes = {**sizes, "T+q": sizes.get("T", 0) + sizes.get("q", 0)}
+    return {
+        t.name: torch.zeros([sizes[a] if isinstance(a, str) else a for a in t.shape], dtype=types[t.dtype])
+        for t in inputs
+    }
+
+
+def arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Named tensors as the modules' forward takes them: states and cross keys and values as lists."""
+    state = [v for n, v in given.items() if n.startswith(("state.", "self_"))]
+    cross = [v for n, v in given.items() if n.startswith("cross_")]
+    rest = {n: v for n, v in given.items() if not n.startswith(("state.", "self_", "cross_"))}
+    return {**rest, **({"state": state, "cross": cross, "mask": given.get("mask")} if state else {})}
+
+
+def module_of(network: Network, graph: str) -> nn.Module:
+    """The torch module that a graph is exported from."""
+    made = {"encoder": EncoderGraph, "step": StepGraph, "step_shortlist": ShortlistStepGraph}[graph](network)
+    return made.eval()
+
+
+def trace(network: Network, graph: str) -> ir.Model:
+    """Export one graph in float32, with the names of its signature."""
+    declared = signature(network.arch, graph)
+    # Sizes that differ from one another and from every fixed one, so that no two axes are taken for the same.
+    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "C": SHORTLIST_BLOCK * 6}
+    automatic = torch.export.Dim.AUTO
+    given = example(declared.inputs, sizes)
+    axes = {t.name: {n: automatic for n, a in enumerate(t.shape) if isinstance(a, str)} for t in declared.inputs}
+    with _quiet():
+        program = torch.onnx.export(
+            module_of(network, graph),
+            (),
+            kwargs=arguments(given),
+            dynamic_shapes={**arguments(axes)},
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=False,
+            verbose=False,
+        )
+        assert program is not None
+        # Shapes are folded; weights never are, since the passes look for them under their own names.
+        model: ir.Model = optimizer.optimize(program.model, input_size_limit=FOLDABLE)
+    # The exporter orders inputs as the arguments were given; lists keep their own order inside.
+    order = {id(v): n for n, v in enumerate(_flatten(arguments({t.name: t for t in declared.inputs})))}
+    inputs = sorted(declared.inputs, key=lambda t: order[id(t)])
+    assert len(model.graph.inputs) == len(inputs), f"{graph}: an input was lost in tracing"
+    for value, tensor in [
+        *zip(model.graph.inputs, inputs, strict=True),
+        *zip(model.graph.outputs, declared.outputs, strict=True),
+    ]:
+        value.name = tensor.name
+        value.shape = ir.Shape(list(tensor.shape))
+    _clean(model)
+    return model
+
+
+def _flatten(given: dict[str, Any]) -> Iterator[TensorType]:
+    for value in given.values():
+        if isinstance(value, list):
+            yield from value
+        elif value is not None:
+            yield value
+
+
+def _clean(model: ir.Model) -> None:
+    """Drop the exporter's notes (they hold paths and stack traces) and the wrapper's name in front of the weights."""
+    model.producer_name, model.producer_version, model.doc_string = "dragoman", None, None
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in list(model.graph.initializers.values()):
+        value.metadata_props.clear()
+        if value.name is not None and value.name.startswith("network."):
+            model.graph.initializers.pop(value.name)
+            value.name = value.name.removeprefix("network.")
+            model.graph.register_initializer(value)
+    for value in model.graph.inputs:
+        value.metadata_props.clear()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of things that are not ours (torchvision is absent, its own deprecated calls)."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def to_int8(
+    model: ir.Model, matrices: dict[str, Int8Weight], embeddings: dict[str, Int8Weight], output_scale: float | None
+) -> None:
+    """Turn a float32 graph into an int8 one, in place."""
+    quantize_matrices(model, matrices)
+    for name, weight in embeddings.items():
+        quantize_embedding(model, name, weight, output_scale)
+    model.graph.opset_imports[MS] = 1
+    RemoveUnusedNodesPass()(model)
+    left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]
+    assert not left, f"still float32 after quantising: {', '.join(left)}"
+
+
+def save(models: dict[str, ir.Model], directory: Path) -> None:
+    """Write every graph, and the weights of all of them once, into one file beside them."""
+    places: dict[str, tuple[int, int]] = {}
+    with (directory / WEIGHTS_FILE).open("wb") as file:
+        for model in models.values():
+            for value in model.graph.initializers.values():
+                tensor = value.const_value
+                assert tensor is not None
+                if tensor.nbytes <= SMALL:
+                    continue
+                data = tensor.tobytes()
+                key = f"{hashlib.sha256(data).hexdigest()}:{len(data)}"
+                if key not in places:
+                    file.write(b"\0" * (-file.tell() % ALIGNMENT))
+                    places[key] = file.tell(), len(data)
+                    file.write(data)
+                offset, length = places[key]
+                value.const_value = ir.ExternalTensor(
+                    WEIGHTS_FILE,
+                    offset,
+                    length,
+                    tensor.dtype,
+                    shape=ir.Shape(tensor.shape.numpy()),
+                    name=str(value.name),
+                    base_dir=directory,
+                )
+    for name, model in models.items():
+        ir.save(model, directory / f"{name}.onnx")

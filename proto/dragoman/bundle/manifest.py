@@ -1,0 +1,175 @@
+"""The manifest: everything a bundle says about itself, as typed values.
+
+Export writes it, the server reads it, and neither imports the other: this module is where they meet. Every class is
+frozen and plain; `dragoman.bundle.codec` turns it into JSON and back, refusing what it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FORMAT_VERSION = 1
+"""Raised when a reader of the previous version would misread a bundle; a reader refuses newer versions."""
+
+MANIFEST_NAME = "manifest.json"
+
+DecoderKind = Literal["self-attention", "ssru"]
+NormPlacement = Literal["pre", "post"]
+Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
+Positions = Literal["sinusoidal", "learned"]
+Tying = Literal["all", "decoder", "none"]
+Precision = Literal["fp32", "int8"]
+Profile = Literal["marian"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The numbers and choices that fix the network."""
+
+    d_model: int
+    heads: int
+    ffn: int
+    encoder_layers: int
+    decoder_layers: int
+    source_vocabulary: int
+    target_vocabulary: int
+    decoder: DecoderKind = "self-attention"
+    norm: NormPlacement = "post"
+    activation: Activation = "relu"
+    positions: Positions = "sinusoidal"
+    # Exponent of the sinusoid's frequencies is i / (d/2 - 1) in Marian and fairseq, i / (d/2) in Hugging Face's Marian.
+    sinusoid_divisor_minus_one: bool = True
+    max_positions: int = 1024
+    embedding_scale: float = 1.0
+    tying: Tying = "all"
+    embedding_norm: bool = False
+    output_bias: bool = True
+    norm_epsilon: float = 1e-6
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.heads
+
+
+@dataclass(frozen=True)
+class LanguagePair:
+    """One direction that a bundle translates, as BCP-47 tags."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The model's own decoding defaults; a request overrides single fields."""
+
+    profile: Profile = "marian"
+    beam_size: int = 1
+    num_hypotheses: int = 1
+    length_penalty: float = 1.0
+    """Score is the sum of log-probabilities divided by length**length_penalty; the length counts the end token."""
+    max_length: int = 512
+    """Target tokens, the end token included; the smaller of this and `max_length_factor` holds."""
+    max_length_factor: float = 3.0
+    """Target tokens for each source token, both with their end tokens."""
+    shortlist: bool = False
+    """Choose target words from the source's lexical shortlist only."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """How text becomes ids. Files are names inside the bundle; the same name twice is one shared vocabulary."""
+
+    kind: Literal["sentencepiece"]
+    source: str
+    target: str
+    eos_id: int
+    unk_id: int
+    start_id: int
+    """What the decoder reads first. An id outside the vocabulary stands for a zero embedding (Marian)."""
+    suppressed_ids: tuple[int, ...] = ()
+    """Ids that are never put out (after normalisation, so that scores stay the model's)."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One graph input or output. An axis is a number or the name of a dynamic size."""
+
+    name: str
+    dtype: Literal["float32", "int64"]
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX graph of the bundle and its signature."""
+
+    file: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the network can take at most, in tokens with their end tokens."""
+
+    max_source_tokens: int
+    max_target_tokens: int
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One line of the proof made at export: two forms of the same computation, and how far apart they are."""
+
+    compared: str
+    tensor: str
+    max_difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights came from."""
+
+    source_format: str
+    source_sha256: dict[str, str]
+    tool_version: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the bundle as it must be found."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The typed content of `manifest.json`."""
+
+    name: str
+    pairs: tuple[LanguagePair, ...]
+    architecture: Architecture
+    decoding: Decoding
+    tokenizer: Tokenizer
+    graphs: dict[str, Graph]
+    """`encoder` and `step`; `step_shortlist` where the bundle has a lexical shortlist."""
+    limits: Limits
+    precision: Precision
+    provenance: Provenance
+    licence: str = ""
+    """SPDX expression; empty when it is not known."""
+    capabilities: tuple[str, ...] = ("incremental",)
+    shortlist: str | None = None
+    """Name of the lexical shortlist's file."""
+    parity: tuple[Parity, ...] = ()
+    files: dict[str, File] = field(default_factory=dict)
+    """Every file but the manifest itself; filled in by `write`."""
+    format_version: int = FORMAT_VERSION

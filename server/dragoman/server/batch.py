@@ -1,0 +1,172 @@
+"""The sources that one lane steps together: their trees, what the decoder keeps, their encoder memory.
+
+All sources of a batch share a width (beam size) and a step graph; each has its own age, length and options. Sources
+join at the end; one that leaves is replaced by the last one, so every tensor the graph sees is the front of a larger
+array and nothing else moves. Source positions are padded to a multiple of 16 that fits the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Manifest
+from dragoman.server.domain import Hypothesis, Segment
+from dragoman.server.errors import EngineFailure
+from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
+from dragoman.server.runtime import STEP, STEP_SHORTLIST, Runtime
+from dragoman.server.search import Search, Terms
+from dragoman.server.shortlist import Candidates, Shortlist
+
+Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+class Memory:
+    """Cross-attention keys and values [G, H, S, e] of a batch's sources, and the mask of their padding."""
+
+    def __init__(self, manifest: Manifest, capacity: int) -> None:
+        arch = manifest.architecture
+        self._capacity, self._heads, self._head_dim = capacity, arch.heads, arch.head_dim
+        self._names = [t.name for t in manifest.graphs["encoder"].outputs]
+        self._positions = 0
+        self._tensors: list[Floats] = []
+        self._mask = np.zeros((0, 1, 1, 0), np.float32)
+        self._resize(GRAIN, 0)
+
+    def admit(self, g: int, cross: Sequence[Floats], length: int) -> None:
+        """Source g's own keys and values, [H, S', e] each, of which `length` positions count."""
+        if length > self._positions or g == 0:
+            self._resize(round_up(length), g)
+        size = min(cross[0].shape[1], self._positions)
+        for tensor, own in zip(self._tensors, cross, strict=True):
+            tensor[g, :, :size] = own[:, :size]
+        self._mask[g] = MASKED
+        self._mask[g, ..., :length] = 0
+
+    def move(self, source: int, target: int) -> None:
+        """What belonged to index `source` belongs to index `target`."""
+        for tensor in (*self._tensors, self._mask):
+            tensor[target] = tensor[source]
+
+    def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
+        """Graph inputs for the first `sources` sources."""
+        named = zip(self._names, self._tensors, strict=True)
+        return {"src_mask": self._mask[:sources], **{name: tensor[:sources] for name, tensor in named}}
+
+    def _resize(self, positions: int, sources: int) -> None:
+        """Make room for this many positions; the first `sources` sources keep theirs."""
+        if positions == self._positions:
+            return
+        kept = min(positions, self._positions) if sources else 0
+        tensors = [np.zeros((self._capacity, self._heads, positions, self._head_dim), np.float32) for _ in self._names]
+        mask = np.full((self._capacity, 1, 1, positions), MASKED)
+        if kept:
+            for new, old in zip(tensors, self._tensors, strict=True):
+                new[:sources, :, :kept] = old[:sources, :, :kept]
+            mask[:sources, ..., :kept] = self._mask[:sources, ..., :kept]
+        self._tensors, self._mask, self._positions = tensors, mask, positions
+
+
+class Batch(Generic[T]):
+    """Up to `capacity` sources at one width. Each carries an owner: whatever the caller wants back at its end."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, width: int, capacity: int) -> None:
+        manifest = runtime.manifest
+        self._runtime, self._shortlist = runtime, shortlist
+        vocabulary = manifest.tokenizer
+        self.owners: list[T] = []
+        self.capacity = capacity
+        self._search = Search(
+            width,
+            capacity,
+            start_id=vocabulary.start_id,
+            eos_id=vocabulary.eos_id,
+            suppressed=vocabulary.suppressed_ids,
+        )
+        self._kept = kept_for(manifest.architecture, capacity, width)
+        self._memory = Memory(manifest, capacity)
+        words = manifest.architecture.target_vocabulary
+        self._candidates = Candidates(capacity, words) if shortlist is not None else None
+        self._wanted = np.zeros(min(self._search.num_wanted, words), np.int64)
+        self._chosen = np.zeros((capacity, width), np.int64)
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __repr__(self) -> str:
+        return f"<Batch {len(self)}/{self.capacity} sources, width {self._search.width}>"
+
+    @property
+    def width(self) -> int:
+        """Nodes that a source adds at each step."""
+        return self._search.width
+
+    @property
+    def num_live(self) -> int:
+        """Live hypotheses of all sources: the rows of the next step that are of use."""
+        return self._search.num_live
+
+    def admit(self, owner: T, segment: Segment, cross: Sequence[Floats]) -> None:
+        """Take in an encoded source: its keys and values [H, S, e]."""
+        g = len(self.owners)
+        self.owners.append(owner)
+        decoding = segment.decoding
+        self._search.admit(Terms(segment.max_target_tokens, decoding.length_penalty, decoding.num_hypotheses))
+        self._kept.admit(g)
+        self._memory.admit(g, cross, len(segment.ids))
+        if self._candidates is not None and self._shortlist is not None:
+            self._candidates.admit(self._shortlist.candidates(segment.ids))
+
+    def step(self) -> list[tuple[T, tuple[Hypothesis, ...], int]]:
+        """Run the decoder once for all sources. Those that are finished leave: owner, hypotheses, steps."""
+        n = len(self)
+        ids, depth = self._search.frontier()
+        feed = {"ids": ids, "depth": depth, "top": self._wanted, **self._memory.feed(n), **self._kept.feed(n)}
+        if self._candidates is None:
+            graph = STEP
+            feed["chosen"] = self._chosen[:n]
+        else:
+            graph = STEP_SHORTLIST
+            feed |= self._candidates.feed(len(self._wanted))
+        logp, words, new = self._runtime.step(graph, feed)
+        if not np.isfinite(logp).all():
+            raise EngineFailure("the decoder put out numbers that are not finite")
+        advance = self._search.advance(logp, words)
+        self._kept.keep(new, advance)
+        done = [(self.owners[g], self._search.hypotheses(g), self._search.steps(g)) for g in advance.finished]
+        for g in reversed(advance.finished):
+            self._remove(g)
+        return done
+
+    def drop(self, owner: T) -> int:
+        """A source leaves unfinished; returns the steps that were run for it."""
+        g = self.owners.index(owner)
+        steps = self._search.steps(g)
+        self._remove(g)
+        return steps
+
+    def _remove(self, g: int) -> None:
+        last = len(self) - 1
+        self.owners[g] = self.owners[last]
+        del self.owners[last]
+        if g != last:
+            self._kept.move(last, g)
+            self._memory.move(last, g)
+        self._search.remove(g)
+        if self._candidates is not None:
+            self._candidates.remove(g)
+
+
+def encode(runtime: Runtime, segments: Sequence[Segment]) -> list[Floats]:
+    """Encode segments in one padded run: tensors [G, H, S, e]."""
+    positions = round_up(max(len(s.ids) for s in segments))
+    ids = np.zeros((len(segments), positions), np.int64)
+    mask = np.full((len(segments), 1, 1, positions), MASKED)
+    for g, segment in enumerate(segments):
+        ids[g, : len(segment.ids)] = segment.ids
+        mask[g, ..., : len(segment.ids)] = 0
+    return runtime.encode(ids, mask)

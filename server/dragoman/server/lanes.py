@@ -1,0 +1,222 @@
+"""Lanes: threads that decode. Each steps its own batches; all share one loaded bundle and one backlog.
+
+A lane's round is: answer what was cancelled or is late, take new segments if there is room, encode them, and step each
+of its batches once. There is a batch for each (width, shortlist or not) in use. Only the lane's own thread touches its
+batches; what is shared lies behind one lock, and no graph runs and no answer is given while it is held.
+
+Always true: a ticket is in the backlog, or in one lane, or answered; it is answered exactly once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from dragoman.bundle.reader import Bundle
+from dragoman.server.backlog import Backlog, encoder_runs
+from dragoman.server.batch import Batch, encode
+from dragoman.server.domain import Decoded, Engine, Hypothesis, Segment
+from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, StartError
+from dragoman.server.runtime import Runtime
+from dragoman.server.scheduling import Done, LaneObserver
+from dragoman.server.shortlist import Shortlist
+
+QUANTUM = 4
+"""A busy lane admits once this many places are free, or as many as wait: one by one would waste the encoder."""
+
+
+class LaneTicket:
+    """A submitted segment, until it is answered."""
+
+    def __init__(self, segment: Segment, done: Done, now_s: float) -> None:
+        self.segment, self.done = segment, done
+        self.arrived_s = now_s
+        self.admitted_s = now_s
+        self.encoded_s = now_s
+        self.is_cancelled = False
+        self._is_answered = False
+
+    def __repr__(self) -> str:
+        return f"<LaneTicket {len(self.segment.ids)} tokens{', cancelled' if self.is_cancelled else ''}>"
+
+    def answer(self, answer: Decoded | Exception) -> None:
+        """Tell the caller; a second answer, after a lane failed half-way, is dropped."""
+        if not self._is_answered:
+            self._is_answered = True
+            self.done(answer)
+
+    def problem(self, now_s: float) -> Exception | None:
+        """Why it should not be decoded any further."""
+        if self.is_cancelled:
+            return Cancelled()
+        if self.segment.deadline_s is not None and now_s >= self.segment.deadline_s:
+            return DeadlineExceeded()
+        return None
+
+
+class Lanes:
+    """Decodes segments of one bundle on several threads. All public methods are thread-safe."""
+
+    def __init__(
+        self, bundle: Bundle, *, num_lanes: int, threads_per_lane: int, max_batch: int, observer: LaneObserver
+    ) -> None:
+        self.runtime = Runtime(bundle, threads=threads_per_lane)
+        manifest = bundle.manifest
+        self.shortlist = None
+        if manifest.shortlist is not None:
+            try:
+                self.shortlist = Shortlist.load(
+                    bundle.path(manifest.shortlist), manifest.architecture.target_vocabulary, manifest.tokenizer.eos_id
+                )
+            except (ValueError, KeyError, OSError) as error:
+                raise StartError(f"{bundle.directory}: {error}") from error
+        self.max_batch, self.observer = max_batch, observer
+        self._backlog: Backlog[LaneTicket] = Backlog()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._lanes = [_Lane(self, index) for index in range(num_lanes)]
+
+    def __repr__(self) -> str:
+        return f"<Lanes {len(self._lanes)} lanes, {self.active_segments} active, {self.waiting_segments} waiting>"
+
+    def submit(self, segment: Segment, done: Done) -> LaneTicket:
+        """Have a segment decoded; `done` is called exactly once, from a lane's thread."""
+        ticket = LaneTicket(segment, done, time.monotonic())
+        with self._changed:
+            if self._is_closed:
+                raise Draining
+            self._backlog.put(ticket, len(segment.ids))
+            self._changed.notify()
+        return ticket
+
+    def cancel(self, ticket: LaneTicket) -> None:
+        """Stop decoding it. Harmless if it was answered already."""
+        with self._changed:
+            ticket.is_cancelled = True
+            was_waiting = self._backlog.remove(ticket)
+        if was_waiting:
+            ticket.answer(Cancelled())
+
+    @property
+    def waiting_segments(self) -> int:
+        """Segments in the backlog."""
+        return len(self._backlog)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Source tokens in the backlog."""
+        return self._backlog.tokens
+
+    @property
+    def active_segments(self) -> int:
+        """Segments in lanes."""
+        return sum(lane.num_active for lane in self._lanes)
+
+    def close(self) -> None:
+        """Take no more, finish what was submitted, and end the threads."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.thread.join()
+
+    def take(self, places: int, *, is_idle: bool) -> list[LaneTicket] | None:
+        """A lane asks for work: blocks while it is idle and none waits. None: no more will come."""
+        with self._changed:
+            while is_idle and not self._backlog and not self._is_closed:
+                self._changed.wait()
+            if is_idle and not self._backlog:
+                return None
+            if not is_idle and places < min(QUANTUM, len(self._backlog)):
+                return []
+            return self._backlog.take(places, len(self._lanes))
+
+
+class _Lane:
+    """One thread and its batches."""
+
+    def __init__(self, lanes: Lanes, index: int) -> None:
+        self._lanes = lanes
+        self._batches: dict[tuple[int, bool], Batch[LaneTicket]] = {}
+        self.num_active = 0
+        self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while (
+            tickets := self._lanes.take(self._lanes.max_batch - self.num_active, is_idle=self.num_active == 0)
+        ) is not None:
+            try:
+                self._round(tickets)
+            except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
+                failure = error if isinstance(error, EngineFailure) else EngineFailure(f"a lane failed: {error!r}")
+                active = [owner for batch in self._batches.values() for owner in batch.owners]
+                self._batches.clear()
+                for ticket in dict.fromkeys([*active, *tickets]):
+                    ticket.answer(failure)
+                self.num_active = 0
+
+    def _round(self, tickets: Sequence[LaneTicket]) -> None:
+        now_s = time.monotonic()
+        for batch in self._batches.values():
+            for ticket in [t for t in batch.owners if t.problem(now_s)]:
+                batch.drop(ticket)
+                ticket.answer(ticket.problem(now_s) or Cancelled())
+        wanted = []
+        for ticket in tickets:
+            problem = ticket.problem(now_s)
+            if problem is None:
+                ticket.admitted_s = now_s
+                wanted.append(ticket)
+            else:
+                ticket.answer(problem)
+        for run in encoder_runs(wanted, lambda t: len(t.segment.ids)):
+            self._encode(run)
+        self.num_active = sum(map(len, self._batches.values()))
+        for key, batch in list(self._batches.items()):
+            if len(batch):
+                self._step(batch)
+            else:
+                del self._batches[key]
+        self.num_active = sum(map(len, self._batches.values()))
+
+    def _encode(self, run: list[LaneTicket]) -> None:
+        started_s = time.monotonic()
+        cross = encode(self._lanes.runtime, [t.segment for t in run])
+        ended_s = time.monotonic()
+        tokens = sum(len(t.segment.ids) for t in run)
+        self._lanes.observer.on_encode(len(run), tokens, len(run) * cross[0].shape[2], ended_s - started_s)
+        for g, ticket in enumerate(run):
+            ticket.encoded_s = ended_s
+            decoding = ticket.segment.decoding
+            self._batch(decoding.beam_size, decoding.shortlist).admit(ticket, ticket.segment, [t[g] for t in cross])
+
+    def _batch(self, width: int, shortlist: bool) -> Batch[LaneTicket]:  # noqa: FBT001 - a key, not a switch
+        if (width, shortlist) not in self._batches:
+            lanes = self._lanes
+            self._batches[width, shortlist] = Batch(
+                lanes.runtime, lanes.shortlist if shortlist else None, width=width, capacity=lanes.max_batch
+            )
+        return self._batches[width, shortlist]
+
+    def _step(self, batch: Batch[LaneTicket]) -> None:
+        started_s = time.monotonic()
+        rows, live = len(batch) * batch.width, batch.num_live
+        done = batch.step()
+        ended_s = time.monotonic()
+        self._lanes.observer.on_step(rows, live, ended_s - started_s)
+        for ticket, hypotheses, steps in done:
+            ticket.answer(_decoded(ticket, hypotheses, steps, ended_s))
+
+
+def _decoded(ticket: LaneTicket, hypotheses: tuple[Hypothesis, ...], steps: int, ended_s: float) -> Decoded:
+    is_greedy = ticket.segment.decoding.beam_size == 1
+    return Decoded(
+        hypotheses=hypotheses,
+        engine=Engine.GREEDY if is_greedy else Engine.BEAM,
+        steps=steps,
+        queue_s=ticket.admitted_s - ticket.arrived_s,
+        encode_s=ticket.encoded_s - ticket.admitted_s,
+        decode_s=ended_s - ticket.encoded_s,
+    )

@@ -1,0 +1,134 @@
+"""What the decoder keeps of tree nodes: keys and values of a node's ancestors, or its recurrent state.
+
+Two kinds with one interface. `NodePool` holds the self-attention keys and values of each source's live nodes in slots,
+in no particular order; which of them a hypothesis sees is a mask, so that a beam is never copied or reordered, and a
+slot is free as soon as no live hypothesis descends from its node. `NodeStates` holds one state for each hypothesis.
+
+A source's slots are chosen by its own tree alone (the lowest free ones), and pools grow in multiples of 16: the
+numbers that come out are then the same whatever else is in the batch, to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.server.search import Advance
+
+Floats = npt.NDArray[np.float32]
+Feed = dict[str, npt.NDArray[np.generic]]
+
+MASKED = np.float32(-1e9)
+GRAIN = 16
+"""Slots and source positions come in multiples of this. Vector instructions then add a row's numbers in an order that
+does not depend on how far it is padded."""
+
+
+def round_up(size: int, grain: int = GRAIN) -> int:
+    """The next multiple."""
+    return -(-size // grain) * grain
+
+
+class Kept(Protocol):
+    """What a batch needs of either kind."""
+
+    def admit(self, g: int) -> None:
+        """Source g starts with nothing."""
+
+    def move(self, source: int, target: int) -> None:
+        """What belonged to index `source` belongs to index `target`."""
+
+    def feed(self, sources: int) -> Feed:
+        """Graph inputs for the first `sources` sources."""
+
+    def keep(self, new: list[Floats], advance: Advance) -> None:
+        """Take over what a step computed for the nodes it was fed, as far as they have living children."""
+
+
+class NodeStates:
+    """Recurrent states: [G, K, d] a layer, of the node that each hypothesis ends in."""
+
+    def __init__(self, arch: Architecture, capacity: int, width: int) -> None:
+        self._states = [np.zeros((capacity, width, arch.d_model), np.float32) for _ in range(arch.decoder_layers)]
+
+    def admit(self, g: int) -> None:
+        """A tree's root has the zero state."""
+        for state in self._states:
+            state[g] = 0
+
+    def move(self, source: int, target: int) -> None:
+        """See `Kept`."""
+        for state in self._states:
+            state[target] = state[source]
+
+    def feed(self, sources: int) -> Feed:
+        """See `Kept`."""
+        return {f"state.{n}": state[:sources] for n, state in enumerate(self._states)}
+
+    def keep(self, new: list[Floats], advance: Advance) -> None:
+        """Every hypothesis continues from its parent's new state."""
+        n = len(advance.parents)
+        rows = np.arange(n)[:, None]
+        for state, fresh in zip(self._states, new, strict=True):
+            state[:n] = fresh if advance.parents.shape[1] == 1 else fresh[rows, advance.parents]
+
+
+class NodePool:
+    """Self-attention keys and values, [G, H, T, e] a layer, and each hypothesis' ancestors among them, [G, K, T]."""
+
+    def __init__(self, arch: Architecture, capacity: int, width: int) -> None:
+        self._width = width
+        self._shape = (capacity, arch.heads, 2 * GRAIN, arch.head_dim)
+        self._tensors = [np.zeros(self._shape, np.float32) for _ in range(2 * arch.decoder_layers)]
+        self._names = [f"self_{x}.{n}" for n in range(arch.decoder_layers) for x in "kv"]
+        self._ancestors = np.zeros((capacity, width, 2 * GRAIN), np.bool_)
+
+    def admit(self, g: int) -> None:
+        """A tree's root has no ancestors. Old keys and values stay in their slots, unseen."""
+        self._ancestors[g] = False
+
+    def move(self, source: int, target: int) -> None:
+        """See `Kept`."""
+        self._ancestors[target] = self._ancestors[source]
+        for tensor in self._tensors:
+            tensor[target] = tensor[source]
+
+    def feed(self, sources: int) -> Feed:
+        """The pool, and the mask [G, 1, K, T + K] that opens each node's ancestors and itself."""
+        own = np.where(np.eye(self._width, dtype=np.bool_), np.float32(0), MASKED)
+        seen = np.where(self._ancestors[:sources], np.float32(0), MASKED)
+        mask = np.concatenate([seen, np.broadcast_to(own, (sources, self._width, self._width))], axis=2)
+        return {"mask": mask[:, None], **{n: t[:sources] for n, t in zip(self._names, self._tensors, strict=True)}}
+
+    def keep(self, new: list[Floats], advance: Advance) -> None:
+        """Store the nodes that have living children; forget those that have no living descendant."""
+        n, width = advance.parents.shape
+        rows = np.arange(n)[:, None]
+        has_child = np.zeros((n, width), np.bool_)
+        has_child[np.broadcast_to(rows, advance.live.shape)[advance.live], advance.parents[advance.live]] = True
+        used = (self._ancestors[:n] & has_child[:, :, None]).any(1)  # [G, T]
+        if int(used.sum(1).max(initial=0)) + width > used.shape[1]:
+            self._grow()
+            used = np.pad(used, ((0, 0), (0, self._ancestors.shape[2] - used.shape[1])))
+        free = np.argsort(used, axis=1, kind="stable")[:, :width]  # lowest free slots first
+        slots = np.take_along_axis(free, np.maximum(has_child.cumsum(1) - 1, 0), 1)  # [G, K]
+        g, place = np.nonzero(has_child)
+        slot = slots[g, place]
+        for tensor, fresh in zip(self._tensors, new, strict=True):
+            tensor[g, :, slot] = fresh[g, :, place]
+        ancestors = self._ancestors[:n] & has_child[:, :, None]
+        ancestors[g, place, slot] = True
+        self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
+
+    def _grow(self) -> None:
+        extra = max(GRAIN, round_up(self._ancestors.shape[2] // 2))
+        self._ancestors = np.pad(self._ancestors, ((0, 0), (0, 0), (0, extra)))
+        self._tensors = [np.pad(t, ((0, 0), (0, 0), (0, extra), (0, 0))) for t in self._tensors]
+
+
+def kept_for(arch: Architecture, capacity: int, width: int) -> Kept:
+    """The kind that this decoder needs."""
+    return NodeStates(arch, capacity, width) if arch.decoder == "ssru" else NodePool(arch, capacity, width)

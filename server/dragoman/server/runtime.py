@@ -1,0 +1,91 @@
+"""Runs a bundle's graphs on ONNX Runtime. The only module that imports it.
+
+One `Runtime` per bundle is shared by all lanes: sessions are thread-safe, hold the weights once, and use one thread a
+call, because several lanes side by side do more than one wide session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.reader import Bundle
+from dragoman.server.errors import EngineFailure, StartError
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Feed = dict[str, npt.NDArray[np.generic]]
+
+STEP, STEP_SHORTLIST = "step", "step_shortlist"
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+"""On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
+
+
+def check_installation(installed: Sequence[str] | None = None) -> None:
+    """Refuse to run on an installation whose two packages have overwritten one another."""
+    names = ("onnxruntime", "onnxruntime-gpu")
+    if installed is None:
+        installed = [d.metadata["Name"] for d in metadata.distributions() if d.metadata["Name"] in names]
+    if set(names) <= set(installed):
+        raise StartError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: uninstall both, then "
+            "install dragoman[cpu] or dragoman[gpu]"
+        )
+
+
+class Runtime:
+    """The graphs of one bundle, loaded."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        check_installation()
+        import onnxruntime  # after the check: a broken pair fails here in ways that explain nothing
+
+        self.manifest = bundle.manifest
+        self.provider = "CPUExecutionProvider"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Shapes change from step to step: planned memory would be planned again each time.
+        options.enable_mem_pattern = False
+        # A spinning worker takes the core from another lane.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
+        try:
+            self._sessions = {
+                name: onnxruntime.InferenceSession(
+                    bundle.path(graph.file), options, providers=[self.provider], disabled_optimizers=SLOW_FUSIONS
+                )
+                for name, graph in self.manifest.graphs.items()
+            }
+        except Exception as error:
+            raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
+        self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
+
+    def __repr__(self) -> str:
+        return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
+
+    @property
+    def has_shortlist(self) -> bool:
+        """Whether target words can be restricted to a lexical shortlist."""
+        return STEP_SHORTLIST in self._sessions
+
+    def encode(self, ids: Ints, src_mask: Floats) -> list[Floats]:
+        """ids [G, S], src_mask [G, 1, 1, S] -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
+        return self._run("encoder", {"ids": ids, "src_mask": src_mask})
+
+    def step(self, graph: str, feed: Feed) -> tuple[Floats, Ints, list[Floats]]:
+        """Log-probabilities and ids of the best words [G, q, k], and what to keep of the new nodes."""
+        logp, ids, *rest = self._run(graph, feed)
+        return logp, ids, rest if graph == STEP_SHORTLIST else rest[1:]
+
+    def _run(self, graph: str, feed: Feed) -> list[Any]:
+        try:
+            outputs: list[Any] = self._sessions[graph].run(self._outputs[graph], feed)
+        except Exception as error:
+            raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
+        return outputs

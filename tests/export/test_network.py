@@ -1,0 +1,152 @@
+"""The canonical network: its step form against its full form, and its parts against plain formulas."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.network import ACTIVATIONS, MASKED, Network, sinusoid
+
+VOCABULARY = 50
+
+
+def a_network(**changes) -> Network:
+    base = {"embedding_scale": 4.0, "norm_epsilon": 1e-5, "max_positions": 32}
+    arch = Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **{**base, **changes})
+    torch.manual_seed(7)
+    network = Network(arch).eval().requires_grad_(False)
+    for name, weight in network.named_parameters():
+        weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
+    return network
+
+
+def sources(network: Network) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three sources of 6, 1 and 4 positions, padded to 6."""
+    ids = torch.randint(0, VOCABULARY, (3, 6))
+    mask = torch.zeros(3, 1, 1, 6)
+    mask[1, ..., 1:] = mask[2, ..., 4:] = MASKED
+    return ids, mask
+
+
+def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mask: torch.Tensor) -> torch.Tensor:
+    """Logits from one node at a time, over a pool whose slots are filled in a scrambled order."""
+    arch, (count, length) = network.arch, read.shape
+    cross = network.cross(hidden)
+    slots = torch.randperm(length)
+    if arch.decoder == "ssru":
+        state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+        mask = None
+    else:
+        state = [torch.randn(count, arch.heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+        mask = torch.full((count, 1, 1, length + 1), MASKED)
+        mask[..., -1] = 0
+    logits = []
+    for t in range(length):
+        depth = torch.full((count, 1), t)
+        x, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask)
+        logits.append(network.logits(x))
+        if mask is None:
+            state = kept
+        else:
+            for pool, new in zip(state, kept, strict=True):
+                pool[:, :, slots[t]] = new[:, :, 0]
+            mask[..., slots[t]] = 0
+    return torch.cat(logits, 1)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "norm", "tying", "positions"),
+    itertools.product(["ssru", "self-attention"], ["pre", "post"], ["all", "none"], ["sinusoidal", "learned"]),
+)
+def test_steps_equal_the_full_pass(decoder, norm, tying, positions):
+    """Node by node over an unordered pool gives the teacher-forced logits, start token and padding included."""
+    network = a_network(decoder=decoder, norm=norm, tying=tying, positions=positions, activation="swish")
+    ids, mask = sources(network)
+    read = torch.randint(0, VOCABULARY, (3, 7))
+    read[:, 0] = VOCABULARY  # outside the vocabulary: a zero embedding
+
+    hidden = network.encode(ids, mask)
+    full = network.full(read, hidden, mask)
+
+    torch.testing.assert_close(stepwise(network, read, hidden, mask), full, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation):
+    """The other choices of an architecture hold the same equality."""
+    network = a_network(activation=activation, embedding_norm=True, tying="decoder", output_bias=False)
+    ids, mask = sources(network)
+    read = torch.randint(0, VOCABULARY, (3, 5))
+
+    hidden = network.encode(ids, mask)
+
+    torch.testing.assert_close(
+        stepwise(network, read, hidden, mask), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_chain_of_nodes_in_one_step_equals_single_steps():
+    """Self-attention: several nodes at once, each seeing those before it, give what single steps give."""
+    network = a_network(decoder="self-attention")
+    ids, mask = sources(network)
+    read = torch.randint(0, VOCABULARY, (3, 5))
+    hidden = network.encode(ids, mask)
+    chain = torch.full((5, 5), MASKED).triu(1).expand(3, 1, 5, 5)
+    empty = [torch.zeros(3, 4, 0, 4) for _ in range(4)]
+
+    x, _ = network.step(read, torch.arange(5).expand(3, 5), chain, empty, network.cross(hidden), mask)
+
+    torch.testing.assert_close(network.logits(x), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4)
+
+
+def test_two_branches_of_a_tree_do_not_see_each_other():
+    """Nodes with one parent and different words, stepped together, give what each gives alone."""
+    network = a_network(decoder="self-attention")
+    ids, mask = sources(network)
+    hidden = network.encode(ids, mask)
+    pool = [torch.randn(3, 4, 2, 4) for _ in range(4)]
+    own = torch.full((3, 3), MASKED).fill_diagonal_(0)
+    open_pool = torch.zeros(3, 2)
+    tree = torch.cat([open_pool, own], 1).expand(3, 1, 3, 5)
+    words = torch.tensor([[3, 4, 5]] * 3)
+    depth = torch.full((3, 3), 2)
+
+    together, _ = network.step(words, depth, tree, pool, network.cross(hidden), mask)
+
+    for place in range(3):
+        alone, _ = network.step(
+            words[:, [place]], depth[:, [place]], torch.zeros(3, 1, 1, 3), pool, network.cross(hidden), mask
+        )
+        torch.testing.assert_close(together[:, [place]], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_padding_does_not_change_an_encoding():
+    """A source encoded alone equals the same source padded in a batch."""
+    network = a_network()
+    ids, mask = sources(network)
+
+    together = network.encode(ids, mask)[2, :4]
+    alone = network.encode(ids[2:, :4], torch.zeros(1, 1, 1, 4))[0]
+
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("minus_one", [True, False])
+def test_sinusoids_follow_their_formula(minus_one):
+    """sin in the first half of the columns, cos in the second, frequencies 10000 ** (-i / divisor)."""
+    table = sinusoid(9, 8, divisor_minus_one=minus_one)
+
+    for position, i in itertools.product(range(9), range(4)):
+        angle = position * 10000 ** (-i / (3 if minus_one else 4))
+        assert table[position, i] == pytest.approx(math.sin(angle), abs=1e-6)
+        assert table[position, 4 + i] == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_an_odd_width_ends_in_a_zero_column():
+    """The last column of an odd table holds nothing."""
+    assert not np.any(sinusoid(5, 7, divisor_minus_one=True)[:, 6].numpy())
