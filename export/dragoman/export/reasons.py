@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 
 from dragoman.export.errors import UnsupportedModel
@@ -33,3 +34,9 @@ class Reasons:
 
     def __repr__(self) -> str:
         return f"<Reasons {len(self._unmet)} unmet>"
+
+
+def short(value: object) -> str:
+    """A value from outside, fit for a message: YAML can be small as text and endless when it is shown."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

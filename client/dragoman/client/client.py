@@ -1,0 +1,172 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
+
+import grpc
+
+from dragoman.client import codec
+from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
+from dragoman.client.errors import DragomanError
+from dragoman.client.types import Model, Options, Translation
+from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
+
+
+class Client:
+    """Translates through a server. Threads may share one; it is a context manager.
+
+        with Client("translate.example:50051") as client:
+            print(client.translate("Hello, world!", Options(target_language="pt")).text)
+
+    `server` is `HOST:PORT` or any gRPC target. Without `credentials` the connection is neither encrypted nor
+    authenticated. `timeout_s` bounds each call, retries included; a call may set its own. Calls that meet a server
+    that is unreachable or full are tried up to four times before their error is raised.
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self.server = server
+        self.timeout_s = timeout_s
+        self._channel = (
+            grpc.secure_channel(target(server), credentials, OPTIONS)
+            if credentials
+            else grpc.insecure_channel(target(server), OPTIONS)
+        )
+        self._stub = TranslationServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.server}>"
+
+    def close(self) -> None:
+        """Close the connection; calls that are under way end with Cancelled."""
+        self._channel.close()
+
+    @overload
+    def translate(  # type: ignore[overload-overlap] # a str is a sequence of str, too
+        self, texts: str, options: Options = ..., *, timeout_s: float | None = ...
+    ) -> Translation: ...
+    @overload
+    def translate(
+        self, texts: Sequence[str], options: Options = ..., *, timeout_s: float | None = ...
+    ) -> list[Translation]: ...
+
+    def translate(
+        self, texts: str | Sequence[str], options: Options = codec.NO_OPTIONS, *, timeout_s: float | None = None
+    ) -> Translation | list[Translation]:
+        """Translate one text, or a list of texts in one call.
+
+            client.translate("Good morning.").text
+            [t.text for t in client.translate(["One.", "Two."], Options(beam_size=4))]
+
+        Raises the error of the one text; of a list, SomeTextsFailed, which holds the translations that there are.
+        """
+        if isinstance(texts, str):
+            return codec.single(self._translate([texts], options, timeout_s))
+        return codec.all_or_raise(self._translate(texts, options, timeout_s) if texts else [])
+
+    def translate_stream(
+        self, texts: Sequence[str], options: Options = codec.NO_OPTIONS, *, timeout_s: float | None = None
+    ) -> Iterator[tuple[int, Translation | DragomanError]]:
+        """Translate a list of texts in one call; each comes as soon as it is finished, with its position.
+
+            for index, outcome in client.translate_stream(paragraphs):
+                if isinstance(outcome, Translation):
+                    show(index, outcome.text)
+
+        A text that failed comes as its error. Leaving the loop cancels what is not finished.
+        """
+        if not texts:
+            return
+        message = pb.TranslateStreamRequest(request=codec.request(texts, options))
+        with own_errors():
+            call = self._stub.TranslateStream(message, timeout=self._timeout(timeout_s))
+            try:
+                for part in call:
+                    if part.HasField("result"):
+                        yield part.result.index, codec.outcome(part.result)
+            finally:
+                call.cancel()
+
+    def translate_many(
+        self,
+        texts: Iterable[str],
+        options: Options = codec.NO_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+        batch_size: int = codec.BATCH_SIZE,
+        in_flight: int = codec.IN_FLIGHT,
+    ) -> Iterator[Translation | DragomanError]:
+        """Translate any number of texts, read as they are needed; translations come in the order of the texts.
+
+            for outcome in client.translate_many(open("book.txt")):
+                ...
+
+        Texts travel `batch_size` to a call, and up to `in_flight` calls at once keep the server busy. A text that
+        failed comes as its error. Leaving the loop cancels what is not finished.
+        """
+        waiting: deque[tuple[int, grpc.Future[pb.TranslateResponse]]] = deque()
+        try:
+            for batch in codec.batches(texts, batch_size):
+                message = codec.request(batch, options)
+                waiting.append((len(batch), self._stub.Translate.future(message, timeout=self._timeout(timeout_s))))
+                if len(waiting) >= in_flight:
+                    yield from _finish(waiting)
+            while waiting:
+                yield from _finish(waiting)
+        finally:
+            for _, call in waiting:
+                call.cancel()
+
+    def list_models(
+        self, source_language: str = "", target_language: str = "", *, timeout_s: float | None = None
+    ) -> list[Model]:
+        """The models that the server holds, all or those of a direction."""
+        message = pb.ListModelsRequest(source_language=source_language, target_language=target_language)
+        with own_errors():
+            response = self._stub.ListModels(message, timeout=self._timeout(timeout_s))
+        return [codec.model(one) for one in response.models]
+
+    def get_model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> Model:
+        """One model. Raises UnknownModel, which names those that there are."""
+        with own_errors():
+            response = self._stub.GetModel(
+                pb.GetModelRequest(name=name, version=version), timeout=self._timeout(timeout_s)
+            )
+        return codec.model(response.model)
+
+    def _translate(
+        self, texts: Sequence[str], options: Options, timeout_s: float | None
+    ) -> list[Translation | DragomanError]:
+        message = codec.request(texts, options)
+        with own_errors():
+            response = self._stub.Translate(message, timeout=self._timeout(timeout_s))
+        return codec.outcomes(response, len(texts))
+
+    def _timeout(self, timeout_s: float | None) -> float:
+        return self.timeout_s if timeout_s is None else timeout_s
+
+
+def _finish(
+    waiting: deque[tuple[int, grpc.Future[pb.TranslateResponse]]],
+) -> list[Translation | DragomanError]:
+    """Wait for the oldest call."""
+    count, call = waiting[0]
+    with own_errors():
+        response = call.result()
+    waiting.popleft()
+    return codec.outcomes(response, count)

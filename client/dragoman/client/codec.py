@@ -1,0 +1,216 @@
+"""Between the users' types and the wire: pure functions.
+
+The mapping is not written out. A field of `Options` goes to the field of the same name in the one message of the
+request that has it, an enum's member to the value whose name ends in the member's. What is None is not set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import grpc
+from google.protobuf.descriptor import EnumDescriptor
+from google.protobuf.message import Message
+
+from dragoman.client.errors import DragomanError, InvalidRequest, ServerFault, SomeTextsFailed, from_status
+from dragoman.client.types import (
+    Engine,
+    FinishReason,
+    Hypothesis,
+    LanguagePair,
+    Limits,
+    Model,
+    ModelState,
+    Options,
+    Translation,
+)
+from dragoman.v1 import translation_pb2 as pb
+
+E = TypeVar("E", bound=StrEnum)
+
+NO_OPTIONS = Options()
+BATCH_SIZE = 32
+"""Texts that travel in one call of many: about what a lane decodes side by side."""
+IN_FLIGHT = 4
+"""Calls of many that are under way at once, so that no lane waits for the network."""
+
+_CODES = {int(code.value[0]): code.name for code in grpc.StatusCode}
+
+
+def request(texts: Sequence[str], options: Options) -> pb.TranslateRequest:
+    """The message that asks for translations of `texts`."""
+    message = pb.TranslateRequest()
+    for index, text in enumerate(texts):
+        _set(message.segments.add(), "text", text, f"segments[{index}].text")
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value is not None:
+            _set(_home(message, field.name), field.name, value, field.name)
+    return message
+
+
+def outcomes(response: pb.TranslateResponse, count: int) -> list[Translation | DragomanError]:
+    """What became of each of `count` texts, in their order."""
+    if [result.index for result in response.results] != list(range(count)):
+        raise ServerFault(f"{count} texts were sent and {len(response.results)} results came, or not in their order")
+    return [outcome(result) for result in response.results]
+
+
+def all_or_raise(outcomes: Sequence[Translation | DragomanError]) -> list[Translation]:
+    """The translations, if every text has one. Raises SomeTextsFailed, which has those that there are."""
+    translations = [one for one in outcomes if isinstance(one, Translation)]
+    if len(translations) < len(outcomes):
+        raise SomeTextsFailed(tuple(outcomes))
+    return translations
+
+
+def single(outcomes: Sequence[Translation | DragomanError]) -> Translation:
+    """The translation of the only text, or its error raised."""
+    [only] = outcomes
+    if isinstance(only, DragomanError):
+        raise only
+    return only
+
+
+def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The texts in lists of `size`; the last may be shorter."""
+    remaining = iter(texts)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def outcome(result: pb.SegmentResult) -> Translation | DragomanError:
+    """What became of one text."""
+    if result.HasField("status"):
+        return from_status(_CODES.get(result.status.code, "UNKNOWN"), result.status.message)
+    hypotheses = tuple(
+        Hypothesis(
+            one.text,
+            one.log_probability if one.HasField("log_probability") else None,
+            one.score if one.HasField("score") else None,
+        )
+        for one in result.hypotheses
+    )
+    return Translation(
+        # A server that sends the best text alone is within the contract.
+        hypotheses=hypotheses or (Hypothesis(result.text),),
+        finish_reason=_member(FinishReason, pb.FinishReason.DESCRIPTOR, result.finish_reason),
+        engine=_member(Engine, pb.Engine.DESCRIPTOR, result.engine) if result.engine else None,
+        source_truncated=result.source_truncated,
+        source_tokens=result.source_tokens,
+        target_tokens=result.target_tokens,
+        pieces=result.pieces,
+        decode_steps=result.decode_steps,
+        nat_passes=result.nat_passes,
+        drafted_tokens=result.drafted_tokens,
+        accepted_tokens=result.accepted_tokens,
+        cache_hit=result.cache_hit,
+        detected_source_language=result.detected_source_language,
+    )
+
+
+def model(message: pb.Model) -> Model:
+    """A model's description."""
+    return Model(
+        name=message.name,
+        version=message.version,
+        language_pairs=tuple(LanguagePair(one.source_language, one.target_language) for one in message.language_pairs),
+        defaults=_read(Options, message.decoding),
+        profiles=tuple(message.profiles),
+        limits=Limits(**{field.name: getattr(message.limits, field.name) for field in dataclasses.fields(Limits)}),
+        engines=tuple(_member(Engine, pb.Engine.DESCRIPTOR, one) for one in message.engines),
+        precision=message.precision,
+        execution_provider=message.execution_provider,
+        state=_member(ModelState, pb.ModelState.DESCRIPTOR, message.state),
+        licence=message.licence,
+        digest=message.digest,
+    )
+
+
+def _home(message: pb.TranslateRequest, name: str) -> Message:
+    """The message of the request that has this field."""
+    homes: tuple[Message, ...] = (message, message.decoding, message.output)
+    return next(home for home in homes if name in home.DESCRIPTOR.fields_by_name)
+
+
+def _set(message: Message, name: str, value: Any, path: str) -> None:
+    """Set a field to a user's value. Raises InvalidRequest naming `path` for what the field cannot hold."""
+    enum = _enum(message.DESCRIPTOR.fields_by_name[name])
+    if dataclasses.is_dataclass(value):
+        inner = getattr(message, name)
+        inner.SetInParent()
+        for part in dataclasses.fields(value):
+            part_value = getattr(value, part.name)
+            if part_value is not None:
+                _set(inner, part.name, part_value, f"{path}.{part.name}")
+        return
+    try:
+        if isinstance(value, tuple):
+            getattr(message, name).extend(value)
+        elif enum is not None:
+            setattr(message, name, _members(enum)[value.upper()])
+        else:
+            setattr(message, name, value)
+    except (TypeError, ValueError, KeyError) as error:
+        raise InvalidRequest(f"{path}: {_why(enum, value, error)}") from error
+
+
+def _why(enum: EnumDescriptor | None, value: object, error: Exception) -> str:
+    if enum is not None:
+        known = (name.lower() for name in _members(enum) if name != "UNSPECIFIED")
+        return f"{value!r} is not one of {', '.join(known)}"
+    if isinstance(error, UnicodeError):
+        return "the text holds a lone surrogate, which UTF-8 cannot carry; decode it with errors='replace' first"
+    return f"{value!r} does not fit: {error}"
+
+
+def _enum(field: Any) -> EnumDescriptor | None:
+    """A field's enum, if it has one. (The stubs know two kinds of descriptors; there is one at a time.)"""
+    enum: EnumDescriptor | None = field.enum_type
+    return enum
+
+
+def _members(enum: EnumDescriptor) -> dict[str, int]:
+    """Numbers of an enum's values, by their names without the prefix that the contract gives them all."""
+    prefix = enum.values[0].name.removesuffix("UNSPECIFIED")
+    return {value.name.removeprefix(prefix): value.number for value in enum.values}
+
+
+def _member(kind: type[E], enum: EnumDescriptor, number: int) -> E:
+    """The member for a number; UNKNOWN for one that only a newer contract knows."""
+    name = next((name for name, known in _members(enum).items() if known == number), "")
+    return kind[name if name in kind.__members__ else "UNKNOWN"]
+
+
+def _read(kind: type[Any], message: Message) -> Any:
+    """A users' type from the fields that are set in a message."""
+    values: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    for field, value in message.ListFields():
+        if field.name not in hints:
+            continue  # from a newer contract
+        wanted = get_args(hints[field.name])[0]
+        enum = _enum(field)
+        if dataclasses.is_dataclass(wanted):
+            values[field.name] = _read(wanted, value)  # type: ignore[arg-type]
+        elif enum is not None:
+            values[field.name] = _member(wanted, enum, value)
+        elif isinstance(value, float):
+            values[field.name] = _shortest(value)
+        else:
+            values[field.name] = value if isinstance(value, (str, int, bool)) else tuple(value)
+    return kind(**values)
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimal that is the same 32-bit number: 0.6, not 0.6000000238418579."""
+    if not math.isfinite(value):
+        return value
+    shown = (float(f"{value:.{digits}g}") for digits in range(6, 10))  # nine digits tell all of them apart
+    return next(short for short in shown if struct.pack("f", short) == struct.pack("f", value))

@@ -1,0 +1,241 @@
+"""`dragoman translate`: texts, a file or a pipe through a server, or with a bundle in this process."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dragoman.client import codec
+from dragoman.client.channel import DEFAULT_SERVER
+from dragoman.client.client import Client
+from dragoman.client.errors import DragomanError, InvalidRequest, Unavailable
+from dragoman.client.progress import Progress
+from dragoman.client.types import FinishReason, Options, Splitting, Translation
+
+DESCRIPTION = """\
+Translate texts: those on the command line, or else each line of a file or of the standard input.
+
+One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses above 1 each line out is
+one hypothesis: position of the text from 0, score, text, with tabs between them. What may be incomplete is reported on
+the standard error. Long input travels in batches, several at once.
+"""
+
+EPILOG = """\
+examples:
+  dragoman translate --from en --to pt "Hello, world!"
+  dragoman translate --to pt < english.txt > portuguese.txt
+  dragoman translate --bundle ./enpt --json "Hello, world!"
+
+The exit code is 1 if any text has no translation.
+"""
+
+TIMEOUT_S = 300.0
+"""Longer than the client's own: several calls wait in line on purpose."""
+
+Outcome = Translation | DragomanError
+Translate = Callable[[Iterable[str]], Iterator[Outcome]]
+
+
+class UsageError(Exception):
+    """Arguments that do not go together."""
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text; none: the lines of --file or standard input")
+    parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
+    parser.add_argument("--json", action="store_true", help="one JSON object a text, with all that is known about it")
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--server", metavar="HOST:PORT", help=f"default: the variable DRAGOMAN_SERVER, or else {DEFAULT_SERVER}"
+    )
+    where.add_argument("--bundle", type=Path, metavar="DIR", help="decode in this process, without a server")
+    where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
+    where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
+    where.add_argument("--model", metavar="NAME", help="default: the server's model for the languages")
+    where.add_argument(
+        "--timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help=f"longest wait for one call (default: {TIMEOUT_S:g})",
+    )
+    how = parser.add_argument_group("how; what is left out is the model's own way")
+    how.add_argument("--beam-size", type=_count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
+    how.add_argument("--num-hypotheses", type=_count, metavar="N", help="translations of each text, best first")
+    how.add_argument("--length-penalty", type=_finite, metavar="X", help="larger favours longer translations")
+    how.add_argument("--max-length", type=_count, metavar="N", help="most tokens of a sentence's translation")
+    how.add_argument("--max-length-factor", type=_positive, metavar="X", help="most target tokens a source token")
+    how.add_argument(
+        "--splitting",
+        type=Splitting,
+        metavar=f"{{{','.join(Splitting)}}}",
+        help="what the model sees at once (default: sentences)",
+    )
+    how.add_argument(
+        "--shortlist",
+        action=argparse.BooleanOptionalAction,
+        help="choose words from the lexical shortlist only: faster",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Translate; the process's exit code."""
+    try:
+        _check(args)
+        with _input(args) as (texts, is_interactive), _translator(args, is_interactive) as translate:
+            return _write(args, translate(texts), as_lines=not args.texts)
+    except UsageError as error:
+        return _complain(error, code=2)
+    except Unavailable as error:
+        server = _server(args)
+        return _complain(
+            f"{server} does not answer: {error}; start a server with `dragoman serve`, name another with --server, "
+            "or decode without one with --bundle DIR"
+        )
+    except (DragomanError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return _complain(error)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.texts and args.file:
+        raise UsageError("TEXT and --file exclude each other: give one of them")
+    if args.bundle:
+        for name in ("server", "model", "timeout"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name} is about a server, --bundle uses none: give one of them")
+
+
+@contextmanager
+def _input(args: argparse.Namespace) -> Iterator[tuple[Iterable[str], bool]]:
+    """The texts, and whether a person types them."""
+    if args.texts:
+        yield args.texts, False
+    elif args.file:
+        with args.file.open("rb") as file:
+            yield _lines(file), False
+    else:
+        is_interactive = sys.stdin.isatty()
+        if is_interactive:
+            print("type lines to translate; Ctrl-D ends", file=sys.stderr)
+        yield _lines(sys.stdin.buffer), is_interactive
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """The lines without their ends. What is blank becomes empty, which translates to an empty text."""
+    for number, line in enumerate(file, 1):
+        try:
+            text = line.rstrip(b"\r\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})") from error
+        yield "" if text.isspace() else text
+
+
+@contextmanager
+def _translator(args: argparse.Namespace, is_interactive: bool) -> Iterator[Translate]:  # noqa: FBT001 - private
+    names = {field.name for field in dataclasses.fields(Options)}
+    options = Options(**{name: value for name, value in vars(args).items() if name in names})
+    # A person who types a line waits for its translation before the next.
+    batch_size, in_flight = (1, 1) if is_interactive else (codec.BATCH_SIZE, codec.IN_FLIGHT)
+    if args.bundle:
+        from dragoman.client import local
+
+        batch_size = 1 if is_interactive else codec.BATCH_SIZE * codec.IN_FLIGHT
+        with local.local_translator(args.bundle) as translator:
+            yield lambda texts: local.translate_many(translator, texts, options, batch_size=batch_size)
+    else:
+        with Client(_server(args), timeout_s=args.timeout or TIMEOUT_S) as client:
+            yield lambda texts: client.translate_many(texts, options, batch_size=batch_size, in_flight=in_flight)
+
+
+def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], *, as_lines: bool) -> int:
+    """Print each outcome as it comes; the exit code."""
+    code = 0
+    several = (args.num_hypotheses or 1) > 1
+    # Translations on the same terminal show well enough that something happens.
+    is_shown = as_lines and sys.stderr.isatty() and not sys.stdout.isatty()
+    with Progress(sys.stderr, is_shown=is_shown) as progress:
+        for index, outcome in enumerate(outcomes):
+            name = f"line {index + 1}" if as_lines else f"text {index + 1}"
+            if problem := _problem(outcome):
+                progress.clear()
+                print(f"dragoman translate: {name}: {problem}", file=sys.stderr)
+            if isinstance(outcome, DragomanError):
+                code = 1
+            print(_json(index, outcome) if args.json else _plain(index, outcome, several, as_lines), flush=True)
+            progress.advance()
+    return code
+
+
+def _problem(outcome: Outcome) -> str:
+    """What a reader must know about an outcome before relying on it; empty if nothing."""
+    if isinstance(outcome, DragomanError):
+        return f"not translated: {outcome}"
+    if outcome.source_truncated:
+        return "the end of the text was dropped, it is longer than the model can read (--splitting sentences)"
+    if outcome.finish_reason is FinishReason.LENGTH:
+        return "the length limit was reached, the translation may be incomplete (--max-length, --max-length-factor)"
+    if not outcome.is_complete:
+        return f"the translation may be incomplete, decoding ended with {outcome.finish_reason}"
+    return ""
+
+
+def _json(index: int, outcome: Outcome) -> str:
+    facts: dict[str, object] = {"index": index}
+    if isinstance(outcome, DragomanError):
+        facts["error"] = {"code": outcome.code, "message": str(outcome)}
+    else:
+        facts |= {"text": outcome.text} | dataclasses.asdict(outcome)
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _plain(index: int, outcome: Outcome, several: bool, as_lines: bool) -> str:  # noqa: FBT001 - private
+    if isinstance(outcome, DragomanError):
+        return ""  # keeps the lines that follow in their places
+    shown = [
+        f"{index}\t{'' if one.score is None else format(one.score, '.4f')}\t{one.text}" if several else one.text
+        for one in (outcome.hypotheses if several else outcome.hypotheses[:1])
+    ]
+    # A line that came in as one goes out as one, whatever the model put into it.
+    return "\n".join(text.replace("\n", " ") if as_lines or several else text for text in shown)
+
+
+def _server(args: argparse.Namespace) -> str:
+    return str(args.server or os.environ.get("DRAGOMAN_SERVER") or DEFAULT_SERVER)
+
+
+def _complain(problem: object, *, code: int = 1) -> int:
+    print(f"dragoman translate: {problem}", file=sys.stderr)
+    return code
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = _finite(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number

@@ -1,0 +1,290 @@
+"""What users of the client say and get: plain frozen values. Nothing here knows the wire.
+
+Names are those of the contract: `Options.beam_size` becomes `DecodingOptions.beam_size`, and the member
+`Splitting.LINES` becomes `SPLITTING_LINES`. `dragoman.client.codec` relies on it and declares none of them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Splitting(StrEnum):
+    """How a text is cut into the pieces that the model sees one by one."""
+
+    SENTENCES = "sentences"
+    LINES = "lines"
+    NONE = "none"
+
+
+class OnTooLong(StrEnum):
+    """What is done with a piece that is longer than the model can read."""
+
+    SPLIT = "split"
+    REJECT = "reject"
+    TRUNCATE = "truncate"
+
+
+class LengthPenaltyKind(StrEnum):
+    """What `Options.length_penalty` means: logp / n^penalty, logp / ((5 + n) / 6)^penalty, or nothing."""
+
+    POWER = "power"
+    GNMT = "gnmt"
+    NONE = "none"
+    UNKNOWN = "unknown"
+    """A kind that this client is too old to know; cannot be sent."""
+
+
+class EarlyStopping(StrEnum):
+    """When a beam search may end."""
+
+    FIRST_FINISHED = "first_finished"
+    HEURISTIC = "heuristic"
+    EXHAUSTIVE = "exhaustive"
+    UNKNOWN = "unknown"
+    """A rule that this client is too old to know; cannot be sent."""
+
+
+class UnknownHandling(StrEnum):
+    """What happens with the unknown-word token."""
+
+    ALLOW = "allow"
+    SUPPRESS = "suppress"
+    COPY_SOURCE = "copy_source"
+    UNKNOWN = "unknown"
+    """A way that this client is too old to know; cannot be sent."""
+
+
+class EnginePreference(StrEnum):
+    """Which way of decoding to prefer: a wish (the first four), or an engine by name."""
+
+    AUTO = "auto"
+    QUALITY = "quality"
+    BALANCED = "balanced"
+    FAST = "fast"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    SPECULATIVE = "speculative"
+    NAT = "nat"
+
+
+class Priority(StrEnum):
+    """Which calls go first when several wait."""
+
+    INTERACTIVE = "interactive"
+    NORMAL = "normal"
+    BATCH = "batch"
+
+
+class CacheMode(StrEnum):
+    """Whether remembered translations may be used and kept."""
+
+    DEFAULT = "default"
+    BYPASS = "bypass"
+    READ_ONLY = "read_only"
+
+
+class FinishReason(StrEnum):
+    """Why decoding ended. After LENGTH or DEADLINE the text may be incomplete."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    EMPTY_INPUT = "empty_input"
+    DEADLINE = "deadline"
+    UNKNOWN = "unknown"
+    """A reason that this client is too old to know."""
+
+
+class Engine(StrEnum):
+    """What produced a translation."""
+
+    GREEDY = "greedy"
+    BEAM = "beam"
+    SPECULATIVE = "speculative"
+    NAT = "nat"
+    SAMPLING = "sampling"
+    UNKNOWN = "unknown"
+    """An engine that this client is too old to know."""
+
+
+class ModelState(StrEnum):
+    """Whether a model can be called now."""
+
+    LOADING = "loading"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """A state that this client is too old to know."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Draw tokens at random instead of searching for the best."""
+
+    top_k: int | None = None
+    top_p: float | None = None
+    temperature: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Spread the beam over groups that avoid each other's words."""
+
+    groups: int | None = None
+    penalty: float | None = None
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """The best choices at one position, each continued to a whole translation."""
+
+    count: int | None = None
+    min_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Nat:
+    """How to decode without autoregression."""
+
+    passes: int | None = None
+    length_scale: float | None = None
+    exact_length: int | None = None
+    length_candidates: int | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which model translates, and how. What is None is not sent: the server, or the model's own bundle, decides.
+
+    Units, ranges and defaults of every field are those of the field of the same name in
+    `dragoman/v1/translation.proto`. A server refuses by name what it cannot honour.
+
+        Options(source_language="en", target_language="pt")
+        Options(target_language="pt", beam_size=4, num_hypotheses=4, length_penalty=0.6)
+    """
+
+    source_language: str | None = None
+    target_language: str | None = None
+    model: str | None = None
+    model_version: str | None = None
+
+    splitting: Splitting | None = None
+    on_too_long: OnTooLong | None = None
+    engine: EnginePreference | None = None
+    nat: Nat | None = None
+    priority: Priority | None = None
+    cache: CacheMode | None = None
+    scores: bool | None = None
+
+    beam_size: int | None = None
+    num_hypotheses: int | None = None
+    length_penalty: float | None = None
+    length_penalty_kind: LengthPenaltyKind | None = None
+    word_penalty: float | None = None
+    coverage_penalty: float | None = None
+    patience: float | None = None
+    early_stopping: EarlyStopping | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    max_length_factor: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    suppressed_tokens: tuple[str, ...] | None = None
+    unknown_handling: UnknownHandling | None = None
+    sampling: Sampling | None = None
+    diversity: Diversity | None = None
+    alternatives: Alternatives | None = None
+    profile: str | None = None
+    shortlist: bool | None = None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation of a text."""
+
+    text: str
+    log_probability: float | None = None
+    """Sum of its tokens' natural-log probabilities; None where it was not asked for and not known."""
+    score: float | None = None
+    """`log_probability` under the length penalty: what hypotheses are ranked by."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of one text."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    """Best first, never empty."""
+    finish_reason: FinishReason
+    engine: Engine | None = None
+    """None where nothing had to be decoded."""
+    source_truncated: bool = False
+    """Whether the end of the text was dropped because the model cannot read so much."""
+    source_tokens: int = 0
+    target_tokens: int = 0
+    pieces: int = 0
+    """Sentence-sized pieces that the text was cut into."""
+    decode_steps: int = 0
+    nat_passes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    cache_hit: bool = False
+    detected_source_language: str = ""
+
+    @property
+    def text(self) -> str:
+        """The best hypothesis."""
+        return self.hypotheses[0].text
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole source was read and decoding came to its own end."""
+        return self.finish_reason in (FinishReason.STOP, FinishReason.EMPTY_INPUT) and not self.source_truncated
+
+
+@dataclass(frozen=True)
+class LanguagePair:
+    """A direction of translation, as BCP-47 tags."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for at most; 0 is no limit of its own."""
+
+    max_segments: int
+    max_text_bytes: int
+    max_source_tokens: int
+    max_target_tokens: int
+    max_beam_size: int
+    max_hypotheses: int
+    max_terms: int
+    max_message_bytes: int
+    max_backlog_tokens: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a server knows about a model."""
+
+    name: str
+    version: str
+    language_pairs: tuple[LanguagePair, ...]
+    defaults: Options
+    """What a request that sets no decoding field gets."""
+    profiles: tuple[str, ...]
+    limits: Limits
+    engines: tuple[Engine, ...]
+    precision: str
+    execution_provider: str
+    state: ModelState
+    licence: str
+    digest: str

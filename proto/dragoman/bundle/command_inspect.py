@@ -1,0 +1,125 @@
+"""`dragoman inspect DIR`: verify a bundle and say what it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import codec
+from .errors import BundleCorrupt, BundleError
+from .manifest import Architecture, Decoding, Graph, Manifest, Tokenizer
+from .reader import Bundle, open_bundle
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = (
+        "Verify every file of a bundle and show what it holds. "
+        "Exits with 0 when the bundle can be served, with 1 and the reasons when it cannot."
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="a directory written by `dragoman export`")
+    parser.add_argument("--json", action="store_true", help="print the manifest, the digest and the verdict as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    try:
+        bundle = open_bundle(args.directory)
+    except BundleError as error:
+        if args.json:
+            problems = error.problems if isinstance(error, BundleCorrupt) else (str(error),)
+            print(_dumps({"directory": str(args.directory), "ok": False, "problems": problems}))
+        else:
+            print(error, file=sys.stderr)
+        return 1
+    if args.json:
+        manifest = json.loads(codec.to_json(bundle.manifest))
+        print(_dumps({"directory": str(bundle.directory), "ok": True, "digest": bundle.digest, "manifest": manifest}))
+    else:
+        print("\n".join(page(bundle)))
+    return 0
+
+
+def page(bundle: Bundle) -> Iterator[str]:
+    """The lines that the command prints."""
+    manifest = bundle.manifest
+    provenance = manifest.provenance
+    limits = manifest.limits
+    yield from (
+        _row("bundle", manifest.name),
+        _row("directory", str(bundle.directory)),
+        _row("digest", f"sha256:{bundle.digest}"),
+        _row("pairs", ", ".join(map(str, manifest.pairs))),
+        _row("precision", manifest.precision),
+        _row("capabilities", ", ".join(manifest.capabilities) or "none"),
+        _row("architecture", _architecture(manifest.architecture)),
+        _row("decoding", _decoding(manifest.decoding)),
+        _row("tokenizer", _tokenizer(manifest.tokenizer)),
+        _row("shortlist", manifest.shortlist or "none"),
+        _row("limits", f"{limits.max_source_tokens} source tokens, {limits.max_target_tokens} target tokens"),
+        _row("licence", manifest.licence or "not known"),
+        _row("made from", f"{provenance.source_format}, by dragoman {provenance.tool_version}"),
+    )
+    yield from (_row("", f"{name} sha256:{sha256[:16]}") for name, sha256 in sorted(provenance.source_sha256.items()))
+    yield from (_row("", f"{key}={value}") for key, value in sorted(provenance.options.items()))
+    yield from _graphs(manifest.graphs)
+    yield from _parity(manifest)
+    yield from _files(bundle)
+
+
+def _architecture(shape: Architecture) -> str:
+    layers = f"{shape.encoder_layers}+{shape.decoder_layers} layers, {shape.decoder} decoder"
+    sizes = f"width {shape.d_model}, {shape.heads} heads, ffn {shape.ffn} ({shape.activation})"
+    words = f"vocabulary {shape.source_vocabulary}"
+    if shape.target_vocabulary != shape.source_vocabulary:
+        words += f" to {shape.target_vocabulary}"
+    return f"{layers}, {sizes}, {shape.norm}-norm, {shape.positions} positions, {words}, tying {shape.tying}"
+
+
+def _decoding(decoding: Decoding) -> str:
+    limit = f"at most {decoding.max_length} tokens and {decoding.max_length_factor:g} for each source token"
+    shortlist = "over the shortlist" if decoding.shortlist else "over the whole vocabulary"
+    search = f"{decoding.profile}, beam {decoding.beam_size}, {decoding.num_hypotheses} returned"
+    return f"{search}, length penalty {decoding.length_penalty:g}, {limit}, {shortlist}"
+
+
+def _tokenizer(tokenizer: Tokenizer) -> str:
+    files = tokenizer.source if tokenizer.source == tokenizer.target else f"{tokenizer.source}, {tokenizer.target}"
+    suppressed = ", ".join(map(str, tokenizer.suppressed_ids)) or "none"
+    ids = f"eos {tokenizer.eos_id}, unk {tokenizer.unk_id}, start {tokenizer.start_id}, never put out: {suppressed}"
+    return f"{tokenizer.kind} {files} ({ids})"
+
+
+def _graphs(graphs: dict[str, Graph]) -> Iterator[str]:
+    for key, graph in sorted(graphs.items()):
+        yield f"\ngraph {key}: {graph.file}"
+        for side, tensors in (("in", graph.inputs), ("out", graph.outputs)):
+            for tensor in tensors:
+                yield f"  {side:3} {tensor.name:24} {tensor.dtype:8} [{', '.join(map(str, tensor.shape))}]"
+
+
+def _parity(manifest: Manifest) -> Iterator[str]:
+    if not manifest.parity:
+        return
+    yield "\nparity, measured at export: worst difference, and what is tolerated"
+    for line in manifest.parity:
+        verdict = "" if line.max_difference <= line.tolerance else "  EXCEEDED"
+        yield f"  {line.compared}, {line.tensor}: {line.max_difference:.2e} of {line.tolerance:.2e}{verdict}"
+
+
+def _files(bundle: Bundle) -> Iterator[str]:
+    yield "\nfiles, verified"
+    for name, file in sorted(bundle.manifest.files.items()):
+        yield f"  {file.size:>12,}  {file.sha256[:16]}  {name}"
+    yield f"  {bundle.size:>12,}  in {len(bundle.manifest.files)} files"
+
+
+def _row(label: str, value: str) -> str:
+    return f"{label:14}{value}"
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)

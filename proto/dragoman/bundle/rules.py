@@ -1,0 +1,101 @@
+"""What a well-formed manifest must also be: rules that types alone cannot say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .manifest import MANIFEST_NAME, Architecture, Manifest
+
+# A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` may not be a file of a bundle; None when it may. Names are relative, with `/` between parts."""
+    if name == MANIFEST_NAME:
+        return f"{name!r} is the manifest itself, which cannot list its own checksum"
+    if all(_PART.fullmatch(part) for part in name.split("/")):
+        return None
+    return (
+        f"{ascii(name)[:80]} is not a safe file name: parts of letters, digits and ._+=@- that do not begin with "
+        f"a dot, separated by /, and nothing that leads out of the bundle"
+    )
+
+
+def manifest_problems(manifest: Manifest) -> list[str]:
+    """Everything that is wrong with a manifest in itself, before any file is looked at."""
+    return [*_files(manifest), *_references(manifest), *_numbers(manifest)]
+
+
+def _files(manifest: Manifest) -> Iterator[str]:
+    for name, file in sorted(manifest.files.items()):
+        problem = name_problem(name)
+        if problem is not None:
+            yield f"files: {problem}"
+        if not _SHA256.fullmatch(file.sha256):
+            yield f"files.{name!a}.sha256: expected 64 hexadecimal digits in lower case"
+        if file.size < 0:
+            yield f"files.{name!a}.size: {file.size} is negative"
+
+
+def _references(manifest: Manifest) -> Iterator[str]:
+    named = {f"graphs.{key}": graph.file for key, graph in manifest.graphs.items()}
+    named |= {"tokenizer.source": manifest.tokenizer.source, "tokenizer.target": manifest.tokenizer.target}
+    if manifest.shortlist is not None:
+        named["shortlist"] = manifest.shortlist
+    for where, name in named.items():
+        if name not in manifest.files:
+            yield f"{where}: the file {name!a} is not listed in files"
+    for graph in ("encoder", "step"):
+        if graph not in manifest.graphs:
+            yield f"graphs.{graph}: missing"
+    if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
+        yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
+    if not manifest.pairs:
+        yield "pairs: empty; a bundle translates at least one pair"
+
+
+def _numbers(manifest: Manifest) -> Iterator[str]:
+    shape, decoding, tokenizer = manifest.architecture, manifest.decoding, manifest.tokenizer
+    at_least_one = {
+        **{f"architecture.{name}": getattr(shape, name) for name in _SIZES},
+        "limits.max_source_tokens": manifest.limits.max_source_tokens,
+        "limits.max_target_tokens": manifest.limits.max_target_tokens,
+        "decoding.beam_size": decoding.beam_size,
+        "decoding.num_hypotheses": decoding.num_hypotheses,
+        "decoding.max_length": decoding.max_length,
+        "format_version": manifest.format_version,
+    }
+    for where, number in at_least_one.items():
+        if number < 1:
+            yield f"{where}: {number} is less than 1"
+    if shape.heads >= 1 and shape.d_model % shape.heads:
+        yield f"architecture.heads: {shape.heads} does not divide d_model {shape.d_model}"
+    if decoding.max_length_factor <= 0:
+        yield f"decoding.max_length_factor: {decoding.max_length_factor:g} is not positive"
+    for where, index in {"eos_id": tokenizer.eos_id, "unk_id": tokenizer.unk_id}.items():
+        if not 0 <= index < shape.target_vocabulary:
+            yield f"tokenizer.{where}: {index} is outside the target vocabulary of {shape.target_vocabulary}"
+    yield from _limits(manifest, shape)
+
+
+def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
+    # Positions beyond the table would be read outside of it.
+    for side in ("source", "target"):
+        limit = getattr(manifest.limits, f"max_{side}_tokens")
+        if limit > shape.max_positions:
+            yield f"limits.max_{side}_tokens: {limit} is more than the network's {shape.max_positions} positions"
+
+
+_SIZES = (
+    "d_model",
+    "heads",
+    "ffn",
+    "encoder_layers",
+    "decoder_layers",
+    "source_vocabulary",
+    "target_vocabulary",
+    "max_positions",
+)

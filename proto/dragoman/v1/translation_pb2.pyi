@@ -1,0 +1,664 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class InputFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INPUT_FORMAT_UNSPECIFIED: _ClassVar[InputFormat]
+    INPUT_FORMAT_PLAIN: _ClassVar[InputFormat]
+    INPUT_FORMAT_HTML: _ClassVar[InputFormat]
+    INPUT_FORMAT_XML: _ClassVar[InputFormat]
+    INPUT_FORMAT_TOKENS: _ClassVar[InputFormat]
+
+class Splitting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SPLITTING_UNSPECIFIED: _ClassVar[Splitting]
+    SPLITTING_SENTENCES: _ClassVar[Splitting]
+    SPLITTING_LINES: _ClassVar[Splitting]
+    SPLITTING_NONE: _ClassVar[Splitting]
+
+class OnTooLong(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_TOO_LONG_UNSPECIFIED: _ClassVar[OnTooLong]
+    ON_TOO_LONG_SPLIT: _ClassVar[OnTooLong]
+    ON_TOO_LONG_REJECT: _ClassVar[OnTooLong]
+    ON_TOO_LONG_TRUNCATE: _ClassVar[OnTooLong]
+
+class LengthPenaltyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LENGTH_PENALTY_KIND_UNSPECIFIED: _ClassVar[LengthPenaltyKind]
+    LENGTH_PENALTY_KIND_POWER: _ClassVar[LengthPenaltyKind]
+    LENGTH_PENALTY_KIND_GNMT: _ClassVar[LengthPenaltyKind]
+    LENGTH_PENALTY_KIND_NONE: _ClassVar[LengthPenaltyKind]
+
+class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EARLY_STOPPING_UNSPECIFIED: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_FIRST_FINISHED: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_HEURISTIC: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_EXHAUSTIVE: _ClassVar[EarlyStopping]
+
+class UnknownHandling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNKNOWN_HANDLING_UNSPECIFIED: _ClassVar[UnknownHandling]
+    UNKNOWN_HANDLING_ALLOW: _ClassVar[UnknownHandling]
+    UNKNOWN_HANDLING_SUPPRESS: _ClassVar[UnknownHandling]
+    UNKNOWN_HANDLING_COPY_SOURCE: _ClassVar[UnknownHandling]
+
+class EnginePreference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENGINE_PREFERENCE_UNSPECIFIED: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_AUTO: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_QUALITY: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_BALANCED: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_FAST: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_GREEDY: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_BEAM: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_SPECULATIVE: _ClassVar[EnginePreference]
+    ENGINE_PREFERENCE_NAT: _ClassVar[EnginePreference]
+
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_INTERACTIVE: _ClassVar[Priority]
+    PRIORITY_NORMAL: _ClassVar[Priority]
+    PRIORITY_BATCH: _ClassVar[Priority]
+
+class OffsetUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OFFSET_UNIT_UNSPECIFIED: _ClassVar[OffsetUnit]
+    OFFSET_UNIT_CODE_POINT: _ClassVar[OffsetUnit]
+    OFFSET_UNIT_UTF8_BYTE: _ClassVar[OffsetUnit]
+    OFFSET_UNIT_UTF16: _ClassVar[OffsetUnit]
+
+class CacheMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CACHE_MODE_UNSPECIFIED: _ClassVar[CacheMode]
+    CACHE_MODE_DEFAULT: _ClassVar[CacheMode]
+    CACHE_MODE_BYPASS: _ClassVar[CacheMode]
+    CACHE_MODE_READ_ONLY: _ClassVar[CacheMode]
+
+class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
+    FINISH_REASON_STOP: _ClassVar[FinishReason]
+    FINISH_REASON_LENGTH: _ClassVar[FinishReason]
+    FINISH_REASON_EMPTY_INPUT: _ClassVar[FinishReason]
+    FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
+
+class Engine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENGINE_UNSPECIFIED: _ClassVar[Engine]
+    ENGINE_GREEDY: _ClassVar[Engine]
+    ENGINE_BEAM: _ClassVar[Engine]
+    ENGINE_SPECULATIVE: _ClassVar[Engine]
+    ENGINE_NAT: _ClassVar[Engine]
+    ENGINE_SAMPLING: _ClassVar[Engine]
+
+class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_STATE_UNSPECIFIED: _ClassVar[ModelState]
+    MODEL_STATE_LOADING: _ClassVar[ModelState]
+    MODEL_STATE_SERVING: _ClassVar[ModelState]
+    MODEL_STATE_DRAINING: _ClassVar[ModelState]
+    MODEL_STATE_FAILED: _ClassVar[ModelState]
+INPUT_FORMAT_UNSPECIFIED: InputFormat
+INPUT_FORMAT_PLAIN: InputFormat
+INPUT_FORMAT_HTML: InputFormat
+INPUT_FORMAT_XML: InputFormat
+INPUT_FORMAT_TOKENS: InputFormat
+SPLITTING_UNSPECIFIED: Splitting
+SPLITTING_SENTENCES: Splitting
+SPLITTING_LINES: Splitting
+SPLITTING_NONE: Splitting
+ON_TOO_LONG_UNSPECIFIED: OnTooLong
+ON_TOO_LONG_SPLIT: OnTooLong
+ON_TOO_LONG_REJECT: OnTooLong
+ON_TOO_LONG_TRUNCATE: OnTooLong
+LENGTH_PENALTY_KIND_UNSPECIFIED: LengthPenaltyKind
+LENGTH_PENALTY_KIND_POWER: LengthPenaltyKind
+LENGTH_PENALTY_KIND_GNMT: LengthPenaltyKind
+LENGTH_PENALTY_KIND_NONE: LengthPenaltyKind
+EARLY_STOPPING_UNSPECIFIED: EarlyStopping
+EARLY_STOPPING_FIRST_FINISHED: EarlyStopping
+EARLY_STOPPING_HEURISTIC: EarlyStopping
+EARLY_STOPPING_EXHAUSTIVE: EarlyStopping
+UNKNOWN_HANDLING_UNSPECIFIED: UnknownHandling
+UNKNOWN_HANDLING_ALLOW: UnknownHandling
+UNKNOWN_HANDLING_SUPPRESS: UnknownHandling
+UNKNOWN_HANDLING_COPY_SOURCE: UnknownHandling
+ENGINE_PREFERENCE_UNSPECIFIED: EnginePreference
+ENGINE_PREFERENCE_AUTO: EnginePreference
+ENGINE_PREFERENCE_QUALITY: EnginePreference
+ENGINE_PREFERENCE_BALANCED: EnginePreference
+ENGINE_PREFERENCE_FAST: EnginePreference
+ENGINE_PREFERENCE_GREEDY: EnginePreference
+ENGINE_PREFERENCE_BEAM: EnginePreference
+ENGINE_PREFERENCE_SPECULATIVE: EnginePreference
+ENGINE_PREFERENCE_NAT: EnginePreference
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_INTERACTIVE: Priority
+PRIORITY_NORMAL: Priority
+PRIORITY_BATCH: Priority
+OFFSET_UNIT_UNSPECIFIED: OffsetUnit
+OFFSET_UNIT_CODE_POINT: OffsetUnit
+OFFSET_UNIT_UTF8_BYTE: OffsetUnit
+OFFSET_UNIT_UTF16: OffsetUnit
+CACHE_MODE_UNSPECIFIED: CacheMode
+CACHE_MODE_DEFAULT: CacheMode
+CACHE_MODE_BYPASS: CacheMode
+CACHE_MODE_READ_ONLY: CacheMode
+FINISH_REASON_UNSPECIFIED: FinishReason
+FINISH_REASON_STOP: FinishReason
+FINISH_REASON_LENGTH: FinishReason
+FINISH_REASON_EMPTY_INPUT: FinishReason
+FINISH_REASON_DEADLINE: FinishReason
+ENGINE_UNSPECIFIED: Engine
+ENGINE_GREEDY: Engine
+ENGINE_BEAM: Engine
+ENGINE_SPECULATIVE: Engine
+ENGINE_NAT: Engine
+ENGINE_SAMPLING: Engine
+MODEL_STATE_UNSPECIFIED: ModelState
+MODEL_STATE_LOADING: ModelState
+MODEL_STATE_SERVING: ModelState
+MODEL_STATE_DRAINING: ModelState
+MODEL_STATE_FAILED: ModelState
+
+class TranslateRequest(_message.Message):
+    __slots__ = ("request_id", "segments", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SPLITTING_FIELD_NUMBER: _ClassVar[int]
+    ON_TOO_LONG_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    DECODING_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    NAT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    source_language: str
+    target_language: str
+    model: str
+    model_version: str
+    format: InputFormat
+    splitting: Splitting
+    on_too_long: OnTooLong
+    terms: _containers.RepeatedCompositeFieldContainer[Term]
+    decoding: DecodingOptions
+    engine: EnginePreference
+    nat: NatOptions
+    priority: Priority
+    output: OutputOptions
+    cache: CacheMode
+    def __init__(self, request_id: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("text", "tokens", "target_prefix", "context")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    target_prefix: str
+    context: str
+    def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[str]] = ..., target_prefix: _Optional[str] = ..., context: _Optional[str] = ...) -> None: ...
+
+class Term(_message.Message):
+    __slots__ = ("source", "target", "do_not_translate", "case_sensitive")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DO_NOT_TRANSLATE_FIELD_NUMBER: _ClassVar[int]
+    CASE_SENSITIVE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    do_not_translate: bool
+    case_sensitive: bool
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., do_not_translate: bool = ..., case_sensitive: bool = ...) -> None: ...
+
+class DecodingOptions(_message.Message):
+    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist")
+    BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NUM_HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_KIND_FIELD_NUMBER: _ClassVar[int]
+    WORD_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOPPING_FIELD_NUMBER: _ClassVar[int]
+    MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_HANDLING_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    SHORTLIST_FIELD_NUMBER: _ClassVar[int]
+    beam_size: int
+    num_hypotheses: int
+    length_penalty: float
+    length_penalty_kind: LengthPenaltyKind
+    word_penalty: float
+    coverage_penalty: float
+    patience: float
+    early_stopping: EarlyStopping
+    min_length: int
+    max_length: int
+    max_length_factor: float
+    repetition_penalty: float
+    no_repeat_ngram_size: int
+    suppressed_tokens: _containers.RepeatedScalarFieldContainer[str]
+    unknown_handling: UnknownHandling
+    sampling: Sampling
+    diversity: Diversity
+    alternatives: Alternatives
+    profile: str
+    shortlist: bool
+    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ...) -> None: ...
+
+class Sampling(_message.Message):
+    __slots__ = ("top_k", "top_p", "temperature", "seed")
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    top_k: int
+    top_p: float
+    temperature: float
+    seed: int
+    def __init__(self, top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class Diversity(_message.Message):
+    __slots__ = ("groups", "penalty")
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PENALTY_FIELD_NUMBER: _ClassVar[int]
+    groups: int
+    penalty: float
+    def __init__(self, groups: _Optional[int] = ..., penalty: _Optional[float] = ...) -> None: ...
+
+class Alternatives(_message.Message):
+    __slots__ = ("count", "min_probability")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    min_probability: float
+    def __init__(self, count: _Optional[int] = ..., min_probability: _Optional[float] = ...) -> None: ...
+
+class NatOptions(_message.Message):
+    __slots__ = ("passes", "length_scale", "exact_length", "length_candidates")
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_SCALE_FIELD_NUMBER: _ClassVar[int]
+    EXACT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    passes: int
+    length_scale: float
+    exact_length: int
+    length_candidates: int
+    def __init__(self, passes: _Optional[int] = ..., length_scale: _Optional[float] = ..., exact_length: _Optional[int] = ..., length_candidates: _Optional[int] = ...) -> None: ...
+
+class OutputOptions(_message.Message):
+    __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    ALIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_SPANS_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_UNIT_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    scores: bool
+    token_scores: bool
+    alignments: bool
+    sentence_spans: bool
+    offset_unit: OffsetUnit
+    timings: bool
+    def __init__(self, scores: bool = ..., token_scores: bool = ..., alignments: bool = ..., sentence_spans: bool = ..., offset_unit: _Optional[_Union[OffsetUnit, str]] = ..., timings: bool = ...) -> None: ...
+
+class TranslateResponse(_message.Message):
+    __slots__ = ("request_id", "results", "model", "model_version", "timings")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    results: _containers.RepeatedCompositeFieldContainer[SegmentResult]
+    model: str
+    model_version: str
+    timings: Timings
+    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[SegmentResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class TranslateStreamRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: TranslateRequest
+    def __init__(self, request: _Optional[_Union[TranslateRequest, _Mapping]] = ...) -> None: ...
+
+class TranslateStreamResponse(_message.Message):
+    __slots__ = ("request_id", "result", "model", "model_version", "timings")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    result: SegmentResult
+    model: str
+    model_version: str
+    timings: Timings
+    def __init__(self, request_id: _Optional[str] = ..., result: _Optional[_Union[SegmentResult, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class TranslatePipeRequest(_message.Message):
+    __slots__ = ("settings", "segments")
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    settings: TranslateRequest
+    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    def __init__(self, settings: _Optional[_Union[TranslateRequest, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+
+class TranslatePipeResponse(_message.Message):
+    __slots__ = ("request_id", "results", "model", "model_version")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    results: _containers.RepeatedCompositeFieldContainer[SegmentResult]
+    model: str
+    model_version: str
+    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[SegmentResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+
+class SegmentResult(_message.Message):
+    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "pieces")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    DECODE_STEPS_FIELD_NUMBER: _ClassVar[int]
+    NAT_PASSES_FIELD_NUMBER: _ClassVar[int]
+    DRAFTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
+    DETECTED_SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_SPANS_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    status: SegmentStatus
+    text: str
+    hypotheses: _containers.RepeatedCompositeFieldContainer[Hypothesis]
+    finish_reason: FinishReason
+    source_truncated: bool
+    source_tokens: int
+    target_tokens: int
+    engine: Engine
+    decode_steps: int
+    nat_passes: int
+    drafted_tokens: int
+    accepted_tokens: int
+    cache_hit: bool
+    detected_source_language: str
+    sentence_spans: _containers.RepeatedCompositeFieldContainer[SpanPair]
+    terms: _containers.RepeatedCompositeFieldContainer[TermOutcome]
+    timings: Timings
+    pieces: int
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[SegmentStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., pieces: _Optional[int] = ...) -> None: ...
+
+class SegmentStatus(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class Hypothesis(_message.Message):
+    __slots__ = ("text", "log_probability", "score", "finish_reason", "tokens", "alignments")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ALIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    log_probability: float
+    score: float
+    finish_reason: FinishReason
+    tokens: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    alignments: _containers.RepeatedCompositeFieldContainer[Alignment]
+    def __init__(self, text: _Optional[str] = ..., log_probability: _Optional[float] = ..., score: _Optional[float] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., tokens: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ..., alignments: _Optional[_Iterable[_Union[Alignment, _Mapping]]] = ...) -> None: ...
+
+class TokenScore(_message.Message):
+    __slots__ = ("token", "log_probability")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    log_probability: float
+    def __init__(self, token: _Optional[str] = ..., log_probability: _Optional[float] = ...) -> None: ...
+
+class Alignment(_message.Message):
+    __slots__ = ("source", "target", "weight")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    source: Span
+    target: Span
+    weight: float
+    def __init__(self, source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class Span(_message.Message):
+    __slots__ = ("start", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    end: int
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class SpanPair(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: Span
+    target: Span
+    def __init__(self, source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ...) -> None: ...
+
+class TermOutcome(_message.Message):
+    __slots__ = ("term_index", "occurrences", "applied")
+    TERM_INDEX_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCES_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    term_index: int
+    occurrences: int
+    applied: int
+    def __init__(self, term_index: _Optional[int] = ..., occurrences: _Optional[int] = ..., applied: _Optional[int] = ...) -> None: ...
+
+class Timings(_message.Message):
+    __slots__ = ("total", "tokenize", "queue", "encode", "decode", "detokenize")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_FIELD_NUMBER: _ClassVar[int]
+    DECODE_FIELD_NUMBER: _ClassVar[int]
+    DETOKENIZE_FIELD_NUMBER: _ClassVar[int]
+    total: _duration_pb2.Duration
+    tokenize: _duration_pb2.Duration
+    queue: _duration_pb2.Duration
+    encode: _duration_pb2.Duration
+    decode: _duration_pb2.Duration
+    detokenize: _duration_pb2.Duration
+    def __init__(self, total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tokenize: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., encode: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., decode: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., detokenize: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ScoreRequest(_message.Message):
+    __slots__ = ("request_id", "pairs", "source_language", "target_language", "model", "model_version", "token_scores", "length_penalty", "length_penalty_kind", "priority")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_PENALTY_KIND_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    pairs: _containers.RepeatedCompositeFieldContainer[ScorePair]
+    source_language: str
+    target_language: str
+    model: str
+    model_version: str
+    token_scores: bool
+    length_penalty: float
+    length_penalty_kind: LengthPenaltyKind
+    priority: Priority
+    def __init__(self, request_id: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[ScorePair, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., token_scores: bool = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
+
+class ScorePair(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class ScoreResponse(_message.Message):
+    __slots__ = ("request_id", "results", "model", "model_version", "timings")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    results: _containers.RepeatedCompositeFieldContainer[ScoreResult]
+    model: str
+    model_version: str
+    timings: Timings
+    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[ScoreResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+
+class ScoreResult(_message.Message):
+    __slots__ = ("index", "status", "log_probability", "score", "source_tokens", "target_tokens", "tokens")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LOG_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    status: SegmentStatus
+    log_probability: float
+    score: float
+    source_tokens: int
+    target_tokens: int
+    tokens: _containers.RepeatedCompositeFieldContainer[TokenScore]
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[SegmentStatus, _Mapping]] = ..., log_probability: _Optional[float] = ..., score: _Optional[float] = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ...) -> None: ...
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ("source_language", "target_language")
+    SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    source_language: str
+    target_language: str
+    def __init__(self, source_language: _Optional[str] = ..., target_language: _Optional[str] = ...) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[Model]
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
+
+class GetModelRequest(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class GetModelResponse(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("name", "version", "language_pairs", "decoding", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    DECODING_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    ENGINES_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LICENCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    language_pairs: _containers.RepeatedCompositeFieldContainer[LanguagePair]
+    decoding: DecodingOptions
+    profiles: _containers.RepeatedScalarFieldContainer[str]
+    limits: Limits
+    engines: _containers.RepeatedScalarFieldContainer[Engine]
+    precision: str
+    execution_provider: str
+    state: ModelState
+    licence: str
+    digest: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class LanguagePair(_message.Message):
+    __slots__ = ("source_language", "target_language")
+    SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    source_language: str
+    target_language: str
+    def __init__(self, source_language: _Optional[str] = ..., target_language: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("max_segments", "max_text_bytes", "max_source_tokens", "max_target_tokens", "max_beam_size", "max_hypotheses", "max_terms", "max_message_bytes", "max_backlog_tokens")
+    MAX_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_TARGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
+    MAX_TERMS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BACKLOG_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    max_segments: int
+    max_text_bytes: int
+    max_source_tokens: int
+    max_target_tokens: int
+    max_beam_size: int
+    max_hypotheses: int
+    max_terms: int
+    max_message_bytes: int
+    max_backlog_tokens: int
+    def __init__(self, max_segments: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_source_tokens: _Optional[int] = ..., max_target_tokens: _Optional[int] = ..., max_beam_size: _Optional[int] = ..., max_hypotheses: _Optional[int] = ..., max_terms: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_backlog_tokens: _Optional[int] = ...) -> None: ...

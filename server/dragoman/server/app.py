@@ -1,0 +1,253 @@
+"""The composition root: every object of a serving process is built here, once, and stopped in this order.
+
+Start: options, packages, bundles, lanes, HTTP, gRPC, then health says SERVING.
+Stop: health says NOT_SERVING, new requests are refused, those in flight get `drain_grace_s`, what is left is cancelled,
+the lanes answer everything they hold, HTTP ends last so that the final numbers can be scraped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from dragoman.bundle.errors import BundleError
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server import logs
+from dragoman.server.calls import CallInterceptor
+from dragoman.server.config import ServeOptions
+from dragoman.server.errors import StartError
+from dragoman.server.http_pages import HttpServer
+from dragoman.server.lanes import Lanes
+from dragoman.server.metrics import Metrics
+from dragoman.server.models import Models
+from dragoman.server.pipeline import Pipeline, RequestLimits
+from dragoman.server.rpc_metrics import RpcMetrics
+from dragoman.server.scheduling import LaneObserver, SegmentDecoder
+from dragoman.server.service import TranslationService
+from dragoman.server.tokenizer import Tokenizer
+from dragoman.v1 import translation_pb2, translation_pb2_grpc
+
+_logger = logging.getLogger(__name__)
+
+LanesOf = Callable[[Bundle, LaneObserver], SegmentDecoder]
+"""Makes the lanes of a bundle."""
+
+SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_STATUS = health_pb2.HealthCheckResponse
+_FLUSH_S = 1.0
+"""For the last answers to reach their clients; streams that watch health stay open, and are cut after it."""
+
+
+class App:
+    """A server and everything in it. `start`, then `wait` for a signal or call `stop`."""
+
+    def __init__(self, options: ServeOptions, lanes_of: LanesOf | None = None) -> None:
+        self.options = options
+        self._lanes_of = lanes_of or self._real_lanes
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
+        self.registry = CollectorRegistry()
+        self.models = Models([])
+        self._health = health.aio.HealthServicer()
+        self._started = time.perf_counter()
+        self._is_ready = False
+        self.port = 0
+        """Where gRPC is served, once started."""
+
+    @property
+    def metrics_port(self) -> int:
+        """Where HTTP is served, once started."""
+        return self._http.port
+
+    async def start(self) -> None:
+        """Open the bundles and serve them; raises `StartError` with nothing left behind."""
+        options = self.options
+        loop = asyncio.get_running_loop()
+        pipelines: list[Pipeline] = []
+        try:
+            bundles = await loop.run_in_executor(self._executor, _open, options.bundles)
+            self.metrics = Metrics(self.registry, sorted(bundle.manifest.name for bundle in bundles))
+            for bundle in bundles:
+                # One by one into a list that exists already: what is built when the next one fails must be closed.
+                pipelines += [await loop.run_in_executor(self._executor, self._pipeline, bundle)]
+            self.models = Models(pipelines)
+            self.metrics.serve(self.models)
+            self.metrics.built_with(
+                _version("dragoman"), platform.python_version(), _version("onnxruntime", "onnxruntime-gpu")
+            )
+            for collector in (ProcessCollector, PlatformCollector, GCCollector):
+                collector(registry=self.registry)
+            self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._is_ready)
+        except BaseException:
+            self._close_lanes(pipelines)
+            raise
+        try:
+            await self._start_grpc()
+        except BaseException:
+            self._http.close()
+            self._close_lanes(pipelines)
+            raise
+        await self._set_health(_STATUS.SERVING)
+        self._is_ready = True
+        self.metrics.ready.set(1)
+        seconds = time.perf_counter() - self._started
+        logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
+
+    async def stop(self) -> None:
+        """Drain and stop, as the module says."""
+        self._is_ready = False
+        self.metrics.ready.set(0)
+        self.metrics.draining.set(1)
+        self.service.draining = True
+        await self._health.enter_graceful_shutdown()
+        logs.event(_logger, logging.INFO, "draining", grace_s=self.options.drain_grace_s)
+        try:
+            await asyncio.wait_for(self.service.idle(), self.options.drain_grace_s)
+            grace_s = _FLUSH_S
+        except TimeoutError:
+            grace_s = 0.0
+        await self._server.stop(grace_s)
+        await asyncio.get_running_loop().run_in_executor(None, self._close_lanes, list(self.models))
+        self.metrics.draining.set(0)
+        self._http.close()
+        logs.event(_logger, logging.INFO, "stopped", in_time=grace_s > 0)
+
+    async def run(self, announce: Callable[[], None]) -> int:
+        """Serve until SIGINT or SIGTERM, then drain: 0. A second signal ends at once: 1."""
+        loop = asyncio.get_running_loop()
+        stopping, ending = asyncio.Event(), asyncio.Event()
+
+        def signalled() -> None:
+            (ending if stopping.is_set() else stopping).set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, signalled)
+        await self.start()
+        announce()
+        await stopping.wait()
+        stop = asyncio.create_task(self.stop())
+        end = asyncio.create_task(ending.wait())
+        await asyncio.wait({stop, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            logs.event(_logger, logging.WARNING, "stopped_by_second_signal")
+            # Anything gentler would wait for threads that are in the middle of a graph.
+            os._exit(1)
+        end.cancel()
+        await stop
+        return 0
+
+    def _pipeline(self, bundle: Bundle) -> Pipeline:
+        name, options = bundle.manifest.name, self.options
+        if bundle.manifest.decoding.beam_size > options.max_beam_size:
+            raise StartError(
+                f"{bundle.directory}: the model's own beam_size is {bundle.manifest.decoding.beam_size}, "
+                f"and --max-beam-size is {options.max_beam_size}: raise it"
+            )
+        limits = RequestLimits(
+            max_segments=options.max_segments,
+            max_text_bytes=options.max_text_bytes,
+            max_beam_size=options.max_beam_size,
+            backlog_tokens=options.backlog_tokens,
+        )
+        tokenizer = Tokenizer(bundle)
+        return Pipeline(bundle, tokenizer, self._lanes_of(bundle, self.metrics.observer(name)), limits, self._executor)
+
+    def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
+        options = self.options
+        return Lanes(
+            bundle,
+            num_lanes=options.lanes,
+            threads_per_lane=options.threads_per_lane,
+            max_batch=options.max_batch,
+            observer=observer,
+        )
+
+    async def _start_grpc(self) -> None:
+        options = self.options
+        methods = [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods]
+        interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
+        self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
+        self.service = TranslationService(self.models, self.metrics, max_request_bytes=options.max_request_bytes)
+        translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
+        # The servicer starts with "" as SERVING.
+        await self._set_health(_STATUS.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        try:
+            self.port = self._server.add_insecure_port(options.listen)
+        except RuntimeError:
+            self.port = 0
+        if self.port == 0:
+            await self._server.stop(0)
+            raise StartError(
+                f"--listen {options.listen}: cannot listen there, the port is taken or the address is not this "
+                "machine's: stop what listens, or choose another"
+            )
+        await self._server.start()
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE.full_name, *(f"model/{pipeline.name}" for pipeline in self.models)):
+            await self._health.set(name, status)
+
+    def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
+        for pipeline in pipelines:
+            pipeline.lanes.close()
+        self._executor.shutdown()
+
+
+def _open(directories: Iterable[str]) -> list[Bundle]:
+    """Open all bundles; all that is wrong with any of them in one error."""
+    bundles, problems = [], []
+    for directory in directories:
+        try:
+            bundles.append(open_bundle(Path(directory)))
+        except BundleError as error:
+            problems.append(str(error))
+    if problems:
+        raise StartError("\n".join(problems))
+    if not bundles:
+        raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
+    return bundles
+
+
+def _version(*packages: str) -> str:
+    """The version of the first of `packages` that is installed."""
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return "none"
+
+
+def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:
+    """What gRPC's core is told; times in milliseconds."""
+    return [
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        # Answers are as large as requests make them; what goes out is not an attack on us.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 16 * 1024),
+        # A second server on the same port would silently get half of the connections.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        # Clients behind a round-robin name find new replicas when they connect again.
+        ("grpc.max_connection_age_ms", 300_000),
+        ("grpc.max_connection_age_grace_ms", 120_000),
+        ("grpc.max_concurrent_streams", 1_000),
+    ]

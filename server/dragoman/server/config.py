@@ -1,0 +1,66 @@
+"""Every option of `dragoman serve`, declared once."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.server.options import option
+
+
+def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPUs that this process may keep busy: the control group's quota rounded up, else those of its affinity."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota(cgroup)
+    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
+
+
+def _cgroup_quota(cgroup: Path) -> float | None:
+    """CPUs that the control group grants, version 2 or 1; None where it sets no limit."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text("ascii").split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text("ascii").strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text("ascii").strip()
+        except OSError:
+            return None
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `dragoman serve` can be told."""
+
+    bundles: tuple[str, ...] = option((), "Bundle directories to serve.", positional="DIR", default_text="none")
+    listen: str = option("127.0.0.1:50051", "Where gRPC is served; port 0 takes a free one.", kind="address")
+    metrics_listen: str = option(
+        "127.0.0.1:9464", "Where /metrics and /healthz are served; port 0 takes a free one.", kind="address"
+    )
+    lanes: int = option(
+        usable_cpus,
+        "Threads that each step one batch of each bundle.",
+        min=1,
+        max=1024,
+        default_text="the CPU quota rounded up, else the usable CPUs",
+    )
+    threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
+    max_batch: int = option(32, "Sources that a lane steps together.", min=1, max=4096, unit="segments")
+    backlog_tokens: int = option(
+        65_536,
+        "Source tokens admitted and not yet answered, for each bundle, before requests are turned away.",
+        min=1,
+        max=2_147_483_647,
+        unit="tokens",
+    )
+    max_segments: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
+    max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
+    max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
+    max_beam_size: int = option(16, "Widest beam that a request may ask for.", min=1, max=256, unit="hypotheses")
+    drain_grace_s: float = option(
+        30.0, "How long requests in flight may go on after a stop signal.", min=0, max=86_400, unit="seconds"
+    )
+    log_level: str = option("info", "Least severe log that is written.", choices=("debug", "info", "warning", "error"))
+    log_format: str = option("text", "Form of a log line.", choices=("text", "json"))

@@ -1,0 +1,170 @@
+"""Every way in which serving can fail, told apart by who must act.
+
+    ServingError                 code                  retryable
+      InvalidRequest             INVALID_ARGUMENT      no      the caller corrects the named fields
+      UnsupportedOption          UNIMPLEMENTED         no      the field exists on the wire, the feature does not
+      UnsupportedByModel         FAILED_PRECONDITION   no      another model could do it
+      UnknownModel               NOT_FOUND             no      the message lists what exists
+      Overloaded                 RESOURCE_EXHAUSTED    yes     after a pause
+      DeadlineExceeded           DEADLINE_EXCEEDED     no      nobody waits for the answer any more
+      Cancelled                  CANCELLED             no      the caller went away
+      Draining                   UNAVAILABLE           yes     on another replica
+      EngineFailure              INTERNAL              no      a defect of the server or the bundle
+    StartError                   (exit code 1)                 never reaches the wire
+
+`code` is the name of a gRPC status, so that the transport needs no second table; nothing here imports gRPC.
+"""
+# ruff: noqa: N818 - the names say what happened; that they are errors is their base class's name.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One field of a request, and what is wrong with it."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class ServingError(Exception):
+    """A request, or one text of it, ends without a translation."""
+
+    code: ClassVar[str] = "INTERNAL"
+    retryable: ClassVar[bool] = False
+    outcome: ClassVar[str] = "internal"
+    """The name under which metrics count it."""
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The fields at fault; empty where no field is."""
+        return ()
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long to wait before trying again; None where trying again is of no use."""
+        return None
+
+
+class InvalidRequest(ServingError):
+    """Fields of the request have values that cannot be served."""
+
+    code, outcome = "INVALID_ARGUMENT", "invalid"
+
+    def __init__(self, field: str, message: str, *others: Violation) -> None:
+        self._violations = (Violation(field, message), *others)
+        super().__init__("; ".join(map(str, self._violations)))
+
+    @classmethod
+    def of(cls, violations: Iterable[Violation]) -> InvalidRequest:
+        """All the reasons in one error; at least one is needed."""
+        first, *others = violations
+        return cls(first.field, first.message, *others)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The fields at fault."""
+        return self._violations
+
+
+class _FieldError(ServingError):
+    """One field asks for something that is not to be had."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(f"{field}: {message}")
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The field at fault."""
+        return (Violation(self.field, str(self).removeprefix(f"{self.field}: ")),)
+
+
+class UnsupportedOption(_FieldError):
+    """The field is part of the protocol and this server does not implement it: refused, never ignored."""
+
+    code, outcome = "UNIMPLEMENTED", "unsupported"
+
+
+class UnsupportedByModel(_FieldError):
+    """The server can do it and this model's bundle cannot."""
+
+    code, outcome = "FAILED_PRECONDITION", "unsupported"
+
+
+class UnknownModel(_FieldError):
+    """No served bundle has this name or translates this pair."""
+
+    code, outcome = "NOT_FOUND", "not_found"
+
+
+class Overloaded(ServingError):
+    """The backlog is full."""
+
+    code, retryable, outcome = "RESOURCE_EXHAUSTED", True, "overloaded"
+
+    def __init__(self, wanted: int, held: int, limit: int, *, retry_after_s: float = 0.5) -> None:
+        self._retry_after_s = retry_after_s
+        super().__init__(
+            f"the backlog holds {held} source tokens and this request adds about {wanted}, the limit is {limit}: "
+            "retry with backoff, send fewer texts at once, or raise --backlog-tokens"
+        )
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long to wait before trying again."""
+        return self._retry_after_s
+
+
+class DeadlineExceeded(ServingError):
+    """The caller's deadline passed before the translation was finished."""
+
+    code, outcome = "DEADLINE_EXCEEDED", "deadline"
+
+    def __init__(self, message: str = "the deadline passed before the translation was finished") -> None:
+        super().__init__(message)
+
+
+class Cancelled(ServingError):
+    """The caller went away."""
+
+    code, outcome = "CANCELLED", "cancelled"
+
+    def __init__(self, message: str = "the caller cancelled the request") -> None:
+        super().__init__(message)
+
+
+class Draining(ServingError):
+    """The server is stopping and takes no new work."""
+
+    code, retryable, outcome = "UNAVAILABLE", True, "draining"
+
+    def __init__(self, message: str = "the server is stopping and takes no new requests: retry on another") -> None:
+        super().__init__(message)
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """At once: another replica is not busier than this one was."""
+        return 0.0
+
+
+class EngineFailure(ServingError):
+    """A run of a graph failed, or its numbers were not finite."""
+
+    code, outcome = "INTERNAL", "engine_error"
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        """For the log alone: a runtime's messages name files and graph nodes, which are nobody else's business."""
+        super().__init__("the engine failed on this text; the server's log says why")
+
+
+class StartError(Exception):
+    """The server cannot start; the message says what to change. Never on the wire."""

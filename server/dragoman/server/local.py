@@ -1,0 +1,98 @@
+"""Translate in this process, without a server: the same pipeline, without gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.config import usable_cpus
+from dragoman.server.domain import DecodingOverrides, Request, Splitting, Translation
+from dragoman.server.errors import ServingError
+from dragoman.server.lanes import Lanes
+from dragoman.server.pipeline import Pipeline, RequestLimits
+from dragoman.server.scheduling import SegmentDecoder
+from dragoman.server.tokenizer import Tokenizer
+
+_UNLIMITED = 2**62
+MAX_BATCH = 32
+MAX_BEAM_SIZE = 256
+
+
+class LocalTranslator:
+    """One bundle, loaded. A context manager; not to be used inside a running event loop.
+
+    with LocalTranslator(directory) as translator:
+        [translation] = translator.translate(["Hello, world!"])
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        threads: int | None = None,
+        *,
+        max_batch: int = MAX_BATCH,
+        lanes: SegmentDecoder | None = None,
+    ) -> None:
+        bundle = open_bundle(directory)
+        limits = RequestLimits(_UNLIMITED, _UNLIMITED, MAX_BEAM_SIZE, _UNLIMITED)
+        tokenizer = Tokenizer(bundle)
+        lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
+        self._pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> LocalTranslator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LocalTranslator {self.bundle!r}>"
+
+    @property
+    def bundle(self) -> Bundle:
+        """What is loaded."""
+        return self._pipeline.bundle
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        overrides: DecodingOverrides = DecodingOverrides(),  # noqa: B008 - frozen
+        splitting: Splitting = Splitting.SENTENCES,
+        source_language: str = "",
+    ) -> list[Translation]:
+        """The translations of `texts`, in their order. Raises the first text's error if any failed."""
+        if not texts:
+            return []
+        request = Request(tuple(texts), overrides, splitting, source_language=source_language)
+        outcomes = self._runner.run(self._pipeline.translate(request))
+        translations: list[Translation] = []
+        for outcome in outcomes:
+            if isinstance(outcome, ServingError):
+                raise outcome
+            translations.append(outcome)
+        return translations
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pipeline.lanes.close()
+        self._executor.shutdown()
+        self._runner.close()
+
+
+def _real_lanes(bundle: Bundle, threads: int, max_batch: int) -> SegmentDecoder:
+    return Lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=_Silent())
+
+
+class _Silent:
+    """A `LaneObserver` for which nothing matters."""
+
+    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
+        """A run of the decoder."""
+
+    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """A run of the encoder."""

@@ -1,0 +1,116 @@
+"""The served bundles, and which of them a request means.
+
+A request names a model, or a language pair, or neither where only one bundle is served. Tags are compared without
+regard to case, and a tag that nothing serves falls back to its language: `pt-BR` to `pt`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dragoman.bundle.manifest import LanguagePair
+from dragoman.server.errors import InvalidRequest, StartError, UnknownModel
+from dragoman.server.pipeline import Pipeline
+
+_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+MAX_TAG_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request says about the model; empty strings leave it open."""
+
+    model: str = ""
+    version: str = ""
+    source_language: str = ""
+    target_language: str = ""
+
+
+class Models:
+    """All served bundles by name."""
+
+    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+        self._by_name = {pipeline.name: pipeline for pipeline in sorted(pipelines, key=lambda one: one.name)}
+        if len(self._by_name) < len(pipelines):
+            names = sorted(pipeline.name for pipeline in pipelines)
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise StartError(
+                f"two bundles have the name {', '.join(twice)}: serve one of them, or export it under another"
+            )
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def named(self, name: str, version: str = "", *, field: str = "model") -> Pipeline:
+        """The bundle of this name, in this version if one is given."""
+        pipeline = self._by_name.get(name)
+        if pipeline is None:
+            raise UnknownModel(field, f"no model is called {_quoted(name)}; served are {', '.join(self._by_name)}")
+        if version not in ("", pipeline.version):
+            field = "version" if field == "name" else "model_version"
+            message = f"model {name} is not served in version {_quoted(version)}, but in {pipeline.version}"
+            raise UnknownModel(field, message)
+        return pipeline
+
+    def between(self, source: str, target: str) -> list[Pipeline]:
+        """The bundles that translate between these languages; an empty tag stands for any."""
+        found = _matching(list(self), Wanted(source_language=source, target_language=target))
+        return list(dict.fromkeys(pipeline for pipeline, _ in found))
+
+    def route(self, wanted: Wanted) -> tuple[Pipeline, LanguagePair]:
+        """The bundle that a request means and the pair it translates."""
+        for field in ("source_language", "target_language"):
+            tag = getattr(wanted, field)
+            if tag and (len(tag) > MAX_TAG_LENGTH or not _TAG.fullmatch(tag)):
+                raise InvalidRequest(field, f"{_quoted(tag)} is not a BCP-47 language tag, such as en or pt-BR")
+        candidates = [self.named(wanted.model, wanted.version)] if wanted.model else list(self)
+        matches = _matching(candidates, wanted)
+        if not matches:
+            raise UnknownModel(_pair_field(wanted), self._no_pair(wanted))
+        if len(matches) > 1:
+            raise InvalidRequest("model", self._several(matches))
+        pipeline, pair = matches[0]
+        return self.named(pipeline.name, wanted.version), pair
+
+    def _no_pair(self, wanted: Wanted) -> str:
+        who = f"model {wanted.model} does not translate" if wanted.model else "no model translates"
+        pair = f"from {wanted.source_language or 'any language'} to {wanted.target_language or 'any language'}"
+        served = [f"{pair} ({pipeline.name})" for pipeline in self for pair in pipeline.bundle.manifest.pairs]
+        return f"{who} {pair}; served are {', '.join(served)}"
+
+    def _several(self, matches: list[tuple[Pipeline, LanguagePair]]) -> str:
+        options = ", ".join(f"{pipeline.name} ({pair})" for pipeline, pair in matches)
+        return f"name a model or a language pair, several would do: {options}"
+
+
+def _matching(candidates: Sequence[Pipeline], wanted: Wanted) -> list[tuple[Pipeline, LanguagePair]]:
+    """The pairs that fit the request best."""
+    served = [(pipeline, pair) for pipeline in candidates for pair in pipeline.bundle.manifest.pairs]
+    ranked = [(_closeness(wanted, pair), pipeline, pair) for pipeline, pair in served]
+    best = max((closeness for closeness, _, _ in ranked if closeness is not None), default=None)
+    return [(pipeline, pair) for closeness, pipeline, pair in ranked if closeness is not None and closeness == best]
+
+
+def _closeness(wanted: Wanted, pair: LanguagePair) -> int | None:
+    """How many subtags of the request a pair has; None where it does not fit."""
+    total = 0
+    for tag, served in ((wanted.source_language, pair.source), (wanted.target_language, pair.target)):
+        asked, offered = tag.lower().split("-"), served.lower().split("-")
+        if tag and asked[: len(offered)] != offered:
+            return None
+        total += len(offered) if tag else 0
+    return total
+
+
+def _pair_field(wanted: Wanted) -> str:
+    return "source_language" if wanted.source_language else "target_language"
+
+
+def _quoted(name: str) -> str:
+    """A name from outside, bounded and in one line."""
+    return repr(name if len(name) <= MAX_TAG_LENGTH else f"{name[:MAX_TAG_LENGTH]}...")

@@ -1,0 +1,199 @@
+"""The gRPC service: message in, pipeline, message out. It holds no rules of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from dragoman.server import codec, logs
+from dragoman.server.calls import request_id
+from dragoman.server.domain import Request
+from dragoman.server.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError, UnsupportedOption
+from dragoman.server.metrics import Metrics, RequestRecord
+from dragoman.server.models import Models
+from dragoman.server.pipe import Pipe
+from dragoman.server.pipeline import Outcome, Pipeline
+from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1 import translation_pb2_grpc as pb_grpc
+
+_logger = logging.getLogger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A request on its way."""
+
+    pipeline: Pipeline
+    request: Request
+    id: str
+    arrived_s: float
+    timings: bool
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.arrived_s
+
+    def message(
+        self, *, result: pb.SegmentResult | None = None, timings: pb.Timings | None = None
+    ) -> pb.TranslateStreamResponse:
+        return pb.TranslateStreamResponse(
+            request_id=self.id,
+            result=result,
+            model=self.pipeline.name,
+            model_version=self.pipeline.version,
+            timings=timings,
+        )
+
+
+async def _translate_with_patience(call: _Call) -> list[Outcome]:
+    """Translate, waiting where the backlog is full: a pipe is held back, not turned away."""
+    while True:
+        try:
+            return await call.pipeline.translate(call.request)
+        except Overloaded as error:
+            await asyncio.sleep(error.retry_after_s or 0)
+
+
+class TranslationService(pb_grpc.TranslationServiceServicer):
+    """Serves `Models`."""
+
+    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._max_request_bytes = max_request_bytes
+        self.draining = False
+        """Set to refuse new requests."""
+        self._num_active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request is in flight."""
+        await self._idle.wait()
+
+    @contextmanager
+    def _request(self) -> Iterator[RequestRecord]:
+        """A request in flight, counted."""
+        self._num_active += 1
+        self._idle.clear()
+        try:
+            with self._metrics.request() as record:
+                yield record
+        finally:
+            self._num_active -= 1
+            if self._num_active == 0:
+                self._idle.set()
+
+    async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
+        """All texts, answered together."""
+        with self._request() as record:
+            call = self._accept(request, context, record)
+            outcomes = await call.pipeline.translate(call.request)
+            self._end(call, record, outcomes)
+            results = [codec.result(index, one, timings=call.timings) for index, one in enumerate(outcomes)]
+            return pb.TranslateResponse(
+                request_id=call.id,
+                results=results,
+                model=call.pipeline.name,
+                model_version=call.pipeline.version,
+                timings=codec.call_timings(outcomes, call.elapsed_s()),
+            )
+
+    async def TranslateStream(  # noqa: N802
+        self, request: pb.TranslateStreamRequest, context: Context
+    ) -> AsyncIterator[pb.TranslateStreamResponse]:
+        """One message for each text when it is finished, then one with the timings."""
+        with self._request() as record:
+            codec.refuse_unknown(request)
+            call = self._accept(request.request, context, record)
+            outcomes: list[Outcome] = []
+            async with aclosing(call.pipeline.stream(call.request)) as stream:
+                async for index, outcome in stream:
+                    outcomes.append(outcome)
+                    yield call.message(result=codec.result(index, outcome, timings=call.timings))
+            self._end(call, record, outcomes, whole=False)
+            yield call.message(timings=codec.call_timings(outcomes, call.elapsed_s()))
+
+    async def TranslatePipe(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
+    ) -> AsyncIterator[pb.TranslatePipeResponse]:
+        """One message for each that came with texts, when it is finished; each counts as a request."""
+        settings = codec.PipeSettings()
+
+        async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
+            async for message in request_iterator:
+                request, first = settings.request(message)
+                if request.segments:
+                    yield request, first
+
+        async def answer(one: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
+            message, first = one
+            with self._request() as record:
+                call = self._accept(message, context, record)
+                outcomes = await _translate_with_patience(call)
+                self._end(call, record, outcomes, whole=False)
+                return pb.TranslatePipeResponse(
+                    request_id=call.id,
+                    results=[codec.result(first + n, one, timings=call.timings) for n, one in enumerate(outcomes)],
+                    model=call.pipeline.name,
+                    model_version=call.pipeline.version,
+                )
+
+        async with aclosing(Pipe(answer).run(requests())) as answers:
+            async for one in answers:
+                yield one
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: ARG002, N802
+        """Refused: not implemented."""
+        raise UnsupportedOption("Score", "this server does not implement it")
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
+        """The served models that translate between the named languages."""
+        codec.check(request, frozenset({"source_language", "target_language"}))
+        found = self._models.between(request.source_language, request.target_language)
+        return pb.ListModelsResponse(models=map(self._describe, found))
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
+        """One served model."""
+        codec.check(request, frozenset({"name", "version"}))
+        if not request.name:
+            raise InvalidRequest("name", "empty; ListModels gives the names")
+        return pb.GetModelResponse(
+            model=self._describe(self._models.named(request.name, request.version, field="name"))
+        )
+
+    def _describe(self, pipeline: Pipeline) -> pb.Model:
+        return codec.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
+
+    def _accept(self, message: pb.TranslateRequest, context: Context, record: RequestRecord) -> _Call:
+        """Check a message and find its model."""
+        arrived_s = time.perf_counter()
+        remaining_s = context.time_remaining()
+        record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
+        if self.draining:
+            raise Draining
+        codec.check(message)
+        pipeline, pair = self._models.route(codec.wanted(message))
+        record.model = pipeline.name
+        request = codec.request(message, source_language=pair.source, deadline_s=record.deadline_s)
+        return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
+
+    def _end(self, call: _Call, record: RequestRecord, outcomes: list[Outcome], *, whole: bool = True) -> None:
+        """Count what became of the texts. A `whole` call all of whose texts failed fails with the first one's error."""
+        failures = [outcome for outcome in outcomes if isinstance(outcome, EngineFailure)]
+        if failures:  # one line, as a failing step fails all that shared it
+            facts = {"id": call.id, "model": call.pipeline.name, "texts": len(failures), "detail": failures[0].detail}
+            logs.event(_logger, logging.ERROR, "engine_failure", exc_info=failures[0].__cause__, **facts)
+        self._metrics.answered(call.pipeline.name, outcomes)
+        record.end(outcomes)
+        if whole and outcomes and all(isinstance(one, ServingError) for one in outcomes):
+            first = outcomes[0]
+            assert isinstance(first, ServingError)
+            raise first

@@ -1,0 +1,223 @@
+"""What tests of the server, and of its users, build on: a bundle without graphs, and lanes without a model.
+
+`FakeLanes` translates a segment into itself, on another thread, as the lanes do. It can be told to hold segments back,
+to fail, and it keeps the rules of the real ones: one answer for each segment, deadlines and cancelling included.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentencepiece import SentencePieceTrainer
+
+from dragoman.bundle.manifest import (
+    Architecture,
+    Decoding,
+    Graph,
+    LanguagePair,
+    Limits,
+    Manifest,
+    Provenance,
+    Tokenizer,
+)
+from dragoman.bundle.reader import Bundle
+from dragoman.bundle.writer import BundleWriter
+from dragoman.server.domain import Decoded, Engine, FinishReason, Hypothesis, Segment
+from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
+from dragoman.server.scheduling import Done
+
+VOCABULARY = 400
+_SENTENCES = (
+    "The quick brown fox jumps over the lazy dog.",
+    "Pack my box with five dozen liquor jugs!",
+    "How vexingly quick daft zebras jump; is it true?",
+    "A translation is the model's, and nothing is cut, dropped or guessed in silence.",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.",
+    "À noite, vovô Kowalsky vê o ímã cair no pé do pinguim queixoso.",
+    "0 1 2 3 4 5 6 7 8 9 ( ) [ ] { } - + * / = % & $ # @ ' \" , : ;",
+)
+
+
+def write_vocabulary(path: Path) -> None:
+    """Train a small SentencePiece model: end 0, unknown 1, every byte of what it has not seen (byte fallback)."""
+    with path.open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(_SENTENCES * 4),
+            model_writer=file,
+            vocab_size=VOCABULARY,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            byte_fallback=True,
+            eos_id=0,
+            unk_id=1,
+            bos_id=-1,
+            pad_id=-1,
+            minloglevel=2,
+        )
+
+
+def write_bundle(
+    directory: Path,
+    *,
+    name: str = "echo",
+    pairs: tuple[str, ...] = ("en-pt",),
+    decoding: Decoding | None = None,
+    limits: Limits | None = None,
+) -> Bundle:
+    """Write a bundle whose vocabulary is real and whose graphs are not."""
+    manifest = Manifest(
+        name=name,
+        pairs=tuple(LanguagePair(*pair.split("-", 1)) for pair in pairs),
+        architecture=Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
+        decoding=decoding or Decoding(max_length=64),
+        tokenizer=Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0),
+        graphs={part: Graph(f"{part}.onnx", (), ()) for part in ("encoder", "step")},
+        limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
+        precision="fp32",
+        provenance=Provenance("test", {}, "0"),
+    )
+    with BundleWriter(directory) as writer:
+        write_vocabulary(writer.path("vocabulary.spm"))
+        for graph in manifest.graphs.values():
+            writer.path(graph.file).write_bytes(b"not a graph")
+        return writer.commit(manifest)
+
+
+@dataclass(eq=False)
+class FakeTicket:
+    """A submitted segment."""
+
+    segment: Segment
+    done: Done
+    submitted_s: float
+
+
+class FakeLanes:
+    """Lanes that translate every segment into itself."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Segment] = []
+        self.cancelled = 0
+        self.failure: Exception | None = None
+        """What segments are answered with instead, where set."""
+        self._waiting: deque[FakeTicket] = deque()
+        self._changed = threading.Condition()
+        self._held = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="fake-lane", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<FakeLanes {self.waiting_segments} waiting, {len(self.submitted)} submitted>"
+
+    def hold(self) -> None:
+        """Answer nothing until `release`, but deadlines and cancelling."""
+        with self._changed:
+            self._held = True
+
+    def release(self) -> None:
+        """Answer what has been held back."""
+        with self._changed:
+            self._held = False
+            self._changed.notify_all()
+
+    def wait_until(self, waiting: int, timeout_s: float = 10.0) -> None:
+        """Block until this many segments wait."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._waiting) == waiting, timeout_s):
+                raise TimeoutError(f"{waiting} segments wanted, {self!r} after {timeout_s:g} s")
+
+    def submit(self, segment: Segment, done: Done) -> FakeTicket:
+        """Take a segment; it is answered from another thread."""
+        ticket = FakeTicket(segment, done, time.monotonic())
+        with self._changed:
+            if self._closed:
+                raise Draining
+            self.submitted.append(segment)
+            self._waiting.append(ticket)
+            self._changed.notify_all()
+        return ticket
+
+    def cancel(self, ticket: FakeTicket) -> None:
+        """Answer a segment that still waits with `Cancelled`."""
+        with self._changed:
+            if ticket not in self._waiting:
+                return
+            self._waiting.remove(ticket)
+            self.cancelled += 1
+            self._changed.notify_all()
+        ticket.done(Cancelled())
+
+    @property
+    def waiting_segments(self) -> int:
+        """Segments that wait."""
+        return len(self._waiting)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Source tokens that wait."""
+        return sum(len(ticket.segment.ids) for ticket in tuple(self._waiting))
+
+    @property
+    def active_segments(self) -> int:
+        """None: answering takes no time here."""
+        return 0
+
+    def close(self) -> None:
+        """Answer what waits and stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (ticket := self._next()) is not None:
+            late = ticket.segment.deadline_s is not None and time.monotonic() >= ticket.segment.deadline_s
+            if late:
+                ticket.done(DeadlineExceeded())
+            elif self._held:  # only a stop hands out what is held
+                ticket.done(Cancelled("the lanes were closed"))
+            else:
+                ticket.done(self.failure or echo(ticket))
+
+    def _next(self) -> FakeTicket | None:
+        """The next segment to be answered; None when closed and empty."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                deadlines = {ticket: ticket.segment.deadline_s for ticket in self._waiting}
+                late = [ticket for ticket, at in deadlines.items() if at is not None and at <= now]
+                ready = late or (list(self._waiting) if self._closed or not self._held else [])
+                if ready:
+                    self._waiting.remove(ready[0])
+                    self._changed.notify_all()
+                    return ready[0]
+                if self._closed:
+                    return None
+                next_s = min((at for at in deadlines.values() if at is not None), default=None)
+                self._changed.wait(None if next_s is None else max(0.0, next_s - now))
+
+
+def echo(ticket: FakeTicket) -> Decoded:
+    """The segment itself as its best hypothesis; each further one repeats its last token once more."""
+    segment = ticket.segment
+    source = segment.ids[:-1]
+    limit = segment.max_target_tokens
+
+    def hypothesis(rank: int) -> Hypothesis:
+        ids = source + tuple(itertools.repeat(source[-1], rank))
+        cut = len(ids) + 1 > limit
+        logp = -float(len(ids) + 1 + rank)
+        length = float(min(len(ids) + 1, limit))
+        score = logp / length**segment.decoding.length_penalty
+        return Hypothesis(ids[:limit] if cut else ids, logp, score, FinishReason.LENGTH if cut else FinishReason.STOP)
+
+    engine = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY
+    waited_s = time.monotonic() - ticket.submitted_s
+    hypotheses = tuple(map(hypothesis, range(segment.decoding.num_hypotheses)))
+    return Decoded(hypotheses, engine, len(source) + 1, queue_s=waited_s, encode_s=0.001, decode_s=0.002)

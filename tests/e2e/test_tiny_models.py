@@ -1,0 +1,165 @@
+"""Random models, exported and decoded by real lanes, against the torch network and against themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.export.load import load_network
+from dragoman.server.domain import FinishReason, Segment
+from dragoman.server.errors import Cancelled, DeadlineExceeded
+
+VOCABULARY, EOS = 320, 0
+
+
+def sources(count: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """Sources of 1 to 60 words, the shortest being the end token alone."""
+    rng = np.random.default_rng(seed)
+    lengths = [0, 1, 15, 16, 31, *rng.integers(1, 60, count)][:count]
+    return [(*map(int, rng.integers(2, VOCABULARY, n)), EOS) for n in lengths]
+
+
+def options(beam: int, *, shortlist: bool = False, penalty: float = 1.0, limit: int = 40) -> Decoding:
+    return Decoding(beam_size=beam, num_hypotheses=beam, length_penalty=penalty, max_length=limit, shortlist=shortlist)
+
+
+@torch.inference_mode()
+def plain_beam(network, source, decoding, limit, allowed=None):
+    """Marian's beam search over teacher-forced passes: slow, and nothing but lists."""
+    ids = torch.tensor([source])
+    mask = torch.zeros(1, 1, 1, len(source))
+    hidden = network.encode(ids, mask)
+    beams, room, ended = [(0.0, ())], decoding.beam_size, []
+    while beams:
+        candidates = []
+        for place, (score, words) in enumerate(beams):
+            logits = network.full(torch.tensor([[VOCABULARY, *words]]), hidden, mask)[0, -1].double()
+            if allowed is not None:
+                logits = torch.where(allowed, logits, -torch.inf)
+            logp = logits.log_softmax(-1)
+            logp[1] = -torch.inf
+            best = logp.topk(min(decoding.beam_size + 1, VOCABULARY))
+            candidates += [
+                (-(score + v), place, w) for v, w in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            ]
+        chosen = [(-s, (*beams[p][1], w)) for s, p, w in sorted(candidates)[:room]]
+        room -= sum(w[-1] == EOS for _, w in chosen)
+        ended += [(s / len(w) ** decoding.length_penalty, w) for s, w in chosen if w[-1] == EOS or len(w) == limit]
+        beams = [(s, w) for s, w in chosen if w[-1] != EOS and len(w) < limit]
+    return sorted(ended, key=lambda e: -e[0])[: decoding.num_hypotheses]
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("shortlist", [False, True])
+def test_decoding_equals_a_plain_search_over_the_network(tiny_checkpoint, tiny_fp32, decoder, beam, shortlist):
+    """float32: ids and scores of every hypothesis are those of a list-based search over teacher-forced torch passes."""
+    network = load_network(tiny_checkpoint)
+    decoding = options(beam, shortlist=shortlist, penalty=0.6, limit=12)
+    segments = [Segment(s, decoding) for s in sources(14)]
+    lanes = decoder(tiny_fp32, max_batch=4)
+
+    found = lanes.together(segments)
+
+    for segment, answer in zip(segments, found, strict=True):
+        allowed = None
+        if shortlist:
+            allowed = torch.zeros(VOCABULARY, dtype=torch.bool)
+            allowed[lanes.lanes.shortlist.candidates(segment.ids)] = True
+        expected = plain_beam(network, segment.ids, decoding, segment.max_target_tokens, allowed)
+        assert [h.ids for h in answer.hypotheses] == [tuple(w for w in words if w != EOS) for _, words in expected]
+        assert [h.score for h in answer.hypotheses] == pytest.approx([s for s, _ in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("shortlist", [False, True])
+def test_a_batch_changes_nothing(tiny, decoder, beam, shortlist):
+    """Sixty sources of mixed lengths, joining and leaving between steps, come out as each does alone."""
+    segments = [Segment(s, options(beam, shortlist=shortlist)) for s in sources(60, seed=3)]
+    lanes = decoder(tiny, max_batch=7)
+
+    together = lanes.together(segments)
+    alone = lanes.one_by_one(segments)
+
+    assert [[h.ids for h in a.hypotheses] for a in together] == [[h.ids for h in a.hypotheses] for a in alone]
+    lengths = {len(a.hypotheses[0].ids) for a in together}
+    assert len(lengths) > 5, f"the data does not hurt: all outputs have lengths {lengths}"
+
+
+def test_requests_of_different_options_share_a_lane(tiny, decoder):
+    """Beams of different widths, with and without shortlist, submitted at once, do not disturb one another."""
+    kinds = [options(1), options(4), options(2, shortlist=True), options(1, shortlist=True), options(4, penalty=0.0)]
+    segments = [Segment(s, kinds[n % 5]) for n, s in enumerate(sources(50, seed=4))]
+    lanes = decoder(tiny, max_batch=16)
+
+    together = lanes.together(segments)
+    alone = lanes.one_by_one(segments)
+
+    assert [[h.ids for h in a.hypotheses] for a in together] == [[h.ids for h in a.hypotheses] for a in alone]
+
+
+def test_a_limit_is_said(tiny, decoder):
+    """A hypothesis that reaches its limit has that many words and says LENGTH; one that ends says STOP."""
+    segments = [Segment(s, options(1, limit=5)) for s in sources(30, seed=6)]
+
+    answers = decoder(tiny).together(segments)
+
+    reasons = {a.hypotheses[0].reason for a in answers}
+    assert reasons == {FinishReason.STOP, FinishReason.LENGTH}
+    for segment, answer in zip(segments, answers, strict=True):
+        (best,) = answer.hypotheses
+        limit = segment.max_target_tokens
+        assert len(best.ids) == limit if best.reason is FinishReason.LENGTH else len(best.ids) < limit
+        assert answer.steps == len(best.ids) + (best.reason is FinishReason.STOP)
+
+
+def test_expired_and_cancelled_segments_are_answered_as_such(tiny, decoder):
+    """A past deadline is answered with DeadlineExceeded, a cancelled ticket with Cancelled; the next one decodes."""
+    lanes = decoder(tiny, lanes=1)
+    late = Segment(sources(1)[0], options(1), deadline_s=0.0)
+
+    with pytest.raises(DeadlineExceeded):
+        lanes.together([late])
+
+    answers = []
+    tickets = [
+        lanes.lanes.submit(
+            Segment(s, dataclasses.replace(options(4), max_length=400, max_length_factor=100.0)), answers.append
+        )
+        for s in sources(40, seed=8)
+    ]
+    for ticket in tickets:
+        lanes.lanes.cancel(ticket)
+    (after,) = lanes.together([Segment(sources(1)[0], options(1))])
+
+    assert after.hypotheses
+    assert len(answers) == 40
+    assert any(isinstance(a, Cancelled) for a in answers)
+
+
+def test_closing_answers_everything(tiny, decoder):
+    """Lanes that are closed finish what was submitted, and take no more."""
+    lanes = decoder(tiny, lanes=1, max_batch=4)
+    answers = []
+    for source in sources(30, seed=9):
+        lanes.lanes.submit(Segment(source, options(1)), answers.append)
+
+    lanes.lanes.close()
+
+    assert len(answers) == 30
+    assert not any(isinstance(a, Exception) for a in answers)
+
+
+def test_rows_of_use_are_counted(tiny, decoder):
+    """A beam of 4 on one source starts with one useful row of four; a greedy source uses every row."""
+    lanes = decoder(tiny, lanes=1)
+
+    lanes.one_by_one([Segment(sources(6)[5], options(4))])
+    assert lanes.observer.steps[0] == (4, 1)
+
+    lanes.observer.steps.clear()
+    lanes.one_by_one([Segment(sources(6)[5], options(1))])
+    assert set(lanes.observer.steps) == {(1, 1)}

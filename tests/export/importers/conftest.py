@@ -1,0 +1,153 @@
+"""Tiny Marian models, written in every form that is read. Names are spelt out here, independently of the importer."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sentencepiece
+import yaml
+
+from dragoman.export.importers.marian_bin import FLOAT32, INT8, INTGEMM8, Item, write_items
+
+WIDTH, INNER, HEADS, WORDS = 8, 12, 2, 24
+
+
+@dataclass
+class TinyMarian:
+    """Options and parameters of a model; change them, then write."""
+
+    folder: Path
+    options: dict[str, Any]
+    parameters: dict[str, np.ndarray]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, form: str = "bin") -> Path:
+        """Write the model (`bin`, `int8` or `npz`) and its settings; the folder is returned."""
+        config = yaml.safe_dump(self.options).encode() + b"\0"
+        name = f"model.ende.{'npz' if form == 'npz' else 'bin'}"
+        if form == "npz":
+            np.savez(self.folder / name, **self.parameters, **{"special:model.yml": np.frombuffer(config, np.int8)})
+        else:
+            items = [self._item(key, value, form) for key, value in sorted(self.parameters.items())]
+            items.append(Item("special:model.yml", INT8, (len(config),), memoryview(config)))
+            write_items(self.folder / name, items)
+        if self.settings:
+            (self.folder / "config.yml").write_text(yaml.safe_dump({"models": [name], **self.settings}))
+        return self.folder
+
+    @staticmethod
+    def _item(name: str, value: np.ndarray, form: str) -> Item:
+        is_matrix = "Wemb" in name or ("_W" in name and "_ln_" not in name and not name.endswith("_QuantMultA"))
+        if form == "int8" and is_matrix:
+            multiplier = np.float32(127 / np.abs(value).max())
+            integers = np.rint(value * multiplier).astype(np.int8)
+            stored = integers if "Wemb" in name else integers.T
+            data = stored.tobytes() + struct.pack("<f", multiplier) + b"garbage"
+            return Item(name, INTGEMM8, value.shape, memoryview(data))
+        data = value.astype("<f4").tobytes()
+        return Item(name, FLOAT32, value.shape, memoryview(data + b"\xff" * (-len(data) % 256)))
+
+
+def _attention(prefix: str, norm: str) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in "qkvo":
+        shapes |= {f"{prefix}_W{part}": (WIDTH, WIDTH), f"{prefix}_b{part}": (1, WIDTH)}
+    return shapes | _norm(f"{prefix}_Wo", norm)
+
+
+def _norm(prefix: str, norm: str) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}_ln_{part}{'_pre' if norm == 'pre' else ''}": (1, WIDTH) for part in ("scale", "bias")}
+
+
+def _feed_forward(prefix: str, norm: str) -> dict[str, tuple[int, ...]]:
+    shapes = {"W1": (WIDTH, INNER), "b1": (1, INNER), "W2": (INNER, WIDTH), "b2": (1, WIDTH)}
+    return {f"{prefix}_ffn_{name}": shape for name, shape in shapes.items()} | _norm(f"{prefix}_ffn_ffn", norm)
+
+
+def shapes_of(decoder: str, norm: str, tying: str) -> dict[str, tuple[int, ...]]:
+    """One encoder layer and two decoder layers, under Marian's names."""
+    shapes: dict[str, tuple[int, ...]] = {"decoder_ff_logit_out_b": (1, WORDS)}
+    shapes |= dict.fromkeys(["Wemb"] if tying == "all" else ["encoder_Wemb", "decoder_Wemb"], (WORDS, WIDTH))
+    if tying == "none":
+        shapes["decoder_ff_logit_out_Wt"] = (WORDS, WIDTH)
+    shapes |= _attention("encoder_l1_self", norm) | _feed_forward("encoder_l1", norm)
+    for layer in ("decoder_l1", "decoder_l2"):
+        if decoder == "ssru":
+            shapes |= {
+                f"{layer}_rnn_W": (WIDTH, WIDTH),
+                f"{layer}_rnn_Wf": (WIDTH, WIDTH),
+                f"{layer}_rnn_bf": (1, WIDTH),
+            }
+            shapes |= _norm(f"{layer}_rnn" if norm == "pre" else f"{layer}_rnn_ffn", norm)
+        else:
+            shapes |= _attention(f"{layer}_self", norm)
+        shapes |= _attention(f"{layer}_context", norm) | _feed_forward(layer, norm)
+    if norm == "pre":
+        shapes |= _norm("encoder_top", "post") | _norm("decoder_top", "post")
+    return shapes
+
+
+def options_of(decoder: str, norm: str, tying: str) -> dict[str, Any]:
+    """The options that Marian saves with such a model, and some that say nothing about it."""
+    is_pre = norm == "pre"
+    return {
+        "type": "transformer",
+        "enc-depth": 1,
+        "dec-depth": 2,
+        "dim-emb": WIDTH,
+        "dim-vocabs": [WORDS, WORDS],
+        "dim-rnn": 1024,
+        "enc-cell": "gru",
+        "transformer-heads": HEADS,
+        "transformer-dim-ffn": INNER,
+        "transformer-ffn-depth": 2,
+        "transformer-ffn-activation": "relu",
+        "transformer-preprocess": "n" if is_pre else "",
+        "transformer-postprocess": "da" if is_pre else "dan",
+        "transformer-postprocess-top": "n" if is_pre else "",
+        "transformer-postprocess-emb": "d",
+        "transformer-decoder-autoreg": "rnn" if decoder == "ssru" else "self-attention",
+        "transformer-tied-layers": [],
+        "dec-cell": "ssru",
+        "tied-embeddings-all": tying == "all",
+        "tied-embeddings": tying == "decoder",
+        "layer-normalization": False,
+        "version": "v1.9.56",
+    }
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A SentencePiece model of exactly WORDS pieces, numbered as Marian numbers them."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a cab ride", "bad ideas decide", "be rice, deer beer", "acid bread braces"] * 5),
+        model_writer=model,
+        vocab_size=WORDS,
+        eos_id=0,
+        unk_id=1,
+        bos_id=-1,
+        pad_id=-1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+@pytest.fixture
+def marian(tmp_path, vocabulary):
+    """Make a tiny model in `tmp_path`, with its vocabulary."""
+
+    def make(decoder: str = "ssru", norm: str = "post", tying: str = "all") -> TinyMarian:
+        random = np.random.default_rng(7)
+        shapes = shapes_of(decoder, norm, tying)
+        parameters = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+        (tmp_path / "vocab.ende.spm").write_bytes(vocabulary)
+        return TinyMarian(tmp_path, options_of(decoder, norm, tying), parameters)
+
+    return make

@@ -1,0 +1,88 @@
+"""`dragoman inspect`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+import pytest
+
+from dragoman.bundle import command_inspect
+from dragoman.bundle.manifest import Parity
+
+
+@pytest.fixture
+def inspect(capsys):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        parser = argparse.ArgumentParser()
+        command_inspect.register(parser)
+        status = command_inspect.run(parser.parse_args([*map(str, arguments)]))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_good_bundle_is_described_on_one_page(inspect, directory):
+    """Every fact that a person asks about is there, and the status is 0."""
+    status, out, err = inspect(directory)
+
+    assert (status, err) == (0, "")
+    for fact in (
+        "opus-tiny",
+        "en-pt-BR, en-pt",
+        "fp32",
+        "1+1 layers, self-attention decoder, width 8, 2 heads",
+        "marian, beam 1",
+        "sentencepiece text/vocabulary.spm (eos 0, unk 1, start 10, never put out: 1)",
+        "graph step: step.onnx",
+        "100 source tokens, 100 target tokens",
+        "marian-bin, by dragoman 0.1.0",
+        "fp32 graph, torch, topk_logp: 1.50e-06 of 1.00e-04",
+        "4,000",
+        "in 3 files",
+    ):
+        assert fact in out
+    assert "EXCEEDED" not in out
+
+
+def test_an_exceeded_tolerance_is_shouted(inspect, bundle_at, manifest, tmp_path):
+    """A bundle whose proof failed says so wherever it is looked at."""
+    worse = dataclasses.replace(manifest, parity=(Parity("a", "b", 2e-4, 1e-4),))
+
+    _, out, _ = inspect(bundle_at(tmp_path / "worse", worse))
+
+    assert "2.00e-04 of 1.00e-04  EXCEEDED" in out
+
+
+def test_a_broken_bundle_gives_the_reasons_and_status_1(inspect, directory):
+    """On standard error, all of them."""
+    (directory / "step.onnx").unlink()
+    (directory / "odd").write_bytes(b"")
+
+    status, out, err = inspect(directory)
+
+    assert (status, out) == (1, "")
+    assert "step.onnx is listed in the manifest but missing" in err
+    assert "'odd' is not listed in the manifest" in err
+
+
+def test_json_holds_the_whole_manifest(inspect, directory):
+    """For programs: the manifest as it is in the folder, and the digest."""
+    status, out, _ = inspect(directory, "--json")
+    document = json.loads(out)
+
+    assert (status, document["ok"]) == (0, True)
+    assert document["manifest"] == json.loads((directory / "manifest.json").read_text())
+
+
+def test_json_of_a_broken_bundle_lists_the_problems(inspect, directory, tmp_path):
+    """One form for programs, whatever is wrong."""
+    (directory / "odd").write_bytes(b"")
+
+    status, out, _ = inspect(directory, "--json")
+    missing_status, missing, _ = inspect(tmp_path / "none", "--json")
+
+    assert (status, missing_status) == (1, 1)
+    assert json.loads(out)["problems"] == ["'odd' is not listed in the manifest; remove it, or export again"]
+    assert len(json.loads(missing)["problems"]) == 1

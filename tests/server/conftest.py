@@ -1,0 +1,104 @@
+"""A bundle, fake lanes and a running server for the server's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from dragoman.bundle.reader import Bundle
+from dragoman.server.app import App
+from dragoman.server.config import ServeOptions
+from dragoman.server.pipeline import Pipeline, RequestLimits
+from dragoman.server.testing import FakeLanes, write_bundle
+from dragoman.server.tokenizer import Tokenizer
+
+LIMITS = RequestLimits(max_segments=64, max_text_bytes=10_000, max_beam_size=8, backlog_tokens=2_000)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle en-pt called `echo`, of at most 32 source and 64 target tokens a piece."""
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "echo")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(bundle: Bundle) -> Tokenizer:
+    return Tokenizer(bundle)
+
+
+@pytest.fixture
+def lanes() -> Iterator[FakeLanes]:
+    fake = FakeLanes()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def pipeline_of(bundle: Bundle, tokenizer: Tokenizer, lanes: FakeLanes) -> Iterator[Callable[..., Pipeline]]:
+    """Makes a pipeline over the fake lanes; keywords change its limits, `manifest` its manifest's fields."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+
+        def make(manifest: dict[str, Any] | None = None, **limits: int) -> Pipeline:
+            changed = replace(bundle, manifest=replace(bundle.manifest, **(manifest or {})))
+            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), executor)
+
+        yield make
+
+
+@pytest.fixture
+def pipeline(pipeline_of: Callable[..., Pipeline]) -> Pipeline:
+    return pipeline_of()
+
+
+class Served:
+    """A running server and the fake lanes behind it."""
+
+    def __init__(self, app: App, lanes: FakeLanes) -> None:
+        self.app, self.lanes = app, lanes
+        self.target = f"127.0.0.1:{app.port}"
+
+    def value(self, name: str, **labels: str) -> float:
+        """A metric's value; a series that does not exist fails the test."""
+        value = self.app.registry.get_sample_value(name, labels)
+        assert value is not None, f"no series {name} {labels}"
+        return value
+
+    def outcomes(self) -> dict[str, float]:
+        """How many requests ended in which way, over all models, without those that never happened."""
+        found: dict[str, float] = {}
+        for metric in self.app.registry.collect():
+            for sample in metric.samples:
+                if sample.name == "dragoman_requests_total" and sample.value:
+                    outcome = sample.labels["outcome"]
+                    found[outcome] = found.get(outcome, 0) + sample.value
+        return found
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(bundle: Bundle) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
+    """Starts servers with the given options, and stops them after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*directories: Path, **options: Any) -> Served:
+            lanes = FakeLanes()
+            names = tuple(map(str, directories or (bundle.directory,)))
+            given = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", "drain_grace_s": 5.0, **options}
+            app = App(ServeOptions(bundles=names, **given), lambda bundle, observer: lanes)
+            await app.start()
+
+            async def stop() -> None:
+                if not app.service.draining:
+                    lanes.release()
+                    await app.stop()
+
+            stack.push_async_callback(stop)
+            return Served(app, lanes)
+
+        yield start

@@ -1,0 +1,47 @@
+"""Translating in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragoman.bundle.errors import BundleMissing
+from dragoman.bundle.reader import Bundle
+from dragoman.server.domain import DecodingOverrides, Splitting
+from dragoman.server.errors import InvalidRequest
+from dragoman.server.local import LocalTranslator
+from dragoman.server.testing import FakeLanes
+
+
+def test_many_texts_are_translated_and_twice(bundle: Bundle) -> None:
+    """More texts than a server would take at once, in order; the translator can be used again."""
+    texts = [f"text {n}" for n in range(3000)]
+
+    with LocalTranslator(bundle.directory, lanes=FakeLanes()) as translator:
+        first = translator.translate(texts)
+        second = translator.translate(["One. Two."], DecodingOverrides(beam_size=2), Splitting.NONE)
+
+    assert [translation.text for translation in first] == texts
+    assert second[0].segments == 1
+
+
+def test_nothing_gives_nothing(bundle: Bundle) -> None:
+    """No text is no error here."""
+    with LocalTranslator(bundle.directory, lanes=FakeLanes()) as translator:
+        assert translator.translate([]) == []
+
+
+def test_a_bad_text_raises(bundle: Bundle) -> None:
+    """In a program an error is an exception."""
+    with (
+        LocalTranslator(bundle.directory, lanes=FakeLanes()) as translator,
+        pytest.raises(InvalidRequest, match=r"segments\[1\]\.text"),
+    ):
+        translator.translate(["fine", "half \udc00"])
+
+
+def test_a_missing_bundle_is_said(tmp_path: Path) -> None:
+    """Before anything is loaded."""
+    with pytest.raises(BundleMissing, match="no such directory"):
+        LocalTranslator(tmp_path / "none")

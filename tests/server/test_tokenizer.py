@@ -1,0 +1,50 @@
+"""Text to ids and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dragoman.bundle.manifest import File
+from dragoman.bundle.reader import Bundle
+from dragoman.server.errors import StartError
+from dragoman.server.tokenizer import Tokenizer
+
+
+@pytest.mark.parametrize("text", ["The dog.", "Zwölf Boxkämpfer", "日本語", "👩\u200d👧", "a\x00b", "x" * 5000])
+def test_text_survives(tokenizer: Tokenizer, text: str) -> None:
+    """With byte fallback, whatever goes in comes out; the end token is put at the end and nowhere else."""
+    ids = tokenizer.encode(text)
+
+    assert ids.index(tokenizer.eos_id) == len(ids) - 1
+    assert tokenizer.decode(ids[:-1]) == text
+
+
+@pytest.mark.parametrize("text", ["</s>", "a</s>b", "<unk>", "<s> <pad>", "<0x00>"])
+def test_the_names_of_special_tokens_are_text(tokenizer: Tokenizer, text: str) -> None:
+    """Nobody can end a source early or put control tokens into it by writing their names."""
+    ids = tokenizer.encode(text)
+
+    assert 0 not in ids[:-1]
+    assert tokenizer.decode(ids[:-1]) == text
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u200b", "\ufeff", "\u2028"])
+def test_nothing_readable_has_no_ids(tokenizer: Tokenizer, text: str) -> None:
+    """Not even an end token, which a model would answer with an invention."""
+    assert tokenizer.encode(text) == ()
+
+
+def test_a_file_that_is_no_vocabulary_is_said_at_the_start(bundle: Bundle, tmp_path: Path) -> None:
+    """With its path."""
+    (tmp_path / "bad.spm").write_bytes(b"not a model")
+    manifest = replace(
+        bundle.manifest,
+        tokenizer=replace(bundle.manifest.tokenizer, source="bad.spm"),
+        files={**bundle.manifest.files, "bad.spm": File("0" * 64, 11)},
+    )
+
+    with pytest.raises(StartError, match=r"bad\.spm is not a SentencePiece model"):
+        Tokenizer(Bundle(manifest, tmp_path, ""))
