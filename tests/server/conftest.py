@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server import logs
 from dragoman.server.app import App
 from dragoman.server.config import ServeOptions
 from dragoman.server.pipeline import Pipeline, RequestLimits
@@ -31,6 +33,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def tokenizer(bundle: Bundle) -> Tokenizer:
     return Tokenizer(bundle)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands configure the project's logger; no test sees what another one's command left."""
+    logger = logging.getLogger(logs.ROOT)
+    state = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers, logger.level, logger.propagate = state[0], state[1], state[2]
 
 
 @pytest.fixture

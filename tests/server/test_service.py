@@ -491,7 +491,7 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(serve: Serve) 
 
     assert answer.results[0].text == "The dog."
     assert error.code() is grpc.StatusCode.UNAVAILABLE
-    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "0"
+    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "1"
     assert served.outcomes() == {"ok": 1, "draining": 1}
 
 

@@ -39,7 +39,8 @@ def trailing_metadata(error: ServingError, request_id: str) -> Metadata:
         delay = Duration(nanos=0)
         delay.FromMilliseconds(round(error.retry_after_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-        headers.append(("grpc-retry-pushback-ms", str(round(error.retry_after_s * 1000))))
+        # Not 0: gRPC's core takes that for a pushback that never ends, and the call hangs until its deadline.
+        headers.append(("grpc-retry-pushback-ms", str(max(1, round(error.retry_after_s * 1000)))))
     code = status_code(error).value[0]
     status = status_pb2.Status(code=code, message=str(error), details=list(map(_packed, details)))
     return (*headers, ("grpc-status-details-bin", status.SerializeToString()))
