@@ -16,7 +16,7 @@ from dragoman.bundle.writer import BundleWriter
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.load import int8_weights, load_network
 from dragoman.export.parity import prove
-from dragoman.export.trace import save, signature, to_int8, trace
+from dragoman.export.trace import save, signature_of, to_int8, trace
 
 SHORTLIST_FILE = "shortlist.npz"
 Progress = Callable[[str], None]
@@ -26,7 +26,7 @@ def export(
     checkpoint: Checkpoint, directory: Path, *, precision: Precision, replace: bool = False, progress: Progress = print
 ) -> Bundle:
     """Write the checkpoint as a bundle in `directory`. Whatever fails, nothing is left behind."""
-    graphs = ("encoder", "step", *(("step_shortlist",) if checkpoint.shortlist is not None else ()))
+    graphs = ("encoder", "step", *(("candidates", "step_shortlist") if checkpoint.shortlist is not None else ()))
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
         models = {}
@@ -41,6 +41,7 @@ def export(
         progress("writing")
         root = writer.path("encoder.onnx").parent
         save(models, root)
+        signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
         del models
         for name, source in checkpoint.tokenizer_files.items():
             shutil.copyfile(source, writer.path(name))
@@ -55,7 +56,7 @@ def export(
                 architecture=checkpoint.architecture,
                 decoding=checkpoint.decoding,
                 tokenizer=checkpoint.tokenizer,
-                graphs={g: signature(checkpoint.architecture, g) for g in graphs},
+                graphs=signatures,
                 limits=checkpoint.limits,
                 precision=precision,
                 provenance=provenance(checkpoint, precision),

@@ -85,6 +85,21 @@ class StepGraph(nn.Module):
         return [(values - normaliser).reshape(shape), index.reshape(shape), named.reshape(ids.shape), *kept]
 
 
+class CandidatesGraph(nn.Module):
+    """The output layer's rows of candidate words. Run when the candidates change, not at every step."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, candidates: Tensor) -> list[Tensor]:
+        """candidates [C] -> words [C, d], word_bias [C]."""
+        bias = (
+            self.network.output_bias if self.network.arch.output_bias else torch.zeros(len(self.network.output_words))
+        )
+        return [F.embedding(candidates, self.network.output_words), bias.index_select(0, candidates)]
+
+
 class ShortlistStepGraph(nn.Module):
     """The same step with the output layer cut down to candidate words."""
 
@@ -102,14 +117,12 @@ class ShortlistStepGraph(nn.Module):
         src_mask: Tensor,
         candidates: Tensor,
         allowed: Tensor,
+        words: Tensor,
         top: Tensor,
     ) -> list[Tensor]:
-        """`candidates` [C]: words of all sources; `allowed` [G, C]: zero for a source's own, negative elsewhere."""
+        """`allowed` [G, C] holds the bias of the words that a source may say, and is very negative elsewhere."""
         hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask)
-        words = F.embedding(candidates, self.network.output_words)  # [C, d]
         logits = (words @ hidden.flatten(0, 1).T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
-        if self.network.arch.output_bias:
-            logits = logits + self.network.output_bias.index_select(0, candidates)
         logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
         values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK)
         shape = (ids.shape[0], ids.shape[1], top.shape[0])

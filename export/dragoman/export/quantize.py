@@ -8,7 +8,7 @@ A row scale costs about eight small nodes a matrix. ONNX Runtime multiplies the 
 the bias stays outside; with a fixed scale it goes in.
 
 The output layer comes in two shapes. Over the whole vocabulary the matrix is the right operand, packed once at load.
-Over a shortlist it changes from step to step, and as right operand would be packed again each time; there the gathered
+Over a shortlist it changes with the batch, and as right operand would be packed again at each step; there the gathered
 words are the *left* operand and the few hidden vectors the right one.
 """
 
@@ -23,6 +23,8 @@ import onnx_ir as ir
 MS = "com.microsoft"
 ZERO = 128
 """The unsigned representation of zero."""
+WORDS, WORD_SCALE = "words", "word_scale"
+"""Names of what the candidates graph hands to the step over a shortlist."""
 TINY = 1e-12
 """A row of zeros must not be divided by zero."""
 
@@ -161,7 +163,7 @@ def multiply(
 
 
 def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_scale: float | None) -> None:
-    """The table `name` [V, d]: where it is looked up, and where it is (all of, or some words of) the output layer."""
+    """The table `name` [V, d] where it is looked up, and where it is the output layer over the whole vocabulary."""
     graph = model.graph
     table = graph.initializers.get(name)
     if table is None:
@@ -175,17 +177,60 @@ def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_sc
             for reader in list(node.outputs[0].uses()):
                 _whole_output(build, reader.node, stored, len(weight.values), scale, output_scale)
             graph.remove(node, safe=True)
-        elif node.op_type == "Gather":
+        else:
+            assert node.op_type == "Gather", f"{name} is read by {node.op_type}, which this pass does not know"
             words = build.add(node, "Gather", stored, node.inputs[1], axis=0)
             step = build.add(node, "Gather", scale, node.inputs[1], axis=0) if weight.scale.size > 1 else scale
-            readers = [u.node for u in node.outputs[0].uses()]
-            if [r.op_type for r in readers] == ["MatMul"]:
-                _some_output(build, readers[0], words, step, output_scale)
-                graph.remove(node, safe=True)
-            else:
-                _replace(node, _lookup(build, node, words, step))
-        else:
-            raise AssertionError(f"{name} is read by {node.op_type}, which this pass does not know")
+            _replace(node, _lookup(build, node, words, step))
+
+
+def quantize_candidates(model: ir.Model, name: str, weight: Int8Weight) -> None:
+    """The graph that looks up candidates gives words as they are stored, and their scales where each has its own."""
+    graph = model.graph
+    build = _Builder(graph, {})
+    (use,) = graph.initializers[name].uses()
+    node = use.node
+    stored = build.constant(f"{name}.uint8", (weight.values.astype(np.int16) + ZERO).astype(np.uint8))
+    words = build.add(node, "Gather", stored, node.inputs[1], axis=0)
+    words.dtype = ir.DataType.UINT8
+    words.shape, words.name = node.outputs[0].shape, node.outputs[0].name
+    _replace(node, words)
+    if weight.scale.size > 1:
+        scale = build.constant(f"{name}.scale", weight.scale)
+        gather = ir.node("Gather", (scale, graph.inputs[0]), attributes={"axis": 0})
+        graph.append(gather)
+        step = gather.outputs[0]
+        step.name, step.dtype, step.shape = WORD_SCALE, ir.DataType.FLOAT, ir.Shape(["C"])
+        graph.outputs.append(step)
+
+
+def quantize_words(model: ir.Model, weight: Int8Weight, output_scale: float | None) -> None:
+    """words [C, d] @ hidden.T [d, n], words being an input: unsigned words on the left, signed hidden vectors right."""
+    graph = model.graph
+    build = _Builder(graph, {})
+    words = next(value for value in graph.inputs if value.name == WORDS)
+    (node,) = [use.node for use in words.uses() if use.node.op_type == "MatMul"]
+    turned = node.inputs[1].producer()  # type: ignore[union-attr]
+    assert turned is not None
+    assert turned.op_type == "Transpose", "the shortlist's product reads transposed hidden vectors"
+    hidden = turned.inputs[0]
+    if output_scale is not None:
+        small = build.scalar(output_scale)
+        q = build.add(node, "QuantizeLinear", hidden, small, build.scalar(0, np.int8))
+    else:
+        q, rows = build.rows(node, hidden, ir.DataType.INT8)  # type: ignore[arg-type]
+        small = build.add(node, "Squeeze", rows, build.constant("const.last", np.array([-1])))
+    right = build.add(node, "Transpose", q, perm=[1, 0])
+    if weight.scale.size > 1:
+        scales = ir.Value(name=WORD_SCALE, shape=ir.Shape(["C"]), type=ir.TensorType(ir.DataType.FLOAT))
+        graph.inputs.append(scales)
+        step = build.add(node, "Unsqueeze", scales, build.constant("const.last", np.array([-1])))
+    else:
+        step = build.scalar(float(weight.scale.reshape(())))
+    words.dtype = ir.DataType.UINT8
+    y = build.add(node, "MatMulIntegerToFloat", words, right, step, small, build.scalar(ZERO, np.uint8), domain=MS)
+    _replace(node, y)
+    turned.graph.remove(turned, safe=True)  # type: ignore[union-attr]
 
 
 def _lookup(build: _Builder, node: ir.Node, words: ir.Value, step: ir.Value) -> ir.Value:
@@ -207,23 +252,3 @@ def _whole_output(
     w = build.add(node, "Cast", build.add(node, "Sub", wide, build.scalar(ZERO, np.int32)), to=ir.DataType.INT8)
     q, step = build.activations(node, node.inputs[0], output_scale)  # type: ignore[arg-type]
     multiply(build, node, q, (w, words), step, scale, fixed=output_scale is not None)
-
-
-def _some_output(build: _Builder, node: ir.Node, words: ir.Value, step: ir.Value, output_scale: float | None) -> None:
-    """words [C, d] @ hidden.T [d, n]: unsigned words on the left, signed hidden vectors on the right."""
-    turned = node.inputs[1].producer()  # type: ignore[union-attr]
-    assert turned is not None
-    assert turned.op_type == "Transpose", "the shortlist's product reads transposed hidden vectors"
-    hidden = turned.inputs[0]
-    if output_scale is not None:
-        small = build.scalar(output_scale)
-        q = build.add(node, "QuantizeLinear", hidden, small, build.scalar(0, np.int8))
-    else:
-        q, rows = build.rows(node, hidden, ir.DataType.INT8)  # type: ignore[arg-type]
-        small = build.add(node, "Squeeze", rows, build.constant("const.last", np.array([-1])))
-    right = build.add(node, "Transpose", q, perm=[1, 0])
-    if not step.is_initializer():
-        step = build.add(node, "Unsqueeze", step, build.constant("const.last", np.array([-1])))
-    y = build.add(node, "MatMulIntegerToFloat", words, right, step, small, build.scalar(ZERO, np.uint8), domain=MS)
-    _replace(node, y)
-    turned.graph.remove(turned, safe=True)  # type: ignore[union-attr]

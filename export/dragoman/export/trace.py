@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -19,9 +20,24 @@ from torch import Tensor, nn
 from dragoman.bundle.manifest import Architecture
 from dragoman.bundle.manifest import Graph as Signature
 from dragoman.bundle.manifest import Tensor as TensorType
-from dragoman.export.graphs import OPSET, SHORTLIST_BLOCK, EncoderGraph, ShortlistStepGraph, StepGraph
+from dragoman.export.graphs import (
+    OPSET,
+    SHORTLIST_BLOCK,
+    CandidatesGraph,
+    EncoderGraph,
+    ShortlistStepGraph,
+    StepGraph,
+)
 from dragoman.export.network import Network
-from dragoman.export.quantize import MS, Int8Weight, quantize_embedding, quantize_matrices
+from dragoman.export.quantize import (
+    MS,
+    WORDS,
+    Int8Weight,
+    quantize_candidates,
+    quantize_embedding,
+    quantize_matrices,
+    quantize_words,
+)
 
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096
@@ -30,6 +46,13 @@ SMALL = 1024
 """Constants up to this many bytes stay inside the graph, where shape inference sees them."""
 FOLDABLE = 32
 """Nodes whose inputs are constants of up to this many numbers are computed at export."""
+MODULES = {
+    "encoder": EncoderGraph,
+    "step": StepGraph,
+    "candidates": CandidatesGraph,
+    "step_shortlist": ShortlistStepGraph,
+}
+DTYPES: dict[ir.DataType | None, Literal["float32", "int64", "uint8"]] = {ir.DataType.FLOAT: "float32", ir.DataType.INT64: "int64", ir.DataType.UINT8: "uint8"}
 Shape = tuple[int | str, ...]
 
 
@@ -47,6 +70,9 @@ def signature(arch: Architecture, graph: str) -> Signature:
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
         return Signature("encoder.onnx", (TensorType("ids", "int64", ("G", "S")), src_mask), tuple(cross))
+    candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))
+    if graph == "candidates":
+        return Signature("candidates.onnx", (candidates,), (words, TensorType("word_bias", "float32", ("C",))))
     inputs = [TensorType("ids", "int64", ("G", "q")), TensorType("depth", "int64", ("G", "q"))]
     if arch.decoder == "ssru":
         inputs += [TensorType(f"state.{n}", "float32", state) for n in layers]
@@ -58,12 +84,25 @@ def signature(arch: Architecture, graph: str) -> Signature:
     inputs += [*cross, src_mask]
     found = [TensorType("topk_logp", "float32", ("G", "q", "k")), TensorType("topk_id", "int64", ("G", "q", "k"))]
     if graph == "step_shortlist":
-        inputs += [TensorType("candidates", "int64", ("C",)), TensorType("allowed", "float32", ("G", "C"))]
+        inputs += [candidates, TensorType("allowed", "float32", ("G", "C")), words]
     else:
         inputs.append(TensorType("chosen", "int64", ("G", "q")))
         found.append(TensorType("chosen_logp", "float32", ("G", "q")))
     inputs.append(TensorType("top", "int64", ("k",)))
     return Signature(f"{graph}.onnx", tuple(inputs), (*found, *kept))
+
+
+def signature_of(model: ir.Model, file: str) -> Signature:
+    """Names, types and axes as they are after the passes."""
+
+    def read(values: Sequence[ir.Value]) -> tuple[TensorType, ...]:
+        return tuple(TensorType(str(v.name), DTYPES[v.dtype], tuple(map(_axis, v.shape or ()))) for v in values)
+
+    return Signature(file, read(model.graph.inputs), read(model.graph.outputs))
+
+
+def _axis(size: int | ir.SymbolicDim) -> int | str:
+    return size if isinstance(size, int) else str(size.value)
 
 
 def example(inputs: tuple[TensorType, ...], sizes: dict[str, int]) -> dict[str, Tensor]:
@@ -86,8 +125,7 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def module_of(network: Network, graph: str) -> nn.Module:
     """The torch module that a graph is exported from."""
-    made = {"encoder": EncoderGraph, "step": StepGraph, "step_shortlist": ShortlistStepGraph}[graph](network)
-    return made.eval()
+    return MODULES[graph](network).eval()
 
 
 def trace(network: Network, graph: str) -> ir.Model:
@@ -123,6 +161,7 @@ def trace(network: Network, graph: str) -> ir.Model:
         value.name = tensor.name
         value.shape = ir.Shape(list(tensor.shape))
     _clean(model)
+    constant_reshapes(model)
     return model
 
 
@@ -168,13 +207,47 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def constant_reshapes(model: ir.Model) -> None:
+    """Write a new shape as a constant where every axis is a number, one of the old axes in its place, or the rest."""
+    for node in model.graph:
+        if node.op_type != "Reshape" or node.inputs[1].is_initializer():  # type: ignore[union-attr]
+            continue
+        old, new = node.inputs[0].shape, node.outputs[0].shape  # type: ignore[union-attr]
+        if old is None or new is None:
+            continue
+        axes = [a if isinstance(a, int) else 0 if n < len(old) and old[n] == a else -1 for n, a in enumerate(new)]
+        if axes.count(-1) <= 1:
+            name = "const.shape." + ".".join(map(str, axes))
+            shape = model.graph.initializers.get(name)
+            if shape is None:
+                tensor = ir.tensor(np.array(axes, np.int64), name=name)
+                shape = ir.Value(
+                    name=name, const_value=tensor, shape=ir.Shape([len(axes)]), type=ir.TensorType(tensor.dtype)
+                )
+                model.graph.register_initializer(shape)
+            node.replace_input_with(1, shape)
+            node.attributes.pop("allowzero", None)  # a zero stands for the old axis
+    RemoveUnusedNodesPass()(model)
+
+
+def output_embedding(embeddings: dict[str, Int8Weight]) -> tuple[str, Int8Weight]:
+    """The table that gives logits: the last that a tying leaves."""
+    name = next(n for n in ("output_embedding", "target_embedding", "source_embedding") if n in embeddings)
+    return name, embeddings[name]
+
+
 def to_int8(
     model: ir.Model, matrices: dict[str, Int8Weight], embeddings: dict[str, Int8Weight], output_scale: float | None
 ) -> None:
     """Turn a float32 graph into an int8 one, in place."""
+    output, weight = output_embedding(embeddings)
+    if any(value.name == WORDS for value in model.graph.outputs):
+        quantize_candidates(model, output, weight)
+    if any(value.name == WORDS for value in model.graph.inputs):
+        quantize_words(model, weight, output_scale)
     quantize_matrices(model, matrices)
-    for name, weight in embeddings.items():
-        quantize_embedding(model, name, weight, output_scale)
+    for name, table in embeddings.items():
+        quantize_embedding(model, name, table, output_scale)
     model.graph.opset_imports[MS] = 1
     RemoveUnusedNodesPass()(model)
     left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]

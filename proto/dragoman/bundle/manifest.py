@@ -101,7 +101,7 @@ class Tensor:
     """One graph input or output. An axis is a number or the name of a dynamic size."""
 
     name: str
-    dtype: Literal["float32", "int64"]
+    dtype: Literal["float32", "int64", "uint8"]
     shape: tuple[int | str, ...]
 
 
@@ -160,7 +160,7 @@ class Manifest:
     decoding: Decoding
     tokenizer: Tokenizer
     graphs: dict[str, Graph]
-    """`encoder` and `step`; `step_shortlist` where the bundle has a lexical shortlist."""
+    """`encoder` and `step`; `candidates` and `step_shortlist` where the bundle has a lexical shortlist."""
     limits: Limits
     precision: Precision
     provenance: Provenance

@@ -1,8 +1,8 @@
 """The backlog: segments waiting for a place in a lane, first come first served.
 
 A lane that asks takes no more than its share of what waits, so that a burst is spread over all lanes instead of filling
-the first one that wakes up. What it takes is then cut into runs of the encoder: segments whose lengths round up to the
-same number of positions share a run, up to a bound on its padded tokens, so that almost nothing is encoded in vain.
+the first one that wakes up. What it takes is then cut into runs of the encoder: segments of similar length share a run,
+as long as padding the shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
 """
 
 from __future__ import annotations
@@ -54,14 +54,20 @@ class Backlog(Generic[T]):
         return taken
 
 
+RUN_TOKENS = 32
+"""What a run of the encoder costs besides its tokens, in tokens."""
+
+
 def encoder_runs(items: Sequence[T], length: Callable[[T], int], tokens: int = ENCODE_TOKENS) -> list[list[T]]:
-    """Cut items into runs of equal padded length, the shortest first."""
+    """Cut items into runs, the shortest first."""
     runs: list[list[T]] = []
+    positions = 0  # of the last run
     for item in sorted(items, key=length):  # stable: equals stay first come first served
         padded = round_up(length(item))
-        is_alike = bool(runs) and round_up(length(runs[-1][0])) == padded
-        if is_alike and (len(runs[-1]) + 1) * padded <= tokens:
+        size = len(runs[-1]) if runs else 0
+        if size and size * (padded - positions) <= RUN_TOKENS and (size + 1) * padded <= tokens:
             runs[-1].append(item)
         else:
             runs.append([item])
+        positions = padded
     return runs

@@ -90,7 +90,7 @@ class Batch(Generic[T]):
         self._kept = kept_for(manifest.architecture, capacity, width)
         self._memory = Memory(manifest, capacity)
         words = manifest.architecture.target_vocabulary
-        self._candidates = Candidates(capacity, words) if shortlist is not None else None
+        self._candidates = Candidates(runtime.look_up, words) if shortlist is not None else None
         self._wanted = np.zeros(min(self._search.num_wanted, words), np.int64)
         self._chosen = np.zeros((capacity, width), np.int64)
 

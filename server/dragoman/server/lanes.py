@@ -22,7 +22,7 @@ from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver
 from dragoman.server.shortlist import Shortlist
 
-QUANTUM = 4
+QUANTUM = 8
 """A busy lane admits once this many places are free, or as many as wait: one by one would waste the encoder."""
 
 

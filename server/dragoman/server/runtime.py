@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
 
-STEP, STEP_SHORTLIST = "step", "step_shortlist"
+STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 
@@ -77,6 +77,10 @@ class Runtime:
     def encode(self, ids: Ints, src_mask: Floats) -> list[Floats]:
         """ids [G, S], src_mask [G, 1, 1, S] -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
         return self._run("encoder", {"ids": ids, "src_mask": src_mask})
+
+    def look_up(self, candidates: Ints) -> Feed:
+        """The output layer's rows of these words, under the names that the step graph takes them by."""
+        return dict(zip(self._outputs[CANDIDATES], self._run(CANDIDATES, {"candidates": candidates}), strict=True))
 
     def step(self, graph: str, feed: Feed) -> tuple[Floats, Ints, list[Floats]]:
         """Log-probabilities and ids of the best words [G, q, k], and what to keep of the new nodes."""

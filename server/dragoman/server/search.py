@@ -61,6 +61,7 @@ class Search:
         self._room = np.zeros(capacity, np.int64)  # W
         self._length = np.zeros(capacity, np.int64)
         self._limit = np.zeros(capacity, np.int64)
+        self._numbers = np.arange(max(capacity, width * (width + len(suppressed))))
         self._token = np.zeros((capacity, 32, width), np.int64)  # [source, level, place]
         self._parent = np.zeros((capacity, 32, width), np.int64)
 
@@ -103,28 +104,28 @@ class Search:
         """Tokens and positions [G, K] of the newest level: what the decoder reads next."""
         n = len(self)
         age = self._length[:n]
-        ids = self._token[np.arange(n), age - 1]  # of a source with no level yet: any, replaced below
+        ids = self._token[self._numbers[:n], age - 1]  # of a source with no level yet: any, replaced below
         ids[age == 0] = self.start_id
         return ids, np.repeat(age[:, None], self.width, axis=1)
 
     def advance(self, logp: npt.NDArray[np.float32], ids: Ints) -> Advance:
         """Grow every tree by one level, given each place's best words: two of [G, K, k]."""
         n, width, count = logp.shape
-        scores = self._scores[:n, :, None] + np.where(logp > IMPOSSIBLE, logp, -np.inf)
+        scores = self._scores[:n, :, None] + logp
+        scores[logp < IMPOSSIBLE] = -np.inf
         for word in self.suppressed:
             scores[ids == word] = -np.inf
         flat, words = scores.reshape(n, -1), ids.reshape(n, -1)
-        places = np.broadcast_to(np.arange(width).repeat(count), flat.shape)
+        places = np.broadcast_to(self._numbers[: width * count] // count, flat.shape)
         order = np.lexsort((words, places, -flat))[:, :width]
-        score = np.take_along_axis(flat, order, 1)
-        token = np.take_along_axis(words, order, 1)
-        parents = order // count
+        rows = self._numbers[:n, None]
+        score, token, parents = flat[rows, order], words[rows, order], order // count
 
-        taken = (np.arange(order.shape[1]) < self._room[:n, None]) & (score > -np.inf)
+        taken = (self._numbers[: order.shape[1]] < self._room[:n, None]) & (score > -np.inf)
         self._append(token, parents)
         ended = taken & (token == self.eos_id)
         at_limit = (self._length[:n] >= self._limit[:n])[:, None] & taken & ~ended
-        for g, place in np.argwhere(ended | at_limit):
+        for g, place in zip(*np.nonzero(ended | at_limit), strict=True):
             reason = FinishReason.STOP if ended[g, place] else FinishReason.LENGTH
             self._end(int(g), int(place), float(score[g, place]), reason)
         live = taken & ~ended & ~at_limit
@@ -147,8 +148,8 @@ class Search:
         if level.max(initial=0) >= self._token.shape[1]:
             self._token = np.concatenate([self._token, np.zeros_like(self._token)], axis=1)
             self._parent = np.concatenate([self._parent, np.zeros_like(self._parent)], axis=1)
-        self._token[np.arange(n), level] = token
-        self._parent[np.arange(n), level] = parents
+        self._token[self._numbers[:n], level] = token
+        self._parent[self._numbers[:n], level] = parents
         self._length[:n] += 1
 
     def _end(self, g: int, place: int, logp: float, reason: FinishReason) -> None:

@@ -7,12 +7,14 @@ union of what the sources of a batch may say; each source still sees its own wor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
+Feed = dict[str, npt.NDArray[np.generic]]
 
 MULTIPLE = 8
 """A source's candidates are filled up to a multiple of this with the lowest words, as Marian's engines do."""
@@ -26,7 +28,8 @@ class Shortlist:
 
     def __init__(self, first: int, offsets: Ids, ids: Ids, *, vocabulary: int, eos_id: int) -> None:
         self.first, self.offsets, self.ids = first, offsets, ids
-        self.vocabulary, self.eos_id = vocabulary, eos_id
+        self.vocabulary = vocabulary
+        self._always = np.union1d(np.arange(first), [eos_id])
 
     @classmethod
     def load(cls, path: Path, vocabulary: int, eos_id: int) -> Shortlist:
@@ -41,30 +44,40 @@ class Shortlist:
     def candidates(self, source: tuple[int, ...]) -> Ids:
         """The target words worth considering for these source words, ascending."""
         lists = [self.ids[self.offsets[s] : self.offsets[s + 1]] for s in set(source)]
-        is_in = np.zeros(self.vocabulary, np.bool_)
-        is_in[: self.first] = True
-        is_in[self.eos_id] = True
-        is_in[np.concatenate(lists)] = True
-        missing = -int(is_in.sum()) % MULTIPLE
-        if missing:
-            is_in[np.flatnonzero(~is_in)[:missing]] = True
-        return np.flatnonzero(is_in)
+        words = _distinct(np.concatenate([self._always, *lists]))
+        size = -(-len(words) // MULTIPLE) * MULTIPLE
+        if len(words) < size <= self.vocabulary:
+            absent = np.ones(size, np.bool_)  # at least as many of the lowest `size` words are absent as are missing
+            absent[words[words < size]] = False
+            words = np.concatenate([words, np.flatnonzero(absent)[: size - len(words)]])
+            words.sort()
+        return words
+
+
+def _distinct(ids: Ids) -> Ids:
+    """Ascending, without repeats: `np.unique`, several times faster on lists as short as these."""
+    ids.sort()
+    is_first = np.empty(len(ids), np.bool_)
+    is_first[:1] = True
+    np.not_equal(ids[1:], ids[:-1], out=is_first[1:])
+    return ids[is_first]
 
 
 class Candidates:
     """The candidate words of all sources of a batch, as the graph takes them.
 
     The union is made anew when sources join; one that leaves only stops counting, so that its words linger unseen
-    until then.
+    until then. `look_up` fetches the output layer's rows of the union.
     """
 
-    def __init__(self, capacity: int, vocabulary: int) -> None:
+    def __init__(self, look_up: Callable[[Ids], Feed], vocabulary: int) -> None:
+        self._look_up = look_up
         self._own: list[Ids] = []
-        self._capacity = capacity
         self._count = np.zeros(vocabulary, np.int32)
         self._place = np.zeros(vocabulary, np.int64)
         self._words: Ids = np.zeros(0, np.int64)
-        self._allowed = np.zeros((capacity, 0), np.float32)
+        self._rows: Feed = {}
+        self._allowed = np.zeros((0, 0), np.float32)
         self._is_stale = True
 
     def admit(self, words: Ids) -> None:
@@ -82,16 +95,21 @@ class Candidates:
         if not self._is_stale:
             self._allowed[g] = self._allowed[last]
 
-    def feed(self, wanted: int) -> dict[str, npt.NDArray[np.generic]]:
-        """Graph inputs, with blocks enough to choose `wanted` words."""
-        if self._is_stale or len(self._words) < wanted * BLOCK:
-            words = np.flatnonzero(self._count)
-            size = max(-(-len(words) // BLOCK), wanted) * BLOCK
-            self._words = np.zeros(size, np.int64)
-            self._words[: len(words)] = words
-            self._place[words] = np.arange(len(words))
-            self._allowed = np.full((self._capacity, size), MASKED)
-            for g, own in enumerate(self._own):
-                self._allowed[g, self._place[own]] = 0
-            self._is_stale = False
-        return {"candidates": self._words, "allowed": self._allowed[: len(self._own)]}
+    def feed(self, wanted: int) -> Feed:
+        """Graph inputs, with blocks enough to choose `wanted` words: a source's own have their bias, others none."""
+        if self._is_stale:
+            self._renew(wanted)
+        return {"candidates": self._words, "allowed": self._allowed[: len(self._own)], **self._rows}
+
+    def _renew(self, wanted: int) -> None:
+        words = np.flatnonzero(self._count)
+        self._words = np.zeros(max(-(-len(words) // BLOCK), wanted) * BLOCK, np.int64)
+        self._words[: len(words)] = words
+        self._rows = self._look_up(self._words)
+        bias = self._rows.pop("word_bias")
+        self._place[words] = np.arange(len(words))
+        self._allowed = np.full((len(self._own), len(self._words)), MASKED)
+        for row, own in zip(self._allowed, self._own, strict=True):
+            places = self._place[own]
+            row[places] = bias[places]
+        self._is_stale = False
