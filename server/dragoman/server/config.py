@@ -47,7 +47,13 @@ class ServeOptions:
         default_text="the CPU quota rounded up, else the usable CPUs",
     )
     threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
-    max_batch: int = option(32, "Sources that a lane steps together.", min=1, max=4096, unit="segments")
+    max_batch: int = option(
+        16,
+        "Sources that a lane steps together; more of them outgrow the caches.",
+        min=1,
+        max=4096,
+        unit="segments",
+    )
     backlog_tokens: int = option(
         65_536,
         "Source tokens admitted and not yet answered, for each bundle, before requests are turned away.",

@@ -22,9 +22,6 @@ from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver
 from dragoman.server.shortlist import Shortlist
 
-QUANTUM = 8
-"""A busy lane admits once this many places are free, or as many as wait: one by one would waste the encoder."""
-
 
 class LaneTicket:
     """A submitted segment, until it is answered."""
@@ -128,7 +125,8 @@ class Lanes:
                 self._changed.wait()
             if is_idle and not self._backlog:
                 return None
-            if not is_idle and places < min(QUANTUM, len(self._backlog)):
+            # One by one would waste the encoder: a busy lane admits what waits, or half a batch at least.
+            if not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
                 return []
             return self._backlog.take(places, len(self._lanes))
 

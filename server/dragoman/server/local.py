@@ -17,7 +17,7 @@ from dragoman.server.scheduling import SegmentDecoder
 from dragoman.server.tokenizer import Tokenizer
 
 _UNLIMITED = 2**62
-MAX_BATCH = 32
+MAX_BATCH = 16
 MAX_BEAM_SIZE = 256
 
 
