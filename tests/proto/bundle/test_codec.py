@@ -134,7 +134,7 @@ def test_the_path_of_a_tensor_type_is_exact(manifest):
 
     (problem,) = problems_of(document, Manifest)
 
-    assert problem == "graphs.step.outputs[1].dtype: expected one of 'float32', 'int64', found 'float16'"
+    assert problem == "graphs.step.outputs[1].dtype: expected one of 'float32', 'int64', 'uint8', found 'float16'"
 
 
 @pytest.mark.parametrize(
