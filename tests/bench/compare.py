@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="the en-pt bundle (int8)")
     parser.add_argument("--file", type=Path, default=DATA, help="one line a text (default: %(default)s)")
     parser.add_argument("--lines", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
     args = parser.parse_args()

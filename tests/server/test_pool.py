@@ -1,0 +1,95 @@
+"""What the decoder keeps of tree nodes, against a plain dictionary of nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.server.pool import MASKED, NodePool, NodeStates, round_up
+from dragoman.server.search import Advance
+
+ARCH = Architecture(4, 2, 8, 1, 1, 50, 50)
+
+
+def open_nodes(pool: NodePool, sources: int, source: int, place: int) -> set[float]:
+    """The nodes that a hypothesis sees in the pool, each node being known by the number its keys are filled with."""
+    feed = pool.feed(sources)
+    slots = feed["self_k.0"].shape[2]
+    seen = np.flatnonzero(feed["mask"][source, 0, place, :slots] == 0)
+    return {float(feed["self_k.0"][source, 0, slot, 0]) for slot in seen}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
+    """Random trees of three sources, hypotheses dying and branching for 60 steps, sources leaving in between."""
+    rng = np.random.default_rng(seed)
+    width, sources = 3, 3
+    pool = NodePool(ARCH, capacity=sources, width=width)
+    paths = [[[] for _ in range(width)] for _ in range(sources)]
+    for g in range(sources):
+        pool.admit(g)
+    number = 0.0
+    for _ in range(60):
+        names = np.arange(number, number + sources * width).reshape(sources, width)
+        number += sources * width
+        new = [np.broadcast_to(names[:, None, :, None], (sources, 2, width, 2)).astype(np.float32)] * 2
+        parents = rng.integers(0, width, (sources, width))
+        live = rng.random((sources, width)) < 0.8
+        live[:, 0] = True
+        pool.keep(new, Advance(parents, live, []))
+        paths = [
+            [[*paths[g][p], names[g, p]] if live[g, i] else [] for i, p in enumerate(parents[g])]
+            for g in range(sources)
+        ]
+        if rng.random() < 0.1:  # a source leaves, the last one takes its index, a new one starts
+            pool.move(sources - 1, 0)
+            pool.admit(sources - 1)
+            paths = [paths[-1], *paths[1:-1], [[] for _ in range(width)]]
+        for g in range(sources):
+            for place in range(width):
+                assert open_nodes(pool, sources, g, place) == set(paths[g][place])
+
+
+def test_a_node_sees_itself_and_no_sibling():
+    """Among the new nodes of a step, only a node's own column is open."""
+    pool = NodePool(ARCH, capacity=1, width=3)
+    pool.admit(0)
+
+    own = pool.feed(1)["mask"][0, 0, :, -3:]
+
+    assert np.array_equal(own == 0, np.eye(3, dtype=bool))
+    assert set(own[own != 0]) == {MASKED}
+
+
+def test_slots_of_the_dead_are_used_again():
+    """A greedy chain needs a slot a step; a beam whose losers die needs little more, however long it goes on."""
+    pool = NodePool(ARCH, capacity=1, width=4)
+    pool.admit(0)
+    first = pool.feed(1)["self_k.0"].shape[2]
+    everything_from_the_first = Advance(np.zeros((1, 4), np.int64), np.ones((1, 4), np.bool_), [])
+    for _ in range(first - 4):
+        pool.keep([np.zeros((1, 2, 4, 2), np.float32)] * 2, everything_from_the_first)
+
+    assert pool.feed(1)["self_k.0"].shape[2] == first
+
+
+def test_recurrent_states_follow_their_parents():
+    """Each hypothesis continues from the state of the node that it descends from."""
+    states = NodeStates(ARCH, capacity=2, width=2)
+    states.admit(0)
+    new = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
+    new = np.repeat(new, 2, axis=2)
+
+    states.keep([new], Advance(np.array([[1, 1]]), np.ones((1, 2), np.bool_), []))
+
+    assert np.array_equal(states.feed(1)["state.0"], new[:, [1, 1]])
+    states.move(0, 1)
+    states.admit(0)
+    assert not states.feed(1)["state.0"].any()
+    assert np.array_equal(states.feed(2)["state.0"][1:], new[:, [1, 1]])
+
+
+def test_rounding_up():
+    """Multiples stay, everything else goes up."""
+    assert [round_up(n) for n in (0, 1, 16, 17)] == [0, 16, 16, 32]
