@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from dragoman.export.importers.marian import read_marian, recognises
-
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
+from dragoman.export.importers.marian import read_marian, recognises
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
 FORMATS: dict[str, tuple[Callable[[Path], str | None], Reader]] = {"marian": (recognises, read_marian)}
