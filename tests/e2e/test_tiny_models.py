@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -85,6 +86,7 @@ def test_a_batch_changes_nothing(tiny, decoder, beam, shortlist):
     alone = lanes.one_by_one(segments)
 
     assert [[h.ids for h in a.hypotheses] for a in together] == [[h.ids for h in a.hypotheses] for a in alone]
+    assert [[h.score for h in a.hypotheses] for a in together] == [[h.score for h in a.hypotheses] for a in alone]
     lengths = {len(a.hypotheses[0].ids) for a in together}
     assert len(lengths) > 5, f"the data does not hurt: all outputs have lengths {lengths}"
 
@@ -116,28 +118,109 @@ def test_a_limit_is_said(tiny, decoder):
         assert answer.steps == len(best.ids) + (best.reason is FinishReason.STOP)
 
 
-def test_expired_and_cancelled_segments_are_answered_as_such(tiny, decoder):
-    """A past deadline is answered with DeadlineExceeded, a cancelled ticket with Cancelled; the next one decodes."""
+def endless(source):
+    """A segment that nothing but its limit of 400 words ends soon."""
+    return Segment(source, dataclasses.replace(options(4), max_length=400, max_length_factor=100.0))
+
+
+def test_a_late_segment_is_answered_as_late(tiny, decoder):
+    """A past deadline is answered with DeadlineExceeded, and the next segment decodes."""
     lanes = decoder(tiny, lanes=1)
-    late = Segment(sources(1)[0], options(1), deadline_s=0.0)
 
     with pytest.raises(DeadlineExceeded):
-        lanes.together([late])
+        lanes.together([dataclasses.replace(endless(sources(1)[0]), deadline_s=0.0)])
 
+    assert lanes.together([Segment(sources(1)[0], options(1))])[0].hypotheses
+
+
+def test_a_cancelled_segment_costs_at_most_one_more_step(tiny, decoder):
+    """Cancelled in the middle of decoding, it is answered with Cancelled before a second step is run."""
+    lanes = decoder(tiny, lanes=1)
+    ticket, answers, steps_then = [], [], []
+
+    def cancel_at_the_third_step(*_: object) -> None:
+        lanes.observer.steps.append((0, 0))
+        if len(lanes.observer.steps) == 3:
+            steps_then.append(3)
+            lanes.lanes.cancel(ticket[0])
+
+    lanes.observer.on_step = cancel_at_the_third_step
+    answered = threading.Event()
+
+    def done(answer: object) -> None:
+        answers.append((answer, len(lanes.observer.steps)))
+        answered.set()
+
+    encode = lanes.lanes.runtime.encode
+    is_submitted = threading.Event()
+    lanes.lanes.runtime.encode = lambda *inputs: (is_submitted.wait(30), encode(*inputs))[1]
+    ticket.append(lanes.lanes.submit(endless(sources(8, seed=8)[7]), done))
+    is_submitted.set()
+
+    assert answered.wait(30)
+    ((answer, steps),) = answers
+    assert isinstance(answer, Cancelled)
+    assert steps <= steps_then[0] + 1
+
+
+def test_a_caller_that_raises_costs_nobody_else_their_answer(tiny, decoder, caplog):
+    """Segments that finish together are all answered, whatever the first one's callback does."""
+    lanes = decoder(tiny, lanes=1)
     answers = []
-    tickets = [
-        lanes.lanes.submit(
-            Segment(s, dataclasses.replace(options(4), max_length=400, max_length_factor=100.0)), answers.append
-        )
-        for s in sources(40, seed=8)
-    ]
-    for ticket in tickets:
-        lanes.lanes.cancel(ticket)
-    (after,) = lanes.together([Segment(sources(1)[0], options(1))])
+    answered = threading.Semaphore(0)
 
-    assert after.hypotheses
-    assert len(answers) == 40
-    assert any(isinstance(a, Cancelled) for a in answers)
+    def raise_it(answer: object) -> None:
+        answered.release()
+        raise KeyError("the caller's own defect")
+
+    def keep(answer: object) -> None:
+        answers.append(answer)
+        answered.release()
+
+    for done in (raise_it, keep, keep):
+        lanes.lanes.submit(Segment(sources(1)[0], options(1)), done)
+    for _ in range(3):
+        assert answered.acquire(timeout=30)
+
+    assert len(answers) == 2
+    assert not any(isinstance(a, Exception) for a in answers)
+
+
+def test_a_source_that_cannot_be_encoded_fails_alone(tiny, decoder):
+    """An id outside the vocabulary is that segment's EngineFailure; those that are being decoded go on."""
+    lanes = decoder(tiny, lanes=1)
+    answers = []
+    answered = threading.Semaphore(0)
+
+    def keep(answer: object) -> None:
+        answers.append(answer)
+        answered.release()
+
+    lanes.lanes.submit(endless(sources(8, seed=8)[7]), keep)
+    lanes.lanes.submit(Segment((VOCABULARY + 5, EOS), options(1)), keep)
+    for _ in range(2):
+        assert answered.acquire(timeout=60)
+
+    assert sorted(type(a).__name__ for a in answers) == ["Decoded", "EngineFailure"]
+
+
+def test_what_a_long_source_needed_is_given_up(tiny, decoder):
+    """After a source of 400 positions and 400 words, the batch of a short one is as small as if it had never been."""
+    lanes = decoder(tiny, lanes=1)
+    short = Segment(sources(6)[4], options(2))
+    sizes = []
+    step = lanes.lanes.runtime.step
+
+    def measured(graph, feed):
+        sizes.append({name: array.shape for name, array in feed.items()})
+        return step(graph, feed)
+
+    lanes.lanes.runtime.step = measured
+    lanes.one_by_one([short])
+    fresh = sizes[-1]
+    lanes.one_by_one([dataclasses.replace(endless((*[5] * 400, EOS)), decoding=endless(()).decoding), short])
+
+    assert sizes[-1] == fresh
 
 
 def test_closing_answers_everything(tiny, decoder):

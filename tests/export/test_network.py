@@ -136,6 +136,18 @@ def test_padding_does_not_change_an_encoding():
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_padding_may_go_beyond_the_last_position():
+    """A source as long as a trained position table, padded past it, encodes as it does alone."""
+    network = a_network(positions="learned", max_positions=10)
+    ids = torch.randint(0, VOCABULARY, (1, 10))
+    mask = torch.zeros(1, 1, 1, 16)
+    mask[..., 10:] = MASKED
+
+    padded = network.encode(torch.nn.functional.pad(ids, (0, 6)), mask)[:, :10]
+
+    torch.testing.assert_close(padded, network.encode(ids, torch.zeros(1, 1, 1, 10)), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("minus_one", [True, False])
 def test_sinusoids_follow_their_formula(minus_one):
     """sin in the first half of the columns, cos in the second, frequencies 10000 ** (-i / divisor)."""

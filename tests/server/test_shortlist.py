@@ -84,14 +84,37 @@ def test_there_are_blocks_enough_for_what_is_wanted():
     assert len(candidates.feed(wanted=9)["candidates"]) == 9 * BLOCK
 
 
-def test_a_file_whose_lists_do_not_fit_is_refused(tmp_path: Path):
-    """Ids beyond the vocabulary, or offsets that fall, never reach the decoder."""
+SOUND = {"first": np.array(2), "offsets": np.array([0, 1, 2]), "ids": np.array([1, 2])}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ids": np.array([1, VOCABULARY])},
+        {"offsets": np.array([0, 2, 1])},
+        {"offsets": np.array([0, 2])},
+        {"first": np.array(VOCABULARY + 1)},
+        {"first": np.array(-1)},
+    ],
+)
+def test_a_file_whose_lists_do_not_fit_is_refused(tmp_path: Path, change: dict[str, np.ndarray]):
+    """Ids beyond the vocabulary, offsets that fall or are too few, never reach the decoder."""
     path = tmp_path / "shortlist.npz"
+    sizes = {"source_vocabulary": 2, "vocabulary": VOCABULARY, "eos_id": EOS}
+    np.savez(path, **SOUND)
+    assert Shortlist.load(path, **sizes).candidates((0,)).tolist() == list(range(8))
 
-    np.savez(path, first=np.array(2), offsets=np.array([0, 2]), ids=np.array([1, VOCABULARY]))
-    with pytest.raises(ValueError, match="do not fit a vocabulary of 200"):
-        Shortlist.load(path, VOCABULARY, EOS)
+    np.savez(path, **{**SOUND, **change})
 
-    np.savez(path, first=np.array(2), offsets=np.array([0, 2, 1]), ids=np.array([1, 2]))
-    with pytest.raises(ValueError, match="do not fit"):
-        Shortlist.load(path, VOCABULARY, EOS)
+    with pytest.raises(ValueError, match="do not fit vocabularies of 2 and 200 words"):
+        Shortlist.load(path, **sizes)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no zip at all"])
+def test_a_file_that_is_no_shortlist_is_refused(tmp_path: Path, content: bytes):
+    """Whatever NumPy makes of it, it is one error that names the file."""
+    path = tmp_path / "shortlist.npz"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"shortlist\.npz"):
+        Shortlist.load(path, source_vocabulary=2, vocabulary=VOCABULARY, eos_id=EOS)

@@ -41,7 +41,8 @@ def best(logits: Tensor, count: int, block: int | None) -> tuple[Tensor, Tensor,
         values, index = F.embedding(row + chosen, blocks.flatten(0, 1)).flatten(1).topk(count)
         words = chosen.unsqueeze(-1) * block + torch.arange(block)
         index = words.flatten(1).gather(1, index)
-    normaliser = peak + (logits - peak).exp().sum(-1, keepdim=True).log()
+    # In float64, because the order of addition depends on what the batch-mates add to the candidates.
+    normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
     return values, index, normaliser
 
 

@@ -262,7 +262,8 @@ class Network(nn.Module):
     def encode(self, ids: Tensor, src_mask: Tensor) -> Tensor:
         """ids [G, S], additive src_mask [G, 1, 1, S] -> hidden [G, S, d]."""
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
-        depth = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+        # Padding may go beyond the last position; it is masked, so any position will do.
+        depth = torch.arange(ids.shape[1], device=ids.device).clamp(max=self.arch.max_positions - 1).unsqueeze(0)
         x = embed(ids, depth, may_start=False)
         for layer in self.encoder.layers:
             x = layer(x, src_mask)

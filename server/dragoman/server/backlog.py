@@ -8,7 +8,7 @@ as long as padding the shorter ones costs less than a run of its own would, and 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from dragoman.server.pool import round_up
@@ -28,6 +28,9 @@ class Backlog(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._waiting)
 
     def __repr__(self) -> str:
         return f"<Backlog {len(self)} waiting, {self.tokens} tokens>"

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.domain import Hypothesis, Segment
-from dragoman.server.errors import EngineFailure
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
 from dragoman.server.runtime import STEP, STEP_SHORTLIST, Runtime
 from dragoman.server.search import Search, Terms
@@ -33,14 +32,17 @@ class Memory:
         self._capacity, self._heads, self._head_dim = capacity, arch.heads, arch.head_dim
         self._names = [t.name for t in manifest.graphs["encoder"].outputs]
         self._positions = 0
+        self._lengths = np.zeros(capacity, np.int64)
         self._tensors: list[Floats] = []
         self._mask = np.zeros((0, 1, 1, 0), np.float32)
         self._resize(GRAIN, 0)
 
     def admit(self, g: int, cross: Sequence[Floats], length: int) -> None:
         """Source g's own keys and values, [H, S', e] each, of which `length` positions count."""
-        if length > self._positions or g == 0:
-            self._resize(round_up(length), g)
+        self._lengths[g] = length
+        longest = round_up(int(self._lengths[: g + 1].max()))
+        if longest > self._positions or 2 * longest <= self._positions:
+            self._resize(longest, g)
         size = min(cross[0].shape[1], self._positions)
         for tensor, own in zip(self._tensors, cross, strict=True):
             tensor[g, :, :size] = own[:, :size]
@@ -49,8 +51,8 @@ class Memory:
 
     def move(self, source: int, target: int) -> None:
         """What belonged to index `source` belongs to index `target`."""
-        for tensor in (*self._tensors, self._mask):
-            tensor[target] = tensor[source]
+        for rows in (*self._tensors, self._mask, self._lengths):
+            rows[target] = rows[source]
 
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""
@@ -122,7 +124,10 @@ class Batch(Generic[T]):
             self._candidates.admit(self._shortlist.candidates(segment.ids))
 
     def step(self) -> list[tuple[T, tuple[Hypothesis, ...], int]]:
-        """Run the decoder once for all sources. Those that are finished leave: owner, hypotheses, steps."""
+        """Run the decoder once for all sources. Those that are finished leave: owner, hypotheses, steps.
+
+        A source whose numbers are not finite leaves with no hypotheses.
+        """
         n = len(self)
         ids, depth = self._search.frontier()
         feed = {"ids": ids, "depth": depth, "top": self._wanted, **self._memory.feed(n), **self._kept.feed(n)}
@@ -133,12 +138,16 @@ class Batch(Generic[T]):
             graph = STEP_SHORTLIST
             feed |= self._candidates.feed(len(self._wanted))
         logp, words, new = self._runtime.step(graph, feed)
-        if not np.isfinite(logp).all():
-            raise EngineFailure("the decoder put out numbers that are not finite")
+        broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
+        for g in broken:
+            logp[g] = 0.0
         advance = self._search.advance(logp, words)
         self._kept.keep(new, advance)
-        done = [(self.owners[g], self._search.hypotheses(g), self._search.steps(g)) for g in advance.finished]
-        for g in reversed(advance.finished):
+        leaving = sorted(broken | set(advance.finished))
+        done = [
+            (self.owners[g], () if g in broken else self._search.hypotheses(g), self._search.steps(g)) for g in leaving
+        ]
+        for g in reversed(leaving):
             self._remove(g)
         return done
 

@@ -9,11 +9,13 @@ Always true: a ticket is in the backlog, or in one lane, or answered; it is answ
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server import logs
 from dragoman.server.backlog import Backlog, encoder_runs
 from dragoman.server.batch import Batch, encode
 from dragoman.server.domain import Decoded, Engine, Hypothesis, Segment
@@ -21,6 +23,13 @@ from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, Engine
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver
 from dragoman.server.shortlist import Shortlist
+
+SWEEP_S = 0.05
+"""How often segments that became late in the backlog are looked for."""
+PATIENCE_ROUNDS = 8
+"""After so many rounds with too little room, a lane admits into what there is."""
+
+_logger = logging.getLogger(__name__)
 
 
 class LaneTicket:
@@ -38,10 +47,14 @@ class LaneTicket:
         return f"<LaneTicket {len(self.segment.ids)} tokens{', cancelled' if self.is_cancelled else ''}>"
 
     def answer(self, answer: Decoded | Exception) -> None:
-        """Tell the caller; a second answer, after a lane failed half-way, is dropped."""
-        if not self._is_answered:
-            self._is_answered = True
+        """Tell the caller. A second answer, after a lane failed half-way, is dropped; what `done` raises is its own."""
+        if self._is_answered:
+            return
+        self._is_answered = True
+        try:
             self.done(answer)
+        except Exception as error:  # noqa: BLE001 - nobody else's answer may be lost for it
+            logs.event(_logger, logging.ERROR, "answer_not_taken", exc_info=error)
 
     def problem(self, now_s: float) -> Exception | None:
         """Why it should not be decoded any further."""
@@ -64,21 +77,25 @@ class Lanes:
         if manifest.shortlist is not None:
             try:
                 self.shortlist = Shortlist.load(
-                    bundle.path(manifest.shortlist), manifest.architecture.target_vocabulary, manifest.tokenizer.eos_id
+                    bundle.path(manifest.shortlist),
+                    source_vocabulary=manifest.architecture.source_vocabulary,
+                    vocabulary=manifest.architecture.target_vocabulary,
+                    eos_id=manifest.tokenizer.eos_id,
                 )
-            except (ValueError, KeyError, OSError) as error:
+            except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
         self.max_batch, self.observer = max_batch, observer
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._changed = threading.Condition()
         self._is_closed = False
+        self._swept_s = time.monotonic()
         self._lanes = [_Lane(self, index) for index in range(num_lanes)]
 
     def __repr__(self) -> str:
         return f"<Lanes {len(self._lanes)} lanes, {self.active_segments} active, {self.waiting_segments} waiting>"
 
     def submit(self, segment: Segment, done: Done) -> LaneTicket:
-        """Have a segment decoded; `done` is called exactly once, from a lane's thread."""
+        """Have a segment decoded; `done` is called exactly once, from a lane's thread or the one that cancels."""
         ticket = LaneTicket(segment, done, time.monotonic())
         with self._changed:
             if self._is_closed:
@@ -118,17 +135,31 @@ class Lanes:
         for lane in self._lanes:
             lane.thread.join()
 
-    def take(self, places: int, *, is_idle: bool) -> list[LaneTicket] | None:
+    def take(self, places: int, *, is_idle: bool, is_patient: bool) -> list[LaneTicket] | None:
         """A lane asks for work: blocks while it is idle and none waits. None: no more will come."""
+        self._sweep()
         with self._changed:
             while is_idle and not self._backlog and not self._is_closed:
                 self._changed.wait()
             if is_idle and not self._backlog:
                 return None
             # One by one would waste the encoder: a busy lane admits what waits, or half a batch at least.
-            if not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
+            if is_patient and not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
                 return []
             return self._backlog.take(places, len(self._lanes))
+
+    def _sweep(self) -> None:
+        """Answer those that became late while they waited."""
+        now_s = time.monotonic()
+        with self._changed:
+            if now_s < self._swept_s + SWEEP_S:
+                return
+            self._swept_s = now_s
+            late = [ticket for ticket in self._backlog if ticket.problem(now_s) is not None]
+            for ticket in late:
+                self._backlog.remove(ticket)
+        for ticket in late:
+            ticket.answer(ticket.problem(now_s) or DeadlineExceeded())
 
 
 class _Lane:
@@ -137,23 +168,28 @@ class _Lane:
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes
         self._batches: dict[tuple[int, bool], Batch[LaneTicket]] = {}
+        self._held_back = 0  # rounds in which more waited than there was room for
         self.num_active = 0
         self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        while (
-            tickets := self._lanes.take(self._lanes.max_batch - self.num_active, is_idle=self.num_active == 0)
-        ) is not None:
+        while (tickets := self._take()) is not None:
             try:
                 self._round(tickets)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
-                failure = error if isinstance(error, EngineFailure) else EngineFailure(f"a lane failed: {error!r}")
                 active = [owner for batch in self._batches.values() for owner in batch.owners]
                 self._batches.clear()
                 for ticket in dict.fromkeys([*active, *tickets]):
-                    ticket.answer(failure)
+                    ticket.answer(_failure(error))
                 self.num_active = 0
+
+    def _take(self) -> list[LaneTicket] | None:
+        places = self._lanes.max_batch - self.num_active
+        patient = self._held_back < PATIENCE_ROUNDS
+        tickets = self._lanes.take(places, is_idle=self.num_active == 0, is_patient=patient)
+        self._held_back = 0 if tickets or not places else self._held_back + 1
+        return tickets
 
     def _round(self, tickets: Sequence[LaneTicket]) -> None:
         now_s = time.monotonic()
@@ -172,23 +208,31 @@ class _Lane:
         for run in encoder_runs(wanted, lambda t: len(t.segment.ids)):
             self._encode(run)
         self.num_active = sum(map(len, self._batches.values()))
-        for key, batch in list(self._batches.items()):
+        for batch in list(self._batches.values()):
             if len(batch):
                 self._step(batch)
-            else:
-                del self._batches[key]
+        # An empty batch is let go with all that it grew to.
+        self._batches = {key: batch for key, batch in self._batches.items() if len(batch)}
         self.num_active = sum(map(len, self._batches.values()))
 
     def _encode(self, run: list[LaneTicket]) -> None:
         started_s = time.monotonic()
-        cross = encode(self._lanes.runtime, [t.segment for t in run])
+        try:
+            cross = encode(self._lanes.runtime, [t.segment for t in run])
+        except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
+            if len(run) == 1:
+                run[0].answer(_failure(error))
+            else:  # nor have those that happened to share the run
+                for ticket in run:
+                    self._encode([ticket])
+            return
         ended_s = time.monotonic()
         tokens = sum(len(t.segment.ids) for t in run)
-        self._lanes.observer.on_encode(len(run), tokens, len(run) * cross[0].shape[2], ended_s - started_s)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
             decoding = ticket.segment.decoding
             self._batch(decoding.beam_size, decoding.shortlist).admit(ticket, ticket.segment, [t[g] for t in cross])
+        self._lanes.observer.on_encode(len(run), tokens, len(run) * cross[0].shape[2], ended_s - started_s)
 
     def _batch(self, width: int, shortlist: bool) -> Batch[LaneTicket]:  # noqa: FBT001 - a key, not a switch
         if (width, shortlist) not in self._batches:
@@ -203,9 +247,21 @@ class _Lane:
         rows, live = len(batch) * batch.width, batch.num_live
         done = batch.step()
         ended_s = time.monotonic()
-        self._lanes.observer.on_step(rows, live, ended_s - started_s)
         for ticket, hypotheses, steps in done:
-            ticket.answer(_decoded(ticket, hypotheses, steps, ended_s))
+            if hypotheses:
+                ticket.answer(_decoded(ticket, hypotheses, steps, ended_s))
+            else:
+                ticket.answer(EngineFailure("the decoder put out numbers that are not finite"))
+        self._lanes.observer.on_step(rows, live, ended_s - started_s)
+
+
+def _failure(error: Exception) -> EngineFailure:
+    """What a defect is answered with; the log shows where it happened."""
+    if isinstance(error, EngineFailure):
+        return error
+    failure = EngineFailure(f"a lane failed: {error!r}")
+    failure.__cause__ = error
+    return failure
 
 
 def _decoded(ticket: LaneTicket, hypotheses: tuple[Hypothesis, ...], steps: int, ended_s: float) -> Decoded:

@@ -87,8 +87,17 @@ class NodePool:
         self._ancestors = np.zeros((capacity, width, 2 * GRAIN), np.bool_)
 
     def admit(self, g: int) -> None:
-        """A tree's root has no ancestors. Old keys and values stay in their slots, unseen."""
+        """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
+
+        Slots are filled from the lowest, so that the highest in use says how large the pool has to be: what a long
+        source needed is given up here once it has left.
+        """
         self._ancestors[g] = False
+        used = np.flatnonzero(self._ancestors[:g].any((0, 1)))
+        wanted = max(2 * GRAIN, round_up((int(used[-1]) + 1 if len(used) else 0) + self._width))
+        if 2 * wanted <= self._ancestors.shape[2]:
+            self._ancestors = self._ancestors[:, :, :wanted].copy()
+            self._tensors = [tensor[:, :, :wanted].copy() for tensor in self._tensors]
 
     def move(self, source: int, target: int) -> None:
         """See `Kept`."""

@@ -49,7 +49,7 @@ class Runtime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is in the exception, too
         # Shapes change from step to step: planned memory would be planned again each time.
         options.enable_mem_pattern = False
         # A spinning worker takes the core from another lane.
@@ -65,14 +65,16 @@ class Runtime:
         except Exception as error:
             raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
+        for name, graph in self.manifest.graphs.items():
+            session = self._sessions[name]
+            found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
+            declared = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
+            if found != declared:
+                names = ", ".join(sorted(found ^ declared))
+                raise StartError(f"{bundle.directory}: {graph.file} differs from the manifest in {names}: export again")
 
     def __repr__(self) -> str:
         return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
-
-    @property
-    def has_shortlist(self) -> bool:
-        """Whether target words can be restricted to a lexical shortlist."""
-        return STEP_SHORTLIST in self._sessions
 
     def encode(self, ids: Ints, src_mask: Floats) -> list[Floats]:
         """ids [G, S], src_mask [G, 1, 1, S] -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,19 @@ class Shortlist:
         self._always = np.union1d(np.arange(first), [eos_id])
 
     @classmethod
-    def load(cls, path: Path, vocabulary: int, eos_id: int) -> Shortlist:
-        """Read and check a bundle's file."""
-        with np.load(path, allow_pickle=False) as file:
-            first, offsets, ids = int(file["first"]), file["offsets"].astype(np.int64), file["ids"].astype(np.int64)
-        is_sound = offsets.ndim == 1 and len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == len(ids)
+    def load(cls, path: Path, *, source_vocabulary: int, vocabulary: int, eos_id: int) -> Shortlist:
+        """Read and check a bundle's file. Raises ValueError."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                first, offsets, ids = (arrays[name].astype(np.int64) for name in ("first", "offsets", "ids"))
+        except (OSError, EOFError, KeyError, TypeError, AttributeError, ValueError, BadZipFile) as error:
+            raise ValueError(f"{path.name}: not a shortlist: {error}") from error
+        is_sound = offsets.shape == (source_vocabulary + 1,) and offsets[0] == 0 and offsets[-1] == len(ids)
+        is_sound = is_sound and first.shape == () and 0 <= first <= vocabulary
         if not is_sound or (np.diff(offsets) < 0).any() or (len(ids) and not 0 <= ids.min() <= ids.max() < vocabulary):
-            raise ValueError(f"{path.name}: the shortlist's lists do not fit a vocabulary of {vocabulary}")
-        return cls(first, offsets, ids, vocabulary=vocabulary, eos_id=eos_id)
+            sizes = f"{source_vocabulary} and {vocabulary} words"
+            raise ValueError(f"{path.name}: the shortlist's lists do not fit vocabularies of {sizes}")
+        return cls(int(first), offsets, ids, vocabulary=vocabulary, eos_id=eos_id)
 
     def candidates(self, source: tuple[int, ...]) -> Ids:
         """The target words worth considering for these source words, ascending."""

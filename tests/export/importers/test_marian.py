@@ -280,11 +280,14 @@ def test_parameters_have_to_fit(marian):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"beam-size": 0}, "beam-size must be a positive number, the settings say 0"),
+        ({"beam-size": 0}, "beam-size must be a whole number from 1 to 256, the settings say 0"),
+        ({"beam-size": 257}, "beam-size must be a whole number from 1 to 256, the settings say 257"),
+        ({"normalize": 10.5}, "normalize must be at most 10, the settings say 10.5"),
         ({"normalize": "yes"}, "normalize must be a number from 0, the settings say 'yes'"),
         ({"normalize": float("nan")}, "normalize must be a number from 0, the settings say nan"),
         ({"word-penalty": 0.5}, "word-penalty must be 0, the settings say 0.5: only normalize is decoded with"),
-        ({"max-length-factor": 0}, "max-length-factor must be more than 0, the settings say 0.0"),
+        ({"max-length-factor": 0}, "max-length-factor must be above 0 and at most 100, the settings say 0"),
+        ({"max-length-factor": 101}, "max-length-factor must be above 0 and at most 100, the settings say 101"),
         ({"models": ["model.ende.bin", "b.bin"]}, "the settings name an ensemble; only one model is read"),
         ({"output-sampling": ["topk", 10]}, "output-sampling must be off, the settings say ['topk', 10]"),
         (

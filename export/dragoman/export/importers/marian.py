@@ -20,6 +20,7 @@ from pathlib import Path
 import sentencepiece
 
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
+from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.reasons import Reasons, short
 
@@ -98,11 +99,18 @@ def _limits(architecture: Architecture | None) -> Limits:
 def _decoding(folder: MarianFolder, limits: Limits, reasons: Reasons) -> Decoding:
     settings = folder.settings
     beam = settings.get("beam-size", DEFAULT_BEAM)
-    if type(beam) is not int or beam < 1:
-        reasons.add(f"beam-size must be a positive number, the settings say {short(beam)}")
+    if type(beam) is not int or not 1 <= beam <= MAX_BEAM_SIZE:
+        reasons.add(f"beam-size must be a whole number from 1 to {MAX_BEAM_SIZE}, the settings say {short(beam)}")
     normalize = _number(settings, "normalize", DEFAULT_NORMALIZE, reasons)
+    reasons.require(
+        normalize <= MAX_LENGTH_PENALTY,
+        f"normalize must be at most {MAX_LENGTH_PENALTY:g}, the settings say {normalize:g}",
+    )
     factor = _number(settings, "max-length-factor", DEFAULT_LENGTH_FACTOR, reasons)
-    reasons.require(factor > 0, f"max-length-factor must be more than 0, the settings say {factor}")
+    reasons.require(
+        0 < factor <= MAX_LENGTH_FACTOR,
+        f"max-length-factor must be above 0 and at most {MAX_LENGTH_FACTOR:g}, the settings say {factor:g}",
+    )
     penalty = _number(settings, "word-penalty", 0.0, reasons)
     reasons.require(penalty == 0, f"word-penalty must be 0, the settings say {penalty}: only normalize is decoded with")
     models = settings.get("models", [])
