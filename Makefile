@@ -18,7 +18,8 @@ help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 serve: bundles ## Export the real en-pt pair if that has not been done, and serve it on LISTEN.
-	@exec $(BIN)/dragoman serve $(CACHE)/en-pt $(CACHE)/pt-en --listen $(LISTEN)
+	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
+	@bash -mc '$(BIN)/dragoman serve $(CACHE)/en-pt $(CACHE)/pt-en --listen $(LISTEN); exit $$?'
 
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
