@@ -10,7 +10,16 @@ from typing import Any
 import grpc
 import pytest
 
-from dragoman.client import AsyncClient, Client, InvalidRequest, Options, Translation, Unavailable, UnknownModel
+from dragoman.client import (
+    AsyncClient,
+    Cancelled,
+    Client,
+    InvalidRequest,
+    Options,
+    Translation,
+    Unavailable,
+    UnknownModel,
+)
 from dragoman.v1 import translation_pb2 as pb
 
 
@@ -109,3 +118,45 @@ async def test_models_are_listed(fake: Any) -> None:
     async with AsyncClient(fake.address) as client:
         assert [model.name for model in await client.list_models()] == ["enpt"]
         assert (await client.get_model("enpt")).name == "enpt"
+
+
+@pytest.mark.asyncio
+async def test_many_texts_outlast_a_full_server_and_a_bad_text(fake: Any) -> None:
+    """More refusals than gRPC's own retries take, and one text that no call may hold."""
+    plain = fake.reply
+
+    def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
+        if len(fake.requests) <= 6:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", "1"),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        if "bad" in [segment.text for segment in request.segments]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "segments[1].text: too long")
+        return plain(request, context)  # type: ignore[no-any-return]
+
+    fake.reply = reply
+
+    async with AsyncClient(fake.address) as client:
+        outcomes = [one async for one in client.translate_many(["a", "bad", "c"])]
+
+    assert [type(one) for one in outcomes] == [Translation, InvalidRequest, Translation]
+
+
+@pytest.mark.asyncio
+async def test_a_closed_client_ends_its_calls_with_an_error_of_its_own(fake: Any) -> None:
+    """The call that is under way, of a task that nobody cancelled, and every later one."""
+
+    def hang(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
+        fake.cancelled.wait(10)
+        return pb.TranslateResponse()
+
+    fake.reply = hang
+    client = AsyncClient(fake.address)
+    task = asyncio.create_task(client.translate("a"))
+    assert await asyncio.to_thread(fake.arrived.acquire, timeout=10)
+    await client.close()
+
+    with pytest.raises(Cancelled, match="closed while the call was under way"):
+        await task
+    with pytest.raises(Cancelled, match="the client is closed"):
+        await client.translate("a")
+    fake.cancelled.set()

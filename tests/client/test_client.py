@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from dragoman.client import (
+    Cancelled,
     Client,
     DeadlineExceeded,
     InvalidRequest,
@@ -233,3 +234,81 @@ def test_models_can_be_listed_filtered_and_described(fake: Any) -> None:
         assert str(client.get_model("enpt").language_pairs[0]) == "en-pt"
         with pytest.raises(UnknownModel, match="no model frfr"):
             client.get_model("frfr")
+
+
+def test_what_is_no_list_of_texts_is_refused() -> None:
+    """None, bytes and what can be read once only are mistakes of the program, told before anything is sent."""
+    with Client("127.0.0.1:1") as client:
+        for wrong in (None, b"bytes", iter("a")):
+            with pytest.raises(TypeError, match="texts must be a str or a list of str, not"):
+                client.translate(wrong)  # type: ignore[arg-type]
+
+
+def test_several_texts_that_all_fail_are_reported_together(fake: Any) -> None:
+    """Each with its error."""
+    fake.reply = fail_b
+
+    with Client(fake.address) as client, pytest.raises(SomeTextsFailed) as caught:
+        client.translate(["b", "b"])
+    assert list(caught.value.errors) == [0, 1]
+
+
+def test_a_batch_size_below_one_is_refused() -> None:
+    """At the call, not when the first translation is read."""
+    with Client("127.0.0.1:1") as client, pytest.raises(ValueError, match="batch_size is 0, below 1"):
+        client.translate_many(["a"], batch_size=0)
+
+
+def test_many_long_texts_pass_a_server_that_is_full_most_of_the_time(fake: Any) -> None:
+    """More refusals than gRPC's own retries take; the calls are small in bytes, and every text is translated."""
+    plain = fake.reply
+
+    def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
+        if len(fake.requests) % 11:
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", "1"),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        return plain(request, context)  # type: ignore[no-any-return]
+
+    fake.reply = reply
+    texts = [f"{i} " + "a" * 4000 for i in range(10)]
+
+    with Client(fake.address) as client:
+        outcomes = list(client.translate_many(texts))
+
+    assert [one.text for one in outcomes if isinstance(one, Translation)] == [text.upper() for text in texts]
+    assert max(request.ByteSize() for request in fake.requests) < 17_000
+
+
+def test_a_pause_of_the_input_gives_what_is_under_way(fake: Any) -> None:
+    """An answer does not wait for texts that have not come yet."""
+    seen: list[str] = []
+
+    def batches() -> Any:
+        yield ["a"]
+        yield []
+        seen.append("the first answer was there")
+        assert answers == ["A"]
+        yield ["b"]
+
+    answers: list[str] = []
+    with Client(fake.address) as client:
+        for outcome in client.translate_batches(batches()):
+            assert isinstance(outcome, Translation)
+            answers.append(outcome.text)
+
+    assert (answers, len(seen)) == (["A", "B"], 1)
+
+
+def test_a_closed_client_says_so() -> None:
+    """As an error of the client, whatever is called."""
+    client = Client("127.0.0.1:1")
+    client.close()
+
+    for call in (
+        lambda: client.translate("a"),
+        lambda: list(client.translate_many(["a"])),
+        lambda: list(client.translate_stream(["a"])),
+        client.list_models,
+    ):
+        with pytest.raises(Cancelled, match="the client is closed"):
+            call()

@@ -257,6 +257,19 @@ def test_a_32_bit_default_is_shown_without_changing_it(value: float) -> None:
     assert pb.Model(decoding={"length_penalty": shown}) == sent
 
 
+def test_batches_are_small_in_bytes_too() -> None:
+    """Bytes of UTF-8, not characters; a text that is larger by itself travels alone."""
+    texts = ["é" * 5, "a", "a", "é" * 6, "", "b"]
+
+    assert list(codec.batches(texts, 9, max_bytes=11)) == [["é" * 5, "a"], ["a"], ["é" * 6], ["", "b"]]
+
+
+def test_batches_of_no_text_are_refused_at_once() -> None:
+    """Not only when the first text is wanted."""
+    with pytest.raises(ValueError, match="batch_size is 0, below 1"):
+        codec.batches(["a"], 0)
+
+
 def test_batches_read_no_further_than_they_must() -> None:
     """A pipe that is slow to write is not waited for before the texts that are there are sent."""
     read: list[str] = []

@@ -135,11 +135,14 @@ def test_nothing_in_is_nothing_out(fake: Any, feed: Any, capsys: Capture) -> Non
 
 
 def test_a_line_that_is_not_utf8_is_named(fake: Any, feed: Any, capsys: Capture) -> None:
-    """Text is never guessed."""
-    feed(b"fine\n\xff\xfe\n")
+    """Text is never guessed; the line stays blank, and those around it are translated."""
+    feed(b"fine\n\xff\xfe\nalso fine")
 
     assert translate(fake) == 1
-    assert "line 2 is not UTF-8" in capsys.readouterr().err
+
+    out, err = capsys.readouterr()
+    assert out == "FINE\n\nALSO FINE\n"
+    assert err == "dragoman translate: line 2: not translated: not UTF-8 (invalid start byte at byte 0)\n"
 
 
 def test_json_holds_everything_that_is_known(fake: Any, capsys: Capture) -> None:
@@ -262,17 +265,55 @@ def test_arguments_that_exclude_each_other_are_bad_usage(arguments: list[str], c
         ["--splitting", "words"],
     ],
 )
-def test_values_that_make_no_sense_are_bad_usage(arguments: list[str]) -> None:
-    """They never reach a server."""
+def test_values_that_make_no_sense_are_bad_usage(arguments: list[str], capsys: Capture) -> None:
+    """They never reach a server, and the message names the value and no function of the program."""
     with pytest.raises(SystemExit) as caught:
         main(["translate", *arguments, "text"])
+
     assert caught.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"dragoman translate: error: argument {arguments[0]}: ")
+    assert arguments[1] in said
+    assert "invalid" not in said
 
 
 def test_a_file_that_is_not_there_is_named(fake: Any, tmp_path: Path, capsys: Capture) -> None:
     """Without a traceback."""
     assert translate(fake, "--file", str(tmp_path / "nowhere")) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_line_that_a_server_refuses_costs_no_other(fake: Any, feed: Any, capsys: Capture) -> None:
+    """A batch that is refused as a whole is sent again text by text."""
+    plain = fake.reply
+
+    def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
+        if "bad" in [segment.text for segment in request.segments]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "segments[1].text: too long")
+        return plain(request, context)  # type: ignore[no-any-return]
+
+    fake.reply = reply
+    feed(b"a\nbad\nc\n")
+
+    assert translate(fake) == 1
+    assert capsys.readouterr() == (
+        "A\n\nC\n",
+        "dragoman translate: line 2: not translated: segments[1].text: too long\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "code"),
+    [("stdin", "the standard input is closed", 2), ("stdout", "the standard output is closed", 2)],
+)
+def test_a_closed_standard_stream_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, name: str, said: str, code: int
+) -> None:
+    """As after `<&-` or `>&-`: what is missing, not a traceback."""
+    monkeypatch.setattr(sys, name, None)
+
+    assert main(["translate"]) == code
+    assert said in capsys.readouterr().err
 
 
 def test_a_bundle_needs_no_server(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
@@ -283,14 +324,12 @@ def test_a_bundle_needs_no_server(monkeypatch: pytest.MonkeyPatch, capsys: Captu
     def load(directory: Path) -> Iterator[Path]:
         yield directory
 
-    def translate_many(
-        translator: Path, texts: list[str], options: Options, *, batch_size: int
-    ) -> Iterator[Translation]:
+    def translate_batches(translator: Path, batches: Iterator[list[str]], options: Options) -> Iterator[Translation]:
         asked.append((translator, options))
-        return (Translation((Hypothesis(text.upper()),), FinishReason.STOP) for text in texts)
+        return (Translation((Hypothesis(text.upper()),), FinishReason.STOP) for batch in batches for text in batch)
 
     monkeypatch.setattr(local, "local_translator", load)
-    monkeypatch.setattr(local, "translate_many", translate_many)
+    monkeypatch.setattr(local, "translate_batches", translate_batches)
 
     assert main(["translate", "--bundle", "d", "--to", "pt", "--beam-size", "2", "hello"]) == 0
     assert capsys.readouterr().out == "HELLO\n"

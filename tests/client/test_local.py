@@ -9,7 +9,17 @@ from typing import Any, cast
 import pytest
 
 from dragoman.bundle.manifest import LanguagePair
-from dragoman.client import DragomanError, Engine, FinishReason, InvalidRequest, Options, Splitting, Translation, local
+from dragoman.client import (
+    DragomanError,
+    Engine,
+    FinishReason,
+    InvalidRequest,
+    Options,
+    Splitting,
+    Translation,
+    codec,
+    local,
+)
 from dragoman.server import domain
 
 
@@ -40,7 +50,7 @@ class FakeTranslator:
 
 def translate(translator: FakeTranslator, options: Options, texts: list[str]) -> list[Translation]:
     """All translations, two at a time."""
-    return list(local.translate_many(cast(Any, translator), texts, options, batch_size=2))
+    return list(local.translate_batches(cast(Any, translator), codec.batches(texts, 2), options))
 
 
 def test_texts_go_in_batches_and_come_back_in_order() -> None:
@@ -73,6 +83,22 @@ def test_every_reason_of_the_server_is_known(reason: domain.FinishReason) -> Non
     assert translate(FakeTranslator(reason), Options(), ["a"])[0].finish_reason is FinishReason[reason.name]
     assert set(domain.Engine.__members__) <= set(Engine.__members__)
     assert set(domain.Splitting.__members__) == set(Splitting.__members__)
+
+
+@pytest.mark.parametrize(
+    ("options", "source"),
+    [
+        (Options(source_language="EN", target_language="PT"), "en"),
+        (Options(source_language="en-US", target_language="pt-BR"), "en"),
+        (Options(target_language="pt-br"), ""),
+    ],
+)
+def test_language_tags_match_as_on_a_server(options: Options, source: str) -> None:
+    """Without regard to case, and a tag that the bundle has not falls back to its language."""
+    translator = FakeTranslator()
+
+    assert [one.text for one in translate(translator, options, ["a"])] == ["A"]
+    assert translator.calls[0][-1] == source
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The int8 passes, on a graph with one matrix and one tied embedding, against plain NumPy."""
+"""The int8 passes, on graphs with one matrix and one tied embedding, against plain NumPy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from dragoman.export.parity import session
-from dragoman.export.quantize import MS, Int8Weight, quantize_embedding, quantize_matrices, quantize_weight
+from dragoman.export.quantize import (
+    MS,
+    WORDS,
+    Int8Weight,
+    quantize_candidates,
+    quantize_embedding,
+    quantize_matrices,
+    quantize_weight,
+    quantize_words,
+)
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)  # the exporter's own
 
 
 class Toy(nn.Module):
-    """Embedding, a matrix with bias, and the embedding again as output: whole, and cut to some words."""
+    """Embedding, a matrix with bias, and the embedding again as output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,36 +39,58 @@ class Toy(nn.Module):
         self.weight = nn.Parameter(torch.randn(16, 16))
         self.bias = nn.Parameter(torch.randn(16))
 
-    def forward(self, ids: torch.Tensor, some: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
         h = F.embedding(ids, self.table) @ self.weight + self.bias
-        return [h, h @ self.table.T, (F.embedding(some, self.table) @ h.flatten(0, 1).T).T]
+        return [h, h @ self.table.T]
 
 
-def exported(tmp_path: Path, activation_scale: float | None, *, per_row: bool):
-    toy = Toy().eval()
+class LookUp(Toy):
+    """Some words of the embedding."""
+
+    def forward(self, candidates: torch.Tensor) -> list[torch.Tensor]:
+        return [F.embedding(candidates, self.table)]
+
+
+class Product(Toy):
+    """The output over words that come from outside."""
+
+    def forward(self, hidden: torch.Tensor, words: torch.Tensor) -> list[torch.Tensor]:
+        return [(words @ hidden.T).T]
+
+
+def traced(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> ir.Model:
     automatic = torch.export.Dim.AUTO
+    axes = tuple({n: automatic for n in range(t.ndim) if t.shape[n] != 16} for t in inputs)
     program = torch.onnx.export(
-        toy,
-        (torch.zeros(2, 3, dtype=torch.long), torch.zeros(5, dtype=torch.long)),
-        dynamic_shapes=({0: automatic, 1: automatic}, {0: automatic}),
-        dynamo=True,
-        opset_version=20,
-        optimize=False,
-        verbose=False,
+        module.eval(), inputs, dynamic_shapes=axes, dynamo=True, opset_version=20, optimize=False, verbose=False
     )
-    weight, table = toy.weight.detach().numpy(), toy.table.detach().numpy()
-    matrix = quantize_weight(weight, axis=0)
+    model: ir.Model = optimizer.optimize(program.model, input_size_limit=32)
+    model.graph.opset_imports[MS] = 1
+    return model
+
+
+def weights(activation_scale: float | None, *, per_row: bool) -> tuple[Int8Weight, Int8Weight]:
+    toy = Toy()
+    table = toy.table.detach().numpy()
+    matrix = quantize_weight(toy.weight.detach().numpy(), axis=0)
     embedding = quantize_weight(table, axis=1)
     if not per_row:
         scale = np.array([np.abs(table).max() / 127], np.float32)
         embedding = Int8Weight(np.rint(table / scale).astype(np.int8), scale, None)
-    matrix = Int8Weight(matrix.values, matrix.scale, activation_scale)
-    model = optimizer.optimize(program.model, input_size_limit=32)
+    return Int8Weight(matrix.values, matrix.scale, activation_scale), embedding
+
+
+def loaded(model: ir.Model, path: Path):
+    ir.save(model, path)
+    return session(path)
+
+
+def toy_session(tmp_path: Path, activation_scale: float | None, *, per_row: bool):
+    matrix, embedding = weights(activation_scale, per_row=per_row)
+    model = traced(Toy(), (torch.zeros(2, 3, dtype=torch.long),))
     quantize_matrices(model, {"weight": matrix})
     quantize_embedding(model, "table", embedding, activation_scale)
-    model.graph.opset_imports[MS] = 1
-    ir.save(model, tmp_path / "toy.onnx")
-    return session(tmp_path / "toy.onnx"), matrix, embedding, toy
+    return loaded(model, tmp_path / "toy.onnx"), matrix, embedding
 
 
 def reference(x: np.ndarray, w: np.ndarray, scale: np.ndarray, activation_scale: float | None) -> np.ndarray:
@@ -65,36 +100,54 @@ def reference(x: np.ndarray, w: np.ndarray, scale: np.ndarray, activation_scale:
     return (q @ w.astype(np.float64)) * step * scale
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("per_row", [False, True])
 @pytest.mark.parametrize("activation_scale", [None, 0.05])
 def test_int8_graph_computes_rounded_products(tmp_path, activation_scale, per_row):
-    """Lookup, matrix, whole output and some words of it are what integers give in NumPy, and near the floats."""
-    run, matrix, embedding, toy = exported(tmp_path, activation_scale, per_row=per_row)
-    ids, some = np.arange(6).reshape(2, 3), np.array([7, 0, 63, 20])
+    """Lookup, matrix and output are what integers give in NumPy, and near the floats."""
+    run, matrix, embedding = toy_session(tmp_path, activation_scale, per_row=per_row)
+    ids, toy = np.arange(6).reshape(2, 3), Toy()
 
-    h, whole, part = run.run(None, dict(zip([i.name for i in run.get_inputs()], (ids, some), strict=True)))
+    h, whole = run.run(None, {"ids": ids})
 
     table = embedding.values * embedding.scale.reshape(-1, 1)
     expected = reference(table[ids], matrix.values, matrix.scale, activation_scale) + toy.bias.detach().numpy()
     np.testing.assert_allclose(h, expected, atol=1e-4)
     logits = reference(h, embedding.values.T, embedding.scale, activation_scale)
     np.testing.assert_allclose(whole, logits, atol=2e-3)
-    np.testing.assert_allclose(part, logits.reshape(6, -1)[:, some], atol=2e-3)
-    floats = toy(torch.from_numpy(ids), torch.from_numpy(some))[0].detach().numpy()
+    floats = toy(torch.from_numpy(ids))[0].detach().numpy()
     assert np.abs(h - floats).max() < 0.02 * np.abs(floats).max() + (0.1 if activation_scale else 0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("per_row", [False, True])
+@pytest.mark.parametrize("activation_scale", [None, 0.05])
+def test_words_from_one_graph_are_multiplied_in_another(tmp_path, activation_scale, per_row):
+    """Stored words go from graph to graph as integers, with their scales where each has its own."""
+    _, embedding = weights(activation_scale, per_row=per_row)
+    finder = traced(LookUp(), (torch.zeros(5, dtype=torch.long),))
+    finder.graph.outputs[0].name = WORDS
+    quantize_candidates(finder, "table", embedding)
+    product = traced(Product(), (torch.zeros(3, 16), torch.zeros(5, 16)))
+    quantize_words(product, embedding, activation_scale)
+    hidden = np.random.default_rng(1).normal(size=(7, 16)).astype(np.float32)
+    candidates = np.array([7, 0, 63, 20, 7])
+
+    found = loaded(finder, tmp_path / "finder.onnx")
+    stored = dict(zip([o.name for o in found.get_outputs()], found.run(None, {"candidates": candidates}), strict=True))
+    (logits,) = loaded(product, tmp_path / "product.onnx").run(None, {"hidden": hidden, **stored})
+
+    assert stored[WORDS].dtype == np.uint8
+    assert len(stored) == 1 + per_row
+    expected = reference(hidden, embedding.values.T, embedding.scale, activation_scale)[:, candidates]
+    np.testing.assert_allclose(logits, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("activation_scale", [None, 0.05])
 def test_a_row_does_not_depend_on_the_others(tmp_path, activation_scale):
     """A small row beside large ones comes out bit for bit as it does alone."""
-    run, *_ = exported(tmp_path, activation_scale, per_row=False)
-    names = [i.name for i in run.get_inputs()]
-    some = np.arange(8)
+    run, *_ = toy_session(tmp_path, activation_scale, per_row=False)
 
-    together = run.run(None, dict(zip(names, (np.arange(40).reshape(8, 5), some), strict=True)))
-    alone = run.run(None, dict(zip(names, (np.arange(15, 20).reshape(1, 5), some), strict=True)))
+    together = run.run(None, {"ids": np.arange(40).reshape(8, 5)})
+    alone = run.run(None, {"ids": np.arange(15, 20).reshape(1, 5)})
 
     for a, b in zip(together, alone, strict=True):
         assert np.array_equal(a.reshape(40, -1)[15:20], b.reshape(5, -1))

@@ -17,6 +17,8 @@ import pytest
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server import command_serve
+from dragoman.server.app import _channel_options
+from dragoman.server.config import ServeOptions
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
@@ -125,3 +127,11 @@ def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str], g
     error = capsys.readouterr().err
     assert error.startswith(f"dragoman serve: {message}")
     assert "Traceback" not in error
+
+
+def test_connections_age_but_calls_are_not_cut() -> None:
+    """Clients connect again and find new replicas; a pipe on an old connection goes on for as long as it likes."""
+    options = dict(_channel_options(ServeOptions()))
+
+    assert options["grpc.max_connection_age_ms"] == 300_000
+    assert "grpc.max_connection_age_grace_ms" not in options  # gRPC's own default is without limit

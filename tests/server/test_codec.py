@@ -176,6 +176,15 @@ def test_contradictions_are_invalid(fields: dict[str, Any], field: str) -> None:
     assert refused.value.violations[0].field == field
 
 
+def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
+    """A message has room for millions of empty texts."""
+    settings = codec.PipeSettings(2)
+    settings.request(pb.TranslatePipeRequest(settings=pb.TranslateRequest(), segments=[pb.Segment()] * 2))
+
+    with pytest.raises(InvalidRequest, match="segments: 3 texts, the limit is 2"):
+        settings.request(pb.TranslatePipeRequest(segments=[pb.Segment()] * 3))
+
+
 def test_a_result_says_all_that_is_known() -> None:
     """Every field of a translation is on the wire; timings only where they were asked for."""
     translation = Translation(

@@ -92,3 +92,15 @@ def test_options_that_cannot_be_are_refused(
     """What the pipeline says is what the command says."""
     assert evaluate("--bundle", bundle.directory, *files, "--beam-size", 0) == 1
     assert capsys.readouterr().err.startswith("dragoman evaluate: decoding.beam_size: 0 is not between 1 and")
+
+
+@pytest.mark.parametrize("option", ["--lines", "--threads"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5"])
+def test_counts_start_at_one(
+    bundle: Bundle, files: list[Any], capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    """Anything else is refused in the user's words, not in Python's."""
+    with pytest.raises(SystemExit, match="2"):
+        evaluate("--bundle", bundle.directory, *files, f"{option}={value}")
+
+    assert f"argument {option}: {value!r} is not a whole number from 1\n" in capsys.readouterr().err

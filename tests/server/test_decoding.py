@@ -44,6 +44,14 @@ def test_values_out_of_range_are_refused_by_name(overrides: dict[str, float], fi
     assert [violation.field for violation in refused.value.violations] == [f"decoding.{field}"]
 
 
+def test_a_default_beam_that_is_too_wide_is_not_blamed_on_the_hypotheses() -> None:
+    """The field that is named is the one whose number is shown."""
+    with pytest.raises(InvalidRequest) as refused:
+        resolve(Decoding(beam_size=4000), DecodingOverrides(num_hypotheses=2), BOUNDS)
+
+    assert str(refused.value).startswith("decoding.beam_size: 4000 is not between 1 and 8")
+
+
 def test_all_reasons_come_at_once() -> None:
     """Whoever sends three bad fields learns of three."""
     with pytest.raises(InvalidRequest) as refused:
@@ -85,5 +93,9 @@ def test_a_model_is_not_asked_for_what_it_lacks() -> None:
         resolve(DEFAULTS, DecodingOverrides(shortlist=True), BOUNDS)
     with pytest.raises(UnsupportedByModel, match=r"decoding\.profile: 'hf', and this model decodes with 'marian' only"):
         resolve(DEFAULTS, DecodingOverrides(profile="hf"), BOUNDS)
+
+    with pytest.raises(UnsupportedByModel) as refused:
+        resolve(DEFAULTS, DecodingOverrides(profile="x" * 10_000), BOUNDS)
+    assert len(str(refused.value)) < 200
 
     assert resolve(DEFAULTS, DecodingOverrides(shortlist=False, profile="marian"), BOUNDS).profile == "marian"

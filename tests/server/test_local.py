@@ -9,7 +9,7 @@ import pytest
 from dragoman.bundle.errors import BundleMissing
 from dragoman.bundle.reader import Bundle
 from dragoman.server.domain import DecodingOverrides, Splitting
-from dragoman.server.errors import InvalidRequest
+from dragoman.server.errors import EngineFailure, InvalidRequest
 from dragoman.server.local import LocalTranslator
 from dragoman.server.testing import FakeLanes
 
@@ -39,6 +39,18 @@ def test_a_bad_text_raises(bundle: Bundle) -> None:
         pytest.raises(InvalidRequest, match=r"segments\[1\]\.text"),
     ):
         translator.translate(["fine", "half \udc00"])
+
+
+@pytest.mark.parametrize("failure", [EngineFailure("node 7 of step.onnx"), KeyError("node 7 of step.onnx")])
+def test_a_failing_engine_says_why(bundle: Bundle, failure: Exception) -> None:
+    """There is no log in a program: the detail is in the message."""
+    lanes = FakeLanes()
+    lanes.failure = failure
+    with (
+        LocalTranslator(bundle.directory, lanes=lanes) as translator,
+        pytest.raises(EngineFailure, match=r"^the engine failed on this text: .*node 7 of step\.onnx"),
+    ):
+        translator.translate(["fine"])
 
 
 def test_a_missing_bundle_is_said(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def test_variables_of_others_are_left_alone() -> None:
 
 def test_what_is_printed_is_a_file_that_gives_the_same_options(tmp_path: Path) -> None:
     """`--print-config` can be saved and used."""
-    loaded = load(ServeOptions, parsed("one", 'two "quoted" \\', "--lanes", "3", "--drain-grace-s", "1.5"), {})
+    loaded = load(
+        ServeOptions, parsed("one", 'two "quoted" \\', "3\nlines\t\x7f😀", "--lanes", "3", "--drain-grace-s", "1.5"), {}
+    )
     file = tmp_path / "options.toml"
     file.write_text(str(loaded))
 

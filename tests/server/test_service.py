@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,12 @@ async def test_a_stream_sends_each_text_when_it_is_done(serve: Serve) -> None:
 
 BAD = {
     "no texts": (texts(), "INVALID_ARGUMENT", "segments"),
+    # Their number is looked at first: looking at each would take long.
+    "1,025 texts, the last one bad": (
+        pb.TranslateRequest(segments=[*[pb.Segment()] * 1024, pb.Segment(context="x")]),
+        "INVALID_ARGUMENT",
+        "segments",
+    ),
     "10,000 texts": (texts(*["a"] * 10_000), "INVALID_ARGUMENT", "segments"),
     "1 MB of one word": (texts("x" * 1_000_000), "INVALID_ARGUMENT", "segments[0].text"),
     "beam of 0": (texts("a", decoding=pb.DecodingOptions(beam_size=0)), "INVALID_ARGUMENT", "decoding.beam_size"),
@@ -130,6 +137,7 @@ BAD = {
     "terms": (texts("a", terms=[pb.Term(source="a", target="b")]), "UNIMPLEMENTED", "terms"),
     "HTML": (texts("a", format=pb.INPUT_FORMAT_HTML), "UNIMPLEMENTED", "format"),
     "sampling": (texts("a", decoding={"sampling": {"top_k": 4}}), "UNIMPLEMENTED", "decoding.sampling"),
+    "a profile of 1 MB": (texts("a", decoding={"profile": "é" * 500_000}), "FAILED_PRECONDITION", "decoding.profile"),
     "a shortlist it lacks": (texts("a", decoding={"shortlist": True}), "FAILED_PRECONDITION", "decoding.shortlist"),
 }
 
@@ -163,6 +171,19 @@ async def test_one_bad_text_does_not_lose_the_others(serve: Serve) -> None:
     assert [result.text for result in answer.results] == ["The dog.", "", "The fox."]
     assert [result.status.code for result in answer.results] == [0, 3, 0]
     assert served.outcomes() == {"partial": 1}
+
+
+async def test_a_call_of_texts_that_all_fail_is_answered(serve: Serve) -> None:
+    """Each text has its own status; only the failure of a single text is the call's own."""
+    served = await serve()
+    served.lanes.failure = EngineFailure("node 7")
+    async with stub_of(served) as stub:
+        answer = await stub.Translate(texts("x" * 200_000, "The fox."))
+        error = await refused(stub.Translate(texts("The fox.")))
+
+    assert [result.status.code for result in answer.results] == [3, 13]
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert served.outcomes() == {"invalid": 1, "engine_error": 1}
 
 
 async def test_a_message_over_the_limit_is_refused_by_the_transport(serve: Serve) -> None:
@@ -241,6 +262,31 @@ async def test_a_bad_message_ends_a_pipe_after_what_came_before(
 
     assert answer.results[0].text == "The dog."
     assert details(error)["BadRequest"].field_violations[0].field == field
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "outcome"),
+    [
+        (pb.TranslateRequest(format=pb.INPUT_FORMAT_XML), "format", "unsupported"),
+        (pb.TranslateRequest(model="nope"), "model", "not_found"),
+        (pb.TranslateRequest(decoding=pb.DecodingOptions(beam_size=99)), "decoding.beam_size", "invalid"),
+        (texts("y"), "settings.segments", "invalid"),
+    ],
+)
+async def test_settings_without_texts_are_checked_at_once(
+    serve: Serve, settings: pb.TranslateRequest, field: str, outcome: str
+) -> None:
+    """Not when the first text comes; the refusal is counted, good settings are no request."""
+    served = await serve()
+    async with stub_of(served) as stub:
+        pipe = stub.TranslatePipe()
+        await pipe.write(piped(settings=pb.TranslateRequest()))
+        await pipe.write(piped(settings=settings))
+        async with asyncio.timeout(10):
+            error = await refused(pipe.read())
+
+    assert details(error)["BadRequest"].field_violations[0].field == field
+    assert served.outcomes() == {outcome: 1}
 
 
 async def test_a_pipe_without_settings_is_invalid(serve: Serve) -> None:
@@ -326,6 +372,21 @@ async def test_a_deadline_ends_a_request(serve: Serve) -> None:
 
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert served.lanes.waiting_segments == 0
+    labels = {"grpc_type": "unary", "grpc_service": SERVICE, "grpc_method": "Translate"}
+    await eventually(lambda: served.value("grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED", **labels) == 1)
+    assert served.value("grpc_server_handled_total", grpc_code="CANCELLED", **labels) == 0
+
+
+async def test_an_rpc_that_the_client_leaves_is_cancelled(serve: Serve) -> None:
+    """With a deadline far away it is no late one."""
+    served = await serve()
+    served.lanes.hold()
+    labels = {"grpc_type": "unary", "grpc_service": SERVICE, "grpc_method": "Translate"}
+    async with stub_of(served) as stub:
+        call = stub.Translate(texts("The dog."), timeout=1000)
+        await eventually(lambda: served.lanes.waiting_segments == 1)
+        call.cancel()
+        await eventually(lambda: served.value("grpc_server_handled_total", grpc_code="CANCELLED", **labels) == 1)
 
 
 @pytest.mark.parametrize("failure", [EngineFailure("/models/secret.onnx: node 7"), KeyError("/models/secret.onnx")])
@@ -468,6 +529,24 @@ async def test_metrics_and_healthz_over_http(serve: Serve) -> None:
     assert (await asyncio.to_thread(get, "/etc/passwd"))[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/nowhere"])
+async def test_a_head_request_gets_the_header_of_a_get(serve: Serve, path: str) -> None:
+    """The same status and type, and no content."""
+    served = await serve()
+
+    def asked(method: str) -> tuple[int, str | None, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", served.app.metrics_port, timeout=5)
+        with closing(connection):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("Content-Type"), answer.read()
+
+    head, get = await asyncio.to_thread(asked, "HEAD"), await asyncio.to_thread(asked, "GET")
+
+    assert head == (*get[:2], b"")
+    assert get[2]
+
+
 async def test_draining_finishes_what_runs_and_refuses_what_comes(serve: Serve) -> None:
     """Health goes first, what is in flight is answered, what is new is refused, and a watcher holds nothing up."""
     served = await serve()
@@ -518,6 +597,13 @@ async def test_a_port_in_use_is_a_clear_error(serve: Serve, option: str) -> None
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(StartError, match=rf"--{option.replace('_', '-')} {address}: cannot listen there"):
             await serve(**{option: address})
+
+
+@pytest.mark.parametrize("option", ["listen", "metrics_listen"])
+async def test_a_host_that_does_not_exist_is_called_so(serve: Serve, option: str) -> None:
+    """Nobody should look for what holds the port."""
+    with pytest.raises(StartError, match=r"listen no\.such\.invalid:0: .* no\.such\.invalid cannot be resolved"):
+        await serve(**{option: "no.such.invalid:0"})
 
 
 async def test_every_bad_bundle_is_named_at_the_start(serve: Serve, tmp_path: Path) -> None:

@@ -48,3 +48,16 @@ def test_a_file_that_is_no_vocabulary_is_said_at_the_start(bundle: Bundle, tmp_p
 
     with pytest.raises(StartError, match=r"bad\.spm is not a SentencePiece model"):
         Tokenizer(Bundle(manifest, tmp_path, ""))
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_vocabulary_larger_than_the_network_is_refused(bundle: Bundle, side: str) -> None:
+    """Its last ids would be read from outside of the embedding; both numbers are named."""
+    pieces = bundle.manifest.architecture.source_vocabulary
+    shape = replace(bundle.manifest.architecture, **{f"{side}_vocabulary": 20})  # type: ignore[arg-type]
+    manifest = replace(bundle.manifest, architecture=shape)
+
+    with pytest.raises(StartError, match=rf"has \d+ pieces, and the network's {side} vocabulary has room for 20") as no:
+        Tokenizer(replace(bundle, manifest=manifest))
+
+    assert int(str(no.value).split(" has ")[1].split()[0]) <= pieces

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import overload
 
 import grpc
 import grpc.aio
 
-from dragoman.client import codec
+from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Translation
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
-
-_Call = grpc.aio.UnaryUnaryCall[pb.TranslateRequest, pb.TranslateResponse]
 
 
 class AsyncClient:
@@ -43,6 +43,7 @@ class AsyncClient:
             else grpc.aio.insecure_channel(target(server), OPTIONS)
         )
         self._stub = TranslationServiceStub(self._channel)
+        self._is_closed = False
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -54,7 +55,8 @@ class AsyncClient:
         return f"<AsyncClient of {self.server}>"
 
     async def close(self) -> None:
-        """Close the connection; calls that are under way end with Cancelled."""
+        """Close the connection; calls that are under way and later ones end with Cancelled."""
+        self._is_closed = True
         await self._channel.close()
 
     @overload
@@ -75,7 +77,7 @@ class AsyncClient:
         """
         if isinstance(texts, str):
             return codec.single(await self._translate([texts], options, timeout_s))
-        return codec.all_or_raise(await self._translate(texts, options, timeout_s) if texts else [])
+        return codec.all_or_raise(await self._translate(texts, options, timeout_s) if codec.listed(texts) else [])
 
     async def translate_stream(
         self, texts: Sequence[str], options: Options = codec.NO_OPTIONS, *, timeout_s: float | None = None
@@ -85,10 +87,10 @@ class AsyncClient:
         async for index, outcome in client.translate_stream(paragraphs):
             ...
         """
-        if not texts:
+        if not codec.listed(texts):
             return
         message = pb.TranslateStreamRequest(request=codec.request(texts, options))
-        with own_errors():
+        with self._own_errors():
             call = self._stub.TranslateStream(message, timeout=self._timeout(timeout_s))
             try:
                 async for part in call:
@@ -97,7 +99,7 @@ class AsyncClient:
             finally:
                 call.cancel()
 
-    async def translate_many(
+    def translate_many(
         self,
         texts: Iterable[str],
         options: Options = codec.NO_OPTIONS,
@@ -111,33 +113,49 @@ class AsyncClient:
         async for outcome in client.translate_many(lines):
             ...
         """
-        waiting: deque[tuple[int, _Call]] = deque()
+        batches = codec.batches(texts, batch_size)
+        return self.translate_batches(batches, options, timeout_s=timeout_s, in_flight=in_flight)
+
+    async def translate_batches(
+        self,
+        batches: Iterable[Sequence[str]],
+        options: Options = codec.NO_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+        in_flight: int = codec.IN_FLIGHT,
+    ) -> AsyncIterator[Translation | DragomanError]:
+        """Translate batches of texts as they come, each in one call, as `Client.translate_batches` does."""
+        exchanges = many.Exchanges(options, self._timeout(timeout_s))
+        waiting: deque[asyncio.Task[list[many.Outcome]]] = deque()
         try:
-            for batch in codec.batches(texts, batch_size):
-                message = codec.request(batch, options)
-                waiting.append((len(batch), self._stub.Translate(message, timeout=self._timeout(timeout_s))))
-                if len(waiting) >= in_flight:
-                    for outcome in await _finish(waiting):
+            for batch in batches:
+                if batch:
+                    waiting.append(asyncio.create_task(self._carry_out(exchanges.exchange(batch), timeout_s)))
+                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].done()):
+                    for outcome in await waiting[0]:
                         yield outcome
+                    waiting.popleft()
             while waiting:
-                for outcome in await _finish(waiting):
+                for outcome in await waiting[0]:
                     yield outcome
+                waiting.popleft()
         finally:
-            for _, call in waiting:
-                call.cancel()
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     async def list_models(
         self, source_language: str = "", target_language: str = "", *, timeout_s: float | None = None
     ) -> list[Model]:
         """The models that the server holds, all or those of a direction."""
         message = pb.ListModelsRequest(source_language=source_language, target_language=target_language)
-        with own_errors():
+        with self._own_errors():
             response = await self._stub.ListModels(message, timeout=self._timeout(timeout_s))
         return [codec.model(one) for one in response.models]
 
     async def get_model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> Model:
         """One model. Raises UnknownModel, which names those that there are."""
-        with own_errors():
+        with self._own_errors():
             response = await self._stub.GetModel(
                 pb.GetModelRequest(name=name, version=version), timeout=self._timeout(timeout_s)
             )
@@ -147,18 +165,25 @@ class AsyncClient:
         self, texts: Sequence[str], options: Options, timeout_s: float | None
     ) -> list[Translation | DragomanError]:
         message = codec.request(texts, options)
-        with own_errors():
+        with self._own_errors():
             response = await self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
+    def _own_errors(self) -> AbstractContextManager[None]:
+        return own_errors(lambda: self._is_closed)
 
-async def _finish(waiting: deque[tuple[int, _Call]]) -> list[Translation | DragomanError]:
-    """Wait for the oldest call."""
-    count, call = waiting[0]
-    with own_errors():
-        response = await call
-    waiting.popleft()
-    return codec.outcomes(response, count)
+    async def _carry_out(self, exchange: many.Exchange, timeout_s: float | None) -> list[many.Outcome]:
+        """Make the calls of a batch, one after the other."""
+        step = many.advance(exchange)
+        while isinstance(step, many.Attempt):
+            await asyncio.sleep(step.pause_s)
+            try:
+                with self._own_errors():
+                    answer: many.Answer = await self._stub.Translate(step.message, timeout=self._timeout(timeout_s))
+            except DragomanError as error:
+                answer = error
+            step = many.advance(exchange, answer)
+        return step

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import grpc
 
-from dragoman.client.errors import from_call
+from dragoman.client.errors import Cancelled, from_call
 
-DEFAULT_SERVER = "127.0.0.1:50051"
+DEFAULT_PORT = 50051
+DEFAULT_SERVER = f"127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_TIMEOUT_S = 60.0
 
 MAX_RECEIVE_BYTES = 64 * 2**20
@@ -48,14 +50,26 @@ _SCHEMES = ("dns:", "unix:", "unix-abstract:", "ipv4:", "ipv6:", "vsock:", "xds:
 
 def target(server: str) -> str:
     """A gRPC target for what people write: `HOST:PORT` is looked up again when connections are lost."""
-    return server if server.startswith(_SCHEMES) else f"dns:///{server}"
+    if server.startswith(_SCHEMES):
+        return server
+    if server.count(":") > 1 and not server.startswith("["):
+        server = f"[{server}]"  # an IPv6 address, whose colons are its own
+    has_port = ":" in server.rpartition("]")[2]
+    return f"dns:///{server}" if has_port else f"dns:///{server}:{DEFAULT_PORT}"
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
+def own_errors(is_closed: Callable[[], bool]) -> Iterator[None]:
     """Turn gRPC's errors, blocking or asyncio, into the client's own."""
+    if is_closed():
+        raise Cancelled("the client is closed: make another one")
     try:
         yield
     except grpc.RpcError as error:
         # What is raised is always a call that has ended, which the class does not say.
         raise from_call(cast(Any, error)) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if not is_closed() or (task and task.cancelling()):
+            raise  # whoever cancelled the task waits for this
+        raise Cancelled("the client was closed while the call was under way") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import overload
 
 import grpc
 
-from dragoman.client import codec
+from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Translation
@@ -42,6 +44,7 @@ class Client:
             else grpc.insecure_channel(target(server), OPTIONS)
         )
         self._stub = TranslationServiceStub(self._channel)
+        self._is_closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -53,7 +56,8 @@ class Client:
         return f"<Client of {self.server}>"
 
     def close(self) -> None:
-        """Close the connection; calls that are under way end with Cancelled."""
+        """Close the connection; calls that are under way and later ones end with Cancelled."""
+        self._is_closed = True
         self._channel.close()
 
     @overload
@@ -77,7 +81,7 @@ class Client:
         """
         if isinstance(texts, str):
             return codec.single(self._translate([texts], options, timeout_s))
-        return codec.all_or_raise(self._translate(texts, options, timeout_s) if texts else [])
+        return codec.all_or_raise(self._translate(texts, options, timeout_s) if codec.listed(texts) else [])
 
     def translate_stream(
         self, texts: Sequence[str], options: Options = codec.NO_OPTIONS, *, timeout_s: float | None = None
@@ -90,10 +94,10 @@ class Client:
 
         A text that failed comes as its error. Leaving the loop cancels what is not finished.
         """
-        if not texts:
+        if not codec.listed(texts):
             return
         message = pb.TranslateStreamRequest(request=codec.request(texts, options))
-        with own_errors():
+        with self._own_errors():
             call = self._stub.TranslateStream(message, timeout=self._timeout(timeout_s))
             try:
                 for part in call:
@@ -116,34 +120,55 @@ class Client:
             for outcome in client.translate_many(open("book.txt")):
                 ...
 
-        Texts travel `batch_size` to a call, and up to `in_flight` calls at once keep the server busy. A text that
-        failed comes as its error. Leaving the loop cancels what is not finished.
+        Texts travel `batch_size` to a call, fewer where they are long, and up to `in_flight` calls at once keep the
+        server busy. A text that failed comes as its error; what would fail every text alike is raised. A call that
+        meets a full server, or one that answered before and is away, is made again for as long as `timeout_s`.
+        Leaving the loop cancels what is not finished.
         """
-        waiting: deque[tuple[int, grpc.Future[pb.TranslateResponse]]] = deque()
+        batches = codec.batches(texts, batch_size)
+        return self.translate_batches(batches, options, timeout_s=timeout_s, in_flight=in_flight)
+
+    def translate_batches(
+        self,
+        batches: Iterable[Sequence[str]],
+        options: Options = codec.NO_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+        in_flight: int = codec.IN_FLIGHT,
+    ) -> Iterator[Translation | DragomanError]:
+        """Translate batches of texts as they come, each in one call; translations come in the order of the texts.
+
+        An empty batch says that no more texts are there for now: what is under way is finished before the next batch
+        is read. Failures are treated as by `translate_many`.
+        """
+        exchanges = many.Exchanges(options, self._timeout(timeout_s))
+        waiting: deque[_Sent] = deque()
         try:
-            for batch in codec.batches(texts, batch_size):
-                message = codec.request(batch, options)
-                waiting.append((len(batch), self._stub.Translate.future(message, timeout=self._timeout(timeout_s))))
-                if len(waiting) >= in_flight:
-                    yield from _finish(waiting)
+            for batch in batches:
+                if batch:
+                    waiting.append(_Sent(self, exchanges.exchange(batch), self._timeout(timeout_s)))
+                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].is_done):
+                    yield from waiting[0].outcomes()
+                    waiting.popleft()
             while waiting:
-                yield from _finish(waiting)
+                yield from waiting[0].outcomes()
+                waiting.popleft()
         finally:
-            for _, call in waiting:
-                call.cancel()
+            for sent in waiting:
+                sent.cancel()
 
     def list_models(
         self, source_language: str = "", target_language: str = "", *, timeout_s: float | None = None
     ) -> list[Model]:
         """The models that the server holds, all or those of a direction."""
         message = pb.ListModelsRequest(source_language=source_language, target_language=target_language)
-        with own_errors():
+        with self._own_errors():
             response = self._stub.ListModels(message, timeout=self._timeout(timeout_s))
         return [codec.model(one) for one in response.models]
 
     def get_model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> Model:
         """One model. Raises UnknownModel, which names those that there are."""
-        with own_errors():
+        with self._own_errors():
             response = self._stub.GetModel(
                 pb.GetModelRequest(name=name, version=version), timeout=self._timeout(timeout_s)
             )
@@ -153,20 +178,54 @@ class Client:
         self, texts: Sequence[str], options: Options, timeout_s: float | None
     ) -> list[Translation | DragomanError]:
         message = codec.request(texts, options)
-        with own_errors():
+        with self._own_errors():
             response = self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
+    def _own_errors(self) -> AbstractContextManager[None]:
+        return own_errors(lambda: self._is_closed)
 
-def _finish(
-    waiting: deque[tuple[int, grpc.Future[pb.TranslateResponse]]],
-) -> list[Translation | DragomanError]:
-    """Wait for the oldest call."""
-    count, call = waiting[0]
-    with own_errors():
-        response = call.result()
-    waiting.popleft()
-    return codec.outcomes(response, count)
+
+class _Sent:
+    """A batch on its way, and the call that is under way for it."""
+
+    def __init__(self, client: Client, exchange: many.Exchange, timeout_s: float) -> None:
+        self._client = client
+        self._exchange = exchange
+        self._timeout_s = timeout_s
+        self._call: grpc.Future[pb.TranslateResponse] | None = None
+        self._outcomes: list[many.Outcome] = []
+        self._go_on(None)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the call that is under way has ended."""
+        return self._call is None or self._call.done()
+
+    def outcomes(self) -> list[many.Outcome]:
+        """Wait for what became of the texts."""
+        while self._call is not None:
+            try:
+                with self._client._own_errors():
+                    answer: many.Answer = self._call.result()
+            except DragomanError as error:
+                answer = error
+            self._go_on(answer)
+        return self._outcomes
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        if self._call is not None:
+            self._call.cancel()
+
+    def _go_on(self, answer: many.Answer | None) -> None:
+        step = many.advance(self._exchange, answer)
+        if isinstance(step, many.Attempt):
+            time.sleep(step.pause_s)
+            with self._client._own_errors():
+                self._call = self._client._stub.Translate.future(step.message, timeout=self._timeout_s)
+        else:
+            self._call, self._outcomes = None, step

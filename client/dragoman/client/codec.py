@@ -11,7 +11,6 @@ import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from itertools import islice
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import grpc
@@ -37,6 +36,8 @@ E = TypeVar("E", bound=StrEnum)
 NO_OPTIONS = Options()
 BATCH_SIZE = 32
 """Texts that travel in one call of many: about what a lane decodes side by side."""
+BATCH_BYTES = 16_000
+"""Bytes of UTF-8 in one call of many, so that all that is under way fits a server's backlog. One text may be longer."""
 IN_FLIGHT = 4
 """Calls of many that are under way at once, so that no lane waits for the network."""
 
@@ -78,11 +79,36 @@ def single(outcomes: Sequence[Translation | DragomanError]) -> Translation:
     return only
 
 
-def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The texts in lists of `size`; the last may be shorter."""
-    remaining = iter(texts)
-    while batch := list(islice(remaining, size)):
+def batches(texts: Iterable[str], size: int, max_bytes: int = BATCH_BYTES) -> Iterator[list[str]]:
+    """The texts in lists of at most `size` and `max_bytes` of UTF-8, and of one text at least."""
+    if size < 1:
+        raise ValueError(f"batch_size is {size}, below 1")
+    return _batches(iter(texts), size, max_bytes)
+
+
+def _batches(texts: Iterator[str], size: int, max_bytes: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    num_bytes = 0
+    for text in texts:
+        # What is no text or has no UTF-8 counts roughly: `request` refuses it.
+        text_bytes = len(text.encode(errors="replace")) if isinstance(text, str) else 0
+        if batch and num_bytes + text_bytes > max_bytes:
+            yield batch
+            batch, num_bytes = [], 0
+        batch.append(text)
+        num_bytes += text_bytes
+        if len(batch) == size:
+            yield batch
+            batch, num_bytes = [], 0
+    if batch:
         yield batch
+
+
+def listed(texts: Sequence[str]) -> Sequence[str]:
+    """The texts, if they are a list of something. Raises TypeError for what only looks like one."""
+    if not isinstance(texts, Sequence) or isinstance(texts, bytes | bytearray):
+        raise TypeError(f"texts must be a str or a list of str, not {type(texts).__name__}")
+    return texts
 
 
 def outcome(result: pb.SegmentResult) -> Translation | DragomanError:

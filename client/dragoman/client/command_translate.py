@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from dragoman.client import codec
-from dragoman.client.channel import DEFAULT_SERVER
+from dragoman.client.arguments import SERVER_HELP, count, finite, member, positive, server_of
+from dragoman.client.arrivals import Lines
 from dragoman.client.client import Client
-from dragoman.client.errors import DragomanError, InvalidRequest, Unavailable
+from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.progress import Progress
 from dragoman.client.types import FinishReason, Options, Splitting, Translation
 
@@ -25,7 +23,7 @@ Translate texts: those on the command line, or else each line of a file or of th
 
 One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses above 1 each line out is
 one hypothesis: position of the text from 0, score, text, with tabs between them. What may be incomplete is reported on
-the standard error. Long input travels in batches, several at once.
+the standard error. Lines travel in batches, several at once, and none waits long for those after it.
 """
 
 EPILOG = """\
@@ -41,7 +39,8 @@ TIMEOUT_S = 300.0
 """Longer than the client's own: several calls wait in line on purpose."""
 
 Outcome = Translation | DragomanError
-Translate = Callable[[Iterable[str]], Iterator[Outcome]]
+Batches = Iterable[list[str]]
+Translate = Callable[[Batches], Iterator[Outcome]]
 
 
 class UsageError(Exception):
@@ -56,28 +55,26 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
     parser.add_argument("--json", action="store_true", help="one JSON object a text, with all that is known about it")
     where = parser.add_argument_group("where")
-    where.add_argument(
-        "--server", metavar="HOST:PORT", help=f"default: the variable DRAGOMAN_SERVER, or else {DEFAULT_SERVER}"
-    )
+    where.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
     where.add_argument("--bundle", type=Path, metavar="DIR", help="decode in this process, without a server")
     where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
     where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
     where.add_argument("--model", metavar="NAME", help="default: the server's model for the languages")
     where.add_argument(
         "--timeout",
-        type=_positive,
+        type=positive,
         metavar="SECONDS",
         help=f"longest wait for one call (default: {TIMEOUT_S:g})",
     )
     how = parser.add_argument_group("how; what is left out is the model's own way")
-    how.add_argument("--beam-size", type=_count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
-    how.add_argument("--num-hypotheses", type=_count, metavar="N", help="translations of each text, best first")
-    how.add_argument("--length-penalty", type=_finite, metavar="X", help="larger favours longer translations")
-    how.add_argument("--max-length", type=_count, metavar="N", help="most tokens of a sentence's translation")
-    how.add_argument("--max-length-factor", type=_positive, metavar="X", help="most target tokens a source token")
+    how.add_argument("--beam-size", type=count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
+    how.add_argument("--num-hypotheses", type=count, metavar="N", help="translations of each text, best first")
+    how.add_argument("--length-penalty", type=finite, metavar="X", help="larger favours longer translations")
+    how.add_argument("--max-length", type=count, metavar="N", help="most tokens of a sentence's translation")
+    how.add_argument("--max-length-factor", type=positive, metavar="X", help="most target tokens a source token")
     how.add_argument(
         "--splitting",
-        type=Splitting,
+        type=member(Splitting),
         metavar=f"{{{','.join(Splitting)}}}",
         help="what the model sees at once (default: sentences)",
     )
@@ -92,12 +89,12 @@ def run(args: argparse.Namespace) -> int:
     """Translate; the process's exit code."""
     try:
         _check(args)
-        with _input(args) as (texts, is_interactive), _translator(args, is_interactive) as translate:
-            return _write(args, translate(texts), as_lines=not args.texts)
+        with _input(args) as (batches, errors), _translator(args) as translate:
+            return _write(args, translate(batches), errors)
     except UsageError as error:
         return _complain(error, code=2)
     except Unavailable as error:
-        server = _server(args)
+        server = server_of(args.server)
         return _complain(
             f"{server} does not answer: {error}; start a server with `dragoman serve`, name another with --server, "
             "or decode without one with --bundle DIR"
@@ -109,6 +106,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if sys.stdout is None:
+        raise UsageError("the standard output is closed, and the translations have no other way out")
+    if sys.stdin is None and not args.texts and not args.file:
+        raise UsageError("the standard input is closed: give a TEXT or --file")
     if args.texts and args.file:
         raise UsageError("TEXT and --file exclude each other: give one of them")
     if args.bundle:
@@ -118,55 +119,48 @@ def _check(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _input(args: argparse.Namespace) -> Iterator[tuple[Iterable[str], bool]]:
-    """The texts, and whether a person types them."""
+def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, DragomanError]]]:
+    """The texts, and the errors of those that could not be read, by position."""
+    size, max_bytes = codec.BATCH_SIZE, codec.BATCH_BYTES
+    if args.bundle:  # one call at a time, with all that several would hold
+        size, max_bytes = size * codec.IN_FLIGHT, max_bytes * codec.IN_FLIGHT
     if args.texts:
-        yield args.texts, False
+        yield codec.batches(args.texts, size, max_bytes), {}
     elif args.file:
         with args.file.open("rb") as file:
-            yield _lines(file), False
+            lines = Lines(file)
+            yield lines.batches(size, max_bytes), lines.errors
     else:
-        is_interactive = sys.stdin.isatty()
-        if is_interactive:
+        if sys.stdin.isatty():
             print("type lines to translate; Ctrl-D ends", file=sys.stderr)
-        yield _lines(sys.stdin.buffer), is_interactive
-
-
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """The lines without their ends. What is blank becomes empty, which translates to an empty text."""
-    for number, line in enumerate(file, 1):
-        try:
-            text = line.rstrip(b"\r\n").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidRequest(f"line {number} is not UTF-8 ({error.reason} at byte {error.start})") from error
-        yield "" if text.isspace() else text
+        lines = Lines(sys.stdin.buffer)
+        yield lines.batches(size, max_bytes), lines.errors
 
 
 @contextmanager
-def _translator(args: argparse.Namespace, is_interactive: bool) -> Iterator[Translate]:  # noqa: FBT001 - private
+def _translator(args: argparse.Namespace) -> Iterator[Translate]:
     names = {field.name for field in dataclasses.fields(Options)}
     options = Options(**{name: value for name, value in vars(args).items() if name in names})
-    # A person who types a line waits for its translation before the next.
-    batch_size, in_flight = (1, 1) if is_interactive else (codec.BATCH_SIZE, codec.IN_FLIGHT)
     if args.bundle:
         from dragoman.client import local
 
-        batch_size = 1 if is_interactive else codec.BATCH_SIZE * codec.IN_FLIGHT
         with local.local_translator(args.bundle) as translator:
-            yield lambda texts: local.translate_many(translator, texts, options, batch_size=batch_size)
+            yield lambda batches: local.translate_batches(translator, batches, options)
     else:
-        with Client(_server(args), timeout_s=args.timeout or TIMEOUT_S) as client:
-            yield lambda texts: client.translate_many(texts, options, batch_size=batch_size, in_flight=in_flight)
+        with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
+            yield lambda batches: client.translate_batches(batches, options)
 
 
-def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], *, as_lines: bool) -> int:
+def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], errors: Mapping[int, DragomanError]) -> int:
     """Print each outcome as it comes; the exit code."""
     code = 0
+    as_lines = not args.texts
     several = (args.num_hypotheses or 1) > 1
     # Translations on the same terminal show well enough that something happens.
     is_shown = as_lines and sys.stderr.isatty() and not sys.stdout.isatty()
     with Progress(sys.stderr, is_shown=is_shown) as progress:
-        for index, outcome in enumerate(outcomes):
+        for index, translated in enumerate(outcomes):
+            outcome = errors.get(index, translated)
             name = f"line {index + 1}" if as_lines else f"text {index + 1}"
             if problem := _problem(outcome):
                 progress.clear()
@@ -211,31 +205,6 @@ def _plain(index: int, outcome: Outcome, several: bool, as_lines: bool) -> str: 
     return "\n".join(text.replace("\n", " ") if as_lines or several else text for text in shown)
 
 
-def _server(args: argparse.Namespace) -> str:
-    return str(args.server or os.environ.get("DRAGOMAN_SERVER") or DEFAULT_SERVER)
-
-
 def _complain(problem: object, *, code: int = 1) -> int:
     print(f"dragoman translate: {problem}", file=sys.stderr)
     return code
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = _finite(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number

@@ -82,7 +82,7 @@ class DeadlineExceeded(DragomanError):
 
 
 class Cancelled(DragomanError):
-    """The call was cancelled."""
+    """The call was cancelled, or its client is closed."""
 
     default_code = "CANCELLED"
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.client import codec
 from dragoman.client.errors import DragomanError, InvalidRequest, from_status
 from dragoman.client.types import Engine, FinishReason, Hypothesis, Options, Translation
 
 if TYPE_CHECKING:
+    from dragoman.bundle.manifest import LanguagePair
     from dragoman.server import domain
     from dragoman.server.local import LocalTranslator
 
@@ -36,19 +36,19 @@ def local_translator(directory: Path) -> Iterator[LocalTranslator]:
         raise from_status(error.code, str(error)) from error
 
 
-def translate_many(
-    translator: LocalTranslator, texts: Iterable[str], options: Options, *, batch_size: int
+def translate_batches(
+    translator: LocalTranslator, batches: Iterable[list[str]], options: Options
 ) -> Iterator[Translation]:
-    """The translations in the order of the texts, `batch_size` decoded side by side."""
+    """The translations in the order of the texts, those of a batch decoded side by side."""
     from dragoman.server import domain
 
     overridden = {field.name for field in dataclasses.fields(domain.DecodingOverrides)}
     _refuse_unheeded(options, overridden)
-    _check_pair(translator, options)
+    source = _source_language(translator.bundle.manifest.pairs, options)
     overrides = domain.DecodingOverrides(**{name: getattr(options, name) for name in overridden})
     splitting = domain.Splitting[options.splitting.name] if options.splitting else domain.Splitting.SENTENCES
-    for batch in codec.batches(texts, batch_size):
-        yield from map(_translation, translator.translate(batch, overrides, splitting, options.source_language or ""))
+    for batch in batches:
+        yield from map(_translation, translator.translate(batch, overrides, splitting, source))
 
 
 def _refuse_unheeded(options: Options, overridden: set[str]) -> None:
@@ -60,12 +60,24 @@ def _refuse_unheeded(options: Options, overridden: set[str]) -> None:
         )
 
 
-def _check_pair(translator: LocalTranslator, options: Options) -> None:
-    pairs = translator.bundle.manifest.pairs
-    wanted = (options.source_language, options.target_language)
-    if not any(wanted[0] in (None, pair.source) and wanted[1] in (None, pair.target) for pair in pairs):
-        asked = "-".join(language or "*" for language in wanted)
+def _source_language(pairs: Sequence[LanguagePair], options: Options) -> str:
+    """The source language of the bundle that the options mean; empty where they leave it open.
+
+    The rule is the server's: tags are compared without regard to case, and a tag that the bundle has not falls back
+    to a shorter one, `pt-BR` to `pt`.
+    """
+    source, target = options.source_language or "", options.target_language or ""
+    fitting = [pair for pair in pairs if _fits(source, pair.source) and _fits(target, pair.target)]
+    if not fitting:
+        asked = f"{source or '*'}-{target or '*'}"
         raise InvalidRequest(f"the bundle does not translate {asked}, it translates {', '.join(map(str, pairs))}")
+    closest = max(fitting, key=lambda pair: len(pair.source.split("-")) + len(pair.target.split("-")))
+    return closest.source if source else ""
+
+
+def _fits(asked: str, offered: str) -> bool:
+    subtags = offered.lower().split("-")
+    return not asked or asked.lower().split("-")[: len(subtags)] == subtags
 
 
 def _translation(local: domain.Translation) -> Translation:

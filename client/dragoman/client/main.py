@@ -30,6 +30,7 @@ class Command:
 
 COMMANDS = (
     Command("translate", "translate texts, a file or a pipe", "dragoman.client.command_translate", "cpu"),
+    Command("models", "list the models that a server holds", "dragoman.client.command_models", "cpu"),
     Command("serve", "serve bundles over gRPC", "dragoman.server.command_serve", "cpu"),
     Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "export"),
     Command("inspect", "verify a bundle and show what it holds", "dragoman.bundle.command_inspect", "cpu"),
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
     command = next((command for command in commands if command.name == named), None)
     try:
         code = _run(arguments, commands, command)
-        sys.stdout.flush()  # here, where a reader that has gone away can still be met quietly
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()  # here, where a reader that has gone away can still be met quietly
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

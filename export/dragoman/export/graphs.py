@@ -19,7 +19,10 @@ SHORTLIST_BLOCK = 32
 
 
 def block_size(vocabulary: int) -> int | None:
-    """The block that a vocabulary of this size is searched in; None where one stage does."""
+    """The block that a vocabulary of this size is searched in; None where one stage does.
+
+    At least 64 blocks are left, which is enough for the widest beam and the words that it passes over.
+    """
     return next((b for b in BLOCKS if vocabulary % b == 0 and vocabulary // b >= 64), None)
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .manifest import MANIFEST_NAME, Architecture, Manifest
+from .manifest import MANIFEST_NAME, Architecture, Decoding, Manifest, Tokenizer
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
+MAX_BEAM_SIZE = 60
+MAX_LENGTH_PENALTY = 10.0
+MAX_LENGTH_FACTOR = 100.0
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,6 +55,9 @@ def _references(manifest: Manifest) -> Iterator[str]:
     for graph in ("encoder", "step"):
         if graph not in manifest.graphs:
             yield f"graphs.{graph}: missing"
+    for graph, other in (("step_shortlist", "candidates"), ("candidates", "step_shortlist")):
+        if graph in manifest.graphs and other not in manifest.graphs:
+            yield f"graphs.{other}: missing, and {graph} is of no use without it"
     if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
         yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
     if not manifest.pairs:
@@ -58,7 +65,7 @@ def _references(manifest: Manifest) -> Iterator[str]:
 
 
 def _numbers(manifest: Manifest) -> Iterator[str]:
-    shape, decoding, tokenizer = manifest.architecture, manifest.decoding, manifest.tokenizer
+    shape, decoding = manifest.architecture, manifest.decoding
     at_least_one = {
         **{f"architecture.{name}": getattr(shape, name) for name in _SIZES},
         "limits.max_source_tokens": manifest.limits.max_source_tokens,
@@ -73,12 +80,38 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
             yield f"{where}: {number} is less than 1"
     if shape.heads >= 1 and shape.d_model % shape.heads:
         yield f"architecture.heads: {shape.heads} does not divide d_model {shape.d_model}"
-    if decoding.max_length_factor <= 0:
-        yield f"decoding.max_length_factor: {decoding.max_length_factor:g} is not positive"
-    for where, index in {"eos_id": tokenizer.eos_id, "unk_id": tokenizer.unk_id}.items():
-        if not 0 <= index < shape.target_vocabulary:
-            yield f"tokenizer.{where}: {index} is outside the target vocabulary of {shape.target_vocabulary}"
+    yield from _decoding(decoding)
+    yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
+
+
+def _decoding(decoding: Decoding) -> Iterator[str]:
+    """The bounds that requests have too: defaults outside of them could not be served."""
+    beam, number = decoding.beam_size, decoding.num_hypotheses
+    if beam > MAX_BEAM_SIZE:
+        yield f"decoding.beam_size: {beam} is more than {MAX_BEAM_SIZE}"
+    if number > max(1, beam):
+        yield f"decoding.num_hypotheses: {number} is more than beam_size, which is {beam}"
+    if not 0 <= decoding.length_penalty <= MAX_LENGTH_PENALTY:
+        yield f"decoding.length_penalty: {decoding.length_penalty:g} is not between 0 and {MAX_LENGTH_PENALTY:g}"
+    if not 0 < decoding.max_length_factor <= MAX_LENGTH_FACTOR:
+        factor = decoding.max_length_factor
+        yield f"decoding.max_length_factor: {factor:g} is not above 0 and at most {MAX_LENGTH_FACTOR:g}"
+
+
+def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:
+    target, source = shape.target_vocabulary, shape.source_vocabulary
+    side, smaller = ("target", target) if target <= source else ("source", source)
+    for where, index in {"eos_id": tokenizer.eos_id, "unk_id": tokenizer.unk_id}.items():
+        if not 0 <= index < smaller:
+            yield f"tokenizer.{where}: {index} is outside the {side} vocabulary of {smaller}"
+    if tokenizer.start_id < 0:
+        yield f"tokenizer.start_id: {tokenizer.start_id} is negative"
+    for index in tokenizer.suppressed_ids:
+        if not 0 <= index < target:
+            yield f"tokenizer.suppressed_ids: {index} is outside the target vocabulary of {target}"
+        elif index == tokenizer.eos_id:
+            yield f"tokenizer.suppressed_ids: {index} is the end token, and no translation would end"
 
 
 def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:

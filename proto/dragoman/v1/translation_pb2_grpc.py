@@ -72,8 +72,9 @@ class TranslationServiceServicer(object):
     """
 
     def Translate(self, request, context):
-        """Translates a list of texts and answers when all of them are done. One text that fails does not fail the others:
-        its own `SegmentResult.status` says why.
+        """Translates a list of texts and answers when all of them are done. A text that fails does not fail the others: its
+        own `SegmentResult.status` says why, and the call is OK even where every text failed. Only a call of exactly one
+        text fails as that text does. What is wrong with the request as a whole fails the call before any work is done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +82,8 @@ class TranslationServiceServicer(object):
 
     def TranslateStream(self, request, context):
         """Translates a list of texts and sends each result as soon as it is finished, in any order: `SegmentResult.index`
-        says which text it belongs to. The last message carries the timings of the call.
+        says which text it belongs to. The last message carries the timings of the call. A text that fails has its own
+        status, also where it is the only one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +91,8 @@ class TranslationServiceServicer(object):
 
     def TranslatePipe(self, request_iterator, context):
         """Translates texts that keep coming, for bulk clients. Results come in any order; the flow control of the stream
-        holds a client back that sends faster than the server translates.
+        holds a client back that sends faster than the server translates, or that does not read. A text that fails has its
+        own status; a message that is refused ends the pipe after everything that was read before it has been answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

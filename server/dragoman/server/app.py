@@ -34,6 +34,7 @@ from dragoman.server.http_pages import HttpServer
 from dragoman.server.lanes import Lanes
 from dragoman.server.metrics import Metrics
 from dragoman.server.models import Models
+from dragoman.server.options import listen_problem
 from dragoman.server.pipeline import Pipeline, RequestLimits
 from dragoman.server.rpc_metrics import RpcMetrics
 from dragoman.server.scheduling import LaneObserver, SegmentDecoder
@@ -181,7 +182,12 @@ class App:
         methods = [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods]
         interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
         self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
-        self.service = TranslationService(self.models, self.metrics, max_request_bytes=options.max_request_bytes)
+        self.service = TranslationService(
+            self.models,
+            self.metrics,
+            max_request_bytes=options.max_request_bytes,
+            max_segments=options.max_segments,
+        )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
         # The servicer starts with "" as SERVING.
         await self._set_health(_STATUS.NOT_SERVING)
@@ -194,9 +200,9 @@ class App:
             self.port = 0
         if self.port == 0:
             await self._server.stop(0)
+            reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
             raise StartError(
-                f"--listen {options.listen}: cannot listen there, the port is taken or the address is not this "
-                "machine's: stop what listens, or choose another"
+                f"--listen {options.listen}: cannot listen there: {listen_problem(options.listen, reason)}"
             )
         await self._server.start()
 
@@ -247,7 +253,7 @@ def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
         # Clients behind a round-robin name find new replicas when they connect again.
+        # No grace is set, so calls in flight may go on without limit: a pipe can take hours.
         ("grpc.max_connection_age_ms", 300_000),
-        ("grpc.max_connection_age_grace_ms", 120_000),
         ("grpc.max_concurrent_streams", 1_000),
     ]

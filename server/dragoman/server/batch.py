@@ -51,8 +51,9 @@ class Memory:
 
     def move(self, source: int, target: int) -> None:
         """What belonged to index `source` belongs to index `target`."""
-        for rows in (*self._tensors, self._mask, self._lengths):
-            rows[target] = rows[source]
+        for tensor in (*self._tensors, self._mask):
+            tensor[target] = tensor[source]
+        self._lengths[target] = self._lengths[source]
 
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""

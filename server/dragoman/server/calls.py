@@ -21,7 +21,7 @@ import grpc
 from dragoman.server import logs
 from dragoman.server.errors import ServingError
 from dragoman.server.rpc_metrics import RpcMetrics
-from dragoman.server.status import status_code, trailing_metadata
+from dragoman.server.status import status_code, status_message, trailing_metadata
 
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
@@ -108,7 +108,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code = call.code or "UNKNOWN"
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            code = "CANCELLED"
+            code = call.cancelled_code()
             raise
         finally:
             seconds = time.perf_counter() - started
@@ -134,7 +134,12 @@ class _Call:
         if isinstance(error, ServingError) and error.__cause__ is not None:
             logs.event(_logger, logging.ERROR, "call_failed", id=self.id, method=self.method, exc_info=error.__cause__)
         self.code = known.code
-        await self._context.abort(status_code(known), str(known), trailing_metadata(known, self.id))
+        await self._context.abort(status_code(known), status_message(known), trailing_metadata(known, self.id))
+
+    def cancelled_code(self) -> str:
+        """Why the call was cancelled: gRPC does not tell a client that left from a deadline that passed."""
+        remaining_s = self._context.time_remaining()
+        return "DEADLINE_EXCEEDED" if remaining_s is not None and remaining_s <= 0 else "CANCELLED"
 
     def _unexpected(self, error: Exception) -> InternalError:
         error_id = secrets.token_hex(8)

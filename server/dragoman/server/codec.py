@@ -19,7 +19,7 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.server.domain import DecodingOverrides, Engine, FinishReason, Request, Splitting, Timings, Translation
 from dragoman.server.errors import InvalidRequest, ServingError, UnsupportedOption
 from dragoman.server.models import Wanted
-from dragoman.server.pipeline import Outcome, Pipeline
+from dragoman.server.pipeline import Outcome, Pipeline, check_number
 from dragoman.v1 import translation_pb2 as pb
 
 MAX_REQUEST_ID_BYTES = 128
@@ -165,7 +165,8 @@ def _overrides(message: pb.TranslateRequest) -> DecodingOverrides:
 class PipeSettings:
     """How the texts of a pipe are translated: the last settings that came."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_segments: int) -> None:
+        self._max_segments = max_segments
         self._settings: pb.TranslateRequest | None = None
         self._request_id = ""
         self._next_index = 0
@@ -173,6 +174,7 @@ class PipeSettings:
     def request(self, message: pb.TranslatePipeRequest) -> tuple[pb.TranslateRequest, int]:
         """A message's texts as a request, and the index of its first text in the whole pipe."""
         refuse_unknown(message)
+        check_number(len(message.segments), self._max_segments)
         if message.HasField("settings"):
             if message.settings.segments:
                 raise InvalidRequest("settings.segments", "must be empty: a pipe's texts stand beside its settings")

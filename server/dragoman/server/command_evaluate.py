@@ -37,13 +37,21 @@ class Evaluation:
     chrf_signature: str
 
 
+def count(text: str) -> int:
+    """The whole number from 1 that an argument stands for."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return number
+
+
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = DESCRIPTION
     parser.add_argument("--bundle", action="append", required=True, type=Path, metavar="DIR", help="may be repeated")
     parser.add_argument("--source", required=True, type=Path, metavar="FILE", help="one text a line")
     parser.add_argument("--reference", required=True, type=Path, metavar="FILE", help="its translation, line by line")
-    parser.add_argument("--lines", type=int, metavar="N", help="only the first N lines")
+    parser.add_argument("--lines", type=count, metavar="N", help="only the first N lines")
     parser.add_argument(
         "--splitting",
         choices=[one.value for one in Splitting],
@@ -54,7 +62,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--shortlist", action=argparse.BooleanOptionalAction, default=None, help="default: the bundle's own way"
     )
     parser.add_argument("--beam-size", type=int, metavar="N", help="default: the bundle's own")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the usable CPUs")
+    parser.add_argument("--threads", type=count, metavar="N", help="default: the usable CPUs")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

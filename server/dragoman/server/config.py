@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.options import option
 
 
@@ -64,7 +65,9 @@ class ServeOptions:
     max_segments: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
-    max_beam_size: int = option(16, "Widest beam that a request may ask for.", min=1, max=256, unit="hypotheses")
+    max_beam_size: int = option(
+        16, "Widest beam that a request may ask for.", min=1, max=MAX_BEAM_SIZE, unit="hypotheses"
+    )
     drain_grace_s: float = option(
         30.0, "How long requests in flight may go on after a stop signal.", min=0, max=86_400, unit="seconds"
     )

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.rules import MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
 from dragoman.server.domain import DecodingOverrides
-from dragoman.server.errors import InvalidRequest, UnsupportedByModel, Violation
-
-MAX_LENGTH_PENALTY = 10.0
-MAX_LENGTH_FACTOR = 100.0
+from dragoman.server.errors import InvalidRequest, UnsupportedByModel, Violation, quoted
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ def resolve(defaults: Decoding, overrides: DecodingOverrides, bounds: DecodingBo
     if overrides.shortlist and not bounds.has_shortlist:
         raise UnsupportedByModel("decoding.shortlist", "this model's bundle has no lexical shortlist")
     if overrides.profile not in (None, defaults.profile):
-        profile = f"{overrides.profile!r}, and this model decodes with {defaults.profile!r} only"
+        profile = f"{quoted(overrides.profile)}, and this model decodes with {defaults.profile!r} only"
         raise UnsupportedByModel("decoding.profile", profile)
     given: dict[str, Any] = {name: value for name, value in vars(overrides).items() if value is not None}
     # Asking for n hypotheses without naming a beam asks for the smallest beam that holds them.
@@ -53,7 +51,7 @@ def _violations(decoding: Decoding, overrides: DecodingOverrides, bounds: Decodi
             found.append(Violation(f"decoding.{field}", message))
 
     beam, most = decoding.beam_size, bounds.max_beam_size
-    asked_beam = "beam_size" if overrides.beam_size is not None else "num_hypotheses"
+    asked_beam = "num_hypotheses" if overrides.num_hypotheses == beam and overrides.beam_size is None else "beam_size"
     require(holds=1 <= beam <= most, field=asked_beam, message=f"{beam} is not between 1 and {most} (--max-beam-size)")
     if overrides.beam_size is not None or overrides.num_hypotheses is None:
         number = decoding.num_hypotheses

@@ -22,6 +22,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+MAX_QUOTED = 64
+"""Characters of a text from outside that a message repeats."""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -164,6 +167,11 @@ class EngineFailure(ServingError):
         self.detail = detail
         """For the log alone: a runtime's messages name files and graph nodes, which are nobody else's business."""
         super().__init__("the engine failed on this text; the server's log says why")
+
+
+def quoted(text: str) -> str:
+    """A text from outside as messages show it: bounded and in one line."""
+    return repr(text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}...")
 
 
 class StartError(Exception):

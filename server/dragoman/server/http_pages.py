@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from dragoman.server.errors import StartError
-from dragoman.server.options import split_address
+from dragoman.server.options import listen_problem, split_address
 
 _IDLE_TIMEOUT_S = 30
 
@@ -29,9 +29,9 @@ class HttpServer:
         try:
             self._server = _Server((host, port), Page)
         except OSError as error:
+            reason = f"{error.strerror or error}; stop what does, or choose another port"
             raise StartError(
-                f"--metrics-listen {address}: cannot listen there: {error.strerror or error}; "
-                "stop what does, or choose another port"
+                f"--metrics-listen {address}: cannot listen there: {listen_problem(address, reason)}"
             ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
@@ -94,7 +94,10 @@ class _Page(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # noqa: N815 - the base class looks for this name
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Scrapes are not logged."""

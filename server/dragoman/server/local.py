@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.config import usable_cpus
 from dragoman.server.domain import DecodingOverrides, Request, Splitting, Translation
-from dragoman.server.errors import ServingError
+from dragoman.server.errors import EngineFailure, ServingError
 from dragoman.server.lanes import Lanes
 from dragoman.server.pipeline import Pipeline, RequestLimits
 from dragoman.server.scheduling import SegmentDecoder
@@ -18,7 +19,14 @@ from dragoman.server.tokenizer import Tokenizer
 
 _UNLIMITED = 2**62
 MAX_BATCH = 16
-MAX_BEAM_SIZE = 256
+
+
+class LocalEngineFailure(EngineFailure):
+    """A failure where there is no log to look into, and nobody to keep it from: the message says why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.args = (f"the engine failed on this text: {detail}",)
 
 
 class LocalTranslator:
@@ -72,6 +80,8 @@ class LocalTranslator:
         outcomes = self._runner.run(self._pipeline.translate(request))
         translations: list[Translation] = []
         for outcome in outcomes:
+            if isinstance(outcome, EngineFailure):
+                raise LocalEngineFailure(outcome.detail) from outcome
             if isinstance(outcome, ServingError):
                 raise outcome
             translations.append(outcome)

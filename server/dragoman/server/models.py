@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import LanguagePair
-from dragoman.server.errors import InvalidRequest, StartError, UnknownModel
+from dragoman.server.errors import InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline import Pipeline
 
 _TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -50,10 +50,10 @@ class Models:
         """The bundle of this name, in this version if one is given."""
         pipeline = self._by_name.get(name)
         if pipeline is None:
-            raise UnknownModel(field, f"no model is called {_quoted(name)}; served are {', '.join(self._by_name)}")
+            raise UnknownModel(field, f"no model is called {quoted(name)}; served are {', '.join(self._by_name)}")
         if version not in ("", pipeline.version):
             field = "version" if field == "name" else "model_version"
-            message = f"model {name} is not served in version {_quoted(version)}, but in {pipeline.version}"
+            message = f"model {name} is not served in version {quoted(version)}, but in {pipeline.version}"
             raise UnknownModel(field, message)
         return pipeline
 
@@ -67,7 +67,7 @@ class Models:
         for field in ("source_language", "target_language"):
             tag = getattr(wanted, field)
             if tag and (len(tag) > MAX_TAG_LENGTH or not _TAG.fullmatch(tag)):
-                raise InvalidRequest(field, f"{_quoted(tag)} is not a BCP-47 language tag, such as en or pt-BR")
+                raise InvalidRequest(field, f"{quoted(tag)} is not a BCP-47 language tag, such as en or pt-BR")
         candidates = [self.named(wanted.model, wanted.version)] if wanted.model else list(self)
         matches = _matching(candidates, wanted)
         if not matches:
@@ -109,8 +109,3 @@ def _closeness(wanted: Wanted, pair: LanguagePair) -> int | None:
 
 def _pair_field(wanted: Wanted) -> str:
     return "source_language" if wanted.source_language else "target_language"
-
-
-def _quoted(name: str) -> str:
-    """A name from outside, bounded and in one line."""
-    return repr(name if len(name) <= MAX_TAG_LENGTH else f"{name[:MAX_TAG_LENGTH]}...")

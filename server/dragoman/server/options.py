@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -100,7 +102,7 @@ class Loaded(Generic[T]):
     def __str__(self) -> str:
         """TOML that gives the same options again, each with its origin."""
         return "\n".join(
-            f"{option.key} = {_toml(getattr(self.values, option.name))}  # {self.origins[option.name]}"
+            f"{option.key} = {_toml(getattr(self.values, option.name))}  # {_one_line(self.origins[option.name])}"
             for option in declared(type(self.values))
         )
 
@@ -158,6 +160,16 @@ def split_address(address: str) -> tuple[str, int]:
     """Host and port of a checked HOST:PORT; the brackets of an IPv6 address are taken off."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def listen_problem(address: str, reason: str) -> str:
+    """Why a checked HOST:PORT cannot be listened on: `reason`, unless its host is not even known."""
+    host, port = split_address(address)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return f"the host {host} cannot be resolved ({error.strerror}): name one of this machine's, such as 0.0.0.0"
+    return reason
 
 
 def _read_file(cls: type, path: Path) -> dict[str, Any]:
@@ -222,7 +234,14 @@ def _metavar(one: Option) -> str:
     return {int: "N", float: "X"}.get(one.type, "TEXT")
 
 
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    # JSON's text is TOML's but for one control character that JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

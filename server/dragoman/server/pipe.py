@@ -1,8 +1,9 @@
 """A pipe: messages of texts come in while answers go out, in the order in which they are finished.
 
-At most `MAX_OPEN` messages are unanswered at a time; the next one is not read before, and so the stream's own flow
-control holds a client back that sends faster than the server translates. When reading ends, in whatever way, what has
-been read is still answered; only then is an error raised.
+At most `MAX_OPEN` messages are open at a time, from being read until their answer has been taken; the next one is not
+read before. So the stream's own flow control holds a client back that sends faster than the server translates, or that
+does not read what it gets. When reading ends, in whatever way, what has been read is still answered; only then is an
+error raised.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Pipe(Generic[Message, Answer]):
         try:
             while (answer := await self._answers.get()) is not None:
                 yield answer
+                # Not before: answers that nobody takes must not pile up.
+                self._places.release()
             if self._failure is not None:
                 raise self._failure
         finally:
@@ -60,5 +63,4 @@ class Pipe(Generic[Message, Answer]):
             self._answers.put_nowait(await self._answer(message))
         except Exception as error:  # noqa: BLE001 - raised by `run`, to whoever reads the answers
             self._failure = self._failure or error
-        finally:
             self._places.release()

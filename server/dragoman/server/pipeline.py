@@ -41,6 +41,14 @@ class RequestLimits:
     backlog_tokens: int
 
 
+def check_number(number: int, most: int) -> None:
+    """Refuse more texts than one message may have."""
+    if number > most:
+        raise InvalidRequest(
+            "segments", f"{number} texts, the limit is {most} (--max-segments): send them in several requests"
+        )
+
+
 class Pipeline:
     """One served bundle."""
 
@@ -101,10 +109,9 @@ class Pipeline:
 
     def _accepted(self, request: Request) -> list[str | Refused]:
         """The texts, each that is too large or malformed replaced by its error."""
-        number, most = len(request.texts), self.limits.max_segments
-        if not 1 <= number <= most:
-            way_out = "send at least one text" if number == 0 else "send them in several requests"
-            raise InvalidRequest("segments", f"{number} texts, the limits are 1 and {most} (--max-segments): {way_out}")
+        if not request.texts:
+            raise InvalidRequest("segments", "empty: send at least one text")
+        check_number(len(request.texts), self.limits.max_segments)
         return [
             check_text(text, f"segments[{index}].text", self.limits.max_text_bytes)
             for index, text in enumerate(request.texts)

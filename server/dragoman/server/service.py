@@ -19,7 +19,7 @@ from dragoman.server.errors import Draining, EngineFailure, InvalidRequest, Over
 from dragoman.server.metrics import Metrics, RequestRecord
 from dragoman.server.models import Models
 from dragoman.server.pipe import Pipe
-from dragoman.server.pipeline import Outcome, Pipeline
+from dragoman.server.pipeline import Outcome, Pipeline, check_number
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
@@ -64,10 +64,11 @@ async def _translate_with_patience(call: _Call) -> list[Outcome]:
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Serves `Models`."""
 
-    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int) -> None:
+    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_segments: int) -> None:
         self._models = models
         self._metrics = metrics
         self._max_request_bytes = max_request_bytes
+        self._max_segments = max_segments
         self.draining = False
         """Set to refuse new requests."""
         self._num_active = 0
@@ -125,11 +126,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
     ) -> AsyncIterator[pb.TranslatePipeResponse]:
         """One message for each that came with texts, when it is finished; each counts as a request."""
-        settings = codec.PipeSettings()
+        settings = codec.PipeSettings(self._max_segments)
 
         async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
             async for message in request_iterator:
-                request, first = settings.request(message)
+                request, first = self._read(settings, message, context)
                 if request.segments:
                     yield request, first
 
@@ -149,6 +150,22 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         async with aclosing(Pipe(answer).run(requests())) as answers:
             async for one in answers:
                 yield one
+
+    def _read(
+        self, settings: codec.PipeSettings, message: pb.TranslatePipeRequest, context: Context
+    ) -> tuple[pb.TranslateRequest, int]:
+        """A message of a pipe. One without texts is no request, but what it sets is checked at once."""
+        seen = RequestRecord()
+        try:
+            request, first = settings.request(message)
+            if not request.segments:
+                call = self._accept(request, context, seen)
+                call.pipeline.decoding(call.request)
+        except ServingError:
+            with self._request() as record:  # refused before it could become a request: counted all the same
+                record.model = seen.model
+                raise
+        return request, first
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: ARG002, N802
         """Refused: not implemented."""
@@ -179,6 +196,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
         if self.draining:
             raise Draining
+        # First of all: what follows looks at each text, and a message has room for millions.
+        check_number(len(message.segments), self._max_segments)
         codec.check(message)
         pipeline, pair = self._models.route(codec.wanted(message))
         record.model = pipeline.name
@@ -186,14 +205,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
 
     def _end(self, call: _Call, record: RequestRecord, outcomes: list[Outcome], *, whole: bool = True) -> None:
-        """Count what became of the texts. A `whole` call all of whose texts failed fails with the first one's error."""
+        """Count what became of the texts. A `whole` call of a single text fails as that text does."""
         failures = [outcome for outcome in outcomes if isinstance(outcome, EngineFailure)]
         if failures:  # one line, as a failing step fails all that shared it
             facts = {"id": call.id, "model": call.pipeline.name, "texts": len(failures), "detail": failures[0].detail}
             logs.event(_logger, logging.ERROR, "engine_failure", exc_info=failures[0].__cause__, **facts)
         self._metrics.answered(call.pipeline.name, outcomes)
         record.end(outcomes)
-        if whole and outcomes and all(isinstance(one, ServingError) for one in outcomes):
-            first = outcomes[0]
-            assert isinstance(first, ServingError)
-            raise first
+        if whole and len(outcomes) == 1 and isinstance(outcomes[0], ServingError):
+            raise outcomes[0]

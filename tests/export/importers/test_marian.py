@@ -280,8 +280,8 @@ def test_parameters_have_to_fit(marian):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"beam-size": 0}, "beam-size must be a whole number from 1 to 256, the settings say 0"),
-        ({"beam-size": 257}, "beam-size must be a whole number from 1 to 256, the settings say 257"),
+        ({"beam-size": 0}, "beam-size must be a whole number from 1 to 60, the settings say 0"),
+        ({"beam-size": 61}, "beam-size must be a whole number from 1 to 60, the settings say 61"),
         ({"normalize": 10.5}, "normalize must be at most 10, the settings say 10.5"),
         ({"normalize": "yes"}, "normalize must be a number from 0, the settings say 'yes'"),
         ({"normalize": float("nan")}, "normalize must be a number from 0, the settings say nan"),

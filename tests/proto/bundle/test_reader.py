@@ -273,7 +273,25 @@ def test_several_problems_are_told_at_once(directory):
             True,
             "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph",
         ),
-        (("decoding", "max_length_factor"), 0, "decoding.max_length_factor: 0 is not positive"),
+        (("decoding", "max_length_factor"), 0, "decoding.max_length_factor: 0 is not above 0 and at most 100"),
+        (("decoding", "max_length_factor"), 101, "decoding.max_length_factor: 101 is not above 0 and at most 100"),
+        (("decoding", "length_penalty"), -0.5, "decoding.length_penalty: -0.5 is not between 0 and 10"),
+        (("decoding", "length_penalty"), 10.5, "decoding.length_penalty: 10.5 is not between 0 and 10"),
+        (("decoding", "beam_size"), 61, "decoding.beam_size: 61 is more than 60"),
+        (("decoding", "num_hypotheses"), 2, "decoding.num_hypotheses: 2 is more than beam_size, which is 1"),
+        (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
+        (("architecture", "source_vocabulary"), 1, "tokenizer.unk_id: 1 is outside the source vocabulary of 1"),
+        (("tokenizer", "start_id"), -1, "tokenizer.start_id: -1 is negative"),
+        (
+            ("tokenizer", "suppressed_ids"),
+            [1, 10],
+            "tokenizer.suppressed_ids: 10 is outside the target vocabulary of 10",
+        ),
+        (
+            ("tokenizer", "suppressed_ids"),
+            [1, 0],
+            "tokenizer.suppressed_ids: 0 is the end token, and no translation would end",
+        ),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, value, expected):
@@ -294,6 +312,14 @@ def test_both_graphs_are_needed(directory, edit):
     edit(lambda document: document["graphs"].pop("step"))
 
     assert problems_of(directory) == ("graphs.step: missing",)
+
+
+@pytest.mark.parametrize(("held", "lacking"), [("candidates", "step_shortlist"), ("step_shortlist", "candidates")])
+def test_the_graphs_of_a_shortlist_come_together(directory, edit, held, lacking):
+    """One without the other would fail at the first request that asks for the shortlist."""
+    edit(lambda document: document["graphs"].update({held: document["graphs"]["step"]}))
+
+    assert problems_of(directory) == (f"graphs.{lacking}: missing, and {held} is of no use without it",)
 
 
 def test_checksums_have_one_spelling(directory, edit):

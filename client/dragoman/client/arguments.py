@@ -1,0 +1,63 @@
+"""Kinds of arguments. Each says in the user's words what it does not accept."""
+
+from __future__ import annotations
+
+import math
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+
+from dragoman.client.channel import DEFAULT_SERVER
+
+E = TypeVar("E", bound=StrEnum)
+
+SERVER_HELP = f"default: the variable DRAGOMAN_SERVER, or else {DEFAULT_SERVER}"
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 1:
+        raise ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor none."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ArgumentTypeError(f"{text!r} is not a finite number")
+    return number
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    number = finite(text)
+    if number <= 0:
+        raise ArgumentTypeError(f"{text!r} is not above 0")
+    return number
+
+
+def member(kind: type[E]) -> Callable[[str], E]:
+    """A member of an enum by its value."""
+
+    def convert(text: str) -> E:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not one of {', '.join(kind)}") from None
+
+    return convert
+
+
+def server_of(given: str | None) -> str:
+    """The server that the flag names, or the environment."""
+    return given or os.environ.get("DRAGOMAN_SERVER") or DEFAULT_SERVER

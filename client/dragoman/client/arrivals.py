@@ -1,0 +1,92 @@
+"""Lines of a file or a pipe in batches, which do not wait for the end: what has come is sent while the rest comes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import BinaryIO
+
+from dragoman.client import codec
+from dragoman.client.errors import DragomanError, InvalidRequest
+
+LINGER_S = 0.05
+"""Longest wait for more lines before those that have come are sent."""
+CHUNK_BYTES = 65_536
+MAX_CHUNKS = 64
+"""What is read ahead of the translations at most."""
+
+
+class Lines:
+    """The lines of a file, read once. What is not UTF-8 becomes an empty text, and its error is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        # Not through the file's own buffer: the lock that a waiting thread holds there makes the interpreter end badly.
+        self._file = getattr(file, "raw", file)
+        self._chunks: queue.Queue[bytes | Exception] = queue.Queue(MAX_CHUNKS)
+        self._is_left = threading.Event()
+        self._num_lines = 0
+        self.errors: dict[int, DragomanError] = {}
+        """By the position of the line, from 0."""
+
+    def batches(self, size: int, max_bytes: int) -> Iterator[list[str]]:
+        """The lines without their ends, as soon as they come. An empty batch says that no more are there for now."""
+        threading.Thread(target=self._read, name="lines", daemon=True).start()
+        try:
+            lines: list[bytes] = []
+            rest, is_open, is_idle = b"", True, True
+            while is_open:
+                chunk = self._next_chunk(None if is_idle else LINGER_S)
+                end_s = time.monotonic() + LINGER_S
+                while chunk:
+                    *added, rest = (rest + chunk).split(b"\n")
+                    lines += added
+                    if len(lines) >= size:
+                        break
+                    chunk = self._next_chunk(max(0.0, end_s - time.monotonic()))
+                is_open, is_idle = chunk != b"", chunk is None
+                if rest and not is_open:
+                    lines.append(rest)
+                # While more comes at once, batches are full.
+                num_ready = len(lines) // size * size if chunk else len(lines)
+                ready, lines = lines[:num_ready], lines[num_ready:]
+                yield from codec.batches(map(self._text, ready), size, max_bytes)
+                if is_idle:
+                    yield []
+        finally:
+            self._is_left.set()
+            with suppress(queue.Empty):
+                self._chunks.get_nowait()  # room for the thread to see that it is over
+
+    def _read(self) -> None:
+        """What the thread does: it waits for input, so that nothing else has to."""
+        try:
+            while not self._is_left.is_set():
+                chunk = self._file.read(CHUNK_BYTES)
+                self._chunks.put(chunk)
+                if not chunk:
+                    return
+        except (OSError, ValueError) as error:  # ValueError: the file was closed
+            self._chunks.put(error)
+
+    def _next_chunk(self, timeout_s: float | None) -> bytes | None:
+        """The next bytes; empty at the end, None where nothing came in time."""
+        try:
+            chunk = self._chunks.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    def _text(self, line: bytes) -> str:
+        """A line as a text. What is blank becomes empty, which translates to an empty text."""
+        index, self._num_lines = self._num_lines, self._num_lines + 1
+        try:
+            text = line.rstrip(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            self.errors[index] = InvalidRequest(f"not UTF-8 ({error.reason} at byte {error.start})")
+            return ""
+        return "" if text.isspace() else text
