@@ -61,7 +61,7 @@ def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mas
 
 @pytest.mark.parametrize(
     ("decoder", "norm", "tying", "positions"),
-    itertools.product(["ssru", "self-attention"], ["pre", "post"], ["all", "none"], ["sinusoidal", "learned"]),
+    list(itertools.product(["ssru", "self-attention"], ["pre", "post"], ["all", "none"], ["sinusoidal", "learned"])),
 )
 def test_steps_equal_the_full_pass(decoder, norm, tying, positions):
     """Node by node over an unordered pool gives the teacher-forced logits, start token and padding included."""
