@@ -26,7 +26,7 @@ from dragoman.server.shortlist import Shortlist
 
 SWEEP_S = 0.05
 """How often segments that became late in the backlog are looked for."""
-PATIENCE_ROUNDS = 8
+PATIENCE_ROUNDS = 32
 """After so many rounds with too little room, a lane admits into what there is."""
 
 _logger = logging.getLogger(__name__)
