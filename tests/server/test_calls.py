@@ -22,7 +22,10 @@ async def cancelled(request: Any, context: Any) -> Any:
     raise asyncio.CancelledError
 
 
-@pytest.mark.parametrize(("remaining_s", "code"), [(None, "CANCELLED"), (0.5, "CANCELLED"), (0.0, "DEADLINE_EXCEEDED")])
+@pytest.mark.parametrize(
+    ("remaining_s", "code"),
+    [(None, "CANCELLED"), (0.5, "CANCELLED"), (0.02, "DEADLINE_EXCEEDED"), (0.0, "DEADLINE_EXCEEDED")],
+)
 async def test_a_deadline_that_passed_is_told_from_a_client_that_left(remaining_s: float | None, code: str) -> None:
     """gRPC cancels both in the same way; what is left of the time says which it was."""
     registry = CollectorRegistry()

@@ -20,6 +20,7 @@ import grpc
 
 from dragoman.server import logs
 from dragoman.server.errors import ServingError
+from dragoman.server.metrics import DEADLINE_SLACK_S
 from dragoman.server.rpc_metrics import RpcMetrics
 from dragoman.server.status import status_code, status_message, trailing_metadata
 
@@ -139,7 +140,7 @@ class _Call:
     def cancelled_code(self) -> str:
         """Why the call was cancelled: gRPC does not tell a client that left from a deadline that passed."""
         remaining_s = self._context.time_remaining()
-        return "DEADLINE_EXCEEDED" if remaining_s is not None and remaining_s <= 0 else "CANCELLED"
+        return "DEADLINE_EXCEEDED" if remaining_s is not None and remaining_s <= DEADLINE_SLACK_S else "CANCELLED"
 
     def _unexpected(self, error: Exception) -> InternalError:
         error_id = secrets.token_hex(8)

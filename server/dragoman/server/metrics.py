@@ -29,6 +29,9 @@ STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.
 # fmt: on
 SIZE_BUCKETS = tuple(2**power for power in range(13))
 
+DEADLINE_SLACK_S = 0.05
+"""A client's clock for a deadline starts before the server's: a cancellation this near to it is the deadline's."""
+
 NO_MODEL = "none"
 """The model label of a request that ended before it was known which model it means."""
 
@@ -177,7 +180,7 @@ class Metrics:
             raise
         except (asyncio.CancelledError, GeneratorExit):
             # gRPC cancels a call whose deadline passed as it does one whose client left.
-            late = record.deadline_s is not None and time.monotonic() >= record.deadline_s
+            late = record.deadline_s is not None and time.monotonic() >= record.deadline_s - DEADLINE_SLACK_S
             record.outcome = "deadline" if late else "cancelled"
             raise
         except BaseException:
