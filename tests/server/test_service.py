@@ -388,6 +388,8 @@ async def test_an_rpc_that_the_client_leaves_is_cancelled(serve: Serve) -> None:
         call.cancel()
         await eventually(lambda: served.value("grpc_server_handled_total", grpc_code="CANCELLED", **labels) == 1)
 
+    assert served.value("grpc_server_handled_total", grpc_code="DEADLINE_EXCEEDED", **labels) == 0
+
 
 @pytest.mark.parametrize("failure", [EngineFailure("/models/secret.onnx: node 7"), KeyError("/models/secret.onnx")])
 async def test_nothing_internal_reaches_the_client(
