@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import math
 
-import numpy as np
 import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.network import ACTIVATIONS, MASKED, Network, sinusoid
+from dragoman.export.layers import ACTIVATIONS
+from dragoman.export.network import MASKED, Network
+from dragoman.export.parity import packed
 
 VOCABULARY = 50
 
 
 def a_network(**changes) -> Network:
     base = {"embedding_scale": 4.0, "norm_epsilon": 1e-5, "max_positions": 32}
-    arch = Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **{**base, **changes})
+    sizes = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2}
+    words = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    arch = Architecture(**{**sizes, **words, **base, **changes})
     torch.manual_seed(7)
     network = Network(arch).eval().requires_grad_(False)
     for name, weight in network.named_parameters():
@@ -33,10 +35,9 @@ def sources(network: Network) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mask: torch.Tensor) -> torch.Tensor:
+def stepwise(network: Network, read: torch.Tensor, cross: list[torch.Tensor], src_mask: torch.Tensor) -> torch.Tensor:
     """Logits from one node at a time, over a pool whose slots are filled in a scrambled order."""
     arch, (count, length) = network.arch, read.shape
-    cross = network.cross(hidden)
     slots = torch.randperm(length)
     if arch.decoder == "ssru":
         state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
@@ -45,16 +46,20 @@ def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mas
         state = [torch.randn(count, arch.heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
         mask = torch.full((count, 1, 1, length + 1), MASKED)
         mask[..., -1] = 0
+    is_relative = arch.positions == "relative"
+    slot_depth = torch.randint(0, 40, (count, length)) if is_relative else None
     logits = []
     for t in range(length):
         depth = torch.full((count, 1), t)
-        x, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask)
-        logits.append(network.logits(x))
+        x, _, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask, slot_depth)
+        logits.append(network.logits(x).unsqueeze(1))
         if mask is None:
-            state = kept
+            state = [new[:, None] for new in kept]
         else:
             for pool, new in zip(state, kept, strict=True):
                 pool[:, :, slots[t]] = new[:, :, 0]
+            if slot_depth is not None:
+                slot_depth[:, slots[t]] = t
             mask[..., slots[t]] = 0
     return torch.cat(logits, 1)
 
@@ -70,10 +75,10 @@ def test_steps_equal_the_full_pass(decoder, norm, tying, positions):
     read = torch.randint(0, VOCABULARY, (3, 7))
     read[:, 0] = VOCABULARY  # outside the vocabulary: a zero embedding
 
-    hidden = network.encode(ids, mask)
-    full = network.full(read, hidden, mask)
+    memory = network.memory(ids, mask)
+    full = network.full(read, memory, mask)
 
-    torch.testing.assert_close(stepwise(network, read, hidden, mask), full, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(stepwise(network, read, memory, mask), full, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -83,10 +88,34 @@ def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 5))
 
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
 
     torch.testing.assert_close(
-        stepwise(network, read, hidden, mask), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4
+        stepwise(network, read, memory, mask), network.full(read, memory, mask), atol=1e-4, rtol=1e-4
+    )
+
+
+OTHERS = {
+    "relative": {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
+    "rms": {"norm_kind": "rms", "norm": "pre", "linear_bias": False},
+    "gated": {"gated": True, "activation": "gelu-tanh"},
+    "wide heads": {"head_width": 7},
+    "encoder of its own": {"encoder_heads": 2, "encoder_ffn": 11, "encoder_layers": 3},
+    "offset": {"position_offset": 2},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_choice_steps_like_the_full_pass(name):
+    """Relative positions, norms, gates and sizes of the encoder's own: nodes in scrambled slots equal the full pass."""
+    network = a_network(**OTHERS[name])
+    ids, mask = sources(network)
+    read = torch.randint(0, VOCABULARY, (3, 9))
+
+    memory = network.memory(ids, mask)
+
+    torch.testing.assert_close(
+        stepwise(network, read, memory, mask), network.full(read, memory, mask), atol=1e-4, rtol=1e-4
     )
 
 
@@ -95,20 +124,21 @@ def test_a_chain_of_nodes_in_one_step_equals_single_steps():
     network = a_network(decoder="self-attention")
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 5))
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
     chain = torch.full((5, 5), MASKED).triu(1).expand(3, 1, 5, 5)
     empty = [torch.zeros(3, 4, 0, 4) for _ in range(4)]
 
-    x, _ = network.step(read, torch.arange(5).expand(3, 5), chain, empty, network.cross(hidden), mask)
+    x, *_ = network.step(read, torch.arange(5).expand(3, 5), chain, empty, memory, mask)
 
-    torch.testing.assert_close(network.logits(x), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4)
+    full = network.full(read, memory, mask)
+    torch.testing.assert_close(network.logits(x).reshape(full.shape), full, atol=1e-4, rtol=1e-4)
 
 
 def test_two_branches_of_a_tree_do_not_see_each_other():
     """Nodes with one parent and different words, stepped together, give what each gives alone."""
     network = a_network(decoder="self-attention")
     ids, mask = sources(network)
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
     pool = [torch.randn(3, 4, 2, 4) for _ in range(4)]
     own = torch.full((3, 3), MASKED).fill_diagonal_(0)
     open_pool = torch.zeros(3, 2)
@@ -116,49 +146,61 @@ def test_two_branches_of_a_tree_do_not_see_each_other():
     words = torch.tensor([[3, 4, 5]] * 3)
     depth = torch.full((3, 3), 2)
 
-    together, _ = network.step(words, depth, tree, pool, network.cross(hidden), mask)
+    together, *_ = network.step(words, depth, tree, pool, memory, mask)
 
     for place in range(3):
-        alone, _ = network.step(
-            words[:, [place]], depth[:, [place]], torch.zeros(3, 1, 1, 3), pool, network.cross(hidden), mask
-        )
-        torch.testing.assert_close(together[:, [place]], alone, atol=1e-5, rtol=1e-5)
+        alone, *_ = network.step(words[:, [place]], depth[:, [place]], torch.zeros(3, 1, 1, 3), pool, memory, mask)
+        torch.testing.assert_close(together.reshape(3, 3, -1)[:, place], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_padding_does_not_change_an_encoding():
-    """A source encoded alone equals the same source padded in a batch."""
-    network = a_network()
-    ids, mask = sources(network)
+def padded(lengths: list[int], positions: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sources of these lengths, and their mask."""
+    ids = torch.randint(0, VOCABULARY, (len(lengths), positions))
+    mask = torch.zeros(len(lengths), 1, 1, positions)
+    for g, length in enumerate(lengths):
+        mask[g, ..., length:] = MASKED
+    return ids, mask
 
-    together = network.encode(ids, mask)[2, :4]
-    alone = network.encode(ids[2:, :4], torch.zeros(1, 1, 1, 4))[0]
 
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("name", ["plain", *OTHERS])
+def test_packed_sources_encode_as_padded_ones_do(name):
+    """Sources of 6, 1 and 4 words without their padding give the keys and values of each one encoded alone."""
+    network = a_network(**OTHERS.get(name, {}))
+    lengths = [6, 1, 4]
+    ids, mask = padded(lengths, 8)
+    feed = packed(ids, mask)
+
+    found = network.cross(network.encode(**feed), feed["places"])
+
+    assert len(feed["ids"]) == sum(lengths)
+    for g, length in enumerate(lengths):
+        alone = network.memory(ids[g : g + 1, :length], torch.zeros(1, 1, 1, length))
+        for together, own in zip(found, alone, strict=True):
+            torch.testing.assert_close(together[g : g + 1, :, :length], own, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_may_go_beyond_the_last_position():
     """A source as long as a trained position table, padded past it, encodes as it does alone."""
     network = a_network(positions="learned", max_positions=10)
-    ids = torch.randint(0, VOCABULARY, (1, 10))
-    mask = torch.zeros(1, 1, 1, 16)
-    mask[..., 10:] = MASKED
+    ids, mask = padded([10], 16)
 
-    padded = network.encode(torch.nn.functional.pad(ids, (0, 6)), mask)[:, :10]
+    beyond = network.memory(ids, mask)
 
-    torch.testing.assert_close(padded, network.encode(ids, torch.zeros(1, 1, 1, 10)), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("minus_one", [True, False])
-def test_sinusoids_follow_their_formula(minus_one):
-    """sin in the first half of the columns, cos in the second, frequencies 10000 ** (-i / divisor)."""
-    table = sinusoid(9, 8, divisor_minus_one=minus_one)
-
-    for position, i in itertools.product(range(9), range(4)):
-        angle = position * 10000 ** (-i / (3 if minus_one else 4))
-        assert table[position, i] == pytest.approx(math.sin(angle), abs=1e-6)
-        assert table[position, 4 + i] == pytest.approx(math.cos(angle), abs=1e-6)
+    for together, own in zip(beyond, network.memory(ids[:, :10], mask[..., :10]), strict=True):
+        torch.testing.assert_close(together[:, :, :10], own, atol=1e-5, rtol=1e-5)
 
 
-def test_an_odd_width_ends_in_a_zero_column():
-    """The last column of an odd table holds nothing."""
-    assert not np.any(sinusoid(5, 7, divisor_minus_one=True)[:, 6].numpy())
+@pytest.mark.parametrize("head", [None, 2])
+def test_attention_is_told(head):
+    """What nodes attended to in the last layer: of one head or their mean, adding up to 1, nothing on padding."""
+    network = a_network(alignment_head=head)
+    ids, mask = padded([6, 2], 6)
+    words = torch.randint(0, VOCABULARY, (2, 3))
+    chain = torch.full((3, 3), MASKED).triu(1).expand(2, 1, 3, 3)
+    empty = [torch.zeros(2, 4, 0, 4) for _ in range(4)]
+
+    _, attention, _ = network.step(words, torch.arange(3).expand(2, 3), chain, empty, network.memory(ids, mask), mask)
+
+    assert attention.shape == (2, 3, 6)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 3))
+    assert not attention[1, :, 2:].any()

@@ -4,147 +4,47 @@ It is written once, in the form that graphs are exported from, and is the oracle
 The decoder has two forms. `step` computes new tree nodes, given what the pool holds about their ancestors; `full` is
 the plain teacher-forced pass over whole sequences, kept as an independent, obvious version of the same thing.
 
-Shapes: G sources, S source positions, T pool slots, q new nodes a source, H heads, e = d / H, V target words.
-Matrices are [in, out], so that an exported MatMul carries the weight under its own name.
+Shapes: G sources, S source positions, T pool slots, q new nodes a source, H heads, e their width, V target words.
 """
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.bundle.manifest import Activation, Architecture
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
+from dragoman.export.positions import RelativeBias, sinusoid
 
 MASKED = -1e9
 """Added to attention scores that must not count: exp() of it is exactly zero."""
-
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "gelu": F.gelu,
-    "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu-sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
-    "swish": F.silu,
-}
-
-
-def sinusoid(positions: int, width: int, *, divisor_minus_one: bool) -> Tensor:
-    """Sines in the first half of the columns, cosines in the second: [positions, width]."""
-    half = width // 2
-    step = math.log(10000.0) / (half - 1 if divisor_minus_one else half)
-    angle = torch.arange(positions, dtype=torch.float64)[:, None] * torch.exp(torch.arange(half) * -step)[None, :]
-    return F.pad(torch.cat([angle.sin(), angle.cos()], dim=1), (0, width % 2)).float()
-
-
-class Linear(nn.Module):
-    """y = x @ weight + bias."""
-
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(inputs, outputs))
-        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
-        y = x @ self.weight
-        return y if self.bias is None else y + self.bias
-
-
-class Attention(nn.Module):
-    """Multi-head attention whose keys and values come from outside."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q, self.k, self.v, self.o = (Linear(width, width) for _ in range(4))
-
-    def split(self, x: Tensor) -> Tensor:
-        """[G, n, d] -> [G, H, n, e]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What others attend to: [G, n, d] -> two of [G, H, n, e]. The key matrix holds 1 / sqrt(e) already."""
-        return self.split(self.k(x)), self.split(self.v(x))
-
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """x [G, q, d], keys and values [G, H, n, e], mask broadcast to [G, H, q, n] -> [G, q, d]."""
-        weights = torch.softmax(self.split(self.q(x)) @ keys.transpose(2, 3) + mask, dim=-1)
-        return self.o((weights @ values).transpose(1, 2).flatten(2))
-
-
-class Ssru(nn.Module):
-    """The simpler simple recurrent unit: c = f * c_parent + (1 - f) * W x, f = sigmoid(Wf x + bf), out = relu(c)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.input = Linear(width, width, bias=False)
-        self.forget = Linear(width, width)
-
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
-        """New states, given each node's parent's: [G, q, d]."""
-        keep = torch.sigmoid(self.forget(x))
-        candidate = self.input(x)
-        return candidate + keep * (state - candidate)
-
-
-class FeedForward(nn.Module):
-    """Two matrices with an activation between them."""
-
-    def __init__(self, width: int, inner: int, activation: Activation) -> None:
-        super().__init__()
-        self.up, self.down = Linear(width, inner), Linear(inner, width)
-        self.activation = ACTIVATIONS[activation]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., d] -> [..., d]."""
-        return self.down(self.activation(self.up(x)))
-
-
-class Sublayer(nn.Module):
-    """Residual connection and norm around one part, in the order that the architecture says."""
-
-    def __init__(self, arch: Architecture, norm: nn.Module) -> None:
-        super().__init__()
-        self.norm, self.is_pre = norm, arch.norm == "pre"
-
-    def before(self, x: Tensor) -> Tensor:
-        """What the part reads."""
-        y: Tensor = self.norm(x) if self.is_pre else x
-        return y
-
-    def after(self, x: Tensor, y: Tensor) -> Tensor:
-        """The layer's stream, with the part's answer added."""
-        z: Tensor = x + y if self.is_pre else self.norm(x + y)
-        return z
-
-
-def _norm(arch: Architecture) -> nn.LayerNorm:
-    return nn.LayerNorm(arch.d_model, eps=arch.norm_epsilon)
 
 
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward."""
 
     self: Attention
-    self_norm: nn.LayerNorm
-    ffn_norm: nn.LayerNorm
+    self_norm: nn.Module
+    ffn_norm: nn.Module
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.self = Attention(arch.d_model, arch.heads)
-        self.self_norm = _norm(arch)
-        self.ffn = FeedForward(arch.d_model, arch.ffn, arch.activation)
-        self.ffn_norm = _norm(arch)
+        self.self = Attention(arch, arch.encoder_heads or arch.heads, arch.encoder_head_dim, own=True)
+        self.self_norm = make_norm(arch)
+        self.ffn = FeedForward(arch, arch.encoder_ffn or arch.ffn)
+        self.ffn_norm = make_norm(arch)
         self.arch = arch
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """[G, S, d] -> [G, S, d]."""
+    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]."""
         part = Sublayer(self.arch, self.self_norm)
-        y = part.before(x)
-        x = part.after(x, self.self(y, *self.self.keys_values(y), mask))
+        # Every place reads the row that stands there; what padding reads is masked.
+        padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
+        q, k, v = self.self.split(padded, *places.shape)
+        y = (torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v).transpose(1, 2)
+        y = y.reshape(-1, self.self.heads * self.self.width)
+        x = part.after(x, self.self.o(F.embedding(rows, y)))
         part = Sublayer(self.arch, self.ffn_norm)
         return part.after(x, self.ffn(part.before(x)))
 
@@ -156,47 +56,54 @@ class DecoderLayer(nn.Module):
     rnn: Ssru
     cross: Attention
     ffn: FeedForward
-    self_norm: nn.LayerNorm
-    cross_norm: nn.LayerNorm
-    ffn_norm: nn.LayerNorm
+    self_norm: nn.Module
+    cross_norm: nn.Module
+    ffn_norm: nn.Module
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         if arch.decoder == "ssru":
             self.rnn = Ssru(arch.d_model)
         else:
-            self.self = Attention(arch.d_model, arch.heads)
-        self.self_norm = _norm(arch)
-        self.cross = Attention(arch.d_model, arch.heads)
-        self.cross_norm = _norm(arch)
-        self.ffn = FeedForward(arch.d_model, arch.ffn, arch.activation)
-        self.ffn_norm = _norm(arch)
+            self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
+        self.self_norm = make_norm(arch)
+        self.cross = Attention(arch, arch.heads, arch.head_dim, own=False)
+        self.cross_norm = make_norm(arch)
+        self.ffn = FeedForward(arch, arch.ffn)
+        self.ffn_norm = make_norm(arch)
         self.arch = arch
 
-    def rest(self, x: Tensor, cross: tuple[Tensor, Tensor], src_mask: Tensor) -> Tensor:
-        """Everything after the part that sees other target positions."""
+    def attend(
+        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
+
+        The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
+        """
+        part = Sublayer(self.arch, self.self_norm)
+        q, k, v = self.self.split(self.self.qkv(part.before(x)), *shape)
+        scores = torch.cat([q @ pool[0].transpose(2, 3), q @ k.transpose(2, 3)], 3)
+        weights = torch.softmax(scores + mask, dim=-1)
+        slots = pool[0].shape[2]
+        y = weights[..., :slots] @ pool[1] + weights[..., slots:] @ v
+        return part.after(x, self.self.merge(y)), [k, v]
+
+    def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrent unit: rows, and their new states."""
+        part = Sublayer(self.arch, self.self_norm)
+        new = self.rnn(part.before(x), state)
+        return part.after(x, torch.relu(new)), new
+
+    def rest(
+        self, x: Tensor, shape: tuple[int, int], keys: Tensor, values: Tensor, src_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Everything after the part that sees other target positions, and the cross-attention [G, H, q, S]."""
         part = Sublayer(self.arch, self.cross_norm)
-        x = part.after(x, self.cross(part.before(x), *cross, src_mask))
+        (q,) = self.cross.split(self.cross.q(part.before(x)), *shape)
+        weights = torch.softmax(q @ keys.transpose(2, 3) + src_mask, dim=-1)
+        x = part.after(x, self.cross.merge(weights @ values))
         part = Sublayer(self.arch, self.ffn_norm)
-        return part.after(x, self.ffn(part.before(x)))
-
-
-class Embedding(nn.Module):
-    """Words and positions. An id outside the vocabulary reads as a zero vector, which is how Marian starts."""
-
-    def __init__(self, arch: Architecture, words: nn.Parameter, positions: Tensor, norm: nn.Module | None) -> None:
-        super().__init__()
-        self.words, self.scale = words, arch.embedding_scale
-        self.positions, self.norm = positions, norm
-
-    def forward(self, ids: Tensor, depth: Tensor, *, may_start: bool) -> Tensor:
-        """[G, n] ids and positions -> [G, n, d]."""
-        last = self.words.shape[0] - 1
-        x = F.embedding(ids.clamp(max=last) if may_start else ids, self.words) * self.scale
-        if may_start:
-            x = x * (ids <= last).unsqueeze(-1).to(x.dtype)
-        x = x + F.embedding(depth, self.positions)
-        return x if self.norm is None else self.norm(x)
+        return part.after(x, self.ffn(part.before(x))), weights
 
 
 class Encoder(nn.Module):
@@ -204,9 +111,11 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
+        if arch.positions == "relative":
+            self.relative = RelativeBias(arch, arch.encoder_heads or arch.heads, two_sided=True)
         self.layers = nn.ModuleList(EncoderLayer(arch) for _ in range(arch.encoder_layers))
-        self.embedding_norm = _norm(arch) if arch.embedding_norm else None
-        self.norm = _norm(arch) if arch.norm == "pre" else None
+        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
+        self.norm = make_norm(arch) if arch.norm == "pre" else None
 
 
 class Decoder(nn.Module):
@@ -214,9 +123,11 @@ class Decoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
+        if arch.positions == "relative":
+            self.relative = RelativeBias(arch, arch.heads, two_sided=False)
         self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
-        self.embedding_norm = _norm(arch) if arch.embedding_norm else None
-        self.norm = _norm(arch) if arch.norm == "pre" else None
+        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
+        self.norm = make_norm(arch) if arch.norm == "pre" else None
 
     def stack(self) -> list[DecoderLayer]:
         """The layers, first to last."""
@@ -240,14 +151,16 @@ class Network(nn.Module):
         if arch.positions == "learned":
             self.source_positions = nn.Parameter(torch.empty(arch.max_positions, d))
             self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
-        else:
-            table = sinusoid(arch.max_positions, d, divisor_minus_one=arch.sinusoid_divisor_minus_one)
+        elif arch.positions == "sinusoidal":
+            form = arch.sinusoid_divisor_minus_one
+            table = sinusoid(arch.max_positions, d, divisor_minus_one=form, offset=arch.position_offset)
             self.register_buffer("positions", table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
 
-    def _positions(self, side: str) -> Tensor:
-        table: Tensor = getattr(self, "positions" if self.arch.positions == "sinusoidal" else f"{side}_positions")
-        return table
+    def _positions(self, side: str) -> Tensor | None:
+        names = {"sinusoidal": "positions", "learned": f"{side}_positions"}
+        name = names.get(self.arch.positions)
+        return None if name is None else getattr(self, name)
 
     @property
     def target_words(self) -> nn.Parameter:
@@ -259,25 +172,40 @@ class Network(nn.Module):
         """The matrix that gives logits: [V, d]."""
         return self.output_embedding if self.arch.tying == "none" else self.target_words
 
-    def encode(self, ids: Tensor, src_mask: Tensor) -> Tensor:
-        """ids [G, S], additive src_mask [G, 1, 1, S] -> hidden [G, S, d]."""
+    def encode(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> Tensor:
+        """The words of G sources without their padding, and their positions, both [n] -> hidden rows [n, d].
+
+        `rows` [n] says which place of G x S each word has, `places` [G, S] which word stands there (padding: any), and
+        `src_mask` [G, 1, 1, S] is additive. Only attention works on places: padding costs nothing elsewhere.
+        """
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
-        # Padding may go beyond the last position; it is masked, so any position will do.
-        depth = torch.arange(ids.shape[1], device=ids.device).clamp(max=self.arch.max_positions - 1).unsqueeze(0)
-        x = embed(ids, depth, may_start=False)
+        x, mask = embed(ids, depth, may_start=False), src_mask
+        if self.arch.positions == "relative":
+            place = torch.arange(places.shape[1], device=ids.device).unsqueeze(0)
+            mask = mask + self.encoder.relative(place, place)
         for layer in self.encoder.layers:
-            x = layer(x, src_mask)
+            x = layer(x, rows, places, mask)
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
-    def cross(self, hidden: Tensor) -> list[Tensor]:
+    def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """Cross-attention keys and values of every decoder layer, [G, H, S, e]: k.0, v.0, k.1, v.1, ..."""
-        return [t for layer in self.decoder.stack() for t in layer.cross.keys_values(hidden)]
+        found = []
+        for layer in self.decoder.stack():
+            found += layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+        return found
+
+    def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """The same from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
+        places = torch.arange(ids.numel()).reshape(ids.shape)
+        # Padding may go beyond the last position; any position will do.
+        depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
+        return self.cross(self.encode(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask), places)
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
-        """[G, q] -> [G, q, d]."""
+        """[G, q] -> rows [G * q, d]."""
         norm = self.decoder.embedding_norm
         embed = Embedding(self.arch, self.target_words, self._positions("target"), norm)
-        x: Tensor = embed(ids, depth, may_start=True)
+        x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
         return x
 
     def finish(self, x: Tensor) -> Tensor:
@@ -285,7 +213,7 @@ class Network(nn.Module):
         return x if self.decoder.norm is None else self.decoder.norm(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """[..., d] -> [..., V]."""
+        """[n, d] -> [n, V]."""
         y = x @ self.output_words.T
         return y + self.output_bias if self.arch.output_bias else y
 
@@ -297,47 +225,55 @@ class Network(nn.Module):
         state: list[Tensor],
         cross: list[Tensor],
         src_mask: Tensor,
-    ) -> tuple[Tensor, list[Tensor]]:
-        """New nodes' hidden vectors [G, q, d] and what the pool must keep of them.
+        slot_depth: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """New nodes' hidden rows [n, d], n being G x q, what they attended to [G, q, S], and what the pool must keep.
 
         Self-attention: `state` is the pool k.0, v.0, k.1, ... [G, H, T, e], `mask` [G, 1, q, T + q] opens each node's
-        ancestors and itself, and the new keys and values [G, H, q, e] come back. SSRU: `state` is each node's parent's
-        [G, q, d], there is no mask, and the new states come back.
+        ancestors and itself, and the new keys and values [G, H, q, e] come back. With relative positions `slot_depth`
+        [G, T] says where the pool's nodes stand. SSRU: `state` is each node's parent's [G, q, d], there is no mask, and
+        the new states [n, d] come back.
         """
+        shape = (ids.shape[0], ids.shape[1])
         x, kept = self.embed_target(ids, depth), []
+        if slot_depth is not None:
+            mask = mask + self.decoder.relative(depth, torch.cat([slot_depth, depth], 1))
         for n, layer in enumerate(self.decoder.stack()):
-            part = Sublayer(self.arch, layer.self_norm)
-            y = part.before(x)
             if self.arch.decoder == "ssru":
-                new = layer.rnn(y, state[n])
+                x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
                 kept.append(new)
-                x = part.after(x, torch.relu(new))
             else:
-                k, v = layer.self.keys_values(y)
-                kept += [k, v]
-                keys, values = torch.cat([state[2 * n], k], 2), torch.cat([state[2 * n + 1], v], 2)
-                x = part.after(x, layer.self(y, keys, values, mask))
-            x = layer.rest(x, (cross[2 * n], cross[2 * n + 1]), src_mask)
-        return self.finish(x), kept
+                assert mask is not None
+                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask)
+                kept += own
+            x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+        head = self.arch.alignment_head
+        attention = weights.mean(1) if head is None else weights[:, head]
+        return self.finish(x), attention, kept
 
-    def full(self, ids: Tensor, hidden: Tensor, src_mask: Tensor) -> Tensor:
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
         """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first."""
-        length = ids.shape[1]
-        depth = torch.arange(length).expand_as(ids)
-        causal = torch.full((length, length), MASKED).triu(1)
-        cross = self.cross(hidden)
+        shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
+        depth = torch.arange(shape[1]).expand_as(ids)
+        causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
+        if self.arch.positions == "relative":
+            causal = causal + self.decoder.relative(depth, depth)
         x = self.embed_target(ids, depth)
         for n, layer in enumerate(self.decoder.stack()):
-            part = Sublayer(self.arch, layer.self_norm)
-            y = part.before(x)
             if self.arch.decoder == "ssru":
-                state, states = torch.zeros_like(y[:, :1]), []
-                for t in range(length):
-                    keep = torch.sigmoid(layer.rnn.forget(y[:, t : t + 1]))
-                    state = keep * state + (1 - keep) * layer.rnn.input(y[:, t : t + 1])
-                    states.append(state)
-                x = part.after(x, torch.relu(torch.cat(states, 1)))
+                x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
             else:
-                x = part.after(x, layer.self(y, *layer.self.keys_values(y), causal))
-            x = layer.rest(x, (cross[2 * n], cross[2 * n + 1]), src_mask)
-        return self.logits(self.finish(x))
+                part = Sublayer(self.arch, layer.self_norm)
+                q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
+                x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + causal, dim=-1) @ v))
+            x, _ = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
+        return self.logits(self.finish(x)).reshape(*shape, -1)
+
+
+def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
+    """The recurrent unit over whole sequences [G, T, d]."""
+    state, found = torch.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        y, state = layer.recur(x[:, t], state)
+        found.append(y)
+    return torch.stack(found, 1)

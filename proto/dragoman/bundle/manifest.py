@@ -16,8 +16,9 @@ MANIFEST_NAME = "manifest.json"
 
 DecoderKind = Literal["self-attention", "ssru"]
 NormPlacement = Literal["pre", "post"]
+NormKind = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
-Positions = Literal["sinusoidal", "learned"]
+Positions = Literal["sinusoidal", "learned", "relative"]
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
@@ -28,7 +29,10 @@ UnknownHandling = Literal["allow", "suppress", "copy"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """The numbers and choices that fix the network."""
+    """The numbers and choices that fix the network.
+
+    `heads` and `ffn` are the decoder's, whose keys and values the server keeps; the encoder may have others.
+    """
 
     d_model: int
     heads: int
@@ -49,11 +53,35 @@ class Architecture:
     embedding_norm: bool = False
     output_bias: bool = True
     norm_epsilon: float = 1e-6
+    encoder_heads: int | None = None
+    """None: as many as the decoder has."""
+    encoder_ffn: int | None = None
+    """None: as wide as the decoder's."""
+    head_width: int | None = None
+    """None: the heads share `d_model` between them."""
+    norm_kind: NormKind = "layer"
+    """`rms` neither takes the mean away nor adds a bias."""
+    gated: bool = False
+    """The feed-forward's activation is of a matrix of its own, and multiplies the other's product."""
+    linear_bias: bool = True
+    position_offset: int = 0
+    """Row of the sinusoid that the first position reads; learned positions are stored without such rows."""
+    relative_buckets: int = 0
+    """Relative positions: for each head so many biases of attention scores, chosen by the distance to the key."""
+    relative_distance: int = 0
+    """Keys as far away as this, and farther, share a bucket."""
+    alignment_head: int | None = None
+    """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.d_model // self.heads
+        """Width of one attention head of the decoder."""
+        return self.head_width or self.d_model // self.heads
+
+    @property
+    def encoder_head_dim(self) -> int:
+        """Width of one attention head of the encoder."""
+        return self.head_width or self.d_model // (self.encoder_heads or self.heads)
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ class Segment:
     @property
     def max_target_tokens(self) -> int:
         """Most tokens that may be put out, the end token included."""
+        if isinstance(self.strategy, Forced):
+            return len(self.strategy.target) + 1
         return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
 
 
