@@ -129,7 +129,7 @@ def attention_problems(manifest: Manifest, decoding: Decoding) -> Iterator[tuple
     """Fields that need the attention which the graph that would decode does not put out."""
     if has_attention(manifest, shortlist=decoding.shortlist):
         return
-    if decoding.coverage_penalty != 0:
+    if decoding.coverage_penalty > 0:
         yield "coverage_penalty", NO_ATTENTION
     if decoding.unknown_handling == "copy":
         yield "unknown_handling", NO_ATTENTION
