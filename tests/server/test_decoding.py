@@ -181,6 +181,8 @@ def test_patience_is_refused_where_nobody_waits(manifest: Manifest, early_stoppi
     """Only the first rule counts hypotheses. The value that changes nothing is no contradiction."""
     assert refused(manifest, early_stopping=early_stopping, patience=2.0) == ["decoding.patience"]
     assert resolved(manifest, early_stopping=early_stopping, patience=1.0).patience == 1.0
+    patient = replace(manifest, decoding=Decoding(patience=2.0))
+    assert resolved(patient, early_stopping=early_stopping).patience == 1.0
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -55,6 +55,9 @@ def resolve(request: Request, bounds: DecodingBounds) -> Decoding:
     _refuse_engines(request)
     given = {name: value for name, value in vars(overrides).items() if value is not None}
     given = _preferred(request, given, defaults, bounds) | given
+    # A default patience gives way to a rule that does not count hypotheses.
+    if given.get("early_stopping", "first") != "first":
+        given.setdefault("patience", 1.0)
     decoding = replace(defaults, **_sized(given, defaults, strategy))
     violations = [
         *_size_violations(decoding, overrides, strategy, bounds),

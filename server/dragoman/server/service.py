@@ -28,6 +28,9 @@ from dragoman.v1 import translation_pb2_grpc as pb_grpc
 _logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
+PATIENCE_S = 0.1
+"""Between two tries of a pipe that meets a full backlog."""
+
 
 @dataclass(frozen=True)
 class _Call:
@@ -59,8 +62,9 @@ async def _translate_with_patience(call: _Call) -> list[Outcome]:
     while True:
         try:
             return await call.pipeline.translate(call.request)
-        except Overloaded as error:
-            await asyncio.sleep(error.retry_after_s or 0)
+        except Overloaded:
+            # Not for as long as a client is told to wait: the lanes would have nothing left to do by then.
+            await asyncio.sleep(PATIENCE_S)
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
