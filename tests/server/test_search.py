@@ -282,7 +282,7 @@ def greedy(row: Row, segment: Segment, width: int, start: tuple[float, Words] = 
     while True:
         ((score, words),) = offered(row, [(score, words)], 1)
         if words[-1] == EOS or len(words) == segment.max_target_tokens:
-            return [(score, words)], len(words)
+            return [(score, words)], len(words) - len(start[1])
 
 
 PLAIN = {"marian": marian, "fairseq": fairseq, "hf": hf, "ct2": ct2}
@@ -594,28 +594,32 @@ def test_scoring_a_target(profile, beam):
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("prefix", [(), (4, 5)])
 def test_alternatives(profile, width, prefix):
-    """Each of the best words after the prefix is continued by a search of its own, in the order of the words."""
-    decoding = a_decoding(profile, width, num_hypotheses=min(2, width), early_stopping="first", max_length=9)
+    """Each of the best words after the prefix is continued by a search for one hypothesis, in their order."""
+    decoding = a_decoding(
+        profile, width, num_hypotheses=min(2, width), early_stopping="first", length_penalty=0.0, max_length=30
+    )
     strategy = Alternatives(3, 0.05)
-    batch = [(Model(n), Segment((5, EOS), decoding, strategy=strategy, prefix=prefix)) for n in range(7)]
+    batch = [(Model(n, end=2.0), Segment((5, EOS), decoding, strategy=strategy, prefix=prefix)) for n in range(7)]
 
     found = run(batch, capacity=3)
 
-    for (model, segment), (hypotheses, _) in zip(batch, found, strict=True):
+    for (model, segment), (hypotheses, steps) in zip(batch, found, strict=True):
         row = row_of(model, segment, width)
         at_prefix = ROOT
         for _ in prefix:
             (at_prefix,) = offered(row, [at_prefix], 1)
         firsts = offered(row, [at_prefix], 3)
         likely = [f for n, f in enumerate(firsts) if n == 0 or math.exp(model.logp(f[1][:-1])[f[1][-1]]) >= 0.05]
-        expected = []
+        alone = replace(segment, prefix=(), decoding=replace(decoding, num_hypotheses=1))
+        expected, lengths = [], []
         for first in likely:
-            ended = [first]
+            ended, more = [first], 0
             if first[1][-1] != EOS:
-                search = PLAIN[profile] if width > 1 else greedy
-                ended, _ = search(row, replace(segment, prefix=()), width, first)
+                ended, more = (PLAIN[profile] if width > 1 else greedy)(row, alone, width, first)
             expected.append(max(ended, key=lambda e: rank_of(e, decoding))[1])
+            lengths.append(len(first[1]) + more)
         assert [h.ids for h in hypotheses] == [tuple(w for w in words if w != EOS) for words in expected]
+        assert steps == max(lengths)
     counts = {len(hypotheses) for hypotheses, _ in found}
     assert len(counts) > 1, "the data does not hurt: nothing was too improbable"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-from dragoman.server.domain import Decoded, Segment
+from dragoman.server.domain import Decoded, Priority, Segment
 
 Ticket = Any
 """A caller's hold on a submitted segment: only good for cancelling it."""
@@ -37,6 +37,9 @@ class SegmentDecoder(Protocol):
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop decoding: the segment leaves its batch within one step and is answered with `Cancelled`."""
+
+    def predicted_wait_s(self, priority: Priority) -> float:
+        """How long a segment of this priority would wait before it is encoded; 0 where that is not known."""
 
     @property
     def waiting_segments(self) -> int:

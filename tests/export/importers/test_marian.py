@@ -42,7 +42,7 @@ def test_a_student_is_read_whole(marian):
     )
     assert (checkpoint.pair, checkpoint.name) == (LanguagePair("en", "de"), "en-de")
     assert checkpoint.decoding == Decoding(max_length=512, max_length_factor=2.5)
-    assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS, (1,))
+    assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS)
     assert checkpoint.tokenizer_files == {"vocabulary.spm": model.folder / "vocab.ende.spm"}
     assert checkpoint.limits == Limits(512, 512)
     assert [file.name for file in checkpoint.source_files] == ["model.ende.bin", "config.yml", "vocab.ende.spm"]
@@ -333,11 +333,13 @@ def test_without_settings_marians_own_hold_and_it_is_said(marian):
 
 
 def test_unknown_words_may_be_allowed(marian):
-    """allow-unk lifts the suppression of the unknown word."""
-    model = marian()
-    model.settings = {"allow-unk": True}
+    """allow-unk lifts the suppression of the unknown word; a request may do the same."""
+    plain, allowing = marian(), marian()
+    allowing.settings = {"allow-unk": True}
 
-    assert read_marian(model.write(), None, None).tokenizer.suppressed_ids == ()
+    checkpoints = [read_marian(model.write(), None, None) for model in (plain, allowing)]
+    assert [one.decoding.unknown_handling for one in checkpoints] == ["suppress", "allow"]
+    assert [one.tokenizer.suppressed_ids for one in checkpoints] == [(), ()]
 
 
 def test_a_vocabulary_has_to_fit_the_embedding(marian):
