@@ -79,7 +79,7 @@ def test_recurrent_states_follow_their_parents():
     states = NodeStates(ARCH, capacity=2, width=2)
     states.admit(0)
     states.admit(1)
-    new = np.repeat(np.arange(4, dtype=np.float32)[:, None], 2, axis=1)  # a row for each place of each source
+    new = np.repeat(np.arange(4, dtype=np.float32)[:, None], 4, axis=1)  # a row for each place of each source
 
     states.keep([new], Advance(np.array([[1, 1], [1, 0]]), np.ones((2, 2), np.bool_), []))
 
