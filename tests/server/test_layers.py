@@ -20,8 +20,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"pool"},
             {"backlog", "batch"},
             {"lanes", "pipeline"},
-            {"models", "metrics", "local"},
-            {"rpc_metrics", "codec", "status", "http_pages"},
+            {"liveness", "loop_pulse"},
+            {"lane_metrics"},
+            {"models", "metrics", "state_metrics", "watchdog", "local"},
+            {"health", "rpc_metrics", "codec", "status", "http_pages"},
             {"calls", "pipe"},
             {"service"},
             {"app"},
@@ -31,14 +33,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 
-PURE = frozenset({"domain", "errors", "backlog", "search", "decoding", "text", "models", "admission"})
+PURE = frozenset({"domain", "errors", "backlog", "search", "decoding", "text", "models", "admission", "liveness"})
 """Modules that decide and do nothing: no clock, no thread, no input or output."""
 
 IMPURE = frozenset({"asyncio", "concurrent", "logging", "os", "random", "socket", "threading", "time"}) | frozenset(
     {"grpc", "onnxruntime", "prometheus_client"}
 )
 
-TRANSPORT = frozenset({"app", "calls", "codec", "service", "status"})
+TRANSPORT = frozenset({"app", "calls", "codec", "health", "service", "status"})
 """The only modules that see gRPC or its messages."""
 
 MODULES = sorted(path.stem for path in SERVER.glob("*.py") if path.stem != "__init__")

@@ -214,9 +214,8 @@ def result(index: int, outcome: Outcome, *, timings: bool) -> pb.SegmentResult:
 
 
 def call_timings(outcomes: Sequence[Outcome], total_s: float) -> pb.Timings:
-    """Where the time of a call went: of its texts, each stage's longest."""
-    longest = Timings.longest(outcome.timings for outcome in outcomes if isinstance(outcome, Translation))
-    message = _timings(longest)
+    """Where the time of a call went: of its texts, the stages of the last one."""
+    message = _timings(Timings.last(outcome.timings for outcome in outcomes if isinstance(outcome, Translation)))
     message.total.CopyFrom(_duration(total_s))
     return message
 
@@ -262,7 +261,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         ),
         engines=engines if beam_size == 1 else engines[::-1],
         precision=manifest.precision,
-        execution_provider="cpu",
+        execution_provider=pipeline.lanes.provider,
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,

@@ -107,7 +107,7 @@ def assemble(text: Prepared, decoded: Sequence[Decoded], tokenizer: Tokenizer, t
     ranks = range(max(len(piece.hypotheses) for piece in decoded))
     hypotheses = tuple(_join(text, _of_rank(decoded, rank), tokenizer) for rank in ranks)
     best = _of_rank(decoded, 0)
-    stages = Timings.longest(
+    last = Timings.last(
         Timings(queue_s=piece.queue_s, encode_s=piece.encode_s, decode_s=piece.decode_s) for piece in decoded
     )
     return Translation(
@@ -120,9 +120,9 @@ def assemble(text: Prepared, decoded: Sequence[Decoded], tokenizer: Tokenizer, t
         steps=sum(piece.steps for piece in decoded),
         timings=Timings(
             tokenize_s=tokenize_s,
-            queue_s=stages.queue_s,
-            encode_s=stages.encode_s,
-            decode_s=stages.decode_s,
+            queue_s=last.queue_s,
+            encode_s=last.encode_s,
+            decode_s=last.decode_s,
             detokenize_s=time.perf_counter() - started,
         ),
     )

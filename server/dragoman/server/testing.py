@@ -29,7 +29,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.domain import Decoded, Engine, FinishReason, Hypothesis, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
-from dragoman.server.scheduling import Done
+from dragoman.server.scheduling import Done, Pulse
 
 VOCABULARY = 400
 _SENTENCES = (
@@ -105,6 +105,8 @@ class FakeLanes:
         self.cancelled = 0
         self.failure: Exception | None = None
         """What segments are answered with instead, where set."""
+        self.pulses = [Pulse(time.monotonic())]
+        self.provider = "cpu"
         self._waiting: deque[FakeTicket] = deque()
         self._changed = threading.Condition()
         self._held = False
@@ -168,6 +170,11 @@ class FakeLanes:
         """None: answering takes no time here."""
         return 0
 
+    @property
+    def oldest_arrived_s(self) -> float | None:
+        """When the oldest of those that wait was submitted."""
+        return min((ticket.submitted_s for ticket in tuple(self._waiting)), default=None)
+
     def close(self) -> None:
         """Answer what waits and stop."""
         with self._changed:
@@ -177,6 +184,7 @@ class FakeLanes:
 
     def _run(self) -> None:
         while (ticket := self._next()) is not None:
+            self.pulses[0].beat(time.monotonic(), is_busy=False)
             late = ticket.segment.deadline_s is not None and time.monotonic() >= ticket.segment.deadline_s
             if late:
                 ticket.done(DeadlineExceeded())
