@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test check format bench bundles proto clean
+.PHONY: help serve test test-load check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -23,6 +23,10 @@ serve: bundles ## Export the real en-pt pair if that has not been done, and serv
 
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
+
+test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
+	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
+	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
 
 check: $(VENV)/.dev ## Formatting, lint, types and the wire contract.
 	$(BIN)/ruff format --check $(CODE)
