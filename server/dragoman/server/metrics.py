@@ -161,6 +161,8 @@ class Metrics:
         self._translations = {
             (m, e, reason): translations.labels(m, e, reason) for m in models for e in engines for reason in reasons
         }
+        for model in models:
+            self.model_load.labels(model)
         self._tokens = {
             m: (source.labels(m), target.labels(m), source_total.labels(m), target_total.labels(m)) for m in models
         }
