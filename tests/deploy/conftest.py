@@ -23,11 +23,12 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 OVERLAYS = ("cpu", "gpu", "dev")
 MODELS = ("model-init", "model-image")
-COMPONENTS = sorted(path.parent.name for path in (DEPLOY / "components").glob("*/kustomization.yaml"))
+COMPONENTS = {path.name: path for path in sorted([*(DEPLOY / "components").iterdir(), DEPLOY / "monitoring"])}
+OTHERS = [name for name in COMPONENTS if name not in MODELS]
 COMPOSED = {
     **{name: (name,) for name in MODELS},
-    **{name: ("model-init", name) for name in COMPONENTS if name not in MODELS},
-    "everything": ("model-init", *(name for name in COMPONENTS if name not in MODELS)),
+    **{name: ("model-init", name) for name in OTHERS},
+    "everything": ("model-init", *OTHERS),
 }
 """Base and components in the combinations that are tested beside the overlays."""
 INSTALLATIONS = (*(f"overlay {name}" for name in OVERLAYS), *(f"base with {name}" for name in COMPOSED))
@@ -94,12 +95,14 @@ def _objects(name: str) -> list[Object]:
     if kind == "overlay":
         return _kustomize(DEPLOY / "overlays" / which)
     with TemporaryDirectory() as folder:
-        relative = Path(os.path.relpath(DEPLOY.resolve(), Path(folder).resolve()))
+        # Kustomize takes no absolute paths.
+        folders = [DEPLOY / "base", *(COMPONENTS[component] for component in COMPOSED[which])]
+        base, *components = (os.path.relpath(path.resolve(), Path(folder).resolve()) for path in folders)
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [str(relative / "base")],
-            "components": [str(relative / "components" / component) for component in COMPOSED[which]],
+            "resources": [base],
+            "components": components,
             "images": [{"name": image, "newTag": "test"} for image in ("dragoman", "dragoman-model")],
         }
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")

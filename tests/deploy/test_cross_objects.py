@@ -21,6 +21,8 @@ MARGIN_S = 5
 """For the lanes to end and the last answers to leave, after everything else has had its time."""
 FROM_MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+
 Rule = Callable[[Any], Iterator[str]]
 
 
@@ -107,6 +109,16 @@ def a_pod_has_time_to_drain(installation) -> Iterator[str]:
     needed_s = float(command[1]) + options_of(installation).drain_grace_s + MARGIN_S
     if installation.pod["terminationGracePeriodSeconds"] < needed_s:
         yield f"killed after {installation.pod['terminationGracePeriodSeconds']} s, needs {needed_s} s"
+
+
+def liveness_is_not_readiness(installation) -> Iterator[str]:
+    """A server that drains, or has too much to do, is not restarted for it; one that hangs is not merely avoided."""
+    probes = installation.server
+    what = {name: {key: probes[name].get(key) for key in ("grpc", "httpGet")} for name in PROBES}
+    if what["livenessProbe"] == what["readinessProbe"]:
+        yield "liveness asks what readiness asks"
+    if what["startupProbe"] != what["readinessProbe"]:
+        yield "a pod that has started is not the same as one that serves"
 
 
 def the_network_policy_admits(installation) -> Iterator[str]:
@@ -217,6 +229,7 @@ RULES: list[Rule] = [
     the_server_listens_where_its_ports_say,
     the_proxy_leads_to_the_server,
     a_pod_has_time_to_drain,
+    liveness_is_not_readiness,
     the_network_policy_admits,
     references_lead_somewhere,
     the_bundle_is_where_the_server_looks,
@@ -258,6 +271,8 @@ TWINS: list[tuple[Rule, str, str, str, Any]] = [
     (the_proxy_leads_to_the_server, TLS, "Deployment", f"{POD}.initContainers.0.ports.0.containerPort", 50443),
     (a_pod_has_time_to_drain, DEV, "Deployment", f"{POD}.terminationGracePeriodSeconds", 30),
     (a_pod_has_time_to_drain, DEV, "ConfigMap", "data.DRAGOMAN_DRAIN_GRACE_S", "60"),
+    (liveness_is_not_readiness, TLS, "Deployment", f"{POD}.containers.0.livenessProbe.httpGet.path", "/healthz"),
+    (liveness_is_not_readiness, DEV, "Deployment", f"{POD}.containers.0.startupProbe.grpc.service", "liveness"),
     (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.ports.0.port", 50052),
     (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.ports.1.port", 9090),
     (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.from", FROM_MONITORING),

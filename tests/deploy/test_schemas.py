@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -24,6 +26,12 @@ CUSTOM = yaml.safe_load(Path(__file__).with_name("custom_resources.yaml").read_t
 
 def problem(document: dict, version: str) -> str:
     """What a strict reader of this version has against an object; empty if nothing."""
+    return problem_of(json.dumps(document), version)
+
+
+@cache  # most objects are the same in many installations
+def problem_of(text: str, version: str) -> str:
+    document = json.loads(text)
     custom = CUSTOM.get(f"{document['apiVersion']} {document['kind']}")
     try:
         if custom:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
-import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dragoman.server.app import SERVICE, App
@@ -19,9 +20,12 @@ from dragoman.server.config import ServeOptions
 from dragoman.server.options import load, split_address
 from dragoman.server.testing import FakeLanes, write_bundle
 
-PROBES = ("startupProbe", "readinessProbe")
-METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?=\s*[{\[])|\b(?:dragoman|grpc_server)_\w+")
-RECORDED = re.compile(r"\w+:[\w:]+")
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+METRIC = re.compile(
+    r"(?<![\w:])(?:[a-z]+:)?(?:dragoman|grpc_server|process|python)_[\w:]+"  # ours, and what is recorded of them
+    r"|(?<![\w:$])[a-zA-Z_:][\w:]*(?=\s*[{\[])"  # whatever else has labels or a range
+)
+PROMETHEUS_OWN = {"up"}
 
 
 @pytest_asyncio.fixture
@@ -101,39 +105,59 @@ async def test_readiness_ends_with_the_server(install, served):
     assert not await answers(served, install("overlay dev"), probe)
 
 
-def expressions(installation) -> Iterator[str]:
-    """The queries of autoscalers."""
-    for one in installation.all("ScaledObject"):
-        yield from (trigger["metadata"]["query"] for trigger in one["spec"]["triggers"])
+def queries(document: Any) -> Iterator[str]:
+    """Every query anywhere in a document."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in ("expr", "query") and isinstance(value, str):
+                yield value
+            else:
+                yield from queries(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from queries(value)
 
 
-def unknown_metrics(app: App, installation) -> set[str]:
+def documents(installation) -> dict[str, Any]:
+    """What asks for metrics: autoscalers, rules and dashboards."""
+    found = {kind: list(installation.all(kind)) for kind in ("ScaledObject", "PrometheusRule")}
+    dashboards = (
+        one for one in installation.all("ConfigMap") if "grafana_dashboard" in one["metadata"].get("labels", ())
+    )
+    return found | {"dashboard": [json.loads(text) for one in dashboards for text in one["data"].values()]}
+
+
+def unknown_metrics(app: App, asking: dict[str, Any]) -> set[str]:
     """Metrics that are asked for, and neither served nor recorded."""
-    known = {sample.name for family in app.registry.collect() for sample in family.samples}
-    asked = {name for query in expressions(installation) for name in METRIC.findall(query)}
-    return asked - known
+    known = {sample.name for family in app.registry.collect() for sample in family.samples} | PROMETHEUS_OWN
+    groups = [group for rule in asking["PrometheusRule"] for group in rule["spec"]["groups"]]
+    known |= {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+    return {name for query in queries(list(asking.values())) for name in METRIC.findall(query)} - known
 
 
 @pytest.mark.asyncio
 async def test_every_metric_that_is_asked_for_is_served(served, install):
-    """Autoscalers ask for what is there."""
-    installation = install("base with everything")
+    """Autoscalers, rules and panels ask for what is there."""
+    asking = documents(install("base with everything"))
 
-    assert len(list(expressions(installation))) >= 2
-    assert unknown_metrics(served, installation) == set()
+    for name, found in asking.items():
+        assert list(queries(found)), name
+    assert unknown_metrics(served, asking) == set()
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("kind", ["ScaledObject"])
+@pytest.mark.parametrize("kind", ["ScaledObject", "PrometheusRule", "dashboard"])
 async def test_a_renamed_metric_is_found(served, install, kind):
     """One letter in one query is enough."""
-    installation = install("base with everything")
-    text = yaml.safe_dump(installation.one(kind))
-    found = METRIC.search(text, text.index("dragoman_"))
-    index = installation.objects.index(installation.one(kind))
-    installation.objects[index] = yaml.safe_load(text.replace(found[0], f"{found[0]}s", 1))
+    asking = documents(install("base with everything"))
+    query = next(query for query in queries(asking[kind]) if "dragoman_" in query)
+    name = next(name for name in METRIC.findall(query) if "dragoman_" in name)
+    broken = query.replace(name, f"{name}s")
+    text = json.dumps(asking[kind])
+    assert json.dumps(query) in text
+    asking[kind] = json.loads(text.replace(json.dumps(query), json.dumps(broken), 1))
 
-    assert unknown_metrics(served, installation) == {f"{found[0]}s"}
+    assert unknown_metrics(served, asking) == {f"{name}s"}
 
 
 def test_routes_lead_to_a_service_of_the_contract(install):
