@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -51,7 +54,8 @@ def test_a_load_is_reported_in_tables(bench, capsys: pytest.CaptureFixture[str])
     out, err = capsys.readouterr()
     assert "offered 200.0 a second" in out
     assert out.split("OK")[1].split()[:2] == ["20", "100.00%"]
-    assert [line.split()[0] for line in out.splitlines()[-3:]] == ["milliseconds", "latency", "left"]
+    table = [line.split()[0] for line in out[out.index("milliseconds") :].splitlines()]
+    assert table[:3] == ["milliseconds", "latency", "left"]
     assert err == ""
 
 
@@ -216,3 +220,18 @@ def test_progress_is_shown_on_a_terminal_and_wiped(bench, monkeypatch) -> None:
     lines = terminal.getvalue().split("\r")
     assert any(" of 20 sent, " in line for line in lines)
     assert lines[-2].strip() == lines[-1] == ""
+
+
+def test_ctrl_c_ends_a_load_quietly(fake) -> None:
+    """In the middle of it, with the exit code of every interrupted command and without a traceback."""
+    command = [sys.executable, "-c", "import sys; from dragoman.client.main import main; sys.exit(main())"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "DRAGOMAN_SERVER": fake.address}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [*command, "bench", "--duration", "60"], env=environment, stdout=pipe, stderr=pipe
+    ) as process:
+        assert fake.arrived.acquire(timeout=20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err) == (130, b"", b"")
