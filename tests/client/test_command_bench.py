@@ -54,8 +54,9 @@ def test_a_load_is_reported_in_tables(bench, capsys: pytest.CaptureFixture[str])
     out, err = capsys.readouterr()
     assert "offered 200.0 a second" in out
     assert out.split("OK")[1].split()[:2] == ["20", "100.00%"]
-    table = [line.split()[0] for line in out[out.index("milliseconds") :].splitlines()]
-    assert table[:3] == ["milliseconds", "latency", "left"]
+    # A machine that is busy with something else adds a warning.
+    table = out[out.index("milliseconds") :].splitlines()[:3]
+    assert [line.split()[0] for line in table] == ["milliseconds", "latency", "left"]
     assert err == ""
 
 
