@@ -6,6 +6,7 @@ one mistake, so that a rule which has gone blind fails, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ MARGIN_S = 5
 """For the lanes to end and the last answers to leave, after everything else has had its time."""
 FROM_MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
+MAX_ANNOTATIONS_BYTES = 262_144
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 Rule = Callable[[Any], Iterator[str]]
@@ -201,6 +203,14 @@ def images_are_of_a_version(installation) -> Iterator[str]:
             yield f"{name}: {image} has no fixed version"
 
 
+def objects_can_be_applied(installation) -> Iterator[str]:
+    """`kubectl apply` keeps an object's text in an annotation, and annotations have a limit."""
+    for one in installation.objects:
+        size = len(json.dumps(one))
+        if size > MAX_ANNOTATIONS_BYTES:
+            yield f"{one['kind']} {one['metadata']['name']} has {size} bytes"
+
+
 def one_owner_counts_the_replicas(installation) -> Iterator[str]:
     """With an autoscaler the Deployment states no number, which would undo the autoscaler's at every apply."""
     is_scaled = any(installation.all("ScaledObject", "HorizontalPodAutoscaler"))
@@ -235,6 +245,7 @@ RULES: list[Rule] = [
     the_bundle_is_where_the_server_looks,
     pods_are_restricted,
     images_are_of_a_version,
+    objects_can_be_applied,
     one_owner_counts_the_replicas,
     a_gpu_is_asked_for_in_full,
 ]
@@ -291,6 +302,7 @@ TWINS: list[tuple[Rule, str, str, str, Any]] = [
     (pods_are_restricted, DEV, "Deployment", f"{POD}.containers.0.resources.limits.memory", "2Gi"),
     (images_are_of_a_version, DEV, "Deployment", f"{POD}.containers.0.image", "registry:5000/dragoman"),
     (images_are_of_a_version, DEV, "Deployment", f"{POD}.initContainers.0.image", "dragoman-model:latest"),
+    (objects_can_be_applied, DEV, "ConfigMap", "data.dashboard", "x" * 262_144),
     (one_owner_counts_the_replicas, SCALED, "Deployment", "spec.replicas", 2),
     (one_owner_counts_the_replicas, DEV, "Deployment", "spec.replicas!", None),
     (a_gpu_is_asked_for_in_full, GPU, "Deployment", f"{POD}.containers.0.resources.limits.nvidia%gpu", "one"),

@@ -32,7 +32,7 @@ MAX_IN_FLIGHT = 20_000
 CONNECT_S = 5.0
 
 _CHANNEL_OPTIONS = (
-    *((name, value) for name, value in OPTIONS if name != "grpc.service_config"),
+    *OPTIONS,
     # A call that is tried again would be two calls to the server and one slow one here.
     ("grpc.enable_retries", 0),
     # Channels to the same server would share one connection.
