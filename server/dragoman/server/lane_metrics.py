@@ -59,7 +59,7 @@ class LaneTally:
         self.used_rows = self.tokens = self.padded_tokens = 0
         self.dropped = dict.fromkeys(DROP_REASONS, 0)
         self.failures = dict.fromkeys(FAILURES, 0)
-        self._recent_s = self._recent_tokens = 0.0
+        self._forgotten_s = self._recent_tokens = 0.0
 
     def __repr__(self) -> str:
         return f"<LaneTally {sum(self.step_s.counts)} steps, {sum(self.encode_s.counts)} encoder runs>"
@@ -70,7 +70,6 @@ class LaneTally:
             self.step_s.add(seconds)
             self.rows.add(rows)
             self.used_rows += used_rows
-            self._recent_s += seconds
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder."""
@@ -79,10 +78,10 @@ class LaneTally:
             self.sources.add(sources)
             self.tokens += tokens
             self.padded_tokens += padded_tokens
-            self._recent_s += seconds
             self._recent_tokens += tokens
             if self._recent_tokens > COST_TOKENS:  # what is older counts half
-                self._recent_s, self._recent_tokens = self._recent_s / 2, self._recent_tokens / 2
+                self._forgotten_s += self._recent_s / 2
+                self._recent_tokens /= 2
 
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished."""
@@ -97,6 +96,11 @@ class LaneTally:
         """A round failed, or a lane was lost."""
         with self._lock:
             self.failures[reason] += 1
+
+    @property
+    def _recent_s(self) -> float:
+        """Time in runs of both, as far as it is remembered."""
+        return self.step_s.sum + self.encode_s.sum - self._forgotten_s
 
     def predicted_wait_s(self, tokens: int, lanes: int) -> float:
         """How long so many waiting source tokens will keep all lanes busy, at what tokens cost lately."""

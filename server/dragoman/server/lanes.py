@@ -200,7 +200,8 @@ class _Lane:
 
     def _rounds(self) -> None:
         while (tickets := self._take()) is not None:
-            self.pulse.beat(time.monotonic(), is_busy=True)
+            if not self.pulse.is_busy:  # else the end of the last round was a moment ago
+                self.pulse.beat(time.monotonic(), is_busy=True)
             try:
                 self._round(tickets)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
