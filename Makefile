@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test test-deploy test-load test-monitoring check format bench bundles proto clean
+.PHONY: help serve test test-deploy test-load test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -35,7 +35,10 @@ test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with
 	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
 
 test-monitoring: $(VENV)/.dev bundles $(CACHE)/prometheus ## Dashboard, rules and alerts on a live server under load, by a real Prometheus.
-	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring tests/monitoring/live_run.py
+	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring/test_*.py tests/monitoring/live_run.py
+
+picture: ## Draw deploy/monitoring/dashboard.svg from the numbers of a `make test-monitoring`.
+	PICTURE=$(abspath deploy/monitoring/dashboard.svg) $(MAKE) test-monitoring
 
 # Debian's package, unpacked and not installed: that needs no root and starts no service.
 $(CACHE)/prometheus:
@@ -49,7 +52,7 @@ check: $(VENV)/.dev ## Formatting, lint, types and the wire contract.
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy proto server export client
-	cd deploy/monitoring && $(abspath $(BIN))/mypy --strict --cache-dir $(abspath .mypy_cache) dashboard.py generate.py
+	cd deploy/monitoring && $(abspath $(BIN))/mypy --strict --cache-dir $(abspath .mypy_cache) dashboard.py generate.py picture.py
 	cd proto && $(abspath $(BIN))/buf lint
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended by itself.

@@ -471,7 +471,11 @@ def options(panel: Panel) -> dict[str, Any]:
 
 def picture(identifier: int, panel: Panel, x: int, y: int) -> dict[str, Any]:
     """One panel at its place."""
-    custom = {"fillOpacity": 30, "stacking": {"mode": "normal"}} if panel.stacked else {}
+    custom: dict[str, Any] = {}
+    if panel.stacked:
+        custom = {"fillOpacity": 30, "stacking": {"mode": "normal"}}
+    elif panel.kind == "timeseries" and panel.unit == "s":
+        custom = {"scaleDistribution": {"type": "log", "log": 10}}  # times that matter differ by powers of ten
     return {
         "id": identifier,
         "type": panel.kind,

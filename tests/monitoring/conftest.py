@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import sys
@@ -92,19 +92,17 @@ def monitoring() -> Path:
 
 
 @pytest.fixture(scope="session")
-def generated() -> dict[str, str]:
-    """What `generate.py` would write."""
+def script() -> Iterator[Callable[[str], Any]]:
+    """Imports one of the scripts beside the dashboard."""
     sys.path.insert(0, str(MONITORING))
-    try:
-        spec = importlib.util.spec_from_file_location("generate", MONITORING / "generate.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(MONITORING))
-    derived: Callable[[], dict[str, str]] = module.derived
-    return derived()
+    yield importlib.import_module
+    sys.path.remove(str(MONITORING))
+
+
+@pytest.fixture(scope="session")
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text("utf-8"))
+    return found
 
 
 @pytest.fixture(scope="session")

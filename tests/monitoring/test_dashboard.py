@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 COUNTER = re.compile(r"\b\w+_(?:total|count|sum|bucket)\b")
 IN_FLIGHT = "panel Requests in flight, in flight"
 """The one place where two counters are compared as they are."""
 
 
-@pytest.fixture(scope="module")
-def dashboard(monitoring: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((monitoring / "dashboard.json").read_text("utf-8"))
-    return found
-
-
 def pictures(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
-def test_derived_files_are_up_to_date(monitoring: Path, generated: dict[str, str]) -> None:
+def test_derived_files_are_up_to_date(monitoring: Path, script: Callable[[str], Any]) -> None:
     """Run deploy/monitoring/generate.py after a change."""
-    for name, text in generated.items():
+    for name, text in script("generate").derived().items():
         assert (monitoring / name).read_text("utf-8") == text, name
 
 
