@@ -191,6 +191,22 @@ def test_a_lane_that_stops_in_the_middle_of_work_has_no_pulse(tiny, decoder):
     assert fault_of(pulses, None, time.monotonic() + 3600, limit_s=30) is None
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_whose_thread_ends_by_an_error_has_crashed(tiny, decoder):
+    """Whatever it was, outside of a round nothing catches it, and nobody else would notice."""
+    lanes = decoder(tiny, lanes=2)
+    lanes.together([Segment(sources(1)[0], options(1))])
+    lanes.lanes.take = lambda *_, **__: 1 / 0
+
+    lanes.lanes.submit(Segment(sources(1)[0], options(1)), lambda _: None)  # wakes one of them, which asks again
+    crashed = [lane.thread for lane in lanes.lanes._lanes]
+    deadline_s = time.monotonic() + 30
+    while all(thread.is_alive() for thread in crashed) and time.monotonic() < deadline_s:
+        crashed[0].join(0.01)
+
+    assert fault_of(lanes.lanes.pulses, None, time.monotonic(), limit_s=30) is Fault.CRASH
+
+
 def test_a_round_that_fails_is_told(tiny, decoder):
     """All that the lane was decoding fails with it, and the lane goes on."""
     lanes = decoder(tiny, lanes=1)

@@ -6,7 +6,6 @@ import argparse
 import http.client
 import json
 import os
-import shutil
 import sys
 import time
 import urllib.request
@@ -57,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 print(json.dumps(frame), flush=True)
             else:
-                lines = _lines(address, frame, shutil.get_terminal_size().columns)
-                print((CLEAR if sys.stdout.isatty() else "") + "\n".join(lines) + "\n", flush=True)
+                print((CLEAR if sys.stdout.isatty() else "") + _text(address, frame), flush=True)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         print(f"dragoman top: {url} does not answer as a dragoman server does: {reason}", file=sys.stderr)
@@ -148,8 +146,8 @@ COLUMNS = (
 PERCENT = {"busy", "padding"}
 
 
-def _lines(address: str, frame: dict[str, Any], columns: int) -> list[str]:
-    """A frame as text."""
+def _text(address: str, frame: dict[str, Any]) -> str:
+    """A frame for people."""
     outcomes = "  ".join(f"{name} {number:.1f}" for name, number in frame["outcomes_per_s"].items())
     stages = "  ".join(f"{name} {_time(seconds)}" for name, seconds in frame["stages_s"].items())
     latency = "  ".join(f"{name} {_time(seconds)}" for name, seconds in frame["latency_s"].items())
@@ -168,7 +166,7 @@ def _lines(address: str, frame: dict[str, Any], columns: int) -> list[str]:
         "",
         *_table(rows),
     ]
-    return [line[:columns] for line in lines]
+    return "\n".join([*lines, ""])
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -184,13 +182,21 @@ def _cell(key: str, value: float | None) -> str:
         return "-"
     if key in PERCENT:
         return f"{value:.0%}"
-    return _time(value) if key.endswith("_s") and not key.endswith("per_s") else f"{value:,.4g}"
+    if key == "stalled_s" and value < 1:  # in the middle of a round
+        return "-"
+    return (
+        _time(value)
+        if key.endswith("_s") and not key.endswith("per_s")
+        else f"{value:,.3g}"
+        if value < 100
+        else f"{value:,.0f}"
+    )
 
 
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"
 
 
 def _long(seconds: float) -> str:
