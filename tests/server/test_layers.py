@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"pool"},
             {"backlog", "batch"},
             {"lanes", "pipeline"},
-            {"liveness", "loop_pulse"},
+            {"liveness", "loop_pulse", "tally"},
             {"lane_metrics"},
             {"models", "metrics", "state_metrics", "watchdog", "local"},
             {"health", "rpc_metrics", "codec", "status", "http_pages"},

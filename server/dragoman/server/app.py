@@ -213,7 +213,7 @@ class App:
         def changed() -> None:
             asyncio.run_coroutine_threadsafe(self._publish(), loop)
 
-        self._loop_pulse = LoopPulse(self.metrics.loop_lag.observe)
+        self._loop_pulse = LoopPulse(self.metrics.loop_lag.add)
         self._watchdog = Watchdog(
             pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
         )

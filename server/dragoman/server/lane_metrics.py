@@ -5,15 +5,13 @@ kept in plain lists under one lock for each bundle, and become metrics when they
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from dragoman.server.liveness import Fault
+from dragoman.server.tally import Tally
 
 # fmt: off
 STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.5)
@@ -26,27 +24,6 @@ FAILURES = (FAILED_ROUND, *(fault.value for fault in Fault))
 """How lanes fail: a round that was lost, and what ends the process."""
 COST_TOKENS = 4096.0
 """How many source tokens the estimate of a token's cost looks back on."""
-
-
-class Tally:
-    """A histogram in the making."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Count one value. A value on a bound belongs below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Bounds and cumulative counts, as the exposition has them."""
-        names = [*map(floatToGoString, self.bounds), "+Inf"]
-        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
 
 
 class LaneTally:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dragoman.server.domain import Engine, FinishReason, Timings, Translation
 from dragoman.server.errors import ServingError
 from dragoman.server.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
 from dragoman.server.pipeline import Outcome
+from dragoman.server.tally import TallyHistogram
 
 # fmt: off
 LATENCY_BUCKETS_S = (
@@ -80,7 +81,7 @@ class RequestRecord:
 class _Ends:
     """How one model's requests end: its series, looked up once, which takes longer than counting."""
 
-    def __init__(self, model: str, requests: Counter, durations: Histogram, stages: Histogram) -> None:
+    def __init__(self, model: str, requests: Counter, durations: TallyHistogram, stages: TallyHistogram) -> None:
         self.requests = {outcome: requests.labels(model, outcome) for outcome in OUTCOMES}
         self.unanswered = durations.labels(model, NO_ENGINE, "false"), stages.labels(model, UNANSWERED)
 
@@ -88,7 +89,7 @@ class _Ends:
 class _Answers:
     """What one model's requests are answered with."""
 
-    def __init__(self, model: str, durations: Histogram, stages: Histogram) -> None:
+    def __init__(self, model: str, durations: TallyHistogram, stages: TallyHistogram) -> None:
         engines = [*(engine.value for engine in Engine), NO_ENGINE]
         self.durations = {engine: durations.labels(model, engine, "true") for engine in engines}
         self.stages = [(f"{stage}_s", stages.labels(model, stage)) for stage in STAGES]
@@ -96,10 +97,10 @@ class _Answers:
 
     def observe(self, record: RequestRecord, seconds: float) -> None:
         """Time an answered request."""
-        self.durations[record.engine].observe(seconds)
+        self.durations[record.engine].add(seconds)
         for name, stage in self.stages:
-            stage.observe(getattr(record.timings, name))
-        self.other.observe(max(0.0, seconds - record.timings.total_s))
+            stage.add(getattr(record.timings, name))
+        self.other.add(max(0.0, seconds - record.timings.total_s))
 
 
 class Metrics:
@@ -114,8 +115,10 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"dragoman_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S) -> Histogram:
-            return Histogram(f"dragoman_{name}", text, labels, buckets=buckets, registry=registry)
+        def histogram(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+        ) -> TallyHistogram:
+            return TallyHistogram(f"dragoman_{name}", text, labels, buckets, registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"dragoman_{name}", text, labels, registry=registry)
@@ -143,7 +146,7 @@ class Metrics:
         )
         source_total = counter("source_tokens", "Source tokens translated, end tokens included.", "model")
         target_total = counter("target_tokens", "Target tokens put out, end tokens included.", "model")
-        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.")
+        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
         self.draining = gauge("draining", "Whether the server is finishing its last requests: 1 or 0.")
@@ -196,7 +199,7 @@ class Metrics:
             self._answers[record.model].observe(record, seconds)
         else:
             for series in ends.unanswered:
-                series.observe(seconds)
+                series.add(seconds)
 
     def answered(self, model: str, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a request's texts."""
@@ -213,7 +216,7 @@ class Metrics:
         if not target_tokens:
             return
         source, target, source_total, target_total = self._tokens[model]
-        source.observe(source_tokens)
-        target.observe(target_tokens)
+        source.add(source_tokens)
+        target.add(target_tokens)
         source_total.inc(source_tokens)
         target_total.inc(target_tokens)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from dragoman.server.metrics import LATENCY_BUCKETS_S
+from dragoman.server.tally import TallyHistogram
 
 CODES = (
     "OK",
@@ -47,7 +48,7 @@ class MethodMetrics:
         self,
         counters: tuple[Counter, Counter, Counter],
         handled: Counter,
-        seconds: Histogram,
+        seconds: TallyHistogram,
         labels: tuple[str, str, str],
         codes: Iterable[str],
     ) -> None:
@@ -70,7 +71,7 @@ class MethodMetrics:
     def handled(self, code: str, seconds: float) -> None:
         """A call has ended."""
         self._handled[code].inc()
-        self._seconds.observe(seconds)
+        self._seconds.add(seconds)
 
     def unimplemented(self) -> None:
         """A call was refused before it began."""
@@ -93,9 +94,7 @@ class RpcMetrics:
             counter("msg_sent", "Messages sent."),
         )
         handled = counter("handled", "RPCs ended.", "grpc_code")
-        seconds = Histogram(
-            "grpc_server_handling_seconds", "Time of RPCs.", labels, buckets=LATENCY_BUCKETS_S, registry=registry
-        )
+        seconds = TallyHistogram("grpc_server_handling_seconds", "Time of RPCs.", labels, LATENCY_BUCKETS_S, registry)
         self._known: dict[str, MethodMetrics] = {}
         for service, method in methods:
             kind = _kind(client=method.client_streaming, server=method.server_streaming)
