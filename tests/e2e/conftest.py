@@ -45,12 +45,20 @@ class Observer:
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
+        self.dropped: list[tuple[int, str]] = []
+        self.failed_rounds = 0
 
     def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
         self.steps.append((rows, used_rows))
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         pass
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        self.dropped.append((steps, reason))
+
+    def on_failed_round(self) -> None:
+        self.failed_rounds += 1
 
 
 class Decoder:

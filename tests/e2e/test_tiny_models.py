@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 from dragoman.bundle.manifest import Decoding
 from dragoman.export.load import load_network
 from dragoman.server.domain import FinishReason, Segment
-from dragoman.server.errors import Cancelled, DeadlineExceeded
+from dragoman.server.errors import Cancelled, DeadlineExceeded, EngineFailure
+from dragoman.server.liveness import Fault, fault_of
 
 VOCABULARY, EOS = 320, 0
 
@@ -161,6 +163,63 @@ def test_a_cancelled_segment_costs_at_most_one_more_step(tiny, decoder):
     ((answer, steps),) = answers
     assert isinstance(answer, Cancelled)
     assert steps <= steps_then[0] + 1
+    assert lanes.observer.dropped == [(steps, "cancelled")]
+
+
+def test_a_lane_that_stops_in_the_middle_of_work_has_no_pulse(tiny, decoder):
+    """It shows within the limit, the other lane's does not, and it is well again once it moves."""
+    lanes = decoder(tiny, lanes=2)
+    has_stopped, may_go_on, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        has_stopped.set()
+        may_go_on.wait(30)
+
+    lanes.observer.on_step = stop
+    lanes.lanes.submit(Segment(sources(1)[0], options(1)), lambda _: answered.set())
+    assert has_stopped.wait(30)
+    now_s = time.monotonic()
+    pulses, oldest_s = lanes.lanes.pulses, lanes.lanes.oldest_arrived_s
+    later = [fault_of(pulses, oldest_s, now_s + after_s, limit_s=30) for after_s in (29, 31)]
+    stalled = sorted(pulse.stalled_s(now_s + 31) > 30 for pulse in pulses)
+    may_go_on.set()
+    assert answered.wait(30)
+    lanes.lanes.close()
+
+    assert later == [None, Fault.HANG]
+    assert stalled == [False, True]
+    assert fault_of(pulses, None, time.monotonic() + 3600, limit_s=30) is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_lane_whose_thread_ends_by_an_error_has_crashed(tiny, decoder):
+    """Whatever it was, outside of a round nothing catches it, and nobody else would notice."""
+    lanes = decoder(tiny, lanes=2)
+    lanes.together([Segment(sources(1)[0], options(1))])
+    lanes.lanes.take = lambda *_, **__: 1 / 0
+
+    lanes.lanes.submit(Segment(sources(1)[0], options(1)), lambda _: None)  # wakes one of them, which asks again
+    crashed = [lane.thread for lane in lanes.lanes._lanes]
+    deadline_s = time.monotonic() + 30
+    while all(thread.is_alive() for thread in crashed) and time.monotonic() < deadline_s:
+        crashed[0].join(0.01)
+
+    assert fault_of(lanes.lanes.pulses, None, time.monotonic(), limit_s=30) is Fault.CRASH
+
+
+def test_a_round_that_fails_is_told(tiny, decoder):
+    """All that the lane was decoding fails with it, and the lane goes on."""
+    lanes = decoder(tiny, lanes=1)
+    step = lanes.lanes.runtime.step
+    lanes.lanes.runtime.step = lambda *_: 1 / 0
+
+    with pytest.raises(EngineFailure):
+        lanes.together([Segment(sources(1)[0], options(1))])
+    lanes.lanes.runtime.step = step
+
+    assert lanes.together([Segment(sources(1)[0], options(1))])[0].hypotheses
+    assert lanes.observer.failed_rounds == 1
+    assert not any(pulse.has_crashed for pulse in lanes.lanes.pulses)
 
 
 def test_a_caller_that_raises_costs_nobody_else_their_answer(tiny, decoder, caplog):

@@ -19,6 +19,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server import command_serve
 from dragoman.server.app import _channel_options
 from dragoman.server.config import ServeOptions
+from dragoman.server.watchdog import EXIT_LANE_LOST
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
@@ -31,6 +32,9 @@ from dragoman.server.app import App
 from dragoman.server.testing import FakeLanes
 
 lanes = FakeLanes()
+if "--hang" in sys.argv:
+    sys.argv.remove("--hang")
+    lanes.pulses[0].beat(0.0, is_busy=True)
 if "--hold" in sys.argv:
     sys.argv.remove("--hold")
     lanes.hold()
@@ -92,6 +96,18 @@ def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:
         stream.cancel()
 
     assert process.returncode == 1
+
+
+def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
+    """The log has the fault, the end, and what every thread was doing; nothing waits for the lane."""
+    with serving(bundle, "--hang", "--stall-seconds", "0.1") as (process, _):
+        _, log = process.communicate(timeout=10)
+
+    assert process.returncode == EXIT_LANE_LOST == 3
+    events = [line.split()[2] for line in log.splitlines() if line[:2] == "20"]
+    assert events == ["lane_lost", "ending"]
+    assert "model=echo fault=hang" in log
+    assert "Current thread" in log
 
 
 def arguments(*given: str) -> argparse.Namespace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dragoman.server.backlog import ENCODE_TOKENS, RUN_TOKENS, Backlog, encoder_runs
+from dragoman.server.backlog import ENCODE_TOKENS, RUN_TOKENS, Backlog, Pace, encoder_runs
 from dragoman.server.pool import round_up
 
 
@@ -74,3 +74,23 @@ def test_equal_lengths_share_runs_up_to_the_bound():
 def test_a_source_over_the_bound_has_a_run_of_its_own():
     """Nothing is too long to be encoded."""
     assert encoder_runs([2000, 5], lambda n: n) == [[5], [2000]]
+
+
+def test_a_pace_is_what_tokens_cost_over_all_lanes():
+    """2 ms a token over two lanes; nothing is predicted before anything has run."""
+    pace = Pace()
+    before = pace.seconds_for(100, lanes=2)
+    pace.note(50, 0.1)
+
+    assert before == 0
+    assert pace.seconds_for(100, lanes=2) == pytest.approx(0.1)
+
+
+def test_a_pace_follows_what_changes():
+    """Slowed down to a tenth, ten times its memory later nothing is left of the speed before."""
+    pace = Pace()
+    for tokens, rounds in ((1000, 300), (100, 300)):
+        for _ in range(rounds):
+            pace.note(tokens, 1.0)
+
+    assert pace.seconds_for(1000, lanes=1) == pytest.approx(10, rel=0.01)

@@ -33,8 +33,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"pool", "assembly"},
             {"backlog", "batch"},
             {"lanes", "pipeline"},
-            {"models", "metrics", "local"},
-            {"rpc_metrics", "codec_check", "codec_result", "status", "http_pages"},
+            {"liveness", "loop_pulse", "tally"},
+            {"lane_metrics"},
+            {"models", "metrics", "state_metrics", "watchdog", "local"},
+            {"health", "rpc_metrics", "codec_check", "codec_result", "status", "http_pages"},
             {"codec_request"},
             {"codec_model"},
             {"calls", "pipe"},
@@ -48,7 +50,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 PURE = frozenset(
     {"domain", "errors", "backlog", "search", "source", "rules", "weighing", "candidates", "trees", "decoding", "text"}
-    | {"models", "admission", "alignment", "offsets"}
+    | {"models", "admission", "alignment", "offsets", "liveness"}
 )
 """Modules that decide and do nothing: no clock, no thread, no input or output."""
 
@@ -57,7 +59,7 @@ IMPURE = frozenset({"asyncio", "concurrent", "logging", "os", "random", "socket"
 )
 
 TRANSPORT = frozenset(
-    {"app", "calls", "codec_check", "codec_model", "codec_request", "codec_result", "service", "status"}
+    {"app", "calls", "codec_check", "codec_model", "codec_request", "codec_result", "health", "service", "status"}
 )
 """The only modules that see gRPC or its messages."""
 

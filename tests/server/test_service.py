@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -606,7 +607,7 @@ async def test_health_and_reflection(serve: Serve) -> None:
     served = await serve()
     async with grpc.aio.insecure_channel(served.target) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        for name in ("", SERVICE, "model/echo"):
+        for name in ("", SERVICE, "model/echo", "liveness"):
             assert (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
         error = await refused(stub.Check(health_pb2.HealthCheckRequest(service="model/nope")))
         reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
@@ -617,30 +618,84 @@ async def test_health_and_reflection(serve: Serve) -> None:
     assert SERVICE in {one.name for one in listed.list_services_response.service}
 
 
+def page_of(served: Any, path: str) -> tuple[int, str]:
+    """Status and content over HTTP."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.app.metrics_port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
 async def test_metrics_and_healthz_over_http(serve: Serve) -> None:
     """What Prometheus and a probe read."""
     served = await serve()
-    base = f"http://127.0.0.1:{served.app.metrics_port}"
 
-    def get(path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(base + path, timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    status, page = await asyncio.to_thread(get, "/metrics?x=1")
+    status, page = await asyncio.to_thread(page_of, served, "/metrics?x=1")
 
     assert status == 200
     assert 'dragoman_model_info{bundle_digest="' in page
     assert "dragoman_ready 1.0" in page
     assert "process_resident_memory_bytes" in page
-    assert await asyncio.to_thread(get, "/healthz") == (200, "ready\n")
-    assert (await asyncio.to_thread(get, "/etc/passwd"))[0] == 404
+    assert await asyncio.to_thread(page_of, served, "/healthz") == (200, "ready\n")
+    assert await asyncio.to_thread(page_of, served, "/livez") == (200, "live\n")
+    assert (await asyncio.to_thread(page_of, served, "/etc/passwd"))[0] == 404
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/nowhere"])
+async def test_a_lane_that_stands_still_ends_liveness_while_the_process_answers(serve: Serve) -> None:
+    """Within the configured time, in gRPC, in HTTP and in the metrics; and all is well when it moves again."""
+    served = await serve(stall_seconds=0.5)
+    served.lanes.pulses[0].beat(time.monotonic(), is_busy=True)
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        stub: Any = pb_grpc.TranslationServiceStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service="liveness"))
+        async with asyncio.timeout(0.9):  # the end would come at 1.0
+            seen = [(await watch.read()).status for _ in range(2)]
+        models = await stub.ListModels(pb.ListModelsRequest())
+        statuses = [
+            (await health.Check(health_pb2.HealthCheckRequest(service=name))).status for name in ("", "model/echo")
+        ]
+        pages = [await asyncio.to_thread(page_of, served, path) for path in ("/livez", "/healthz")]
+        counted = served.value("dragoman_lane_failures_total", model="echo", reason="hang")
+        served.lanes.pulses[0].beat(time.monotonic(), is_busy=False)
+        recovered = (await watch.read()).status
+
+    assert (seen, recovered) == ([SERVING, NOT_SERVING], SERVING)
+    assert [one.name for one in models.models] == ["echo"]
+    assert statuses == [NOT_SERVING, NOT_SERVING]
+    assert pages == [(503, "not live\n"), (503, "not ready\n")]
+    assert (counted, served.value("dragoman_ready")) == (1, 1)
+
+
+async def test_messages_are_counted_both_ways(serve: Serve) -> None:
+    """One for a unary call; each message of a stream."""
+    served = await serve()
+    async with stub_of(served) as stub:
+        await stub.Translate(texts("The dog."))
+        _ = [one async for one in stub.TranslateStream(pb.TranslateStreamRequest(request=texts("The dog.", "A.")))]
+        parts = [
+            pb.TranslatePipeRequest(settings=texts()),
+            *[pb.TranslatePipeRequest(segments=texts("A.").segments)] * 3,
+        ]
+        _ = [one async for one in stub.TranslatePipe(iter(parts))]
+
+    counted = {
+        method: [
+            served.value(f"grpc_server_msg_{way}_total", grpc_type=kind, grpc_service=SERVICE, grpc_method=method)
+            for way in ("received", "sent")
+        ]
+        for method, kind in (
+            ("Translate", "unary"),
+            ("TranslateStream", "server_stream"),
+            ("TranslatePipe", "bidi_stream"),
+        )
+    }
+    assert counted == {"Translate": [1, 1], "TranslateStream": [1, 3], "TranslatePipe": [4, 3]}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/livez", "/nowhere"])
 async def test_a_head_request_gets_the_header_of_a_get(serve: Serve, path: str) -> None:
     """The same status and type, and no content."""
     served = await serve()
@@ -667,6 +722,7 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(serve: Serve) 
         health: Any = health_pb2_grpc.HealthStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
+        live = health_pb2.HealthCheckRequest(service="liveness")
         running = stub.Translate(texts("The dog."))
         await eventually(lambda: served.lanes.waiting_segments == 1)
 
@@ -674,6 +730,7 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(serve: Serve) 
         assert (await watch.read()).status == NOT_SERVING
         error = await refused(stub.Translate(texts("The fox.")))
         assert served.value("dragoman_draining") == 1
+        assert (await health.Check(live)).status == SERVING  # else it would be killed in the middle of it
         served.lanes.release()
         answer = await running
         async with asyncio.timeout(4):

@@ -32,6 +32,8 @@ COMMANDS = (
     Command("translate", "translate texts, a file or a pipe", "dragoman.client.command_translate", "cpu"),
     Command("score", "score given translations", "dragoman.client.command_score", "cpu"),
     Command("models", "list the models that a server holds", "dragoman.client.command_models", "cpu"),
+    Command("bench", "put a load on a server and measure it", "dragoman.client.command_bench", "cpu"),
+    Command("top", "show live what a server does", "dragoman.client.command_top", "cpu"),
     Command("serve", "serve bundles over gRPC", "dragoman.server.command_serve", "cpu"),
     Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "export"),
     Command("inspect", "verify a bundle and show what it holds", "dragoman.bundle.command_inspect", "cpu"),

@@ -10,17 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import signal
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -30,8 +27,10 @@ from dragoman.server import logs
 from dragoman.server.calls import CallInterceptor
 from dragoman.server.config import ServeOptions
 from dragoman.server.errors import StartError
+from dragoman.server.health import Health, statuses
 from dragoman.server.http_pages import HttpServer
 from dragoman.server.lanes import Lanes
+from dragoman.server.loop_pulse import LoopPulse
 from dragoman.server.metrics import Metrics
 from dragoman.server.models import Models
 from dragoman.server.options import listen_problem
@@ -39,7 +38,9 @@ from dragoman.server.pipeline import Pipeline, RequestLimits
 from dragoman.server.rpc_metrics import RpcMetrics
 from dragoman.server.scheduling import LaneObserver, SegmentDecoder
 from dragoman.server.service import TranslationService
+from dragoman.server.state_metrics import Build, StateMetrics
 from dragoman.server.tokenizer import Tokenizer
+from dragoman.server.watchdog import Watchdog
 from dragoman.v1 import translation_pb2, translation_pb2_grpc
 
 _logger = logging.getLogger(__name__)
@@ -49,7 +50,6 @@ LanesOf = Callable[[Bundle, LaneObserver], SegmentDecoder]
 
 SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
-_STATUS = health_pb2.HealthCheckResponse
 _FLUSH_S = 1.0
 """For the last answers to reach their clients; streams that watch health stay open, and are cut after it."""
 
@@ -63,7 +63,7 @@ class App:
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
         self.registry = CollectorRegistry()
         self.models = Models([])
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         self._started = time.perf_counter()
         self._is_ready = False
         self.port = 0
@@ -86,13 +86,11 @@ class App:
                 # One by one into a list that exists already: what is built when the next one fails must be closed.
                 pipelines += [await loop.run_in_executor(self._executor, self._pipeline, bundle)]
             self.models = Models(pipelines)
-            self.metrics.serve(self.models)
-            self.metrics.built_with(
-                _version("dragoman"), platform.python_version(), _version("onnxruntime", "onnxruntime-gpu")
-            )
+            self.registry.register(StateMetrics(pipelines, Build.installed()))
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self.registry)
-            self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._is_ready)
+            self._watch(pipelines, loop)
+            self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._serving[""], self._is_live)
         except BaseException:
             self._close_lanes(pipelines)
             raise
@@ -102,19 +100,19 @@ class App:
             self._http.close()
             self._close_lanes(pipelines)
             raise
-        await self._set_health(_STATUS.SERVING)
+        self._loop_pulse.start()
+        self._watchdog.start()
         self._is_ready = True
-        self.metrics.ready.set(1)
+        await self._publish()
         seconds = time.perf_counter() - self._started
         logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
 
     async def stop(self) -> None:
         """Drain and stop, as the module says."""
         self._is_ready = False
-        self.metrics.ready.set(0)
         self.metrics.draining.set(1)
         self.service.draining = True
-        await self._health.enter_graceful_shutdown()
+        await self._publish()
         logs.event(_logger, logging.INFO, "draining", grace_s=self.options.drain_grace_s)
         try:
             await asyncio.wait_for(self.service.idle(), self.options.drain_grace_s)
@@ -123,6 +121,8 @@ class App:
             grace_s = 0.0
         await self._server.stop(grace_s)
         await asyncio.get_running_loop().run_in_executor(None, self._close_lanes, list(self.models))
+        self._loop_pulse.close()
+        self._watchdog.close()
         self.metrics.draining.set(0)
         self._http.close()
         logs.event(_logger, logging.INFO, "stopped", in_time=grace_s > 0)
@@ -164,8 +164,10 @@ class App:
             max_beam_size=options.max_beam_size,
             backlog_tokens=options.backlog_tokens,
         )
-        tokenizer = Tokenizer(bundle)
-        return Pipeline(bundle, tokenizer, self._lanes_of(bundle, self.metrics.observer(name)), limits, self._executor)
+        started = time.perf_counter()
+        tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
+        self.metrics.model_load.labels(name).set(time.perf_counter() - started)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._executor)
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options
@@ -189,9 +191,8 @@ class App:
             max_segments=options.max_segments,
         )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
-        # The servicer starts with "" as SERVING.
-        await self._set_health(_STATUS.NOT_SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        await self._publish()  # before it can be asked: the servicer starts with "" as SERVING
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
         names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         try:
@@ -206,9 +207,31 @@ class App:
             )
         await self._server.start()
 
-    async def _set_health(self, status: int) -> None:
-        for name in ("", SERVICE.full_name, *(f"model/{pipeline.name}" for pipeline in self.models)):
-            await self._health.set(name, status)
+    def _watch(self, pipelines: list[Pipeline], loop: asyncio.AbstractEventLoop) -> None:
+        """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
+
+        def changed() -> None:
+            asyncio.run_coroutine_threadsafe(self._publish(), loop)
+
+        self._loop_pulse = LoopPulse(self.metrics.loop_lag.add)
+        self._watchdog = Watchdog(
+            pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
+        )
+
+    def _is_live(self) -> bool:
+        return not self._watchdog.found
+
+    @property
+    def _serving(self) -> dict[str, bool]:
+        """Each name of the health service, and whether it is SERVING."""
+        names = [pipeline.name for pipeline in self.models]
+        return statuses(SERVICE.full_name, names, self._watchdog.found, is_ready=self._is_ready)
+
+    async def _publish(self) -> None:
+        """Say how things stand, to gRPC's health service and in the metrics."""
+        serving = self._serving
+        self.metrics.ready.set(serving[""])
+        await self._health.publish(serving)
 
     def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
         for pipeline in pipelines:
@@ -229,14 +252,6 @@ def _open(directories: Iterable[str]) -> list[Bundle]:
     if not bundles:
         raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
     return bundles
-
-
-def _version(*packages: str) -> str:
-    """The version of the first of `packages` that is installed."""
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            return metadata.version(name)
-    return "none"
 
 
 def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:

@@ -47,7 +47,7 @@ class Assembler:
         ranks = range(max(len(piece.hypotheses) for piece in decoded))
         joined = [joiner.join(_of_rank(decoded, rank)) for rank in ranks]
         best = _of_rank(decoded, 0)
-        stages = Timings.longest(
+        last = Timings.last(
             Timings(queue_s=piece.queue_s, encode_s=piece.encode_s, decode_s=piece.decode_s) for piece in decoded
         )
         return Translation(
@@ -60,9 +60,9 @@ class Assembler:
             steps=sum(piece.steps for piece in decoded),
             timings=Timings(
                 tokenize_s=tokenize_s,
-                queue_s=stages.queue_s,
-                encode_s=stages.encode_s,
-                decode_s=stages.decode_s,
+                queue_s=last.queue_s,
+                encode_s=last.encode_s,
+                decode_s=last.decode_s,
                 detokenize_s=time.perf_counter() - started,
             ),
             sentence_spans=joined[0][1],

@@ -21,7 +21,7 @@ import grpc
 from dragoman.server import logs
 from dragoman.server.errors import ServingError
 from dragoman.server.metrics import DEADLINE_SLACK_S
-from dragoman.server.rpc_metrics import RpcMetrics
+from dragoman.server.rpc_metrics import MethodMetrics, RpcMetrics
 from dragoman.server.status import status_code, status_message, trailing_metadata
 
 _logger = logging.getLogger(__name__)
@@ -67,54 +67,74 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }
         kind = attributes[bool(handler.request_streaming), bool(handler.response_streaming)]
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        behaviour = self._wrapped(getattr(handler, kind), method)
+        behaviour = _wrapped(getattr(handler, kind), method, self._metrics.method(method))
         return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
-    def _wrapped(self, behaviour: Any, method: str) -> Any:
-        if inspect.isasyncgenfunction(behaviour):
 
-            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-                call = _Call(method, request, context)
-                with self._observed(call):
-                    try:
-                        async for response in behaviour(request, context):
-                            yield response
-                    except Exception as error:  # noqa: BLE001 - the outermost place
-                        await call.abort(error)
+def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
+    if inspect.isasyncgenfunction(behaviour):
 
-            return stream
-
-        async def unary(request: Any, context: Any) -> Any:
+        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             call = _Call(method, request, context)
-            with self._observed(call):
+            with _observed(call, metrics):
                 try:
-                    answer = behaviour(request, context)
-                    return await answer if inspect.isawaitable(answer) else answer
+                    async for response in behaviour(_received(request, metrics), context):
+                        metrics.sent()
+                        yield response
                 except Exception as error:  # noqa: BLE001 - the outermost place
-                    return await call.abort(error)
+                    await call.abort(error)
 
-        return unary
+        return stream
 
-    @contextmanager
-    def _observed(self, call: _Call) -> Iterator[None]:
-        """Count and time one call."""
-        started = time.perf_counter()
-        _request_id.set(call.id)  # for good: every call has a context of its own
-        self._metrics.started(call.method)
-        code = "UNKNOWN"
-        try:
-            yield
-            code = "OK"
-        except grpc.aio.AbortError:
-            code = call.code or "UNKNOWN"
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            code = call.cancelled_code()
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            self._metrics.handled(call.method, code, seconds)
-            logs.event(_logger, logging.DEBUG, "call_ended", method=call.method, id=call.id, code=code, seconds=seconds)
+    async def unary(request: Any, context: Any) -> Any:
+        call = _Call(method, request, context)
+        with _observed(call, metrics):
+            try:
+                answer = behaviour(_received(request, metrics), context)
+                response = await answer if inspect.isawaitable(answer) else answer
+                if response is not None:  # else it has written what it had to say
+                    metrics.sent()
+                return response
+            except Exception as error:  # noqa: BLE001 - the outermost place
+                return await call.abort(error)
+
+    return unary
+
+
+def _received(request: Any, metrics: MethodMetrics) -> Any:
+    """A call's message, or its messages to come, counted."""
+    if not isinstance(request, AsyncIterator):
+        metrics.received()
+        return request
+
+    async def messages() -> AsyncIterator[Any]:
+        async for message in request:
+            metrics.received()
+            yield message
+
+    return messages()
+
+
+@contextmanager
+def _observed(call: _Call, metrics: MethodMetrics) -> Iterator[None]:
+    """Count and time one call."""
+    started = time.perf_counter()
+    _request_id.set(call.id)  # for good: every call has a context of its own
+    metrics.started()
+    code = "UNKNOWN"
+    try:
+        yield
+        code = "OK"
+    except grpc.aio.AbortError:
+        code = call.code or "UNKNOWN"
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        code = call.cancelled_code()
+        raise
+    finally:
+        seconds = time.perf_counter() - started
+        metrics.handled(code, seconds)
+        logs.event(_logger, logging.DEBUG, "call_ended", method=call.method, id=call.id, code=code, seconds=seconds)
 
 
 class _Call:

@@ -37,7 +37,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         ),
         engines=[*(searches if beam_size == 1 else searches[::-1]), pb.ENGINE_SAMPLING],
         precision=manifest.precision,
-        execution_provider="cpu",
+        execution_provider=pipeline.lanes.provider,
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,

@@ -97,9 +97,8 @@ def _span(span: Span) -> pb.Span:
 
 
 def call_timings(outcomes: Sequence[Outcome | ScoreOutcome], total_s: float) -> pb.Timings:
-    """Where the time of a call went: of its texts, each stage's longest."""
-    longest = Timings.longest(outcome.timings for outcome in outcomes if isinstance(outcome, Translation | Scored))
-    message = _timings(longest)
+    """Where the time of a call went: of its texts, the stages of the last one."""
+    message = _timings(Timings.last(one.timings for one in outcomes if isinstance(one, Translation | Scored)))
     message.total.CopyFrom(_duration(total_s))
     return message
 

@@ -38,7 +38,7 @@ class ServeOptions:
     bundles: tuple[str, ...] = option((), "Bundle directories to serve.", positional="DIR", default_text="none")
     listen: str = option("127.0.0.1:50051", "Where gRPC is served; port 0 takes a free one.", kind="address")
     metrics_listen: str = option(
-        "127.0.0.1:9464", "Where /metrics and /healthz are served; port 0 takes a free one.", kind="address"
+        "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
     )
     lanes: int = option(
         usable_cpus,
@@ -70,6 +70,13 @@ class ServeOptions:
     )
     drain_grace_s: float = option(
         30.0, "How long requests in flight may go on after a stop signal.", min=0, max=86_400, unit="seconds"
+    )
+    stall_seconds: float = option(
+        30.0,
+        "How long a lane with work may stand still before the server is no longer live; after as long again it ends.",
+        min=0.1,
+        max=86_400,
+        unit="seconds",
     )
     log_level: str = option("info", "Least severe log that is written.", choices=("debug", "info", "warning", "error"))
     log_format: str = option("text", "Form of a log line.", choices=("text", "json"))

@@ -257,7 +257,9 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of a translation went, in seconds; of several segments, each stage's longest."""
+    """Where the time of a translation went, in seconds. Stages follow one another: of several segments, they are those
+    of the one that was answered last, so that they add up.
+    """
 
     tokenize_s: float = 0.0
     queue_s: float = 0.0
@@ -265,11 +267,15 @@ class Timings:
     decode_s: float = 0.0
     detokenize_s: float = 0.0
 
+    @property
+    def total_s(self) -> float:
+        """All stages together."""
+        return self.tokenize_s + self.queue_s + self.encode_s + self.decode_s + self.detokenize_s
+
     @classmethod
-    def longest(cls, timings: Iterable[Timings]) -> Timings:
-        """Each stage's longest time."""
-        rows = [tuple(vars(one).values()) for one in timings]
-        return cls(*map(max, zip(*rows, strict=True))) if rows else cls()
+    def last(cls, timings: Iterable[Timings]) -> Timings:
+        """Of several that began together, the one that ended last."""
+        return max(timings, key=lambda one: one.total_s, default=cls())
 
 
 @dataclass(frozen=True)

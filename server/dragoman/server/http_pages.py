@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` over HTTP, on a thread of their own."""
+"""`/metrics`, `/healthz` and `/livez` over HTTP, on a thread of their own: they answer even where gRPC cannot."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from dragoman.server.errors import StartError
 from dragoman.server.options import listen_problem, split_address
 
 _IDLE_TIMEOUT_S = 30
+_TEXT = "text/plain; charset=utf-8"
 
 
 class HttpServer:
-    """Answers while the process lives; `is_ready` decides what `/healthz` says."""
+    """Answers while the process lives; `is_ready` decides what `/healthz` says, `is_live` what `/livez` says."""
 
-    def __init__(self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool], is_live: Callable[[], bool]
+    ) -> None:
         host, port = split_address(address)
 
         class Page(_Page):
-            pages = _Pages(registry, is_ready)
+            pages = _Pages(registry, is_ready, is_live)
 
         try:
             self._server = _Server((host, port), Page)
@@ -64,9 +67,9 @@ class _Server(ThreadingHTTPServer):
 class _Pages:
     """The pages' contents."""
 
-    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool], is_live: Callable[[], bool]) -> None:
         self._registry = registry
-        self._is_ready = is_ready
+        self._is_ready, self._is_live = is_ready, is_live
 
     def get(self, path: str, accept: str) -> tuple[int, str, bytes]:
         """Status, content type and content."""
@@ -75,10 +78,15 @@ class _Pages:
                 encode, content_type = choose_encoder(accept)
                 return 200, content_type, encode(self._registry)
             case "/healthz":
-                ready = self._is_ready()
-                return (200 if ready else 503), "text/plain; charset=utf-8", b"ready\n" if ready else b"not ready\n"
+                return _verdict("ready", holds=self._is_ready())
+            case "/livez":
+                return _verdict("live", holds=self._is_live())
             case _:
-                return 404, "text/plain; charset=utf-8", b"/metrics or /healthz\n"
+                return 404, _TEXT, b"/metrics, /healthz or /livez\n"
+
+
+def _verdict(word: str, *, holds: bool) -> tuple[int, str, bytes]:
+    return (200, _TEXT, f"{word}\n".encode()) if holds else (503, _TEXT, f"not {word}\n".encode())
 
 
 class _Page(BaseHTTPRequestHandler):

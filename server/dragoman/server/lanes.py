@@ -19,9 +19,9 @@ from dragoman.server import logs
 from dragoman.server.backlog import Backlog, Pace, encoder_runs
 from dragoman.server.batch import Batch, encode
 from dragoman.server.domain import Decoded, Engine, Forced, Hypothesis, Priority, Segment
-from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, StartError
+from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
 from dragoman.server.runtime import Runtime
-from dragoman.server.scheduling import Done, LaneObserver
+from dragoman.server.scheduling import Done, LaneObserver, Pulse
 from dragoman.server.search import Layout
 from dragoman.server.shortlist import Shortlist
 
@@ -57,7 +57,7 @@ class LaneTicket:
         except Exception as error:  # noqa: BLE001 - nobody else's answer may be lost for it
             logs.event(_logger, logging.ERROR, "answer_not_taken", exc_info=error)
 
-    def problem(self, now_s: float) -> Exception | None:
+    def problem(self, now_s: float) -> ServingError | None:
         """Why it should not be decoded any further."""
         if self.is_cancelled:
             return Cancelled()
@@ -142,6 +142,23 @@ class Lanes:
         """Segments in lanes."""
         return sum(lane.num_active for lane in self._lanes)
 
+    @property
+    def oldest_arrived_s(self) -> float | None:
+        """When the oldest segment of the backlog was submitted; None where none waits."""
+        with self._changed:
+            ticket = next(iter(self._backlog), None)
+        return None if ticket is None else ticket.arrived_s
+
+    @property
+    def pulses(self) -> list[Pulse]:
+        """Of each lane."""
+        return [lane.pulse for lane in self._lanes]
+
+    @property
+    def provider(self) -> str:
+        """What the graphs run on."""
+        return self.runtime.provider.removesuffix("ExecutionProvider").lower()
+
     def close(self) -> None:
         """Take no more, finish what was submitted, and end the threads."""
         with self._changed:
@@ -186,11 +203,21 @@ class _Lane:
         self._held_back = 0  # rounds in which more waited than there was room for
         self._finished_tokens = 0  # of sources that this round finished
         self.num_active = 0
+        self.pulse = Pulse(time.monotonic())
         self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
+        try:
+            self._rounds()
+        except BaseException:
+            self.pulse.has_crashed = True
+            raise
+
+    def _rounds(self) -> None:
         while (tickets := self._take()) is not None:
+            if not self.pulse.is_busy:  # else the end of the last round was a moment ago
+                self.pulse.beat(time.monotonic(), is_busy=True)
             try:
                 self._round(tickets)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
@@ -199,6 +226,8 @@ class _Lane:
                 for ticket in dict.fromkeys([*active, *tickets]):
                     ticket.answer(_failure(error))
                 self.num_active = 0
+                self._lanes.observer.on_failed_round()
+            self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
 
     def _take(self) -> list[LaneTicket] | None:
         places = self._lanes.max_batch - self.num_active
@@ -211,8 +240,9 @@ class _Lane:
         now_s = time.monotonic()
         for batch in self._batches.values():
             for ticket in [t for t in batch.owners if t.problem(now_s)]:
-                batch.drop(ticket)
-                ticket.answer(ticket.problem(now_s) or Cancelled())
+                reason = ticket.problem(now_s) or Cancelled()
+                self._lanes.observer.on_drop(batch.drop(ticket), reason.outcome)
+                ticket.answer(reason)
         wanted = []
         for ticket in tickets:
             problem = ticket.problem(now_s)

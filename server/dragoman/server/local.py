@@ -127,3 +127,9 @@ class _Silent:
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder."""
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        """A segment left unfinished."""
+
+    def on_failed_round(self) -> None:
+        """A round failed."""

@@ -1,39 +1,40 @@
-"""Every metric of the server, declared once; all series exist at zero from the start, and every label is bounded.
+"""What becomes of requests, counted and timed; all series exist at zero from the start, and every label is bounded.
 
-Requests are counted in one place, `Metrics.request`: Σ dragoman_requests_total over all labels is the number of
-requests started less those in flight.
+A request is counted in one place, `Metrics.request`, at its end. Hence, over all labels,
+Σ dragoman_requests_total is the number of requests started less those in flight, and
+Σ dragoman_request_stage_duration_seconds_sum is Σ dragoman_request_duration_seconds_sum.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dragoman.server.domain import Engine, FinishReason, Scored, Timings, Translation
 from dragoman.server.errors import ServingError
-from dragoman.server.pipeline import Outcome, Pipeline, ScoreOutcome
+from dragoman.server.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
+from dragoman.server.pipeline import Outcome, ScoreOutcome
+from dragoman.server.tally import TallyHistogram
 
 # fmt: off
 LATENCY_BUCKETS_S = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
     0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30,
 )
-STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.5)
 # fmt: on
-SIZE_BUCKETS = tuple(2**power for power in range(13))
 
 DEADLINE_SLACK_S = 0.05
 """A client's clock for a deadline starts before the server's: a cancellation this near to it is the deadline's."""
 
 NO_MODEL = "none"
 """The model label of a request that ended before it was known which model it means."""
+NO_ENGINE = "none"
+"""The engine label where nothing had to be searched for, or nothing was answered."""
 
 OUTCOMES = (
     "ok",
@@ -50,8 +51,12 @@ OUTCOMES = (
     "internal",
 )
 """How a request ends. `partial` is an answer in which some of the texts failed."""
+ANSWERED = frozenset({"ok", "partial"})
 
+NO_TIME = Timings()
 STAGES = tuple(field.name.removesuffix("_s") for field in fields(Timings))
+OTHER, UNANSWERED = "other", "unanswered"
+"""Stages besides: what lies between the others, and all the time of a request that got no answer."""
 
 
 @dataclass
@@ -62,122 +67,121 @@ class RequestRecord:
     outcome: str = "internal"
     deadline_s: float | None = None
     """On the monotonic clock."""
+    timings: Timings = NO_TIME
+    engine: str = NO_ENGINE
 
     def end(self, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
         """Set how the request ended from what became of its texts."""
         errors = [outcome for outcome in outcomes if isinstance(outcome, ServingError)]
         self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0].outcome
+        done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
+        self.timings = Timings.last(one.timings for one in done)
+        self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
+
+
+def _engine(outcome: Translation | Scored) -> str:
+    """What made it; a score is made by none."""
+    return outcome.engine.value if isinstance(outcome, Translation) and outcome.engine else NO_ENGINE
+
+
+class _Ends:
+    """How one model's requests end: its series, looked up once, which takes longer than counting."""
+
+    def __init__(self, model: str, requests: Counter, durations: TallyHistogram, stages: TallyHistogram) -> None:
+        self.requests = {outcome: requests.labels(model, outcome) for outcome in OUTCOMES}
+        self.unanswered = durations.labels(model, NO_ENGINE, "false"), stages.labels(model, UNANSWERED)
+
+
+class _Answers:
+    """What one model's requests are answered with."""
+
+    def __init__(self, model: str, durations: TallyHistogram, stages: TallyHistogram) -> None:
+        engines = [*(engine.value for engine in Engine), NO_ENGINE]
+        self.durations = {engine: durations.labels(model, engine, "true") for engine in engines}
+        self.stages = [(f"{stage}_s", stages.labels(model, stage)) for stage in STAGES]
+        self.other = stages.labels(model, OTHER)
+
+    def observe(self, record: RequestRecord, seconds: float) -> None:
+        """Time an answered request."""
+        self.durations[record.engine].add(seconds)
+        for name, stage in self.stages:
+            stage.add(getattr(record.timings, name))
+        self.other.add(max(0.0, seconds - record.timings.total_s))
 
 
 class Metrics:
     """Counts and times what the server does, into one registry."""
 
-    def __init__(self, registry: CollectorRegistry, models: Sequence[str]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, models: Sequence[str], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.registry = registry
-        self._models = (*models, NO_MODEL)
+        self._clock = clock
 
-        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"dragoman_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
-            return Histogram(f"dragoman_{name}", text, labels, buckets=buckets, registry=registry)
+        def histogram(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+        ) -> TallyHistogram:
+            return TallyHistogram(f"dragoman_{name}", text, labels, buckets, registry)
 
-        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"dragoman_{name}", text, labels, registry=registry)
 
         self._started = counter("requests_started", "Requests to translate or score that arrived.")
-        self._requests = counter("requests", "Requests to translate or score by how they ended.", ("model", "outcome"))
-        self._duration = histogram(
-            "request_duration_seconds", "From arrival to answer, however it ended.", ("model",), LATENCY_BUCKETS_S
+        requests = counter("requests", "Requests to translate or score by how they ended.", "model", "outcome")
+        durations = histogram(
+            "request_duration_seconds", "From arrival to answer or end.", "model", "engine", "answered"
         )
-        self._stage = histogram(
+        stages = histogram(
             "request_stage_duration_seconds",
-            "Time of an answered request in each stage; of its segments, the longest.",
-            ("model", "stage"),
-            LATENCY_BUCKETS_S,
+            "Time of a request in each stage, along its text that was finished last; adds up to its duration.",
+            "model",
+            "stage",
         )
-        self._texts = counter("texts", "Texts and scored pairs by what became of them.", ("model", "outcome"))
-        self._finished = counter(
-            "translations", "Translations by why they ended and what made them.", ("model", "engine", "reason")
+        texts = counter("texts", "Texts and scored pairs by what became of them.", "model", "outcome")
+        translations = counter(
+            "translations", "Translations by why they ended and what made them.", "model", "engine", "reason"
         )
-        self._source_tokens = counter(
-            "source_tokens", "Source tokens translated or scored, end tokens included.", ("model",)
+        source = histogram(
+            "request_source_tokens", "Source tokens of an answered request.", "model", buckets=SIZE_BUCKETS
         )
-        self._target_tokens = counter(
-            "target_tokens", "Target tokens put out or scored, end tokens included.", ("model",)
+        target = histogram(
+            "request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS
         )
-        self._steps = histogram("step_duration_seconds", "One run of the decoder.", ("model",), STEP_BUCKETS_S)
-        self._rows = histogram("batch_rows", "Rows of the batch in one run of the decoder.", ("model",), SIZE_BUCKETS)
-        self._used_rows = counter(
-            "batch_used_rows", "Rows that did useful work, over all runs of the decoder.", ("model",)
-        )
-        self._encodes = histogram("encode_duration_seconds", "One run of the encoder.", ("model",), STEP_BUCKETS_S)
-        self._sources = histogram("encode_sources", "Segments in one run of the encoder.", ("model",), SIZE_BUCKETS)
-        self._encoded = counter("encode_tokens", "Tokens that the encoder read.", ("model",))
-        self._padded = counter("encode_padded_tokens", "Tokens that the encoder read, with padding.", ("model",))
-        self._progress = gauge(
-            "last_step_timestamp_seconds", "When the decoder last finished a run; 0 before.", ("model",)
-        )
-        self._model_info = gauge(
-            "model_info", "1; what is served.", ("model", "version", "bundle_digest", "precision", "pairs")
-        )
-        self._build_info = gauge("build_info", "1; what serves.", ("version", "python", "onnxruntime"))
+        source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
+        target_total = counter("target_tokens", "Target tokens put out or scored, end tokens included.", "model")
+        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
+        self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
         self.draining = gauge("draining", "Whether the server is finishing its last requests: 1 or 0.")
-        self._show_zeros()
+        lanes = LaneMetrics(models)
+        registry.register(lanes)
+        self.tallies: Mapping[str, LaneTally] = lanes.tallies
+        """Of each model: what its lanes, and the watch over them, report to."""
 
-    def _show_zeros(self) -> None:
-        """Make every series exist: a rate over a series that appears with its first event misses that event."""
-        reasons, engines = [reason.value for reason in FinishReason], [*(engine.value for engine in Engine), "none"]
-        for model in self._models:
-            for outcome in OUTCOMES:
-                self._requests.labels(model, outcome)
-            self._duration.labels(model)
-        for model in self._models[:-1]:
-            for stage in STAGES:
-                self._stage.labels(model, stage)
-            for outcome in OUTCOMES:
-                self._texts.labels(model, outcome)
-            for reason in reasons:
-                for engine in engines:
-                    self._finished.labels(model, engine, reason)
-            for metric in (self._source_tokens, self._target_tokens):
-                metric.labels(model)
-            self.observer(model)
-
-    def observer(self, model: str) -> LaneMetrics:
-        """What the lanes of one bundle report to."""
-        return LaneMetrics(
-            step=self._steps.labels(model),
-            rows=self._rows.labels(model),
-            used_rows=self._used_rows.labels(model),
-            encode=self._encodes.labels(model),
-            sources=self._sources.labels(model),
-            tokens=self._encoded.labels(model),
-            padded_tokens=self._padded.labels(model),
-            progress=self._progress.labels(model),
-        )
-
-    def serve(self, pipelines: Iterable[Pipeline]) -> None:
-        """Describe the served bundles and watch their backlogs from now on."""
-        pipelines = tuple(pipelines)
-        for pipeline in pipelines:
-            manifest = pipeline.bundle.manifest
-            pairs = " ".join(map(str, manifest.pairs))
-            labels = (pipeline.name, pipeline.version, pipeline.bundle.digest, manifest.precision, pairs)
-            self._model_info.labels(*labels).set(1)
-        self.registry.register(_Backlogs(pipelines))
-
-    def built_with(self, version: str, python: str, onnxruntime: str) -> None:
-        """Say which versions serve."""
-        self._build_info.labels(version, python, onnxruntime).set(1)
+        # All series are made here: a rate over one that appears with its first event misses that event.
+        reasons = [reason.value for reason in FinishReason]
+        engines = [*(engine.value for engine in Engine), NO_ENGINE]
+        self._ends = {model: _Ends(model, requests, durations, stages) for model in (*models, NO_MODEL)}
+        self._answers = {model: _Answers(model, durations, stages) for model in models}
+        self._texts = {(m, outcome): texts.labels(m, outcome) for m in models for outcome in OUTCOMES}
+        self._translations = {
+            (m, e, reason): translations.labels(m, e, reason) for m in models for e in engines for reason in reasons
+        }
+        for model in models:
+            self.model_load.labels(model)
+        self._tokens = {
+            m: (source.labels(m), target.labels(m), source_total.labels(m), target_total.labels(m)) for m in models
+        }
 
     @contextmanager
     def request(self) -> Iterator[RequestRecord]:
         """Count a request from its arrival to its end, once, whatever happens in between."""
         record = RequestRecord()
         self._started.inc()
-        started = time.perf_counter()
+        started = self._clock()
         try:
             yield record
         except ServingError as error:
@@ -192,77 +196,33 @@ class Metrics:
             record.outcome = "internal"
             raise
         finally:
-            self._duration.labels(record.model).observe(time.perf_counter() - started)
-            self._requests.labels(record.model, record.outcome).inc()
+            self._count(record, self._clock() - started)
+
+    def _count(self, record: RequestRecord, seconds: float) -> None:
+        ends = self._ends[record.model]
+        ends.requests[record.outcome].inc()
+        if record.outcome in ANSWERED:
+            self._answers[record.model].observe(record, seconds)
+        else:
+            for series in ends.unanswered:
+                series.add(seconds)
 
     def answered(self, model: str, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
         """Count what became of a request's texts or pairs."""
-        done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
+        source_tokens = target_tokens = 0
         for outcome in outcomes:
-            name = outcome.outcome if isinstance(outcome, ServingError) else "ok"
-            self._texts.labels(model, name).inc()
-        for one in done:
-            if isinstance(one, Translation):
-                engine = one.engine.value if one.engine else "none"
-                self._finished.labels(model, engine, one.finish_reason.value).inc()
-            self._source_tokens.labels(model).inc(one.source_tokens)
-            self._target_tokens.labels(model).inc(one.target_tokens)
-        if done:
-            longest = Timings.longest(one.timings for one in done)
-            for stage in STAGES:
-                self._stage.labels(model, stage).observe(getattr(longest, f"{stage}_s"))
-
-
-@dataclass(frozen=True)
-class LaneMetrics:
-    """A `LaneObserver` that writes into one bundle's series; bound once, as it runs in every step."""
-
-    step: Histogram
-    rows: Histogram
-    used_rows: Counter
-    encode: Histogram
-    sources: Histogram
-    tokens: Counter
-    padded_tokens: Counter
-    progress: Gauge
-
-    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
-        """A run of the decoder."""
-        self.step.observe(seconds)
-        self.rows.observe(rows)
-        self.used_rows.inc(used_rows)
-        self.progress.set_to_current_time()
-
-    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A run of the encoder."""
-        self.encode.observe(seconds)
-        self.sources.observe(sources)
-        self.tokens.inc(tokens)
-        self.padded_tokens.inc(padded_tokens)
-
-
-class _Backlogs(Collector):
-    """Gauges that are read from the pipelines at each scrape, so that they cannot drift."""
-
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
-        self._pipelines = pipelines
-
-    def collect(self) -> Iterator[Metric]:
-        """The state at this moment."""
-        readings: tuple[tuple[str, str, Callable[[Pipeline], int]], ...] = (
-            ("queue_segments", "Segments waiting for a place in a lane.", lambda one: one.lanes.waiting_segments),
-            ("queue_tokens", "Source tokens waiting for a place in a lane.", lambda one: one.lanes.waiting_tokens),
-            ("running_segments", "Segments being decoded.", lambda one: one.lanes.active_segments),
-            ("admitted_requests", "Requests admitted and not yet answered.", lambda one: one.admission.held_requests),
-            ("admitted_tokens", "Source tokens admitted and not yet answered.", lambda one: one.admission.held_tokens),
-            (
-                "admission_limit_tokens",
-                "Source tokens that are admitted at most.",
-                lambda one: one.admission.limit_tokens,
-            ),
-        )
-        for name, text, read in readings:
-            family = GaugeMetricFamily(f"dragoman_{name}", text, labels=("model",))
-            for pipeline in self._pipelines:
-                family.add_metric((pipeline.name,), read(pipeline))
-            yield family
+            if isinstance(outcome, ServingError):
+                self._texts[model, outcome.outcome].inc()
+                continue
+            self._texts[model, "ok"].inc()
+            if isinstance(outcome, Translation):
+                self._translations[model, _engine(outcome), outcome.finish_reason.value].inc()
+            source_tokens += outcome.source_tokens
+            target_tokens += outcome.target_tokens
+        if not target_tokens:
+            return
+        source, target, source_total, target_total = self._tokens[model]
+        source.add(source_tokens)
+        target.add(target_tokens)
+        source_total.inc(source_tokens)
+        target_total.inc(target_tokens)

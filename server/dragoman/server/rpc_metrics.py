@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from dragoman.server.metrics import LATENCY_BUCKETS_S
+from dragoman.server.tally import TallyHistogram
 
 CODES = (
     "OK",
@@ -16,11 +17,17 @@ CODES = (
     "INVALID_ARGUMENT",
     "DEADLINE_EXCEEDED",
     "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
     "RESOURCE_EXHAUSTED",
     "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
     "UNIMPLEMENTED",
     "INTERNAL",
     "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
 )
 OTHER = "_other"
 """Stands for every method that the server does not have, so that nobody outside can make series."""
@@ -34,43 +41,74 @@ class Method(Protocol):
     server_streaming: bool
 
 
+class MethodMetrics:
+    """One method's series, looked up once, which takes longer than counting."""
+
+    def __init__(
+        self,
+        counters: tuple[Counter, Counter, Counter],
+        handled: Counter,
+        seconds: TallyHistogram,
+        labels: tuple[str, str, str],
+        codes: Iterable[str],
+    ) -> None:
+        self._started, self._received, self._sent = (counter.labels(*labels) for counter in counters)
+        self._handled = {code: handled.labels(*labels, code) for code in codes}
+        self._seconds = seconds.labels(*labels)
+
+    def started(self) -> None:
+        """A call has begun."""
+        self._started.inc()
+
+    def received(self) -> None:
+        """A message came in."""
+        self._received.inc()
+
+    def sent(self) -> None:
+        """A message went out."""
+        self._sent.inc()
+
+    def handled(self, code: str, seconds: float) -> None:
+        """A call has ended."""
+        self._handled[code].inc()
+        self._seconds.add(seconds)
+
+    def unimplemented(self) -> None:
+        """A call was refused before it began."""
+        self._started.inc()
+        self._handled["UNIMPLEMENTED"].inc()
+
+
 class RpcMetrics:
     """Counts and times RPCs. `methods` are pairs of a service's full name and a method."""
 
     def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, Method]]) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
-        self._started = Counter("grpc_server_started", "RPCs started.", labels, registry=registry)
-        self._handled = Counter("grpc_server_handled", "RPCs ended.", (*labels, "grpc_code"), registry=registry)
-        self._seconds = Histogram(
-            "grpc_server_handling_seconds", "Time of RPCs.", labels, buckets=LATENCY_BUCKETS_S, registry=registry
+
+        def counter(name: str, text: str, *more: str) -> Counter:
+            return Counter(f"grpc_server_{name}", text, (*labels, *more), registry=registry)
+
+        counters = (
+            counter("started", "RPCs started."),
+            counter("msg_received", "Messages received."),
+            counter("msg_sent", "Messages sent."),
         )
-        self._known: dict[str, tuple[str, str, str]] = {}
+        handled = counter("handled", "RPCs ended.", "grpc_code")
+        seconds = TallyHistogram("grpc_server_handling_seconds", "Time of RPCs.", labels, LATENCY_BUCKETS_S, registry)
+        self._known: dict[str, MethodMetrics] = {}
         for service, method in methods:
             kind = _kind(client=method.client_streaming, server=method.server_streaming)
-            self._known[f"/{service}/{method.name}"] = (kind, service, method.name)
-        for known in self._known.values():
-            self._started.labels(*known)
-            self._seconds.labels(*known)
-            for code in CODES:
-                self._handled.labels(*known, code)
-        self._other = ("unary", OTHER, OTHER)
-        self._started.labels(*self._other)
-        self._handled.labels(*self._other, "UNIMPLEMENTED")
+            known = (kind, service, method.name)
+            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, known, CODES)
+        self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER), CODES)
 
-    def started(self, method: str) -> None:
-        """A call of a method has begun."""
-        self._started.labels(*self._known.get(method, self._other)).inc()
-
-    def handled(self, method: str, code: str, seconds: float) -> None:
-        """A call of a method has ended."""
-        labels = self._known.get(method, self._other)
-        self._handled.labels(*labels, code).inc()
-        self._seconds.labels(*labels).observe(seconds)
+    def method(self, name: str) -> MethodMetrics:
+        """Of a method by its full name; one the server does not list shares its series with all such."""
+        return self._known.get(name, self._other)
 
     def unknown(self) -> None:
         """A call of a method that the server does not have."""
-        self._started.labels(*self._other).inc()
-        self._handled.labels(*self._other, "UNIMPLEMENTED").inc()
+        self._other.unimplemented()
 
 
 def _kind(*, client: bool, server: bool) -> str:

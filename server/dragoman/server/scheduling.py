@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dragoman.server.domain import Decoded, Priority, Segment
@@ -16,6 +17,26 @@ Ticket = Any
 Done = Callable[[Decoded | Exception], None]
 
 
+@dataclass
+class Pulse:
+    """What a lane shows of itself: written by its own thread, read by others. Times on the monotonic clock."""
+
+    moved_s: float
+    """When it last began or ended a round."""
+    is_busy: bool = False
+    """Whether it has work."""
+    has_crashed: bool = False
+
+    def beat(self, now_s: float, *, is_busy: bool) -> None:
+        """A round begins or ends."""
+        self.moved_s = now_s
+        self.is_busy = is_busy
+
+    def stalled_s(self, now_s: float) -> float:
+        """How long it has had work and not moved; 0 while it is idle."""
+        return max(0.0, now_s - self.moved_s) if self.is_busy else 0.0
+
+
 class LaneObserver(Protocol):
     """Told what the lanes do, from their threads."""
 
@@ -24,6 +45,12 @@ class LaneObserver(Protocol):
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder: its tokens without and with padding."""
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        """A segment left unfinished after so many steps; `reason` is the outcome of its error."""
+
+    def on_failed_round(self) -> None:
+        """A round failed, and with it all that the lane was decoding."""
 
 
 class SegmentDecoder(Protocol):
@@ -52,6 +79,18 @@ class SegmentDecoder(Protocol):
     @property
     def active_segments(self) -> int:
         """Segments that are being decoded."""
+
+    @property
+    def oldest_arrived_s(self) -> float | None:
+        """When the oldest segment of the backlog was submitted, on the monotonic clock; None where none waits."""
+
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        """Of each lane."""
+
+    @property
+    def provider(self) -> str:
+        """What the graphs run on: `cpu` or `cuda`."""
 
     def close(self) -> None:
         """Stop. When this returns, everything submitted has been answered."""

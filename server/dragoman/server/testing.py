@@ -45,7 +45,7 @@ from dragoman.server.domain import (
     Segment,
 )
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
-from dragoman.server.scheduling import Done
+from dragoman.server.scheduling import Done, Pulse
 
 VOCABULARY = 400
 _SENTENCES = (
@@ -126,6 +126,8 @@ class FakeLanes:
         """What segments are answered with instead, where set."""
         self.waits_s: dict[Priority, float] = {}
         """What `predicted_wait_s` says; 0 for priorities that are not in it."""
+        self.pulses = [Pulse(time.monotonic())]
+        self.provider = "cpu"
         self._waiting: deque[FakeTicket] = deque()
         self._changed = threading.Condition()
         self._held = False
@@ -193,6 +195,11 @@ class FakeLanes:
         """None: answering takes no time here."""
         return 0
 
+    @property
+    def oldest_arrived_s(self) -> float | None:
+        """When the oldest of those that wait was submitted."""
+        return min((ticket.submitted_s for ticket in tuple(self._waiting)), default=None)
+
     def close(self) -> None:
         """Answer what waits and stop."""
         with self._changed:
@@ -202,6 +209,7 @@ class FakeLanes:
 
     def _run(self) -> None:
         while (ticket := self._next()) is not None:
+            self.pulses[0].beat(time.monotonic(), is_busy=False)
             late = ticket.segment.deadline_s is not None and time.monotonic() >= ticket.segment.deadline_s
             if late:
                 ticket.done(DeadlineExceeded())

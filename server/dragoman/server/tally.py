@@ -1,0 +1,59 @@
+"""Histograms that cost next to nothing: a tally is a list of counts, and becomes a metric when it is scraped.
+
+The library's own histograms take three times as long to observe a value, and a request is observed a dozen times.
+Each tally has one writer, or its writers share a lock; a scrape in between may miss the half of one observation.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+
+class Tally:
+    """A histogram in the making."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value. A value on a bound belongs below it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Bounds and cumulative counts, as the exposition has them."""
+        names = [*map(floatToGoString, self.bounds), "+Inf"]
+        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
+
+
+class TallyHistogram(Collector):
+    """A histogram with labels, a tally for each of their combinations that was asked for."""
+
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
+        self._name, self._text, self._labels, self._bounds = name, text, labels, bounds
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Tally:
+        """The tally of a combination; it is shown from now on."""
+        assert len(values) == len(self._labels), f"{self._name} has {len(self._labels)} labels, not {len(values)}"
+        return self._tallies.setdefault(values, Tally(self._bounds))
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers of this moment."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        for values, tally in self._tallies.items():
+            family.add_metric(values, tally.buckets(), tally.sum)
+        yield family

@@ -1,0 +1,91 @@
+"""The real server with faults to order: one word a line on standard input.
+
+`stall` stops every lane in the middle of its work and `go` lets them on; `slow` makes each step of the decoder take
+100 ms longer, `fast` does not; `break` makes every step fail, `mend` does not. A request with the id `defect` meets a
+defect. The build says that it is for GPUs, which is not true, so that the alert about it has something to see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dragoman.server import app, command_serve, service
+from dragoman.server.lanes import Lanes
+from dragoman.server.state_metrics import Build
+
+SLOWER_S = 0.1
+
+
+class Faults:
+    """What is wrong at the moment."""
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.slower_s = 0.0
+        self.is_broken = False
+
+    def obey(self) -> None:
+        for line in sys.stdin:
+            match line.strip():
+                case "stall":
+                    self.may_go.clear()
+                case "go":
+                    self.may_go.set()
+                case "slow":
+                    self.slower_s = SLOWER_S
+                case "fast":
+                    self.slower_s = 0.0
+                case "break":
+                    self.is_broken = True
+                case "mend":
+                    self.is_broken = False
+            print("done", flush=True)
+
+    def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        def faulty(*inputs: Any) -> Any:
+            self.may_go.wait()
+            if self.slower_s:
+                time.sleep(self.slower_s)
+            if self.is_broken:
+                raise RuntimeError("a fault to order")
+            return step(*inputs)
+
+        return faulty
+
+
+class FaultyLanes(Lanes):
+    """Lanes whose decoder is wrapped."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.runtime.step = FAULTS.wrap(self.runtime.step)  # type: ignore[method-assign]
+
+
+def request(message: Any, **rest: Any) -> Any:
+    if message.request_id == "defect":
+        raise ZeroDivisionError
+    return real_request(message, **rest)
+
+
+def installed() -> Build:
+    return replace(real_build, onnxruntime_build="gpu")
+
+
+FAULTS = Faults()
+real_request, real_build = service.codec.request, Build.installed()
+service.codec.request = request
+Build.installed = installed  # type: ignore[method-assign]
+app.Lanes = FaultyLanes  # type: ignore[misc]
+
+if __name__ == "__main__":
+    threading.Thread(target=FAULTS.obey, daemon=True).start()
+    parser = argparse.ArgumentParser()
+    command_serve.register(parser)
+    sys.exit(command_serve.run(parser.parse_args()))
