@@ -35,12 +35,12 @@ def plain_beam(network, source, decoding, limit, allowed=None):
     """Marian's beam search over teacher-forced passes: slow, and nothing but lists."""
     ids = torch.tensor([source])
     mask = torch.zeros(1, 1, 1, len(source))
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
     beams, room, ended = [(0.0, ())], decoding.beam_size, []
     while beams:
         candidates = []
         for place, (score, words) in enumerate(beams):
-            logits = network.full(torch.tensor([[VOCABULARY, *words]]), hidden, mask)[0, -1].double()
+            logits = network.full(torch.tensor([[VOCABULARY, *words]]), memory, mask)[0, -1].double()
             if allowed is not None:
                 logits = torch.where(allowed, logits, -torch.inf)
             logp = logits.log_softmax(-1)
@@ -107,7 +107,7 @@ def test_requests_of_different_options_share_a_lane(tiny, decoder):
 
 def test_a_limit_is_said(tiny, decoder):
     """A hypothesis that reaches its limit has that many words and says LENGTH; one that ends says STOP."""
-    segments = [Segment(s, options(1, limit=5)) for s in sources(30, seed=6)]
+    segments = [Segment(s, options(1, limit=30)) for s in sources(30, seed=6)]
 
     answers = decoder(tiny).together(segments)
 
@@ -270,9 +270,9 @@ def test_what_a_long_source_needed_is_given_up(tiny, decoder):
     sizes = []
     step = lanes.lanes.runtime.step
 
-    def measured(graph, feed):
+    def measured(graph, feed, **asked):
         sizes.append({name: array.shape for name, array in feed.items()})
-        return step(graph, feed)
+        return step(graph, feed, **asked)
 
     lanes.lanes.runtime.step = measured
     lanes.one_by_one([short])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dragoman.server.backlog import ENCODE_TOKENS, RUN_TOKENS, Backlog, Pace, encoder_runs
+from dragoman.server.backlog import ENCODE_TOKENS, MEMORY_S, RUN_TOKENS, Backlog, Pace, encoder_runs
+from dragoman.server.domain import Priority
 from dragoman.server.pool import round_up
 
 
@@ -44,6 +45,94 @@ def test_one_that_left_is_not_taken():
     assert backlog.tokens == 0
 
 
+def test_higher_priorities_go_first():
+    """Interactive before normal before batch, whoever came first; within one, first come first served."""
+    backlog: Backlog[str] = Backlog()
+    for name, priority in zip("abcdef", [2, 1, 0, 2, 1, 0], strict=True):
+        backlog.put(name, 10, priority=Priority(priority))
+
+    assert backlog.tokens_before(Priority.INTERACTIVE) == 20
+    assert backlog.tokens_before(Priority.BATCH) == 60
+    assert backlog.take(places=6, lanes=1) == ["c", "f", "b", "e", "a", "d"]
+
+
+def test_a_newcomer_does_not_wait_for_a_long_request():
+    """A text of one piece that arrives behind a hundred pieces of another request is taken next."""
+    backlog: Backlog[str] = Backlog()
+    for piece in range(100):
+        backlog.put(f"long {piece}", 40, flow="long")
+    assert backlog.take(places=1, lanes=1) == ["long 0"]
+    backlog.put("short", 5, flow="short")
+
+    assert backlog.take(places=3, lanes=1) == ["short", "long 1", "long 2"]
+
+
+def test_flows_share_by_tokens_and_not_by_pieces():
+    """Of two requests, the one of pieces four times as long gets a quarter of the turns."""
+    backlog: Backlog[str] = Backlog()
+    for _ in range(40):
+        backlog.put(f"wide {_}", 40, flow="wide")
+    for _ in range(40):
+        backlog.put(f"narrow {_}", 10, flow="narrow")
+
+    taken = backlog.take(places=25, lanes=1)
+
+    assert sum(name.startswith("wide") for name in taken) == 5
+
+
+def test_a_flow_that_slept_has_saved_nothing():
+    """Turns count from when a flow comes, not from the start: one that comes late does not shut out the others."""
+    backlog: Backlog[str] = Backlog()
+    for piece in range(10):
+        backlog.put(f"early {piece}", 10, flow="early")
+    backlog.take(places=8, lanes=1)
+    for piece in range(4):
+        backlog.put(f"late {piece}", 10, flow="late")
+
+    assert backlog.take(places=4, lanes=1) == ["late 0", "early 8", "late 1", "early 9"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nothing_is_lost_or_kept(seed):
+    """Whatever is put, removed and taken in whatever order: each item leaves once, and no token stays behind."""
+    rng = np.random.default_rng(seed)
+    backlog: Backlog[int] = Backlog()
+    waiting, gone = set(), []
+    for item in range(300):
+        tokens, flow = int(rng.integers(1, 50)), int(rng.integers(5))
+        backlog.put(item, tokens, flow=flow, priority=Priority(int(rng.integers(3))))
+        waiting.add(item)
+        if rng.random() < 0.3:
+            victim = int(rng.choice(sorted(waiting)))
+            assert backlog.remove(victim)
+            waiting.remove(victim)
+        if rng.random() < 0.3:
+            taken = backlog.take(places=int(rng.integers(0, 6)), lanes=int(rng.integers(1, 4)))
+            assert waiting.issuperset(taken)
+            waiting -= set(taken)
+            gone += taken
+    gone += backlog.take(places=1000, lanes=1)
+
+    assert len(gone) == len(set(gone))
+    assert set(gone) >= waiting
+    assert repr(backlog) == "<Backlog 0 waiting, 0 tokens>"
+    assert not backlog._last, "a flow without segments is forgotten"
+
+
+def test_the_pace_is_what_lanes_did_lately():
+    """Nothing is predicted before anything was measured; then tokens by what they took, old measurements fading."""
+    pace = Pace()
+    assert pace.seconds_for(1000, lanes=2) == 0.0
+
+    pace.note(tokens=500, seconds=1.0)
+    assert pace.seconds_for(1000, lanes=1) == pytest.approx(2.0)
+    assert pace.seconds_for(1000, lanes=2) == pytest.approx(1.0)
+
+    for _ in range(10):
+        pace.note(tokens=5000, seconds=MEMORY_S)
+    assert pace.seconds_for(5000, lanes=1) == pytest.approx(MEMORY_S, rel=0.01)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_runs_hold_everything_once_and_pad_little(seed):
     """Every item is in one run, runs ascend, none exceeds the bound, padding costs less than the runs it saves."""
@@ -74,23 +163,3 @@ def test_equal_lengths_share_runs_up_to_the_bound():
 def test_a_source_over_the_bound_has_a_run_of_its_own():
     """Nothing is too long to be encoded."""
     assert encoder_runs([2000, 5], lambda n: n) == [[5], [2000]]
-
-
-def test_a_pace_is_what_tokens_cost_over_all_lanes():
-    """2 ms a token over two lanes; nothing is predicted before anything has run."""
-    pace = Pace()
-    before = pace.seconds_for(100, lanes=2)
-    pace.note(50, 0.1)
-
-    assert before == 0
-    assert pace.seconds_for(100, lanes=2) == pytest.approx(0.1)
-
-
-def test_a_pace_follows_what_changes():
-    """Slowed down to a tenth, ten times its memory later nothing is left of the speed before."""
-    pace = Pace()
-    for tokens, rounds in ((1000, 300), (100, 300)):
-        for _ in range(rounds):
-            pace.note(tokens, 1.0)
-
-    assert pace.seconds_for(1000, lanes=1) == pytest.approx(10, rel=0.01)

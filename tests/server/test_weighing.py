@@ -143,7 +143,7 @@ def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
     assert named == {"marian": [7], "hf": [EOS, 7]}
 
 
-@pytest.mark.parametrize("mass", [1.0 - 1e-7, 1.0, 1.0 + 1e-6])
+@pytest.mark.parametrize("mass", [1.0 - 1e-7, 1.0 - 1e-9, 1.0, 1.0 + 1e-6])
 def test_renormalising_survives_rounding(mass):
     """Where float32 says that banned words have all the probability, or more, scores stay log-probabilities."""
     segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, unknown_handling="allow"))

@@ -46,7 +46,8 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
     if exact:
         normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
     else:
-        normaliser = peak - logits.softmax(-1).gather(1, index[:, :1]).log()
+        # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
+        normaliser = peak - logits.softmax(-1).gather(1, index[:, :1]).double().log().to(logits.dtype)
     return values, index, normaliser
 
 

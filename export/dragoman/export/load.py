@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
@@ -63,13 +62,8 @@ def load_network(checkpoint: Checkpoint) -> Network:
         raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
     for name, parameter in parameters.items():
         parts = _parts(name)
-        width = parameter.shape[-1] // len(parts)
-        for n, part in enumerate(parts):
-            place = parameter.data[..., n * width : (n + 1) * width]
-            if part in checkpoint.weights:
-                place.copy_(torch.from_numpy(_scaled(checkpoint, part, checkpoint.weights[part])))
-            else:
-                place.zero_()
+        for part, own in zip(parts, np.split(parameter.detach().numpy(), len(parts), axis=-1), strict=True):
+            own[...] = _scaled(checkpoint, part, checkpoint.weights[part]) if part in checkpoint.weights else 0
     return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 

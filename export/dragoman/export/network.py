@@ -97,10 +97,13 @@ class DecoderLayer(nn.Module):
     def rest(
         self, x: Tensor, shape: tuple[int, int], keys: Tensor, values: Tensor, src_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Everything after the part that sees other target positions, and the cross-attention [G, H, q, S]."""
+        """Everything after the part that sees other target positions, and the cross-attention [G, H, q, S].
+
+        Keys come turned, [G, H, e, S]: made once and read at every step, they are read in the order they lie in.
+        """
         part = Sublayer(self.arch, self.cross_norm)
         (q,) = self.cross.split(self.cross.q(part.before(x)), *shape)
-        weights = torch.softmax(q @ keys.transpose(2, 3) + src_mask, dim=-1)
+        weights = torch.softmax(q @ keys + src_mask, dim=-1)
         x = part.after(x, self.cross.merge(weights @ values))
         part = Sublayer(self.arch, self.ffn_norm)
         return part.after(x, self.ffn(part.before(x))), weights
@@ -188,10 +191,11 @@ class Network(nn.Module):
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
     def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
-        """Cross-attention keys and values of every decoder layer, [G, H, S, e]: k.0, v.0, k.1, v.1, ..."""
+        """Cross-attention keys [G, H, e, S] and values [G, H, S, e] of every decoder layer: k.0, v.0, k.1, v.1, ..."""
         found = []
         for layer in self.decoder.stack():
-            found += layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+            keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+            found += [keys.transpose(2, 3), values]
         return found
 
     def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:

@@ -69,9 +69,10 @@ def signature(arch: Architecture, graph: str) -> Signature:
     pool: Shape = ("G", arch.heads, "T", arch.head_dim)
     new: Shape = ("G", arch.heads, "q", arch.head_dim)
     state: Shape = ("G", "q", arch.d_model)
+    turned: Shape = ("G", arch.heads, arch.head_dim, "S")
     memory: Shape = ("G", arch.heads, "S", arch.head_dim)
     layers = range(arch.decoder_layers)
-    cross = [TensorType(f"cross_{x}.{n}", "float32", memory) for n in layers for x in "kv"]
+    cross = [TensorType(f"cross_{x}.{n}", "float32", s) for n in layers for x, s in (("k", turned), ("v", memory))]
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
         packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]

@@ -24,7 +24,7 @@ from dragoman.server.pool import round_up
 
 T = TypeVar("T", bound=Hashable)
 
-ENCODE_TOKENS = 1024
+ENCODE_TOKENS = 512
 """Padded tokens in one run of the encoder: enough to be efficient, few enough that decoding is not held up."""
 
 

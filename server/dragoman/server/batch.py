@@ -26,12 +26,11 @@ T = TypeVar("T")
 
 
 class Memory:
-    """Cross-attention keys and values [G, H, S, e] of a batch's sources, and the mask of their padding."""
+    """Cross-attention keys and values of a batch's sources, [G, H, ...] with positions S on an axis of their own."""
 
     def __init__(self, manifest: Manifest, capacity: int) -> None:
-        arch = manifest.architecture
-        self._capacity, self._heads, self._head_dim = capacity, arch.heads, arch.head_dim
-        self._names = [t.name for t in manifest.graphs["encoder"].outputs]
+        self._capacity = capacity
+        self._declared = manifest.graphs["encoder"].outputs
         self._positions = 0
         self._lengths = np.zeros(capacity, np.int64)
         self._tensors: list[Floats] = []
@@ -39,14 +38,15 @@ class Memory:
         self._resize(GRAIN, 0)
 
     def admit(self, g: int, cross: Sequence[Floats], length: int) -> None:
-        """Source g's own keys and values, [H, S', e] each, of which `length` positions count."""
+        """Source g's own keys and values, without the axis G, of which `length` positions count."""
         self._lengths[g] = length
         longest = round_up(int(self._lengths[: g + 1].max()))
         if longest > self._positions or 2 * longest <= self._positions:
             self._resize(longest, g)
-        size = min(cross[0].shape[1], self._positions)
-        for tensor, own in zip(self._tensors, cross, strict=True):
-            tensor[g, :, :size] = own[:, :size]
+        for tensor, own, declared in zip(self._tensors, cross, self._declared, strict=True):
+            axis = declared.shape.index("S") - 1
+            front = (slice(None),) * axis + (slice(min(own.shape[axis], self._positions)),)
+            tensor[g][front] = own[front]
         self._mask[g] = MASKED
         self._mask[g, ..., :length] = 0
 
@@ -58,20 +58,25 @@ class Memory:
 
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""
-        named = zip(self._names, self._tensors, strict=True)
-        return {"src_mask": self._mask[:sources], **{name: tensor[:sources] for name, tensor in named}}
+        named = zip(self._declared, self._tensors, strict=True)
+        return {"src_mask": self._mask[:sources], **{one.name: tensor[:sources] for one, tensor in named}}
 
     def _resize(self, positions: int, sources: int) -> None:
         """Make room for this many positions; the first `sources` sources keep theirs."""
         if positions == self._positions:
             return
-        kept = min(positions, self._positions) if sources else 0
-        tensors = [np.zeros((self._capacity, self._heads, positions, self._head_dim), np.float32) for _ in self._names]
+        sizes = {"G": self._capacity, "S": positions}
+        tensors = [
+            np.zeros([size if isinstance(size, int) else sizes[size] for size in declared.shape], np.float32)
+            for declared in self._declared
+        ]
         mask = np.full((self._capacity, 1, 1, positions), MASKED)
-        if kept:
-            for new, old in zip(tensors, self._tensors, strict=True):
-                new[:sources, :, :kept] = old[:sources, :, :kept]
-            mask[:sources, ..., :kept] = self._mask[:sources, ..., :kept]
+        kept = min(positions, self._positions)
+        for new, old, declared in zip(tensors, self._tensors, self._declared, strict=False):  # none at first
+            axis = declared.shape.index("S")
+            front = (slice(sources),) + (slice(None),) * (axis - 1) + (slice(kept),)
+            new[front] = old[front]
+        mask[:sources, ..., :kept] = self._mask[:sources, ..., :kept]
         self._tensors, self._mask, self._positions = tensors, mask, positions
 
 

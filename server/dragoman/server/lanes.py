@@ -20,6 +20,7 @@ from dragoman.server.backlog import Backlog, Pace, encoder_runs
 from dragoman.server.batch import Batch, encode
 from dragoman.server.domain import Decoded, Engine, Forced, Hypothesis, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
+from dragoman.server.pool import round_up
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver, Pulse
 from dragoman.server.search import Layout
@@ -279,7 +280,8 @@ class _Lane:
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
             self._batch(ticket.segment).admit(ticket, ticket.segment, [t[g] for t in cross])
-        self._lanes.observer.on_encode(len(run), tokens, len(run) * cross[0].shape[2], ended_s - started_s)
+        padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
+        self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 
     def _batch(self, segment: Segment) -> Batch[LaneTicket]:
         # What is forced may be outside of the shortlist.
