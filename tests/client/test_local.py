@@ -72,9 +72,9 @@ def test_options_become_the_overrides_of_the_same_name() -> None:
 
     translate(translator, Options(beam_size=4, shortlist=False, splitting=Splitting.LINES, source_language="en"), ["a"])
 
-    [(_, overrides, splitting, source)] = translator.calls
+    [(_, overrides, splitting, *languages)] = translator.calls
     assert overrides == domain.DecodingOverrides(beam_size=4, shortlist=False)
-    assert (splitting, source) == (domain.Splitting.LINES, "en")
+    assert (splitting, languages) == (domain.Splitting.LINES, ["en", ""])
 
 
 @pytest.mark.parametrize("reason", domain.FinishReason)
@@ -86,19 +86,19 @@ def test_every_reason_of_the_server_is_known(reason: domain.FinishReason) -> Non
 
 
 @pytest.mark.parametrize(
-    ("options", "source"),
+    ("options", "source", "target"),
     [
-        (Options(source_language="EN", target_language="PT"), "en"),
-        (Options(source_language="en-US", target_language="pt-BR"), "en"),
-        (Options(target_language="pt-br"), ""),
+        (Options(source_language="EN", target_language="PT"), "en", "pt"),
+        (Options(source_language="en-US", target_language="pt-BR"), "en", "pt"),
+        (Options(target_language="pt-br"), "", "pt"),
     ],
 )
-def test_language_tags_match_as_on_a_server(options: Options, source: str) -> None:
+def test_language_tags_match_as_on_a_server(options: Options, source: str, target: str) -> None:
     """Without regard to case, and a tag that the bundle has not falls back to its language."""
     translator = FakeTranslator()
 
     assert [one.text for one in translate(translator, options, ["a"])] == ["A"]
-    assert translator.calls[0][-1] == source
+    assert translator.calls[0][-2:] == (source, target)
 
 
 @pytest.mark.parametrize(

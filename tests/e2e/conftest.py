@@ -111,7 +111,7 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     (directory / "none.spm").write_bytes(b"these tests speak in ids")
     return Checkpoint(
         name=f"random-{decoder}",
-        pair=LanguagePair("en", "pt"),
+        pairs=(LanguagePair("en", "pt"),),
         architecture=arch,
         weights={n: w.numpy().astype(np.float32) for n, w in network.named_parameters()},
         quantized={},

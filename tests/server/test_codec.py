@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.bundle.manifest import LanguagePair
 from dragoman.server import codec
 from dragoman.server.domain import (
     DecodingOverrides,
@@ -22,6 +23,7 @@ from dragoman.server.errors import EngineFailure, InvalidRequest, UnsupportedOpt
 from dragoman.server.pipeline import Pipeline
 from dragoman.v1 import translation_pb2 as pb
 
+PAIR = LanguagePair("de", "fr")
 TRANSLATE = pb.TranslateRequest.DESCRIPTOR
 
 
@@ -128,16 +130,17 @@ def test_a_request_is_read_completely() -> None:
         decoding=pb.DecodingOptions(beam_size=0, num_hypotheses=2, length_penalty=0.5, shortlist=False),
     )
 
-    assert codec.request(message, source_language="en", deadline_s=1.0) == Request(
+    assert codec.request(message, pair=LanguagePair("en", "pt"), deadline_s=1.0) == Request(
         texts=("a", ""),
         overrides=DecodingOverrides(beam_size=0, num_hypotheses=2, length_penalty=0.5, shortlist=False),
         splitting=Splitting.LINES,
         deadline_s=1.0,
         source_language="en",
+        target_language="pt",
         split_long=False,
     )
-    empty = codec.request(pb.TranslateRequest(), source_language="", deadline_s=None)
-    assert empty == Request(())
+    empty = codec.request(pb.TranslateRequest(), pair=PAIR, deadline_s=None)
+    assert empty == Request((), source_language="de", target_language="fr")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_choices_that_stand_for_numbers(fields: dict[str, Any], overrides: Decod
     """Greedy is a beam of one; no length penalty is an exponent of nought."""
     message = pb.TranslateRequest(**fields)
 
-    assert codec.request(message, source_language="", deadline_s=None).overrides == overrides
+    assert codec.request(message, pair=PAIR, deadline_s=None).overrides == overrides
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_choices_that_stand_for_numbers(fields: dict[str, Any], overrides: Decod
 def test_contradictions_are_invalid(fields: dict[str, Any], field: str) -> None:
     """Neither side of a contradiction wins in silence."""
     with pytest.raises(InvalidRequest) as refused:
-        codec.request(pb.TranslateRequest(**fields), source_language="", deadline_s=None)
+        codec.request(pb.TranslateRequest(**fields), pair=PAIR, deadline_s=None)
 
     assert refused.value.violations[0].field == field
 
@@ -232,7 +235,7 @@ def test_a_models_own_decoding_is_a_legal_request(pipeline: Pipeline) -> None:
     message = pb.TranslateRequest(decoding=model.decoding)
 
     codec.check(message)
-    request = codec.request(message, source_language="", deadline_s=None)
+    request = codec.request(message, pair=PAIR, deadline_s=None)
 
     assert pipeline.decoding(request) == pipeline.decoding(Request(()))
     assert (model.name, model.state, model.digest[:12]) == ("echo", pb.MODEL_STATE_SERVING, model.version)

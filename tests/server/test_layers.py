@@ -15,9 +15,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"domain", "errors"},
-            {"scheduling", "options", "logs", "shortlist", "text", "tokenizer", "admission", "decoding"},
-            {"config", "runtime", "pieces", "search"},
-            {"pool"},
+            {"scheduling", "options", "logs", "shortlist", "text", "vocabularies", "admission", "decoding"},
+            {"config", "runtime", "tokenizer", "search"},
+            {"pool", "pieces"},
             {"backlog", "batch"},
             {"lanes", "pipeline"},
             {"models", "metrics", "local"},

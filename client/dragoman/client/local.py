@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dragoman.bundle.directions import Directions
 from dragoman.client.errors import DragomanError, InvalidRequest, from_status
 from dragoman.client.types import Engine, FinishReason, Hypothesis, Options, Translation
 
 if TYPE_CHECKING:
-    from dragoman.bundle.manifest import LanguagePair
     from dragoman.server import domain
     from dragoman.server.local import LocalTranslator
 
@@ -44,11 +44,11 @@ def translate_batches(
 
     overridden = {field.name for field in dataclasses.fields(domain.DecodingOverrides)}
     _refuse_unheeded(options, overridden)
-    source = _source_language(translator.bundle.manifest.pairs, options)
+    source, target = _languages(Directions.of(translator.bundle.manifest), options)
     overrides = domain.DecodingOverrides(**{name: getattr(options, name) for name in overridden})
     splitting = domain.Splitting[options.splitting.name] if options.splitting else domain.Splitting.SENTENCES
     for batch in batches:
-        yield from map(_translation, translator.translate(batch, overrides, splitting, source))
+        yield from map(_translation, translator.translate(batch, overrides, splitting, source, target))
 
 
 def _refuse_unheeded(options: Options, overridden: set[str]) -> None:
@@ -60,24 +60,14 @@ def _refuse_unheeded(options: Options, overridden: set[str]) -> None:
         )
 
 
-def _source_language(pairs: Sequence[LanguagePair], options: Options) -> str:
-    """The source language of the bundle that the options mean; empty where they leave it open.
-
-    The rule is the server's: tags are compared without regard to case, and a tag that the bundle has not falls back
-    to a shorter one, `pt-BR` to `pt`.
-    """
+def _languages(directions: Directions, options: Options) -> tuple[str, str]:
+    """The bundle's own tags for the languages that the options mean; empty where they leave one open."""
     source, target = options.source_language or "", options.target_language or ""
-    fitting = [pair for pair in pairs if _fits(source, pair.source) and _fits(target, pair.target)]
-    if not fitting:
+    pairs = directions.closest(source, target).pairs
+    if not pairs:
         asked = f"{source or '*'}-{target or '*'}"
-        raise InvalidRequest(f"the bundle does not translate {asked}, it translates {', '.join(map(str, pairs))}")
-    closest = max(fitting, key=lambda pair: len(pair.source.split("-")) + len(pair.target.split("-")))
-    return closest.source if source else ""
-
-
-def _fits(asked: str, offered: str) -> bool:
-    subtags = offered.lower().split("-")
-    return not asked or asked.lower().split("-")[: len(subtags)] == subtags
+        raise InvalidRequest(f"the bundle does not translate {asked}, it translates {directions}")
+    return pairs[0].source if source else "", pairs[0].target if target else ""
 
 
 def _translation(local: domain.Translation) -> Translation:

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from google.rpc.code_pb2 import Code
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.server.domain import DecodingOverrides, Engine, FinishReason, Request, Splitting, Timings, Translation
 from dragoman.server.errors import InvalidRequest, ServingError, UnsupportedOption
 from dragoman.server.models import Wanted
@@ -122,7 +122,7 @@ def wanted(message: Any) -> Wanted:
     return Wanted(message.model, message.model_version, message.source_language, message.target_language)
 
 
-def request(message: pb.TranslateRequest, *, source_language: str, deadline_s: float | None) -> Request:
+def request(message: pb.TranslateRequest, *, pair: LanguagePair, deadline_s: float | None) -> Request:
     """The request that a message stands for; call `check` first."""
     if len(message.request_id.encode()) > MAX_REQUEST_ID_BYTES:
         raise InvalidRequest("request_id", f"longer than {MAX_REQUEST_ID_BYTES} bytes")
@@ -131,7 +131,8 @@ def request(message: pb.TranslateRequest, *, source_language: str, deadline_s: f
         overrides=_overrides(message),
         splitting=_SPLITTING[message.splitting],
         deadline_s=deadline_s,
-        source_language=source_language,
+        source_language=pair.source,
+        target_language=pair.target,
         split_long=message.on_too_long != pb.ON_TOO_LONG_REJECT,
     )
 
@@ -266,6 +267,8 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,
+        source_languages=() if manifest.pairs else manifest.tokenizer.source_languages,
+        target_languages=() if manifest.pairs else manifest.tokenizer.target_languages,
     )
 
 

@@ -63,7 +63,8 @@ class Request:
     deadline_s: float | None = None
     """On the monotonic clock."""
     source_language: str = ""
-    """BCP-47 tag that sentence splitting goes by; empty for the bundle's own."""
+    """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
+    target_language: str = ""
     split_long: bool = True
     """Split a piece that is longer than the model can read; False refuses its text instead."""
 
@@ -77,6 +78,8 @@ class Segment:
     decoding: Decoding
     """Complete: the bundle's defaults with the request's overrides."""
     deadline_s: float | None = None
+    forced_first_id: int | None = None
+    """What the translation must begin with: the target language, for models that are told so."""
 
     @property
     def max_target_tokens(self) -> int:

@@ -158,7 +158,7 @@ class Metrics:
         pipelines = tuple(pipelines)
         for pipeline in pipelines:
             manifest = pipeline.bundle.manifest
-            pairs = " ".join(map(str, manifest.pairs))
+            pairs = " ".join(pipeline.directions.names)
             labels = (pipeline.name, pipeline.version, pipeline.bundle.digest, manifest.precision, pairs)
             self._model_info.labels(*labels).set(1)
         self.registry.register(_Backlogs(pipelines))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.domain import (
     Decoded,
     FinishReason,
@@ -33,7 +34,7 @@ class Prepared:
     text: str
     layout: Layout
     ids: tuple[tuple[int, ...], ...]
-    """Of each piece, the end token included; empty for a piece that is kept as it stands."""
+    """Of each piece, all that the model reads; empty for a piece that is kept as it stands."""
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -68,19 +69,19 @@ def prepare(
     field: str,
     tokenizer: Tokenizer,
     splitting: Splitting,
-    language: str,
+    pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
 ) -> Prepared | Refused:
     """Cut a text into pieces of at most `max_tokens` tokens and number them."""
 
     def fits(piece: str) -> bool:
-        return len(tokenizer.encode(piece)) <= max_tokens
+        return len(tokenizer.encode(piece, pair)) <= max_tokens
 
     spans: list[Span] = []
     numbered: list[tuple[int, ...]] = []
-    for span in split(text, splitting, language):
-        ids = tokenizer.encode(text[span.start : span.end])
+    for span in split(text, splitting, pair.source):
+        ids = tokenizer.encode(text[span.start : span.end], pair)
         if len(ids) <= max_tokens:
             spans.append(span)
             numbered.append(ids)
@@ -93,7 +94,7 @@ def prepare(
         except ValueError as error:
             return Refused(field, str(error))
         spans.extend(parts)
-        numbered.extend(tokenizer.encode(text[part.start : part.end]) for part in parts)
+        numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
     return Prepared(text, Layout.of(text, spans), tuple(numbered))
 
 

@@ -15,7 +15,8 @@ from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.directions import Directions
+from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.bundle.reader import Bundle
 from dragoman.server.admission import Admission, estimate_tokens
 from dragoman.server.decoding import DecodingBounds, resolve
@@ -60,6 +61,7 @@ class Pipeline:
         self.limits = limits
         self.admission = Admission(limits.backlog_tokens)
         manifest = bundle.manifest
+        self.directions = Directions.of(manifest)
         self._tokenizer = tokenizer
         self._executor = executor
         self._bounds = DecodingBounds(
@@ -85,6 +87,17 @@ class Pipeline:
         """What the request's segments are decoded with."""
         return resolve(self.bundle.manifest.decoding, request.overrides, self._bounds)
 
+    def pair(self, request: Request) -> LanguagePair:
+        """What the request's tags mean. Only a model that reads its languages must know which they are."""
+        pairs = self.directions.closest(request.source_language, request.target_language).pairs
+        if len(pairs) == 1:
+            return pairs[0]
+        if self.bundle.manifest.tokenizer.slots:
+            way_out = f"name one of each side, {self.name} translates {self.directions}"
+            raise InvalidRequest("target_language" if request.source_language else "source_language", way_out)
+        first = self.directions.first
+        return LanguagePair(request.source_language or first.source, request.target_language or first.target)
+
     async def translate(self, request: Request) -> list[Outcome]:
         """The outcome of each text, in the order of the texts."""
         async with aclosing(self.stream(request)) as stream:
@@ -93,16 +106,16 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        decoding = self.decoding(request)
+        decoding, pair = self.decoding(request), self.pair(request)
         texts = self._accepted(request)
         if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         with self.admission.reserve(estimate_tokens([text for text in texts if isinstance(text, str)])) as reservation:
             started = time.perf_counter()
-            prepared = await self._prepare(request, texts)
+            prepared = await self._prepare(request, texts, pair)
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
-            async with aclosing(self._decode(prepared, decoding, request.deadline_s)) as finished:
+            async with aclosing(self._decode(prepared, pair, decoding, request.deadline_s)) as finished:
                 async for index, answers in finished:
                     text = prepared[index]
                     yield index, (text if isinstance(text, ServingError) else self._finish(text, answers, tokenize_s))
@@ -117,7 +130,9 @@ class Pipeline:
             for index, text in enumerate(request.texts)
         ]
 
-    async def _prepare(self, request: Request, texts: list[str | Refused]) -> list[Prepared | Refused]:
+    async def _prepare(
+        self, request: Request, texts: list[str | Refused], pair: LanguagePair
+    ) -> list[Prepared | Refused]:
         """Cut and number all texts; off the event loop where that takes long."""
 
         def work() -> list[Prepared | Refused]:
@@ -129,7 +144,7 @@ class Pipeline:
                     field=f"segments[{index}].text",
                     tokenizer=self._tokenizer,
                     splitting=request.splitting,
-                    language=request.source_language or self.bundle.manifest.pairs[0].source,
+                    pair=pair,
                     max_tokens=self.bundle.manifest.limits.max_source_tokens,
                     split_long=request.split_long,
                 )
@@ -141,16 +156,21 @@ class Pipeline:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def _decode(
-        self, prepared: list[Prepared | Refused], decoding: Decoding, deadline_s: float | None
+        self,
+        prepared: list[Prepared | Refused],
+        pair: LanguagePair,
+        decoding: Decoding,
+        deadline_s: float | None,
     ) -> AsyncGenerator[tuple[int, list[Decoded | Exception]], None]:
         """Each text's answered segments, in the order in which texts are finished."""
         answers = _Answers([text.num_segments if isinstance(text, Prepared) else 0 for text in prepared])
         tickets: list[Ticket] = []
+        first = self._tokenizer.forced_first(pair)
         try:
             for index, text in enumerate(prepared):
                 segments = text.segments if isinstance(text, Prepared) else ()
                 for piece, ids in enumerate(segments):
-                    segment = Segment(ids, decoding, deadline_s)
+                    segment = Segment(ids, decoding, deadline_s, first)
                     tickets.append(self.lanes.submit(segment, answers.callback(index, piece)))
             for _ in prepared:
                 yield await answers.next_finished()

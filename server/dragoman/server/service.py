@@ -201,7 +201,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         codec.check(message)
         pipeline, pair = self._models.route(codec.wanted(message))
         record.model = pipeline.name
-        request = codec.request(message, source_language=pair.source, deadline_s=record.deadline_s)
+        request = codec.request(message, pair=pair, deadline_s=record.deadline_s)
         return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
 
     def _end(self, call: _Call, record: RequestRecord, outcomes: list[Outcome], *, whole: bool = True) -> None:

@@ -1,50 +1,65 @@
-"""Text to ids and back, with the SentencePiece models of a bundle."""
+"""Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sentencepiece import SentencePieceProcessor
-
+from dragoman.bundle.manifest import LanguagePair, Slot
 from dragoman.bundle.reader import Bundle
 from dragoman.server.errors import StartError
+from dragoman.server.vocabularies import Vocabulary, open_vocabulary
 
 
 class Tokenizer:
-    """A bundle's source and target vocabularies. Thread-safe: the processors are only read."""
+    """A bundle's source and target vocabularies. Thread-safe: they are only read."""
 
     def __init__(self, bundle: Bundle) -> None:
-        names, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
-        self.eos_id = names.eos_id
-        self._source = _load(bundle, names.source)
-        self._target = self._source if names.target == names.source else _load(bundle, names.target)
-        _check_size(bundle, names.source, self._source, "source", shape.source_vocabulary)
-        _check_size(bundle, names.target, self._target, "target", shape.target_vocabulary)
+        self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
+        self.eos_id = self._facts.eos_id
+        self._hidden = frozenset(self._facts.hidden_ids)
+        self._source = open_vocabulary(bundle, "source")
+        sides = [
+            (self._facts.source, self._facts.source_vocabulary),
+            (self._facts.target, self._facts.target_vocabulary),
+        ]
+        self._target = self._source if sides[0] == sides[1] else open_vocabulary(bundle, "target")
+        _check_size(bundle, self._facts.source, self._source, "source", shape.source_vocabulary)
+        _check_size(bundle, self._facts.target, self._target, "target", shape.target_vocabulary)
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Source ids with the end token; empty where the text has nothing that the model could read."""
+    def encode(self, text: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """What the encoder reads for a text; empty where the text has nothing that the model could read.
+
+        `pair` must be one that the bundle translates; only multilingual models need it.
+        """
         ids = self._source.encode(text)
-        return (*ids, self.eos_id) if ids else ()
+        if not ids:
+            return ()
+        facts = self._facts
+        return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of target ids, without an end token."""
-        return str(self._target.decode(list(ids)))
+        return self._target.decode([index for index in ids if index not in self._hidden])
+
+    def forced_first(self, pair: LanguagePair | None = None) -> int | None:
+        """What a translation must begin with, if anything."""
+        first = self._facts.forced_first
+        return None if first is None else self._filled((first,), pair)[0]
+
+    def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
+        return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]
+
+    def _language(self, slot: Slot, pair: LanguagePair | None) -> tuple[int, ...]:
+        assert pair is not None, "the pipeline resolves the pair of a model that reads its languages"
+        is_source = slot == "source"
+        table = self._facts.source_languages if is_source else self._facts.target_languages
+        return table[pair.source if is_source else pair.target]
 
 
-def _load(bundle: Bundle, name: str) -> SentencePieceProcessor:
-    processor = SentencePieceProcessor()
-    try:
-        processor.load(str(bundle.path(name)))
-    except (OSError, RuntimeError) as error:
-        raise StartError(f"{bundle.path(name)} is not a SentencePiece model: {error}") from error
-    return processor
-
-
-def _check_size(bundle: Bundle, name: str, processor: SentencePieceProcessor, side: str, most: int) -> None:
+def _check_size(bundle: Bundle, name: str, vocabulary: Vocabulary, side: str, most: int) -> None:
     # An id beyond the network's table would be read outside of it.
-    pieces = processor.get_piece_size()
-    if pieces > most:
+    if vocabulary.size > most:
         raise StartError(
-            f"{bundle.path(name)} has {pieces} pieces, and the network's {side} vocabulary has room for {most}: "
-            "export the bundle again with the vocabulary that the model was trained with"
+            f"{bundle.path(name)} has {vocabulary.size} pieces, and the network's {side} vocabulary has room for "
+            f"{most}: export the bundle again with the vocabulary that the model was trained with"
         )

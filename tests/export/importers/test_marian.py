@@ -38,7 +38,7 @@ def test_a_student_is_read_whole(marian):
         decoder="ssru",
         embedding_scale=WIDTH**0.5,
     )
-    assert (checkpoint.pair, checkpoint.name) == (LanguagePair("en", "de"), "en-de")
+    assert (checkpoint.pairs, checkpoint.name) == ((LanguagePair("en", "de"),), "en-de")
     assert checkpoint.decoding == Decoding("marian", 1, 1, 1.0, 512, 2.5, shortlist=False)
     assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS, (1,))
     assert checkpoint.tokenizer_files == {"vocabulary.spm": model.folder / "vocab.ende.spm"}
@@ -465,7 +465,7 @@ def test_languages_come_from_arguments_or_names(marian, name, source, target, ex
     (folder / "model.ende.bin").rename(folder / "model.tiny.best.bin")
     (folder / "vocab.ende.spm").rename(folder / name)
 
-    assert read_marian(folder, source, target).pair == expected
+    assert read_marian(folder, source, target).pairs == (expected,)
 
 
 @pytest.mark.parametrize(

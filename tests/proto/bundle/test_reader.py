@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from dragoman.bundle.errors import BundleCorrupt, BundleMissing, BundleTooNew
+from dragoman.bundle.errors import BundleCorrupt, BundleMissing, BundleTooNew, BundleTooOld
 from dragoman.bundle.manifest import FORMAT_VERSION
 from dragoman.bundle.reader import MAX_MANIFEST_BYTES, open_bundle
 
@@ -194,7 +194,17 @@ def test_a_newer_version_is_called_newer_whatever_else_it_holds(directory, edit)
     """Unknown keys of a newer format are no reason to call it malformed."""
     edit(lambda document: document.update(format_version=FORMAT_VERSION + 1, new_key={}))
 
-    with pytest.raises(BundleTooNew, match=r"format version 2, this dragoman reads up to 1; upgrade dragoman"):
+    with pytest.raises(
+        BundleTooNew, match=rf"format version {FORMAT_VERSION + 1}, this dragoman reads up to {FORMAT_VERSION}; upg"
+    ):
+        open_bundle(directory)
+
+
+def test_an_older_version_is_to_be_exported_again(directory, edit):
+    """Its missing keys are no corruption."""
+    edit(lambda document: (document.update(format_version=FORMAT_VERSION - 1), document.pop("tokenizer")))
+
+    with pytest.raises(BundleTooOld, match=rf"format version {FORMAT_VERSION - 1}, this .* {FORMAT_VERSION}; export"):
         open_bundle(directory)
 
 
@@ -267,7 +277,7 @@ def test_several_problems_are_told_at_once(directory):
             1025,
             "limits.max_target_tokens: 1025 is more than the network's 1024 positions",
         ),
-        (("pairs",), [], "pairs: empty; a bundle translates at least one pair"),
+        (("pairs",), [], "pairs: empty, and so are the tokenizer's languages; a bundle translates at least one pair"),
         (
             ("decoding", "shortlist"),
             True,
