@@ -102,7 +102,7 @@ class Tokenizer:
     suppressed_ids: tuple[int, ...] = ()
     """Ids that are never put out (after normalisation, so that scores stay the model's)."""
     source_vocabulary: str | None = None
-    """Of the kind sentencepiece-vocabulary: a JSON file, an object from pieces to ids."""
+    """Of the kind sentencepiece-vocabulary: a JSON file, an object from pieces to ids, without what is no text."""
     target_vocabulary: str | None = None
     prefix: tuple[int | Slot, ...] = ()
     suffix: tuple[int | Slot, ...] = ()
@@ -112,7 +112,7 @@ class Tokenizer:
     """By BCP-47 tag, what `source` stands for in `prefix` and `suffix`; several tags may mean one language."""
     target_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
     hidden_ids: tuple[int, ...] = ()
-    """Ids that are no text (end, unknown, languages): a text never becomes one, and they are never shown."""
+    """Target ids that are no text (end, unknown, languages) and are never shown."""
 
     @property
     def slots(self) -> frozenset[str]:

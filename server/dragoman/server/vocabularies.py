@@ -1,8 +1,8 @@
 """Vocabularies: text to a model's ids and back, by each of the kinds that a bundle may have.
 
 A text never becomes a control token (an end, a language): whoever writes `</s>` gets the pieces of those four
-characters. Hidden ids are filtered by the caller before a vocabulary turns ids into text; an id that a vocabulary does
-not know has no text.
+characters, because neither tables nor the words of a `tokenizer.json` list control tokens. Hidden ids are filtered by
+the caller before a vocabulary turns ids into text; an id that a vocabulary does not know has no text.
 """
 
 from __future__ import annotations
@@ -51,13 +51,10 @@ class SentencePieces:
 class NumberedPieces:
     """Pieces are those of a SentencePiece model, ids those of a table; what it does not list is the unknown word."""
 
-    def __init__(
-        self, processor: SentencePieceProcessor, ids: dict[str, int], hidden: frozenset[int], unk_id: int
-    ) -> None:
+    def __init__(self, processor: SentencePieceProcessor, ids: dict[str, int], unk_id: int) -> None:
         self._processor = processor
-        # A run of characters that the model does not know is one piece, which could be spelt like a control token.
-        self._ids = {piece: index for piece, index in ids.items() if index not in hidden}
-        self._pieces = {index: piece for piece, index in self._ids.items()}
+        self._ids = ids
+        self._pieces = {index: piece for piece, index in ids.items()}
         self._unk_id = unk_id
         self.size = max(self._pieces, default=-1) + 1
 
@@ -95,14 +92,13 @@ def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabu
     """The vocabulary of one side. Raises StartError where a file is not what the manifest says."""
     facts = bundle.manifest.tokenizer
     path = bundle.path(getattr(facts, side))
-    hidden = frozenset(facts.hidden_ids)
     if facts.kind == "tokenizers":
-        return FastPieces(_fast(path), hidden)
+        return FastPieces(_fast(path), frozenset(facts.hidden_ids))
     processor = _sentencepiece(path)
     if facts.kind == "sentencepiece":
         return SentencePieces(processor)
     ids = _table(bundle.path(getattr(facts, f"{side}_vocabulary")))
-    return NumberedPieces(processor, ids, hidden, facts.unk_id)
+    return NumberedPieces(processor, ids, facts.unk_id)
 
 
 def _sentencepiece(path: Path) -> SentencePieceProcessor:

@@ -25,8 +25,7 @@ class Directory:
     def __post_init__(self) -> None:
         self.generation = self._json("generation_config.json") or self.config
         self.settings = self._json("special_tokens_map.json") | self._json("tokenizer_config.json")
-        added = {token["content"]: int(index) for index, token in self.settings.get("added_tokens_decoder", {}).items()}
-        self.numbered: dict[str, int] = {**self._json("added_tokens.json"), **added}
+        self.numbered: dict[str, int] = self._numbered()
         """Ids of single tokens, where the settings give them."""
 
     def file(self, name: str) -> Path:
@@ -51,13 +50,26 @@ class Directory:
     def extra_tokens(self) -> list[str]:
         """Special tokens by their names, in the order of their ids."""
         named = self.settings.get("extra_special_tokens") or self.settings.get("additional_special_tokens") or []
-        return [token["content"] if isinstance(token, dict) else str(token) for token in named]
+        return [_name(token) for token in named] if isinstance(named, list) else []
+
+    def _numbered(self) -> dict[str, int]:
+        found = {token: index for token, index in self._json("added_tokens.json").items() if type(index) is int}
+        decoder = self.settings.get("added_tokens_decoder", {})
+        if not isinstance(decoder, dict) or not all(index.isdecimal() for index in decoder):
+            self.reasons.add("tokenizer_config.json: added_tokens_decoder must be an object from ids to tokens")
+            return found
+        return found | {_name(token): int(index) for index, token in decoder.items()}
 
     def _json(self, name: str) -> dict[str, Any]:
         content = read_json(self.file(name), self.reasons)
         if content:
             self.read.append(self.file(name))
         return content
+
+
+def _name(token: object) -> str:
+    """A token is written as its name, or as an object that has it."""
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token)
 
 
 def read_json(path: Path, reasons: Reasons) -> dict[str, Any]:

@@ -59,21 +59,22 @@ def _marian(directory: Directory) -> Vocabulary | None:
     separate = bool(directory.settings.get("separate_vocabs")) or directory.has("target_vocab.json")
     files = directory.file("vocab.json"), directory.file("target_vocab.json" if separate else "vocab.json")
     models = directory.file("source.spm"), directory.file("target.spm")
-    vocabulary = hf_vocabulary.sentencepiece_with_tables(models, files, SPECIAL, directory.reasons)
-    if vocabulary is None:
-        return None
-    if vocabulary.source.ids.get("</s>") != vocabulary.target.ids.get("</s>"):
-        directory.reasons.add("vocab.json and target_vocab.json number </s> differently")
-    return replace(
-        vocabulary,
-        source=_with_special(vocabulary.source, languages("marian", vocabulary.source.ids)),
-        target=_with_special(vocabulary.target, languages("marian", vocabulary.target.ids)),
+    vocabulary = hf_vocabulary.sentencepiece_with_tables(
+        models,
+        files,
+        lambda token: token in SPECIAL or TOKENS["marian"].fullmatch(token),
+        directory.reasons,
     )
+    if vocabulary is not None and vocabulary.source.ids["</s>"] != vocabulary.target.ids["</s>"]:
+        directory.reasons.add("vocab.json and target_vocab.json number </s> differently")
+    return vocabulary
 
 
 def _m2m100(directory: Directory) -> Vocabulary | None:
     models, tables = directory.file("sentencepiece.bpe.model"), directory.file("vocab.json")
-    vocabulary = hf_vocabulary.sentencepiece_with_tables((models,) * 2, (tables,) * 2, SPECIAL, directory.reasons)
+    vocabulary = hf_vocabulary.sentencepiece_with_tables(
+        (models, models), (tables, tables), SPECIAL.__contains__, directory.reasons
+    )
     if vocabulary is None:
         return None
     codes = WMT21 if directory.settings.get("language_codes") == "wmt21" else M2M100

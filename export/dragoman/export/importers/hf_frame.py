@@ -72,8 +72,8 @@ def _mbart_frame(directory: Directory, tags: dict[str, Ids], source: str | None,
     if not starts:
         directory.reasons.add(f"decoder_start_token_id must be the target language's token, it is {start}")
         return Frame()
-    own = tag_of(str(directory.settings.get("src_lang") or ""))
-    wanted = source or own
+    own = tags.get(tag_of(str(directory.settings.get("src_lang") or "")) or "")
+    wanted = source or min((tag for tag, ids in tags.items() if ids == own), key=len, default=None)
     if wanted not in tags:
         directory.reasons.add(
             f"name the language of the texts with --from, one of {', '.join(sorted(tags))}"
@@ -82,12 +82,13 @@ def _mbart_frame(directory: Directory, tags: dict[str, Ids], source: str | None,
         return Frame()
     if target is not None and target not in starts:
         directory.reasons.add(f"the model translates into {starts[0]} (decoder_start_token_id), not into {target}")
-    return Frame(suffix=tags[wanted], pairs=(LanguagePair(wanted, target or starts[0]),))
+    return Frame(suffix=tags[wanted], pairs=(LanguagePair(wanted, target or min(starts, key=len)),))
 
 
 def _tasks(directory: Directory) -> dict[tuple[str, str], str]:
     """T5's own prompts for translation, by pair."""
     tasks = directory.config.get("task_specific_params") or {}
+    tasks = {name: task for name, task in tasks.items() if isinstance(task, dict)} if isinstance(tasks, dict) else {}
     found = ((re.fullmatch(r"translation_(\w+)_to_(\w+)", name), task) for name, task in tasks.items())
     return {(match[1], match[2]): str(task.get("prefix", "")) for match, task in found if match and task.get("prefix")}
 

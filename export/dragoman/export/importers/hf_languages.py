@@ -40,8 +40,8 @@ def tags_of(codes: Iterable[str]) -> dict[str, str]:
 
 
 def tag_of(code: str) -> str | None:
-    """The shortest tag of a single language; None where the code is not one."""
-    return min(tags_of([code]), key=len, default=None)
+    """The tag of a single language; None where the code is not one."""
+    return next(iter(tags_of([code])), None)
 
 
 def _language(code: str) -> Language | None:

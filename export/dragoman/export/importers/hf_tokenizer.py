@@ -71,7 +71,7 @@ def read_tokenizer(
         source=vocabulary.source_file,
         target=vocabulary.target_file,
         eos_id=eos,
-        unk_id=_unknown(directory, vocabulary.source),
+        unk_id=_unknown(vocabulary.source),
         start_id=start,
         suppressed_ids=_suppressed(directory),
         source_vocabulary=vocabulary.tables[0],
@@ -81,7 +81,7 @@ def read_tokenizer(
         forced_first=frame.forced_first,
         source_languages=frame.sources,
         target_languages=frame.targets,
-        hidden_ids=_hidden(vocabulary, eos),
+        hidden_ids=tuple(sorted({eos, *vocabulary.target.ids_of(vocabulary.target.special)})),
     )
     _check_sizes(directory, vocabulary, tokenizer)
     reasons.raise_if_any(path)
@@ -89,30 +89,21 @@ def read_tokenizer(
     return TokenizerSource(tokenizer, vocabulary.files, frame.pairs, read, tuple(_notes(directory, vocabulary)))
 
 
-def _unknown(directory: Directory, side: Side) -> int:
-    name = directory.settings.get("unk_token", "<unk>")
-    name = name["content"] if isinstance(name, dict) else str(name)
+def _unknown(side: Side) -> int:
     # A byte-level vocabulary has no unknown word; then any token that never stands for text will do.
-    return side.ids.get(name, side.ids.get("<unk>", min(side.ids[token] for token in side.special)))
+    return side.ids["<unk>"] if "<unk>" in side.ids else min(side.ids_of(side.special), default=0)
 
 
 def _suppressed(directory: Directory) -> tuple[int, ...]:
     """Single ids among the words that the settings forbid."""
     words = directory.generation.get("bad_words_ids") or []
+    if not isinstance(words, list) or not all(isinstance(word, list) for word in words):
+        directory.reasons.add(f"bad_words_ids must be a list of lists of ids, it is {short(words)}")
+        return ()
     several = [word for word in words if len(word) != 1]
     if several:
         directory.reasons.add(f"bad_words_ids has words of several ids, which cannot be suppressed: {short(several)}")
-    return tuple(sorted({word[0] for word in words if len(word) == 1}))
-
-
-def _hidden(vocabulary: Vocabulary, eos: int) -> tuple[int, ...]:
-    """Ids that are no text on either side, where the sides are one; where they are two, on both."""
-    source, target = ({side.ids[token] for token in side.special if token in side.ids} for side in _sides(vocabulary))
-    return tuple(sorted({eos} | (source & target)))
-
-
-def _sides(vocabulary: Vocabulary) -> Iterable[Side]:
-    return vocabulary.source, vocabulary.target
+    return tuple(sorted({word[0] for word in words if len(word) == 1 and type(word[0]) is int}))
 
 
 def _check_sizes(directory: Directory, vocabulary: Vocabulary, tokenizer: Tokenizer) -> None:
@@ -121,7 +112,7 @@ def _check_sizes(directory: Directory, vocabulary: Vocabulary, tokenizer: Tokeni
     around = [index for index in (*tokenizer.prefix, *tokenizer.suffix, tokenizer.forced_first) if type(index) is int]
     languages = [index for ids in tokenizer.source_languages.values() for index in ids]
     languages += [index for ids in tokenizer.target_languages.values() for index in ids]
-    for name, side, most in zip(("source", "target"), _sides(vocabulary), rows, strict=True):
+    for name, side, most in zip(("source", "target"), (vocabulary.source, vocabulary.target), rows, strict=True):
         if type(most) is not int:
             directory.reasons.add(f"config.json has no vocab_size, it says {short(most)}")
             return

@@ -33,6 +33,10 @@ class Side:
     special: frozenset[str]
     """Tokens that are no text."""
 
+    def ids_of(self, tokens: Iterable[str]) -> set[int]:
+        """The ids of those tokens that there are."""
+        return {self.ids[token] for token in tokens if token in self.ids}
+
     def reachable(self) -> int:
         """One more than the largest id that stands for text."""
         return max((index for token, index in self.ids.items() if token not in self.special), default=-1) + 1
@@ -58,24 +62,24 @@ class Vocabulary:
 
 
 def sentencepiece_with_tables(
-    models_of: tuple[Path, Path], tables: tuple[Path, Path], special: Iterable[str], reasons: Reasons
+    models_of: tuple[Path, Path], tables: tuple[Path, Path], is_special: Callable[[str], object], reasons: Reasons
 ) -> Vocabulary | None:
     """SentencePiece models of both sides and the directory's own tables from pieces to ids (MarianMT, M2M100)."""
     processors = [_processor(path, reasons) for path in models_of]
-    ids = [_table(path, reasons) for path in tables]
-    if None in processors or not all(ids):
+    sides = [_side(_table(path, reasons), is_special) for path in tables]
+    if None in processors or not all(side.ids for side in sides):
         return None
     names = [f"{SHARED}.spm"] * 2 if models_of[0] == models_of[1] else [f"{SOURCE}.spm", f"{TARGET}.spm"]
     listed = [f"{SHARED}.json"] * 2 if tables[0] == tables[1] else [f"{SOURCE}.json", f"{TARGET}.json"]
-    sides = [Side(one, frozenset(special) & one.keys()) for one in ids]
+    words = dict(zip(listed, (_words(side) for side in sides), strict=True))
     return Vocabulary(
         kind="sentencepiece-vocabulary",
         source=sides[0],
         target=sides[1],
         source_file=names[0],
         target_file=names[1],
-        encode=lambda text: [ids[0].get(piece, ids[0]["<unk>"]) for piece in processors[0].encode(text, out_type=str)],
-        files={**dict(zip(names, models_of, strict=True)), **dict(zip(listed, tables, strict=True))},
+        encode=_encoder(processors[0], sides[0]),
+        files={**dict(zip(names, models_of, strict=True)), **words},
         read=tuple(dict.fromkeys((*models_of, *tables))),
         tables=(listed[0], listed[1]),
     )
@@ -93,15 +97,14 @@ def sentencepiece_with_offset(
     words = [i for i in pieces if not (processor.is_control(i) or processor.is_unknown(i) or processor.is_unused(i))]
     ids = {processor.id_to_piece(index): index + offset for index in words} | fixed | more
     side = Side(ids, frozenset((*fixed, *more)))
-    unk = fixed["<unk>"]
     return Vocabulary(
         kind="sentencepiece-vocabulary",
         source=side,
         target=side,
         source_file=f"{SHARED}.spm",
         target_file=f"{SHARED}.spm",
-        encode=lambda text: [ids.get(piece, unk) for piece in processor.encode(text, out_type=str)],
-        files={f"{SHARED}.spm": path, f"{SHARED}.json": json.dumps(ids, ensure_ascii=False, indent=0).encode()},
+        encode=_encoder(processor, side),
+        files={f"{SHARED}.spm": path, f"{SHARED}.json": _words(side)},
         read=(path,),
         tables=(f"{SHARED}.json", f"{SHARED}.json"),
     )
@@ -206,6 +209,22 @@ def _check_text_stays_text(fast: FastTokenizer, side: Side, path: Path, reasons:
                 names = ", ".join(sorted(control[index] for index in found))
                 reasons.add(f"{path.name} reads {short(probe)} in a text as the control token {names}")
                 return
+
+
+def _side(ids: dict[str, int], is_special: Callable[[str], object]) -> Side:
+    return Side(ids, frozenset(filter(is_special, ids)))
+
+
+def _words(side: Side) -> bytes:
+    """The table that the server reads. A run of unknown characters is one piece, which may spell a special token."""
+    words = {token: index for token, index in side.ids.items() if token not in side.special}
+    return json.dumps(words, ensure_ascii=False, indent=0).encode()
+
+
+def _encoder(processor: Any, side: Side) -> Callable[[str], list[int]]:
+    unk = side.ids["<unk>"]
+    words = {token: index for token, index in side.ids.items() if token not in side.special}
+    return lambda text: [words.get(piece, unk) for piece in processor.encode(text, out_type=str)]
 
 
 def _processor(path: Path, reasons: Reasons) -> Any:
