@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.reader import Bundle
 from dragoman.server.domain import (
     DecodingOverrides,
     Engine,
     FinishReason,
     Request,
+    Segment,
     Splitting,
     Translation,
 )
@@ -28,6 +31,7 @@ from dragoman.server.errors import (
 )
 from dragoman.server.pipeline import Outcome, Pipeline
 from dragoman.server.testing import FakeLanes
+from dragoman.server.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -285,3 +289,26 @@ async def test_long_texts_leave_the_event_loop_free(pipeline: Pipeline, lanes: F
     await eventually(lambda: lanes.waiting_segments == 200)
     lanes.release()
     await task
+
+
+async def test_the_languages_reach_the_lanes(many: Bundle, lanes: FakeLanes, pipeline: Pipeline) -> None:
+    """Of each piece of each text; where one of them is left open, the request is refused with what there is."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, executor)
+
+        outcomes = await translate(told, "The dog. The fox!", "", source_language="en", target_language="zh-Hant-TW")
+        submitted = lanes.submitted
+        with pytest.raises(InvalidRequest, match=r"source_language: .* many translates en/pt/zh-Hant into en/pt/zh-"):
+            await translate(told, "The dog.")
+        with pytest.raises(InvalidRequest, match=r"target_language: "):
+            await translate(told, "The dog.", source_language="en")
+
+    assert [translation(one).text for one in outcomes] == ["The dog. The fox!", ""]
+    assert [(one.ids[:3], one.forced_first_id) for one in submitted] == [((390, 5, 392), 392)] * 2
+    assert all(one.forced_first_id is None for one in (await _segments(pipeline, lanes)))
+
+
+async def _segments(pipeline: Pipeline, lanes: FakeLanes) -> list[Segment]:
+    before = len(lanes.submitted)
+    await translate(pipeline, "The dog.")
+    return lanes.submitted[before:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.bundle.manifest import File
+from dragoman.bundle.manifest import File, LanguagePair
 from dragoman.bundle.reader import Bundle
 from dragoman.server.errors import StartError
 from dragoman.server.tokenizer import Tokenizer
@@ -61,3 +61,25 @@ def test_a_vocabulary_larger_than_the_network_is_refused(bundle: Bundle, side: s
         Tokenizer(replace(bundle, manifest=manifest))
 
     assert int(str(no.value).split(" has ")[1].split()[0]) <= pieces
+
+
+def test_the_pair_decides_what_is_read_around_a_text(many: Bundle, tokenizer: Tokenizer) -> None:
+    """And what the translation must begin with; nothing of it is ever shown."""
+    told = Tokenizer(many)
+    text = tokenizer.encode("The dog.")
+
+    assert told.encode("The dog.", LanguagePair("en", "pt")) == (390, 5, 391, *text)
+    assert told.encode("The dog.", LanguagePair("zh-Hant", "en")) == (392, 5, 390, *text)
+    assert told.encode("", LanguagePair("en", "pt")) == ()
+    assert told.forced_first(LanguagePair("en", "pt")) == 391
+    assert told.decode((391, *text[:-1], 0, 390)) == "The dog."
+
+
+def test_what_follows_the_end_token(many: Bundle, tokenizer: Tokenizer) -> None:
+    """Language tokens may stand there too, and the first target token may be the same for all."""
+    facts = replace(many.manifest.tokenizer, prefix=(), suffix=("source",), forced_first=7)
+    told = Tokenizer(replace(many, manifest=replace(many.manifest, tokenizer=facts)))
+
+    assert told.encode("The dog.", LanguagePair("en", "pt")) == (*tokenizer.encode("The dog."), 390)
+    assert told.forced_first(LanguagePair("en", "pt")) == 7
+    assert tokenizer.forced_first() is None

@@ -10,8 +10,9 @@ import itertools
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sentencepiece import SentencePieceTrainer
 
@@ -68,14 +69,16 @@ def write_bundle(
     pairs: tuple[str, ...] = ("en-pt",),
     decoding: Decoding | None = None,
     limits: Limits | None = None,
+    **tokenizer: Any,
 ) -> Bundle:
-    """Write a bundle whose vocabulary is real and whose graphs are not."""
+    """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
+    vocabulary = Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0)
     manifest = Manifest(
         name=name,
         pairs=tuple(LanguagePair(*pair.split("-", 1)) for pair in pairs),
         architecture=Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
         decoding=decoding or Decoding(max_length=64),
-        tokenizer=Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0),
+        tokenizer=replace(vocabulary, **tokenizer),
         graphs={part: Graph(f"{part}.onnx", (), ()) for part in ("encoder", "step")},
         limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",

@@ -18,13 +18,11 @@ class Tokenizer:
         self.eos_id = self._facts.eos_id
         self._hidden = frozenset(self._facts.hidden_ids)
         self._source = open_vocabulary(bundle, "source")
-        sides = [
-            (self._facts.source, self._facts.source_vocabulary),
-            (self._facts.target, self._facts.target_vocabulary),
-        ]
-        self._target = self._source if sides[0] == sides[1] else open_vocabulary(bundle, "target")
-        _check_size(bundle, self._facts.source, self._source, "source", shape.source_vocabulary)
-        _check_size(bundle, self._facts.target, self._target, "target", shape.target_vocabulary)
+        source = self._facts.source, self._facts.source_vocabulary
+        target = self._facts.target, self._facts.target_vocabulary
+        self._target = self._source if source == target else open_vocabulary(bundle, "target")
+        _check_size(bundle, source[1] or source[0], self._source, "source", shape.source_vocabulary)
+        _check_size(bundle, target[1] or target[0], self._target, "target", shape.target_vocabulary)
 
     def encode(self, text: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
         """What the encoder reads for a text; empty where the text has nothing that the model could read.

@@ -292,6 +292,12 @@ def test_several_problems_are_told_at_once(directory):
         (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
         (("architecture", "source_vocabulary"), 1, "tokenizer.unk_id: 1 is outside the source vocabulary of 1"),
         (("tokenizer", "start_id"), -1, "tokenizer.start_id: -1 is negative"),
+        (("tokenizer", "source_vocabulary"), "encoder.onnx", "tokenizer.source_vocabulary: needed by the kind"),
+        (("tokenizer", "prefix"), [10], "tokenizer.prefix: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), [-1], "tokenizer.suffix: -1 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), ["source"], "tokenizer.source_languages: en is missing, which pairs has"),
+        (("tokenizer", "forced_first"), 10, "tokenizer.forced_first: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "target_languages"), {"de": [10]}, "tokenizer.target_languages.de: 10 is outside the voc"),
         (
             ("tokenizer", "suppressed_ids"),
             [1, 10],
@@ -314,7 +320,28 @@ def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, va
 
     edit(change)
 
-    assert problems_of(directory) == (expected,)
+    [problem] = problems_of(directory)
+    assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [
+        ({"target_languages": {"pt": [1, 2]}}, "tokenizer.target_languages.pt: 2 ids, and forced_first is exactly one"),
+        ({"target_languages": {"pt": []}}, "tokenizer.target_languages.pt: 0 ids, and forced_first is exactly one"),
+        ({"forced_first": "source"}, "tokenizer.forced_first: a translation begins with its own language"),
+        ({"source_languages": {}}, "pairs: empty, and so are the tokenizer's languages"),
+    ],
+)
+def test_languages_that_no_request_could_use_are_refused(directory, edit, tokenizer, expected):
+    """Of a bundle that lists languages instead of pairs."""
+    languages = {"source_languages": {"en": []}, "target_languages": {"pt": [3]}, "forced_first": "target"}
+
+    edit(lambda document: (document.update(pairs=[]), document["tokenizer"].update(languages)))
+    assert open_bundle(directory).manifest.tokenizer.target_languages == {"pt": (3,)}
+
+    edit(lambda document: document["tokenizer"].update(tokenizer))
+    assert any(problem.startswith(expected) for problem in problems_of(directory))
 
 
 def test_both_graphs_are_needed(directory, edit):
