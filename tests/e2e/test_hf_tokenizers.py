@@ -268,6 +268,28 @@ def old_mbart(name: str, codes: list[str], config: dict[str, Any], **options: An
     return Case(folder, config, own, options["asked"], LanguagePair("en", "ro"))
 
 
+def fsmt() -> Case:
+    folder = scratch() / "fsmt"
+    folder.mkdir()
+    merges = ["t h", "th e</w>", "e r", "o x", "f ox</w>", "q u", "i n", "in g</w>", "&lt ;</w>", "l o", "q q", "qq qq"]
+    (folder / "merges.txt").write_text("".join(f"{merge} {9 - n}\n" for n, merge in enumerate(merges)), "utf-8")
+    joined = [merge.replace(" ", "") for merge in merges]
+    letters = sorted({c for line in CORPUS for c in line if not c.isspace()})
+    words = [*joined[2:], *letters, *(f"{c}</w>" for c in letters), "&apos;</w>", "@-@</w>", "&quot;</w>", "&lt;</w>"]
+    sides = {
+        "src": numbered(["<s>", "<pad>", "</s>", "<unk>"], words),
+        "tgt": numbered(["<s>", "<pad>", "</s>", "<unk>"], words[::-1], ["more</w>"]),
+    }
+    for side, ids in sides.items():
+        (folder / f"vocab-{side}.json").write_text(json.dumps(ids), "utf-8")
+    files = [str(folder / name) for name in ("vocab-src.json", "vocab-tgt.json", "merges.txt")]
+    own = transformers.FSMTTokenizer(["en", "de"], *files)
+    own.save_pretrained(folder)
+    sizes = {"src_vocab_size": len(sides["src"]), "tgt_vocab_size": len(sides["tgt"])}
+    config = {"model_type": "fsmt", "eos_token_id": 2, "decoder_start_token_id": 2, **sizes}
+    return Case(folder, config, own, {}, LanguagePair("en", "de"))
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "marian": lambda: marian("marian", []),
     "marian-separate": lambda: marian("marian-separate", [], separate=True),
@@ -279,6 +301,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "mbart50": mbart50,
     "bart": lambda: bart(is_old=False),
     "bart-old-files": lambda: bart(is_old=True),
+    "fsmt": fsmt,
     "t5": t5,
     "pegasus": pegasus,
     "t5-sentencepiece": old_t5,
@@ -315,13 +338,17 @@ def case_of(name: str) -> Case:
     return CASES[name]()
 
 
+def _target_rows(config: dict[str, Any]) -> int:
+    return int(config.get("decoder_vocab_size", config.get("tgt_vocab_size", config.get("vocab_size"))))
+
+
 def served(source: TokenizerSource, config: dict[str, Any], directory: Path) -> Tokenizer:
     """The server's tokenizer of a bundle with these files, written and opened as every bundle is."""
-    rows = config["vocab_size"]
+    rows = config.get("src_vocab_size", config.get("vocab_size"))
     manifest = Manifest(
         name="m",
         pairs=source.pairs,
-        architecture=Architecture(8, 1, 8, 1, 1, rows, config.get("decoder_vocab_size", rows)),
+        architecture=Architecture(8, 1, 8, 1, 1, rows, _target_rows(config)),
         decoding=Decoding(),
         tokenizer=source.tokenizer,
         graphs={part: Graph(f"{part}.onnx", (), ()) for part in ("encoder", "step")},
@@ -365,7 +392,8 @@ def test_ids_are_the_familys_own(case: Case, tokenizer: Tokenizer) -> None:
 def test_decoded_text_is_the_familys_own(case: Case, tokenizer: Tokenizer) -> None:
     """Of any ids at all, special and language tokens among them, which are never shown."""
     rng = random.Random(3)
-    size = case.config.get("decoder_vocab_size", len(case.own))
+    size = len(case.own) if "vocab_size" in case.config else _target_rows(case.config)
+    size = case.config.get("decoder_vocab_size", size)
     unshown = {i for token, i in case.own.get_vocab().items() if token.startswith(">>")}
     if "decoder_vocab_size" in case.config:  # the family's own takes the source's <pad> for the target's
         unshown |= {case.own.pad_token_id, case.config["decoder_vocab_size"] - 1}

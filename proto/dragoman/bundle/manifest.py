@@ -21,8 +21,9 @@ Positions = Literal["sinusoidal", "learned"]
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
 Profile = Literal["marian"]
-TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers"]
-"""Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`."""
+TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe"]
+"""Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
+JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
 Slot = Literal["source", "target"]
 """Stands for the ids of the request's source or target language."""
 
@@ -102,7 +103,7 @@ class Tokenizer:
     suppressed_ids: tuple[int, ...] = ()
     """Ids that are never put out (after normalisation, so that scores stay the model's)."""
     source_vocabulary: str | None = None
-    """Of the kind sentencepiece-vocabulary: a JSON file, an object from pieces to ids, without what is no text."""
+    """Where pieces have ids of their own: a JSON file, an object from pieces to ids, without what is no text."""
     target_vocabulary: str | None = None
     prefix: tuple[int | Slot, ...] = ()
     suffix: tuple[int | Slot, ...] = ()

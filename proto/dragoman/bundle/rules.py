@@ -61,11 +61,13 @@ def _references(manifest: Manifest) -> Iterator[str]:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
     if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
         yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
+    if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
+        yield f"pairs: {len(manifest.pairs)}; a tokenizer with Moses' rules is for exactly one pair"
     yield from _languages(manifest)
     for name in ("source_vocabulary", "target_vocabulary"):
-        is_used = manifest.tokenizer.kind == "sentencepiece-vocabulary"
+        is_used = manifest.tokenizer.kind in _KINDS_WITH_VOCABULARY
         if is_used != (getattr(manifest.tokenizer, name) is not None):
-            yield f"tokenizer.{name}: needed by the kind sentencepiece-vocabulary, and by no other"
+            yield f"tokenizer.{name}: needed by the kinds {', '.join(_KINDS_WITH_VOCABULARY)}, and by no other"
 
 
 def _languages(manifest: Manifest) -> Iterator[str]:
@@ -173,4 +175,5 @@ _SIZES = (
     "max_positions",
 )
 
+_KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe")
 _TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

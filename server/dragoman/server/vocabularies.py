@@ -17,6 +17,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.errors import StartError
+from dragoman.server.moses import MosesPieces
 
 
 class Vocabulary(Protocol):
@@ -94,11 +95,13 @@ def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabu
     path = bundle.path(getattr(facts, side))
     if facts.kind == "tokenizers":
         return FastPieces(_fast(path), frozenset(facts.hidden_ids))
-    processor = _sentencepiece(path)
     if facts.kind == "sentencepiece":
-        return SentencePieces(processor)
+        return SentencePieces(_sentencepiece(path))
     ids = _table(bundle.path(getattr(facts, f"{side}_vocabulary")))
-    return NumberedPieces(processor, ids, facts.unk_id)
+    if facts.kind == "moses-fastbpe":
+        [pair] = bundle.manifest.pairs
+        return MosesPieces(getattr(pair, side), path, ids, facts.unk_id)
+    return NumberedPieces(_sentencepiece(path), ids, facts.unk_id)
 
 
 def _sentencepiece(path: Path) -> SentencePieceProcessor:

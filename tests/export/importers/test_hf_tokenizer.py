@@ -164,8 +164,10 @@ def test_a_model_for_one_pair_needs_its_names(plain_t5: Path) -> None:
         ({"eos_token_id": None}, "neither generation_config.json nor config.json has a eos_token_id"),
         ({"eos_token_id": [2, 3]}, "eos_token_id must be one id, it is [2, 3]"),
         ({"bad_words_ids": [[1, 2]]}, "bad_words_ids has words of several ids"),
-        ({"model_type": "bert"}, "tokenizers of the model type 'bert' are not supported, only those of bart, m2m_100"),
-        ({"model_type": "fsmt"}, "FSMT's tokenizer (Moses rules, then fastBPE) is not supported"),
+        (
+            {"model_type": "bert"},
+            "tokenizers of the model type 'bert' are not supported, only those of bart, fsmt, m2m_100",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(nllb_folder: Path, config: dict[str, Any], reason: str) -> None:
@@ -198,6 +200,7 @@ def test_broken_files_are_refused_by_name(nllb_folder: Path, name: str, content:
         ("marian", ["source.spm is missing", "target.spm is missing", "vocab.json is missing"]),
         ("t5", ["there is neither tokenizer.json nor spiece.model"]),
         ("bart", ["there is neither tokenizer.json nor vocab.json"]),
+        ("fsmt", ["vocab-src.json is missing", "vocab-tgt.json is missing", "merges.txt is missing"]),
         ("mbart", ["there is neither tokenizer.json nor sentencepiece.bpe.model"]),
     ],
 )

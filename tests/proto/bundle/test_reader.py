@@ -292,7 +292,7 @@ def test_several_problems_are_told_at_once(directory):
         (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
         (("architecture", "source_vocabulary"), 1, "tokenizer.unk_id: 1 is outside the source vocabulary of 1"),
         (("tokenizer", "start_id"), -1, "tokenizer.start_id: -1 is negative"),
-        (("tokenizer", "source_vocabulary"), "encoder.onnx", "tokenizer.source_vocabulary: needed by the kind"),
+        (("tokenizer", "source_vocabulary"), "encoder.onnx", "tokenizer.source_vocabulary: needed by the kinds"),
         (("tokenizer", "prefix"), [10], "tokenizer.prefix: 10 is outside the vocabulary of 10"),
         (("tokenizer", "suffix"), [-1], "tokenizer.suffix: -1 is outside the vocabulary of 10"),
         (("tokenizer", "suffix"), ["source"], "tokenizer.source_languages: en is missing, which pairs has"),

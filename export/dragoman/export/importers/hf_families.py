@@ -44,9 +44,6 @@ def family_of(directory: Directory) -> str | None:
     if kind == "mbart":
         is_50 = "MBart50" in named or "pt_XX" in directory.extra_tokens()
         return "mbart50" if is_50 else "mbart"
-    if kind == "fsmt":
-        directory.reasons.add("FSMT's tokenizer (Moses rules, then fastBPE) is not supported")
-        return None
     family = {"mt5": "t5", "umt5": "t5"}.get(str(kind), str(kind))
     if family in VOCABULARIES:
         return family
@@ -136,6 +133,7 @@ def _t5(directory: Directory) -> Vocabulary | None:
     vocabulary = hf_vocabulary.sentencepiece_alone(directory.file("spiece.model"), directory.reasons)
     if vocabulary is None:
         return None
+    assert vocabulary.encode is not None, "made with a SentencePiece model"
     own = languages("t5", vocabulary.source.ids)
     found = [token for token, index in own.values() if index in vocabulary.encode(token)]
     notes = (
@@ -161,6 +159,15 @@ def _pegasus(directory: Directory) -> Vocabulary | None:
     )
 
 
+def _fsmt(directory: Directory) -> Vocabulary | None:
+    if directory.settings.get("do_lower_case"):
+        directory.reasons.add("do_lower_case is not supported: FSMT's published models keep the case")
+    tables = directory.file("vocab-src.json"), directory.file("vocab-tgt.json")
+    return hf_vocabulary.merges_with_tables(
+        directory.file("merges.txt"), tables, SPECIAL.__contains__, directory.reasons
+    )
+
+
 def _with_special(side: Side, own: dict[str, tuple[str, int]]) -> Side:
     return Side(side.ids, side.special | {token for token, _ in own.values()})
 
@@ -174,4 +181,5 @@ VOCABULARIES = {
     "bart": _bart,
     "t5": _t5,
     "pegasus": _pegasus,
+    "fsmt": _fsmt,
 }

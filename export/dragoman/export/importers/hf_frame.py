@@ -100,6 +100,7 @@ def _task_frame(
     if len(sources) > 1:
         reasons.add(f"task_specific_params has prompts for several source languages: {', '.join(sorted(sources))}")
         return Frame()
+    assert vocabulary.encode is not None, "T5's vocabularies have it"
     probe = "Hello, world!"
     targets: dict[str, Ids] = {}
     for (_, other), prompt in tasks.items():
@@ -127,6 +128,8 @@ def _only_pair(directory: Directory, source: str | None, target: str | None) -> 
     """The languages of a model for one pair: as asked, as its tokenizer says, or as its folder is called."""
     ending = re.search(r"-([a-z]{2,3})-([a-z]{2,3})$", directory.path.resolve().name)
     told = [str(directory.settings.get(f"{side}_lang") or "") for side in ("source", "target")]
+    both = directory.settings.get("langs") or directory.config.get("langs")  # FSMT
+    told = [str(one) for one in both] if isinstance(both, list) and len(both) == 2 else told
     guesses = told if all(told) else list(ending.groups()) if ending else ["", ""]
     source, target = source or tag_of(guesses[0]), target or tag_of(guesses[1])
     if source is None or target is None:

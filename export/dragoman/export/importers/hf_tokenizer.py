@@ -7,6 +7,7 @@
     mBART                 the same                                 text </s> xx_XX             anything
     mBART-50              the same                                 xx_XX text </s>             the target language
     BART                  tokenizer.json, vocab.json merges.txt    <s> text </s>               forced_bos_token_id
+    FSMT                  vocab-src.json vocab-tgt.json merges.txt text </s>                  anything
     T5, mT5, Pegasus      tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
 
 The directory's own file decides: where there is a `tokenizer.json` for a family that uses one, ids are those that the

@@ -51,13 +51,13 @@ class Vocabulary:
     target: Side
     source_file: str
     target_file: str
-    encode: Callable[[str], list[int]]
-    """The ids of a text alone."""
     files: dict[str, Path | bytes]
     """Name inside the bundle -> what it holds."""
     read: tuple[Path, ...]
     tables: tuple[str | None, str | None] = (None, None)
     """Names of the files with the ids of pieces."""
+    encode: Callable[[str], list[int]] | None = None
+    """The ids of a text alone, where whoever reads the vocabulary needs them: for T5's prompts."""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -78,10 +78,29 @@ def sentencepiece_with_tables(
         target=sides[1],
         source_file=names[0],
         target_file=names[1],
-        encode=_encoder(processors[0], sides[0]),
         files={**dict(zip(names, models_of, strict=True)), **words},
         read=tuple(dict.fromkeys((*models_of, *tables))),
         tables=(listed[0], listed[1]),
+    )
+
+
+def merges_with_tables(
+    merges: Path, tables: tuple[Path, Path], is_special: Callable[[str], object], reasons: Reasons
+) -> Vocabulary | None:
+    """fastBPE's merges, and the tables from pieces to ids of both sides (FSMT)."""
+    sides = [_side(_table(path, reasons), is_special) for path in tables]
+    reasons.require(merges.is_file(), f"{merges.name} is missing")
+    if not all(side.ids for side in sides):
+        return None
+    return Vocabulary(
+        kind="moses-fastbpe",
+        source=sides[0],
+        target=sides[1],
+        source_file=merges.name,
+        target_file=merges.name,
+        files={merges.name: merges, f"{SOURCE}.json": _words(sides[0]), f"{TARGET}.json": _words(sides[1])},
+        read=(merges, *tables),
+        tables=(f"{SOURCE}.json", f"{TARGET}.json"),
     )
 
 
@@ -103,7 +122,6 @@ def sentencepiece_with_offset(
         target=side,
         source_file=f"{SHARED}.spm",
         target_file=f"{SHARED}.spm",
-        encode=_encoder(processor, side),
         files={f"{SHARED}.spm": path, f"{SHARED}.json": _words(side)},
         read=(path,),
         tables=(f"{SHARED}.json", f"{SHARED}.json"),
@@ -219,12 +237,6 @@ def _words(side: Side) -> bytes:
     """The table that the server reads. A run of unknown characters is one piece, which may spell a special token."""
     words = {token: index for token, index in side.ids.items() if token not in side.special}
     return json.dumps(words, ensure_ascii=False, indent=0).encode()
-
-
-def _encoder(processor: Any, side: Side) -> Callable[[str], list[int]]:
-    unk = side.ids["<unk>"]
-    words = {token: index for token, index in side.ids.items() if token not in side.special}
-    return lambda text: [words.get(piece, unk) for piece in processor.encode(text, out_type=str)]
 
 
 def _processor(path: Path, reasons: Reasons) -> Any:
