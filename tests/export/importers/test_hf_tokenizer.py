@@ -144,6 +144,10 @@ def test_prompts_of_t5_become_ids(plain_t5: Path) -> None:
     together = processor.encode("translate English to German: The dog.")
     assert [*source.tokenizer.target_languages["de"], *processor.encode("The dog.")] == together
 
+    other = read_tokenizer(plain_t5, T5 | {"task_specific_params": tasks}, source="en", target="pt")
+    assert (other.pairs, other.tokenizer.prefix) == ((LanguagePair("en", "pt"),), ())
+    assert "prompts for other languages only" in other.notes[0]
+
 
 def test_a_model_for_one_pair_needs_its_names(plain_t5: Path) -> None:
     """From the arguments, the tokenizer's settings, or the folder."""

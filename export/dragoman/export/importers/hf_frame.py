@@ -26,6 +26,7 @@ class Frame:
     sources: dict[str, Ids] = field(default_factory=dict)
     targets: dict[str, Ids] = field(default_factory=dict)
     pairs: tuple[LanguagePair, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_frame(
@@ -33,6 +34,7 @@ def read_frame(
 ) -> Frame:
     """The frame of a family's model, for all of its languages or only for those that are asked for."""
     found = languages(family, vocabulary.source.ids)
+    notes: tuple[str, ...] = ()
     tags: dict[str, Ids] = {tag: (found[code][1],) for tag, code in tags_of(found).items()}
     match family:
         case "m2m100" | "nllb" | "mbart50":
@@ -49,13 +51,17 @@ def read_frame(
             frame = Frame(prefix=("target",), sources=sources, targets=tags)
             return _restricted(frame, source, target, directory.reasons)
         case "t5" if tasks := _tasks(directory):
-            return _task_frame(tasks, vocabulary, source, target, directory.reasons)
+            if any(source in (None, one) and target in (None, other) for one, other in tasks):
+                return _task_frame(tasks, vocabulary, source, target, directory.reasons)
+            # A model that was trained further keeps the settings of the one that it began as.
+            notes = ("config.json has prompts for other languages only: none is put before a text",)
     begin = directory.number("bos_token_id") if family == "bart" else None
     pair = _only_pair(directory, source, target)
     return Frame(
         prefix=() if begin is None else (begin,),
         forced_first=directory.number("forced_bos_token_id"),
         pairs=() if pair is None else (pair,),
+        notes=notes,
     )
 
 

@@ -87,7 +87,9 @@ def read_tokenizer(
     _check_sizes(directory, vocabulary, tokenizer)
     reasons.raise_if_any(path)
     read = (*directory.read, *vocabulary.read)
-    return TokenizerSource(tokenizer, vocabulary.files, frame.pairs, read, tuple(_notes(directory, vocabulary)))
+    return TokenizerSource(
+        tokenizer, vocabulary.files, frame.pairs, read, (*frame.notes, *_notes(directory, vocabulary))
+    )
 
 
 def _unknown(side: Side) -> int:
