@@ -125,7 +125,7 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     (directory / "none.spm").write_bytes(b"these tests speak in ids")
     return Checkpoint(
         name=f"random-{decoder}",
-        pair=LanguagePair("en", "pt"),
+        pairs=(LanguagePair("en", "pt"),),
         architecture=arch,
         weights=canonical_weights(network),
         quantized={},

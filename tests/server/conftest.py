@@ -35,6 +35,22 @@ def tokenizer(bundle: Bundle) -> Tokenizer:
     return Tokenizer(bundle)
 
 
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of three languages called `many`, told both of them: en is 390, pt 391, zh-Hant 392."""
+    languages = {"en": (390,), "pt": (391,), "zh-Hant": (392,)}
+    return write_bundle(
+        tmp_path_factory.mktemp("bundles") / "many",
+        name="many",
+        pairs=(),
+        prefix=("source", 5, "target"),
+        forced_first="target",
+        source_languages=languages,
+        target_languages=languages,
+        hidden_ids=(0, 5, 390, 391, 392),
+    )
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """Commands configure the project's logger; no test sees what another one's command left."""

@@ -91,6 +91,11 @@ def test_tokens_that_show_nothing_belong_to_the_next_that_does() -> None:
     assert words("é a", spans) == [Word(Span(0, 1), (0, 1)), Word(Span(2, 3), (2, 3, 4, 5))]
 
 
+def test_tokens_that_stand_for_no_text_are_in_no_word() -> None:
+    """What goes to a language's token is no sign of the word that it stands before."""
+    assert words("a b", [None, None, Span(0, 1), Span(1, 3)]) == [Word(Span(0, 1), (2,)), Word(Span(2, 3), (3,))]
+
+
 @pytest.mark.parametrize("seed", range(300))
 def test_every_token_of_a_nasty_text_is_in_one_word(tokenizer: Tokenizer, seed: int) -> None:
     """Words are in order, apart, trimmed, and together they show all of the text but white space."""

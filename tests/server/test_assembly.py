@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.server.assembly import Assembler
 from dragoman.server.domain import (
     Decoded,
@@ -50,7 +50,7 @@ def prepared(text: str, tokenizer: Tokenizer) -> Prepared:
         field="text",
         tokenizer=tokenizer,
         splitting=Splitting.SENTENCES,
-        language="en",
+        pair=LanguagePair("en", "pt"),
         max_tokens=32,
         split_long=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Profile
+from dragoman.bundle.manifest import Decoding, LanguagePair, Profile
 from dragoman.bundle.profiles import PROFILES
 from dragoman.server import codec_check, codec_model, codec_request
 from dragoman.server.domain import Request
@@ -42,7 +42,7 @@ def test_a_models_own_decoding_is_a_legal_request(pipeline_of: Callable[..., Pip
     message = pb.TranslateRequest(decoding=model.decoding)
 
     codec_check.check(message)
-    request = codec_request.request(message, source_language="", deadline_s=None)
+    request = codec_request.request(message, pair=LanguagePair("en", "pt"), deadline_s=None)
 
     assert {field.name for field, _ in model.decoding.ListFields()} == set(vars(decoding))
     assert pipeline.decoding(request) == pipeline.decoding(Request(())) == decoding

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.codec_request import PipeSettings, request, score_request
 from dragoman.server.domain import (
     Alternatives,
@@ -25,9 +26,11 @@ from dragoman.server.domain import (
 from dragoman.server.errors import InvalidRequest
 from dragoman.v1 import translation_pb2 as pb
 
+PAIR = LanguagePair("en", "pt")
+
 
 def read(fresh_seed: int = 0, **fields: Any) -> Request:
-    return request(pb.TranslateRequest(**fields), source_language="", deadline_s=None, fresh_seed=fresh_seed)
+    return request(pb.TranslateRequest(**fields), pair=PAIR, deadline_s=None, fresh_seed=fresh_seed)
 
 
 def test_a_request_is_read_completely() -> None:
@@ -44,7 +47,7 @@ def test_a_request_is_read_completely() -> None:
         decoding=pb.DecodingOptions(beam_size=0, suppressed_tokens=["x", "y"]),
     )
 
-    assert request(message, source_language="en", deadline_s=1.0) == Request(
+    assert request(message, pair=PAIR, deadline_s=1.0) == Request(
         texts=("a", ""),
         overrides=DecodingOverrides(beam_size=0),
         strategy=Beam(),
@@ -56,9 +59,10 @@ def test_a_request_is_read_completely() -> None:
         splitting=Splitting.LINES,
         deadline_s=1.0,
         source_language="en",
+        target_language="pt",
         split_long=False,
     )
-    assert read() == Request(())
+    assert read() == Request((), source_language="en", target_language="pt")
 
 
 # Zero where it can be: what "not set" must not be taken for.
@@ -197,14 +201,17 @@ def test_a_request_to_score_is_read_completely() -> None:
         priority=pb.PRIORITY_INTERACTIVE,
     )
 
-    assert score_request(message, deadline_s=2.0) == ScoreRequest(
+    assert score_request(message, pair=PAIR, deadline_s=2.0) == ScoreRequest(
         pairs=(Pair("a", "b"), Pair("", "")),
         overrides=DecodingOverrides(length_penalty=0.0, length_penalty_kind="gnmt"),
         token_scores=True,
         deadline_s=2.0,
         priority=Priority.INTERACTIVE,
+        source_language="en",
+        target_language="pt",
     )
-    assert score_request(pb.ScoreRequest(), deadline_s=None) == ScoreRequest(())
+    empty = ScoreRequest((), source_language="en", target_language="pt")
+    assert score_request(pb.ScoreRequest(), pair=PAIR, deadline_s=None) == empty
 
 
 @pytest.mark.parametrize(
@@ -217,7 +224,7 @@ def test_a_request_to_score_is_read_completely() -> None:
 def test_a_bad_request_to_score_is_invalid(fields: dict[str, Any], field: str) -> None:
     """Its fields are named as they stand in it."""
     with pytest.raises(InvalidRequest) as refused:
-        score_request(pb.ScoreRequest(**fields), deadline_s=None)
+        score_request(pb.ScoreRequest(**fields), pair=PAIR, deadline_s=None)
 
     assert refused.value.violations[0].field == field
 

@@ -14,22 +14,22 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"domain", "errors"},
+            {"domain", "errors", "surfaces"},
             {
                 "scheduling",
                 "options",
                 "logs",
                 "shortlist",
                 "text",
-                "tokenizer",
+                "moses",
                 "admission",
                 "decoding",
                 "offsets",
                 "trees",
             },
-            {"config", "runtime", "pieces", "alignment", "answers", "rules", "weighing", "candidates"},
-            {"source"},
-            {"search"},
+            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates"},
+            {"source", "tokenizer"},
+            {"search", "pieces"},
             {"pool", "assembly"},
             {"backlog", "batch"},
             {"lanes", "pipeline"},
@@ -50,7 +50,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 PURE = frozenset(
     {"domain", "errors", "backlog", "search", "source", "rules", "weighing", "candidates", "trees", "decoding", "text"}
-    | {"models", "admission", "alignment", "offsets", "liveness"}
+    | {"models", "admission", "alignment", "offsets", "liveness", "surfaces"}
 )
 """Modules that decide and do nothing: no clock, no thread, no input or output."""
 

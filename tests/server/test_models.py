@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from dragoman.bundle.manifest import LanguagePair
+from dragoman.bundle.reader import Bundle
 from dragoman.server.errors import InvalidRequest, StartError, UnknownModel
 from dragoman.server.models import Models, Wanted
 from dragoman.server.pipeline import Pipeline
+from dragoman.server.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -39,6 +43,26 @@ def test_names_and_pairs_find_their_bundle(models: Models, wanted: Wanted, name:
     pipeline, found = models.route(wanted)
 
     assert (pipeline.name, str(found)) == (name, pair)
+
+
+def test_a_multilingual_bundle_is_found_by_its_languages(models: Models, many: Bundle, pipeline: Pipeline) -> None:
+    """Beside bundles for pairs, which are preferred where they know more of the tag."""
+    many = replace(many, manifest=replace(many.manifest, name="many-told"))
+    told = Pipeline(many, Tokenizer(many), pipeline.lanes, pipeline.limits, ThreadPoolExecutor())
+    both = Models([*models, told])
+
+    assert [
+        str(both.route(Wanted(model=model, source_language=a, target_language=b))[1])
+        for model, a, b in (
+            ("", "pt", "zh-Hant"),
+            ("", "zh-Hant-HK", "pt-BR"),
+            ("", "en", "pt-BR"),
+            ("many-told", "en", "pt-BR"),
+        )
+    ] == ["pt-zh-Hant", "zh-Hant-pt", "en-pt-BR", "en-pt"]
+    assert both.between("", "zh-Hant") == [told]
+    with pytest.raises(UnknownModel, match=r"en/pt/zh-Hant into en/pt/zh-Hant \(many-told\)"):
+        both.route(Wanted(source_language="xx"))
 
 
 @pytest.mark.parametrize(

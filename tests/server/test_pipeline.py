@@ -6,11 +6,13 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.reader import Bundle
 from dragoman.server.domain import (
     Alternatives,
     Beam,
@@ -26,6 +28,7 @@ from dragoman.server.domain import (
     Sample,
     Scored,
     ScoreRequest,
+    Segment,
     Splitting,
     Strategy,
     Translation,
@@ -588,3 +591,30 @@ async def test_overload_is_over_when_what_waits_is_done(
     assert refused.value.retry_after_s == retry_after_s
     lanes.release()
     await first
+
+
+async def test_the_languages_reach_the_lanes(many: Bundle, lanes: FakeLanes, pipeline: Pipeline) -> None:
+    """Of each piece of each text; where one of them is left open, the request is refused with what there is."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, executor)
+
+        outcomes = await translate(told, "The dog. The fox!", "", source_language="en", target_language="zh-Hant-TW")
+        submitted = lanes.submitted
+        outcomes += await score(told, ("The dog.", "The dog."), source_language="en", target_language="pt")
+        *submitted, score_segment = lanes.submitted
+        with pytest.raises(InvalidRequest, match=r"source_language: .* many translates en/pt/zh-Hant into en/pt/zh-"):
+            await translate(told, "The dog.")
+        with pytest.raises(InvalidRequest, match=r"target_language: "):
+            await translate(told, "The dog.", source_language="en")
+
+    assert [translation(one).text for one in outcomes[:2]] == ["The dog. The fox!", ""]
+    assert [(one.ids[:3], one.prefix) for one in submitted] == [((390, 5, 392), (392,))] * 2
+    assert score_segment.prefix == (391,)
+    assert (score_segment.ids[:3], score_segment.max_target_tokens) == ((390, 5, 391), 2 + len(score_segment.ids) - 4)
+    assert all(one.prefix == () for one in (await _segments(pipeline, lanes)))
+
+
+async def _segments(pipeline: Pipeline, lanes: FakeLanes) -> list[Segment]:
+    before = len(lanes.submitted)
+    await translate(pipeline, "The dog.")
+    return lanes.submitted[before:]

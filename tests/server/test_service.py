@@ -602,6 +602,21 @@ async def test_models_are_listed_and_described(serve: Serve, bundle: Bundle, tmp
     assert ambiguous.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_multilingual_model_is_told_the_languages_of_the_request(serve: Serve, many: Bundle) -> None:
+    """It lists languages where others list pairs, and both of a request's tags reach the lanes."""
+    served = await serve(many.directory)
+    async with stub_of(served) as stub:
+        [model] = (await stub.ListModels(pb.ListModelsRequest(source_language="pt"))).models
+        answer = await stub.Translate(texts("The dog.", source_language="pt-BR", target_language="zh-Hant"))
+        error = await refused(stub.Translate(texts("a", model="many", source_language="pt")))
+
+    assert (list(model.source_languages), list(model.target_languages)) == (["en", "pt", "zh-Hant"],) * 2
+    assert not model.language_pairs
+    assert [result.text for result in answer.results] == ["The dog."]
+    assert [(one.ids[:3], one.prefix) for one in served.lanes.submitted] == [((391, 5, 392), (392,))]
+    assert "several would do: many (pt-en), many (pt-zh-Hant)" in (error.details() or "")
+
+
 async def test_health_and_reflection(serve: Serve) -> None:
     """Server, service and each model are SERVING; an unknown name is NOT_FOUND; reflection lists the service."""
     served = await serve()

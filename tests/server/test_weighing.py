@@ -115,6 +115,21 @@ def test_a_target_to_score_is_its_own_log_probability():
         assert not Weigher(segment, VOCABULARY, width=1).forces_end_at(1)
 
 
+@pytest.mark.parametrize("profile", ["hf", "ct2", "marian", "fairseq"])
+def test_what_every_target_begins_with_costs_a_score_what_it_costs_a_translation(profile):
+    """A language's token is free where a prefix is; the target's own words never are."""
+    logits = np.random.default_rng(4).normal(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+    segment = Segment((5,), Decoding(profile=profile), prefix=(9,), strategy=Forced((7,)))
+
+    [(word, score, first)] = weighed(segment, [], logits, width=1)
+    assert (word, first) == (9, pytest.approx(logp[9]))
+    assert score == pytest.approx(0.0 if profile in ("hf", "ct2") else logp[9])
+    assert weighed(segment, [9], logits, width=1) == [(7, pytest.approx(logp[7]), pytest.approx(logp[7]))]
+    assert weighed(segment, [9, 7], logits, width=1) == [(EOS, pytest.approx(logp[EOS]), pytest.approx(logp[EOS]))]
+    assert segment.max_target_tokens == 3
+
+
 def test_fairseq_ends_at_the_limit():
     """Only the end token may come there, unless the prefix goes that far; nobody else forces it."""
     segment = Segment((5, EOS), Decoding(profile="fairseq", max_length=3, max_length_factor=9))

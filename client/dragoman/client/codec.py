@@ -226,6 +226,8 @@ def model(message: pb.Model) -> Model:
         state=_member(ModelState, pb.ModelState.DESCRIPTOR, message.state),
         licence=message.licence,
         digest=message.digest,
+        source_languages=tuple(message.source_languages),
+        target_languages=tuple(message.target_languages),
     )
 
 

@@ -48,6 +48,8 @@ def _json(model: Model) -> str:
 
 def _row(model: Model) -> tuple[str, ...]:
     pairs, engines = ",".join(map(str, model.language_pairs)), ",".join(model.engines)
+    if model.source_languages:
+        pairs = f"{len(model.source_languages)} into {len(model.target_languages)} languages"
     return (model.name, model.version, pairs or "-", engines or "-", model.precision or "-", model.state)
 
 

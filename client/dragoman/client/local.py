@@ -48,9 +48,7 @@ def translate_batches(
         with _own_errors():
             codec_check.check(message)
             _, pair = models.route(codec_request.wanted(message))
-            request = codec_request.request(
-                message, source_language=pair.source, deadline_s=None, fresh_seed=secrets.randbits(64)
-            )
+            request = codec_request.request(message, pair=pair, deadline_s=None, fresh_seed=secrets.randbits(64))
             outcomes = translator.outcomes(request)
         results = [codec_result.result(index, one, timings=False) for index, one in enumerate(outcomes)]
         yield from map(codec.outcome, results)
@@ -68,8 +66,8 @@ def score_batches(
         message = codec.score_request(batch, options)
         with _own_errors():
             codec_check.check(message, codec_check.SCORE)
-            models.route(codec_request.wanted(message))
-            outcomes = translator.score(codec_request.score_request(message, deadline_s=None))
+            _, pair = models.route(codec_request.wanted(message))
+            outcomes = translator.score(codec_request.score_request(message, pair=pair, deadline_s=None))
         results = [codec_result.score_result(index, one) for index, one in enumerate(outcomes)]
         yield from codec.score_outcomes(pb.ScoreResponse(results=results), len(batch))
 

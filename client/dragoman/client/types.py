@@ -373,3 +373,6 @@ class Model:
     state: ModelState
     licence: str
     digest: str
+    source_languages: tuple[str, ...] = ()
+    """Of a multilingual model, which has no pairs: each of these into each target language but itself."""
+    target_languages: tuple[str, ...] = ()

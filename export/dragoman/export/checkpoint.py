@@ -17,6 +17,7 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,14 +54,15 @@ class Checkpoint:
     """A trained model in canonical form."""
 
     name: str
-    pair: LanguagePair
+    pairs: tuple[LanguagePair, ...]
+    """Empty where the tokenizer's languages say it."""
     architecture: Architecture
     weights: dict[str, npt.NDArray[np.float32]]
     quantized: dict[str, Quantized]
     """By canonical name; each of these is also in `weights`, multiplied out."""
     tokenizer: Tokenizer
-    tokenizer_files: dict[str, Path]
-    """Name inside the bundle -> file to copy."""
+    tokenizer_files: Mapping[str, Path | bytes]
+    """Name inside the bundle -> file to copy, or what it holds."""
     decoding: Decoding
     limits: Limits
     source_format: str

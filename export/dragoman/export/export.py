@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -63,7 +62,8 @@ def export(
         signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
         del models
         for name, source in checkpoint.tokenizer_files.items():
-            shutil.copyfile(source, writer.path(name))
+            content = source.read_bytes() if isinstance(source, Path) else source
+            writer.path(name).write_bytes(content)
         if checkpoint.shortlist is not None:
             write_shortlist(checkpoint.shortlist, writer.path(SHORTLIST_FILE))
         progress("comparing with the network")
@@ -71,7 +71,7 @@ def export(
         return writer.commit(
             Manifest(
                 name=checkpoint.name,
-                pairs=(checkpoint.pair,),
+                pairs=checkpoint.pairs,
                 architecture=checkpoint.architecture,
                 decoding=checkpoint.decoding,
                 tokenizer=checkpoint.tokenizer,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import codec
+from .directions import Directions
 from .errors import BundleCorrupt, BundleError
 from .manifest import Architecture, Decoding, Graph, Manifest, Tokenizer
 from .reader import Bundle, open_bundle
@@ -52,7 +53,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         _row("bundle", manifest.name),
         _row("directory", str(bundle.directory)),
         _row("digest", f"sha256:{bundle.digest}"),
-        _row("pairs", ", ".join(map(str, manifest.pairs))),
+        _row("pairs", str(Directions.of(manifest))),
         _row("precision", manifest.precision),
         _row("capabilities", ", ".join(manifest.capabilities) or "none"),
         _row("architecture", _architecture(manifest.architecture)),
@@ -99,7 +100,17 @@ def _tokenizer(tokenizer: Tokenizer) -> str:
     files = tokenizer.source if tokenizer.source == tokenizer.target else f"{tokenizer.source}, {tokenizer.target}"
     suppressed = ", ".join(map(str, tokenizer.suppressed_ids)) or "none"
     ids = f"eos {tokenizer.eos_id}, unk {tokenizer.unk_id}, start {tokenizer.start_id}, never put out: {suppressed}"
-    return f"{tokenizer.kind} {files} ({ids})"
+    return f"{tokenizer.kind} {files} ({ids}{_frame(tokenizer)})"
+
+
+def _frame(tokenizer: Tokenizer) -> str:
+    """What is put around a text, and what its translation must begin with; nothing where nothing is."""
+    if not (tokenizer.prefix or tokenizer.suffix or tokenizer.forced_first is not None):
+        return ""
+    reads = [f"<{part}>" if isinstance(part, str) else str(part) for part in tokenizer.prefix]
+    reads += ["text", "eos", *(f"<{part}>" if isinstance(part, str) else str(part) for part in tokenizer.suffix)]
+    first = "" if tokenizer.forced_first is None else f", translations begin with {tokenizer.forced_first}"
+    return f"; reads {' '.join(reads)}{first}"
 
 
 def _graphs(graphs: dict[str, Graph]) -> Iterator[str]:

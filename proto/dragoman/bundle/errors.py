@@ -30,6 +30,18 @@ class BundleTooNew(BundleError):  # noqa: N818
         self.supported = supported
 
 
+class BundleTooOld(BundleError):  # noqa: N818
+    """The bundle was written in a format that this dragoman no longer reads."""
+
+    def __init__(self, directory: Path, found: int, supported: int) -> None:
+        super().__init__(
+            f"{directory}: the bundle has format version {found}, this dragoman reads {supported}; "
+            f"export the model again with this version"
+        )
+        self.found = found
+        self.supported = supported
+
+
 class BundleCorrupt(BundleError):  # noqa: N818
     """The bundle is not what its manifest says. All the reasons at once, in `problems`."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a reader of the previous version would misread a bundle; a reader refuses newer versions."""
 
 MANIFEST_NAME = "manifest.json"
@@ -25,6 +25,11 @@ Profile = Literal["marian", "fairseq", "hf", "ct2"]
 LengthPenaltyKind = Literal["power", "gnmt"]
 EarlyStopping = Literal["first", "heuristic", "exhaustive"]
 UnknownHandling = Literal["allow", "suppress", "copy"]
+TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe"]
+"""Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
+JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
+Slot = Literal["source", "target"]
+"""Stands for the ids of the request's source or target language."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +140,12 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """How text becomes ids. Files are names inside the bundle; the same name twice is one shared vocabulary."""
+    """How text becomes ids. Files are names inside the bundle; the same name twice is one shared vocabulary.
 
-    kind: Literal["sentencepiece"]
+    The encoder reads: prefix, the text's ids, the end token, suffix.
+    """
+
+    kind: TokenizerKind
     source: str
     target: str
     eos_id: int
@@ -146,6 +154,23 @@ class Tokenizer:
     """What the decoder reads first. An id outside the vocabulary stands for a zero embedding (Marian)."""
     suppressed_ids: tuple[int, ...] = ()
     """Ids that are never put out (after normalisation, so that scores stay the model's)."""
+    source_vocabulary: str | None = None
+    """Where pieces have ids of their own: a JSON file, an object from pieces to ids, without what is no text."""
+    target_vocabulary: str | None = None
+    prefix: tuple[int | Slot, ...] = ()
+    suffix: tuple[int | Slot, ...] = ()
+    forced_first: int | Slot | None = None
+    """What every translation must begin with."""
+    source_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By BCP-47 tag, what `source` stands for in `prefix` and `suffix`; several tags may mean one language."""
+    target_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    hidden_ids: tuple[int, ...] = ()
+    """Target ids that are no text (end, unknown, languages) and are never shown."""
+
+    @property
+    def slots(self) -> frozenset[str]:
+        """Which of a request's two languages change what the model reads."""
+        return frozenset(part for part in (*self.prefix, *self.suffix, self.forced_first) if isinstance(part, str))
 
 
 @dataclass(frozen=True)
@@ -208,6 +233,7 @@ class Manifest:
 
     name: str
     pairs: tuple[LanguagePair, ...]
+    """Empty for a model that translates each of its tokenizer's source languages into each of the target languages."""
     architecture: Architecture
     decoding: Decoding
     tokenizer: Tokenizer

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import codec
-from .errors import BundleCorrupt, BundleError, BundleMissing, BundleTooNew
+from .directions import Directions
+from .errors import BundleCorrupt, BundleError, BundleMissing, BundleTooNew, BundleTooOld
 from .manifest import FORMAT_VERSION, MANIFEST_NAME, File, Manifest
 from .rules import manifest_problems
 
@@ -48,8 +49,9 @@ class Bundle:
         return sum(file.size for file in self.manifest.files.values())
 
     def __repr__(self) -> str:
-        pairs = ",".join(map(str, self.manifest.pairs))
-        facts = f"{self.manifest.name} {pairs} {self.manifest.precision} {len(self.manifest.files)} files"
+        manifest = self.manifest
+        pairs = ",".join(Directions.of(manifest).names)
+        facts = f"{manifest.name} {pairs} {manifest.precision} {len(manifest.files)} files"
         return f"<Bundle {facts} {self.size} bytes sha256:{self.digest[:12]}>"
 
 
@@ -106,10 +108,12 @@ def _read_manifest(directory: Path) -> tuple[Manifest, str]:
 
 
 def _check_version(directory: Path, raw: object) -> None:
-    """Before anything else is read: a newer manifest may have keys that this version does not know."""
+    """Before anything else is read: another version's manifest has other keys."""
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if type(version) is int and version > FORMAT_VERSION:
         raise BundleTooNew(directory, found=version, supported=FORMAT_VERSION)
+    if type(version) is int and 0 < version < FORMAT_VERSION:
+        raise BundleTooOld(directory, found=version, supported=FORMAT_VERSION)
 
 
 def _folder_problems(directory: Path, manifest: Manifest) -> Iterator[str]:

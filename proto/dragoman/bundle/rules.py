@@ -52,7 +52,8 @@ def _files(manifest: Manifest) -> Iterator[str]:
 
 def _references(manifest: Manifest) -> Iterator[str]:
     named = {f"graphs.{key}": graph.file for key, graph in manifest.graphs.items()}
-    named |= {"tokenizer.source": manifest.tokenizer.source, "tokenizer.target": manifest.tokenizer.target}
+    tokenizer = {name: getattr(manifest.tokenizer, name) for name in _TOKENIZER_FILES}
+    named |= {f"tokenizer.{name}": file for name, file in tokenizer.items() if file is not None}
     if manifest.shortlist is not None:
         named["shortlist"] = manifest.shortlist
     for where, name in named.items():
@@ -66,8 +67,30 @@ def _references(manifest: Manifest) -> Iterator[str]:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
     if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
         yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
-    if not manifest.pairs:
-        yield "pairs: empty; a bundle translates at least one pair"
+    if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
+        yield f"pairs: {len(manifest.pairs)}; a tokenizer with Moses' rules is for exactly one pair"
+    yield from _languages(manifest)
+    for name in ("source_vocabulary", "target_vocabulary"):
+        is_used = manifest.tokenizer.kind in _KINDS_WITH_VOCABULARY
+        if is_used != (getattr(manifest.tokenizer, name) is not None):
+            yield f"tokenizer.{name}: needed by the kinds {', '.join(_KINDS_WITH_VOCABULARY)}, and by no other"
+
+
+def _languages(manifest: Manifest) -> Iterator[str]:
+    """Every pair that is translated finds its ids."""
+    tokenizer = manifest.tokenizer
+    tables = {"source": tokenizer.source_languages, "target": tokenizer.target_languages}
+    if not manifest.pairs and not all(tables.values()):
+        yield "pairs: empty, and so are the tokenizer's languages; a bundle translates at least one pair"
+    for side in sorted(tokenizer.slots):
+        for tag in sorted({getattr(pair, side) for pair in manifest.pairs} - tables[side].keys()):
+            yield f"tokenizer.{side}_languages: {tag} is missing, which pairs has"
+    if tokenizer.forced_first == "source":
+        yield "tokenizer.forced_first: a translation begins with its own language, not with the source"
+    if tokenizer.forced_first == "target":
+        for tag, ids in sorted(tables["target"].items()):
+            if len(ids) != 1:
+                yield f"tokenizer.target_languages.{tag}: {len(ids)} ids, and forced_first is exactly one"
 
 
 def _numbers(manifest: Manifest) -> Iterator[str]:
@@ -149,11 +172,30 @@ def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:
             yield f"tokenizer.{where}: {index} is outside the {side} vocabulary of {smaller}"
     if tokenizer.start_id < 0:
         yield f"tokenizer.start_id: {tokenizer.start_id} is negative"
+    for where, index, limit in _framing(tokenizer, source, target):
+        if not 0 <= index < limit:
+            yield f"{where}: {index} is outside the vocabulary of {limit}"
     for index in tokenizer.suppressed_ids:
         if not 0 <= index < target:
             yield f"tokenizer.suppressed_ids: {index} is outside the target vocabulary of {target}"
         elif index == tokenizer.eos_id:
             yield f"tokenizer.suppressed_ids: {index} is the end token, and no translation would end"
+
+
+def _framing(tokenizer: Tokenizer, source: int, target: int) -> Iterator[tuple[str, int, int]]:
+    """Ids that are put around a text or before its translation: where, which, and how many there may be."""
+    for where, part in (("prefix", tokenizer.prefix), ("suffix", tokenizer.suffix)):
+        yield from ((f"tokenizer.{where}", index, source) for index in part if isinstance(index, int))
+    if isinstance(tokenizer.forced_first, int):
+        yield "tokenizer.forced_first", tokenizer.forced_first, target
+    sides = {"source": tokenizer.source_languages, "target": tokenizer.target_languages}
+    for side, languages in sides.items():
+        # The target's ids may be read by the encoder, put out by the decoder, or both.
+        is_forced = side == tokenizer.forced_first
+        is_read = side in (*tokenizer.prefix, *tokenizer.suffix)
+        limit = min([target] * is_forced + [source] * is_read, default=max(source, target))
+        for tag, ids in languages.items():
+            yield from ((f"tokenizer.{side}_languages.{tag}", index, limit) for index in ids)
 
 
 def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
@@ -182,3 +224,6 @@ _SIZES = (
     "target_vocabulary",
     "max_positions",
 )
+
+_KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe")
+_TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

@@ -36,11 +36,17 @@ class Word:
     """Positions of its tokens."""
 
 
-def words(text: str, spans: Sequence[Span]) -> list[Word]:
-    """The words of a text whose tokens stand for these spans, which are in order; every token is in one of them."""
+def words(text: str, spans: Sequence[Span | None]) -> list[Word]:
+    """The words of a text whose tokens stand for these spans, which are in order.
+
+    A token without a span, such as a language's, is in no word; every other one is in one of them.
+    """
     found: list[Word] = []
     waiting: list[int] = []  # tokens that show nothing by themselves: they belong to the next one that does
-    for index, (start, end) in enumerate(spans):
+    for index, span in enumerate(spans):
+        if span is None:
+            continue
+        start, end = span
         waiting.append(index)
         shown = text[start:end]
         first, last = end - len(shown.lstrip()), start + len(shown.rstrip())

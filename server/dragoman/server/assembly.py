@@ -162,15 +162,16 @@ class _Joiner:
         """The source words of a piece."""
         if index not in self._source_words:
             piece = self._text.layout.pieces[index]
-            self._source_words[index] = words(piece, self._tokenizer.source_spans(piece))
+            self._source_words[index] = words(piece, self._tokenizer.source_spans(piece, self._text.pair))
         return self._source_words[index]
 
     def _alignments(self, index: int, hypothesis: Hypothesis, surfaces: Sequence[str]) -> list[Alignment]:
         """The links of a piece, counted from its beginning and its translation's."""
         assert hypothesis.attention is not None, "alignments ask the lanes for attention"
-        spans, position = list[Span](), 0
-        for surface in surfaces:
-            spans.append(Span(position, position + len(surface)))
+        spans, position = list[Span | None](), 0
+        for target_id, surface in zip(hypothesis.ids, surfaces, strict=True):
+            is_nothing = not surface and self._tokenizer.is_hidden(target_id)
+            spans.append(None if is_nothing else Span(position, position + len(surface)))
             position += len(surface)
         return list(links(self._words(index), words("".join(surfaces), spans), hypothesis.attention))
 

@@ -41,6 +41,8 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,
+        source_languages=() if manifest.pairs else manifest.tokenizer.source_languages,
+        target_languages=() if manifest.pairs else manifest.tokenizer.target_languages,
     )
 
 

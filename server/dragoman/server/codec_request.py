@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, UnknownHandling
+from dragoman.bundle.manifest import EarlyStopping, LanguagePair, LengthPenaltyKind, UnknownHandling
 from dragoman.server.codec_check import refuse_unknown
 from dragoman.server.domain import (
     Alternatives,
@@ -98,7 +98,7 @@ def wanted(message: Any) -> Wanted:
 
 
 def request(
-    message: pb.TranslateRequest, *, source_language: str, deadline_s: float | None, fresh_seed: int = 0
+    message: pb.TranslateRequest, *, pair: LanguagePair, deadline_s: float | None, fresh_seed: int = 0
 ) -> Request:
     """The request that a message stands for. `fresh_seed` is for a sample that names none."""
     _check_id(message.request_id)
@@ -120,21 +120,24 @@ def request(
         priority=_PRIORITY[message.priority],
         splitting=_SPLITTING[message.splitting],
         deadline_s=deadline_s,
-        source_language=source_language,
+        source_language=pair.source,
+        target_language=pair.target,
         split_long=message.on_too_long != pb.ON_TOO_LONG_REJECT,
     )
 
 
-def score_request(message: pb.ScoreRequest, *, deadline_s: float | None) -> ScoreRequest:
+def score_request(message: pb.ScoreRequest, *, pair: LanguagePair, deadline_s: float | None) -> ScoreRequest:
     """The request to score that a message stands for."""
     _check_id(message.request_id)
     penalty, kind = _length_penalty(message, "")
     return ScoreRequest(
-        pairs=tuple(Pair(pair.source, pair.target) for pair in message.pairs),
+        pairs=tuple(Pair(one.source, one.target) for one in message.pairs),
         overrides=DecodingOverrides(length_penalty=penalty, length_penalty_kind=kind),
         token_scores=message.token_scores,
         deadline_s=deadline_s,
         priority=_PRIORITY[message.priority],
+        source_language=pair.source,
+        target_language=pair.target,
     )
 
 

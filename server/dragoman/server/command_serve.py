@@ -63,10 +63,7 @@ def _addresses(app: App) -> tuple[str, str]:
 
 def _facts(app: App) -> str:
     listen, metrics_listen = _addresses(app)
-    models = [
-        {"name": one.name, "version": one.version, "pairs": list(map(str, one.bundle.manifest.pairs))}
-        for one in app.models
-    ]
+    models = [{"name": one.name, "version": one.version, "pairs": list(one.directions.names)} for one in app.models]
     return json.dumps({"listen": listen, "metrics_listen": metrics_listen, "models": models})
 
 
@@ -74,12 +71,11 @@ def _announcement(app: App) -> str:
     """What is served, where, and how to call it."""
     listen, metrics_listen = _addresses(app)
     lines = [
-        f"serving {one.name}  {', '.join(map(str, one.bundle.manifest.pairs))}  {one.bundle.manifest.precision}  "
-        f"version {one.version}"
+        f"serving {one.name}  {one.directions}  {one.bundle.manifest.precision}  version {one.version}"
         for one in app.models
     ]
     lines.append(f"on {listen} with {app.options.lanes} lanes; metrics on http://{metrics_listen}/metrics")
-    first = next(iter(app.models)).bundle.manifest.pairs[0]
+    first = next(iter(app.models)).directions.first
     host, port = split_address(listen)
     target = f"127.0.0.1:{port}" if host in ("0.0.0.0", "::") else listen  # noqa: S104 - compared, not listened on
     lines.append(f'try: dragoman translate --server {target} --from {first.source} --to {first.target} "Hello, world!"')

@@ -174,7 +174,8 @@ class Request:
     deadline_s: float | None = None
     """On the monotonic clock."""
     source_language: str = ""
-    """BCP-47 tag that sentence splitting goes by; empty for the bundle's own."""
+    """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
+    target_language: str = ""
     split_long: bool = True
     """Split a piece that is longer than the model can read; False refuses its text instead."""
 
@@ -197,6 +198,9 @@ class ScoreRequest:
     deadline_s: float | None = None
     """On the monotonic clock."""
     priority: Priority = Priority.NORMAL
+    source_language: str = ""
+    """As in `Request`."""
+    target_language: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,7 @@ class Segment:
     deadline_s: float | None = None
     strategy: Strategy = Beam()
     prefix: tuple[int, ...] = ()
-    """Target ids that every hypothesis begins with; they count as its tokens."""
+    """Target ids that every hypothesis begins with, such as the target language's; they count as its tokens."""
     suppressed_ids: tuple[int, ...] = ()
     """Target ids that must not be put out, besides those that the bundle suppresses."""
     attention: bool = False
@@ -221,7 +225,7 @@ class Segment:
     def max_target_tokens(self) -> int:
         """Most tokens that may be put out, the end token included."""
         if isinstance(self.strategy, Forced):
-            return len(self.strategy.target) + 1
+            return len(self.prefix) + len(self.strategy.target) + 1
         return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
 
 

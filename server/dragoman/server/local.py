@@ -79,11 +79,18 @@ class LocalTranslator:
         overrides: DecodingOverrides = DecodingOverrides(),  # noqa: B008 - frozen
         splitting: Splitting = Splitting.SENTENCES,
         source_language: str = "",
+        target_language: str = "",
     ) -> list[Translation]:
         """The translations of `texts`, in their order. Raises the first text's error if any failed."""
         if not texts:
             return []
-        request = Request(tuple(texts), overrides, splitting=splitting, source_language=source_language)
+        request = Request(
+            tuple(texts),
+            overrides,
+            splitting=splitting,
+            source_language=source_language,
+            target_language=target_language,
+        )
         translations: list[Translation] = []
         for outcome in self.outcomes(request):
             if isinstance(outcome, ServingError):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dragoman.bundle.directions import MOST_LISTED
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.errors import InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline import Pipeline
@@ -80,31 +81,20 @@ class Models:
     def _no_pair(self, wanted: Wanted) -> str:
         who = f"model {wanted.model} does not translate" if wanted.model else "no model translates"
         pair = f"from {wanted.source_language or 'any language'} to {wanted.target_language or 'any language'}"
-        served = [f"{pair} ({pipeline.name})" for pipeline in self for pair in pipeline.bundle.manifest.pairs]
+        served = [f"{name} ({pipeline.name})" for pipeline in self for name in pipeline.directions.names]
         return f"{who} {pair}; served are {', '.join(served)}"
 
     def _several(self, matches: list[tuple[Pipeline, LanguagePair]]) -> str:
-        options = ", ".join(f"{pipeline.name} ({pair})" for pipeline, pair in matches)
+        options = ", ".join(f"{pipeline.name} ({pair})" for pipeline, pair in matches[:MOST_LISTED])
+        options += ", ..." if len(matches) > MOST_LISTED else ""
         return f"name a model or a language pair, several would do: {options}"
 
 
 def _matching(candidates: Sequence[Pipeline], wanted: Wanted) -> list[tuple[Pipeline, LanguagePair]]:
     """The pairs that fit the request best."""
-    served = [(pipeline, pair) for pipeline in candidates for pair in pipeline.bundle.manifest.pairs]
-    ranked = [(_closeness(wanted, pair), pipeline, pair) for pipeline, pair in served]
-    best = max((closeness for closeness, _, _ in ranked if closeness is not None), default=None)
-    return [(pipeline, pair) for closeness, pipeline, pair in ranked if closeness is not None and closeness == best]
-
-
-def _closeness(wanted: Wanted, pair: LanguagePair) -> int | None:
-    """How many subtags of the request a pair has; None where it does not fit."""
-    total = 0
-    for tag, served in ((wanted.source_language, pair.source), (wanted.target_language, pair.target)):
-        asked, offered = tag.lower().split("-"), served.lower().split("-")
-        if tag and asked[: len(offered)] != offered:
-            return None
-        total += len(offered) if tag else 0
-    return total
+    matches = [(one, one.directions.closest(wanted.source_language, wanted.target_language)) for one in candidates]
+    best = max((match.closeness for _, match in matches), default=-1)
+    return [(one, pair) for one, match in matches if match.closeness == best for pair in match.pairs]
 
 
 def _pair_field(wanted: Wanted) -> str:

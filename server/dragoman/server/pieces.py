@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.domain import Pair, Segment, Span, Splitting
 from dragoman.server.errors import InvalidRequest, Violation, quoted
 from dragoman.server.text import Layout, fit, split
@@ -27,9 +27,10 @@ class Prepared:
     text: str
     layout: Layout
     ids: tuple[tuple[int, ...], ...]
-    """Of each piece, the end token included; empty for a piece that is kept as it stands."""
+    """Of each piece, all that the model reads; empty for a piece that is kept as it stands."""
+    pair: LanguagePair
     prefix: tuple[int, ...] = ()
-    """What the translation of the only piece begins with."""
+    """What the translation of each piece begins with."""
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -64,19 +65,19 @@ def prepare(
     field: str,
     tokenizer: Tokenizer,
     splitting: Splitting,
-    language: str,
+    pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
 ) -> Prepared | Refused:
     """Cut a text into pieces of at most `max_tokens` tokens and number them."""
 
     def fits(piece: str) -> bool:
-        return len(tokenizer.encode(piece)) <= max_tokens
+        return len(tokenizer.encode(piece, pair)) <= max_tokens
 
     spans: list[Span] = []
     numbered: list[tuple[int, ...]] = []
-    for span in split(text, splitting, language):
-        ids = tokenizer.encode(text[span.start : span.end])
+    for span in split(text, splitting, pair.source):
+        ids = tokenizer.encode(text[span.start : span.end], pair)
         if len(ids) <= max_tokens:
             spans.append(span)
             numbered.append(ids)
@@ -89,8 +90,8 @@ def prepare(
         except ValueError as error:
             return Refused(field, str(error))
         spans.extend(parts)
-        numbered.extend(tokenizer.encode(text[part.start : part.end]) for part in parts)
-    return Prepared(text, Layout.of(text, spans), tuple(numbered))
+        numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
+    return Prepared(text, Layout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair))
 
 
 def whole(text: Prepared, *, field: str, what: str) -> Prepared | Refused:
@@ -112,7 +113,7 @@ def with_prefix(
     one = whole(text, field=field, what="a prefix")
     if isinstance(one, Refused):
         return one
-    ids = tokenizer.encode_target(prefix)
+    ids = (*text.prefix, *tokenizer.encode_target(prefix))
     if tokenizer.unk_id in ids:
         return Refused(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
     most = Segment(one.segments[0], decoding).max_target_tokens
@@ -127,28 +128,32 @@ class PreparedPair:
     """A pair that is ready to be scored."""
 
     ids: tuple[int, ...]
-    """Of the source, the end token included."""
+    """All that the model reads of the source."""
+    prefix: tuple[int, ...]
+    """What any translation begins with."""
     target: tuple[int, ...]
-    """Without the end token."""
+    """What follows it, without the end token."""
 
 
 def prepare_pair(
-    pair: Pair, *, index: int, tokenizer: Tokenizer, limits: Limits, max_bytes: int
+    pair: Pair, *, index: int, tokenizer: Tokenizer, languages: LanguagePair, limits: Limits, max_bytes: int
 ) -> PreparedPair | Refused:
     """Number both sides of a pair."""
     for side in ("source", "target"):
         checked = check_text(getattr(pair, side), f"pairs[{index}].{side}", max_bytes)
         if isinstance(checked, Refused):
             return checked
-    ids, target = tokenizer.encode(pair.source), tokenizer.encode_target(pair.target)
+    ids, target = tokenizer.encode(pair.source, languages), tokenizer.encode_target(pair.target)
+    prefix = tokenizer.forced(languages)
     if not ids:
         return Refused(f"pairs[{index}].source", "nothing in it that the model could read")
-    sides = (("source", len(ids), limits.max_source_tokens), ("target", len(target) + 1, limits.max_target_tokens))
+    num_targets = len(prefix) + len(target) + 1
+    sides = (("source", len(ids), limits.max_source_tokens), ("target", num_targets, limits.max_target_tokens))
     for side, length, most in sides:
         if length > most:
             message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
             return Refused(f"pairs[{index}].{side}", message)
-    return PreparedPair(ids, target)
+    return PreparedPair(ids, prefix, target)
 
 
 def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:

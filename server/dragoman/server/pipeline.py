@@ -15,7 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.directions import Directions
+from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.bundle.reader import Bundle
 from dragoman.server.admission import Admission, Reservation, estimate_tokens
 from dragoman.server.answers import decode
@@ -90,6 +91,7 @@ class Pipeline:
         self.lanes = lanes
         self.limits = limits
         self.admission = Admission(limits.backlog_tokens)
+        self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
         self._executor = executor
         self._bounds = DecodingBounds(limits.max_beam_size, bundle.manifest)
@@ -124,6 +126,17 @@ class Pipeline:
             priority=request.priority,
         )
 
+    def pair(self, source: str, target: str) -> LanguagePair:
+        """What a request's tags mean. Only a model that reads its languages must know which they are."""
+        pairs = self.directions.closest(source, target).pairs
+        if len(pairs) == 1:
+            return pairs[0]
+        if self.bundle.manifest.tokenizer.slots:
+            way_out = f"name one of each side, {self.name} translates {self.directions}"
+            raise InvalidRequest("target_language" if source else "source_language", way_out)
+        first = self.directions.first
+        return LanguagePair(source or first.source, target or first.target)
+
     async def translate(self, request: Request) -> list[Outcome]:
         """The outcome of each text, in the order of the texts."""
         async with aclosing(self.stream(request)) as stream:
@@ -132,14 +145,14 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        template = self.template(request)
+        template, pair = self.template(request), self.pair(request.source_language, request.target_language)
         decoding = template.decoding
         texts = self._accepted(request)
         accepted = [text for text in texts if isinstance(text, str)]
         with self._admit(accepted, request.priority, request.deadline_s) as reservation:
             started = time.perf_counter()
             size = sum(map(len, accepted))
-            prepared = await self._work(size, lambda: self._prepared(request, texts, decoding))
+            prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
             copies_unknown = decoding.unknown_handling == "copy"
@@ -161,6 +174,7 @@ class Pipeline:
         except InvalidRequest as error:  # a request to score has these fields at its top
             fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
             raise InvalidRequest.of(fields) from None
+        languages = self.pair(request.source_language, request.target_language)
         if not request.pairs:
             raise InvalidRequest("pairs", "empty: send at least one pair")
         check_number(len(request.pairs), self.limits.max_segments, "pairs")
@@ -168,7 +182,7 @@ class Pipeline:
         with self._admit(sources, request.priority, request.deadline_s) as reservation:
             started = time.perf_counter()
             size = sum(len(pair.source) + len(pair.target) for pair in request.pairs)
-            prepared = await self._work(size, lambda: self._prepared_pairs(request))
+            prepared = await self._work(size, lambda: self._prepared_pairs(request, languages))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(len(pair.ids) for pair in prepared if isinstance(pair, PreparedPair)))
             template = Segment((), decoding, request.deadline_s, priority=request.priority)
@@ -204,21 +218,25 @@ class Pipeline:
             raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
         return self.admission.reserve(estimate_tokens(sources), wait_s)
 
-    def _prepared(self, request: Request, texts: list[str | Refused], decoding: Decoding) -> list[Prepared | Refused]:
+    def _prepared(
+        self, request: Request, texts: list[str | Refused], pair: LanguagePair, decoding: Decoding
+    ) -> list[Prepared | Refused]:
         """Cut and number all texts."""
         prefixes = request.prefixes or ("",) * len(texts)
         return [
-            text if isinstance(text, Refused) else self._prepare(request, index, text, prefix, decoding)
+            text if isinstance(text, Refused) else self._prepare(request, index, text, prefix, pair, decoding)
             for index, (text, prefix) in enumerate(zip(texts, prefixes, strict=True))
         ]
 
-    def _prepare(self, request: Request, index: int, text: str, prefix: str, decoding: Decoding) -> Prepared | Refused:
+    def _prepare(
+        self, request: Request, index: int, text: str, prefix: str, pair: LanguagePair, decoding: Decoding
+    ) -> Prepared | Refused:
         prepared = prepare(
             text,
             field=f"segments[{index}].text",
             tokenizer=self._tokenizer,
             splitting=request.splitting,
-            language=request.source_language or self.bundle.manifest.pairs[0].source,
+            pair=pair,
             max_tokens=self.bundle.manifest.limits.max_source_tokens,
             split_long=request.split_long,
         )
@@ -232,10 +250,17 @@ class Pipeline:
             return checked
         return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
 
-    def _prepared_pairs(self, request: ScoreRequest) -> list[PreparedPair | Refused]:
+    def _prepared_pairs(self, request: ScoreRequest, languages: LanguagePair) -> list[PreparedPair | Refused]:
         limits, max_bytes = self.bundle.manifest.limits, self.limits.max_text_bytes
         return [
-            prepare_pair(pair, index=index, tokenizer=self._tokenizer, limits=limits, max_bytes=max_bytes)
+            prepare_pair(
+                pair,
+                index=index,
+                tokenizer=self._tokenizer,
+                languages=languages,
+                limits=limits,
+                max_bytes=max_bytes,
+            )
             for index, pair in enumerate(request.pairs)
         ]
 
@@ -255,7 +280,9 @@ def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
 
 def _forced(pair: PreparedPair | Refused, template: Segment) -> list[Segment]:
     """What is decoded of a pair."""
-    return [] if isinstance(pair, Refused) else [replace(template, ids=pair.ids, strategy=Forced(pair.target))]
+    if isinstance(pair, Refused):
+        return []
+    return [replace(template, ids=pair.ids, prefix=pair.prefix, strategy=Forced(pair.target))]
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:

@@ -181,9 +181,10 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             arrived_s = time.perf_counter()
             self._arrive(len(request.pairs), "pairs", context, record)
             codec_check.check(request, codec_check.SCORE)
-            pipeline, _ = self._models.route(codec_request.wanted(request))
+            pipeline, pair = self._models.route(codec_request.wanted(request))
             record.model = pipeline.name
-            outcomes = await pipeline.score(codec_request.score_request(request, deadline_s=record.deadline_s))
+            wanted = codec_request.score_request(request, pair=pair, deadline_s=record.deadline_s)
+            outcomes = await pipeline.score(wanted)
             named = request.request_id or request_id()
             self._end(pipeline, named, record, outcomes)
             return pb.ScoreResponse(
@@ -221,7 +222,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         record.model = pipeline.name
         request = codec_request.request(
             message,
-            source_language=pair.source,
+            pair=pair,
             deadline_s=record.deadline_s,
             fresh_seed=secrets.randbits(64),
         )

@@ -111,7 +111,7 @@ class StateMetrics(Collector):
         family = GaugeMetricFamily("dragoman_model_info", "1; what is served, and on what it runs.", labels=labels)
         for one in self._pipelines:
             manifest = one.bundle.manifest
-            pairs = " ".join(map(str, manifest.pairs))
+            pairs = " ".join(one.directions.names)
             provider = one.lanes.provider
             family.add_metric((one.name, one.version, one.bundle.digest, pairs, manifest.precision, provider), 1)
         return family

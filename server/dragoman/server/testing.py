@@ -13,8 +13,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sentencepiece import SentencePieceTrainer
@@ -84,14 +85,16 @@ def write_bundle(
     pairs: tuple[str, ...] = ("en-pt",),
     decoding: Decoding | None = None,
     limits: Limits | None = None,
+    **tokenizer: Any,
 ) -> Bundle:
-    """Write a bundle whose vocabulary is real and whose graphs are not."""
+    """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
+    vocabulary = Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0)
     manifest = Manifest(
         name=name,
         pairs=tuple(LanguagePair(*pair.split("-", 1)) for pair in pairs),
         architecture=Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
         decoding=decoding or Decoding(max_length=64),
-        tokenizer=Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0),
+        tokenizer=replace(vocabulary, **tokenizer),
         graphs={
             "encoder": Graph("encoder.onnx", (), ()),
             "step": Graph("step.onnx", (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),

@@ -1,89 +1,98 @@
-"""Text to ids and back, with the SentencePiece models of a bundle."""
+"""Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sentencepiece import SentencePieceProcessor, sentencepiece_pb2
-
+from dragoman.bundle.manifest import LanguagePair, Slot
 from dragoman.bundle.reader import Bundle
 from dragoman.server.domain import Span
 from dragoman.server.errors import StartError
+from dragoman.server.vocabularies import Vocabulary, open_vocabulary
 
 
 class Tokenizer:
-    """A bundle's source and target vocabularies. Thread-safe: the processors are only read."""
+    """A bundle's source and target vocabularies. Thread-safe: they are only read."""
 
     def __init__(self, bundle: Bundle) -> None:
-        names, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
-        self.eos_id, self.unk_id = names.eos_id, names.unk_id
-        self._source = _load(bundle, names.source)
-        self._target = self._source if names.target == names.source else _load(bundle, names.target)
-        _check_size(bundle, names.source, self._source, "source", shape.source_vocabulary)
-        _check_size(bundle, names.target, self._target, "target", shape.target_vocabulary)
+        self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
+        self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
+        self._hidden = frozenset(self._facts.hidden_ids)
+        self._source = open_vocabulary(bundle, "source")
+        source = self._facts.source, self._facts.source_vocabulary
+        target = self._facts.target, self._facts.target_vocabulary
+        self._target = self._source if source == target else open_vocabulary(bundle, "target")
+        _check_size(bundle, source[1] or source[0], self._source, "source", shape.source_vocabulary)
+        _check_size(bundle, target[1] or target[0], self._target, "target", shape.target_vocabulary)
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Source ids with the end token; empty where the text has nothing that the model could read."""
+    def encode(self, text: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """What the encoder reads for a text; empty where the text has nothing that the model could read.
+
+        `pair` must be one that the bundle translates; only multilingual models need it.
+        """
         ids = self._source.encode(text)
-        return (*ids, self.eos_id) if ids else ()
+        if not ids:
+            return ()
+        facts = self._facts
+        return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of target ids, without an end token."""
-        return str(self._target.decode(list(ids)))
+        return self._target.decode([index for index in ids if index not in self._hidden])
+
+    def forced(self, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """What a translation must begin with."""
+        first = self._facts.forced_first
+        return () if first is None else tuple(self._filled((first,), pair)[:1])
 
     def encode_target(self, text: str) -> tuple[int, ...]:
-        """Target ids, without an end token."""
+        """Target ids of a text alone."""
         return tuple(self._target.encode(text))
 
-    def source_spans(self, text: str) -> tuple[Span, ...]:
-        """What each id of `encode(text)`, the end token's excepted, stands for in the text.
+    def source_spans(self, text: str, pair: LanguagePair | None = None) -> tuple[Span | None, ...]:
+        """What each id of `encode(text, pair)`, up to the end token, stands for in the text.
 
-        Where one character became several ids, all but the last of them have an empty span.
+        None for what is put before it. Where one character became several ids, all but the last have an empty span.
         """
-        found = _parsed(self._source.encode(text, out_type="serialized_proto"))
-        data, spans, position, reached = text.encode(), [], 0, 0
-        for piece in found.pieces:
-            start = position + len(data[reached : piece.begin].decode())
-            position = start + len(data[piece.begin : piece.end].decode())
-            reached = piece.end
-            spans.append(Span(start, position))
-        return tuple(spans)
+        before = [None] * len(self._filled(self._facts.prefix, pair))
+        return (*before, *self._source.spans(text))
 
     def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each target id adds to the text: joined, they are `decode(ids)`."""
-        found = _parsed(self._target.decode(list(ids), out_type="serialized_proto"))
-        return tuple(piece.surface for piece in found.pieces)
+        shown = iter(self._target.surfaces([index for index in ids if index not in self._hidden]))
+        return tuple("" if index in self._hidden else next(shown) for index in ids)
+
+    def is_hidden(self, target_id: int) -> bool:
+        """Whether a target id is never shown."""
+        return target_id in self._hidden
 
     def token(self, target_id: int) -> str:
-        """A target id as the vocabulary writes it."""
-        return str(self._target.id_to_piece(target_id))
+        """A target id as the vocabulary writes it; in angle brackets what it has no name for."""
+        written = self._target.token(target_id)
+        if written is not None:
+            return written
+        named = {self.eos_id: "/s", self.unk_id: "unk"}
+        languages = {ids[0]: tag for tag, ids in self._facts.target_languages.items() if len(ids) == 1}
+        return f"<{named.get(target_id) or languages.get(target_id) or target_id}>"
 
     def token_id(self, token: str) -> int | None:
         """The target id of a token as the vocabulary writes it; None where it has no such token."""
-        found = int(self._target.piece_to_id(token))
-        return found if self._target.id_to_piece(found) == token else None
+        return self._target.token_id(token)
+
+    def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
+        return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]
+
+    def _language(self, slot: Slot, pair: LanguagePair | None) -> tuple[int, ...]:
+        assert pair is not None, "the pipeline resolves the pair of a model that reads its languages"
+        is_source = slot == "source"
+        table = self._facts.source_languages if is_source else self._facts.target_languages
+        return table[pair.source if is_source else pair.target]
 
 
-def _parsed(data: bytes) -> Any:
-    """SentencePiece's own account of an encoding, whose generated code has no types."""
-    return sentencepiece_pb2.SentencePieceText.FromString(data)  # type: ignore[attr-defined]
-
-
-def _load(bundle: Bundle, name: str) -> SentencePieceProcessor:
-    processor = SentencePieceProcessor()
-    try:
-        processor.load(str(bundle.path(name)))
-    except (OSError, RuntimeError) as error:
-        raise StartError(f"{bundle.path(name)} is not a SentencePiece model: {error}") from error
-    return processor
-
-
-def _check_size(bundle: Bundle, name: str, processor: SentencePieceProcessor, side: str, most: int) -> None:
+def _check_size(bundle: Bundle, name: str, vocabulary: Vocabulary, side: str, most: int) -> None:
     # An id beyond the network's table would be read outside of it.
-    pieces = processor.get_piece_size()
-    if pieces > most:
+    if vocabulary.size > most:
         raise StartError(
-            f"{bundle.path(name)} has {pieces} pieces, and the network's {side} vocabulary has room for {most}: "
-            "export the bundle again with the vocabulary that the model was trained with"
+            f"{bundle.path(name)} has {vocabulary.size} pieces, and the network's {side} vocabulary has room for "
+            f"{most}: export the bundle again with the vocabulary that the model was trained with"
         )

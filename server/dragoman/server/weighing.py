@@ -61,9 +61,9 @@ class Weigher:
         is_end_first = self._profile == "hf" and vocabulary.start_id == vocabulary.eos_id
         self._before = [vocabulary.eos_id] if is_end_first else []
         self._prefix, self._forced_end = segment.prefix, -1
-        self._is_free = self._profile in ("hf", "ct2")
+        self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
         if isinstance(strategy, Forced):
-            self._prefix, self._is_free = (*strategy.target, vocabulary.eos_id), False
+            self._prefix = (*segment.prefix, *strategy.target, vocabulary.eos_id)
         elif self._profile == "fairseq":
             self._forced_end = segment.max_target_tokens - 1
         self._changes_all = bool(
@@ -100,8 +100,8 @@ class Weigher:
         is_named = np.arange(len(words)) >= len(row.words)
         forced = self._forced(len(tokens))
         if forced is not None:
-            is_prefix = len(tokens) < len(self._prefix)
-            scores = np.where(is_named & (words == forced), 0.0 if is_prefix and self._is_free else logp, -np.inf)
+            costs = 0.0 if len(tokens) < self._num_free else logp
+            scores = np.where(is_named & (words == forced), costs, -np.inf)
             return words, scores, logp
         # A word that was named counts there alone.
         is_out = (~is_named & np.isin(words, row.named)) | np.isin(words, list(self._banned(tokens)))

@@ -40,7 +40,7 @@ def test_a_student_is_read_whole(marian):
         decoder="ssru",
         embedding_scale=WIDTH**0.5,
     )
-    assert (checkpoint.pair, checkpoint.name) == (LanguagePair("en", "de"), "en-de")
+    assert (checkpoint.pairs, checkpoint.name) == ((LanguagePair("en", "de"),), "en-de")
     assert checkpoint.decoding == Decoding(max_length=512, max_length_factor=2.5)
     assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS)
     assert checkpoint.tokenizer_files == {"vocabulary.spm": model.folder / "vocab.ende.spm"}
@@ -470,7 +470,7 @@ def test_languages_come_from_arguments_or_names(marian, name, source, target, ex
     (folder / "model.ende.bin").rename(folder / "model.tiny.best.bin")
     (folder / "vocab.ende.spm").rename(folder / name)
 
-    assert read_marian(folder, source, target).pair == expected
+    assert read_marian(folder, source, target).pairs == (expected,)
 
 
 @pytest.mark.parametrize(

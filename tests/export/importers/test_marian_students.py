@@ -52,7 +52,7 @@ def test_languages_and_licence_of_both_directions(folder, pair):
     """The pair is in the names; the licence is known by the checksum."""
     checkpoint = read_marian(folder, None, None)
 
-    assert (checkpoint.pair, checkpoint.licence) == (pair, "MPL-2.0")
+    assert (checkpoint.pairs, checkpoint.licence) == ((pair,), "MPL-2.0")
 
 
 def test_all_matrices_are_int8_with_calibrated_inputs(enpt):

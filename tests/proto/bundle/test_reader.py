@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from dragoman.bundle.errors import BundleCorrupt, BundleMissing, BundleTooNew
+from dragoman.bundle.errors import BundleCorrupt, BundleMissing, BundleTooNew, BundleTooOld
 from dragoman.bundle.manifest import FORMAT_VERSION
 from dragoman.bundle.reader import MAX_MANIFEST_BYTES, open_bundle
 
@@ -194,7 +194,17 @@ def test_a_newer_version_is_called_newer_whatever_else_it_holds(directory, edit)
     """Unknown keys of a newer format are no reason to call it malformed."""
     edit(lambda document: document.update(format_version=FORMAT_VERSION + 1, new_key={}))
 
-    with pytest.raises(BundleTooNew, match=r"format version 2, this dragoman reads up to 1; upgrade dragoman"):
+    with pytest.raises(
+        BundleTooNew, match=rf"format version {FORMAT_VERSION + 1}, this dragoman reads up to {FORMAT_VERSION}; upg"
+    ):
+        open_bundle(directory)
+
+
+def test_an_older_version_is_to_be_exported_again(directory, edit):
+    """Its missing keys are no corruption."""
+    edit(lambda document: (document.update(format_version=FORMAT_VERSION - 1), document.pop("tokenizer")))
+
+    with pytest.raises(BundleTooOld, match=rf"format version {FORMAT_VERSION - 1}, this .* {FORMAT_VERSION}; export"):
         open_bundle(directory)
 
 
@@ -267,7 +277,7 @@ def test_several_problems_are_told_at_once(directory):
             1025,
             "limits.max_target_tokens: 1025 is more than the network's 1024 positions",
         ),
-        (("pairs",), [], "pairs: empty; a bundle translates at least one pair"),
+        (("pairs",), [], "pairs: empty, and so are the tokenizer's languages; a bundle translates at least one pair"),
         (
             ("decoding", "shortlist"),
             True,
@@ -300,6 +310,12 @@ def test_several_problems_are_told_at_once(directory):
         (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
         (("architecture", "source_vocabulary"), 1, "tokenizer.unk_id: 1 is outside the source vocabulary of 1"),
         (("tokenizer", "start_id"), -1, "tokenizer.start_id: -1 is negative"),
+        (("tokenizer", "source_vocabulary"), "encoder.onnx", "tokenizer.source_vocabulary: needed by the kinds"),
+        (("tokenizer", "prefix"), [10], "tokenizer.prefix: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), [-1], "tokenizer.suffix: -1 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), ["source"], "tokenizer.source_languages: en is missing, which pairs has"),
+        (("tokenizer", "forced_first"), 10, "tokenizer.forced_first: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "target_languages"), {"de": [10]}, "tokenizer.target_languages.de: 10 is outside the voc"),
         (
             ("tokenizer", "suppressed_ids"),
             [1, 10],
@@ -322,7 +338,28 @@ def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, va
 
     edit(change)
 
-    assert problems_of(directory) == (expected,)
+    [problem] = problems_of(directory)
+    assert problem.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [
+        ({"target_languages": {"pt": [1, 2]}}, "tokenizer.target_languages.pt: 2 ids, and forced_first is exactly one"),
+        ({"target_languages": {"pt": []}}, "tokenizer.target_languages.pt: 0 ids, and forced_first is exactly one"),
+        ({"forced_first": "source"}, "tokenizer.forced_first: a translation begins with its own language"),
+        ({"source_languages": {}}, "pairs: empty, and so are the tokenizer's languages"),
+    ],
+)
+def test_languages_that_no_request_could_use_are_refused(directory, edit, tokenizer, expected):
+    """Of a bundle that lists languages instead of pairs."""
+    languages = {"source_languages": {"en": []}, "target_languages": {"pt": [3]}, "forced_first": "target"}
+
+    edit(lambda document: (document.update(pairs=[]), document["tokenizer"].update(languages)))
+    assert open_bundle(directory).manifest.tokenizer.target_languages == {"pt": (3,)}
+
+    edit(lambda document: document["tokenizer"].update(tokenizer))
+    assert any(problem.startswith(expected) for problem in problems_of(directory))
 
 
 def test_patience_needs_a_rule_that_counts(directory, edit):

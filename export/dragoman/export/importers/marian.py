@@ -74,7 +74,7 @@ def read_marian(path: Path, source_language: str | None, target_language: str | 
     assert folder.vocabularies is not None, "vocabularies that are not found have a reason"
     return Checkpoint(
         name=str(pair),
-        pair=pair,
+        pairs=(pair,),
         architecture=architecture,
         weights=weights.floats,
         quantized=weights.quantized,
