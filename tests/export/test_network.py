@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.network import ACTIVATIONS, MASKED, Network, sinusoid
+from dragoman.export.layers import ACTIVATIONS
+from dragoman.export.network import MASKED, Network
+from dragoman.export.positions import sinusoid
 
 VOCABULARY = 50
 

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dragoman.bundle.errors import BundleError
@@ -15,11 +15,34 @@ from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
-from dragoman.export.importers.marian import read_marian, recognises
+from dragoman.export.importers import hf_folder, marian
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
-FORMATS: dict[str, tuple[Callable[[Path], str | None], Reader]] = {"marian": (recognises, read_marian)}
-"""Name -> what recognises it (and says what it saw), what reads it."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of checkpoint."""
+
+    recognises: Callable[[Path], str | None]
+    """What is at a path, in words, if it is of this kind."""
+    read: Reader
+    looks_for: str
+    """What there must be, for those who are told that it is not."""
+
+
+def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.hf import read_hf  # reads weights with torch, which takes seconds to import
+
+    return read_hf(source, source_language, target_language)
+
+
+FORMATS = {
+    "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
+    "marian": Format(
+        marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
+    ),
+}
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +57,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): marian also reads Firefox students",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
@@ -71,10 +94,20 @@ def read(source: Path, form: str, source_language: str | None, target_language: 
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if form == "auto":
-        form = next((name for name, (knows, _) in FORMATS.items() if knows(source)), "")
-        if not form:
-            raise ExportError(f"{source}: not recognised as {' or '.join(FORMATS)}; if it is one, say so with --format")
-    return FORMATS[form][1](source, source_language, target_language)
+        seen = {name: what for name, each in FORMATS.items() if (what := each.recognises(source)) is not None}
+        if len(seen) != 1:
+            raise _unclear(source, seen)
+        (form,) = seen
+    return FORMATS[form].read(source, source_language, target_language)
+
+
+def _unclear(source: Path, seen: dict[str, str]) -> ExportError:
+    """Several formats recognise it, or none."""
+    if seen:
+        both = " and ".join(f"{what} (--format {name})" for name, what in seen.items())
+        return ExportError(f"{source} holds {both}: say which with --format")
+    wanted = "".join(f"\n  - {name} looks for {each.looks_for}" for name, each in FORMATS.items())
+    return ExportError(f"{source}: not recognised; if it is one of these, say so with --format:{wanted}")
 
 
 def worst(parity: tuple[Parity, ...]) -> list[Parity]:

@@ -16,6 +16,7 @@ from dragoman.bundle.writer import BundleWriter
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.load import int8_weights, load_network
 from dragoman.export.parity import prove
+from dragoman.export.source_parity import prove_source
 from dragoman.export.trace import save, signature_of, to_int8, trace
 
 SHORTLIST_FILE = "shortlist.npz"
@@ -49,6 +50,10 @@ def export(
             write_shortlist(checkpoint.shortlist, writer.path(SHORTLIST_FILE))
         progress("comparing with the network")
         parity = prove(network, root, graphs, precision, checkpoint.tokenizer.start_id)
+        del network
+        if checkpoint.oracle is not None:
+            progress(f"comparing with {checkpoint.oracle.name}")
+            parity += prove_source(checkpoint, checkpoint.oracle, root, precision)
         return writer.commit(
             Manifest(
                 name=checkpoint.name,

@@ -79,9 +79,10 @@ class StepGraph(nn.Module):
         src_mask: Tensor,
         chosen: Tensor,
         top: Tensor,
+        slot_depth: Tensor | None = None,
     ) -> list[Tensor]:
         """As `Network.step`. `chosen` [G, q]: words whose log-probability is wanted; `top` [k]: how many best ones."""
-        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask)
+        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
         logits = self.network.logits(hidden).flatten(0, 1)
         values, index, normaliser = best(logits, top.shape[0], self.block)
         named = logits.gather(1, chosen.reshape(-1, 1)) - normaliser
@@ -123,9 +124,10 @@ class ShortlistStepGraph(nn.Module):
         allowed: Tensor,
         words: Tensor,
         top: Tensor,
+        slot_depth: Tensor | None = None,
     ) -> list[Tensor]:
         """`allowed` [G, C] holds the bias of the words that a source may say, and is very negative elsewhere."""
-        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask)
+        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
         logits = (words @ hidden.flatten(0, 1).T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
         logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
         values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK)

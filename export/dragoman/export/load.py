@@ -19,13 +19,21 @@ EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 def _key_scale(checkpoint: Checkpoint, name: str) -> np.float32:
     """Attention scores are divided by sqrt(head width) here, once, and not at every step."""
-    return np.float32(checkpoint.architecture.head_dim**-0.5 if KEYS.search(name) else 1.0)
+    arch = checkpoint.architecture
+    width = arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim
+    return np.float32(width**-0.5 if KEYS.search(name) else 1.0)
+
+
+def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Only keys are copied."""
+    scale = _key_scale(checkpoint, name)
+    return weight if scale == 1 else weight * scale
 
 
 def load_network(checkpoint: Checkpoint) -> Network:
     """The network with the checkpoint's weights, ready for inference."""
     network = Network(checkpoint.architecture)
-    state = {n: torch.from_numpy(w * _key_scale(checkpoint, n)) for n, w in checkpoint.weights.items()}
+    state = {n: torch.from_numpy(_scaled(checkpoint, n, w)) for n, w in checkpoint.weights.items()}
     expected = {n: tuple(p.shape) for n, p in network.named_parameters()}
     wrong = [f"missing {n} {list(s)}" for n, s in expected.items() if n not in state]
     wrong += [f"unexpected {n}" for n in state if n not in expected]
@@ -50,7 +58,7 @@ def int8_weights(checkpoint: Checkpoint) -> tuple[dict[str, Int8Weight], dict[st
             continue
         own = checkpoint.quantized.get(name)
         if own is None:
-            made = quantize_weight(weight * _key_scale(checkpoint, name), axis=1 if is_embedding else 0)
+            made = quantize_weight(_scaled(checkpoint, name, weight), axis=1 if is_embedding else 0)
         else:
             scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint, name)
             made = Int8Weight(own.values, scale, own.activation_scale)

@@ -56,6 +56,8 @@ def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) ->
             tensor.random_(0, vocabulary)
         elif name == "depth":
             tensor.random_(0, 8)
+        elif name == "slot_depth":
+            tensor.random_(0, 2 * arch.relative_distance)
         elif name == "src_mask" and sizes["S"] > 1:
             tensor[::2, ..., -1] = MASKED
         elif name == "mask":
@@ -115,6 +117,8 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     given["src_mask"] = source["src_mask"].numpy()
     if "mask" in given:
         given["mask"][..., :length] = MASKED
+    if "slot_depth" in given:
+        given["slot_depth"][:] = np.arange(length)
     logps = []
     for t in range(length):
         given |= {

@@ -83,6 +83,8 @@ def signature(arch: Architecture, graph: str) -> Signature:
         kept = [TensorType(f"new_state.{n}", "float32", state) for n in layers]
     else:
         inputs.append(TensorType("mask", "float32", ("G", 1, "q", "T+q")))
+        if arch.positions == "relative":
+            inputs.append(TensorType("slot_depth", "int64", ("G", "T")))
         inputs += [TensorType(f"self_{x}.{n}", "float32", pool) for n in layers for x in "kv"]
         kept = [TensorType(f"new_{x}.{n}", "float32", new) for n in layers for x in "kv"]
     inputs += [*cross, src_mask]

@@ -16,16 +16,21 @@ MANIFEST_NAME = "manifest.json"
 
 DecoderKind = Literal["self-attention", "ssru"]
 NormPlacement = Literal["pre", "post"]
+NormKind = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
-Positions = Literal["sinusoidal", "learned"]
+Positions = Literal["sinusoidal", "learned", "relative"]
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
-Profile = Literal["marian"]
+Profile = Literal["marian", "fairseq", "hf", "ct2"]
+EarlyStopping = Literal["heuristic", "first", "never"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The numbers and choices that fix the network."""
+    """The numbers and choices that fix the network.
+
+    `heads` and `ffn` are the decoder's, whose keys and values the server keeps; the encoder may have others.
+    """
 
     d_model: int
     heads: int
@@ -46,11 +51,33 @@ class Architecture:
     embedding_norm: bool = False
     output_bias: bool = True
     norm_epsilon: float = 1e-6
+    encoder_heads: int | None = None
+    """None: as many as the decoder has."""
+    encoder_ffn: int | None = None
+    """None: as wide as the decoder's."""
+    head_width: int | None = None
+    """None: the heads share `d_model` between them."""
+    norm_kind: NormKind = "layer"
+    """`rms` neither takes the mean away nor adds a bias."""
+    gated: bool = False
+    """The feed-forward's activation is of a matrix of its own, and multiplies the other's product."""
+    linear_bias: bool = True
+    position_offset: int = 0
+    """Row of the sinusoid that the first position reads; learned positions are stored without such rows."""
+    relative_buckets: int = 0
+    """Relative positions: for each head so many biases of attention scores, chosen by the distance to the key."""
+    relative_distance: int = 0
+    """Keys as far away as this, and farther, share a bucket."""
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.d_model // self.heads
+        """Width of one attention head of the decoder."""
+        return self.head_width or self.d_model // self.heads
+
+    @property
+    def encoder_head_dim(self) -> int:
+        """Width of one attention head of the encoder."""
+        return self.head_width or self.d_model // (self.encoder_heads or self.heads)
 
 
 @dataclass(frozen=True)
@@ -79,6 +106,12 @@ class Decoding:
     """Target tokens for each source token, both with their end tokens."""
     shortlist: bool = False
     """Choose target words from the source's lexical shortlist only."""
+    early_stopping: EarlyStopping = "heuristic"
+    """Profile `hf`: when a beam that still has live hypotheses is over."""
+    forced_first_id: int | None = None
+    """The first target token, whatever the model thinks; it costs nothing (profile `hf`)."""
+    forced_last_id: int | None = None
+    """What the last token within the length limit is, at no cost (profile `hf`)."""
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,35 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     for where, number in at_least_one.items():
         if number < 1:
             yield f"{where}: {number} is less than 1"
-    if shape.heads >= 1 and shape.d_model % shape.heads:
-        yield f"architecture.heads: {shape.heads} does not divide d_model {shape.d_model}"
+    yield from _shape(shape)
     yield from _decoding(decoding)
+    yield from _forced(decoding, shape)
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
+
+
+def _shape(shape: Architecture) -> Iterator[str]:
+    """Choices of the network that need one another."""
+    for name in ("encoder_heads", "encoder_ffn", "head_width"):
+        number = getattr(shape, name)
+        if number is not None and number < 1:
+            yield f"architecture.{name}: {number} is less than 1"
+    for name in ("heads", "encoder_heads"):
+        heads = getattr(shape, name)
+        if shape.head_width is None and heads is not None and heads >= 1 and shape.d_model % heads:
+            yield f"architecture.{name}: {heads} does not divide d_model {shape.d_model}"
+    if shape.position_offset < 0:
+        yield f"architecture.position_offset: {shape.position_offset} is negative"
+    if shape.positions != "relative":
+        return
+    if shape.decoder != "self-attention":
+        yield f"architecture.positions: relative, which a decoder of {shape.decoder} does not have"
+    # The near half of the buckets hold one distance each, the far half what is left of them.
+    if shape.relative_buckets < 4 or shape.relative_distance <= shape.relative_buckets // 2:
+        yield (
+            f"architecture.relative_distance: {shape.relative_distance} is not more than half of relative_buckets, "
+            f"which is {shape.relative_buckets} and must be at least 4"
+        )
 
 
 def _decoding(decoding: Decoding) -> Iterator[str]:
@@ -97,6 +121,13 @@ def _decoding(decoding: Decoding) -> Iterator[str]:
     if not 0 < decoding.max_length_factor <= MAX_LENGTH_FACTOR:
         factor = decoding.max_length_factor
         yield f"decoding.max_length_factor: {factor:g} is not above 0 and at most {MAX_LENGTH_FACTOR:g}"
+
+
+def _forced(decoding: Decoding, shape: Architecture) -> Iterator[str]:
+    for name in ("forced_first_id", "forced_last_id"):
+        index = getattr(decoding, name)
+        if index is not None and not 0 <= index < shape.target_vocabulary:
+            yield f"decoding.{name}: {index} is outside the target vocabulary of {shape.target_vocabulary}"
 
 
 def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:

@@ -85,6 +85,8 @@ class NodePool:
         self._tensors = [np.zeros(self._shape, np.float32) for _ in range(2 * arch.decoder_layers)]
         self._names = [f"self_{x}.{n}" for n in range(arch.decoder_layers) for x in "kv"]
         self._ancestors = np.zeros((capacity, width, 2 * GRAIN), np.bool_)
+        # Where the nodes stand, for graphs that tell positions by their distance.
+        self._depth = np.zeros((capacity, 2 * GRAIN), np.int64) if arch.positions == "relative" else None
 
     def admit(self, g: int) -> None:
         """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
@@ -98,19 +100,23 @@ class NodePool:
         if 2 * wanted <= self._ancestors.shape[2]:
             self._ancestors = self._ancestors[:, :, :wanted].copy()
             self._tensors = [tensor[:, :, :wanted].copy() for tensor in self._tensors]
+            self._depth = None if self._depth is None else self._depth[:, :wanted].copy()
 
     def move(self, source: int, target: int) -> None:
         """See `Kept`."""
         self._ancestors[target] = self._ancestors[source]
         for tensor in self._tensors:
             tensor[target] = tensor[source]
+        if self._depth is not None:
+            self._depth[target] = self._depth[source]
 
     def feed(self, sources: int) -> Feed:
         """The pool, and the mask [G, 1, K, T + K] that opens each node's ancestors and itself."""
         own = np.where(np.eye(self._width, dtype=np.bool_), np.float32(0), MASKED)
         seen = np.where(self._ancestors[:sources], np.float32(0), MASKED)
         mask = np.concatenate([seen, np.broadcast_to(own, (sources, self._width, self._width))], axis=2)
-        return {"mask": mask[:, None], **{n: t[:sources] for n, t in zip(self._names, self._tensors, strict=True)}}
+        feed = {"mask": mask[:, None], **{n: t[:sources] for n, t in zip(self._names, self._tensors, strict=True)}}
+        return feed if self._depth is None else {**feed, "slot_depth": self._depth[:sources]}
 
     def keep(self, new: list[Floats], advance: Advance) -> None:
         """Store the nodes that have living children; forget those that have no living descendant."""
@@ -128,6 +134,8 @@ class NodePool:
         slot = slots[g, place]
         for tensor, fresh in zip(self._tensors, new, strict=True):
             tensor[g, :, slot] = fresh[g, :, place]
+        if self._depth is not None:  # a node stands behind as many as it descends from
+            self._depth[g, slot] = self._ancestors[g, place].sum(1)
         ancestors = self._ancestors[:n] & has_child[:, :, None]
         ancestors[g, place, slot] = True
         self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
@@ -136,6 +144,7 @@ class NodePool:
         extra = max(GRAIN, round_up(self._ancestors.shape[2] // 2))
         self._ancestors = np.pad(self._ancestors, ((0, 0), (0, 0), (0, extra)))
         self._tensors = [np.pad(t, ((0, 0), (0, 0), (0, extra), (0, 0))) for t in self._tensors]
+        self._depth = None if self._depth is None else np.pad(self._depth, ((0, 0), (0, extra)))
 
 
 def kept_for(arch: Architecture, capacity: int, width: int) -> Kept:

@@ -75,7 +75,11 @@ def read_architecture(options: Options, model: MarianFile, reasons: Reasons) -> 
     is_learned = _is_learned(options)
     positions = model.floats.get("Wpos")
     return Architecture(
-        **sizes,
+        d_model=sizes["d_model"],
+        heads=sizes["heads"],
+        ffn=sizes["ffn"],
+        encoder_layers=sizes["encoder_layers"],
+        decoder_layers=sizes["decoder_layers"],
         source_vocabulary=source,
         target_vocabulary=target,
         decoder=decoder,

@@ -1,0 +1,137 @@
+"""The parts that a layer of the canonical network is made of.
+
+Shapes: G sources, q new nodes a source, n positions attended to, H heads, e their width, d the width of the network.
+Matrices are [in, out], so that an exported MatMul carries the weight under its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Activation, Architecture
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": F.gelu,
+    "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu-sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
+    "swish": F.silu,
+}
+
+
+class Linear(nn.Module):
+    """y = x @ weight + bias."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose keys and values come from outside."""
+
+    def __init__(self, arch: Architecture, heads: int, width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        d, inner = arch.d_model, heads * width
+        self.q, self.k, self.v = (Linear(d, inner, bias=arch.linear_bias) for _ in range(3))
+        self.o = Linear(inner, d, bias=arch.linear_bias)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[G, n, H * e] -> [G, H, n, e]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What others attend to: [G, n, d] -> two of [G, H, n, e]. The key matrix holds 1 / sqrt(e) already."""
+        return self.split(self.k(x)), self.split(self.v(x))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """x [G, q, d], keys and values [G, H, n, e], mask broadcast to [G, H, q, n] -> [G, q, d]."""
+        weights = torch.softmax(self.split(self.q(x)) @ keys.transpose(2, 3) + mask, dim=-1)
+        return self.o((weights @ values).transpose(1, 2).flatten(2))
+
+
+class Ssru(nn.Module):
+    """The simpler simple recurrent unit: c = f * c_parent + (1 - f) * W x, f = sigmoid(Wf x + bf), out = relu(c)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.input = Linear(width, width, bias=False)
+        self.forget = Linear(width, width)
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        """New states, given each node's parent's: [G, q, d]."""
+        keep = torch.sigmoid(self.forget(x))
+        candidate = self.input(x)
+        return candidate + keep * (state - candidate)
+
+
+class FeedForward(nn.Module):
+    """Two matrices with an activation between them, or three, one of which is a gate."""
+
+    def __init__(self, arch: Architecture, inner: int) -> None:
+        super().__init__()
+        self.up = Linear(arch.d_model, inner, bias=arch.linear_bias)
+        self.gate = Linear(arch.d_model, inner, bias=arch.linear_bias) if arch.gated else None
+        self.down = Linear(inner, arch.d_model, bias=arch.linear_bias)
+        self.activation = ACTIVATIONS[arch.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., d] -> [..., d]."""
+        up = self.up(x)
+        return self.down(self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up)
+
+
+class Sublayer(nn.Module):
+    """Residual connection and norm around one part, in the order that the architecture says."""
+
+    def __init__(self, arch: Architecture, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.is_pre = norm, arch.norm == "pre"
+
+    def before(self, x: Tensor) -> Tensor:
+        """What the part reads."""
+        y: Tensor = self.norm(x) if self.is_pre else x
+        return y
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """The layer's stream, with the part's answer added."""
+        z: Tensor = x + y if self.is_pre else self.norm(x + y)
+        return z
+
+
+class Embedding(nn.Module):
+    """Words and positions. An id outside the vocabulary reads as a zero vector, which is how Marian starts."""
+
+    def __init__(
+        self, arch: Architecture, words: nn.Parameter, positions: Tensor | None, norm: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.words, self.scale = words, arch.embedding_scale
+        self.positions, self.norm = positions, norm
+
+    def forward(self, ids: Tensor, depth: Tensor, *, may_start: bool) -> Tensor:
+        """[G, n] ids and positions -> [G, n, d]."""
+        last = self.words.shape[0] - 1
+        x = F.embedding(ids.clamp(max=last) if may_start else ids, self.words) * self.scale
+        if may_start:
+            x = x * (ids <= last).unsqueeze(-1).to(x.dtype)
+        if self.positions is not None:
+            x = x + F.embedding(depth, self.positions)
+        return x if self.norm is None else self.norm(x)
+
+
+def make_norm(arch: Architecture) -> nn.Module:
+    """A norm of the architecture's kind."""
+    kind = nn.LayerNorm if arch.norm_kind == "layer" else nn.RMSNorm
+    return kind(arch.d_model, eps=arch.norm_epsilon)

@@ -1,0 +1,69 @@
+"""Where a word stands: sinusoids added to embeddings, and biases of attention scores by distance."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Architecture
+
+
+def sinusoid(positions: int, width: int, *, divisor_minus_one: bool, offset: int = 0) -> Tensor:
+    """Sines in the first half of the columns, cosines in the second: [positions, width].
+
+    Of an odd width, the two forms give the last column to nothing and to a sine.
+    """
+    half = width // 2
+    sines = half if divisor_minus_one else width - half
+    step = math.log(10000.0) / (half - 1 if divisor_minus_one else width / 2)
+    row = torch.arange(offset, offset + positions, dtype=torch.float64)[:, None]
+    angle = row * torch.exp(torch.arange(sines) * -step)[None, :]
+    columns = torch.cat([angle.sin(), angle[:, :half].cos()], dim=1)
+    return F.pad(columns, (0, width - columns.shape[1])).float()
+
+
+def bucket(distance: Tensor, buckets: int, farthest: int, *, two_sided: bool) -> Tensor:
+    """Buckets of distances (position of the key less that of the query), as T5 numbers them.
+
+    Half of the buckets hold one distance each, the others ever wider ranges up to `farthest`. A decoder looks back;
+    an encoder has the first half of the numbers for what lies behind, the second for what lies ahead.
+    """
+    first = torch.zeros_like(distance)
+    if two_sided:
+        buckets //= 2
+        first = (distance > 0).long() * buckets
+        distance = distance.abs()
+    else:
+        distance = (-distance).clamp(min=0)
+    exact = buckets // 2
+    # In float32, as T5 has it: where a range begins is a matter of rounding.
+    ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(farthest / exact)
+    far = (exact + (ratio * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return first + torch.where(distance < exact, distance, far)
+
+
+class RelativeBias(nn.Module):
+    """What is added to the attention scores of a query and a key, by their distance and the head."""
+
+    buckets: Tensor
+
+    def __init__(self, arch: Architecture, heads: int, *, two_sided: bool) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(arch.relative_buckets, heads))
+        self.farthest = arch.relative_distance
+        self.nearest = arch.relative_distance if two_sided else 0
+        # Distances are few: their buckets are numbered here, once, and graphs look them up.
+        distances = torch.arange(-self.farthest, self.nearest + 1)
+        numbers = bucket(distances, arch.relative_buckets, arch.relative_distance, two_sided=two_sided)
+        self.register_buffer("buckets", numbers, persistent=False)
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Positions [G, q] and [G, n] -> [G, H, q, n]."""
+        distance = keys.unsqueeze(1) - queries.unsqueeze(2)
+        number = F.embedding(
+            distance.clamp(-self.farthest, self.nearest) + self.farthest, self.buckets.unsqueeze(-1)
+        ).squeeze(-1)
+        return F.embedding(number, self.table).permute(0, 3, 1, 2)
