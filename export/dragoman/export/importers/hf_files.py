@@ -7,6 +7,7 @@ nothing else, and JSON is what it says or is refused. Links are followed: the hu
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -130,8 +131,10 @@ def _open(file: Path, reasons: Reasons) -> Store | None:
         if file.suffix == ".safetensors":
             store: Store = safe_open(str(file), framework="pt")
             return store
-        # Maps the file into memory, where it has the form that can be.
-        loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle's version
+            # Maps the file into memory, where it has the form that can be.
+            loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except SafetensorError as error:
         reasons.add(f"{file.name} is damaged or cut off ({error}): fetch it again")
         return None
