@@ -25,9 +25,9 @@ def _key_scale(checkpoint: Checkpoint, name: str) -> np.float32:
 
 
 def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Only keys are copied."""
+    """Only keys are copied, and what torch could not take as it is."""
     scale = _key_scale(checkpoint, name)
-    return weight if scale == 1 else weight * scale
+    return np.require(weight, requirements="W") if scale == 1 else weight * scale
 
 
 def load_network(checkpoint: Checkpoint) -> Network:
