@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import math
 
-import numpy as np
 import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.layers import ACTIVATIONS
 from dragoman.export.network import MASKED, Network
-from dragoman.export.positions import sinusoid
 
 VOCABULARY = 50
 
 
 def a_network(**changes) -> Network:
     base = {"embedding_scale": 4.0, "norm_epsilon": 1e-5, "max_positions": 32}
-    arch = Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **{**base, **changes})
+    sizes = {"d_model": 16, "heads": 4, "ffn": 24, "encoder_layers": 2, "decoder_layers": 2}
+    words = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    arch = Architecture(**{**sizes, **words, **base, **changes})
     torch.manual_seed(7)
     network = Network(arch).eval().requires_grad_(False)
     for name, weight in network.named_parameters():
@@ -47,16 +46,20 @@ def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mas
         state = [torch.randn(count, arch.heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
         mask = torch.full((count, 1, 1, length + 1), MASKED)
         mask[..., -1] = 0
+    is_relative = arch.positions == "relative"
+    slot_depth = torch.randint(0, 40, (count, length)) if is_relative else None
     logits = []
     for t in range(length):
         depth = torch.full((count, 1), t)
-        x, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask)
+        x, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask, slot_depth)
         logits.append(network.logits(x))
         if mask is None:
             state = kept
         else:
             for pool, new in zip(state, kept, strict=True):
                 pool[:, :, slots[t]] = new[:, :, 0]
+            if slot_depth is not None:
+                slot_depth[:, slots[t]] = t
             mask[..., slots[t]] = 0
     return torch.cat(logits, 1)
 
@@ -84,6 +87,30 @@ def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation
     network = a_network(activation=activation, embedding_norm=True, tying="decoder", output_bias=False)
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 5))
+
+    hidden = network.encode(ids, mask)
+
+    torch.testing.assert_close(
+        stepwise(network, read, hidden, mask), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4
+    )
+
+
+OTHERS = {
+    "relative": {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
+    "rms": {"norm_kind": "rms", "norm": "pre", "linear_bias": False},
+    "gated": {"gated": True, "activation": "gelu-tanh"},
+    "wide heads": {"head_width": 7},
+    "encoder of its own": {"encoder_heads": 2, "encoder_ffn": 11, "encoder_layers": 3},
+    "offset": {"position_offset": 2},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_choice_steps_like_the_full_pass(name):
+    """Relative positions, norms, gates and sizes of the encoder's own: nodes in scrambled slots equal the full pass."""
+    network = a_network(**OTHERS[name])
+    ids, mask = sources(network)
+    read = torch.randint(0, VOCABULARY, (3, 9))
 
     hidden = network.encode(ids, mask)
 
@@ -148,19 +175,3 @@ def test_padding_may_go_beyond_the_last_position():
     padded = network.encode(torch.nn.functional.pad(ids, (0, 6)), mask)[:, :10]
 
     torch.testing.assert_close(padded, network.encode(ids, torch.zeros(1, 1, 1, 10)), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("minus_one", [True, False])
-def test_sinusoids_follow_their_formula(minus_one):
-    """sin in the first half of the columns, cos in the second, frequencies 10000 ** (-i / divisor)."""
-    table = sinusoid(9, 8, divisor_minus_one=minus_one)
-
-    for position, i in itertools.product(range(9), range(4)):
-        angle = position * 10000 ** (-i / (3 if minus_one else 4))
-        assert table[position, i] == pytest.approx(math.sin(angle), abs=1e-6)
-        assert table[position, 4 + i] == pytest.approx(math.cos(angle), abs=1e-6)
-
-
-def test_an_odd_width_ends_in_a_zero_column():
-    """The last column of an odd table holds nothing."""
-    assert not np.any(sinusoid(5, 7, divisor_minus_one=True)[:, 6].numpy())

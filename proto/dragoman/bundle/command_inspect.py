@@ -72,18 +72,28 @@ def page(bundle: Bundle) -> Iterator[str]:
 
 def _architecture(shape: Architecture) -> str:
     layers = f"{shape.encoder_layers}+{shape.decoder_layers} layers, {shape.decoder} decoder"
-    sizes = f"width {shape.d_model}, {shape.heads} heads, ffn {shape.ffn} ({shape.activation})"
+    heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
+    ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
+    sizes = f"width {shape.d_model}, {heads} heads, ffn {ffn}"
     words = f"vocabulary {shape.source_vocabulary}"
     if shape.target_vocabulary != shape.source_vocabulary:
         words += f" to {shape.target_vocabulary}"
-    return f"{layers}, {sizes}, {shape.norm}-norm, {shape.positions} positions, {words}, tying {shape.tying}"
+    norm = f"{shape.norm}-norm" + (" (rms)" if shape.norm_kind == "rms" else "")
+    return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}, tying {shape.tying}"
+
+
+def _both(encoder: int | None, decoder: int) -> str:
+    """Two sizes, or the one that they share."""
+    return str(decoder) if encoder is None else f"{encoder}+{decoder}"
 
 
 def _decoding(decoding: Decoding) -> str:
     limit = f"at most {decoding.max_length} tokens and {decoding.max_length_factor:g} for each source token"
     shortlist = "over the shortlist" if decoding.shortlist else "over the whole vocabulary"
     search = f"{decoding.profile}, beam {decoding.beam_size}, {decoding.num_hypotheses} returned"
-    return f"{search}, length penalty {decoding.length_penalty:g}, {limit}, {shortlist}"
+    forced = [(decoding.forced_first_id, "first"), (decoding.forced_last_id, "last")]
+    words = "".join(f", {word} forced {place}" for word, place in forced if word is not None)
+    return f"{search}, length penalty {decoding.length_penalty:g}, {limit}, {shortlist}{words}"
 
 
 def _tokenizer(tokenizer: Tokenizer) -> str:
