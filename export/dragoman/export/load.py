@@ -44,7 +44,7 @@ def load_network(checkpoint: Checkpoint) -> Network:
     ]
     if wrong:
         raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
-    network.load_state_dict(state)
+    network.load_state_dict(state, assign=True)  # shares the checkpoint's memory, which may be the file itself
     return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 

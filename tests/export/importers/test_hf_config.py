@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from dragoman.export.errors import UnsupportedModel
 from dragoman.export.importers.hf import read_model
-from dragoman.export.importers.hf_config import ACTIVATIONS, FAMILIES, Config, read_architecture
+from dragoman.export.importers.hf_config import ACTIVATIONS, FAMILIES, Config, read_architecture, scales_output
 from dragoman.export.importers.hf_folder import recognises
 from dragoman.export.reasons import Reasons
 
@@ -105,6 +105,26 @@ def test_transformers_has_every_family_by_its_name(name):
         assert theirs.tie_word_embeddings == family.is_tied
     else:
         assert theirs.feed_forward_proj == family.activation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tie_word_embeddings": True},
+        {"tie_word_embeddings": False},
+        {"tie_word_embeddings": True, "scale_decoder_outputs": False},
+        {"tie_word_embeddings": False, "scale_decoder_outputs": True},
+    ],
+)
+def test_which_t5_scales_its_output(options):
+    """Files of every release: the first T5 does, later ones said so by not tying, and now by a name of its own."""
+    from transformers import T5Config
+
+    config = Config({**T5, **options}, Reasons())
+
+    assert scales_output(config) == T5Config(**options).scale_decoder_outputs
+    assert not scales_output(Config({**T5, **options, "model_type": "mt5"}, Reasons()))
 
 
 def change(folder, **options) -> None:

@@ -5,10 +5,14 @@ Weights are wide, so that one wrong norm, scale or offset moves the logits by fa
 
 from __future__ import annotations
 
+import copy
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from dragoman.bundle.manifest import LanguagePair, Limits, Tokenizer
 from dragoman.export.checkpoint import Checkpoint
@@ -266,6 +270,58 @@ def test_distances_beyond_the_last_bucket_share_it(saved, name):
 
     torch.testing.assert_close(
         ours(network, sources, read), theirs(model, sources, read), atol=TOLERANCE, rtol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("name", ["marian", "m2m100", "bart", "pegasus", "fsmt"])
+def test_half_precision_files_give_what_transformers_makes_of_them(saved, tmp_path, name):
+    """Weights in float16, and sinusoids that were rounded with them, are read as transformers reads them as float32."""
+    model, _ = saved(name)
+    copy.deepcopy(model).half().save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path, dtype=torch.float32)
+    sources, read = inputs(model)
+
+    network = load_network(checkpoint_of(tmp_path))
+
+    torch.testing.assert_close(
+        ours(network, sources, read), theirs(loaded, sources, read), atol=TOLERANCE, rtol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("name", ["bart", "m2m100", "pegasus"])
+def test_a_model_saved_without_its_output_layer_is_read(saved, tmp_path, name):
+    """The first BART and mBART files lack the prefix of every name, and the output layer that is tied anyway."""
+    model, _ = saved(name)
+    model.model.save_pretrained(tmp_path)
+    model.generation_config.save_pretrained(tmp_path)
+    sources, read = inputs(model)
+
+    network = load_network(checkpoint_of(tmp_path))
+
+    torch.testing.assert_close(
+        ours(network, sources, read), theirs(model, sources, read), atol=TOLERANCE, rtol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize("name", ["bart-untied", "mbart-untied", "m2m100-untied", "pegasus-untied", "marian-untied"])
+def test_embeddings_under_their_shared_name_serve_both_sides(saved, tmp_path, name):
+    """Earlier releases kept one table for source and target beside an output layer of its own."""
+    model, folder = saved(name)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.shared.weight"] = tensors.pop("model.encoder.embed_tokens.weight")
+    del tensors["model.decoder.embed_tokens.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    for file in ("config.json", "generation_config.json"):
+        shutil.copy(folder / file, tmp_path)
+    shared = copy.deepcopy(model)
+    shared.get_decoder().embed_tokens.weight = shared.get_encoder().embed_tokens.weight
+    sources, read = inputs(model)
+
+    checkpoint = checkpoint_of(tmp_path)
+
+    assert checkpoint.weights["source_embedding"] is checkpoint.weights["target_embedding"]
+    torch.testing.assert_close(
+        ours(load_network(checkpoint), sources, read), theirs(shared, sources, read), atol=TOLERANCE, rtol=TOLERANCE
     )
 
 

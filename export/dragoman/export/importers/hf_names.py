@@ -88,6 +88,8 @@ class _Placing:
         self.names = {name.removeprefix("model."): name for name in tensors.names}
         self.used: set[str] = set()
         self.weights: dict[str, Floats] = {}
+        self.tables: dict[str, Floats] = {}
+        """Embeddings, each read once."""
         self.notes: list[str] = []
 
     def read(self, name: str) -> Floats:
@@ -105,7 +107,9 @@ class _Placing:
         if name is None:
             self.reasons.add(f"{candidates[0]} is missing, and no tensor that it could share")
             return None
-        table = self.read(name)
+        if name not in self.tables:
+            self.tables[name] = self.read(name)
+        table = self.tables[name]
         return (name, table) if self.check_shape(name, table.shape, (rows, self.arch.d_model)) else None
 
 
