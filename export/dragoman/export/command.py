@@ -81,6 +81,16 @@ def run(args: argparse.Namespace) -> int:
         progress.end()
         print(f"dragoman export: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        progress.end()
+        if not is_out_of_memory(error):
+            raise
+        print(
+            f"dragoman export: out of memory while {progress.stage}: an export takes up to three times the size of "
+            "the weights; nothing was written",
+            file=sys.stderr,
+        )
+        return 1
     progress.end()
     if args.json:
         print(json.dumps(report(bundle), indent=2))
@@ -108,6 +118,12 @@ def _unclear(source: Path, seen: dict[str, str]) -> ExportError:
         return ExportError(f"{source} holds {both}: say which with --format")
     wanted = "".join(f"\n  - {name} looks for {each.looks_for}" for name, each in FORMATS.items())
     return ExportError(f"{source}: not recognised; if it is one of these, say so with --format:{wanted}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Python, torch and ONNX Runtime each say it in their own way."""
+    said = ("can't allocate memory", "bad allocation", "bad_alloc", "Failed to allocate memory")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in said)
 
 
 def worst(parity: tuple[Parity, ...]) -> list[Parity]:
@@ -147,8 +163,10 @@ class _Progress:
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
+        self.stage = "reading the checkpoint"
 
     def __call__(self, stage: str) -> None:
+        self.stage = stage
         if self._shown:
             print(f"\r\x1b[K{stage} ...", end="", file=sys.stderr, flush=True)
 

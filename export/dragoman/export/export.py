@@ -14,6 +14,7 @@ from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.checkpoint import Checkpoint, Shortlist
+from dragoman.export.errors import ExportError
 from dragoman.export.load import int8_weights, load_network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
@@ -30,6 +31,7 @@ def export(
     graphs = ("encoder", "step", *(("candidates", "step_shortlist") if checkpoint.shortlist is not None else ()))
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
+        check_room(checkpoint, precision, writer.path("encoder.onnx").parent)
         models = {}
         for graph in graphs:
             progress(f"tracing {graph}")
@@ -69,6 +71,18 @@ def export(
                 shortlist=SHORTLIST_FILE if checkpoint.shortlist is not None else None,
                 parity=parity,
             )
+        )
+
+
+def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:
+    """Say before the work that the weights will not fit on the disk."""
+    weights = {id(weight): weight.nbytes for weight in checkpoint.weights.values()}
+    needed = sum(weights.values()) // (4 if precision == "int8" else 1)
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise ExportError(
+            f"the bundle will have {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there: make room, or write "
+            "it elsewhere with --output"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -226,3 +227,44 @@ def test_a_library_that_cannot_load_the_model_is_an_error(t5):
 
     with pytest.raises(Exception, match=r"transformers .* cannot load .*without transformers the export ends with"):
         oracle.log_probabilities([[3, 0]], np.array([[PAD]]))
+
+
+def test_a_disk_that_is_too_full_is_told_before_the_work(t5, tmp_path, monkeypatch, capsys):
+    """The message says how much is needed and how much there is, and nothing is left."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("dragoman.export.export.shutil.disk_usage", lambda _: usage)
+
+    assert run(t5, "--output", tmp_path / "new" / "out") == 1
+
+    assert "MB are free there: make room" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (MemoryError(), "out of memory while tracing encoder"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory while tracing encoder"),
+    ],
+)
+def test_a_disk_or_memory_that_runs_out_leaves_nothing(t5, tmp_path, monkeypatch, capsys, error, said):
+    """In the middle of the work: the command ends with 1, says what ran out, and removes what it has written."""
+
+    def run_out(*_):
+        raise error
+
+    monkeypatch.setattr("dragoman.export.export.trace", run_out)
+
+    assert run(t5, "--output", tmp_path / "new" / "out") == 1
+
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_error_of_our_own_is_not_taken_for_lack_of_memory(t5, tmp_path, monkeypatch):
+    """Any other failure keeps its trace."""
+    monkeypatch.setattr("dragoman.export.export.trace", lambda *_: (_ for _ in ()).throw(RuntimeError("a bug")))
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(t5, "--output", tmp_path / "out")
