@@ -81,8 +81,8 @@ def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) ->
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise ExportError(
-            f"the bundle will have {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there: make room, or write "
-            "it elsewhere with --output"
+            f"the bundle will have {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there: make room, or "
+            "write it elsewhere with --output"
         )
 
 
