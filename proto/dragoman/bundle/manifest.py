@@ -22,7 +22,9 @@ Positions = Literal["sinusoidal", "learned", "relative"]
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
-EarlyStopping = Literal["heuristic", "first", "never"]
+LengthPenaltyKind = Literal["power", "gnmt"]
+EarlyStopping = Literal["first", "heuristic", "exhaustive"]
+UnknownHandling = Literal["allow", "suppress", "copy"]
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,37 @@ class Decoding:
     """The model's own decoding defaults; a request overrides single fields."""
 
     profile: Profile = "marian"
+    """Whose rules the search follows: see `dragoman.server.rules`."""
     beam_size: int = 1
     num_hypotheses: int = 1
     length_penalty: float = 1.0
-    """Score is the sum of log-probabilities divided by length**length_penalty; the length counts the end token."""
+    length_penalty_kind: LengthPenaltyKind = "power"
+    """With n the target tokens, the end token included, the sum of log-probabilities is divided by n**length_penalty
+    (power) or by ((5 + n) / 6)**length_penalty (gnmt)."""
+    word_penalty: float = 0.0
+    """Added to the score for each target token."""
+    coverage_penalty: float = 0.0
+    """Weight of the log of the attention that each source word got in all, as far as that is below 1."""
+    patience: float = 1.0
+    """`first` waits for beam_size times this many hypotheses."""
+    early_stopping: EarlyStopping = "first"
+    """When the search ends: with enough hypotheses (first), when the best live one could not win at its present length
+    (heuristic), or when none could win at any length (exhaustive)."""
+    min_length: int = 0
+    """Target tokens without the end token."""
     max_length: int = 512
     """Target tokens, the end token included; the smaller of this and `max_length_factor` holds."""
     max_length_factor: float = 3.0
     """Target tokens for each source token, both with their end tokens."""
+    repetition_penalty: float = 1.0
+    """Divides the positive and multiplies the negative scores of tokens that were put out before."""
+    no_repeat_ngram_size: int = 0
+    """No sequence of this many tokens comes twice; 0 allows all."""
+    unknown_handling: UnknownHandling = "suppress"
+    """The unknown-word token is put out like any (allow), never (suppress), or replaced by the source word that it is
+    aligned with (copy)."""
     shortlist: bool = False
     """Choose target words from the source's lexical shortlist only."""
-    early_stopping: EarlyStopping = "heuristic"
-    """Profile `hf`: when a beam that still has live hypotheses is over."""
     forced_first_id: int | None = None
     """The first target token, whatever the model thinks; it costs nothing (profile `hf`)."""
     forced_last_id: int | None = None

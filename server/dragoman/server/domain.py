@@ -9,9 +9,12 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from dragoman.bundle.manifest import Decoding
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Decoding, EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
 
 
 class FinishReason(enum.Enum):
@@ -30,6 +33,7 @@ class Engine(enum.Enum):
 
     GREEDY = "greedy"
     BEAM = "beam"
+    SAMPLING = "sampling"
 
 
 class Splitting(enum.Enum):
@@ -40,17 +44,77 @@ class Splitting(enum.Enum):
     NONE = "none"
 
 
+class Priority(enum.IntEnum):
+    """Who goes first when several wait; the lower number does."""
+
+    INTERACTIVE = 0
+    NORMAL = 1
+    BATCH = 2
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Search for the best: a beam of the decoding settings' size, greedy where that is 1."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw tokens at random, `num_hypotheses` times independently."""
+
+    seed: int
+    top_k: int | None = None
+    """Only from this many most probable tokens."""
+    top_p: float = 1.0
+    """Only from the most probable tokens that together have this probability."""
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class DiverseBeam:
+    """The beam in groups that are taken in turn: what earlier groups chose at a step costs the later ones."""
+
+    groups: int
+    penalty: float
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """The best tokens after the prefix, each continued by a beam of its own to a whole hypothesis."""
+
+    count: int
+    min_probability: float = 0.0
+
+
+@dataclass(frozen=True)
+class Forced:
+    """No search at all: the log-probabilities of this target, which is without its end token."""
+
+    target: tuple[int, ...]
+
+
+Strategy = Beam | Sample | DiverseBeam | Alternatives | Forced
+
+
 @dataclass(frozen=True)
 class DecodingOverrides:
     """What a request says about decoding; None leaves the bundle's own default."""
 
+    profile: Profile | None = None
     beam_size: int | None = None
     num_hypotheses: int | None = None
     length_penalty: float | None = None
+    length_penalty_kind: LengthPenaltyKind | None = None
+    word_penalty: float | None = None
+    coverage_penalty: float | None = None
+    patience: float | None = None
+    early_stopping: EarlyStopping | None = None
+    min_length: int | None = None
     max_length: int | None = None
     max_length_factor: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    unknown_handling: UnknownHandling | None = None
     shortlist: bool | None = None
-    profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +141,14 @@ class Segment:
     decoding: Decoding
     """Complete: the bundle's defaults with the request's overrides."""
     deadline_s: float | None = None
+    strategy: Strategy = Beam()
+    prefix: tuple[int, ...] = ()
+    """Target ids that every hypothesis begins with; they count as its tokens."""
+    suppressed_ids: tuple[int, ...] = ()
+    """Target ids that must not be put out, besides those that the bundle suppresses."""
+    attention: bool = False
+    """Whether hypotheses carry their attention."""
+    priority: Priority = Priority.NORMAL
 
     @property
     def max_target_tokens(self) -> int:
@@ -93,8 +165,12 @@ class Hypothesis:
     logp: float
     """Sum of the tokens' log-probabilities, the end token's included."""
     score: float
-    """`logp` under the length penalty: what hypotheses are ranked by."""
+    """`logp` under the penalties: what hypotheses are ranked by."""
     reason: FinishReason
+    token_logps: tuple[float, ...] = ()
+    """Of each token, the end token included; they add up to `logp`."""
+    attention: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """What each token, the end token included, gave to each source token: [n, S]. Only where it was asked for."""
 
 
 @dataclass(frozen=True)

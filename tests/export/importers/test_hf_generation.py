@@ -39,6 +39,8 @@ def test_the_settings_of_an_opus_model():
         length_penalty=1.0,
         max_length=64,  # positions end before 511, the 512 that include the start
         max_length_factor=100.0,
+        early_stopping="heuristic",
+        unknown_handling="allow",
         forced_last_id=0,
     )
     assert (found.start_id, found.eos_id, found.suppressed_ids) == (89, 0, (89,))
@@ -54,7 +56,7 @@ def test_generation_settings_come_before_the_models_own():
     assert (found.eos_id, found.start_id) == (2, 2)
 
 
-@pytest.mark.parametrize(("stated", "meant"), [(False, "heuristic"), (True, "first"), ("never", "never")])
+@pytest.mark.parametrize(("stated", "meant"), [(False, "heuristic"), (True, "first"), ("never", "exhaustive")])
 def test_when_a_beam_is_over(stated, meant):
     """The three values of early_stopping."""
     assert read({**OPUS, "early_stopping": stated}).decoding.early_stopping == meant
@@ -79,9 +81,20 @@ def test_a_model_without_a_length_says_so():
 
 def test_what_is_not_decoded_with_is_noted():
     """Options that would change translations are each named, with their values; neutral values are not."""
-    found = read({**OPUS, "no_repeat_ngram_size": 3, "min_length": 56, "repetition_penalty": 1.0, "do_sample": False})
+    found = read({**OPUS, "num_beam_groups": 3, "diversity_penalty": 0.5, "guidance_scale": 1.0, "do_sample": False})
 
-    assert found.notes == ("not decoded with: no_repeat_ngram_size 3", "not decoded with: min_length 56")
+    assert found.notes == ("not decoded with: diversity_penalty 0.5", "not decoded with: num_beam_groups 3")
+
+
+def test_the_settings_of_a_summarizing_bart():
+    """Repetition and shortest length, which transformers counts with the start and we without the end."""
+    decoding = read(
+        {**OPUS, "no_repeat_ngram_size": 3, "min_length": 56, "repetition_penalty": 1.2, "forced_bos_token_id": 7}
+    ).decoding
+
+    assert (decoding.no_repeat_ngram_size, decoding.min_length, decoding.repetition_penalty) == (3, 55, 1.2)
+    assert (decoding.forced_first_id, decoding.forced_last_id) == (7, 0)
+    assert read({**OPUS, "min_new_tokens": 9, "min_length": 5}).decoding.min_length == 9
 
 
 def test_several_words_cannot_be_suppressed_together():
@@ -98,6 +111,9 @@ def test_several_words_cannot_be_suppressed_together():
         ({"num_beams": 0}, "num_beams must be a whole number from 1 to 60, the model says 0"),
         ({"num_beams": "5"}, "num_beams must be a whole number"),
         ({"length_penalty": -1.0}, "length_penalty must be a number from 0 to 10, the model says -1.0"),
+        ({"repetition_penalty": 0}, "repetition_penalty must be a number above 0 to 100, the model says 0"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size must be a whole number from 0"),
+        ({"min_length": 2.5}, "min_length must be a whole number from 0"),
         ({"eos_token_id": [0, 2]}, r"eos_token_id must be one id below 90, the model says \[0, 2\]"),
         ({"forced_bos_token_id": 90}, "forced_bos_token_id must be one id below 90, the model says 90"),
         ({"early_stopping": 3}, "early_stopping must be true, false or 'never', the model says 3"),

@@ -16,17 +16,16 @@ from dragoman.export.reasons import Reasons, short
 
 from .hf_config import Family
 
-STOPPING: dict[object, EarlyStopping] = {False: "heuristic", None: "heuristic", True: "first", "never": "never"}
+STOPPING: dict[object, EarlyStopping] = {False: "heuristic", None: "heuristic", True: "first", "never": "exhaustive"}
+LONGEST = 1 << 20
+"""More than any length that is believed."""
+MAX_PENALTY = 100.0
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "do_sample": (False,),
-    "no_repeat_ngram_size": (0,),
     "encoder_no_repeat_ngram_size": (0,),
-    "repetition_penalty": (1, 1.0),
     "encoder_repetition_penalty": (1, 1.0),
     "diversity_penalty": (0, 0.0),
     "num_beam_groups": (1,),
-    "min_length": (0,),
-    "min_new_tokens": (0,),
     "exponential_decay_length_penalty": (),
     "begin_suppress_tokens": ([],),
     "sequence_bias": (),
@@ -69,12 +68,14 @@ class _Options:
         self._reasons.add(f"{name} must be a whole number from {least} to {most}, the model says {short(value)}")
         return least
 
-    def number(self, name: str, default: float, most: float) -> float:
+    def number(self, name: str, default: float, most: float, *, above: bool = False) -> float:
+        """`above`: zero itself is too little."""
         value = self.raw(name)
         value = default if value is None else value
-        if type(value) in (int, float) and 0 <= value <= most:
+        if type(value) in (int, float) and 0 <= value <= most and (value > 0 or not above):
             return float(value)
-        self._reasons.add(f"{name} must be a number from 0 to {most:g}, the model says {short(value)}")
+        least = "above" if above else "from"
+        self._reasons.add(f"{name} must be a number {least} 0 to {most:g}, the model says {short(value)}")
         return default
 
     def word(self, name: str, vocabulary: int) -> int | None:
@@ -115,6 +116,10 @@ def read_generation(
         max_length=length,
         max_length_factor=MAX_LENGTH_FACTOR,
         early_stopping=STOPPING[stopping],
+        min_length=_min_length(options),
+        repetition_penalty=options.number("repetition_penalty", 1.0, MAX_PENALTY, above=True),
+        no_repeat_ngram_size=options.whole("no_repeat_ngram_size", 0, 0, LONGEST),
+        unknown_handling="allow",
         forced_first_id=options.word("forced_bos_token_id", words),
         forced_last_id=options.word("forced_eos_token_id", words),
     )
@@ -146,11 +151,17 @@ def _length(options: _Options, arch: Architecture) -> tuple[int, tuple[str, ...]
     """Target tokens with the end token. transformers counts what the decoder begins with too."""
     new, total = options.raw("max_new_tokens"), options.raw("max_length")
     if new is not None:
-        return min(options.whole("max_new_tokens", 1, 1, 1 << 20), arch.max_positions), ()
+        return min(options.whole("max_new_tokens", 1, 1, LONGEST), arch.max_positions), ()
     if total is None:
         note = f"no max_length is given: at most {arch.max_positions} target tokens, as many as there are positions"
         return arch.max_positions, (note,)
-    return min(options.whole("max_length", 2, 2, 1 << 20) - 1, arch.max_positions), ()
+    return min(options.whole("max_length", 2, 2, LONGEST) - 1, arch.max_positions), ()
+
+
+def _min_length(options: _Options) -> int:
+    """Target tokens without the end token: the greater of what either option asks for."""
+    with_start = options.whole("min_length", 0, 0, LONGEST)
+    return max(with_start - 1, options.whole("min_new_tokens", 0, 0, LONGEST))
 
 
 def _not_decoded_with(options: _Options) -> Iterator[str]:
