@@ -90,10 +90,15 @@ def provenance(checkpoint: Checkpoint, precision: Precision) -> Provenance:
     """What was read, by what, and how."""
     return Provenance(
         source_format=checkpoint.source_format,
-        source_sha256={p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in checkpoint.source_files},
+        source_sha256={p.name: _sha256(p) for p in checkpoint.source_files},
         tool_version=metadata.version("dragoman"),
         options={"precision": precision},
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_shortlist(shortlist: Shortlist, path: Path) -> None:

@@ -132,6 +132,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(t5, tmp_path, capsys):
     assert json.loads(first + "\n}")["digest"] == json.loads("{" + second)["digest"]
     compared = {line["compared"] for line in json.loads(first + "\n}")["parity"]}
     assert any(name.startswith("transformers ") for name in compared)
+    assert main(["translate", "--bundle", str(tmp_path / "a"), "acid bread"]) == 0
 
 
 def test_auto_says_what_it_looks_for(tmp_path, capsys):

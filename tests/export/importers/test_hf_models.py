@@ -325,6 +325,26 @@ def test_embeddings_under_their_shared_name_serve_both_sides(saved, tmp_path, na
     )
 
 
+@pytest.mark.parametrize("name", ["t5-one-and-one", "mt5", "bart"])
+def test_an_output_layer_in_the_file_is_used_whatever_the_configuration_says(saved, tmp_path, name):
+    """T5 1.1, mT5 and Flan-T5 have one, and a configuration that transformers reads as tied."""
+    model, folder = saved(name)
+    tensors = load_file(folder / "model.safetensors")
+    shared = next(tensor for key, tensor in tensors.items() if key.endswith("shared.weight"))
+    save_file({**tensors, "lm_head.weight": shared.flip(0).contiguous()}, tmp_path / "model.safetensors")
+    for file in ("config.json", "generation_config.json"):
+        shutil.copy(folder / file, tmp_path)
+    loaded = type(model).from_pretrained(tmp_path)
+    sources, read = inputs(model)
+
+    network = load_network(checkpoint_of(tmp_path))
+
+    torch.testing.assert_close(
+        ours(network, sources, read), theirs(loaded, sources, read), atol=TOLERANCE, rtol=TOLERANCE
+    )
+    assert network.arch.tying == "none"
+
+
 @pytest.fixture(scope="module", params=EXPORTED)
 def exported(request, saved, tmp_path_factory):
     """A family's first model as a float32 bundle."""
