@@ -36,6 +36,7 @@ class FakeServer(TranslationServiceServicer):
     def __init__(self) -> None:
         self.reply: Reply = upper
         self.requests: list[pb.TranslateRequest] = []
+        self.scored: list[pb.ScoreRequest] = []
         self.models: list[pb.Model] = []
         self.address = ""
         self.arrived = threading.Semaphore(0)
@@ -57,6 +58,21 @@ class FakeServer(TranslationServiceServicer):
         for result in reversed(response.results):
             yield pb.TranslateStreamResponse(request_id="1", result=result)
         yield pb.TranslateStreamResponse(request_id="1", timings=response.timings)
+
+    def Score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
+        """A score of minus the length of the translation; a source "bad" fails its call, "worse" its pair."""
+        self.scored.append(request)
+        response = pb.ScoreResponse(request_id="1", model="fake", model_version="1")
+        for index, pair in enumerate(request.pairs):
+            if pair.source == "bad":
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"pairs[{index}].source: bad")
+            if pair.source == "worse":
+                response.results.add(index=index, status={"code": 3, "message": "too long"})
+            else:
+                score = -float(len(pair.target))
+                tokens = [pb.TokenScore(token="</s>", log_probability=score)] if request.token_scores else []
+                response.results.add(index=index, log_probability=score, score=score, tokens=tokens)
+        return response
 
     def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
         wanted = request.source_language

@@ -45,6 +45,18 @@ async def test_texts_are_translated(fake: Any) -> None:
 
 
 @pytest.mark.asyncio
+async def test_pairs_are_scored(fake: Any) -> None:
+    """In one call, in batches, and none."""
+    async with AsyncClient(fake.address) as client:
+        assert [one.score for one in await client.score([("a", "b"), ("a", "")])] == [-1.0, 0.0]
+        assert await client.score([]) == []
+        batches = [[("a", "b")], [], [("bad", "c"), ("d", "ee")]]
+        outcomes = [one async for one in client.score_batches(batches)]
+
+    assert [getattr(one, "score", None) for one in outcomes] == [-1.0, None, -2.0]
+
+
+@pytest.mark.asyncio
 async def test_the_stream_names_the_text_of_each_result(fake: Any) -> None:
     """Results come from the last to the first, as this server finishes them."""
     async with AsyncClient(fake.address) as client:

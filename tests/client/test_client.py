@@ -14,6 +14,8 @@ from dragoman.client import (
     DeadlineExceeded,
     InvalidRequest,
     Options,
+    Score,
+    ScoreOptions,
     SomeTextsFailed,
     Splitting,
     Translation,
@@ -312,3 +314,42 @@ def test_a_closed_client_says_so() -> None:
     ):
         with pytest.raises(Cancelled, match="the client is closed"):
             call()
+
+
+def test_pairs_are_scored_in_one_call(fake: Any) -> None:
+    """In their order, with the options; no pairs are no call."""
+    with Client(fake.address) as client:
+        scores = client.score([("a", "bb"), ("c", "")], ScoreOptions(length_penalty=0.0, token_scores=True))
+        assert client.score([]) == []
+
+    assert [one.score for one in scores] == [-2.0, 0.0]
+    assert scores[0].tokens[0].token == "</s>"
+    [request] = fake.scored
+    assert (request.length_penalty, len(request.pairs)) == (0.0, 2)
+
+
+def test_a_pair_that_failed_does_not_lose_the_others(fake: Any) -> None:
+    """The error holds the scores that there are."""
+    with Client(fake.address) as client, pytest.raises(SomeTextsFailed) as caught:
+        client.score([("a", "b"), ("worse", "b")])
+
+    first, second = caught.value.outcomes
+    assert isinstance(first, Score)
+    assert isinstance(second, InvalidRequest)
+
+
+def test_pairs_in_batches_come_back_in_order(fake: Any) -> None:
+    """A batch that is refused as a whole is sent again pair by pair."""
+    batches = [[("a", "b"), ("bad", "c")], [], [("d", "ee")]]
+    with Client(fake.address) as client:
+        outcomes = list(client.score_batches(batches))
+
+    assert [getattr(one, "score", None) for one in outcomes] == [-1.0, None, -2.0]
+    assert isinstance(outcomes[1], InvalidRequest)
+
+
+def test_a_text_in_place_of_pairs_is_refused(fake: Any) -> None:
+    """Its characters are no pairs."""
+    for pairs in ("ab", ["ab"], [("a", "b", "c")]):
+        with Client(fake.address) as client, pytest.raises(TypeError, match=r"pairs\[0\] must be a text and its"):
+            client.score(pairs)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 from dragoman.client import codec
 from dragoman.client.errors import DeadlineExceeded, InvalidRequest, ServerFault, SomeTextsFailed
 from dragoman.client.types import (
+    Alignment,
     Alternatives,
     CacheMode,
     Diversity,
@@ -22,11 +23,17 @@ from dragoman.client.types import (
     LengthPenaltyKind,
     ModelState,
     Nat,
+    OffsetUnit,
     OnTooLong,
     Options,
     Priority,
     Sampling,
+    Score,
+    ScoreOptions,
+    Span,
+    SpanPair,
     Splitting,
+    TokenScore,
     Translation,
     UnknownHandling,
 )
@@ -44,7 +51,12 @@ VALUES: dict[str, Any] = {
     "nat": Nat(passes=4, length_scale=1.5, exact_length=9, length_candidates=3),
     "priority": Priority.BATCH,
     "cache": CacheMode.READ_ONLY,
+    "target_prefix": "Olá",
     "scores": True,
+    "token_scores": True,
+    "alignments": True,
+    "sentence_spans": True,
+    "offset_unit": OffsetUnit.UTF16,
     "beam_size": 4,
     "num_hypotheses": 2,
     "length_penalty": 0.0,
@@ -81,13 +93,17 @@ def sent(message: Any) -> dict[str, object]:
     for field, value in message.ListFields():
         if field.name in ("decoding", "output"):
             found |= sent(value)
+        elif field.name == "segments":
+            found |= {name: prefix for name, prefix in sent(value[0]).items() if name != "text"}
+        elif field.name == "pairs":
+            pass
         elif field.name == "suppressed_tokens":
             found[field.name] = list(value)
         elif field.enum_type is not None:
             found[field.name] = field.enum_type.values_by_number[value].name
-        elif field.message_type is not None and field.name != "segments":
+        elif field.message_type is not None:
             found[field.name] = sent(value)
-        elif field.name != "segments":
+        else:
             found[field.name] = value
     return found
 
@@ -109,6 +125,56 @@ def test_an_option_arrives_when_it_is_set_and_nothing_else_does(name: str) -> No
         assert value.endswith(f"_{VALUES[name].name}")
     else:
         assert value == plain(VALUES[name])
+
+
+SCORE_VALUES: dict[str, Any] = {name: VALUES[name] for name in vars(ScoreOptions())}
+
+
+@pytest.mark.parametrize("name", SCORE_VALUES)
+def test_an_option_of_a_score_arrives_when_it_is_set(name: str) -> None:
+    """One set field of ScoreOptions is one set field of the message."""
+    message = codec.score_request([("a", "b")], ScoreOptions(**{name: SCORE_VALUES[name]}))
+
+    arrived = sent(pb.ScoreRequest.FromString(message.SerializeToString()))
+    assert set(arrived) == {name}
+    value = arrived[name]
+    if hasattr(SCORE_VALUES[name], "name"):
+        assert str(value).endswith(f"_{SCORE_VALUES[name].name}")
+    else:
+        assert value == SCORE_VALUES[name]
+
+
+def test_pairs_are_sent_as_they_are() -> None:
+    """Empty translations, too; what has no UTF-8 is refused by its place."""
+    message = codec.score_request([("a", ""), ("ü\n", "b")], ScoreOptions())
+
+    assert message == pb.ScoreRequest(pairs=[{"source": "a"}, {"source": "ü\n", "target": "b"}])
+    with pytest.raises(InvalidRequest, match=r"pairs\[0\]\.target: .*surrogate"):
+        codec.score_request([("a", "\udcff")], ScoreOptions())
+
+
+def test_scores_come_back_whole() -> None:
+    """Each in its place, a failed one as its error."""
+    response = pb.ScoreResponse(
+        results=[
+            pb.ScoreResult(
+                index=0,
+                log_probability=-2.0,
+                score=-0.5,
+                source_tokens=3,
+                target_tokens=4,
+                tokens=[pb.TokenScore(token="</s>", log_probability=-2.0)],
+            ),
+            pb.ScoreResult(index=1, status={"code": 3, "message": "pairs[1].source: empty"}),
+        ]
+    )
+
+    first, second = codec.score_outcomes(response, 2)
+
+    assert first == Score(-2.0, -0.5, 3, 4, (TokenScore("</s>", -2.0),))
+    assert isinstance(second, InvalidRequest)
+    with pytest.raises(ServerFault, match="3 pairs were sent and 2 results came"):
+        codec.score_outcomes(response, 3)
 
 
 def test_without_options_only_the_texts_are_sent() -> None:
@@ -156,8 +222,15 @@ def test_a_result_comes_back_whole() -> None:
         "detected_source_language": "en",
     }
     result = pb.SegmentResult(text="a", finish_reason=pb.FINISH_REASON_LENGTH, engine=pb.ENGINE_NAT, **facts)
-    result.hypotheses.add(text="a", log_probability=-2.0, score=0.0)
-    result.hypotheses.add(text="b")
+    result.hypotheses.add(
+        text="a",
+        log_probability=-2.0,
+        score=0.0,
+        tokens=[pb.TokenScore(token="▁a", log_probability=-0.5)],
+        alignments=[pb.Alignment(source={"start": 0, "end": 2}, target={"start": 1, "end": 3}, weight=0.75)],
+    )
+    result.hypotheses.add(text="b", finish_reason=pb.FINISH_REASON_STOP)
+    result.sentence_spans.add(source={"start": 0, "end": 1}, target={"start": 2, "end": 3})
 
     outcome = codec.outcome(result)
 
@@ -168,6 +241,11 @@ def test_a_result_comes_back_whole() -> None:
         ("a", -2.0, 0.0),
         ("b", None, None),
     ]
+    first, second = outcome.hypotheses
+    assert (first.finish_reason, second.finish_reason) == (None, FinishReason.STOP)
+    assert (first.tokens, second.tokens) == ((TokenScore("▁a", -0.5),), ())
+    assert (first.alignments, second.alignments) == ((Alignment(Span(0, 2), Span(1, 3), 0.75),), ())
+    assert outcome.sentence_spans == (SpanPair(Span(0, 1), Span(2, 3)),)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +340,8 @@ def test_batches_are_small_in_bytes_too() -> None:
     texts = ["é" * 5, "a", "a", "é" * 6, "", "b"]
 
     assert list(codec.batches(texts, 9, max_bytes=11)) == [["é" * 5, "a"], ["a"], ["é" * 6], ["", "b"]]
+    pairs = [("é" * 5, "a"), ("a", ""), ("", "b")]
+    assert list(codec.batches(pairs, 9, max_bytes=11)) == [pairs[:1], pairs[1:]]
 
 
 def test_batches_of_no_text_are_refused_at_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import io
 import json
 import sys
@@ -13,7 +15,7 @@ from typing import Any
 import grpc
 import pytest
 
-from dragoman.client import FinishReason, Hypothesis, Options, Translation, local
+from dragoman.client import FinishReason, Hypothesis, Options, Translation, command_translate, local
 from dragoman.client.main import main
 from dragoman.v1 import translation_pb2 as pb
 
@@ -57,6 +59,41 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--length-penalty", "-0.5"], {"decoding": {"length_penalty": -0.5}}),
         (["--max-length", "9"], {"decoding": {"max_length": 9}}),
         (["--max-length-factor", "1.5"], {"decoding": {"max_length_factor": 1.5}}),
+        (["--engine", "quality"], {"engine": pb.ENGINE_PREFERENCE_QUALITY}),
+        (["--priority", "batch"], {"priority": pb.PRIORITY_BATCH}),
+        (["--on-too-long", "reject"], {"on_too_long": pb.ON_TOO_LONG_REJECT}),
+        (["--profile", "hf"], {"decoding": {"profile": "hf"}}),
+        (["--early-stopping", "exhaustive"], {"decoding": {"early_stopping": pb.EARLY_STOPPING_EXHAUSTIVE}}),
+        (["--patience", "2"], {"decoding": {"patience": 2.0}}),
+        (["--length-penalty-kind", "gnmt"], {"decoding": {"length_penalty_kind": pb.LENGTH_PENALTY_KIND_GNMT}}),
+        (["--word-penalty", "-0.5"], {"decoding": {"word_penalty": -0.5}}),
+        (["--coverage-penalty", "0.5"], {"decoding": {"coverage_penalty": 0.5}}),
+        (["--min-length", "0"], {"decoding": {"min_length": 0}}),
+        (["--repetition-penalty", "1.5"], {"decoding": {"repetition_penalty": 1.5}}),
+        (["--no-repeat-ngram-size", "3"], {"decoding": {"no_repeat_ngram_size": 3}}),
+        (["--suppress", "a", "--suppress", "b"], {"decoding": {"suppressed_tokens": ["a", "b"]}}),
+        (
+            ["--unknown-handling", "copy_source"],
+            {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY_SOURCE}},
+        ),
+        (["--sampling"], {"decoding": {"sampling": {}}}),
+        (["--top-k", "4"], {"decoding": {"sampling": {"top_k": 4}}}),
+        (["--top-p", "0.5"], {"decoding": {"sampling": {"top_p": 0.5}}}),
+        (["--temperature", "2"], {"decoding": {"sampling": {"temperature": 2.0}}}),
+        (["--seed", "0"], {"decoding": {"sampling": {"seed": 0}}}),
+        (
+            ["--diversity-groups", "2", "--diversity-penalty", "0.5"],
+            {"decoding": {"diversity": {"groups": 2, "penalty": 0.5}}},
+        ),
+        (
+            ["--alternatives", "3", "--min-probability", "0.5"],
+            {"decoding": {"alternatives": {"count": 3, "min_probability": 0.5}}},
+        ),
+        (["--json", "--scores"], {"output": {"scores": True}}),
+        (["--json", "--token-scores"], {"output": {"token_scores": True}}),
+        (["--json", "--alignments"], {"output": {"alignments": True}}),
+        (["--json", "--sentence-spans"], {"output": {"sentence_spans": True}}),
+        (["--offset-unit", "utf16"], {"output": {"offset_unit": pb.OFFSET_UNIT_UTF16}}),
         (["--shortlist"], {"decoding": {"shortlist": True}}),
         (["--no-shortlist"], {"decoding": {"shortlist": False}}),
     ],
@@ -65,6 +102,56 @@ def test_a_flag_arrives_on_the_wire(fake: Any, flags: list[str], expected: dict[
     """Each flag sets its field and no other."""
     assert translate(fake, "hello", *flags) == 0
     assert fake.requests == [pb.TranslateRequest(segments=[{"text": "hello"}], **expected)]
+
+
+def test_a_prefix_goes_with_every_text(fake: Any) -> None:
+    """It is a field of the texts, not of the options."""
+    assert translate(fake, "a", "b", "--prefix", "Olá") == 0
+    assert fake.requests == [
+        pb.TranslateRequest(segments=[{"text": text, "target_prefix": "Olá"} for text in ("a", "b")])
+    ]
+
+
+def test_every_option_has_a_flag(fake: Any) -> None:
+    """An option that is only to be had from a program was forgotten here; these few are for programs."""
+    parser = argparse.ArgumentParser()
+    command_translate.register(parser)
+    given = {action.dest for action in parser._actions}
+    inner = {"sampling", "diversity", "alternatives", "nat"}
+    fields = {field.name for field in dataclasses.fields(Options)} - inner
+
+    assert fields - given == {"model_version", "cache"}
+
+
+@pytest.mark.parametrize("flag", ["--scores", "--token-scores", "--alignments", "--sentence-spans"])
+def test_what_plain_lines_have_no_place_for_needs_json(fake: Any, capsys: Capture, flag: str) -> None:
+    """It is not asked for and then dropped."""
+    assert translate(fake, flag, "a") == 2
+    assert f"{flag} has no place in plain lines: add --json" in capsys.readouterr().err
+    assert fake.requests == []
+
+
+def test_json_has_what_was_asked_for(fake: Any, capsys: Capture) -> None:
+    """Tokens, alignments and sentences as objects of their own."""
+    result = pb.SegmentResult(text="A", finish_reason=pb.FINISH_REASON_STOP)
+    result.hypotheses.add(
+        text="A",
+        tokens=[pb.TokenScore(token="▁A", log_probability=-0.5)],
+        alignments=[pb.Alignment(source={"end": 1}, target={"end": 1}, weight=0.5)],
+    )
+    result.hypotheses.add(text="B", finish_reason=pb.FINISH_REASON_LENGTH)
+    result.sentence_spans.add(source={"end": 1}, target={"end": 1})
+    fake.reply = lambda request, context: pb.TranslateResponse(results=[result])
+
+    assert translate(fake, "--json", "--alignments", "--token-scores", "--sentence-spans", "a") == 0
+
+    facts = json.loads(capsys.readouterr().out)
+    span = {"start": 0, "end": 1}
+    first, second = facts["hypotheses"]
+    assert first["tokens"] == [{"token": "▁A", "log_probability": -0.5}]
+    assert first["alignments"] == [{"source": span, "target": span, "weight": 0.5}]
+    assert facts["sentence_spans"] == [{"source": span, "target": span}]
+    assert second == {"text": "B", "log_probability": None, "score": None, "finish_reason": "length"}
 
 
 def test_the_timeout_is_the_deadline_of_each_call(fake: Any, capsys: Capture) -> None:
@@ -263,6 +350,9 @@ def test_arguments_that_exclude_each_other_are_bad_usage(arguments: list[str], c
         ["--max-length-factor", "0"],
         ["--timeout", "-1"],
         ["--splitting", "words"],
+        ["--length-penalty-kind", "unknown"],
+        ["--min-length", "-1"],
+        ["--seed", "x"],
     ],
 )
 def test_values_that_make_no_sense_are_bad_usage(arguments: list[str], capsys: Capture) -> None:

@@ -38,7 +38,7 @@ class Play:
         self.now_s = 0.0
         self.sent: list[list[str]] = []
         self._reply = reply
-        self._exchanges = many.Exchanges(Options(), timeout_s, clock=lambda: self.now_s)
+        self._exchanges = many.translating(Options(), timeout_s, clock=lambda: self.now_s)
 
     def texts(self, *texts: str) -> list[str | DragomanError]:
         exchange = self._exchanges.exchange(texts)

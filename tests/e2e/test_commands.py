@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.client import Client, DragomanError, Options
+from dragoman.client import Client, DragomanError, Nat, Options
 
 COMMAND = [sys.executable, "-c", "from dragoman.client.main import main; raise SystemExit(main())"]
 
@@ -81,7 +81,7 @@ BAD = {
     ),
     "no length": (["Hello."], Options(model="en-pt", max_length=0), "INVALID_ARGUMENT", "max_length"),
     "ten thousand texts": (["Hello."] * 10_000, Options(model="en-pt"), "INVALID_ARGUMENT", "1024"),
-    "a feature to come": (["Hello."], Options(model="en-pt", patience=2.0), "UNIMPLEMENTED", "patience"),
+    "a feature to come": (["Hello."], Options(model="en-pt", nat=Nat(passes=2)), "UNIMPLEMENTED", "nat"),
 }
 
 
@@ -193,6 +193,6 @@ def test_help_lists_only_what_works():
     names = [line.split()[0] for line in page.splitlines() if line.startswith("    ") and line.strip()]
     commands = [name for name in names if name.isalpha()]
 
-    assert {"serve", "export", "translate", "inspect", "evaluate"} <= set(commands)
-    for command in {"serve", "export", "translate", "inspect", "evaluate"}:
+    assert {"serve", "export", "translate", "score", "inspect", "evaluate"} <= set(commands)
+    for command in {"serve", "export", "translate", "score", "inspect", "evaluate"}:
         assert "--" in dragoman(command, "--help")

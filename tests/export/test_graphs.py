@@ -9,14 +9,15 @@ from dragoman.export.graphs import best, block_size
 
 
 @pytest.mark.parametrize("block", [None, 16, 32])
-@pytest.mark.parametrize("count", [1, 3, 8])
+@pytest.mark.parametrize("count", [1, 3, 8, 40, 512])
 @pytest.mark.parametrize("seed", range(5))
-def test_two_stages_find_what_a_full_sort_finds(block, count, seed):
+@pytest.mark.parametrize("exact", [False, True])
+def test_two_stages_find_what_a_full_sort_finds(block, count, seed, exact):
     """Values are those of a full sort, each index holds its value, and the normaliser is logsumexp; ties included."""
     torch.manual_seed(seed)
     logits = torch.randn(7, 512).mul(3).round(decimals=1)  # rounding makes ties
 
-    values, index, normaliser = best(logits, count, block)
+    values, index, normaliser = best(logits, count, block, exact=exact)
 
     assert torch.equal(values, logits.sort(descending=True).values[:, :count])
     assert torch.equal(logits.gather(1, index), values)
@@ -24,12 +25,13 @@ def test_two_stages_find_what_a_full_sort_finds(block, count, seed):
     torch.testing.assert_close(normaliser, logits.logsumexp(-1, keepdim=True))
 
 
-def test_words_far_below_the_best_do_not_disturb():
+@pytest.mark.parametrize("exact", [False, True])
+def test_words_far_below_the_best_do_not_disturb(exact):
     """Masked candidates count nothing, in the search or in the normaliser."""
     logits = torch.full((1, 64), -1e9)
     logits[0, 40] = 2.0
 
-    values, index, normaliser = best(logits, 2, 32)
+    values, index, normaliser = best(logits, 2, 32, exact=exact)
 
     assert index[0, 0] == 40
     assert values[0, 1] < -1e8

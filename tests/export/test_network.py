@@ -10,6 +10,7 @@ import torch
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.layers import ACTIVATIONS
 from dragoman.export.network import MASKED, Network
+from dragoman.export.parity import packed
 
 VOCABULARY = 50
 
@@ -34,10 +35,9 @@ def sources(network: Network) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mask: torch.Tensor) -> torch.Tensor:
+def stepwise(network: Network, read: torch.Tensor, cross: list[torch.Tensor], src_mask: torch.Tensor) -> torch.Tensor:
     """Logits from one node at a time, over a pool whose slots are filled in a scrambled order."""
     arch, (count, length) = network.arch, read.shape
-    cross = network.cross(hidden)
     slots = torch.randperm(length)
     if arch.decoder == "ssru":
         state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
@@ -51,10 +51,10 @@ def stepwise(network: Network, read: torch.Tensor, hidden: torch.Tensor, src_mas
     logits = []
     for t in range(length):
         depth = torch.full((count, 1), t)
-        x, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask, slot_depth)
-        logits.append(network.logits(x))
+        x, _, kept = network.step(read[:, t : t + 1], depth, mask, state, cross, src_mask, slot_depth)
+        logits.append(network.logits(x).unsqueeze(1))
         if mask is None:
-            state = kept
+            state = [new[:, None] for new in kept]
         else:
             for pool, new in zip(state, kept, strict=True):
                 pool[:, :, slots[t]] = new[:, :, 0]
@@ -75,10 +75,10 @@ def test_steps_equal_the_full_pass(decoder, norm, tying, positions):
     read = torch.randint(0, VOCABULARY, (3, 7))
     read[:, 0] = VOCABULARY  # outside the vocabulary: a zero embedding
 
-    hidden = network.encode(ids, mask)
-    full = network.full(read, hidden, mask)
+    memory = network.memory(ids, mask)
+    full = network.full(read, memory, mask)
 
-    torch.testing.assert_close(stepwise(network, read, hidden, mask), full, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(stepwise(network, read, memory, mask), full, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -88,10 +88,10 @@ def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 5))
 
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
 
     torch.testing.assert_close(
-        stepwise(network, read, hidden, mask), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4
+        stepwise(network, read, memory, mask), network.full(read, memory, mask), atol=1e-4, rtol=1e-4
     )
 
 
@@ -112,10 +112,10 @@ def test_every_other_choice_steps_like_the_full_pass(name):
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 9))
 
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
 
     torch.testing.assert_close(
-        stepwise(network, read, hidden, mask), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4
+        stepwise(network, read, memory, mask), network.full(read, memory, mask), atol=1e-4, rtol=1e-4
     )
 
 
@@ -124,20 +124,21 @@ def test_a_chain_of_nodes_in_one_step_equals_single_steps():
     network = a_network(decoder="self-attention")
     ids, mask = sources(network)
     read = torch.randint(0, VOCABULARY, (3, 5))
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
     chain = torch.full((5, 5), MASKED).triu(1).expand(3, 1, 5, 5)
     empty = [torch.zeros(3, 4, 0, 4) for _ in range(4)]
 
-    x, _ = network.step(read, torch.arange(5).expand(3, 5), chain, empty, network.cross(hidden), mask)
+    x, *_ = network.step(read, torch.arange(5).expand(3, 5), chain, empty, memory, mask)
 
-    torch.testing.assert_close(network.logits(x), network.full(read, hidden, mask), atol=1e-4, rtol=1e-4)
+    full = network.full(read, memory, mask)
+    torch.testing.assert_close(network.logits(x).reshape(full.shape), full, atol=1e-4, rtol=1e-4)
 
 
 def test_two_branches_of_a_tree_do_not_see_each_other():
     """Nodes with one parent and different words, stepped together, give what each gives alone."""
     network = a_network(decoder="self-attention")
     ids, mask = sources(network)
-    hidden = network.encode(ids, mask)
+    memory = network.memory(ids, mask)
     pool = [torch.randn(3, 4, 2, 4) for _ in range(4)]
     own = torch.full((3, 3), MASKED).fill_diagonal_(0)
     open_pool = torch.zeros(3, 2)
@@ -145,33 +146,61 @@ def test_two_branches_of_a_tree_do_not_see_each_other():
     words = torch.tensor([[3, 4, 5]] * 3)
     depth = torch.full((3, 3), 2)
 
-    together, _ = network.step(words, depth, tree, pool, network.cross(hidden), mask)
+    together, *_ = network.step(words, depth, tree, pool, memory, mask)
 
     for place in range(3):
-        alone, _ = network.step(
-            words[:, [place]], depth[:, [place]], torch.zeros(3, 1, 1, 3), pool, network.cross(hidden), mask
-        )
-        torch.testing.assert_close(together[:, [place]], alone, atol=1e-5, rtol=1e-5)
+        alone, *_ = network.step(words[:, [place]], depth[:, [place]], torch.zeros(3, 1, 1, 3), pool, memory, mask)
+        torch.testing.assert_close(together.reshape(3, 3, -1)[:, place], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_padding_does_not_change_an_encoding():
-    """A source encoded alone equals the same source padded in a batch."""
-    network = a_network()
-    ids, mask = sources(network)
+def padded(lengths: list[int], positions: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sources of these lengths, and their mask."""
+    ids = torch.randint(0, VOCABULARY, (len(lengths), positions))
+    mask = torch.zeros(len(lengths), 1, 1, positions)
+    for g, length in enumerate(lengths):
+        mask[g, ..., length:] = MASKED
+    return ids, mask
 
-    together = network.encode(ids, mask)[2, :4]
-    alone = network.encode(ids[2:, :4], torch.zeros(1, 1, 1, 4))[0]
 
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("name", ["plain", *OTHERS])
+def test_packed_sources_encode_as_padded_ones_do(name):
+    """Sources of 6, 1 and 4 words without their padding give the keys and values of each one encoded alone."""
+    network = a_network(**OTHERS.get(name, {}))
+    lengths = [6, 1, 4]
+    ids, mask = padded(lengths, 8)
+    feed = packed(ids, mask)
+
+    found = network.cross(network.encode(**feed), feed["places"])
+
+    assert len(feed["ids"]) == sum(lengths)
+    for g, length in enumerate(lengths):
+        alone = network.memory(ids[g : g + 1, :length], torch.zeros(1, 1, 1, length))
+        for together, own in zip(found, alone, strict=True):
+            torch.testing.assert_close(together[g : g + 1, :, :length], own, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_may_go_beyond_the_last_position():
     """A source as long as a trained position table, padded past it, encodes as it does alone."""
     network = a_network(positions="learned", max_positions=10)
-    ids = torch.randint(0, VOCABULARY, (1, 10))
-    mask = torch.zeros(1, 1, 1, 16)
-    mask[..., 10:] = MASKED
+    ids, mask = padded([10], 16)
 
-    padded = network.encode(torch.nn.functional.pad(ids, (0, 6)), mask)[:, :10]
+    beyond = network.memory(ids, mask)
 
-    torch.testing.assert_close(padded, network.encode(ids, torch.zeros(1, 1, 1, 10)), atol=1e-5, rtol=1e-5)
+    for together, own in zip(beyond, network.memory(ids[:, :10], mask[..., :10]), strict=True):
+        torch.testing.assert_close(together[:, :, :10], own, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("head", [None, 2])
+def test_attention_is_told(head):
+    """What nodes attended to in the last layer: of one head or their mean, adding up to 1, nothing on padding."""
+    network = a_network(alignment_head=head)
+    ids, mask = padded([6, 2], 6)
+    words = torch.randint(0, VOCABULARY, (2, 3))
+    chain = torch.full((3, 3), MASKED).triu(1).expand(2, 1, 3, 3)
+    empty = [torch.zeros(2, 4, 0, 4) for _ in range(4)]
+
+    _, attention, _ = network.step(words, torch.arange(3).expand(2, 3), chain, empty, network.memory(ids, mask), mask)
+
+    assert attention.shape == (2, 3, 6)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 3))
+    assert not attention[1, :, 2:].any()

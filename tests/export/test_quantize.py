@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import optimizer
 from torch import nn
 from torch.nn import functional as F
@@ -42,6 +43,13 @@ class Toy(nn.Module):
     def forward(self, ids: torch.Tensor) -> list[torch.Tensor]:
         h = F.embedding(ids, self.table) @ self.weight + self.bias
         return [h, h @ self.table.T]
+
+
+class Rectified(Toy):
+    """A matrix behind a ReLU."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.relu(x) @ self.weight + self.bias]
 
 
 class LookUp(Toy):
@@ -87,7 +95,7 @@ def loaded(model: ir.Model, path: Path):
 
 def toy_session(tmp_path: Path, activation_scale: float | None, *, per_row: bool):
     matrix, embedding = weights(activation_scale, per_row=per_row)
-    model = traced(Toy(), (torch.zeros(2, 3, dtype=torch.long),))
+    model = traced(Toy(), (torch.zeros(7, dtype=torch.long),))
     quantize_matrices(model, {"weight": matrix})
     quantize_embedding(model, "table", embedding, activation_scale)
     return loaded(model, tmp_path / "toy.onnx"), matrix, embedding
@@ -105,7 +113,7 @@ def reference(x: np.ndarray, w: np.ndarray, scale: np.ndarray, activation_scale:
 def test_int8_graph_computes_rounded_products(tmp_path, activation_scale, per_row):
     """Lookup, matrix and output are what integers give in NumPy, and near the floats."""
     run, matrix, embedding = toy_session(tmp_path, activation_scale, per_row=per_row)
-    ids, toy = np.arange(6).reshape(2, 3), Toy()
+    ids, toy = np.arange(6), Toy()
 
     h, whole = run.run(None, {"ids": ids})
 
@@ -146,11 +154,32 @@ def test_a_row_does_not_depend_on_the_others(tmp_path, activation_scale):
     """A small row beside large ones comes out bit for bit as it does alone."""
     run, *_ = toy_session(tmp_path, activation_scale, per_row=False)
 
-    together = run.run(None, {"ids": np.arange(40).reshape(8, 5)})
-    alone = run.run(None, {"ids": np.arange(15, 20).reshape(1, 5)})
+    together = run.run(None, {"ids": np.arange(40)})
+    alone = run.run(None, {"ids": np.arange(15, 20)})
 
     for a, b in zip(together, alone, strict=True):
-        assert np.array_equal(a.reshape(40, -1)[15:20], b.reshape(5, -1))
+        assert np.array_equal(a[15:20], b)
+
+
+@pytest.mark.parametrize("activation_scale", [None, 0.02])
+def test_a_relu_is_the_lowest_integer(tmp_path, activation_scale):
+    """Behind a ReLU the integers begin at zero and have 255 steps; a row of negative numbers gives the bias."""
+    matrix, _ = weights(activation_scale, per_row=False)
+    model = traced(Rectified(), (torch.zeros(5, 16),))
+    quantize_matrices(model, {"weight": matrix})
+    RemoveUnusedNodesPass()(model)
+    x = np.random.default_rng(2).normal(size=(9, 16)).astype(np.float32)
+    x[4] = -np.abs(x[4])
+
+    (found,) = loaded(model, tmp_path / "rectified.onnx").run(None, {"x": x})
+
+    assert not any(node.op_type in ("Relu", "Abs") for node in model.graph)
+    real = np.maximum(x, 0)
+    step = np.maximum(real.max(-1, keepdims=True), 1e-12) / 255 if activation_scale is None else activation_scale
+    q = np.minimum(np.rint(real / step), 255)
+    bias = Rectified().bias.detach().numpy()
+    np.testing.assert_allclose(found, q @ matrix.values.astype(np.float64) * step * matrix.scale + bias, atol=1e-4)
+    np.testing.assert_allclose(found[4], bias, atol=1e-6)
 
 
 def test_a_column_of_zeros_is_kept():

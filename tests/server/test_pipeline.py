@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -11,16 +12,28 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Limits
 from dragoman.server.domain import (
+    Alternatives,
+    Beam,
     DecodingOverrides,
+    DiverseBeam,
     Engine,
     FinishReason,
+    Forced,
+    Output,
+    Pair,
+    Priority,
     Request,
+    Sample,
+    Scored,
+    ScoreRequest,
     Splitting,
+    Strategy,
     Translation,
 )
 from dragoman.server.errors import (
     Cancelled,
     DeadlineExceeded,
+    DeadlineUnmeetable,
     EngineFailure,
     InvalidRequest,
     Overloaded,
@@ -28,6 +41,7 @@ from dragoman.server.errors import (
 )
 from dragoman.server.pipeline import Outcome, Pipeline
 from dragoman.server.testing import FakeLanes
+from dragoman.server.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -285,3 +299,292 @@ async def test_long_texts_leave_the_event_loop_free(pipeline: Pipeline, lanes: F
     await eventually(lambda: lanes.waiting_segments == 200)
     lanes.release()
     await task
+
+
+@pytest.mark.parametrize(
+    ("overrides", "beam_size"),
+    [
+        ({"length_penalty": 0.6, "length_penalty_kind": "gnmt", "word_penalty": -0.5, "coverage_penalty": 0.2}, 1),
+        ({"patience": 2.0, "beam_size": 4, "min_length": 3, "max_length": 20, "max_length_factor": 1.5}, 4),
+        ({"early_stopping": "exhaustive", "repetition_penalty": 1.5, "no_repeat_ngram_size": 2}, 1),
+        ({"profile": "fairseq", "unknown_handling": "allow"}, 1),
+    ],
+)
+async def test_decoding_options_reach_every_segment(
+    pipeline: Pipeline, lanes: FakeLanes, overrides: dict[str, object], beam_size: int
+) -> None:
+    """With the values that were set."""
+    await translate(pipeline, "The dog. The fox.", overrides=DecodingOverrides(**overrides))  # type: ignore[arg-type]
+
+    assert len(lanes.submitted) == 2
+    for segment in lanes.submitted:
+        assert {name: getattr(segment.decoding, name) for name in overrides} == overrides
+        assert segment.decoding.beam_size == beam_size
+
+
+@pytest.mark.parametrize(
+    "strategy", [Beam(), Sample(3, top_k=5, top_p=0.5, temperature=0.7), DiverseBeam(2, 0.5), Alternatives(2, 0.1)]
+)
+@pytest.mark.parametrize("priority", Priority)
+async def test_strategy_and_priority_reach_the_segment(
+    pipeline: Pipeline, lanes: FakeLanes, strategy: Strategy, priority: Priority
+) -> None:
+    """As they were asked for."""
+    overrides = DecodingOverrides(beam_size=1 if isinstance(strategy, Sample) else 4)
+
+    await translate(pipeline, "The dog.", strategy=strategy, priority=priority, overrides=overrides)
+
+    [segment] = lanes.submitted
+    assert (segment.strategy, segment.priority) == (strategy, priority)
+
+
+async def test_what_must_not_be_said_reaches_the_segment(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """As ids, each once."""
+    [outcome] = await translate(pipeline, "The dog.", suppressed_tokens=("▁do", "T", "T"))
+
+    assert lanes.submitted[0].suppressed_ids == (tokenizer.token_id("▁do"), tokenizer.token_id("T"))
+    assert translation(outcome).text == "heg."
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fields"),
+    [
+        (("",), ["[0]"]),
+        (("▁do", "nowhere", "</s>", "dog dog"), ["[1]", "[3]", "[2]"]),
+        (("<s>",), ["[0]"]),
+        (("▁do",) * 257, [""]),
+    ],
+)
+async def test_tokens_that_cannot_be_suppressed_are_refused_by_their_place(
+    pipeline: Pipeline, lanes: FakeLanes, tokens: tuple[str, ...], fields: list[str]
+) -> None:
+    """Those that the vocabulary lacks, the end token, and more than there may be."""
+    with pytest.raises(InvalidRequest) as refused:
+        await translate(pipeline, "a", suppressed_tokens=tokens)
+
+    assert [one.field for one in refused.value.violations] == [f"decoding.suppressed_tokens{at}" for at in fields]
+    assert lanes.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "attention"),
+    [
+        ({}, False),
+        ({"output": Output(token_scores=True, sentence_spans=True)}, False),
+        ({"output": Output(alignments=True)}, True),
+        ({"overrides": DecodingOverrides(unknown_handling="copy")}, True),
+    ],
+)
+async def test_attention_is_asked_for_where_it_is_needed(
+    pipeline: Pipeline, lanes: FakeLanes, fields: dict[str, object], attention: bool
+) -> None:
+    """And only there: it costs."""
+    await translate(pipeline, "The dog.", **fields)
+
+    assert lanes.submitted[0].attention == attention
+
+
+async def test_a_prefix_is_the_beginning_of_the_translation(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Of the text that has one, and it counts as its tokens."""
+    outcomes = await translate(pipeline, " The dog.", "The fox.", prefixes=("Ó,", ""))
+
+    first, second = map(translation, outcomes)
+    assert (first.text, second.text) == (" Ó, The dog.", "The fox.")
+    assert first.target_tokens == first.source_tokens + len(lanes.submitted[0].prefix)
+    assert lanes.submitted[1].prefix == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "message"),
+    [
+        ("The dog. The fox.", "O", r"the text is cut into 2 pieces, and a prefix is for a text of one: set splitting"),
+        ("The dog.\n\u200b", "O", r"the text is cut into 2 pieces"),
+        (" ", "O", "the text has nothing to translate"),
+        ("The dog.", "the quick brown fox jumps over the lazy dog " * 4, r"\d+ tokens, and .* room for \d+"),
+        ("The dog.", "half \ud800", "half of a surrogate pair"),
+        ("The dog.", "x" * 10_001, "10001 bytes, the limit is 10000"),
+    ],
+)
+async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
+    pipeline: Pipeline, lanes: FakeLanes, text: str, prefix: str, message: str
+) -> None:
+    """By name, with the way out."""
+    bad, good = await translate(pipeline, text, "The fox.", prefixes=(prefix, ""))
+
+    assert isinstance(bad, InvalidRequest)
+    assert [one.field for one in bad.violations] == ["segments[0].target_prefix"]
+    assert re.search(message, str(bad))
+    assert translation(good).text == "The fox."
+    assert len(lanes.submitted) == 1
+
+
+async def test_alternatives_are_for_a_text_of_one_piece(pipeline: Pipeline) -> None:
+    """Those of several would be combined at random."""
+    split, one = await translate(pipeline, "The dog. The fox.", "The fox.", strategy=Alternatives(3, 0.2))
+
+    assert isinstance(split, InvalidRequest)
+    assert split.violations[0].field == "decoding.alternatives"
+    assert [hypothesis.text for hypothesis in translation(one).hypotheses] == ["The fox.", "The fox.."]
+
+
+async def test_draws_of_a_sample_are_hypotheses_and_depend_on_its_seed(pipeline: Pipeline) -> None:
+    """Equal seeds give equal draws; the engine says what they are."""
+
+    async def draws(seed: int) -> list[str]:
+        overrides = DecodingOverrides(num_hypotheses=5)
+        [outcome] = await translate(pipeline, "The lazy dog.", strategy=Sample(seed), overrides=overrides)
+        assert translation(outcome).engine is Engine.SAMPLING
+        return [one.text for one in translation(outcome).hypotheses]
+
+    first = await draws(1)
+    assert first == await draws(1) != await draws(2)
+    assert len(first) == 5
+    assert len(set(first)) > 1
+
+
+async def score(pipeline: Pipeline, *pairs: tuple[str, str], **fields: object) -> list[Scored | ServingError]:
+    return await pipeline.score(ScoreRequest(tuple(Pair(*pair) for pair in pairs), **fields))  # type: ignore[arg-type]
+
+
+async def test_a_pair_is_scored_as_one_segment(pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer) -> None:
+    """However many sentences it has; nothing is split."""
+    [scored] = await score(pipeline, ("The dog. The fox.", "O cão.\nA raposa."), priority=Priority.BATCH)
+
+    [segment] = lanes.submitted
+    assert segment.ids == tokenizer.encode("The dog. The fox.")
+    assert segment.strategy == Forced(tokenizer.encode_target("O cão. A raposa."))
+    assert segment.priority is Priority.BATCH
+    assert isinstance(scored, Scored)
+    assert (scored.source_tokens, scored.target_tokens) == (len(segment.ids), len(segment.strategy.target) + 1)
+    assert (scored.logp, scored.score, scored.tokens) == (-scored.target_tokens, -1.0, ())
+
+
+async def test_an_empty_translation_has_the_score_of_its_end(pipeline: Pipeline) -> None:
+    """Which is one token."""
+    [scored] = await score(pipeline, ("The dog.", ""), token_scores=True)
+
+    assert isinstance(scored, Scored)
+    assert [(one.token, one.logp) for one in scored.tokens] == [("</s>", -1.0)]
+
+
+async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """All else is the bundle's."""
+    overrides = DecodingOverrides(length_penalty=0.0, length_penalty_kind="gnmt")
+    [scored] = await score(pipeline, ("The dog.", "The dog."), overrides=overrides)
+
+    assert isinstance(scored, Scored)
+    assert scored.score == scored.logp
+    assert lanes.submitted[0].decoding == Decoding(max_length=64, length_penalty=0.0, length_penalty_kind="gnmt")
+
+
+async def test_bad_pairs_do_not_lose_the_good_ones(pipeline_of: Callable[..., Pipeline]) -> None:
+    """Each has its own outcome, in the order of the pairs, and names its side."""
+    pipeline = pipeline_of(backlog_tokens=10_000)
+    outcomes = await score(
+        pipeline,
+        ("The dog.", "a"),
+        ("", "a"),
+        ("\u200b", "a"),
+        ("the lazy dog " * 40, "a"),
+        ("a", "the lazy dog " * 80),
+        ("x" * 10_001, "a"),
+        ("a", "half \ud800"),
+        ("The fox.", "b"),
+    )
+
+    assert [one.violations[0].field if isinstance(one, ServingError) else "" for one in outcomes] == [
+        "",
+        "pairs[1].source",
+        "pairs[2].source",
+        "pairs[3].source",
+        "pairs[4].target",
+        "pairs[5].source",
+        "pairs[6].target",
+        "",
+    ]
+    assert "the model takes at most 32" in str(outcomes[3])
+    assert pipeline.admission.held_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"pairs": ()}, "pairs"),
+        ({"pairs": (Pair("a", "b"),) * 65}, "pairs"),
+        ({"pairs": (Pair("a", "b"),), "overrides": DecodingOverrides(length_penalty=-1.0)}, "length_penalty"),
+    ],
+)
+async def test_bad_requests_to_score_are_refused_before_any_work(
+    pipeline: Pipeline, lanes: FakeLanes, fields: dict[str, object], field: str
+) -> None:
+    """By the names that their fields have there."""
+    with pytest.raises(InvalidRequest) as refused:
+        await pipeline.score(ScoreRequest(**fields))  # type: ignore[arg-type]
+
+    assert [one.field for one in refused.value.violations] == [field]
+    assert lanes.submitted == []
+
+
+async def test_cancelling_a_score_takes_its_pairs_out_of_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """As with a translation."""
+    lanes.hold()
+    task = asyncio.create_task(score(pipeline, ("The dog.", "a"), ("The fox.", "b")))
+    await eventually(lambda: lanes.waiting_segments == 2)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (lanes.waiting_segments, lanes.cancelled, pipeline.admission.held_tokens) == (0, 2, 0)
+
+
+async def test_a_failing_lane_fails_its_pair(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """With nothing of the inside."""
+    lanes.failure = ValueError("/models/x")
+
+    [outcome] = await score(pipeline, ("The dog.", "a"))
+
+    assert isinstance(outcome, EngineFailure)
+    assert "/models" not in str(outcome)
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_a_request_that_cannot_be_in_time_is_refused_at_admission(
+    pipeline: Pipeline, lanes: FakeLanes, priority: Priority
+) -> None:
+    """By the wait of its own priority; one without a deadline, or with time enough, is taken in."""
+    lanes.waits_s[priority] = 1000.0
+    soon = time.monotonic() + 500.0
+
+    with pytest.raises(DeadlineUnmeetable, match=r"wait for about 1e\+03 s and its deadline is in (500|499\.\d*) s"):
+        await translate(pipeline, "The dog.", deadline_s=soon, priority=priority)
+    with pytest.raises(DeadlineUnmeetable):
+        await score(pipeline, ("The dog.", "a"), deadline_s=soon, priority=priority)
+    assert lanes.submitted == []
+    assert pipeline.admission.held_requests == 0
+
+    other = Priority.BATCH if priority is Priority.INTERACTIVE else Priority.INTERACTIVE
+    assert len(await translate(pipeline, "The dog.", priority=priority)) == 1
+    assert len(await translate(pipeline, "The dog.", deadline_s=soon, priority=other)) == 1
+    assert len(await translate(pipeline, "The dog.", deadline_s=soon + 1000, priority=priority)) == 1
+
+
+@pytest.mark.parametrize(("wait_s", "retry_after_s"), [(0.0, 0.1), (3.25, 3.25)])
+async def test_overload_is_over_when_what_waits_is_done(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, wait_s: float, retry_after_s: float
+) -> None:
+    """As far as it is known; clients do not try in a circle where it is not."""
+    pipeline = pipeline_of(backlog_tokens=12)
+    lanes.hold()
+    lanes.waits_s[Priority.BATCH] = wait_s
+    first = asyncio.create_task(translate(pipeline, "The dog."))
+    await eventually(lambda: lanes.waiting_segments == 1)
+
+    with pytest.raises(Overloaded) as refused:
+        await translate(pipeline, "The quick brown fox jumps.", priority=Priority.BATCH)
+
+    assert refused.value.retry_after_s == retry_after_s
+    lanes.release()
+    await first

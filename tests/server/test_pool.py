@@ -108,16 +108,15 @@ def test_recurrent_states_follow_their_parents():
     """Each hypothesis continues from the state of the node that it descends from."""
     states = NodeStates(ARCH, capacity=2, width=2)
     states.admit(0)
-    new = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
-    new = np.repeat(new, 2, axis=2)
+    states.admit(1)
+    new = np.repeat(np.arange(4, dtype=np.float32)[:, None], 4, axis=1)  # a row for each place of each source
 
-    states.keep([new], Advance(np.array([[1, 1]]), np.ones((1, 2), np.bool_), []))
+    states.keep([new], Advance(np.array([[1, 1], [1, 0]]), np.ones((2, 2), np.bool_), []))
 
-    assert np.array_equal(states.feed(1)["state.0"], new[:, [1, 1]])
-    states.move(0, 1)
-    states.admit(0)
-    assert not states.feed(1)["state.0"].any()
-    assert np.array_equal(states.feed(2)["state.0"][1:], new[:, [1, 1]])
+    assert states.feed(2)["state.0"][..., 0].tolist() == [[1, 1], [3, 2]]
+    states.move(1, 0)
+    states.admit(1)
+    assert states.feed(2)["state.0"][..., 0].tolist() == [[3, 2], [0, 0]]
 
 
 def test_rounding_up():

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server.domain import Priority
 from dragoman.server.errors import EngineFailure, StartError
 from dragoman.server.pipe import MAX_OPEN
 from dragoman.server.testing import write_bundle
@@ -136,8 +137,25 @@ BAD = {
     "unknown version": (texts("a", model="echo", model_version="2"), "NOT_FOUND", "model_version"),
     "terms": (texts("a", terms=[pb.Term(source="a", target="b")]), "UNIMPLEMENTED", "terms"),
     "HTML": (texts("a", format=pb.INPUT_FORMAT_HTML), "UNIMPLEMENTED", "format"),
-    "sampling": (texts("a", decoding={"sampling": {"top_k": 4}}), "UNIMPLEMENTED", "decoding.sampling"),
-    "a profile of 1 MB": (texts("a", decoding={"profile": "é" * 500_000}), "FAILED_PRECONDITION", "decoding.profile"),
+    "context": (pb.TranslateRequest(segments=[{"text": "a", "context": "b"}]), "UNIMPLEMENTED", "segments[0].context"),
+    "no top-k": (texts("a", decoding={"sampling": {"top_k": 0}}), "INVALID_ARGUMENT", "decoding.sampling.top_k"),
+    "two strategies": (
+        texts("a", decoding={"sampling": {}, "alternatives": {"count": 2}}),
+        "INVALID_ARGUMENT",
+        "decoding.alternatives",
+    ),
+    "a token it lacks": (
+        texts("a", decoding={"suppressed_tokens": ["▁", "no such"]}),
+        "INVALID_ARGUMENT",
+        "decoding.suppressed_tokens[1]",
+    ),
+    "a prefix of what is split": (
+        pb.TranslateRequest(segments=[{"text": "The dog. The fox.", "target_prefix": "O"}]),
+        "INVALID_ARGUMENT",
+        "segments[0].target_prefix",
+    ),
+    "an engine it lacks": (texts("a", engine=pb.ENGINE_PREFERENCE_NAT), "FAILED_PRECONDITION", "engine"),
+    "a profile of 1 MB": (texts("a", decoding={"profile": "é" * 500_000}), "INVALID_ARGUMENT", "decoding.profile"),
     "a shortlist it lacks": (texts("a", decoding={"shortlist": True}), "FAILED_PRECONDITION", "decoding.shortlist"),
 }
 
@@ -197,14 +215,99 @@ async def test_a_message_over_the_limit_is_refused_by_the_transport(serve: Serve
     assert answer.results[0].text == "The dog."
 
 
-async def test_scoring_is_refused_by_name(serve: Serve) -> None:
-    """Not with an unexplained status."""
+def pairs(*given: tuple[str, str], **fields: Any) -> pb.ScoreRequest:
+    return pb.ScoreRequest(pairs=[pb.ScorePair(source=source, target=target) for source, target in given], **fields)
+
+
+async def test_pairs_are_scored(serve: Serve) -> None:
+    """One result for each pair in order, with its tokens where they are asked for, and the call is counted."""
     served = await serve()
     async with stub_of(served) as stub:
-        error = await refused(stub.Score(pb.ScoreRequest()))
+        answer = await stub.Score(pairs(("The dog.", "O cão."), ("The fox.", ""), request_id="mine"))
+        detailed = await stub.Score(pairs(("The dog.", ""), token_scores=True, length_penalty=0.0))
 
-    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "Score" in (error.details() or "")
+    first, second = answer.results
+    assert (first.index, second.index, second.target_tokens) == (0, 1, 1)
+    assert first.log_probability == -first.target_tokens < -1  # the fake's tokens cost 1 each
+    assert (first.score, len(first.tokens)) == (-1.0, 0)
+    assert [(one.token, one.log_probability) for one in detailed.results[0].tokens] == [("</s>", -1.0)]
+    assert (answer.request_id, answer.model, len(answer.model_version)) == ("mine", "echo", 12)
+    assert answer.timings.decode.ToMilliseconds() == 2
+    assert served.outcomes() == {"ok": 2}
+    assert served.value("dragoman_texts_total", model="echo", outcome="ok") == 3
+    labels = {"grpc_type": "unary", "grpc_service": SERVICE, "grpc_method": "Score"}
+    assert served.value("grpc_server_handled_total", grpc_code="OK", **labels) == 2
+
+
+async def test_one_bad_pair_does_not_lose_the_others(serve: Serve) -> None:
+    """It has its own status and the call counts as partial; alone, it fails the call."""
+    served = await serve()
+    async with stub_of(served) as stub:
+        answer = await stub.Score(pairs(("The dog.", "a"), ("", "a"), ("The fox.", "x" * 1000)))
+        error = await refused(stub.Score(pairs(("", "a"))))
+
+    assert [result.status.code for result in answer.results] == [0, 3, 3]
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert details(error)["BadRequest"].field_violations[0].field == "pairs[0].source"
+    assert served.outcomes() == {"partial": 1, "invalid": 1}
+
+
+BAD_PAIRS = {
+    "no pairs": (pairs(), "INVALID_ARGUMENT", "pairs"),
+    "1,025 pairs": (pairs(*[("a", "b")] * 1025), "INVALID_ARGUMENT", "pairs"),
+    "penalty of NaN": (pairs(("a", "b"), length_penalty=float("nan")), "INVALID_ARGUMENT", "length_penalty"),
+    "penalty of 11": (pairs(("a", "b"), length_penalty=11.0), "INVALID_ARGUMENT", "length_penalty"),
+    "unknown pair": (pairs(("a", "b"), target_language="xx"), "NOT_FOUND", "target_language"),
+    "unknown priority": (pairs(("a", "b"), priority=9), "INVALID_ARGUMENT", "priority"),
+    "long request id": (pairs(("a", "b"), request_id="x" * 129), "INVALID_ARGUMENT", "request_id"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PAIRS)
+async def test_bad_requests_to_score_are_refused(serve: Serve, name: str) -> None:
+    """Status, field and details say what was wrong; nothing stays behind."""
+    request, code, field = BAD_PAIRS[name]
+    served = await serve()
+    async with stub_of(served) as stub:
+        error = await refused(stub.Score(request))
+
+    assert error.code().name == code
+    assert details(error)["BadRequest"].field_violations[0].field == field
+    assert served.value("dragoman_admitted_tokens", model="echo") == 0
+
+
+async def test_a_request_that_cannot_be_in_time_is_refused_at_once(serve: Serve) -> None:
+    """With both times, and no pause to try again after: gRPC's own retries would wait in vain."""
+    served = await serve()
+    served.lanes.waits_s[Priority.NORMAL] = 500.0
+    async with stub_of(served) as stub:
+        errors = [
+            await refused(stub.Translate(texts("The dog."), timeout=100)),
+            await refused(stub.Score(pairs(("The dog.", "a")), timeout=100)),
+        ]
+        answer = await stub.Translate(texts("The dog.", priority=pb.PRIORITY_INTERACTIVE), timeout=100)
+
+    for error in errors:
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "would wait for about 500 s and its deadline is in" in (error.details() or "")
+        assert "grpc-retry-pushback-ms" not in dict(error.trailing_metadata() or ())
+    assert answer.results[0].text == "The dog."
+    assert served.outcomes() == {"unmeetable": 2, "ok": 1}
+
+
+async def test_a_sample_without_a_seed_is_another_one_each_time(serve: Serve) -> None:
+    """With a seed it is the same."""
+    served = await serve()
+
+    async def seeds(**sampling: Any) -> set[int]:
+        before = len(served.lanes.submitted)
+        async with stub_of(served) as stub:
+            for _ in range(3):
+                await stub.Translate(texts("The dog.", decoding={"sampling": sampling}))
+        return {segment.strategy.seed for segment in served.lanes.submitted[before:]}
+
+    assert len(await seeds()) == 3
+    assert await seeds(seed=7) == {7}
 
 
 def piped(*given: str, settings: pb.TranslateRequest | None = None) -> pb.TranslatePipeRequest:
@@ -270,6 +373,11 @@ async def test_a_bad_message_ends_a_pipe_after_what_came_before(
         (pb.TranslateRequest(format=pb.INPUT_FORMAT_XML), "format", "unsupported"),
         (pb.TranslateRequest(model="nope"), "model", "not_found"),
         (pb.TranslateRequest(decoding=pb.DecodingOptions(beam_size=99)), "decoding.beam_size", "invalid"),
+        (
+            pb.TranslateRequest(decoding=pb.DecodingOptions(suppressed_tokens=["no such"])),
+            "decoding.suppressed_tokens[0]",
+            "invalid",
+        ),
         (texts("y"), "settings.segments", "invalid"),
     ],
 )
@@ -326,9 +434,10 @@ async def test_an_idle_pipe_does_not_hold_up_a_stop(serve: Serve) -> None:
 
 
 async def test_overload_tells_when_to_come_back(serve: Serve) -> None:
-    """The pause comes as RetryInfo and as the header that gRPC's own retries obey."""
+    """The predicted wait comes as RetryInfo and as the header that gRPC's own retries obey."""
     served = await serve(backlog_tokens=20)
     served.lanes.hold()
+    served.lanes.waits_s[Priority.NORMAL] = 0.75
     async with stub_of(served) as stub:
         first = stub.Translate(texts("The quick brown fox jumps."))
         await eventually(lambda: served.lanes.waiting_segments == 1)
@@ -337,8 +446,8 @@ async def test_overload_tells_when_to_come_back(serve: Serve) -> None:
         await first
 
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() == 500
-    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "500"
+    assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() == 750
+    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "750"
     assert served.outcomes() == {"ok": 1, "overloaded": 1}
 
 

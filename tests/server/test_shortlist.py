@@ -50,7 +50,7 @@ def look_up(words: np.ndarray) -> dict[str, np.ndarray]:
 
 def shown(candidates: Candidates, g: int) -> dict[int, float]:
     """Word -> what is added to its logit, for all that source g may say."""
-    feed = candidates.feed(wanted=2)
+    feed = candidates.feed()
     assert len(feed["candidates"]) % BLOCK == 0
     assert np.array_equal(feed["words"][:, 0], feed["candidates"] * 2.0)
     row = feed["allowed"][g]
@@ -76,12 +76,19 @@ def test_each_source_is_shown_its_own_words_with_their_bias(seed):
             assert shown(candidates, g) == expected
 
 
-def test_there_are_blocks_enough_for_what_is_wanted():
-    """A graph that looks for the best 9 words among blocks is given at least 9 blocks."""
+@pytest.mark.parametrize("number", [8, BLOCK - 1, BLOCK, BLOCK + 1])
+def test_a_word_that_is_no_candidate_stands_where_all_are_masked(number):
+    """Words are found at their places; any other, at one that no source may say, however many candidates there are."""
     candidates = Candidates(look_up, VOCABULARY)
-    candidates.admit(np.arange(8))
+    candidates.admit(np.arange(number))
+    feed = candidates.feed()
 
-    assert len(candidates.feed(wanted=9)["candidates"]) == 9 * BLOCK
+    places = candidates.places(np.array([[[0, number - 1, VOCABULARY - 1]]]))
+
+    assert len(candidates) == len(feed["candidates"])
+    assert len(candidates) % BLOCK == 0
+    assert feed["candidates"][places[0, 0, :2]].tolist() == [0, number - 1]
+    assert feed["allowed"][0, places[0, 0, 2]] == MASKED
 
 
 SOUND = {"first": np.array(2), "offsets": np.array([0, 1, 2]), "ids": np.array([1, 2])}

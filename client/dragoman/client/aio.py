@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import grpc
 import grpc.aio
@@ -14,9 +14,13 @@ import grpc.aio
 from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
 from dragoman.client.errors import DragomanError
-from dragoman.client.types import Model, Options, Translation
+from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+Method = grpc.aio.UnaryUnaryMultiCallable[Any, Any]
 
 
 class AsyncClient:
@@ -116,7 +120,7 @@ class AsyncClient:
         batches = codec.batches(texts, batch_size)
         return self.translate_batches(batches, options, timeout_s=timeout_s, in_flight=in_flight)
 
-    async def translate_batches(
+    def translate_batches(
         self,
         batches: Iterable[Sequence[str]],
         options: Options = codec.NO_OPTIONS,
@@ -125,24 +129,38 @@ class AsyncClient:
         in_flight: int = codec.IN_FLIGHT,
     ) -> AsyncIterator[Translation | DragomanError]:
         """Translate batches of texts as they come, each in one call, as `Client.translate_batches` does."""
-        exchanges = many.Exchanges(options, self._timeout(timeout_s))
-        waiting: deque[asyncio.Task[list[many.Outcome]]] = deque()
-        try:
-            for batch in batches:
-                if batch:
-                    waiting.append(asyncio.create_task(self._carry_out(exchanges.exchange(batch), timeout_s)))
-                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].done()):
-                    for outcome in await waiting[0]:
-                        yield outcome
-                    waiting.popleft()
-            while waiting:
-                for outcome in await waiting[0]:
-                    yield outcome
-                waiting.popleft()
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        exchanges = many.translating(options, self._timeout(timeout_s))
+        return self._batches(batches, exchanges, self._stub.Translate, timeout_s, in_flight)
+
+    async def score(
+        self,
+        pairs: Sequence[codec.Pair],
+        options: ScoreOptions = codec.NO_SCORE_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Score]:
+        """Score given translations, pairs of a text and its translation, in one call, as `Client.score` does.
+
+        [score] = await client.score([("Good morning.", "Bom dia.")])
+        """
+        if not codec.listed(pairs):
+            return []
+        message = codec.score_request(pairs, options)
+        with self._own_errors():
+            response = await self._stub.Score(message, timeout=self._timeout(timeout_s))
+        return codec.all_or_raise(codec.score_outcomes(response, len(pairs)))
+
+    def score_batches(
+        self,
+        batches: Iterable[Sequence[codec.Pair]],
+        options: ScoreOptions = codec.NO_SCORE_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+        in_flight: int = codec.IN_FLIGHT,
+    ) -> AsyncIterator[Score | DragomanError]:
+        """Score batches of pairs as they come, each in one call, as `Client.score_batches` does."""
+        exchanges = many.scoring(options, self._timeout(timeout_s))
+        return self._batches(batches, exchanges, self._stub.Score, timeout_s, in_flight)
 
     async def list_models(
         self, source_language: str = "", target_language: str = "", *, timeout_s: float | None = None
@@ -169,20 +187,49 @@ class AsyncClient:
             response = await self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
+    async def _batches(
+        self,
+        batches: Iterable[Sequence[Item]],
+        exchanges: many.Exchanges[Item, Done],
+        method: Method,
+        timeout_s: float | None,
+        in_flight: int,
+    ) -> AsyncIterator[Done | DragomanError]:
+        waiting: deque[asyncio.Task[list[Done | DragomanError]]] = deque()
+        try:
+            for batch in batches:
+                if batch:
+                    exchange = exchanges.exchange(batch)
+                    waiting.append(asyncio.create_task(self._carry_out(exchange, method, timeout_s)))
+                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].done()):
+                    for outcome in await waiting[0]:
+                        yield outcome
+                    waiting.popleft()
+            while waiting:
+                for outcome in await waiting[0]:
+                    yield outcome
+                waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
     def _own_errors(self) -> AbstractContextManager[None]:
         return own_errors(lambda: self._is_closed)
 
-    async def _carry_out(self, exchange: many.Exchange, timeout_s: float | None) -> list[many.Outcome]:
+    async def _carry_out(
+        self, exchange: many.Exchange[Done], method: Method, timeout_s: float | None
+    ) -> list[Done | DragomanError]:
         """Make the calls of a batch, one after the other."""
         step = many.advance(exchange)
         while isinstance(step, many.Attempt):
             await asyncio.sleep(step.pause_s)
             try:
                 with self._own_errors():
-                    answer: many.Answer = await self._stub.Translate(step.message, timeout=self._timeout(timeout_s))
+                    answer: many.Answer = await method(step.message, timeout=self._timeout(timeout_s))
             except DragomanError as error:
                 answer = error
             step = many.advance(exchange, answer)

@@ -18,12 +18,21 @@ SERVER_HELP = f"default: the variable DRAGOMAN_SERVER, or else {DEFAULT_SERVER}"
 
 def count(text: str) -> int:
     """A whole number from 1."""
+    return _whole(text, 1)
+
+
+def at_least_zero(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if number < 1:
-        raise ArgumentTypeError(f"{number} is below 1")
+    if number < least:
+        raise ArgumentTypeError(f"{number} is below {least}")
     return number
 
 
@@ -49,11 +58,13 @@ def positive(text: str) -> float:
 def member(kind: type[E]) -> Callable[[str], E]:
     """A member of an enum by its value."""
 
+    # UNKNOWN is what a newer server says, and nothing that could be asked for.
+    known = [one for one in kind if one.name != "UNKNOWN"]
+
     def convert(text: str) -> E:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not one of {', '.join(kind)}") from None
+        if text not in known:
+            raise ArgumentTypeError(f"{text!r} is not one of {', '.join(known)}")
+        return kind(text)
 
     return convert
 

@@ -6,16 +6,19 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import overload
+from typing import Any, Generic, TypeVar, overload
 
 import grpc
 
 from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
 from dragoman.client.errors import DragomanError
-from dragoman.client.types import Model, Options, Translation
+from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 class Client:
@@ -141,21 +144,41 @@ class Client:
         An empty batch says that no more texts are there for now: what is under way is finished before the next batch
         is read. Failures are treated as by `translate_many`.
         """
-        exchanges = many.Exchanges(options, self._timeout(timeout_s))
-        waiting: deque[_Sent] = deque()
-        try:
-            for batch in batches:
-                if batch:
-                    waiting.append(_Sent(self, exchanges.exchange(batch), self._timeout(timeout_s)))
-                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].is_done):
-                    yield from waiting[0].outcomes()
-                    waiting.popleft()
-            while waiting:
-                yield from waiting[0].outcomes()
-                waiting.popleft()
-        finally:
-            for sent in waiting:
-                sent.cancel()
+        exchanges = many.translating(options, self._timeout(timeout_s))
+        return self._batches(batches, exchanges, self._stub.Translate, timeout_s, in_flight)
+
+    def score(
+        self,
+        pairs: Sequence[codec.Pair],
+        options: ScoreOptions = codec.NO_SCORE_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Score]:
+        """Score given translations: pairs of a text and its translation, in one call. Neither is split.
+
+            [score] = client.score([("Good morning.", "Bom dia.")])
+            print(score.score, score.log_probability / score.target_tokens)
+
+        Raises SomeTextsFailed, which holds the scores that there are.
+        """
+        if not codec.listed(pairs):
+            return []
+        message = codec.score_request(pairs, options)
+        with self._own_errors():
+            response = self._stub.Score(message, timeout=self._timeout(timeout_s))
+        return codec.all_or_raise(codec.score_outcomes(response, len(pairs)))
+
+    def score_batches(
+        self,
+        batches: Iterable[Sequence[codec.Pair]],
+        options: ScoreOptions = codec.NO_SCORE_OPTIONS,
+        *,
+        timeout_s: float | None = None,
+        in_flight: int = codec.IN_FLIGHT,
+    ) -> Iterator[Score | DragomanError]:
+        """Score batches of pairs as they come, each in one call, as `translate_batches` translates."""
+        exchanges = many.scoring(options, self._timeout(timeout_s))
+        return self._batches(batches, exchanges, self._stub.Score, timeout_s, in_flight)
 
     def list_models(
         self, source_language: str = "", target_language: str = "", *, timeout_s: float | None = None
@@ -182,6 +205,29 @@ class Client:
             response = self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
+    def _batches(
+        self,
+        batches: Iterable[Sequence[Item]],
+        exchanges: many.Exchanges[Item, Done],
+        method: grpc.UnaryUnaryMultiCallable[Any, Any],
+        timeout_s: float | None,
+        in_flight: int,
+    ) -> Iterator[Done | DragomanError]:
+        waiting: deque[_Sent[Done]] = deque()
+        try:
+            for batch in batches:
+                if batch:
+                    waiting.append(_Sent(self, exchanges.exchange(batch), method, self._timeout(timeout_s)))
+                while waiting and (not batch or len(waiting) >= in_flight or waiting[0].is_done):
+                    yield from waiting[0].outcomes()
+                    waiting.popleft()
+            while waiting:
+                yield from waiting[0].outcomes()
+                waiting.popleft()
+        finally:
+            for sent in waiting:
+                sent.cancel()
+
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
@@ -189,15 +235,22 @@ class Client:
         return own_errors(lambda: self._is_closed)
 
 
-class _Sent:
+class _Sent(Generic[Done]):
     """A batch on its way, and the call that is under way for it."""
 
-    def __init__(self, client: Client, exchange: many.Exchange, timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        exchange: many.Exchange[Done],
+        method: grpc.UnaryUnaryMultiCallable[Any, Any],
+        timeout_s: float,
+    ) -> None:
         self._client = client
         self._exchange = exchange
+        self._method = method
         self._timeout_s = timeout_s
-        self._call: grpc.Future[pb.TranslateResponse] | None = None
-        self._outcomes: list[many.Outcome] = []
+        self._call: grpc.Future[Any] | None = None
+        self._outcomes: list[Done | DragomanError] = []
         self._go_on(None)
 
     @property
@@ -205,7 +258,7 @@ class _Sent:
         """Whether the call that is under way has ended."""
         return self._call is None or self._call.done()
 
-    def outcomes(self) -> list[many.Outcome]:
+    def outcomes(self) -> list[Done | DragomanError]:
         """Wait for what became of the texts."""
         while self._call is not None:
             try:
@@ -226,6 +279,6 @@ class _Sent:
         if isinstance(step, many.Attempt):
             time.sleep(step.pause_s)
             with self._client._own_errors():
-                self._call = self._client._stub.Translate.future(step.message, timeout=self._timeout_s)
+                self._call = self._method.future(step.message, timeout=self._timeout_s)
         else:
             self._call, self._outcomes = None, step

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from dragoman.client.errors import DragomanError, InvalidRequest, ServerFault, SomeTextsFailed, from_status
 from dragoman.client.types import (
+    Alignment,
     Engine,
     FinishReason,
     Hypothesis,
@@ -27,13 +28,23 @@ from dragoman.client.types import (
     Model,
     ModelState,
     Options,
+    Score,
+    ScoreOptions,
+    Span,
+    SpanPair,
+    TokenScore,
     Translation,
 )
 from dragoman.v1 import translation_pb2 as pb
 
 E = TypeVar("E", bound=StrEnum)
+Pair = tuple[str, str]
+"""A text and a translation of it."""
+Item = TypeVar("Item", str, Pair)
+Done = TypeVar("Done", Translation, Score)
 
 NO_OPTIONS = Options()
+NO_SCORE_OPTIONS = ScoreOptions()
 BATCH_SIZE = 32
 """Texts that travel in one call of many: about what a lane decodes side by side."""
 BATCH_BYTES = 16_000
@@ -48,11 +59,32 @@ def request(texts: Sequence[str], options: Options) -> pb.TranslateRequest:
     """The message that asks for translations of `texts`."""
     message = pb.TranslateRequest()
     for index, text in enumerate(texts):
-        _set(message.segments.add(), "text", text, f"segments[{index}].text")
+        segment = message.segments.add()
+        _set(segment, "text", text, f"segments[{index}].text")
+        if options.target_prefix is not None:
+            _set(segment, "target_prefix", options.target_prefix, "target_prefix")
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if value is not None and field.name != "target_prefix":
+            _set(_home(message, field.name), field.name, value, field.name)
+    return message
+
+
+def score_request(pairs: Sequence[Pair], options: ScoreOptions) -> pb.ScoreRequest:
+    """The message that asks for the scores of `pairs`."""
+    message = pb.ScoreRequest()
+    for index, given in enumerate(pairs):
+        # A text of two characters could be unpacked like a pair.
+        if isinstance(given, str) or len(given) != 2:
+            raise TypeError(f"pairs[{index}] must be a text and its translation, not {given!r:.80}")
+        source, target = given
+        pair = message.pairs.add()
+        _set(pair, "source", source, f"pairs[{index}].source")
+        _set(pair, "target", target, f"pairs[{index}].target")
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if value is not None:
-            _set(_home(message, field.name), field.name, value, field.name)
+            _set(message, field.name, value, field.name)
     return message
 
 
@@ -63,12 +95,19 @@ def outcomes(response: pb.TranslateResponse, count: int) -> list[Translation | D
     return [outcome(result) for result in response.results]
 
 
-def all_or_raise(outcomes: Sequence[Translation | DragomanError]) -> list[Translation]:
-    """The translations, if every text has one. Raises SomeTextsFailed, which has those that there are."""
-    translations = [one for one in outcomes if isinstance(one, Translation)]
-    if len(translations) < len(outcomes):
+def score_outcomes(response: pb.ScoreResponse, count: int) -> list[Score | DragomanError]:
+    """What became of each of `count` pairs, in their order."""
+    if [result.index for result in response.results] != list(range(count)):
+        raise ServerFault(f"{count} pairs were sent and {len(response.results)} results came, or not in their order")
+    return [_score(result) for result in response.results]
+
+
+def all_or_raise(outcomes: Sequence[Done | DragomanError]) -> list[Done]:
+    """The translations or scores, if all are there. Raises SomeTextsFailed, which has those that there are."""
+    done = [one for one in outcomes if not isinstance(one, DragomanError)]
+    if len(done) < len(outcomes):
         raise SomeTextsFailed(tuple(outcomes))
-    return translations
+    return done
 
 
 def single(outcomes: Sequence[Translation | DragomanError]) -> Translation:
@@ -79,19 +118,20 @@ def single(outcomes: Sequence[Translation | DragomanError]) -> Translation:
     return only
 
 
-def batches(texts: Iterable[str], size: int, max_bytes: int = BATCH_BYTES) -> Iterator[list[str]]:
-    """The texts in lists of at most `size` and `max_bytes` of UTF-8, and of one text at least."""
+def batches(texts: Iterable[Item], size: int, max_bytes: int = BATCH_BYTES) -> Iterator[list[Item]]:
+    """The texts, or pairs of them, in lists of at most `size` and `max_bytes` of UTF-8, and of one at least."""
     if size < 1:
         raise ValueError(f"batch_size is {size}, below 1")
     return _batches(iter(texts), size, max_bytes)
 
 
-def _batches(texts: Iterator[str], size: int, max_bytes: int) -> Iterator[list[str]]:
-    batch: list[str] = []
+def _batches(texts: Iterator[Item], size: int, max_bytes: int) -> Iterator[list[Item]]:
+    batch: list[Item] = []
     num_bytes = 0
     for text in texts:
         # What is no text or has no UTF-8 counts roughly: `request` refuses it.
-        text_bytes = len(text.encode(errors="replace")) if isinstance(text, str) else 0
+        sides = text if isinstance(text, tuple) else (text,)
+        text_bytes = sum(len(side.encode(errors="replace")) for side in sides if isinstance(side, str))
         if batch and num_bytes + text_bytes > max_bytes:
             yield batch
             batch, num_bytes = [], 0
@@ -104,8 +144,8 @@ def _batches(texts: Iterator[str], size: int, max_bytes: int) -> Iterator[list[s
         yield batch
 
 
-def listed(texts: Sequence[str]) -> Sequence[str]:
-    """The texts, if they are a list of something. Raises TypeError for what only looks like one."""
+def listed(texts: Sequence[Item]) -> Sequence[Item]:
+    """The texts or pairs, if they are a list of something. Raises TypeError for what only looks like one."""
     if not isinstance(texts, Sequence) or isinstance(texts, bytes | bytearray):
         raise TypeError(f"texts must be a str or a list of str, not {type(texts).__name__}")
     return texts
@@ -114,15 +154,8 @@ def listed(texts: Sequence[str]) -> Sequence[str]:
 def outcome(result: pb.SegmentResult) -> Translation | DragomanError:
     """What became of one text."""
     if result.HasField("status"):
-        return from_status(_CODES.get(result.status.code, "UNKNOWN"), result.status.message)
-    hypotheses = tuple(
-        Hypothesis(
-            one.text,
-            one.log_probability if one.HasField("log_probability") else None,
-            one.score if one.HasField("score") else None,
-        )
-        for one in result.hypotheses
-    )
+        return _error(result.status)
+    hypotheses = tuple(map(_hypothesis, result.hypotheses))
     return Translation(
         # A server that sends the best text alone is within the contract.
         hypotheses=hypotheses or (Hypothesis(result.text),),
@@ -138,7 +171,44 @@ def outcome(result: pb.SegmentResult) -> Translation | DragomanError:
         accepted_tokens=result.accepted_tokens,
         cache_hit=result.cache_hit,
         detected_source_language=result.detected_source_language,
+        sentence_spans=tuple(SpanPair(_span(one.source), _span(one.target)) for one in result.sentence_spans),
     )
+
+
+def _hypothesis(message: pb.Hypothesis) -> Hypothesis:
+    reason = message.finish_reason
+    return Hypothesis(
+        text=message.text,
+        log_probability=message.log_probability if message.HasField("log_probability") else None,
+        score=message.score if message.HasField("score") else None,
+        finish_reason=_member(FinishReason, pb.FinishReason.DESCRIPTOR, reason) if reason else None,
+        tokens=_tokens(message.tokens),
+        alignments=tuple(Alignment(_span(one.source), _span(one.target), one.weight) for one in message.alignments),
+    )
+
+
+def _score(result: pb.ScoreResult) -> Score | DragomanError:
+    if result.HasField("status"):
+        return _error(result.status)
+    return Score(
+        log_probability=result.log_probability,
+        score=result.score,
+        source_tokens=result.source_tokens,
+        target_tokens=result.target_tokens,
+        tokens=_tokens(result.tokens),
+    )
+
+
+def _error(status: pb.SegmentStatus) -> DragomanError:
+    return from_status(_CODES.get(status.code, "UNKNOWN"), status.message)
+
+
+def _tokens(messages: Iterable[pb.TokenScore]) -> tuple[TokenScore, ...]:
+    return tuple(TokenScore(one.token, one.log_probability) for one in messages)
+
+
+def _span(message: pb.Span) -> Span:
+    return Span(message.start, message.end)
 
 
 def model(message: pb.Model) -> Model:

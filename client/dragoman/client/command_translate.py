@@ -9,28 +9,30 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from dragoman.client import codec
-from dragoman.client.arguments import SERVER_HELP, count, finite, member, positive, server_of
+from dragoman.client import codec, decoding_arguments
+from dragoman.client.arguments import SERVER_HELP, positive, server_of
 from dragoman.client.arrivals import Lines
 from dragoman.client.client import Client
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.progress import Progress
-from dragoman.client.types import FinishReason, Options, Splitting, Translation
+from dragoman.client.types import FinishReason, Translation
 
 DESCRIPTION = """\
 Translate texts: those on the command line, or else each line of a file or of the standard input.
 
-One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses above 1 each line out is
-one hypothesis: position of the text from 0, score, text, with tabs between them. What may be incomplete is reported on
-the standard error. Lines travel in batches, several at once, and none waits long for those after it.
+One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses or --alternatives above 1
+each line out is one hypothesis: position of the text from 0, score, text, with tabs between them. What may be
+incomplete is reported on the standard error. Lines travel in batches, and none waits long for those after it.
 """
 
 EPILOG = """\
 examples:
   dragoman translate --from en --to pt "Hello, world!"
   dragoman translate --to pt < english.txt > portuguese.txt
-  dragoman translate --bundle ./enpt --json "Hello, world!"
+  dragoman translate --bundle ./enpt --json --alignments "Hello, world!"
+  dragoman translate --num-hypotheses 5 --top-p 0.9 --seed 1 "Hello, world!"
 
 The exit code is 1 if any text has no translation.
 """
@@ -49,7 +51,7 @@ class UsageError(Exception):
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.usage, parser.description, parser.epilog = "dragoman translate [options] [TEXT ...]", DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text; none: the lines of --file or standard input")
     parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
@@ -66,23 +68,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"longest wait for one call (default: {TIMEOUT_S:g})",
     )
-    how = parser.add_argument_group("how; what is left out is the model's own way")
-    how.add_argument("--beam-size", type=count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
-    how.add_argument("--num-hypotheses", type=count, metavar="N", help="translations of each text, best first")
-    how.add_argument("--length-penalty", type=finite, metavar="X", help="larger favours longer translations")
-    how.add_argument("--max-length", type=count, metavar="N", help="most tokens of a sentence's translation")
-    how.add_argument("--max-length-factor", type=positive, metavar="X", help="most target tokens a source token")
-    how.add_argument(
-        "--splitting",
-        type=member(Splitting),
-        metavar=f"{{{','.join(Splitting)}}}",
-        help="what the model sees at once (default: sentences)",
-    )
-    how.add_argument(
-        "--shortlist",
-        action=argparse.BooleanOptionalAction,
-        help="choose words from the lexical shortlist only: faster",
-    )
+    decoding_arguments.register(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,6 +96,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("the standard output is closed, and the translations have no other way out")
     if sys.stdin is None and not args.texts and not args.file:
         raise UsageError("the standard input is closed: give a TEXT or --file")
+    only_json = [name for name in ("scores", "token_scores", "alignments", "sentence_spans") if getattr(args, name)]
+    if only_json and not args.json:
+        raise UsageError(f"--{only_json[0].replace('_', '-')} has no place in plain lines: add --json")
     if args.texts and args.file:
         raise UsageError("TEXT and --file exclude each other: give one of them")
     if args.bundle:
@@ -139,8 +128,7 @@ def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, Dra
 
 @contextmanager
 def _translator(args: argparse.Namespace) -> Iterator[Translate]:
-    names = {field.name for field in dataclasses.fields(Options)}
-    options = Options(**{name: value for name, value in vars(args).items() if name in names})
+    options = decoding_arguments.options(args)
     if args.bundle:
         from dragoman.client import local
 
@@ -155,7 +143,7 @@ def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], errors: Mappin
     """Print each outcome as it comes; the exit code."""
     code = 0
     as_lines = not args.texts
-    several = (args.num_hypotheses or 1) > 1
+    several = max(args.num_hypotheses or 1, args.alternatives or 1) > 1
     # Translations on the same terminal show well enough that something happens.
     is_shown = as_lines and sys.stderr.isatty() and not sys.stdout.isatty()
     with Progress(sys.stderr, is_shown=is_shown) as progress:
@@ -190,8 +178,18 @@ def _json(index: int, outcome: Outcome) -> str:
     if isinstance(outcome, DragomanError):
         facts["error"] = {"code": outcome.code, "message": str(outcome)}
     else:
-        facts |= {"text": outcome.text} | dataclasses.asdict(outcome)
+        facts |= {"text": outcome.text} | dataclasses.asdict(outcome, dict_factory=_without_what_was_not_asked_for)
     return json.dumps(facts, ensure_ascii=False)
+
+
+def _without_what_was_not_asked_for(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    facts = dict(items)
+    for name in ("tokens", "alignments", "sentence_spans"):
+        if facts.get(name) == ():
+            del facts[name]
+    if "score" in facts and facts["finish_reason"] is None:  # a hypothesis that ended as its translation
+        del facts["finish_reason"]
+    return facts
 
 
 def _plain(index: int, outcome: Outcome, several: bool, as_lines: bool) -> str:  # noqa: FBT001 - private

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
-from dragoman.client.types import Translation
+from dragoman.client.types import Score, Translation
 
 
 class DragomanError(Exception):
@@ -98,11 +98,11 @@ class ServerFault(DragomanError):
 
 
 class SomeTextsFailed(DragomanError):
-    """Some texts of a call have no translation. The others have, and are here."""
+    """Some texts of a call have no translation, or some pairs no score. The others have, and are here."""
 
-    def __init__(self, outcomes: tuple[Translation | DragomanError, ...]) -> None:
+    def __init__(self, outcomes: tuple[Translation | Score | DragomanError, ...]) -> None:
         self.outcomes = outcomes
-        """For each text, in order: its translation or its error."""
+        """For each text or pair, in order: its translation or score, or its error."""
         failed = self.errors
         index, first = next(iter(failed.items()))
         super().__init__(

@@ -1,30 +1,31 @@
-"""Translate in this process with a bundle, where no server runs: the server's own pipeline, loaded when it is used."""
+"""Translate and score in this process with a bundle, where no server runs.
+
+The server's own pipeline, loaded when it is used, is asked by the messages that a server would get: so every option
+means what it means there, and what cannot be honoured is refused in the same words.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.client.errors import DragomanError, InvalidRequest, from_status
-from dragoman.client.types import Engine, FinishReason, Hypothesis, Options, Translation
+from dragoman.client import codec
+from dragoman.client.errors import DragomanError, from_status
+from dragoman.client.types import Options, Score, ScoreOptions, Translation
+from dragoman.v1 import translation_pb2 as pb
 
 if TYPE_CHECKING:
-    from dragoman.bundle.manifest import LanguagePair
-    from dragoman.server import domain
     from dragoman.server.local import LocalTranslator
-
-LOCAL_FIELDS = frozenset({"source_language", "target_language", "splitting"})
-"""What is heeded besides the fields of the server's `DecodingOverrides`."""
 
 
 @contextmanager
 def local_translator(directory: Path) -> Iterator[LocalTranslator]:
     """A loaded bundle. Raises DragomanError where it cannot be, ModuleNotFoundError without the server's extra."""
     from dragoman.bundle.errors import BundleError
-    from dragoman.server.errors import ServingError, StartError
+    from dragoman.server.errors import StartError
     from dragoman.server.local import LocalTranslator
 
     try:
@@ -32,61 +33,53 @@ def local_translator(directory: Path) -> Iterator[LocalTranslator]:
             yield translator
     except (BundleError, StartError) as error:
         raise DragomanError(str(error), "FAILED_PRECONDITION") from error
-    except ServingError as error:
-        raise from_status(error.code, str(error)) from error
 
 
 def translate_batches(
-    translator: LocalTranslator, batches: Iterable[list[str]], options: Options
-) -> Iterator[Translation]:
-    """The translations in the order of the texts, those of a batch decoded side by side."""
-    from dragoman.server import domain
+    translator: LocalTranslator, batches: Iterable[Sequence[str]], options: Options
+) -> Iterator[Translation | DragomanError]:
+    """What became of the texts, in their order, those of a batch decoded side by side."""
+    from dragoman.server import codec_check, codec_request, codec_result
+    from dragoman.server.models import Models
 
-    overridden = {field.name for field in dataclasses.fields(domain.DecodingOverrides)}
-    _refuse_unheeded(options, overridden)
-    source = _source_language(translator.bundle.manifest.pairs, options)
-    overrides = domain.DecodingOverrides(**{name: getattr(options, name) for name in overridden})
-    splitting = domain.Splitting[options.splitting.name] if options.splitting else domain.Splitting.SENTENCES
-    for batch in batches:
-        yield from map(_translation, translator.translate(batch, overrides, splitting, source))
-
-
-def _refuse_unheeded(options: Options, overridden: set[str]) -> None:
-    """Refuse by name what only a server can do."""
-    names = [field.name for field in dataclasses.fields(options) if getattr(options, field.name) is not None]
-    if unheeded := [name for name in names if name not in overridden | LOCAL_FIELDS]:
-        raise InvalidRequest(
-            f"{', '.join(unheeded)}: needs a server; a bundle decoded in this process has no such option"
-        )
+    models = Models([translator.pipeline])
+    for batch in filter(None, batches):
+        message = codec.request(batch, options)
+        with _own_errors():
+            codec_check.check(message)
+            _, pair = models.route(codec_request.wanted(message))
+            request = codec_request.request(
+                message, source_language=pair.source, deadline_s=None, fresh_seed=secrets.randbits(64)
+            )
+            outcomes = translator.outcomes(request)
+        results = [codec_result.result(index, one, timings=False) for index, one in enumerate(outcomes)]
+        yield from map(codec.outcome, results)
 
 
-def _source_language(pairs: Sequence[LanguagePair], options: Options) -> str:
-    """The source language of the bundle that the options mean; empty where they leave it open.
+def score_batches(
+    translator: LocalTranslator, batches: Iterable[Sequence[codec.Pair]], options: ScoreOptions
+) -> Iterator[Score | DragomanError]:
+    """What became of the pairs, in their order, those of a batch scored side by side."""
+    from dragoman.server import codec_check, codec_request, codec_result
+    from dragoman.server.models import Models
 
-    The rule is the server's: tags are compared without regard to case, and a tag that the bundle has not falls back
-    to a shorter one, `pt-BR` to `pt`.
-    """
-    source, target = options.source_language or "", options.target_language or ""
-    fitting = [pair for pair in pairs if _fits(source, pair.source) and _fits(target, pair.target)]
-    if not fitting:
-        asked = f"{source or '*'}-{target or '*'}"
-        raise InvalidRequest(f"the bundle does not translate {asked}, it translates {', '.join(map(str, pairs))}")
-    closest = max(fitting, key=lambda pair: len(pair.source.split("-")) + len(pair.target.split("-")))
-    return closest.source if source else ""
-
-
-def _fits(asked: str, offered: str) -> bool:
-    subtags = offered.lower().split("-")
-    return not asked or asked.lower().split("-")[: len(subtags)] == subtags
+    models = Models([translator.pipeline])
+    for batch in filter(None, batches):
+        message = codec.score_request(batch, options)
+        with _own_errors():
+            codec_check.check(message, codec_check.SCORE)
+            models.route(codec_request.wanted(message))
+            outcomes = translator.score(codec_request.score_request(message, deadline_s=None))
+        results = [codec_result.score_result(index, one) for index, one in enumerate(outcomes)]
+        yield from codec.score_outcomes(pb.ScoreResponse(results=results), len(batch))
 
 
-def _translation(local: domain.Translation) -> Translation:
-    return Translation(
-        hypotheses=tuple(Hypothesis(one.text, one.logp, one.score) for one in local.hypotheses),
-        finish_reason=FinishReason[local.finish_reason.name],
-        engine=Engine[local.engine.name] if local.engine else None,
-        source_tokens=local.source_tokens,
-        target_tokens=local.target_tokens,
-        pieces=local.segments,
-        decode_steps=local.steps,
-    )
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Turn the server's errors into the client's."""
+    from dragoman.server.errors import ServingError
+
+    try:
+        yield
+    except ServingError as error:
+        raise from_status(error.code, str(error)) from error

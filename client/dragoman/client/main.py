@@ -30,6 +30,7 @@ class Command:
 
 COMMANDS = (
     Command("translate", "translate texts, a file or a pipe", "dragoman.client.command_translate", "cpu"),
+    Command("score", "score given translations", "dragoman.client.command_score", "cpu"),
     Command("models", "list the models that a server holds", "dragoman.client.command_models", "cpu"),
     Command("serve", "serve bundles over gRPC", "dragoman.server.command_serve", "cpu"),
     Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "export"),

@@ -77,6 +77,14 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
+class OffsetUnit(StrEnum):
+    """What an offset into a text counts; Python counts code points."""
+
+    CODE_POINT = "code_point"
+    UTF8_BYTE = "utf8_byte"
+    UTF16 = "utf16"
+
+
 class CacheMode(StrEnum):
     """Whether remembered translations may be used and kept."""
 
@@ -177,7 +185,14 @@ class Options:
     nat: Nat | None = None
     priority: Priority | None = None
     cache: CacheMode | None = None
+    target_prefix: str | None = None
+    """What the translation of each text must begin with; for texts of one piece."""
+
     scores: bool | None = None
+    token_scores: bool | None = None
+    alignments: bool | None = None
+    sentence_spans: bool | None = None
+    offset_unit: OffsetUnit | None = None
 
     beam_size: int | None = None
     num_hypotheses: int | None = None
@@ -202,6 +217,54 @@ class Options:
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """Which model scores translations, and how. What is None is not sent, as in `Options`."""
+
+    source_language: str | None = None
+    target_language: str | None = None
+    model: str | None = None
+    model_version: str | None = None
+    token_scores: bool | None = None
+    length_penalty: float | None = None
+    length_penalty_kind: LengthPenaltyKind | None = None
+    priority: Priority | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a text, counted in `Options.offset_unit`: `text[span.start:span.end]` for code points."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class SpanPair:
+    """A stretch of the source text and what became of it."""
+
+    source: Span
+    target: Span
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A word of the translation and a source word that it comes from."""
+
+    source: Span
+    target: Span
+    weight: float
+    """Share of the target word's attention. 0 to 1."""
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """A target token, as the vocabulary writes it, and its natural-log probability given all before it."""
+
+    token: str
+    log_probability: float
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One translation of a text."""
 
@@ -210,6 +273,12 @@ class Hypothesis:
     """Sum of its tokens' natural-log probabilities; None where it was not asked for and not known."""
     score: float | None = None
     """`log_probability` under the length penalty: what hypotheses are ranked by."""
+    finish_reason: FinishReason | None = None
+    """None where it is the translation's."""
+    tokens: tuple[TokenScore, ...] = ()
+    """End tokens included. Filled for `Options.token_scores`."""
+    alignments: tuple[Alignment, ...] = ()
+    """Filled for `Options.alignments`."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +302,8 @@ class Translation:
     accepted_tokens: int = 0
     cache_hit: bool = False
     detected_source_language: str = ""
+    sentence_spans: tuple[SpanPair, ...] = ()
+    """In source order. Filled for `Options.sentence_spans`."""
 
     @property
     def text(self) -> str:
@@ -243,6 +314,20 @@ class Translation:
     def is_complete(self) -> bool:
         """Whether the whole source was read and decoding came to its own end."""
         return self.finish_reason in (FinishReason.STOP, FinishReason.EMPTY_INPUT) and not self.source_truncated
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model holds of a given translation."""
+
+    log_probability: float
+    """Sum of the tokens' natural-log probabilities, the end token's included."""
+    score: float
+    """`log_probability` under the length penalty and the bundle's other penalties."""
+    source_tokens: int = 0
+    target_tokens: int = 0
+    tokens: tuple[TokenScore, ...] = ()
+    """Filled for `ScoreOptions.token_scores`."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
+from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.errors import ExportError
 from dragoman.export.load import int8_weights, load_network
@@ -25,9 +26,19 @@ Progress = Callable[[str], None]
 
 
 def export(
-    checkpoint: Checkpoint, directory: Path, *, precision: Precision, replace: bool = False, progress: Progress = print
+    checkpoint: Checkpoint,
+    directory: Path,
+    *,
+    precision: Precision,
+    calibration: Sequence[Sequence[int]] | None = None,
+    replace: bool = False,
+    progress: Progress = print,
 ) -> Bundle:
-    """Write the checkpoint as a bundle in `directory`. Whatever fails, nothing is left behind."""
+    """Write the checkpoint as a bundle in `directory`. Whatever fails, nothing is left behind.
+
+    int8 has the checkpoint's own fixed scales, row scales where it has none, or fixed ones that are measured on
+    `calibration`: source ids, each with its end token.
+    """
     graphs = ("encoder", "step", *(("candidates", "step_shortlist") if checkpoint.shortlist is not None else ()))
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
@@ -37,10 +48,18 @@ def export(
             progress(f"tracing {graph}")
             models[graph] = trace(network, graph)
         if precision == "int8":
+            scales: dict[str, float | None] = {}
+            if calibration:
+                progress(f"measuring scales on {len(calibration)} texts")
+                words = checkpoint.tokenizer
+                scales = measure_scales(network, calibration, start_id=words.start_id, eos_id=words.eos_id)
+                fixed = sum(scale is not None for scale in scales.values())
+                progress(f"{fixed} of {len(scales)} matrices have a fixed scale, the others one for each row")
             progress("quantising")
-            matrices, embeddings = int8_weights(checkpoint)
+            matrices, embeddings = int8_weights(checkpoint, network, scales)
+            output_scale = scales.get(OUTPUT, checkpoint.output_activation_scale)
             for model in models.values():
-                to_int8(model, matrices, embeddings, checkpoint.output_activation_scale)
+                to_int8(model, matrices, embeddings, output_scale)
         progress("writing")
         root = writer.path("encoder.onnx").parent
         save(models, root)

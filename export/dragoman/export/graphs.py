@@ -26,26 +26,27 @@ def block_size(vocabulary: int) -> int | None:
     return next((b for b in BLOCKS if vocabulary % b == 0 and vocabulary // b >= 64), None)
 
 
-def best(logits: Tensor, count: int, block: int | None) -> tuple[Tensor, Tensor, Tensor]:
+def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The `count` highest of the last axis of [n, V], exactly, their indices, and the log of the normaliser [n, 1].
 
     The best k lie within the k blocks of greatest maximum, so only those are searched. The normaliser is taken over
-    all V; ReduceLogSumExp does the same several times slower.
+    all V, by way of the best word's share: a softmax is one fast kernel, ReduceLogSumExp several times slower.
     """
     if block is None:
-        peak = logits.amax(-1, keepdim=True)
         values, index = logits.topk(count)
     else:
         blocks = logits.unflatten(-1, (-1, block))  # [n, b, block]
         peaks = blocks.amax(-1)
-        peak = peaks.amax(-1, keepdim=True)
-        chosen = peaks.topk(count).indices  # [n, k], blocks of each row
+        chosen = peaks.topk(torch.sym_min(count, peaks.shape[1])).indices  # [n, k], blocks of each row
         row = torch.arange(logits.shape[0]).unsqueeze(-1) * peaks.shape[1]
         values, index = F.embedding(row + chosen, blocks.flatten(0, 1)).flatten(1).topk(count)
         words = chosen.unsqueeze(-1) * block + torch.arange(block)
         index = words.flatten(1).gather(1, index)
-    # In float64, because the order of addition depends on what the batch-mates add to the candidates.
-    normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
+    peak = values[:, :1]
+    if exact:
+        normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
+    else:
+        normaliser = peak - logits.softmax(-1).gather(1, index[:, :1]).log()
     return values, index, normaliser
 
 
@@ -56,9 +57,9 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """ids [G, S], src_mask [G, 1, 1, S] additive."""
-        return self.network.cross(self.network.encode(ids, src_mask))
+    def forward(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """As `Network.encode`."""
+        return self.network.cross(self.network.encode(ids, depth, rows, places, src_mask), places)
 
 
 class StepGraph(nn.Module):
@@ -81,13 +82,12 @@ class StepGraph(nn.Module):
         top: Tensor,
         slot_depth: Tensor | None = None,
     ) -> list[Tensor]:
-        """As `Network.step`. `chosen` [G, q]: words whose log-probability is wanted; `top` [k]: how many best ones."""
-        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
-        logits = self.network.logits(hidden).flatten(0, 1)
-        values, index, normaliser = best(logits, top.shape[0], self.block)
-        named = logits.gather(1, chosen.reshape(-1, 1)) - normaliser
-        shape = (ids.shape[0], ids.shape[1], top.shape[0])
-        return [(values - normaliser).reshape(shape), index.reshape(shape), named.reshape(ids.shape), *kept]
+        """As `Network.step`. `chosen` [G, q, m]: words whose log-probability is wanted; `top` [k]: how many best."""
+        hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
+        logits = self.network.logits(hidden)
+        values, index, normaliser = best(logits, top.shape[0], self.block, exact=False)
+        named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
+        return [values - normaliser, index, named, normaliser, attention, *kept]
 
 
 class CandidatesGraph(nn.Module):
@@ -123,13 +123,19 @@ class ShortlistStepGraph(nn.Module):
         candidates: Tensor,
         allowed: Tensor,
         words: Tensor,
+        chosen: Tensor,
         top: Tensor,
         slot_depth: Tensor | None = None,
     ) -> list[Tensor]:
-        """`allowed` [G, C] holds the bias of the words that a source may say, and is very negative elsewhere."""
-        hidden, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
-        logits = (words @ hidden.flatten(0, 1).T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
+        """`allowed` [G, C] holds the bias of the words that a source may say, and is very negative elsewhere.
+
+        `chosen` counts among the candidates.
+        """
+        hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
+        logits = (words @ hidden.T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
         logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
-        values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK)
-        shape = (ids.shape[0], ids.shape[1], top.shape[0])
-        return [(values - normaliser).reshape(shape), candidates.index_select(0, index.flatten()).reshape(shape), *kept]
+        # The order of addition depends on what the batch-mates add to the candidates: in float64 it does not show.
+        values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
+        named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
+        best_words = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
+        return [values - normaliser, best_words, named, normaliser, attention, *kept]

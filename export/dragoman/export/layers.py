@@ -1,6 +1,7 @@
 """The parts that a layer of the canonical network is made of.
 
-Shapes: G sources, q new nodes a source, n positions attended to, H heads, e their width, d the width of the network.
+Shapes: G sources, n nodes or positions of a source, H heads, e their width, d the width of the network. What has no
+part in attention works on rows: the nodes of all sources, one after the other.
 Matrices are [in, out], so that an exported MatMul carries the weight under its own name.
 """
 
@@ -38,27 +39,34 @@ class Linear(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose keys and values come from outside."""
+    """The matrices of multi-head attention; the keys' holds 1 / sqrt(e) already.
 
-    def __init__(self, arch: Architecture, heads: int, width: int) -> None:
+    Where keys and values are of the same rows as the queries (`own`), one product makes all three.
+    """
+
+    qkv: Linear
+    q: Linear
+    kv: Linear
+
+    def __init__(self, arch: Architecture, heads: int, width: int, *, own: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads, width
         d, inner = arch.d_model, heads * width
-        self.q, self.k, self.v = (Linear(d, inner, bias=arch.linear_bias) for _ in range(3))
+        if own:
+            self.qkv = Linear(d, 3 * inner, bias=arch.linear_bias)
+        else:
+            self.q, self.kv = Linear(d, inner, bias=arch.linear_bias), Linear(d, 2 * inner, bias=arch.linear_bias)
         self.o = Linear(inner, d, bias=arch.linear_bias)
 
-    def split(self, x: Tensor) -> Tensor:
-        """[G, n, H * e] -> [G, H, n, e]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def split(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
+        """Rows [G * n, m * H * e] -> m of [G, H, n, e]."""
+        parts = x.shape[1] // (self.heads * self.width)
+        y = x.reshape(sources, nodes, parts * self.heads, self.width).transpose(1, 2)
+        return list(y.split(self.heads, 1)) if parts > 1 else [y]
 
-    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What others attend to: [G, n, d] -> two of [G, H, n, e]. The key matrix holds 1 / sqrt(e) already."""
-        return self.split(self.k(x)), self.split(self.v(x))
-
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """x [G, q, d], keys and values [G, H, n, e], mask broadcast to [G, H, q, n] -> [G, q, d]."""
-        weights = torch.softmax(self.split(self.q(x)) @ keys.transpose(2, 3) + mask, dim=-1)
-        return self.o((weights @ values).transpose(1, 2).flatten(2))
+    def merge(self, y: Tensor) -> Tensor:
+        """What was read [G, H, n, e] -> rows [G * n, d]."""
+        return self.o(y.transpose(1, 2).reshape(-1, self.heads * self.width))
 
 
 class Ssru(nn.Module):
@@ -66,14 +74,14 @@ class Ssru(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.input = Linear(width, width, bias=False)
-        self.forget = Linear(width, width)
+        self.width = width
+        self.both = Linear(width, 2 * width)
+        """W, which has no bias (it is zero), and Wf."""
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
-        """New states, given each node's parent's: [G, q, d]."""
-        keep = torch.sigmoid(self.forget(x))
-        candidate = self.input(x)
-        return candidate + keep * (state - candidate)
+        """New states [n, d], given each node's parent's."""
+        candidate, forget = self.both(x).split(self.width, 1)
+        return candidate + torch.sigmoid(forget) * (state - candidate)
 
 
 class FeedForward(nn.Module):
@@ -87,7 +95,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[arch.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., d] -> [..., d]."""
+        """[n, d] -> [n, d]."""
         up = self.up(x)
         return self.down(self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up)
 

@@ -14,6 +14,9 @@ from dragoman.export.network import Network
 from dragoman.export.quantize import Int8Weight, quantize_weight
 
 KEYS = re.compile(r"\.(self|cross)\.k\.(weight|bias)$")
+PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
+"""What the network holds as one matrix, because it multiplies the same rows."""
+JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")
 EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 
@@ -30,37 +33,104 @@ def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) 
     return np.require(weight, requirements="W") if scale == 1 else weight * scale
 
 
+def _parts(name: str) -> list[str]:
+    """The canonical tensors that one parameter of the network is joined from, in the order of its columns."""
+    match = JOINED.match(name)
+    if match is None:
+        return [name]
+    layer, joined, kind = match.groups()
+    return [f"{layer}.{part}.{kind}" for part in PARTS[joined]]
+
+
+def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Every canonical tensor that a network is filled with."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in network.named_parameters():
+        parts, (*rows, columns) = _parts(name), parameter.shape
+        shapes |= {part: (*rows, columns // len(parts)) for part in parts}
+    return shapes
+
+
 def load_network(checkpoint: Checkpoint) -> Network:
     """The network with the checkpoint's weights, ready for inference."""
     network = Network(checkpoint.architecture)
-    state = {n: torch.from_numpy(_scaled(checkpoint, n, w)) for n, w in checkpoint.weights.items()}
-    expected = {n: tuple(p.shape) for n, p in network.named_parameters()}
-    wrong = [f"missing {n} {list(s)}" for n, s in expected.items() if n not in state]
-    wrong += [f"unexpected {n}" for n in state if n not in expected]
-    wrong += [
-        f"{n} is {list(state[n].shape)}, not {list(s)}"
-        for n, s in expected.items()
-        if n in state and tuple(state[n].shape) != s
-    ]
+    wrong, expected = [], canonical_shapes(network)
+    for name, shape in expected.items():
+        found = checkpoint.weights.get(name)
+        if found is None and name not in absent(checkpoint):
+            wrong.append(f"missing {name} {list(shape)}")
+        elif found is not None and found.shape != shape:
+            wrong.append(f"{name} is {list(found.shape)}, not {list(shape)}")
+    wrong += [f"unexpected {name}" for name in checkpoint.weights if name not in expected]
     if wrong:
         raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
-    network.load_state_dict(state, assign=True)  # shares the checkpoint's memory, which may be the file itself
+    for name, parameter in network.named_parameters():
+        parts = _parts(name)
+        if name in checkpoint.weights:  # shares the checkpoint's memory, which may be the file itself
+            parameter.data = torch.from_numpy(_scaled(checkpoint, name, checkpoint.weights[name]))
+            continue
+        width = parameter.shape[-1] // len(parts)
+        for n, part in enumerate(parts):
+            place = parameter.data[..., n * width : (n + 1) * width]
+            if part in checkpoint.weights:
+                place.copy_(torch.from_numpy(_scaled(checkpoint, part, checkpoint.weights[part])))
+            else:
+                place.zero_()
     return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 
-def int8_weights(checkpoint: Checkpoint) -> tuple[dict[str, Int8Weight], dict[str, Int8Weight]]:
-    """Matrices and embeddings as integers: the checkpoint's own where it has them, quantised here where not."""
+def canonical_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """A network's parameters under the names of a checkpoint; keys still hold what `load_network` multiplies in."""
+    weights: dict[str, npt.NDArray[np.float32]] = {}
+    for name, parameter in network.named_parameters():
+        parts = _parts(name)
+        columns = np.split(parameter.detach().numpy(), len(parts), axis=-1)
+        weights |= {part: np.ascontiguousarray(own) for part, own in zip(parts, columns, strict=True)}
+    return weights
+
+
+def absent(checkpoint: Checkpoint) -> set[str]:
+    """Tensors that stand for zeros: the recurrent unit's input has no bias."""
+    return {f"decoder.layers.{n}.rnn.input.bias" for n in range(checkpoint.architecture.decoder_layers)}
+
+
+def int8_weights(
+    checkpoint: Checkpoint, network: Network, scales: dict[str, float | None]
+) -> tuple[dict[str, Int8Weight], dict[str, Int8Weight]]:
+    """The network's matrices and embeddings as integers: the checkpoint's own where it has them, else quantised here.
+
+    `scales` are those of what matrices are multiplied with, where that was measured (None: one for each row); they go
+    before the checkpoint's.
+    """
     matrices: dict[str, Int8Weight] = {}
     embeddings: dict[str, Int8Weight] = {}
-    for name, weight in checkpoint.weights.items():
+    for name, parameter in network.named_parameters():
         is_embedding = name in EMBEDDINGS
-        if not is_embedding and not (weight.ndim == 2 and name.endswith(".weight")):
-            continue
-        own = checkpoint.quantized.get(name)
-        if own is None:
-            made = quantize_weight(_scaled(checkpoint, name, weight), axis=1 if is_embedding else 0)
-        else:
-            scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint, name)
-            made = Int8Weight(own.values, scale, own.activation_scale)
-        (embeddings if is_embedding else matrices)[name] = made
+        if is_embedding or (parameter.ndim == 2 and name.endswith(".weight")):
+            made = [_int8(checkpoint, part, is_embedding=is_embedding) for part in _parts(name)]
+            (embeddings if is_embedding else matrices)[name] = _join(
+                made, scales[name] if name in scales else _common_scale(made)
+            )
     return matrices, embeddings
+
+
+def _int8(checkpoint: Checkpoint, name: str, *, is_embedding: bool) -> Int8Weight:
+    own = checkpoint.quantized.get(name)
+    if own is None:
+        return quantize_weight(_scaled(checkpoint, name, checkpoint.weights[name]), axis=1 if is_embedding else 0)
+    scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint, name)
+    return Int8Weight(own.values, scale, own.activation_scale)
+
+
+def _common_scale(parts: list[Int8Weight]) -> float | None:
+    """What is joined reads the same numbers, hence with one scale: the coarsest."""
+    own = [part.activation_scale for part in parts if part.activation_scale is not None]
+    return max(own) if len(own) == len(parts) else None
+
+
+def _join(parts: list[Int8Weight], scale: float | None) -> Int8Weight:
+    """One matrix of the columns of several."""
+    if len(parts) == 1:
+        return Int8Weight(parts[0].values, parts[0].scale, scale)
+    columns = [np.broadcast_to(part.scale, part.values.shape[1]) for part in parts]
+    return Int8Weight(np.concatenate([part.values for part in parts], axis=1), np.concatenate(columns), scale)

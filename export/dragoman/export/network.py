@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
@@ -29,17 +30,21 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.self = Attention(arch, arch.encoder_heads or arch.heads, arch.encoder_head_dim)
+        self.self = Attention(arch, arch.encoder_heads or arch.heads, arch.encoder_head_dim, own=True)
         self.self_norm = make_norm(arch)
         self.ffn = FeedForward(arch, arch.encoder_ffn or arch.ffn)
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """[G, S, d] -> [G, S, d]; the mask is broadcast to [G, H, S, S]."""
+    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]."""
         part = Sublayer(self.arch, self.self_norm)
-        y = part.before(x)
-        x = part.after(x, self.self(y, *self.self.keys_values(y), mask))
+        # Every place reads the row that stands there; what padding reads is masked.
+        padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
+        q, k, v = self.self.split(padded, *places.shape)
+        y = (torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v).transpose(1, 2)
+        y = y.reshape(-1, self.self.heads * self.self.width)
+        x = part.after(x, self.self.o(F.embedding(rows, y)))
         part = Sublayer(self.arch, self.ffn_norm)
         return part.after(x, self.ffn(part.before(x)))
 
@@ -60,20 +65,45 @@ class DecoderLayer(nn.Module):
         if arch.decoder == "ssru":
             self.rnn = Ssru(arch.d_model)
         else:
-            self.self = Attention(arch, arch.heads, arch.head_dim)
+            self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
         self.self_norm = make_norm(arch)
-        self.cross = Attention(arch, arch.heads, arch.head_dim)
+        self.cross = Attention(arch, arch.heads, arch.head_dim, own=False)
         self.cross_norm = make_norm(arch)
         self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
-    def rest(self, x: Tensor, cross: tuple[Tensor, Tensor], src_mask: Tensor) -> Tensor:
-        """Everything after the part that sees other target positions."""
+    def attend(
+        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
+
+        The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
+        """
+        part = Sublayer(self.arch, self.self_norm)
+        q, k, v = self.self.split(self.self.qkv(part.before(x)), *shape)
+        scores = torch.cat([q @ pool[0].transpose(2, 3), q @ k.transpose(2, 3)], 3)
+        weights = torch.softmax(scores + mask, dim=-1)
+        slots = pool[0].shape[2]
+        y = weights[..., :slots] @ pool[1] + weights[..., slots:] @ v
+        return part.after(x, self.self.merge(y)), [k, v]
+
+    def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrent unit: rows, and their new states."""
+        part = Sublayer(self.arch, self.self_norm)
+        new = self.rnn(part.before(x), state)
+        return part.after(x, torch.relu(new)), new
+
+    def rest(
+        self, x: Tensor, shape: tuple[int, int], keys: Tensor, values: Tensor, src_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Everything after the part that sees other target positions, and the cross-attention [G, H, q, S]."""
         part = Sublayer(self.arch, self.cross_norm)
-        x = part.after(x, self.cross(part.before(x), *cross, src_mask))
+        (q,) = self.cross.split(self.cross.q(part.before(x)), *shape)
+        weights = torch.softmax(q @ keys.transpose(2, 3) + src_mask, dim=-1)
+        x = part.after(x, self.cross.merge(weights @ values))
         part = Sublayer(self.arch, self.ffn_norm)
-        return part.after(x, self.ffn(part.before(x)))
+        return part.after(x, self.ffn(part.before(x))), weights
 
 
 class Encoder(nn.Module):
@@ -142,29 +172,40 @@ class Network(nn.Module):
         """The matrix that gives logits: [V, d]."""
         return self.output_embedding if self.arch.tying == "none" else self.target_words
 
-    def encode(self, ids: Tensor, src_mask: Tensor) -> Tensor:
-        """ids [G, S], additive src_mask [G, 1, 1, S] -> hidden [G, S, d]."""
+    def encode(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> Tensor:
+        """The words of G sources without their padding, and their positions, both [n] -> hidden rows [n, d].
+
+        `rows` [n] says which place of G x S each word has, `places` [G, S] which word stands there (padding: any), and
+        `src_mask` [G, 1, 1, S] is additive. Only attention works on places: padding costs nothing elsewhere.
+        """
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
-        # Padding may go beyond the last position; it is masked, so any position will do.
-        depth = torch.arange(ids.shape[1], device=ids.device).clamp(max=self.arch.max_positions - 1).unsqueeze(0)
-        x = embed(ids, depth, may_start=False)
-        mask = src_mask
+        x, mask = embed(ids, depth, may_start=False), src_mask
         if self.arch.positions == "relative":
-            place = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+            place = torch.arange(places.shape[1], device=ids.device).unsqueeze(0)
             mask = mask + self.encoder.relative(place, place)
         for layer in self.encoder.layers:
-            x = layer(x, mask)
+            x = layer(x, rows, places, mask)
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
-    def cross(self, hidden: Tensor) -> list[Tensor]:
+    def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """Cross-attention keys and values of every decoder layer, [G, H, S, e]: k.0, v.0, k.1, v.1, ..."""
-        return [t for layer in self.decoder.stack() for t in layer.cross.keys_values(hidden)]
+        found = []
+        for layer in self.decoder.stack():
+            found += layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+        return found
+
+    def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """The same from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
+        places = torch.arange(ids.numel()).reshape(ids.shape)
+        # Padding may go beyond the last position; any position will do.
+        depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
+        return self.cross(self.encode(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask), places)
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
-        """[G, q] -> [G, q, d]."""
+        """[G, q] -> rows [G * q, d]."""
         norm = self.decoder.embedding_norm
         embed = Embedding(self.arch, self.target_words, self._positions("target"), norm)
-        x: Tensor = embed(ids, depth, may_start=True)
+        x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
         return x
 
     def finish(self, x: Tensor) -> Tensor:
@@ -172,7 +213,7 @@ class Network(nn.Module):
         return x if self.decoder.norm is None else self.decoder.norm(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """[..., d] -> [..., V]."""
+        """[n, d] -> [n, V]."""
         y = x @ self.output_words.T
         return y + self.output_bias if self.arch.output_bias else y
 
@@ -185,52 +226,54 @@ class Network(nn.Module):
         cross: list[Tensor],
         src_mask: Tensor,
         slot_depth: Tensor | None = None,
-    ) -> tuple[Tensor, list[Tensor]]:
-        """New nodes' hidden vectors [G, q, d] and what the pool must keep of them.
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """New nodes' hidden rows [n, d], n being G x q, what they attended to [G, q, S], and what the pool must keep.
 
         Self-attention: `state` is the pool k.0, v.0, k.1, ... [G, H, T, e], `mask` [G, 1, q, T + q] opens each node's
         ancestors and itself, and the new keys and values [G, H, q, e] come back. With relative positions `slot_depth`
         [G, T] says where the pool's nodes stand. SSRU: `state` is each node's parent's [G, q, d], there is no mask, and
-        the new states come back.
+        the new states [n, d] come back.
         """
+        shape = (ids.shape[0], ids.shape[1])
         x, kept = self.embed_target(ids, depth), []
         if slot_depth is not None:
             mask = mask + self.decoder.relative(depth, torch.cat([slot_depth, depth], 1))
         for n, layer in enumerate(self.decoder.stack()):
-            part = Sublayer(self.arch, layer.self_norm)
-            y = part.before(x)
             if self.arch.decoder == "ssru":
-                new = layer.rnn(y, state[n])
+                x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
                 kept.append(new)
-                x = part.after(x, torch.relu(new))
             else:
-                k, v = layer.self.keys_values(y)
-                kept += [k, v]
-                keys, values = torch.cat([state[2 * n], k], 2), torch.cat([state[2 * n + 1], v], 2)
-                x = part.after(x, layer.self(y, keys, values, mask))
-            x = layer.rest(x, (cross[2 * n], cross[2 * n + 1]), src_mask)
-        return self.finish(x), kept
+                assert mask is not None
+                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask)
+                kept += own
+            x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+        head = self.arch.alignment_head
+        attention = weights.mean(1) if head is None else weights[:, head]
+        return self.finish(x), attention, kept
 
-    def full(self, ids: Tensor, hidden: Tensor, src_mask: Tensor) -> Tensor:
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
         """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first."""
-        length = ids.shape[1]
-        depth = torch.arange(length).expand_as(ids)
-        causal = torch.full((length, length), MASKED).triu(1)
+        shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
+        depth = torch.arange(shape[1]).expand_as(ids)
+        causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
         if self.arch.positions == "relative":
             causal = causal + self.decoder.relative(depth, depth)
-        cross = self.cross(hidden)
         x = self.embed_target(ids, depth)
         for n, layer in enumerate(self.decoder.stack()):
-            part = Sublayer(self.arch, layer.self_norm)
-            y = part.before(x)
             if self.arch.decoder == "ssru":
-                state, states = torch.zeros_like(y[:, :1]), []
-                for t in range(length):
-                    keep = torch.sigmoid(layer.rnn.forget(y[:, t : t + 1]))
-                    state = keep * state + (1 - keep) * layer.rnn.input(y[:, t : t + 1])
-                    states.append(state)
-                x = part.after(x, torch.relu(torch.cat(states, 1)))
+                x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
             else:
-                x = part.after(x, layer.self(y, *layer.self.keys_values(y), causal))
-            x = layer.rest(x, (cross[2 * n], cross[2 * n + 1]), src_mask)
-        return self.logits(self.finish(x))
+                part = Sublayer(self.arch, layer.self_norm)
+                q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
+                x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + causal, dim=-1) @ v))
+            x, _ = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
+        return self.logits(self.finish(x)).reshape(*shape, -1)
+
+
+def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
+    """The recurrent unit over whole sequences [G, T, d]."""
+    state, found = torch.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        y, state = layer.recur(x[:, t], state)
+        found.append(y)
+    return torch.stack(found, 1)

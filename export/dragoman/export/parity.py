@@ -24,9 +24,9 @@ from dragoman.export.trace import arguments, example, module_of, signature
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.2}
 """fp32: greatest absolute difference. int8: root of the mean squared difference over that of the values."""
 SIZES = (
-    {"G": 1, "S": 1, "T": 16, "q": 1, "k": 2, "C": 10 * SHORTLIST_BLOCK},
-    {"G": 3, "S": 16, "T": 16, "q": 4, "k": 5, "C": 12 * SHORTLIST_BLOCK},
-    {"G": 2, "S": 33, "T": 32, "q": 2, "k": 5, "C": 16 * SHORTLIST_BLOCK},
+    {"G": 1, "S": 1, "T": 16, "q": 1, "k": 2, "m": 1, "C": 10 * SHORTLIST_BLOCK},
+    {"G": 3, "S": 16, "T": 16, "q": 4, "k": 5, "m": 3, "C": 12 * SHORTLIST_BLOCK},
+    {"G": 2, "S": 33, "T": 32, "q": 2, "k": 5, "m": 2, "C": 16 * SHORTLIST_BLOCK},
 )
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -45,21 +45,42 @@ def session(path: Path) -> onnxruntime.InferenceSession:
     )
 
 
+def _source_mask(sizes: dict[str, int]) -> torch.Tensor:
+    """The last position of every other source is padding."""
+    mask = torch.zeros(sizes["G"], 1, 1, sizes["S"])
+    if sizes["S"] > 1:
+        mask[::2, ..., -1] = MASKED
+    return mask
+
+
+def packed(padded: torch.Tensor, src_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Padded ids [G, S] and their mask as the encoder graph takes them."""
+    is_word = (src_mask[:, 0, 0] == 0).flatten()
+    rows = is_word.nonzero().flatten()
+    places = (is_word.cumsum(0) - 1).clamp(min=0).reshape(padded.shape)
+    depth = torch.arange(padded.shape[1]).expand_as(padded).flatten()[rows]
+    return {"ids": padded.flatten()[rows], "depth": depth, "rows": rows, "places": places, "src_mask": src_mask}
+
+
 def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
-    """Random inputs; the last source position of every other source is padding, pool slots are half open."""
+    """Random inputs; pool slots are half open."""
     torch.manual_seed(seed)
-    vocabulary = arch.source_vocabulary if graph == "encoder" else arch.target_vocabulary
+    if graph == "encoder":
+        return packed(_source(arch, sizes, seed), _source_mask(sizes))
+    vocabulary = arch.target_vocabulary
     sizes = {**sizes, "k": min(sizes["k"], vocabulary)}
     given = example(signature(arch, graph).inputs, sizes)
     for name, tensor in given.items():
-        if name in ("ids", "chosen"):
+        if name == "ids":
             tensor.random_(0, vocabulary)
+        elif name == "chosen":
+            tensor.random_(0, sizes["C"] if graph == "step_shortlist" else vocabulary)
         elif name == "depth":
             tensor.random_(0, 8)
         elif name == "slot_depth":
             tensor.random_(0, 2 * arch.relative_distance)
-        elif name == "src_mask" and sizes["S"] > 1:
-            tensor[::2, ..., -1] = MASKED
+        elif name == "src_mask":
+            tensor.copy_(_source_mask(sizes))
         elif name == "mask":
             tensor[..., : sizes["T"] // 2] = MASKED
         elif name == "candidates":
@@ -67,6 +88,28 @@ def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) ->
         elif tensor.dtype == torch.float32:
             tensor.normal_()
     return given
+
+
+def _source(arch: Architecture, sizes: dict[str, int], seed: int) -> torch.Tensor:
+    """Random source ids [G, S]."""
+    return torch.randint(
+        0, arch.source_vocabulary, (sizes["G"], sizes["S"]), generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def _kept(network: Network, given: dict[str, torch.Tensor], memory: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pool or states as decoding leaves them: of random words, but of numbers such as the network makes."""
+    names = [n for n in given if n.startswith(("state.", "self_"))]
+    count, nodes = given["ids"].shape
+    is_recurrent = network.arch.decoder == "ssru"
+    length = nodes if is_recurrent else given[names[0]].shape[2]
+    words = torch.randint(0, network.arch.target_vocabulary, (count, length))
+    depth, src_mask = torch.arange(length).expand_as(words), given["src_mask"]
+    chain = torch.full((length, length), MASKED).triu(1).expand(count, 1, length, length)
+    slots = torch.zeros(count, 0, dtype=torch.long) if "slot_depth" in given else None
+    empty = [given[n] * 0 if is_recurrent else given[n][:, :, :0] for n in names]
+    *_, kept = network.step(words, depth, None if is_recurrent else chain, empty, memory, src_mask, slots)
+    return {n: t.reshape(count, length, -1) if is_recurrent else t for n, t in zip(names, kept, strict=True)}
 
 
 def compare_graphs(
@@ -82,9 +125,9 @@ def compare_graphs(
         for seed, sizes in enumerate(SIZES):
             given = _inputs(network.arch, graph, sizes, seed)
             if graph.startswith("step"):  # cross keys and values as the encoder makes them
-                source = _inputs(network.arch, "encoder", sizes, seed)
-                memory = network.cross(network.encode(source["ids"], source["src_mask"]))
+                memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))
                 given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+                given |= _kept(network, given, memory)
             feed = {n: v.numpy() for n, v in given.items()}
             if graph == "step_shortlist":  # words go from graph to graph as they are stored
                 given["words"] = F.embedding(given["candidates"], network.output_words)
@@ -104,17 +147,23 @@ def compare_graphs(
 def compare_forms(network: Network, directory: Path, precision: Precision, start_id: int) -> Parity:
     """A forced target, step by step through the graphs, against the network's teacher-forced pass."""
     arch, length = network.arch, 6
-    source = _inputs(arch, "encoder", {**SIZES[1], "G": 2}, seed=9)
+    sizes = {**SIZES[1], "G": 2}
+    ids, src_mask = _source(arch, sizes, seed=9), _source_mask(sizes)
     target = torch.randint(0, arch.target_vocabulary, (2, length), generator=torch.Generator().manual_seed(9))
     read = torch.cat([torch.full((2, 1), start_id), target[:, :-1]], 1)
-    hidden = network.encode(source["ids"], source["src_mask"])
-    full = network.full(read, hidden, source["src_mask"]).log_softmax(-1).gather(2, target.unsqueeze(-1)).squeeze(-1)
+    full = (
+        network.full(read, network.memory(ids, src_mask), src_mask)
+        .log_softmax(-1)
+        .gather(2, target.unsqueeze(-1))
+        .squeeze(-1)
+    )
 
-    memory = session(directory / "encoder.onnx").run(None, {n: v.numpy() for n, v in source.items()})
+    source = {n: v.numpy() for n, v in packed(ids, src_mask).items()}
+    memory = session(directory / "encoder.onnx").run(None, source)
     step, declared = session(directory / "step.onnx"), signature(arch, "step")
     given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
     given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
-    given["src_mask"] = source["src_mask"].numpy()
+    given["src_mask"] = source["src_mask"]
     if "mask" in given:
         given["mask"][..., :length] = MASKED
     if "slot_depth" in given:
@@ -123,14 +172,14 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     for t in range(length):
         given |= {
             "ids": read[:, t : t + 1].numpy(),
-            "chosen": target[:, t : t + 1].numpy(),
+            "chosen": target[:, t : t + 1, None].numpy(),
             "depth": np.full((2, 1), t),
         }
-        _, _, logp, *kept = step.run(None, given)
+        _, _, logp, _, _, *kept = step.run(None, given)
         logps.append(logp)
         for name, new in zip([n for n in given if n.startswith(("state.", "self_"))], kept, strict=True):
             if name.startswith("state."):
-                given[name] = new
+                given[name] = new[:, None]
             else:
                 given[name][:, :, t : t + 1] = new
         if "mask" in given:

@@ -4,8 +4,9 @@ Activations are unsigned, weights signed and symmetric: the pairing that process
 activation's scale is either the source's own calibrated one or one for each row, found as it runs. Both make a row's
 result a function of that row alone, so that a translation cannot depend on what shares its batch.
 
-A row scale costs about eight small nodes a matrix. ONNX Runtime multiplies the bias by it as well, so with a row scale
-the bias stays outside; with a fixed scale it goes in.
+A row scale costs five small nodes a matrix. ONNX Runtime multiplies the bias by it as well, so with a row scale the
+bias stays outside; with a fixed scale it goes in. A ReLU in front of a matrix costs nothing: unsigned integers that
+begin at zero cut off what is negative, and have twice the resolution for the rest.
 
 The output layer comes in two shapes. Over the whole vocabulary the matrix is the right operand, packed once at load.
 Over a shortlist it changes with the batch, and as right operand would be packed again at each step; there the gathered
@@ -47,11 +48,23 @@ def quantize_weight(weight: npt.NDArray[np.float32], *, axis: int) -> Int8Weight
     return Int8Weight(values, scale.reshape(-1).astype(np.float32), None)
 
 
+@dataclass(frozen=True)
+class Activations:
+    """Rows as integers."""
+
+    values: ir.Value
+    scale: ir.Value
+    """A number, or [n, 1]."""
+    zero: ir.Value
+
+
 class _Builder:
     """Adds nodes in front of one node, and constants to its graph."""
 
-    def __init__(self, graph: ir.Graph, quantized: dict[tuple[str, float | None], tuple[ir.Value, ir.Value]]) -> None:
-        self.graph, self.seen, self.quantized = graph, dict[str, ir.Value](graph.initializers), quantized
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph, self.seen = graph, dict[str, ir.Value](graph.initializers)
+        self.quantized: dict[tuple[str, float | None], Activations] = {}
+        self.points: dict[str, ir.Value] = {}
 
     def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
         if name not in self.seen:
@@ -72,27 +85,37 @@ class _Builder:
         value: ir.Value = node.outputs[0]
         return value
 
-    def activations(self, at: ir.Node, x: ir.Value, scale: float | None) -> tuple[ir.Value, ir.Value]:
-        """x [..., d] as unsigned integers and their scale: a number, or [rows, 1] with x flattened to [rows, d]."""
+    def activations(self, at: ir.Node, x: ir.Value, scale: float | None) -> Activations:
+        """Rows [n, d] as unsigned integers. What comes out of a ReLU is taken from before it, zero being the lowest."""
+        producer = x.producer()
+        rectified = producer is not None and producer.op_type == "Relu"
         key = (str(x.name), scale)
         if key not in self.quantized:
-            if scale is not None:
-                step = self.scalar(scale)
-                q = self.add(at, "QuantizeLinear", x, step, self.scalar(ZERO, np.uint8))
+            real = producer.inputs[0] if rectified and producer is not None else x
+            assert real is not None
+            zero = 0 if rectified else ZERO
+            if scale is None:
+                self.quantized[key] = self.rows(at, real, zero, np.uint8)
             else:
-                flat = self.add(at, "Flatten", x, axis=-1)
-                q, step = self.rows(at, flat, ir.DataType.UINT8)
-            self.quantized[key] = q, step
+                step, point = self.scalar(scale), self.scalar(zero, np.uint8)
+                self.quantized[key] = Activations(self.add(at, "QuantizeLinear", real, step, point), step, point)
         return self.quantized[key]
 
-    def rows(self, at: ir.Node, flat: ir.Value, to: ir.DataType) -> tuple[ir.Value, ir.Value]:
-        """[rows, d] as integers and one scale a row."""
-        peak = self.add(at, "ReduceMax", self.add(at, "Abs", flat), self.constant("const.last", np.array([-1])))
-        step = self.add(at, "Mul", self.add(at, "Max", peak, self.scalar(TINY)), self.scalar(1 / 127))
-        q = self.add(at, "Round", self.add(at, "Div", flat, step))
-        if to == ir.DataType.UINT8:
-            q = self.add(at, "Add", q, self.scalar(float(ZERO)))
-        return self.add(at, "Cast", q, to=to), step
+    def rows(self, at: ir.Node, x: ir.Value, zero: int, dtype: type[np.generic]) -> Activations:
+        """Rows [n, d] as integers, one scale a row. With 0 as the lowest of unsigned ones, what is less becomes 0."""
+        is_rectified = dtype is np.uint8 and zero == 0
+        last = self.constant("const.last", np.array([-1]))
+        size = x if is_rectified else self.add(at, "Abs", x)
+        peak = self.add(at, "ReduceMax", size, last, keepdims=0)
+        if is_rectified:  # of signed numbers, a row of zeros has scale zero, which makes zeros of whatever integers
+            peak = self.add(at, "Max", peak, self.scalar(TINY))
+        step = self.add(at, "Mul", peak, self.scalar(1 / (255 if is_rectified else 127)))
+        key = f"{zero}.{dtype.__name__}"
+        if key not in self.points:  # the kernel wants a zero point for each row; all that is quantised has as many rows
+            point = ir.tensor(np.array([zero], dtype))
+            self.points[key] = self.add(at, "ConstantOfShape", self.add(at, "Shape", step), value=point)
+        q = self.add(at, "QuantizeLinear", x, step, self.points[key], axis=0)
+        return Activations(q, self.add(at, "Unsqueeze", step, last), self.scalar(zero, dtype))
 
 
 def _sole_bias(y: ir.Value) -> tuple[ir.Node, ir.Value] | None:
@@ -113,53 +136,30 @@ def _replace(node: ir.Node, value: ir.Value) -> None:
 
 def quantize_matrices(model: ir.Model, weights: dict[str, Int8Weight]) -> None:
     """Every MatMul whose right operand is one of `weights` (matrices [in, out])."""
-    build = _Builder(model.graph, {})
+    build = _Builder(model.graph)
     for node in list(model.graph):
         right = node.inputs[1] if node.op_type == "MatMul" else None
         if right is None or right.name not in weights:
             continue
         weight, x = weights[right.name], node.inputs[0]
-        q, step = build.activations(node, x, weight.activation_scale)  # type: ignore[arg-type]
+        rows = build.activations(node, x, weight.activation_scale)  # type: ignore[arg-type]
         w = build.constant(f"{right.name}.int8", weight.values)
         scale = build.constant(
             f"{right.name}.scale", weight.scale if weight.scale.size > 1 else weight.scale.reshape(())
         )
-        multiply(build, node, q, (w, weight.values.shape[1]), step, scale, fixed=weight.activation_scale is not None)
+        multiply(build, node, rows, w, scale, fixed=weight.activation_scale is not None)
 
 
-def multiply(
-    build: _Builder,
-    node: ir.Node,
-    q: ir.Value,
-    w: tuple[ir.Value, int],
-    step: ir.Value,
-    scale: ir.Value,
-    *,
-    fixed: bool,
-) -> None:
-    """Put the integer product, with its bias, in place of `node`. `w` is the matrix and how many columns it has."""
-    matrix, columns = w
-    zero = build.scalar(ZERO, np.uint8)
+def multiply(build: _Builder, node: ir.Node, rows: Activations, w: ir.Value, scale: ir.Value, *, fixed: bool) -> None:
+    """Put the integer product, with its bias, in place of `node`."""
     bias = _sole_bias(node.outputs[0])
     if fixed and bias is not None:
         last, vector = bias
-        y = build.add(last, "MatMulIntegerToFloat", q, matrix, step, scale, zero, None, vector, domain=MS)
-        _replace(last, y)
+        inputs = (rows.values, w, rows.scale, scale, rows.zero, None, vector)
+        _replace(last, build.add(last, "MatMulIntegerToFloat", *inputs, domain=MS))
         node.graph.remove(node, safe=True)  # type: ignore[union-attr]
     else:
-        y = build.add(node, "MatMulIntegerToFloat", q, matrix, step, scale, zero, domain=MS)
-        if not fixed:  # the rows were flattened; give them back the shape of the product
-            shape = build.add(node, "Shape", node.inputs[0])
-            head = build.add(
-                node,
-                "Slice",
-                shape,
-                build.constant("const.0", np.array([0])),
-                build.constant("const.last", np.array([-1])),
-            )
-            width = build.constant(f"const.width.{columns}", np.array([columns]))
-            y = build.add(node, "Reshape", y, build.add(node, "Concat", head, width, axis=0))
-        _replace(node, y)
+        _replace(node, build.add(node, "MatMulIntegerToFloat", rows.values, w, rows.scale, scale, rows.zero, domain=MS))
 
 
 def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_scale: float | None) -> None:
@@ -168,14 +168,14 @@ def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_sc
     table = graph.initializers.get(name)
     if table is None:
         return
-    build = _Builder(graph, {})
+    build = _Builder(graph)
     stored = build.constant(f"{name}.uint8", (weight.values.astype(np.int16) + ZERO).astype(np.uint8))
     scale = build.constant(f"{name}.scale", weight.scale if weight.scale.size > 1 else weight.scale.reshape(()))
     for use in list(table.uses()):
         node = use.node
         if node.op_type == "Transpose":
             for reader in list(node.outputs[0].uses()):
-                _whole_output(build, reader.node, stored, len(weight.values), scale, output_scale)
+                _whole_output(build, reader.node, stored, scale, output_scale)
             graph.remove(node, safe=True)
         else:
             assert node.op_type == "Gather", f"{name} is read by {node.op_type}, which this pass does not know"
@@ -187,7 +187,7 @@ def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_sc
 def quantize_candidates(model: ir.Model, name: str, weight: Int8Weight) -> None:
     """The graph that looks up candidates gives words as they are stored, and their scales where each has its own."""
     graph = model.graph
-    build = _Builder(graph, {})
+    build = _Builder(graph)
     (use,) = graph.initializers[name].uses()
     node = use.node
     stored = build.constant(f"{name}.uint8", (weight.values.astype(np.int16) + ZERO).astype(np.uint8))
@@ -207,7 +207,7 @@ def quantize_candidates(model: ir.Model, name: str, weight: Int8Weight) -> None:
 def quantize_words(model: ir.Model, weight: Int8Weight, output_scale: float | None) -> None:
     """words [C, d] @ hidden.T [d, n], words being an input: unsigned words on the left, signed hidden vectors right."""
     graph = model.graph
-    build = _Builder(graph, {})
+    build = _Builder(graph)
     words = next(value for value in graph.inputs if value.name == WORDS)
     (node,) = [use.node for use in words.uses() if use.node.op_type == "MatMul"]
     turned = node.inputs[1].producer()  # type: ignore[union-attr]
@@ -218,8 +218,8 @@ def quantize_words(model: ir.Model, weight: Int8Weight, output_scale: float | No
         small = build.scalar(output_scale)
         q = build.add(node, "QuantizeLinear", hidden, small, build.scalar(0, np.int8))
     else:
-        q, rows = build.rows(node, hidden, ir.DataType.INT8)  # type: ignore[arg-type]
-        small = build.add(node, "Squeeze", rows, build.constant("const.last", np.array([-1])))
+        rows = build.rows(node, hidden, 0, np.int8)  # type: ignore[arg-type]
+        q, small = rows.values, build.add(node, "Squeeze", rows.scale, build.constant("const.last", np.array([-1])))
     right = build.add(node, "Transpose", q, perm=[1, 0])
     if weight.scale.size > 1:
         scales = ir.Value(name=WORD_SCALE, shape=ir.Shape(["C"]), type=ir.TensorType(ir.DataType.FLOAT))
@@ -245,10 +245,10 @@ def _lookup(build: _Builder, node: ir.Node, words: ir.Value, step: ir.Value) -> 
 
 
 def _whole_output(
-    build: _Builder, node: ir.Node, stored: ir.Value, words: int, scale: ir.Value, output_scale: float | None
+    build: _Builder, node: ir.Node, stored: ir.Value, scale: ir.Value, output_scale: float | None
 ) -> None:
     """x @ table.T: the signed, transposed matrix is made from the stored one when the graph is loaded."""
     wide = build.add(node, "Cast", build.add(node, "Transpose", stored, perm=[1, 0]), to=ir.DataType.INT32)
     w = build.add(node, "Cast", build.add(node, "Sub", wide, build.scalar(ZERO, np.int32)), to=ir.DataType.INT8)
-    q, step = build.activations(node, node.inputs[0], output_scale)  # type: ignore[arg-type]
-    multiply(build, node, q, (w, words), step, scale, fixed=output_scale is not None)
+    rows = build.activations(node, node.inputs[0], output_scale)  # type: ignore[arg-type]
+    multiply(build, node, rows, w, scale, fixed=output_scale is not None)

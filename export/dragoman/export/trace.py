@@ -63,7 +63,8 @@ Shape = tuple[int | str, ...]
 def signature(arch: Architecture, graph: str) -> Signature:
     """Names, types and axes of a graph's inputs and outputs: the one place where they are declared.
 
-    G sources, S source positions, T pool slots, q new nodes a source, k best words, C candidate words.
+    G sources, S source positions, T pool slots, q new nodes a source, n words or nodes of all sources, k best words,
+    m named words, C candidate words.
     """
     pool: Shape = ("G", arch.heads, "T", arch.head_dim)
     new: Shape = ("G", arch.heads, "q", arch.head_dim)
@@ -73,14 +74,15 @@ def signature(arch: Architecture, graph: str) -> Signature:
     cross = [TensorType(f"cross_{x}.{n}", "float32", memory) for n in layers for x in "kv"]
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
-        return Signature("encoder.onnx", (TensorType("ids", "int64", ("G", "S")), src_mask), tuple(cross))
+        packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]
+        return Signature("encoder.onnx", (*packed, TensorType("places", "int64", ("G", "S")), src_mask), tuple(cross))
     candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))
     if graph == "candidates":
         return Signature("candidates.onnx", (candidates,), (words, TensorType("word_bias", "float32", ("C",))))
     inputs = [TensorType("ids", "int64", ("G", "q")), TensorType("depth", "int64", ("G", "q"))]
     if arch.decoder == "ssru":
         inputs += [TensorType(f"state.{n}", "float32", state) for n in layers]
-        kept = [TensorType(f"new_state.{n}", "float32", state) for n in layers]
+        kept = [TensorType(f"new_state.{n}", "float32", ("n", arch.d_model)) for n in layers]
     else:
         inputs.append(TensorType("mask", "float32", ("G", 1, "q", "T+q")))
         if arch.positions == "relative":
@@ -88,13 +90,16 @@ def signature(arch: Architecture, graph: str) -> Signature:
         inputs += [TensorType(f"self_{x}.{n}", "float32", pool) for n in layers for x in "kv"]
         kept = [TensorType(f"new_{x}.{n}", "float32", new) for n in layers for x in "kv"]
     inputs += [*cross, src_mask]
-    found = [TensorType("topk_logp", "float32", ("G", "q", "k")), TensorType("topk_id", "int64", ("G", "q", "k"))]
+    found = [
+        TensorType("topk_logp", "float32", ("n", "k")),
+        TensorType("topk_id", "int64", ("n", "k")),
+        TensorType("chosen_logp", "float32", ("n", "m")),
+        TensorType("normaliser", "float32", ("n", 1)),
+        TensorType("attention", "float32", ("G", "q", "S")),
+    ]
     if graph == "step_shortlist":
         inputs += [candidates, TensorType("allowed", "float32", ("G", "C")), words]
-    else:
-        inputs.append(TensorType("chosen", "int64", ("G", "q")))
-        found.append(TensorType("chosen_logp", "float32", ("G", "q")))
-    inputs.append(TensorType("top", "int64", ("k",)))
+    inputs += [TensorType("chosen", "int64", ("G", "q", "m")), TensorType("top", "int64", ("k",))]
     return Signature(f"{graph}.onnx", tuple(inputs), (*found, *kept))
 
 
@@ -138,7 +143,7 @@ def trace(network: Network, graph: str) -> ir.Model:
     """Export one graph in float32, with the names of its signature."""
     declared = signature(network.arch, graph)
     # Sizes that differ from one another and from every fixed one, so that no two axes are taken for the same.
-    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "C": SHORTLIST_BLOCK * 6}
+    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "C": SHORTLIST_BLOCK * 6}
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
     axes = {t.name: {n: automatic for n, a in enumerate(t.shape) if isinstance(a, str)} for t in declared.inputs}

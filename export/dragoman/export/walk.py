@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network import MASKED
-from dragoman.export.parity import session
+from dragoman.export.parity import packed, session
 from dragoman.export.trace import example, signature
 
 Ints = npt.NDArray[np.int64]
@@ -32,9 +33,10 @@ class Walk:
 
     def __init__(self, directory: Path, arch: Architecture, sources: list[list[int]], longest: int, top: int) -> None:
         ids, mask = padded(sources)
-        memory = session(directory / "encoder.onnx").run(None, {"ids": ids, "src_mask": mask})
+        given = packed(torch.from_numpy(ids), torch.from_numpy(mask))
+        memory = session(directory / "encoder.onnx").run(None, {name: value.numpy() for name, value in given.items()})
         self._step = session(directory / "step.onnx")
-        sizes = {"G": len(sources), "S": ids.shape[1], "T": longest, "q": 1, "k": top}
+        sizes = {"G": len(sources), "S": ids.shape[1], "T": longest, "q": 1, "m": 1, "k": top}
         self._feed = {n: v.numpy() for n, v in example(signature(arch, "step").inputs, sizes).items()}
         self._feed |= dict(zip([n for n in self._feed if n.startswith("cross_")], memory, strict=True))
         self._feed["src_mask"] = mask
@@ -49,13 +51,13 @@ class Walk:
         """Read one word a source [G]; log-probabilities and ids [G, k] of the best that may follow."""
         t = self._depth
         self._feed |= {"ids": words[:, None], "depth": np.full((len(words), 1), t)}
-        logp, ids, _, *kept = self._step.run(None, self._feed)
+        logp, ids, _, _, _, *kept = self._step.run(None, self._feed)
         for name, new in zip(self._kept, kept, strict=True):
             if name.startswith("state."):
-                self._feed[name] = new
+                self._feed[name] = new[:, None]
             else:
                 self._feed[name][:, :, t : t + 1] = new
         if "mask" in self._feed:
             self._feed["mask"][..., t] = 0
         self._depth += 1
-        return logp[:, 0], ids[:, 0]
+        return logp, ids

@@ -88,12 +88,21 @@ def _both(encoder: int | None, decoder: int) -> str:
 
 
 def _decoding(decoding: Decoding) -> str:
+    penalty = f"length penalty {decoding.length_penalty:g} ({decoding.length_penalty_kind})"
     limit = f"at most {decoding.max_length} tokens and {decoding.max_length_factor:g} for each source token"
     shortlist = "over the shortlist" if decoding.shortlist else "over the whole vocabulary"
     search = f"{decoding.profile}, beam {decoding.beam_size}, {decoding.num_hypotheses} returned"
+    unknown = f"unknown words: {decoding.unknown_handling}"
+    stopping = f"early stopping {decoding.early_stopping}"
+    # The others are shown where they do something.
+    further = [
+        f"{name.replace('_', ' ')} {getattr(decoding, name):g}"
+        for name, nothing in _NEUTRAL.items()
+        if getattr(decoding, name) != nothing
+    ]
     forced = [(decoding.forced_first_id, "first"), (decoding.forced_last_id, "last")]
-    words = "".join(f", {word} forced {place}" for word, place in forced if word is not None)
-    return f"{search}, length penalty {decoding.length_penalty:g}, {limit}, {shortlist}{words}"
+    words = [f"{word} forced {place}" for word, place in forced if word is not None]
+    return ", ".join((search, penalty, stopping, *further, *words, unknown, limit, shortlist))
 
 
 def _tokenizer(tokenizer: Tokenizer) -> str:
@@ -133,3 +142,14 @@ def _row(label: str, value: str) -> str:
 
 def _dumps(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+_NEUTRAL = {
+    "word_penalty": 0.0,
+    "coverage_penalty": 0.0,
+    "patience": 1.0,
+    "min_length": 0,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
+"""Values of decoding fields that change nothing."""

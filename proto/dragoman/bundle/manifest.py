@@ -70,6 +70,8 @@ class Architecture:
     """Relative positions: for each head so many biases of attention scores, chosen by the distance to the key."""
     relative_distance: int = 0
     """Keys as far away as this, and farther, share a bucket."""
+    alignment_head: int | None = None
+    """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
 
     @property
     def head_dim(self) -> int:

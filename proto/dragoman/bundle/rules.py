@@ -12,6 +12,12 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
 MAX_BEAM_SIZE = 60
 MAX_LENGTH_PENALTY = 10.0
 MAX_LENGTH_FACTOR = 100.0
+MAX_PATIENCE = 100.0
+MAX_REPETITION_PENALTY = 100.0
+MAX_COVERAGE_PENALTY = 100.0
+MAX_WORD_PENALTY = 100.0
+ATTENTION = "attention"
+"""Output of a step graph that says what each new token gave to each source token."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -81,6 +87,8 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     yield from _shape(shape)
     yield from _decoding(decoding)
     yield from _forced(decoding, shape)
+    for name, problem in attention_problems(manifest, decoding):
+        yield f"decoding.{name}: {problem}"
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
 
@@ -116,11 +124,45 @@ def _decoding(decoding: Decoding) -> Iterator[str]:
         yield f"decoding.beam_size: {beam} is more than {MAX_BEAM_SIZE}"
     if number > max(1, beam):
         yield f"decoding.num_hypotheses: {number} is more than beam_size, which is {beam}"
-    if not 0 <= decoding.length_penalty <= MAX_LENGTH_PENALTY:
-        yield f"decoding.length_penalty: {decoding.length_penalty:g} is not between 0 and {MAX_LENGTH_PENALTY:g}"
-    if not 0 < decoding.max_length_factor <= MAX_LENGTH_FACTOR:
-        factor = decoding.max_length_factor
-        yield f"decoding.max_length_factor: {factor:g} is not above 0 and at most {MAX_LENGTH_FACTOR:g}"
+    for name, problem in decoding_problems(decoding):
+        yield f"decoding.{name}: {problem}"
+
+
+def decoding_problems(decoding: Decoding) -> Iterator[tuple[str, str]]:
+    """Fields whose numbers are out of range in themselves, and why: of a bundle's defaults and of requests."""
+    for name, most in _UP_TO.items():
+        number = getattr(decoding, name)
+        if not 0 <= number <= most:
+            yield name, f"{number:g} is not between 0 and {most:g}"
+    for name, most in _ABOVE_ZERO.items():
+        number = getattr(decoding, name)
+        if not 0 < number <= most:
+            yield name, f"{number:g} is not above 0 and at most {most:g}"
+    if not abs(decoding.word_penalty) <= MAX_WORD_PENALTY:
+        yield "word_penalty", f"{decoding.word_penalty:g} is not between -{MAX_WORD_PENALTY:g} and {MAX_WORD_PENALTY:g}"
+    if not 0 <= decoding.min_length <= max(decoding.max_length, 0):
+        yield "min_length", f"{decoding.min_length} is not between 0 and max_length, which is {decoding.max_length}"
+    if decoding.no_repeat_ngram_size < 0:
+        yield "no_repeat_ngram_size", f"{decoding.no_repeat_ngram_size} is negative"
+    # Only the first rule counts hypotheses, so only there is it of any use to wait for more of them.
+    if decoding.patience != 1.0 and decoding.early_stopping != "first":
+        yield "patience", f"{decoding.patience:g} has no meaning with early_stopping {decoding.early_stopping}"
+
+
+def attention_problems(manifest: Manifest, decoding: Decoding) -> Iterator[tuple[str, str]]:
+    """Fields that need the attention which the graph that would decode does not put out."""
+    if has_attention(manifest, shortlist=decoding.shortlist):
+        return
+    if decoding.coverage_penalty > 0:
+        yield "coverage_penalty", NO_ATTENTION
+    if decoding.unknown_handling == "copy":
+        yield "unknown_handling", NO_ATTENTION
+
+
+def has_attention(manifest: Manifest, *, shortlist: bool) -> bool:
+    """Whether the graph that decodes puts out its attention."""
+    graph = manifest.graphs.get("step_shortlist" if shortlist else "step")
+    return graph is not None and any(tensor.name == ATTENTION for tensor in graph.outputs)
 
 
 def _forced(decoding: Decoding, shape: Architecture) -> Iterator[str]:
@@ -153,6 +195,14 @@ def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
             yield f"limits.max_{side}_tokens: {limit} is more than the network's {shape.max_positions} positions"
 
 
+NO_ATTENTION = "needs attention, which this bundle's graphs do not put out: export it again"
+
+_UP_TO = {"length_penalty": MAX_LENGTH_PENALTY, "coverage_penalty": MAX_COVERAGE_PENALTY}
+_ABOVE_ZERO = {
+    "max_length_factor": MAX_LENGTH_FACTOR,
+    "patience": MAX_PATIENCE,
+    "repetition_penalty": MAX_REPETITION_PENALTY,
+}
 _SIZES = (
     "d_model",
     "heads",

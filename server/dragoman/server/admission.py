@@ -16,6 +16,9 @@ from dragoman.server.errors import InvalidRequest, Overloaded
 BYTES_PER_TOKEN = 4
 """Of UTF-8 text, for the estimate; subword vocabularies measure between three and five."""
 
+MIN_RETRY_S = 0.1
+"""A prediction of no wait at all, where nothing has been measured yet, must not make clients try in a circle."""
+
 
 def estimate_tokens(texts: Sequence[str]) -> int:
     """Source tokens that `texts` are likely to become, the end tokens included."""
@@ -33,8 +36,11 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self.held_tokens}/{self.limit_tokens} tokens, {self.held_requests} requests>"
 
-    def reserve(self, tokens: int) -> Reservation:
-        """Take room for `tokens`, or raise `Overloaded`; `InvalidRequest` where no pause would help."""
+    def reserve(self, tokens: int, wait_s: float = 0.0) -> Reservation:
+        """Take room for `tokens`, or raise `Overloaded`; `InvalidRequest` where no pause would help.
+
+        `wait_s` is how long what is held will take: there is no use in trying again before.
+        """
         if tokens > self.limit_tokens:
             raise InvalidRequest(
                 "segments",
@@ -42,7 +48,7 @@ class Admission:
                 "send fewer texts at once, or raise --backlog-tokens",
             )
         if self.held_tokens + tokens > self.limit_tokens:
-            raise Overloaded(tokens, self.held_tokens, self.limit_tokens)
+            raise Overloaded(tokens, self.held_tokens, self.limit_tokens, retry_after_s=max(MIN_RETRY_S, wait_s))
         self.held_tokens += tokens
         self.held_requests += 1
         return Reservation(self, tokens)

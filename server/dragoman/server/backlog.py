@@ -1,16 +1,25 @@
-"""The backlog: segments waiting for a place in a lane, first come first served.
+"""The backlog: segments waiting for a place in a lane, and who goes next.
 
-A lane that asks takes no more than its share of what waits, so that a burst is spread over all lanes instead of filling
-the first one that wakes up. What it takes is then cut into runs of the encoder: segments of similar length share a run,
-as long as padding the shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
+Interactive segments go before normal ones, those before batch ones. Within a priority the flows, one for each request,
+share the lanes fairly: a segment's turn is when its flow's earlier ones have had theirs, counted in source tokens on a
+clock that stands at the turn of the segment taken last. So a flow that just arrived waits for one segment of each other
+flow at most, however many those have waiting, and equal turns go to who came first. A lane that asks takes no more
+than its share of what waits, so that a burst is spread over all lanes instead of filling the first one that wakes up.
+
+What it takes is then cut into runs of the encoder: segments of similar length share a run, as long as padding the
+shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import heapq
+import itertools
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from dragoman.server.domain import Priority
 from dragoman.server.pool import round_up
 
 T = TypeVar("T", bound=Hashable)
@@ -19,12 +28,26 @@ ENCODE_TOKENS = 1024
 """Padded tokens in one run of the encoder: enough to be efficient, few enough that decoding is not held up."""
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    priority: Priority
+    flow: Hashable
+    tokens: int
+
+
 class Backlog(Generic[T]):
     """Waiting items and their sizes in tokens. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[T, int] = OrderedDict()
-        self.tokens = 0
+        self._waiting: dict[T, _Waiting] = {}
+        # Turns in the order in which they come up; of items that left, they are skipped.
+        self._turns: dict[Priority, list[tuple[int, int, T]]] = {priority: [] for priority in Priority}
+        self._clock = dict.fromkeys(Priority, 0)
+        self._last: dict[
+            tuple[Priority, Hashable], tuple[int, int]
+        ] = {}  # of a flow: end of its last turn, how many wait
+        self._arrivals = itertools.count()
+        self._tokens = dict.fromkeys(Priority, 0)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -35,26 +58,68 @@ class Backlog(Generic[T]):
     def __repr__(self) -> str:
         return f"<Backlog {len(self)} waiting, {self.tokens} tokens>"
 
-    def put(self, item: T, tokens: int) -> None:
-        """Wait at the end."""
-        self._waiting[item] = tokens
-        self.tokens += tokens
+    @property
+    def tokens(self) -> int:
+        """Of all that wait."""
+        return sum(self._tokens.values())
+
+    def tokens_before(self, priority: Priority) -> int:
+        """Of those that go before a newcomer of this priority, or may."""
+        return sum(tokens for other, tokens in self._tokens.items() if other <= priority)
+
+    def put(self, item: T, tokens: int, *, flow: Hashable = None, priority: Priority = Priority.NORMAL) -> None:
+        """Wait for a turn."""
+        ended, number = self._last.get((priority, flow), (0, 0))
+        turn = max(ended, self._clock[priority])
+        self._last[priority, flow] = turn + tokens, number + 1
+        heapq.heappush(self._turns[priority], (turn, next(self._arrivals), item))
+        self._waiting[item] = _Waiting(priority, flow, tokens)
+        self._tokens[priority] += tokens
 
     def remove(self, item: T) -> bool:
         """Stop waiting; False if it does not wait (any more)."""
-        tokens = self._waiting.pop(item, None)
-        self.tokens -= tokens or 0
-        return tokens is not None
+        waiting = self._waiting.pop(item, None)
+        if waiting is None:
+            return False
+        self._tokens[waiting.priority] -= waiting.tokens
+        key = waiting.priority, waiting.flow
+        ended, number = self._last.pop(key)
+        if number > 1:
+            self._last[key] = ended, number - 1
+        return True
 
     def take(self, places: int, lanes: int) -> list[T]:
-        """The oldest, at most `places` of them and at most one lane's share."""
-        share = -(-len(self._waiting) // lanes)
-        taken = []
-        for _ in range(min(places, share)):
-            item, tokens = self._waiting.popitem(last=False)
-            self.tokens -= tokens
-            taken.append(item)
+        """Those whose turn it is, at most `places` of them and at most one lane's share."""
+        wanted = min(places, -(-len(self._waiting) // lanes))
+        taken: list[T] = []
+        for priority, turns in self._turns.items():
+            while len(taken) < wanted and turns:
+                turn, _, item = heapq.heappop(turns)
+                if self.remove(item):
+                    self._clock[priority] = turn
+                    taken.append(item)
         return taken
+
+
+MEMORY_S = 30.0
+"""What was measured so long ago counts a third."""
+
+
+class Pace:
+    """How fast lanes work through source tokens, by what they did lately."""
+
+    def __init__(self) -> None:
+        self._tokens = self._seconds = 0.0
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A lane was busy for so long and finished sources of so many tokens."""
+        fades = math.exp(-seconds / MEMORY_S)
+        self._tokens = self._tokens * fades + tokens
+        self._seconds = self._seconds * fades + seconds
+
+    def seconds_for(self, tokens: int, lanes: int) -> float:
+        """How long so many tokens will take; 0 while nothing has been measured."""
+        return tokens * self._seconds / (self._tokens * lanes) if self._tokens else 0.0
 
 
 RUN_TOKENS = 32

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.domain import Hypothesis, Segment
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
-from dragoman.server.runtime import STEP, STEP_SHORTLIST, Runtime
-from dragoman.server.search import Search, Terms
+from dragoman.server.runtime import ATTENTION, STEP, STEP_SHORTLIST, Runtime
+from dragoman.server.search import Layout, Reply, Search
 from dragoman.server.shortlist import Candidates, Shortlist
+from dragoman.server.weighing import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -75,38 +76,25 @@ class Memory:
 
 
 class Batch(Generic[T]):
-    """Up to `capacity` sources at one width. Each carries an owner: whatever the caller wants back at its end."""
+    """Up to `capacity` sources of one layout. Each carries an owner: whatever the caller wants back at its end."""
 
-    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, width: int, capacity: int) -> None:
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> None:
         manifest = runtime.manifest
         self._runtime, self._shortlist = runtime, shortlist
-        vocabulary = manifest.tokenizer
         self.owners: list[T] = []
-        self.capacity = capacity
-        self._search = Search(
-            width,
-            capacity,
-            start_id=vocabulary.start_id,
-            eos_id=vocabulary.eos_id,
-            suppressed=vocabulary.suppressed_ids,
-        )
-        self._kept = kept_for(manifest.architecture, capacity, width)
+        self.layout, self.capacity = layout, capacity
+        self._search = Search(layout, capacity, vocabulary_of(manifest))
+        self._kept = kept_for(manifest.architecture, capacity, layout.places)
         self._memory = Memory(manifest, capacity)
-        words = manifest.architecture.target_vocabulary
-        self._candidates = Candidates(runtime.look_up, words) if shortlist is not None else None
-        self._wanted = np.zeros(min(self._search.num_wanted, words), np.int64)
-        self._chosen = np.zeros((capacity, width), np.int64)
+        self._words = manifest.architecture.target_vocabulary
+        self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
+        self._nothing_chosen = np.zeros((capacity, layout.places, 1), np.int64)
 
     def __len__(self) -> int:
         return len(self.owners)
 
     def __repr__(self) -> str:
-        return f"<Batch {len(self)}/{self.capacity} sources, width {self._search.width}>"
-
-    @property
-    def width(self) -> int:
-        """Nodes that a source adds at each step."""
-        return self._search.width
+        return f"<Batch {len(self)}/{self.capacity} sources, {self.layout}>"
 
     @property
     def num_live(self) -> int:
@@ -117,8 +105,7 @@ class Batch(Generic[T]):
         """Take in an encoded source: its keys and values [H, S, e]."""
         g = len(self.owners)
         self.owners.append(owner)
-        decoding = segment.decoding
-        self._search.admit(Terms(segment.max_target_tokens, decoding.length_penalty, decoding.num_hypotheses))
+        self._search.admit(segment)
         self._kept.admit(g)
         self._memory.admit(g, cross, len(segment.ids))
         if self._candidates is not None and self._shortlist is not None:
@@ -129,20 +116,28 @@ class Batch(Generic[T]):
 
         A source whose numbers are not finite leaves with no hypotheses.
         """
-        n = len(self)
-        ids, depth = self._search.frontier()
-        feed = {"ids": ids, "depth": depth, "top": self._wanted, **self._memory.feed(n), **self._kept.feed(n)}
-        if self._candidates is None:
-            graph = STEP
-            feed["chosen"] = self._chosen[:n]
-        else:
-            graph = STEP_SHORTLIST
-            feed |= self._candidates.feed(len(self._wanted))
-        logp, words, new = self._runtime.step(graph, feed)
+        n, query = len(self), self._search.ask()
+        feed = {"ids": query.ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
+        chosen = query.named if query.named.shape[2] else self._nothing_chosen[:n]
+        graph, words = STEP, self._words
+        if self._candidates is not None:
+            feed |= self._candidates.feed()
+            graph, words = STEP_SHORTLIST, len(self._candidates)
+            chosen = self._candidates.places(chosen)
+        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
+        said, new = self._runtime.step(graph, feed, attention=query.attention)
+        logp = said["topk_logp"].reshape(*query.ids.shape, -1)
         broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
         for g in broken:
             logp[g] = 0.0
-        advance = self._search.advance(logp, words)
+        reply = Reply(
+            logp,
+            said["topk_id"].reshape(logp.shape),
+            said["chosen_logp"].reshape(chosen.shape),
+            said["normaliser"].reshape(query.ids.shape),
+            said.get(ATTENTION),
+        )
+        advance = self._search.advance(reply)
         self._kept.keep(new, advance)
         leaving = sorted(broken | set(advance.finished))
         done = [
@@ -171,12 +166,23 @@ class Batch(Generic[T]):
             self._candidates.remove(g)
 
 
+def vocabulary_of(manifest: Manifest) -> Vocabulary:
+    """What the search must know of a bundle's target vocabulary."""
+    words = manifest.tokenizer
+    return Vocabulary(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)
+
+
 def encode(runtime: Runtime, segments: Sequence[Segment]) -> list[Floats]:
     """Encode segments in one padded run: tensors [G, H, S, e]."""
-    positions = round_up(max(len(s.ids) for s in segments))
-    ids = np.zeros((len(segments), positions), np.int64)
-    mask = np.full((len(segments), 1, 1, positions), MASKED)
-    for g, segment in enumerate(segments):
-        ids[g, : len(segment.ids)] = segment.ids
-        mask[g, ..., : len(segment.ids)] = 0
-    return runtime.encode(ids, mask)
+    lengths = np.array([len(segment.ids) for segment in segments])
+    positions = round_up(int(lengths.max()))
+    is_word = np.arange(positions) < lengths[:, None]
+    return runtime.encode(
+        {
+            "ids": np.concatenate([segment.ids for segment in segments]),
+            "depth": np.nonzero(is_word)[1],
+            "rows": np.flatnonzero(is_word),
+            "places": (np.cumsum(is_word) - 1).reshape(is_word.shape),  # padding reads the word before it, masked
+            "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
+        }
+    )

@@ -10,6 +10,7 @@ import enum
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,34 @@ class Priority(enum.IntEnum):
     INTERACTIVE = 0
     NORMAL = 1
     BATCH = 2
+
+
+class EnginePreference(enum.Enum):
+    """Which way of decoding a request prefers: a wish (the first four), or a demand."""
+
+    AUTO = "auto"
+    QUALITY = "quality"
+    BALANCED = "balanced"
+    FAST = "fast"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    SPECULATIVE = "speculative"
+    NAT = "nat"
+
+
+class OffsetUnit(enum.Enum):
+    """What an offset into a text counts."""
+
+    CODE_POINT = "code_point"
+    UTF8_BYTE = "utf8_byte"
+    UTF16 = "utf16"
+
+
+class Span(NamedTuple):
+    """A half-open range of a text."""
+
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -118,11 +147,29 @@ class DecodingOverrides:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What a request wants to know besides the texts."""
+
+    token_scores: bool = False
+    alignments: bool = False
+    sentence_spans: bool = False
+    offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
+
+
+@dataclass(frozen=True)
 class Request:
     """One call: texts for one model, and how to treat them."""
 
     texts: tuple[str, ...]
     overrides: DecodingOverrides = DecodingOverrides()
+    strategy: Strategy = Beam()
+    engine: EnginePreference = EnginePreference.AUTO
+    prefixes: tuple[str, ...] = ()
+    """What the translation of each text begins with; none at all, or one for each text, empty where it has none."""
+    suppressed_tokens: tuple[str, ...] = ()
+    """Tokens that must not be put out, as the target vocabulary writes them."""
+    output: Output = Output()
+    priority: Priority = Priority.NORMAL
     splitting: Splitting = Splitting.SENTENCES
     deadline_s: float | None = None
     """On the monotonic clock."""
@@ -130,6 +177,26 @@ class Request:
     """BCP-47 tag that sentence splitting goes by; empty for the bundle's own."""
     split_long: bool = True
     """Split a piece that is longer than the model can read; False refuses its text instead."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A text and a translation of it that is to be scored."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """One call: pairs for one model to score."""
+
+    pairs: tuple[Pair, ...]
+    overrides: DecodingOverrides = DecodingOverrides()
+    token_scores: bool = False
+    deadline_s: float | None = None
+    """On the monotonic clock."""
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True)
@@ -153,6 +220,8 @@ class Segment:
     @property
     def max_target_tokens(self) -> int:
         """Most tokens that may be put out, the end token included."""
+        if isinstance(self.strategy, Forced):
+            return len(self.strategy.target) + 1
         return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
 
 
@@ -204,12 +273,43 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """A target token as the vocabulary writes it, and its log-probability given those before it."""
+
+    token: str
+    logp: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A word of the source text, a word of the translation, and the share of the latter's attention between them."""
+
+    source: Span
+    target: Span
+    weight: float
+
+
+@dataclass(frozen=True)
+class SpanPair:
+    """A stretch of the source text and the stretch of the translation that it became."""
+
+    source: Span
+    target: Span
+
+
+@dataclass(frozen=True)
 class TextHypothesis:
     """One reading of a whole text: its segments' hypotheses of the same rank, joined."""
 
     text: str
     logp: float
     score: float
+    reason: FinishReason = FinishReason.STOP
+    """LENGTH if any segment reached its limit."""
+    tokens: tuple[TokenScore, ...] = ()
+    """End tokens included. Only where they were asked for."""
+    alignments: tuple[Alignment, ...] = ()
+    """Only where they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +318,7 @@ class Translation:
 
     hypotheses: tuple[TextHypothesis, ...]
     finish_reason: FinishReason
-    """LENGTH if any segment reached its limit."""
+    """That of the best hypothesis."""
     engine: Engine | None
     """None where nothing had to be decoded."""
     source_tokens: int
@@ -226,8 +326,24 @@ class Translation:
     segments: int
     steps: int
     timings: Timings
+    sentence_spans: tuple[SpanPair, ...] = ()
+    """Only where they were asked for."""
 
     @property
     def text(self) -> str:
         """The best hypothesis."""
         return self.hypotheses[0].text
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one pair of a request to score."""
+
+    logp: float
+    score: float
+    """`logp` under the penalties."""
+    source_tokens: int
+    target_tokens: int
+    timings: Timings
+    tokens: tuple[TokenScore, ...] = ()
+    """Only where they were asked for."""

@@ -7,6 +7,7 @@
       UnknownModel               NOT_FOUND             no      the message lists what exists
       Overloaded                 RESOURCE_EXHAUSTED    yes     after a pause
       DeadlineExceeded           DEADLINE_EXCEEDED     no      nobody waits for the answer any more
+        DeadlineUnmeetable       DEADLINE_EXCEEDED     no      the caller allows more time, or sends less
       Cancelled                  CANCELLED             no      the caller went away
       Draining                   UNAVAILABLE           yes     on another replica
       EngineFailure              INTERNAL              no      a defect of the server or the bundle
@@ -113,7 +114,7 @@ class Overloaded(ServingError):
 
     code, retryable, outcome = "RESOURCE_EXHAUSTED", True, "overloaded"
 
-    def __init__(self, wanted: int, held: int, limit: int, *, retry_after_s: float = 0.5) -> None:
+    def __init__(self, wanted: int, held: int, limit: int, *, retry_after_s: float) -> None:
         self._retry_after_s = retry_after_s
         super().__init__(
             f"the backlog holds {held} source tokens and this request adds about {wanted}, the limit is {limit}: "
@@ -133,6 +134,19 @@ class DeadlineExceeded(ServingError):
 
     def __init__(self, message: str = "the deadline passed before the translation was finished") -> None:
         super().__init__(message)
+
+
+class DeadlineUnmeetable(DeadlineExceeded):
+    """The request would wait for longer than its deadline allows: refused at once, before any work is done."""
+
+    # Not RESOURCE_EXHAUSTED: gRPC's clients try that again by themselves, here for nothing until their deadline.
+    outcome = "unmeetable"
+
+    def __init__(self, wait_s: float, remaining_s: float) -> None:
+        super().__init__(
+            f"the request would wait for about {wait_s:.3g} s and its deadline is in {remaining_s:.3g} s: "
+            "allow more time, give it a higher priority, or add servers"
+        )
 
 
 class Cancelled(ServingError):

@@ -12,16 +12,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server import logs
-from dragoman.server.backlog import Backlog, encoder_runs
+from dragoman.server.backlog import Backlog, Pace, encoder_runs
 from dragoman.server.batch import Batch, encode
-from dragoman.server.domain import Decoded, Engine, Hypothesis, Segment
+from dragoman.server.domain import Decoded, Engine, Forced, Hypothesis, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, StartError
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver
+from dragoman.server.search import Layout
 from dragoman.server.shortlist import Shortlist
 
 SWEEP_S = 0.05
@@ -86,6 +87,7 @@ class Lanes:
                 raise StartError(f"{bundle.directory}: {error}") from error
         self.max_batch, self.observer = max_batch, observer
         self._backlog: Backlog[LaneTicket] = Backlog()
+        self._pace = Pace()
         self._changed = threading.Condition()
         self._is_closed = False
         self._swept_s = time.monotonic()
@@ -94,13 +96,16 @@ class Lanes:
     def __repr__(self) -> str:
         return f"<Lanes {len(self._lanes)} lanes, {self.active_segments} active, {self.waiting_segments} waiting>"
 
-    def submit(self, segment: Segment, done: Done) -> LaneTicket:
-        """Have a segment decoded; `done` is called exactly once, from a lane's thread or the one that cancels."""
+    def submit(self, segment: Segment, done: Done, flow: Hashable = None) -> LaneTicket:
+        """Have a segment decoded; `done` is called exactly once, from a lane's thread or the one that cancels.
+
+        Segments of one flow wait for one another, flows for each other's next segment only.
+        """
         ticket = LaneTicket(segment, done, time.monotonic())
         with self._changed:
             if self._is_closed:
                 raise Draining
-            self._backlog.put(ticket, len(segment.ids))
+            self._backlog.put(ticket, len(segment.ids), flow=flow, priority=segment.priority)
             self._changed.notify()
         return ticket
 
@@ -121,6 +126,16 @@ class Lanes:
     def waiting_tokens(self) -> int:
         """Source tokens in the backlog."""
         return self._backlog.tokens
+
+    def predicted_wait_s(self, priority: Priority) -> float:
+        """How long a newcomer of this priority is likely to wait for a place in a lane."""
+        with self._changed:
+            return self._pace.seconds_for(self._backlog.tokens_before(priority), len(self._lanes))
+
+    def note_pace(self, tokens: int, seconds: float) -> None:
+        """A lane's round took so long and finished sources of so many tokens."""
+        with self._changed:
+            self._pace.note(tokens, seconds)
 
     @property
     def active_segments(self) -> int:
@@ -167,8 +182,9 @@ class _Lane:
 
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes
-        self._batches: dict[tuple[int, bool], Batch[LaneTicket]] = {}
+        self._batches: dict[tuple[Layout, bool], Batch[LaneTicket]] = {}
         self._held_back = 0  # rounds in which more waited than there was room for
+        self._finished_tokens = 0  # of sources that this round finished
         self.num_active = 0
         self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
         self.thread.start()
@@ -214,6 +230,8 @@ class _Lane:
         # An empty batch is let go with all that it grew to.
         self._batches = {key: batch for key, batch in self._batches.items() if len(batch)}
         self.num_active = sum(map(len, self._batches.values()))
+        self._lanes.note_pace(self._finished_tokens, time.monotonic() - now_s)
+        self._finished_tokens = 0
 
     def _encode(self, run: list[LaneTicket]) -> None:
         started_s = time.monotonic()
@@ -230,24 +248,26 @@ class _Lane:
         tokens = sum(len(t.segment.ids) for t in run)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
-            decoding = ticket.segment.decoding
-            self._batch(decoding.beam_size, decoding.shortlist).admit(ticket, ticket.segment, [t[g] for t in cross])
+            self._batch(ticket.segment).admit(ticket, ticket.segment, [t[g] for t in cross])
         self._lanes.observer.on_encode(len(run), tokens, len(run) * cross[0].shape[2], ended_s - started_s)
 
-    def _batch(self, width: int, shortlist: bool) -> Batch[LaneTicket]:  # noqa: FBT001 - a key, not a switch
-        if (width, shortlist) not in self._batches:
+    def _batch(self, segment: Segment) -> Batch[LaneTicket]:
+        # What is forced may be outside of the shortlist.
+        is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
+        key = Layout.of(segment), segment.decoding.shortlist and is_free
+        if key not in self._batches:
             lanes = self._lanes
-            self._batches[width, shortlist] = Batch(
-                lanes.runtime, lanes.shortlist if shortlist else None, width=width, capacity=lanes.max_batch
-            )
-        return self._batches[width, shortlist]
+            shortlist = lanes.shortlist if key[1] else None
+            self._batches[key] = Batch(lanes.runtime, shortlist, layout=key[0], capacity=lanes.max_batch)
+        return self._batches[key]
 
     def _step(self, batch: Batch[LaneTicket]) -> None:
         started_s = time.monotonic()
-        rows, live = len(batch) * batch.width, batch.num_live
+        rows, live = len(batch) * batch.layout.places, batch.num_live
         done = batch.step()
         ended_s = time.monotonic()
         for ticket, hypotheses, steps in done:
+            self._finished_tokens += len(ticket.segment.ids)
             if hypotheses:
                 ticket.answer(_decoded(ticket, hypotheses, steps, ended_s))
             else:
@@ -265,10 +285,10 @@ def _failure(error: Exception) -> EngineFailure:
 
 
 def _decoded(ticket: LaneTicket, hypotheses: tuple[Hypothesis, ...], steps: int, ended_s: float) -> Decoded:
-    is_greedy = ticket.segment.decoding.beam_size == 1
+    layout = Layout.of(ticket.segment)
     return Decoded(
         hypotheses=hypotheses,
-        engine=Engine.GREEDY if is_greedy else Engine.BEAM,
+        engine=Engine.SAMPLING if layout.is_drawn else Engine.GREEDY if layout.places == 1 else Engine.BEAM,
         steps=steps,
         queue_s=ticket.admitted_s - ticket.arrived_s,
         encode_s=ticket.encoded_s - ticket.admitted_s,

@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.config import usable_cpus
-from dragoman.server.domain import DecodingOverrides, Request, Splitting, Translation
+from dragoman.server.domain import DecodingOverrides, Request, ScoreRequest, Splitting, Translation
 from dragoman.server.errors import EngineFailure, ServingError
 from dragoman.server.lanes import Lanes
-from dragoman.server.pipeline import Pipeline, RequestLimits
+from dragoman.server.pipeline import Outcome, Pipeline, RequestLimits, ScoreOutcome
 from dragoman.server.scheduling import SegmentDecoder
 from dragoman.server.tokenizer import Tokenizer
 
 _UNLIMITED = 2**62
+T = TypeVar("T")
 MAX_BATCH = 16
 
 
@@ -66,6 +68,11 @@ class LocalTranslator:
         """What is loaded."""
         return self._pipeline.bundle
 
+    @property
+    def pipeline(self) -> Pipeline:
+        """What a server would have of the bundle."""
+        return self._pipeline
+
     def translate(
         self,
         texts: Sequence[str],
@@ -76,22 +83,36 @@ class LocalTranslator:
         """The translations of `texts`, in their order. Raises the first text's error if any failed."""
         if not texts:
             return []
-        request = Request(tuple(texts), overrides, splitting, source_language=source_language)
-        outcomes = self._runner.run(self._pipeline.translate(request))
+        request = Request(tuple(texts), overrides, splitting=splitting, source_language=source_language)
         translations: list[Translation] = []
-        for outcome in outcomes:
-            if isinstance(outcome, EngineFailure):
-                raise LocalEngineFailure(outcome.detail) from outcome
+        for outcome in self.outcomes(request):
             if isinstance(outcome, ServingError):
                 raise outcome
             translations.append(outcome)
         return translations
+
+    def outcomes(self, request: Request) -> list[Outcome]:
+        """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
+        return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
+
+    def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
+        """What became of each pair of a request, in their order. Raises what is wrong with the request as a whole."""
+        return [_explained(one) for one in self._runner.run(self._pipeline.score(request))]
 
     def close(self) -> None:
         """End the threads."""
         self._pipeline.lanes.close()
         self._executor.shutdown()
         self._runner.close()
+
+
+def _explained(outcome: T) -> T | LocalEngineFailure:
+    """The outcome, a failure of the engine with its reason."""
+    if not isinstance(outcome, EngineFailure):
+        return outcome
+    failure = LocalEngineFailure(outcome.detail)
+    failure.__cause__ = outcome
+    return failure
 
 
 def _real_lanes(bundle: Bundle, threads: int, max_batch: int) -> SegmentDecoder:

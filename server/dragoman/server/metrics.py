@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dragoman.server.domain import Engine, FinishReason, Timings, Translation
+from dragoman.server.domain import Engine, FinishReason, Scored, Timings, Translation
 from dragoman.server.errors import ServingError
-from dragoman.server.pipeline import Outcome, Pipeline
+from dragoman.server.pipeline import Outcome, Pipeline, ScoreOutcome
 
 # fmt: off
 LATENCY_BUCKETS_S = (
@@ -43,6 +43,7 @@ OUTCOMES = (
     "not_found",
     "overloaded",
     "deadline",
+    "unmeetable",
     "cancelled",
     "draining",
     "engine_error",
@@ -62,7 +63,7 @@ class RequestRecord:
     deadline_s: float | None = None
     """On the monotonic clock."""
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
+    def end(self, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
         """Set how the request ended from what became of its texts."""
         errors = [outcome for outcome in outcomes if isinstance(outcome, ServingError)]
         self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0].outcome
@@ -84,8 +85,8 @@ class Metrics:
         def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
             return Gauge(f"dragoman_{name}", text, labels, registry=registry)
 
-        self._started = counter("requests_started", "Translation requests that arrived.")
-        self._requests = counter("requests", "Translation requests by how they ended.", ("model", "outcome"))
+        self._started = counter("requests_started", "Requests to translate or score that arrived.")
+        self._requests = counter("requests", "Requests to translate or score by how they ended.", ("model", "outcome"))
         self._duration = histogram(
             "request_duration_seconds", "From arrival to answer, however it ended.", ("model",), LATENCY_BUCKETS_S
         )
@@ -95,12 +96,16 @@ class Metrics:
             ("model", "stage"),
             LATENCY_BUCKETS_S,
         )
-        self._texts = counter("texts", "Texts by what became of them.", ("model", "outcome"))
+        self._texts = counter("texts", "Texts and scored pairs by what became of them.", ("model", "outcome"))
         self._finished = counter(
             "translations", "Translations by why they ended and what made them.", ("model", "engine", "reason")
         )
-        self._source_tokens = counter("source_tokens", "Source tokens translated, end tokens included.", ("model",))
-        self._target_tokens = counter("target_tokens", "Target tokens put out, end tokens included.", ("model",))
+        self._source_tokens = counter(
+            "source_tokens", "Source tokens translated or scored, end tokens included.", ("model",)
+        )
+        self._target_tokens = counter(
+            "target_tokens", "Target tokens put out or scored, end tokens included.", ("model",)
+        )
         self._steps = histogram("step_duration_seconds", "One run of the decoder.", ("model",), STEP_BUCKETS_S)
         self._rows = histogram("batch_rows", "Rows of the batch in one run of the decoder.", ("model",), SIZE_BUCKETS)
         self._used_rows = counter(
@@ -190,19 +195,20 @@ class Metrics:
             self._duration.labels(record.model).observe(time.perf_counter() - started)
             self._requests.labels(record.model, record.outcome).inc()
 
-    def answered(self, model: str, outcomes: Sequence[Outcome]) -> None:
-        """Count what became of a request's texts."""
-        translations = [outcome for outcome in outcomes if isinstance(outcome, Translation)]
+    def answered(self, model: str, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
+        """Count what became of a request's texts or pairs."""
+        done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
         for outcome in outcomes:
             name = outcome.outcome if isinstance(outcome, ServingError) else "ok"
             self._texts.labels(model, name).inc()
-        for one in translations:
-            engine = one.engine.value if one.engine else "none"
-            self._finished.labels(model, engine, one.finish_reason.value).inc()
+        for one in done:
+            if isinstance(one, Translation):
+                engine = one.engine.value if one.engine else "none"
+                self._finished.labels(model, engine, one.finish_reason.value).inc()
             self._source_tokens.labels(model).inc(one.source_tokens)
             self._target_tokens.labels(model).inc(one.target_tokens)
-        if translations:
-            longest = Timings.longest(one.timings for one in translations)
+        if done:
+            longest = Timings.longest(one.timings for one in done)
             for stage in STAGES:
                 self._stage.labels(model, stage).observe(getattr(longest, f"{stage}_s"))
 

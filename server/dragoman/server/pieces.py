@@ -1,26 +1,20 @@
-"""One text on its way in and out: cut into pieces and numbered, and joined again from what was decoded.
+"""One text on its way in: cut into pieces and numbered. And one pair that is to be scored, which is not cut.
 
 A piece that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from dragoman.server.domain import (
-    Decoded,
-    FinishReason,
-    Hypothesis,
-    Splitting,
-    TextHypothesis,
-    Timings,
-    Translation,
-)
-from dragoman.server.errors import InvalidRequest
-from dragoman.server.text import Layout, Span, fit, split
+from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.server.domain import Pair, Segment, Span, Splitting
+from dragoman.server.errors import InvalidRequest, Violation, quoted
+from dragoman.server.text import Layout, fit, split
 from dragoman.server.tokenizer import Tokenizer
+
+MAX_SUPPRESSED_TOKENS = 256
 
 Refused = InvalidRequest
 """What stands in for a text that cannot be translated."""
@@ -34,6 +28,8 @@ class Prepared:
     layout: Layout
     ids: tuple[tuple[int, ...], ...]
     """Of each piece, the end token included; empty for a piece that is kept as it stands."""
+    prefix: tuple[int, ...] = ()
+    """What the translation of the only piece begins with."""
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -97,56 +93,80 @@ def prepare(
     return Prepared(text, Layout.of(text, spans), tuple(numbered))
 
 
-def assemble(text: Prepared, decoded: Sequence[Decoded], tokenizer: Tokenizer, tokenize_s: float) -> Translation:
-    """The translation of a whole text from its decoded pieces, given in order."""
-    started = time.perf_counter()
-    if not decoded:
-        nothing = (TextHypothesis(text.text, 0.0, 0.0),)
-        timings = Timings(tokenize_s=tokenize_s)
-        return Translation(nothing, FinishReason.EMPTY_INPUT, None, 0, 0, 0, 0, timings)
-    ranks = range(max(len(piece.hypotheses) for piece in decoded))
-    hypotheses = tuple(_join(text, _of_rank(decoded, rank), tokenizer) for rank in ranks)
-    best = _of_rank(decoded, 0)
-    stages = Timings.longest(
-        Timings(queue_s=piece.queue_s, encode_s=piece.encode_s, decode_s=piece.decode_s) for piece in decoded
-    )
-    return Translation(
-        hypotheses=hypotheses,
-        finish_reason=FinishReason.LENGTH if any(_was_cut(one) for one in best) else FinishReason.STOP,
-        engine=decoded[0].engine,
-        source_tokens=text.source_tokens,
-        target_tokens=sum(map(_length, best)),
-        segments=len(decoded),
-        steps=sum(piece.steps for piece in decoded),
-        timings=Timings(
-            tokenize_s=tokenize_s,
-            queue_s=stages.queue_s,
-            encode_s=stages.encode_s,
-            decode_s=stages.decode_s,
-            detokenize_s=time.perf_counter() - started,
-        ),
-    )
+def whole(text: Prepared, *, field: str, what: str) -> Prepared | Refused:
+    """A text that is one piece, as `what` can only be had of one."""
+    if text.num_segments == 1 and len(text.ids) == 1:
+        return text
+    if text.num_segments == 0:
+        return Refused(field, f"the text has nothing to translate, and so no place for {what}")
+    way_out = "set splitting to none, or send its parts as texts of their own"
+    return Refused(field, f"the text is cut into {len(text.ids)} pieces, and {what} is for a text of one: {way_out}")
 
 
-def _of_rank(decoded: Sequence[Decoded], rank: int) -> list[Hypothesis]:
-    """Every piece's hypothesis of this rank; the last one of a piece that has fewer."""
-    return [piece.hypotheses[min(rank, len(piece.hypotheses) - 1)] for piece in decoded]
+def with_prefix(
+    text: Prepared, prefix: str, *, field: str, tokenizer: Tokenizer, decoding: Decoding
+) -> Prepared | Refused:
+    """A text whose translation begins with `prefix`."""
+    if not prefix:
+        return text
+    one = whole(text, field=field, what="a prefix")
+    if isinstance(one, Refused):
+        return one
+    ids = tokenizer.encode_target(prefix)
+    if tokenizer.unk_id in ids:
+        return Refused(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
+    most = Segment(one.segments[0], decoding).max_target_tokens
+    if len(ids) >= most:
+        limits = "decoding.max_length, decoding.max_length_factor"
+        return Refused(field, f"{len(ids)} tokens, and the translation has room for {most} with its end ({limits})")
+    return replace(one, prefix=ids)
 
 
-def _join(text: Prepared, chosen: Sequence[Hypothesis], tokenizer: Tokenizer) -> TextHypothesis:
-    """One reading of the text. Its score is the pieces' mean by length, which is the score of a text of one piece."""
-    decoded: Iterator[str] = (tokenizer.decode(one.ids) for one in chosen)
-    pieces = [next(decoded) if ids else piece for ids, piece in zip(text.ids, text.layout.pieces, strict=True)]
-    lengths = [max(1, _length(one)) for one in chosen]
-    weighted = sum(one.score * length for one, length in zip(chosen, lengths, strict=True))
-    score = chosen[0].score if len(chosen) == 1 else weighted / sum(lengths)
-    return TextHypothesis(text.layout.join(pieces), sum(one.logp for one in chosen), score)
+@dataclass(frozen=True)
+class PreparedPair:
+    """A pair that is ready to be scored."""
+
+    ids: tuple[int, ...]
+    """Of the source, the end token included."""
+    target: tuple[int, ...]
+    """Without the end token."""
 
 
-def _was_cut(hypothesis: Hypothesis) -> bool:
-    return hypothesis.reason is FinishReason.LENGTH
+def prepare_pair(
+    pair: Pair, *, index: int, tokenizer: Tokenizer, limits: Limits, max_bytes: int
+) -> PreparedPair | Refused:
+    """Number both sides of a pair."""
+    for side in ("source", "target"):
+        checked = check_text(getattr(pair, side), f"pairs[{index}].{side}", max_bytes)
+        if isinstance(checked, Refused):
+            return checked
+    ids, target = tokenizer.encode(pair.source), tokenizer.encode_target(pair.target)
+    if not ids:
+        return Refused(f"pairs[{index}].source", "nothing in it that the model could read")
+    sides = (("source", len(ids), limits.max_source_tokens), ("target", len(target) + 1, limits.max_target_tokens))
+    for side, length, most in sides:
+        if length > most:
+            message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
+            return Refused(f"pairs[{index}].{side}", message)
+    return PreparedPair(ids, target)
 
 
-def _length(hypothesis: Hypothesis) -> int:
-    """Target tokens, the end token included where it was put out."""
-    return len(hypothesis.ids) + (not _was_cut(hypothesis))
+def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of the tokens that a request does not want to see."""
+    field = "decoding.suppressed_tokens"
+    if len(tokens) > MAX_SUPPRESSED_TOKENS:
+        raise InvalidRequest(field, f"{len(tokens)} tokens, the limit is {MAX_SUPPRESSED_TOKENS}")
+    found = {index: tokenizer.token_id(token) for index, token in enumerate(tokens)}
+    violations = [
+        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is no token of the model's target vocabulary")
+        for index, target_id in found.items()
+        if target_id is None
+    ]
+    violations += [
+        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is the end token, and no translation would end")
+        for index, target_id in found.items()
+        if target_id == tokenizer.eos_id
+    ]
+    if violations:
+        raise InvalidRequest.of(violations)
+    return tuple(dict.fromkeys(target_id for target_id in found.values() if target_id is not None))

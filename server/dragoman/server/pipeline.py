@@ -8,24 +8,55 @@ Whoever stops reading, by cancelling its task or closing the stream, takes its s
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.reader import Bundle
-from dragoman.server.admission import Admission, estimate_tokens
+from dragoman.server.admission import Admission, Reservation, estimate_tokens
+from dragoman.server.answers import decode
+from dragoman.server.assembly import Assembler, scored
 from dragoman.server.decoding import DecodingBounds, resolve
-from dragoman.server.domain import Decoded, Request, Segment, Translation
-from dragoman.server.errors import DeadlineExceeded, EngineFailure, InvalidRequest, ServingError
-from dragoman.server.pieces import Prepared, Refused, assemble, check_text, prepare
-from dragoman.server.scheduling import SegmentDecoder, Ticket
+from dragoman.server.domain import (
+    Alternatives,
+    Decoded,
+    Forced,
+    Priority,
+    Request,
+    Scored,
+    ScoreRequest,
+    Segment,
+    Translation,
+)
+from dragoman.server.errors import (
+    DeadlineExceeded,
+    DeadlineUnmeetable,
+    EngineFailure,
+    InvalidRequest,
+    ServingError,
+    Violation,
+)
+from dragoman.server.pieces import (
+    Prepared,
+    PreparedPair,
+    Refused,
+    check_text,
+    prepare,
+    prepare_pair,
+    suppressed_ids,
+    whole,
+    with_prefix,
+)
+from dragoman.server.scheduling import SegmentDecoder
 from dragoman.server.tokenizer import Tokenizer
 
 Outcome = Translation | ServingError
+ScoreOutcome = Scored | ServingError
+T = TypeVar("T")
 
 INLINE_BYTES = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
@@ -41,11 +72,11 @@ class RequestLimits:
     backlog_tokens: int
 
 
-def check_number(number: int, most: int) -> None:
+def check_number(number: int, most: int, field: str = "segments") -> None:
     """Refuse more texts than one message may have."""
     if number > most:
         raise InvalidRequest(
-            "segments", f"{number} texts, the limit is {most} (--max-segments): send them in several requests"
+            field, f"{number} texts, the limit is {most} (--max-segments): send them in several requests"
         )
 
 
@@ -59,14 +90,9 @@ class Pipeline:
         self.lanes = lanes
         self.limits = limits
         self.admission = Admission(limits.backlog_tokens)
-        manifest = bundle.manifest
         self._tokenizer = tokenizer
         self._executor = executor
-        self._bounds = DecodingBounds(
-            max_beam_size=limits.max_beam_size,
-            limits=manifest.limits,
-            has_shortlist=manifest.shortlist is not None and "step_shortlist" in manifest.graphs,
-        )
+        self._bounds = DecodingBounds(limits.max_beam_size, bundle.manifest)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.admission!r}>"
@@ -83,7 +109,20 @@ class Pipeline:
 
     def decoding(self, request: Request) -> Decoding:
         """What the request's segments are decoded with."""
-        return resolve(self.bundle.manifest.decoding, request.overrides, self._bounds)
+        return resolve(request, self._bounds)
+
+    def template(self, request: Request) -> Segment:
+        """What the request's segments have in common. Raises what is wrong with the request but for its texts."""
+        decoding = self.decoding(request)
+        return Segment(
+            ids=(),
+            decoding=decoding,
+            deadline_s=request.deadline_s,
+            strategy=request.strategy,
+            suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
+            attention=request.output.alignments or decoding.unknown_handling == "copy",
+            priority=request.priority,
+        )
 
     async def translate(self, request: Request) -> list[Outcome]:
         """The outcome of each text, in the order of the texts."""
@@ -93,19 +132,58 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        decoding = self.decoding(request)
+        template = self.template(request)
+        decoding = template.decoding
         texts = self._accepted(request)
-        if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
-            raise DeadlineExceeded("the deadline had passed when the request arrived")
-        with self.admission.reserve(estimate_tokens([text for text in texts if isinstance(text, str)])) as reservation:
+        accepted = [text for text in texts if isinstance(text, str)]
+        with self._admit(accepted, request.priority, request.deadline_s) as reservation:
             started = time.perf_counter()
-            prepared = await self._prepare(request, texts)
+            size = sum(map(len, accepted))
+            prepared = await self._work(size, lambda: self._prepared(request, texts, decoding))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
-            async with aclosing(self._decode(prepared, decoding, request.deadline_s)) as finished:
+            copies_unknown = decoding.unknown_handling == "copy"
+            assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown)
+            async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
                 async for index, answers in finished:
-                    text = prepared[index]
-                    yield index, (text if isinstance(text, ServingError) else self._finish(text, answers, tokenize_s))
+                    text, decoded = prepared[index], _decoded(answers)
+                    if isinstance(text, ServingError):
+                        yield index, text
+                    elif isinstance(decoded, ServingError):
+                        yield index, decoded
+                    else:
+                        yield index, assembler.translation(text, decoded, tokenize_s)
+
+    async def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
+        """The outcome of each pair, in the order of the pairs."""
+        try:
+            decoding = self.decoding(Request((), request.overrides))
+        except InvalidRequest as error:  # a request to score has these fields at its top
+            fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
+            raise InvalidRequest.of(fields) from None
+        if not request.pairs:
+            raise InvalidRequest("pairs", "empty: send at least one pair")
+        check_number(len(request.pairs), self.limits.max_segments, "pairs")
+        sources = [pair.source for pair in request.pairs]
+        with self._admit(sources, request.priority, request.deadline_s) as reservation:
+            started = time.perf_counter()
+            size = sum(len(pair.source) + len(pair.target) for pair in request.pairs)
+            prepared = await self._work(size, lambda: self._prepared_pairs(request))
+            tokenize_s = time.perf_counter() - started
+            reservation.correct(sum(len(pair.ids) for pair in prepared if isinstance(pair, PreparedPair)))
+            template = Segment((), decoding, request.deadline_s, priority=request.priority)
+            outcomes: dict[int, ScoreOutcome] = {}
+            async with aclosing(decode(self.lanes, [_forced(pair, template) for pair in prepared])) as finished:
+                async for index, answers in finished:
+                    pair, decoded = prepared[index], _decoded(answers)
+                    if isinstance(pair, ServingError):
+                        outcomes[index] = pair
+                    elif isinstance(decoded, ServingError):
+                        outcomes[index] = decoded
+                    else:
+                        with_tokens = request.token_scores
+                        outcomes[index] = scored(pair, decoded, self._tokenizer, tokenize_s, with_tokens=with_tokens)
+        return [outcomes[index] for index in range(len(outcomes))]
 
     def _accepted(self, request: Request) -> list[str | Refused]:
         """The texts, each that is too large or malformed replaced by its error."""
@@ -117,97 +195,80 @@ class Pipeline:
             for index, text in enumerate(request.texts)
         ]
 
-    async def _prepare(self, request: Request, texts: list[str | Refused]) -> list[Prepared | Refused]:
-        """Cut and number all texts; off the event loop where that takes long."""
+    def _admit(self, sources: Sequence[str], priority: Priority, deadline_s: float | None) -> Reservation:
+        """Room for a request that can be answered in time."""
+        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(priority)
+        if deadline_s is not None and now_s >= deadline_s:
+            raise DeadlineExceeded("the deadline had passed when the request arrived")
+        if deadline_s is not None and now_s + wait_s > deadline_s:
+            raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
+        return self.admission.reserve(estimate_tokens(sources), wait_s)
 
-        def work() -> list[Prepared | Refused]:
-            return [
-                text
-                if isinstance(text, ServingError)
-                else prepare(
-                    text,
-                    field=f"segments[{index}].text",
-                    tokenizer=self._tokenizer,
-                    splitting=request.splitting,
-                    language=request.source_language or self.bundle.manifest.pairs[0].source,
-                    max_tokens=self.bundle.manifest.limits.max_source_tokens,
-                    split_long=request.split_long,
-                )
-                for index, text in enumerate(texts)
-            ]
+    def _prepared(self, request: Request, texts: list[str | Refused], decoding: Decoding) -> list[Prepared | Refused]:
+        """Cut and number all texts."""
+        prefixes = request.prefixes or ("",) * len(texts)
+        return [
+            text if isinstance(text, Refused) else self._prepare(request, index, text, prefix, decoding)
+            for index, (text, prefix) in enumerate(zip(texts, prefixes, strict=True))
+        ]
 
-        if sum(len(text) for text in texts if isinstance(text, str)) < INLINE_BYTES:
+    def _prepare(self, request: Request, index: int, text: str, prefix: str, decoding: Decoding) -> Prepared | Refused:
+        prepared = prepare(
+            text,
+            field=f"segments[{index}].text",
+            tokenizer=self._tokenizer,
+            splitting=request.splitting,
+            language=request.source_language or self.bundle.manifest.pairs[0].source,
+            max_tokens=self.bundle.manifest.limits.max_source_tokens,
+            split_long=request.split_long,
+        )
+        if isinstance(prepared, Prepared) and isinstance(request.strategy, Alternatives):
+            prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
+        if isinstance(prepared, Refused):
+            return prepared
+        field = f"segments[{index}].target_prefix"
+        checked = check_text(prefix, field, self.limits.max_text_bytes)
+        if isinstance(checked, Refused):
+            return checked
+        return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
+
+    def _prepared_pairs(self, request: ScoreRequest) -> list[PreparedPair | Refused]:
+        limits, max_bytes = self.bundle.manifest.limits, self.limits.max_text_bytes
+        return [
+            prepare_pair(pair, index=index, tokenizer=self._tokenizer, limits=limits, max_bytes=max_bytes)
+            for index, pair in enumerate(request.pairs)
+        ]
+
+    async def _work(self, size: int, work: Callable[[], T]) -> T:
+        """Do something with texts of so many characters; off the event loop where that takes long."""
+        if size < INLINE_BYTES:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
-    async def _decode(
-        self, prepared: list[Prepared | Refused], decoding: Decoding, deadline_s: float | None
-    ) -> AsyncGenerator[tuple[int, list[Decoded | Exception]], None]:
-        """Each text's answered segments, in the order in which texts are finished."""
-        answers = _Answers([text.num_segments if isinstance(text, Prepared) else 0 for text in prepared])
-        tickets: list[Ticket] = []
-        try:
-            for index, text in enumerate(prepared):
-                segments = text.segments if isinstance(text, Prepared) else ()
-                for piece, ids in enumerate(segments):
-                    segment = Segment(ids, decoding, deadline_s)
-                    tickets.append(self.lanes.submit(segment, answers.callback(index, piece)))
-            for _ in prepared:
-                yield await answers.next_finished()
-        finally:
-            if not answers.complete:
-                for ticket in tickets:  # cancelling what has been answered already changes nothing
-                    self.lanes.cancel(ticket)
 
-    def _finish(self, text: Prepared, answers: list[Decoded | Exception], tokenize_s: float) -> Outcome:
-        """One text's outcome: its pieces joined, or the first piece's error."""
-        decoded: list[Decoded] = []
-        for answer in answers:
-            match answer:
-                case ServingError():
-                    return answer
-                case Exception():
-                    failure = EngineFailure(f"decoding failed: {answer!r}")
-                    failure.__cause__ = answer
-                    return failure
-                case _:
-                    decoded.append(answer)
-        return assemble(text, decoded, self._tokenizer, tokenize_s)
+def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
+    """What is decoded of a text."""
+    if isinstance(text, Refused):
+        return []
+    return [replace(template, ids=ids, prefix=text.prefix) for ids in text.segments]
 
 
-class _Answers:
-    """Collects a request's answered segments from the lanes' threads, and wakes the request once per finished text."""
+def _forced(pair: PreparedPair | Refused, template: Segment) -> list[Segment]:
+    """What is decoded of a pair."""
+    return [] if isinstance(pair, Refused) else [replace(template, ids=pair.ids, strategy=Forced(pair.target))]
 
-    def __init__(self, num_segments: list[int]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._slots: list[list[Decoded | Exception | None]] = [[None] * number for number in num_segments]
-        self._missing = list(num_segments)
-        self._finished: asyncio.Queue[int] = asyncio.Queue()
-        for index, number in enumerate(num_segments):
-            if number == 0:
-                self._finished.put_nowait(index)
 
-    @property
-    def complete(self) -> bool:
-        """Whether every segment has been answered."""
-        return not any(self._missing)
-
-    def callback(self, index: int, piece: int) -> Callable[[Decoded | Exception], None]:
-        """What the lanes call, from any thread, with the answer of one segment."""
-
-        def answered(answer: Decoded | Exception) -> None:
-            with self._lock:
-                self._slots[index][piece] = answer
-                self._missing[index] -= 1
-                finished = self._missing[index] == 0
-            # The loop is closed only after a stop that did not wait for its requests: nobody listens then.
-            if finished and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._finished.put_nowait, index)
-
-        return answered
-
-    async def next_finished(self) -> tuple[int, list[Decoded | Exception]]:
-        """The next text all of whose segments are answered."""
-        index = await self._finished.get()
-        return index, [answer for answer in self._slots[index] if answer is not None]
+def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:
+    """One text's decoded pieces, or the first piece's error."""
+    decoded: list[Decoded] = []
+    for answer in answers:
+        match answer:
+            case ServingError():
+                return answer
+            case Exception():
+                failure = EngineFailure(f"decoding failed: {answer!r}")
+                failure.__cause__ = answer
+                return failure
+            case _:
+                decoded.append(answer)
+    return decoded

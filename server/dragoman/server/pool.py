@@ -10,7 +10,7 @@ numbers that come out are then the same whatever else is in the batch, to the la
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -70,10 +70,10 @@ class NodeStates:
 
     def keep(self, new: list[Floats], advance: Advance) -> None:
         """Every hypothesis continues from its parent's new state."""
-        n = len(advance.parents)
-        rows = np.arange(n)[:, None]
+        n, width = advance.parents.shape
+        rows = (np.arange(n)[:, None] * width + advance.parents).reshape(-1)
         for state, fresh in zip(self._states, new, strict=True):
-            state[:n] = fresh if advance.parents.shape[1] == 1 else fresh[rows, advance.parents]
+            state[:n] = (fresh if width == 1 else fresh[rows]).reshape(n, width, -1)
 
 
 class NodePool:
@@ -81,12 +81,14 @@ class NodePool:
 
     def __init__(self, arch: Architecture, capacity: int, width: int) -> None:
         self._width = width
-        self._shape = (capacity, arch.heads, 2 * GRAIN, arch.head_dim)
+        # Few at first: what attention costs is reading them.
+        self._fewest = slots = GRAIN if width == 1 else 2 * round_up(width)
+        self._shape = (capacity, arch.heads, slots, arch.head_dim)
         self._tensors = [np.zeros(self._shape, np.float32) for _ in range(2 * arch.decoder_layers)]
         self._names = [f"self_{x}.{n}" for n in range(arch.decoder_layers) for x in "kv"]
-        self._ancestors = np.zeros((capacity, width, 2 * GRAIN), np.bool_)
+        self._ancestors = np.zeros((capacity, width, slots), np.bool_)
         # Where the nodes stand, for graphs that tell positions by their distance.
-        self._depth = np.zeros((capacity, 2 * GRAIN), np.int64) if arch.positions == "relative" else None
+        self._depth = np.zeros((capacity, slots), np.int64) if arch.positions == "relative" else None
 
     def admit(self, g: int) -> None:
         """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
@@ -96,11 +98,9 @@ class NodePool:
         """
         self._ancestors[g] = False
         used = np.flatnonzero(self._ancestors[:g].any((0, 1)))
-        wanted = max(2 * GRAIN, round_up((int(used[-1]) + 1 if len(used) else 0) + self._width))
+        wanted = max(self._fewest, round_up((int(used[-1]) + 1 if len(used) else 0) + self._width))
         if 2 * wanted <= self._ancestors.shape[2]:
-            self._ancestors = self._ancestors[:, :, :wanted].copy()
-            self._tensors = [tensor[:, :, :wanted].copy() for tensor in self._tensors]
-            self._depth = None if self._depth is None else self._depth[:, :wanted].copy()
+            self._resize(wanted, g)
 
     def move(self, source: int, target: int) -> None:
         """See `Kept`."""
@@ -126,7 +126,7 @@ class NodePool:
         has_child[np.broadcast_to(rows, advance.live.shape)[advance.live], advance.parents[advance.live]] = True
         used = (self._ancestors[:n] & has_child[:, :, None]).any(1)  # [G, T]
         if int(used.sum(1).max(initial=0)) + width > used.shape[1]:
-            self._grow()
+            self._resize(used.shape[1] + max(GRAIN, round_up(used.shape[1] // 2)), n)
             used = np.pad(used, ((0, 0), (0, self._ancestors.shape[2] - used.shape[1])))
         free = np.argsort(used, axis=1, kind="stable")[:, :width]  # lowest free slots first
         slots = np.take_along_axis(free, np.maximum(has_child.cumsum(1) - 1, 0), 1)  # [G, K]
@@ -140,11 +140,19 @@ class NodePool:
         ancestors[g, place, slot] = True
         self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
 
-    def _grow(self) -> None:
-        extra = max(GRAIN, round_up(self._ancestors.shape[2] // 2))
-        self._ancestors = np.pad(self._ancestors, ((0, 0), (0, 0), (0, extra)))
-        self._tensors = [np.pad(t, ((0, 0), (0, 0), (0, extra), (0, 0))) for t in self._tensors]
-        self._depth = None if self._depth is None else np.pad(self._depth, ((0, 0), (0, extra)))
+    def _resize(self, slots: int, sources: int) -> None:
+        """Have so many slots; the first `sources` sources keep theirs, as far as there are as many."""
+        kept = min(slots, self._ancestors.shape[2])
+
+        def resized(old: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+            new = np.zeros((*old.shape[:axis], slots, *old.shape[axis + 1 :]), old.dtype)
+            front = (slice(sources), *(slice(None),) * (axis - 1), slice(kept))
+            new[front] = old[front]
+            return new
+
+        self._ancestors = resized(self._ancestors, 2)
+        self._tensors = [resized(tensor, 2) for tensor in self._tensors]
+        self._depth = None if self._depth is None else resized(self._depth, 1)
 
 
 def kept_for(arch: Architecture, capacity: int, width: int) -> Kept:

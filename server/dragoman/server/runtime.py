@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
 
 STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
+ATTENTION = "attention"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 
@@ -65,6 +66,9 @@ class Runtime:
         except Exception as error:
             raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
+        said = [name for name in self._outputs[STEP] if not name.startswith("new_")]
+        self._keeps = [name for name in self._outputs[STEP] if name.startswith("new_")]
+        self._says = {False: [name for name in said if name != ATTENTION], True: said}
         for name, graph in self.manifest.graphs.items():
             session = self._sessions[name]
             found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
@@ -76,22 +80,23 @@ class Runtime:
     def __repr__(self) -> str:
         return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
 
-    def encode(self, ids: Ints, src_mask: Floats) -> list[Floats]:
-        """ids [G, S], src_mask [G, 1, 1, S] -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
-        return self._run("encoder", {"ids": ids, "src_mask": src_mask})
+    def encode(self, feed: Feed) -> list[Floats]:
+        """Packed source words -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
+        return self._run("encoder", feed)
 
     def look_up(self, candidates: Ints) -> Feed:
         """The output layer's rows of these words, under the names that the step graph takes them by."""
         return dict(zip(self._outputs[CANDIDATES], self._run(CANDIDATES, {"candidates": candidates}), strict=True))
 
-    def step(self, graph: str, feed: Feed) -> tuple[Floats, Ints, list[Floats]]:
-        """Log-probabilities and ids of the best words [G, q, k], and what to keep of the new nodes."""
-        logp, ids, *rest = self._run(graph, feed)
-        return logp, ids, rest if graph == STEP_SHORTLIST else rest[1:]
+    def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Floats]]:
+        """What a step says of the new nodes, by name, and what to keep of them."""
+        names = self._says[attention]
+        outputs = self._run(graph, feed, [*names, *self._keeps])
+        return dict(zip(names, outputs, strict=False)), outputs[len(names) :]
 
-    def _run(self, graph: str, feed: Feed) -> list[Any]:
+    def _run(self, graph: str, feed: Feed, names: list[str] | None = None) -> list[Any]:
         try:
-            outputs: list[Any] = self._sessions[graph].run(self._outputs[graph], feed)
+            outputs: list[Any] = self._sessions[graph].run(names or self._outputs[graph], feed)
         except Exception as error:
             raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
         return outputs

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-from dragoman.server.domain import Decoded, Segment
+from dragoman.server.domain import Decoded, Priority, Segment
 
 Ticket = Any
 """A caller's hold on a submitted segment: only good for cancelling it."""
@@ -29,11 +29,17 @@ class LaneObserver(Protocol):
 class SegmentDecoder(Protocol):
     """Decodes segments; all of it is thread-safe."""
 
-    def submit(self, segment: Segment, done: Done) -> Ticket:
-        """Have a segment decoded. `done` is called exactly once, from another thread."""
+    def submit(self, segment: Segment, done: Done, flow: Hashable = None) -> Ticket:
+        """Have a segment decoded. `done` is called exactly once, from another thread.
+
+        Segments of one flow wait for one another, flows for each other's next segment only.
+        """
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop decoding: the segment leaves its batch within one step and is answered with `Cancelled`."""
+
+    def predicted_wait_s(self, priority: Priority) -> float:
+        """How long a segment of this priority would wait before it is encoded; 0 where that is not known."""
 
     @property
     def waiting_segments(self) -> int:

@@ -1,17 +1,16 @@
-"""The token trees of sources that are stepped together, and the search that grows them.
+"""The search that grows the token trees of sources which are stepped together.
 
-Every source has a tree. A step adds one level: its nodes are (token, parent, log-probability), the parent being a place
-in the level above, so a hypothesis is a place in the newest level and is read off by walking up. All trees of one
-`Search` have the same width K (greedy is K = 1) and lie in arrays with the source as first axis; sources join and leave
-at any step, and each has its own age, limit and options.
+A source has one or more beams, each a search of its own with W places; the places of all beams, K = beams x W, make a
+level of its tree. Greedy search is one beam of width 1, sampling as many beams of width 1 as hypotheses are wanted,
+diverse search takes the beams in turn, and alternatives part into beams after the prefix. All sources of one `Search`
+have the same `Layout` and lie in arrays with the source as first axis; they join and leave at any step, and each has
+its own age, limit and options.
 
-The rule is Marian's: of all continuations of a source's live hypotheses the best W are taken, W being K at first; those
-that end leave the beam, which narrows by as many; the search is over when none is left, or at the length limit, where
-open hypotheses count as they are. Ties go to the lower place, then the lower id.
-Suppressed words are passed over after normalisation, so that scores stay the model's.
+What a beam does with its best continuations is a matter of `rules`, what changes the score of a word of `weighing`,
+and what a beam is offered of `candidates`. Sources that ask for more than ranking by the model's own scores are
+special: they alone cost a loop.
 
-Always true: a source's live hypotheses number at most its W; a place that is not live has score -inf; nothing about a
-source depends on any other.
+Always true: a place that is not live has score -inf; nothing about a source depends on any other.
 """
 
 from __future__ import annotations
@@ -19,25 +18,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.domain import FinishReason, Hypothesis
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-IMPOSSIBLE = -1e8
-"""Graphs add -1e9 to what must not be chosen; a log-probability below this was masked."""
+from dragoman.bundle.manifest import Profile
+from dragoman.server import rules
+from dragoman.server.candidates import Candidates, drawn, in_turn, let_only_the_best_end, part, ranked
+from dragoman.server.domain import Alternatives, DiverseBeam, Forced, Hypothesis, Sample, Segment
+from dragoman.server.source import Source
+from dragoman.server.trees import Bools, Floats, Floats32, Ints, Trees
+from dragoman.server.weighing import IMPOSSIBLE, Row, Vocabulary, Weigher
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the search must know of one segment."""
+class Layout:
+    """What sources must have in common to be searched together."""
 
-    max_target_tokens: int
-    length_penalty: float
-    num_hypotheses: int
+    beams: int
+    width: int
+    profile: Profile
+    """Marian's where the width is 1: all are the same then."""
+    is_drawn: bool = False
+    """Whether continuations are drawn instead of ranked."""
+
+    @property
+    def places(self) -> int:
+        """Of a source, at each level."""
+        return self.beams * self.width
+
+    @classmethod
+    def of(cls, segment: Segment) -> Layout:
+        """What this segment needs."""
+        decoding, strategy = segment.decoding, segment.strategy
+        beams, width = 1, decoding.beam_size
+        match strategy:
+            case Forced():
+                width = 1
+            case Sample():
+                beams, width = decoding.num_hypotheses, 1
+            case DiverseBeam(groups=groups):
+                beams, width = groups, width // groups
+            case Alternatives(count=count):
+                beams = count
+        return cls(beams, width, decoding.profile if width > 1 else "marian", isinstance(strategy, Sample))
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the decoder must say of the newest level."""
+
+    ids: Ints
+    """[G, K]"""
+    depth: Ints
+    """[G, K]"""
+    named: Ints
+    """Words [G, K, m] whose log-probabilities are wanted; m is 0 where no source asks."""
+    best: int
+    """How many of each row's best words are wanted."""
+    attention: bool
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the decoder says."""
+
+    logp: Floats32
+    """Of the best words [G, K, k]."""
+    ids: Ints
+    """[G, K, k]"""
+    named_logp: Floats32
+    """[G, K, m]"""
+    normaliser: Floats32
+    """Log of the sum of exp(logit) [G, K]."""
+    attention: Floats32 | None = None
+    """[G, K, S]"""
 
 
 @dataclass(frozen=True)
@@ -51,116 +103,209 @@ class Advance:
 
 
 class Search:
-    """Trees of up to `capacity` sources at one width."""
+    """Trees of up to `capacity` sources of one layout."""
 
-    def __init__(self, width: int, capacity: int, *, start_id: int, eos_id: int, suppressed: tuple[int, ...]) -> None:
-        self.width, self.start_id, self.eos_id, self.suppressed = width, start_id, eos_id, suppressed
-        self._terms: list[Terms] = []
-        self._ended: list[list[Hypothesis]] = []
-        self._scores: Floats = np.full((capacity, width), -np.inf)
-        self._room = np.zeros(capacity, np.int64)  # W
-        self._length = np.zeros(capacity, np.int64)
+    def __init__(self, layout: Layout, capacity: int, vocabulary: Vocabulary) -> None:
+        self.layout, self._vocabulary = layout, vocabulary
+        self._trees = Trees(capacity, layout.places)
+        self._sources: list[Source] = []
+        self._special: dict[int, Source] = {}
+        self._asked: dict[tuple[int, int], tuple[Weigher, list[int], list[int]]] = {}  # of places: tokens, words named
+        self._scores: Floats = np.full((capacity, layout.places), -np.inf)
+        self._room = np.zeros((capacity, layout.beams), np.int64)
         self._limit = np.zeros(capacity, np.int64)
-        self._numbers = np.arange(max(capacity, width * (width + len(suppressed))))
-        self._token = np.zeros((capacity, 32, width), np.int64)  # [source, level, place]
-        self._parent = np.zeros((capacity, 32, width), np.int64)
+        self._no_unknown = np.zeros(capacity, np.bool_)
+        self._is_watched = np.zeros(capacity, np.bool_)  # whether one of its beams may be over without another end
+        self._beam = np.arange(capacity * layout.beams)[:, None]
+        self._first_place = self._beam % layout.beams * layout.width
 
     def __len__(self) -> int:
-        return len(self._terms)
+        return len(self._sources)
 
     def __repr__(self) -> str:
-        return f"<Search width {self.width}, {len(self)} sources, lengths {self._length[: len(self)].tolist()}>"
-
-    @property
-    def num_wanted(self) -> int:
-        """How many best words of each row the search must see: the beam's, and those it passes over."""
-        return self.width + len(self.suppressed)
+        return f"<Search {self.layout}, {len(self)} sources, lengths {self._trees.length[: len(self)].tolist()}>"
 
     @property
     def num_live(self) -> int:
         """Live hypotheses of all sources."""
         return int(np.count_nonzero(self._scores[: len(self)] > -np.inf))
 
-    def admit(self, terms: Terms) -> int:
+    def admit(self, segment: Segment) -> int:
         """Plant a tree; its index is the number of sources before it."""
-        g = len(self._terms)
-        self._terms.append(terms)
-        self._ended.append([])
+        g, layout, decoding, strategy = len(self._sources), self.layout, segment.decoding, segment.strategy
+        source = Source(segment, self._vocabulary, beams=layout.beams, width=layout.width)
+        self._sources.append(source)
+        if source.is_special:
+            self._special[g] = source
+        self._trees.plant(g, self._vocabulary.start_id)
         self._scores[g] = -np.inf
-        self._scores[g, 0] = 0.0
-        self._room[g], self._length[g], self._limit[g] = self.width, 0, terms.max_target_tokens
+        roots = 1 if isinstance(strategy, Alternatives) else layout.beams
+        self._scores[g, : roots * layout.width : layout.width] = 0.0
+        self._room[g], self._limit[g] = rules.room(decoding, layout.width), segment.max_target_tokens
+        self._no_unknown[g] = decoding.unknown_handling == "suppress"
+        self._is_watched[g] = False
         return g
 
     def remove(self, g: int) -> None:
         """Take out source g; the last one moves to its index."""
-        last = len(self._terms) - 1
-        for rows in (self._scores, self._room, self._length, self._limit, self._token, self._parent):
+        last = len(self._sources) - 1
+        moved = self._sources.pop()
+        self._special.pop(g, None)
+        if g == last:
+            return
+        self._sources[g] = moved
+        self._trees.move(last, g)
+        for rows in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
             rows[g] = rows[last]
-        self._terms[g] = self._terms[last]
-        self._ended[g] = self._ended[last]
-        del self._terms[last], self._ended[last]
-
-    def frontier(self) -> tuple[Ints, Ints]:
-        """Tokens and positions [G, K] of the newest level: what the decoder reads next."""
-        n = len(self)
-        age = self._length[:n]
-        ids = self._token[self._numbers[:n], age - 1]  # of a source with no level yet: any, replaced below
-        ids[age == 0] = self.start_id
-        return ids, np.repeat(age[:, None], self.width, axis=1)
-
-    def advance(self, logp: npt.NDArray[np.float32], ids: Ints) -> Advance:
-        """Grow every tree by one level, given each place's best words: two of [G, K, k]."""
-        n, width, count = logp.shape
-        scores = self._scores[:n, :, None] + logp
-        scores[logp < IMPOSSIBLE] = -np.inf
-        for word in self.suppressed:
-            scores[ids == word] = -np.inf
-        flat, words = scores.reshape(n, -1), ids.reshape(n, -1)
-        places = np.broadcast_to(self._numbers[: width * count] // count, flat.shape)
-        order = np.lexsort((words, places, -flat))[:, :width]
-        rows = self._numbers[:n, None]
-        score, token, parents = flat[rows, order], words[rows, order], order // count
-
-        taken = (self._numbers[: order.shape[1]] < self._room[:n, None]) & (score > -np.inf)
-        self._append(token, parents)
-        ended = taken & (token == self.eos_id)
-        at_limit = (self._length[:n] >= self._limit[:n])[:, None] & taken & ~ended
-        for g, place in zip(*np.nonzero(ended | at_limit), strict=True):
-            reason = FinishReason.STOP if ended[g, place] else FinishReason.LENGTH
-            self._end(int(g), int(place), float(score[g, place]), reason)
-        live = taken & ~ended & ~at_limit
-        self._scores[:n] = np.where(live, score, -np.inf)
-        self._room[:n] -= ended.sum(1)
-        return Advance(parents, live, np.flatnonzero(~live.any(1)).tolist())
-
-    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """The best finished hypotheses of source g, best first."""
-        best = sorted(self._ended[g], key=lambda h: -h.score)  # stable: the one found first wins a tie
-        return tuple(best[: self._terms[g].num_hypotheses])
+        if self._special.pop(last, None) is not None:
+            self._special[g] = moved
 
     def steps(self, g: int) -> int:
         """Levels grown so far."""
-        return int(self._length[g])
+        return int(self._trees.length[g])
 
-    def _append(self, token: Ints, parents: Ints) -> None:
-        n = len(self)
-        level = self._length[:n]
-        if level.max(initial=0) >= self._token.shape[1]:
-            self._token = np.concatenate([self._token, np.zeros_like(self._token)], axis=1)
-            self._parent = np.concatenate([self._parent, np.zeros_like(self._parent)], axis=1)
-        self._token[self._numbers[:n], level] = token
-        self._parent[self._numbers[:n], level] = parents
-        self._length[:n] += 1
+    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
+        """Of source g, as `Source.hypotheses`."""
+        return self._sources[g].hypotheses()
 
-    def _end(self, g: int, place: int, logp: float, reason: FinishReason) -> None:
-        """Read a hypothesis off the tree."""
-        length = int(self._length[g])
-        tokens = []
-        for level in range(length - 1, -1, -1):
-            tokens.append(int(self._token[g, level, place]))
-            place = int(self._parent[g, level, place])
-        tokens.reverse()
-        if reason is FinishReason.STOP:
-            tokens.pop()
-        score = logp / float(length) ** self._terms[g].length_penalty
-        self._ended[g].append(Hypothesis(tuple(tokens), logp, score, reason))
+    def ask(self) -> Query:
+        """What must be known to advance."""
+        n, layout, vocabulary = len(self), self.layout, self._vocabulary
+        best, lost = rules.num_candidates(layout.profile, layout.width), 0
+        self._asked = {}
+        for g, source in self._special.items():
+            best = max(best, source.num_choices)
+            if source.weigher is not None and source.weigher.acts_at(self.steps(g)):
+                for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
+                    tokens = self._trees.path(g, place).tokens
+                    self._asked[g, place] = source.weigher, tokens, source.weigher.named(tokens)
+                    lost = max(lost, source.weigher.num_lost(tokens))
+        most = max((len(words) for *_, words in self._asked.values()), default=0)
+        named = np.full((n, layout.places, most), vocabulary.eos_id)
+        for at, (*_, words) in self._asked.items():
+            named[at][: len(words)] = words
+        return Query(
+            ids=self._trees.newest[:n].copy(),
+            depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
+            named=named,
+            best=best + len(vocabulary.suppressed) + 1 + lost,
+            attention=any(source.wants_attention for source in self._special.values()),
+        )
+
+    def advance(self, reply: Reply) -> Advance:
+        """Grow every tree by one level."""
+        n, layout = len(self), self.layout
+        for g, source in self._special.items():
+            if source.wants_attention:
+                assert reply.attention is not None, "it was asked for"
+                source.attend(reply.attention[g])
+        found = self._candidates(*self._weigh(reply))
+        at_limit = self._trees.length[:n] + 1 >= self._limit[:n]
+        choice = rules.choose(
+            layout.profile,
+            layout.width,
+            found.score,
+            found.word == self._vocabulary.eos_id,
+            at_limit if layout.beams == 1 else at_limit.repeat(layout.beams),
+            self._room[:n].reshape(-1),
+        )
+        has_ended: Bools = np.any(choice.ended, axis=1)
+        if has_ended.any():
+            self._end(found, choice.ended)
+            self._room[:n] -= choice.ended.sum(1).reshape(n, -1)
+        word, parents, logp, score = found.word, found.parent, found.logp, found.score
+        if choice.places is not None:
+            taken = self._beam[: len(word)], choice.places
+            word, parents, logp, score = word[taken], parents[taken], logp[taken], score[taken]
+        parents = parents.reshape(n, -1)
+        self._trees.grow(word.reshape(n, -1), parents, logp.reshape(n, -1))
+        self._scores[:n] = np.where(choice.live, score, -np.inf).reshape(n, -1)
+        finished = []
+        if has_ended.any() or self._is_watched[:n].any() or not choice.live.any(1).all():
+            finished = self._stop(np.any(has_ended.reshape(n, -1), axis=1))
+        return Advance(parents, self._scores[:n] > -np.inf, finished)
+
+    def _weigh(self, reply: Reply) -> tuple[Floats, Floats32, Ints]:
+        """Summed scores, log-probabilities and words of all continuations, [G, K, k]."""
+        n, logp, ids, vocabulary = len(self), reply.logp, reply.ids, self._vocabulary
+        scores = self._scores[:n, :, None] + logp
+        np.copyto(scores, -np.inf, where=logp < IMPOSSIBLE)
+        for word in vocabulary.suppressed:
+            np.copyto(scores, -np.inf, where=ids == word)
+        if vocabulary.unk_id not in vocabulary.suppressed and (no_unknown := self._no_unknown[:n]).any():
+            np.copyto(scores, -np.inf, where=(ids == vocabulary.unk_id) & no_unknown[:, None, None])
+        if not self._asked:
+            return scores, logp, ids
+        scores = np.concatenate([scores, np.full(reply.named_logp.shape, -np.inf)], 2)
+        logp = np.concatenate([logp, np.zeros_like(reply.named_logp)], 2)
+        ids = np.concatenate([ids, np.zeros(reply.named_logp.shape, np.int64)], 2)
+        for at, (weigher, tokens, named) in self._asked.items():
+            row = Row(
+                reply.ids[at],
+                reply.logp[at].astype(np.float64),
+                np.array(named, np.int64),
+                reply.named_logp[at][: len(named)].astype(np.float64),
+                float(reply.normaliser[at]),
+            )
+            words, own, logps = weigher.weigh(row, tokens)
+            size = len(words)
+            ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
+        return scores, logp, ids
+
+    def _candidates(self, scores: Floats, logp: Floats32, ids: Ints) -> Candidates:
+        """What each beam is offered."""
+        layout, size = self.layout, ids.shape[2]
+        beams, shape = len(self) * layout.beams, (-1, layout.width * size)
+        scores, logp, ids = scores.reshape(shape), logp.reshape(shape), ids.reshape(shape)
+        count = min(rules.num_candidates(layout.profile, layout.width), shape[1])
+        order = np.zeros((beams, count), np.int64) if layout.is_drawn else ranked(scores, count)
+        for g, source in self._special.items():
+            own, strategy = self._own(g), source.segment.strategy
+            if isinstance(strategy, Sample):
+                for beam, draw in enumerate(source.draws, own.start):
+                    order[beam] = drawn(strategy, scores[beam], ids[beam], draw)
+            elif isinstance(strategy, DiverseBeam):
+                room = np.minimum(self._room[g], layout.width)
+                order[own] = in_turn(strategy.penalty, scores[own], ids[own], room, count)
+        at = self._beam[:beams], order
+        found = Candidates(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
+        for g, source in self._special.items():
+            segment, own = source.segment, self._own(g)
+            if self.steps(g) != len(segment.prefix):
+                continue
+            if isinstance(segment.strategy, Alternatives):
+                one = Candidates(found.score[own], found.word[own], found.logp[own], found.parent[own])
+                part(segment.strategy, one, scores[own.start, :size], ids[own.start, :size], logp[own.start, :size])
+            elif segment.prefix and layout.profile == "ct2":
+                let_only_the_best_end(found, own.start, self._vocabulary.eos_id, self._vocabulary.unk_id)
+        return found
+
+    def _own(self, g: int) -> slice:
+        """The beams of source g among those of all."""
+        return slice(g * self.layout.beams, (g + 1) * self.layout.beams)
+
+    def _end(self, found: Candidates, ended: Bools) -> None:
+        """Read off the hypotheses that ended."""
+        for row, rank in zip(*(axis.tolist() for axis in ended.nonzero()), strict=True):
+            g, number = divmod(row, self.layout.beams)
+            above = self._trees.path(g, int(found.parent[row, rank]))
+            word, logp, score = found.word[row, rank], found.logp[row, rank], found.score[row, rank]
+            self._sources[g].end(number, above, int(word), float(logp), float(score), is_top=rank == 0)
+
+    def _stop(self, has_ended: Bools) -> list[int]:
+        """Close beams that are over; returns the sources all of whose beams are."""
+        n, width = len(self), self.layout.width
+        scores = self._scores[:n].reshape(n, -1, width)
+        best = scores.max(2)
+        finished = []
+        for g in (has_ended | self._is_watched[:n] | (best == -np.inf).any(1)).nonzero()[0].tolist():
+            self._is_watched[g] = False
+            for number in (best[g] > -np.inf).nonzero()[0].tolist():
+                beam = self._sources[g].beams[number]
+                if beam.is_over(float(best[g, number]), self.steps(g), int(self._limit[g])):
+                    scores[g, number] = best[g, number] = -np.inf
+                elif beam.may_be_over:
+                    self._is_watched[g] = True
+            if not (best[g] > -np.inf).any():
+                finished.append(g)
+        return finished

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from dragoman.server import codec, logs
+from dragoman.server import codec_check, codec_model, codec_request, codec_result, logs
 from dragoman.server.calls import request_id
+from dragoman.server.codec_check import Fields
 from dragoman.server.domain import Request
-from dragoman.server.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError, UnsupportedOption
+from dragoman.server.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
 from dragoman.server.metrics import Metrics, RequestRecord
 from dragoman.server.models import Models
 from dragoman.server.pipe import Pipe
-from dragoman.server.pipeline import Outcome, Pipeline, check_number
+from dragoman.server.pipeline import Outcome, Pipeline, ScoreOutcome, check_number
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
 _logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+
+PATIENCE_S = 0.1
+"""Between two tries of a pipe that meets a full backlog."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,9 @@ async def _translate_with_patience(call: _Call) -> list[Outcome]:
     while True:
         try:
             return await call.pipeline.translate(call.request)
-        except Overloaded as error:
-            await asyncio.sleep(error.retry_after_s or 0)
+        except Overloaded:
+            # Not for as long as a client is told to wait: the lanes would have nothing left to do by then.
+            await asyncio.sleep(PATIENCE_S)
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -97,14 +103,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         with self._request() as record:
             call = self._accept(request, context, record)
             outcomes = await call.pipeline.translate(call.request)
-            self._end(call, record, outcomes)
-            results = [codec.result(index, one, timings=call.timings) for index, one in enumerate(outcomes)]
+            self._end(call.pipeline, call.id, record, outcomes)
+            results = [codec_result.result(index, one, timings=call.timings) for index, one in enumerate(outcomes)]
             return pb.TranslateResponse(
                 request_id=call.id,
                 results=results,
                 model=call.pipeline.name,
                 model_version=call.pipeline.version,
-                timings=codec.call_timings(outcomes, call.elapsed_s()),
+                timings=codec_result.call_timings(outcomes, call.elapsed_s()),
             )
 
     async def TranslateStream(  # noqa: N802
@@ -112,21 +118,21 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> AsyncIterator[pb.TranslateStreamResponse]:
         """One message for each text when it is finished, then one with the timings."""
         with self._request() as record:
-            codec.refuse_unknown(request)
+            codec_check.refuse_unknown(request)
             call = self._accept(request.request, context, record)
             outcomes: list[Outcome] = []
             async with aclosing(call.pipeline.stream(call.request)) as stream:
                 async for index, outcome in stream:
                     outcomes.append(outcome)
-                    yield call.message(result=codec.result(index, outcome, timings=call.timings))
-            self._end(call, record, outcomes, whole=False)
-            yield call.message(timings=codec.call_timings(outcomes, call.elapsed_s()))
+                    yield call.message(result=codec_result.result(index, outcome, timings=call.timings))
+            self._end(call.pipeline, call.id, record, outcomes, whole=False)
+            yield call.message(timings=codec_result.call_timings(outcomes, call.elapsed_s()))
 
     async def TranslatePipe(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
     ) -> AsyncIterator[pb.TranslatePipeResponse]:
         """One message for each that came with texts, when it is finished; each counts as a request."""
-        settings = codec.PipeSettings(self._max_segments)
+        settings = codec_request.PipeSettings(self._max_segments)
 
         async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
             async for message in request_iterator:
@@ -139,10 +145,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             with self._request() as record:
                 call = self._accept(message, context, record)
                 outcomes = await _translate_with_patience(call)
-                self._end(call, record, outcomes, whole=False)
+                self._end(call.pipeline, call.id, record, outcomes, whole=False)
                 return pb.TranslatePipeResponse(
                     request_id=call.id,
-                    results=[codec.result(first + n, one, timings=call.timings) for n, one in enumerate(outcomes)],
+                    results=[
+                        codec_result.result(first + n, one, timings=call.timings) for n, one in enumerate(outcomes)
+                    ],
                     model=call.pipeline.name,
                     model_version=call.pipeline.version,
                 )
@@ -152,7 +160,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 yield one
 
     def _read(
-        self, settings: codec.PipeSettings, message: pb.TranslatePipeRequest, context: Context
+        self, settings: codec_request.PipeSettings, message: pb.TranslatePipeRequest, context: Context
     ) -> tuple[pb.TranslateRequest, int]:
         """A message of a pipe. One without texts is no request, but what it sets is checked at once."""
         seen = RequestRecord()
@@ -160,26 +168,41 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             request, first = settings.request(message)
             if not request.segments:
                 call = self._accept(request, context, seen)
-                call.pipeline.decoding(call.request)
+                call.pipeline.template(call.request)
         except ServingError:
             with self._request() as record:  # refused before it could become a request: counted all the same
                 record.model = seen.model
                 raise
         return request, first
 
-    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: ARG002, N802
-        """Refused: not implemented."""
-        raise UnsupportedOption("Score", "this server does not implement it")
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        """All pairs, answered together."""
+        with self._request() as record:
+            arrived_s = time.perf_counter()
+            self._arrive(len(request.pairs), "pairs", context, record)
+            codec_check.check(request, codec_check.SCORE)
+            pipeline, _ = self._models.route(codec_request.wanted(request))
+            record.model = pipeline.name
+            outcomes = await pipeline.score(codec_request.score_request(request, deadline_s=record.deadline_s))
+            named = request.request_id or request_id()
+            self._end(pipeline, named, record, outcomes)
+            return pb.ScoreResponse(
+                request_id=named,
+                results=[codec_result.score_result(index, one) for index, one in enumerate(outcomes)],
+                model=pipeline.name,
+                model_version=pipeline.version,
+                timings=codec_result.call_timings(outcomes, time.perf_counter() - arrived_s),
+            )
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The served models that translate between the named languages."""
-        codec.check(request, frozenset({"source_language", "target_language"}))
+        codec_check.check(request, Fields(frozenset({"source_language", "target_language"})))
         found = self._models.between(request.source_language, request.target_language)
         return pb.ListModelsResponse(models=map(self._describe, found))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
         """One served model."""
-        codec.check(request, frozenset({"name", "version"}))
+        codec_check.check(request, Fields(frozenset({"name", "version"})))
         if not request.name:
             raise InvalidRequest("name", "empty; ListModels gives the names")
         return pb.GetModelResponse(
@@ -187,30 +210,47 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         )
 
     def _describe(self, pipeline: Pipeline) -> pb.Model:
-        return codec.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
+        return codec_model.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
 
     def _accept(self, message: pb.TranslateRequest, context: Context, record: RequestRecord) -> _Call:
         """Check a message and find its model."""
         arrived_s = time.perf_counter()
+        self._arrive(len(message.segments), "segments", context, record)
+        codec_check.check(message)
+        pipeline, pair = self._models.route(codec_request.wanted(message))
+        record.model = pipeline.name
+        request = codec_request.request(
+            message,
+            source_language=pair.source,
+            deadline_s=record.deadline_s,
+            fresh_seed=secrets.randbits(64),
+        )
+        return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
+
+    def _arrive(self, number: int, field: str, context: Context, record: RequestRecord) -> None:
+        """Note when a request must be answered; refuse it where it is too late, or too large, to be looked at."""
         remaining_s = context.time_remaining()
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
         if self.draining:
             raise Draining
         # First of all: what follows looks at each text, and a message has room for millions.
-        check_number(len(message.segments), self._max_segments)
-        codec.check(message)
-        pipeline, pair = self._models.route(codec.wanted(message))
-        record.model = pipeline.name
-        request = codec.request(message, source_language=pair.source, deadline_s=record.deadline_s)
-        return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
+        check_number(number, self._max_segments, field)
 
-    def _end(self, call: _Call, record: RequestRecord, outcomes: list[Outcome], *, whole: bool = True) -> None:
+    def _end(
+        self,
+        pipeline: Pipeline,
+        named: str,
+        record: RequestRecord,
+        outcomes: Sequence[Outcome | ScoreOutcome],
+        *,
+        whole: bool = True,
+    ) -> None:
         """Count what became of the texts. A `whole` call of a single text fails as that text does."""
         failures = [outcome for outcome in outcomes if isinstance(outcome, EngineFailure)]
         if failures:  # one line, as a failing step fails all that shared it
-            facts = {"id": call.id, "model": call.pipeline.name, "texts": len(failures), "detail": failures[0].detail}
+            facts = {"id": named, "model": pipeline.name, "texts": len(failures), "detail": failures[0].detail}
             logs.event(_logger, logging.ERROR, "engine_failure", exc_info=failures[0].__cause__, **facts)
-        self._metrics.answered(call.pipeline.name, outcomes)
+        self._metrics.answered(pipeline.name, outcomes)
         record.end(outcomes)
         if whole and len(outcomes) == 1 and isinstance(outcomes[0], ServingError):
             raise outcomes[0]

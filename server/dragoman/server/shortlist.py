@@ -101,15 +101,23 @@ class Candidates:
         if not self._is_stale:
             self._allowed[g] = self._allowed[last]
 
-    def feed(self, wanted: int) -> Feed:
-        """Graph inputs, with blocks enough to choose `wanted` words: a source's own have their bias, others none."""
+    def __len__(self) -> int:
+        """How many words the graph is given; after `feed`."""
+        return len(self._words)
+
+    def feed(self) -> Feed:
+        """Graph inputs: a source's own words have their bias, others are masked."""
         if self._is_stale:
-            self._renew(wanted)
+            self._renew()
         return {"candidates": self._words, "allowed": self._allowed[: len(self._own)], **self._rows}
 
-    def _renew(self, wanted: int) -> None:
+    def places(self, words: Ids) -> Ids:
+        """Where these words stand among the candidates; one that is none stands where all sources are masked."""
+        return np.where(self._count[words] > 0, self._place[words], len(self._words) - 1)
+
+    def _renew(self) -> None:
         words = np.flatnonzero(self._count)
-        self._words = np.zeros(max(-(-len(words) // BLOCK), wanted) * BLOCK, np.int64)
+        self._words = np.zeros((len(words) // BLOCK + 1) * BLOCK, np.int64)  # the last is nobody's
         self._words[: len(words)] = words
         self._rows = self._look_up(self._words)
         bias = self._rows.pop("word_bias")

@@ -1,18 +1,22 @@
 """What tests of the server, and of its users, build on: a bundle without graphs, and lanes without a model.
 
-`FakeLanes` translates a segment into itself, on another thread, as the lanes do. It can be told to hold segments back,
-to fail, and it keeps the rules of the real ones: one answer for each segment, deadlines and cancelling included.
+`FakeLanes` translates a segment into itself, on another thread, as the lanes do, by every strategy. It can be told to
+hold segments back, to fail, and it keeps the rules of the real ones: one answer for each segment, deadlines and
+cancelling included.
 """
 
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from sentencepiece import SentencePieceTrainer
 
 from dragoman.bundle.manifest import (
@@ -23,11 +27,23 @@ from dragoman.bundle.manifest import (
     Limits,
     Manifest,
     Provenance,
+    Tensor,
     Tokenizer,
 )
 from dragoman.bundle.reader import Bundle
+from dragoman.bundle.rules import ATTENTION
 from dragoman.bundle.writer import BundleWriter
-from dragoman.server.domain import Decoded, Engine, FinishReason, Hypothesis, Segment
+from dragoman.server.domain import (
+    Alternatives,
+    Decoded,
+    Engine,
+    FinishReason,
+    Forced,
+    Hypothesis,
+    Priority,
+    Sample,
+    Segment,
+)
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.scheduling import Done
 
@@ -76,7 +92,10 @@ def write_bundle(
         architecture=Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
         decoding=decoding or Decoding(max_length=64),
         tokenizer=Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0),
-        graphs={part: Graph(f"{part}.onnx", (), ()) for part in ("encoder", "step")},
+        graphs={
+            "encoder": Graph("encoder.onnx", (), ()),
+            "step": Graph("step.onnx", (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
+        },
         limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",
         provenance=Provenance("test", {}, "0"),
@@ -105,6 +124,8 @@ class FakeLanes:
         self.cancelled = 0
         self.failure: Exception | None = None
         """What segments are answered with instead, where set."""
+        self.waits_s: dict[Priority, float] = {}
+        """What `predicted_wait_s` says; 0 for priorities that are not in it."""
         self._waiting: deque[FakeTicket] = deque()
         self._changed = threading.Condition()
         self._held = False
@@ -132,7 +153,7 @@ class FakeLanes:
             if not self._changed.wait_for(lambda: len(self._waiting) == waiting, timeout_s):
                 raise TimeoutError(f"{waiting} segments wanted, {self!r} after {timeout_s:g} s")
 
-    def submit(self, segment: Segment, done: Done) -> FakeTicket:
+    def submit(self, segment: Segment, done: Done, flow: Hashable = None) -> FakeTicket:  # noqa: ARG002 - first come
         """Take a segment; it is answered from another thread."""
         ticket = FakeTicket(segment, done, time.monotonic())
         with self._changed:
@@ -152,6 +173,10 @@ class FakeLanes:
             self.cancelled += 1
             self._changed.notify_all()
         ticket.done(Cancelled())
+
+    def predicted_wait_s(self, priority: Priority) -> float:
+        """What the test has set."""
+        return self.waits_s.get(priority, 0.0)
 
     @property
     def waiting_segments(self) -> int:
@@ -204,20 +229,49 @@ class FakeLanes:
 
 
 def echo(ticket: FakeTicket) -> Decoded:
-    """The segment itself as its best hypothesis; each further one repeats its last token once more."""
-    segment = ticket.segment
-    source = segment.ids[:-1]
-    limit = segment.max_target_tokens
+    """The segment itself as its best hypothesis; each further one repeats its last token once more.
 
-    def hypothesis(rank: int) -> Hypothesis:
-        ids = source + tuple(itertools.repeat(source[-1], rank))
-        cut = len(ids) + 1 > limit
-        logp = -float(len(ids) + 1 + rank)
-        length = float(min(len(ids) + 1, limit))
-        score = logp / length**segment.decoding.length_penalty
-        return Hypothesis(ids[:limit] if cut else ids, logp, score, FinishReason.LENGTH if cut else FinishReason.STOP)
-
+    A token costs 1, an end token 1 and the hypothesis's rank. Each token gives 3/4 of its attention to the source token
+    in its place, the rest to the end of the source. Draws are rotations of the segment, and the n-th best alternative
+    has the probability 2**-n.
+    """
+    segment, strategy = ticket.segment, ticket.segment.strategy
     engine = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY
+    number = segment.decoding.num_hypotheses
+    match strategy:
+        case Sample():
+            engine = Engine.SAMPLING
+        case Forced():
+            number = 1
+        case Alternatives(count, min_probability):
+            number = sum(2.0**-rank >= min_probability for rank in range(1, count + 1))
     waited_s = time.monotonic() - ticket.submitted_s
-    hypotheses = tuple(map(hypothesis, range(segment.decoding.num_hypotheses)))
-    return Decoded(hypotheses, engine, len(source) + 1, queue_s=waited_s, encode_s=0.001, decode_s=0.002)
+    hypotheses = tuple(_hypothesis(segment, rank) for rank in range(max(1, number)))
+    return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002)
+
+
+def _hypothesis(segment: Segment, rank: int) -> Hypothesis:
+    source = tuple(index for index in segment.ids[:-1] if index not in segment.suppressed_ids)
+    match segment.strategy:
+        case Forced(target):
+            ids = target
+        case Sample(seed):
+            turned = random.Random(f"{seed}/{rank}").randrange(len(source))  # noqa: S311 - a test's
+            ids = segment.prefix + source[turned:] + source[:turned]
+        case _:
+            ids = segment.prefix + source + tuple(itertools.repeat(source[-1], rank))
+    limit = len(ids) + 1 if isinstance(segment.strategy, Forced) else segment.max_target_tokens
+    is_cut = len(ids) + 1 > limit
+    costs = (*itertools.repeat(-1.0, len(ids)), -1.0 - rank)[:limit]
+    decoding, logp = segment.decoding, sum(costs)
+    base = float(len(costs)) if decoding.length_penalty_kind == "power" else (5.0 + len(costs)) / 6.0
+    score = logp / base**decoding.length_penalty + decoding.word_penalty * len(costs)
+    attention = None
+    if segment.attention:
+        attention = np.zeros((len(costs), len(segment.ids)), np.float32)
+        attention[:, -1] = 0.25
+        for place in range(len(costs)):
+            own = min(max(0, place - len(segment.prefix)), len(segment.ids) - 1)
+            attention[place, own] += 0.75
+    reason = FinishReason.LENGTH if is_cut else FinishReason.STOP
+    return Hypothesis(ids[:limit] if is_cut else ids, logp, score, reason, costs, attention)

@@ -14,11 +14,10 @@ import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import sentencex
 
-from dragoman.server.domain import Splitting
+from dragoman.server.domain import Span, Splitting
 
 Fits = Callable[[str], bool]
 
@@ -29,13 +28,6 @@ WIDE_CLAUSE_ENDS = frozenset("\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff01\uff1f")
 """After these no space is needed: scripts that write them do not put one."""
 
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
-
-
-class Span(NamedTuple):
-    """A half-open range of code points."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,20 @@ class Layout:
             pieces.append(text[start:end])
             position = end
         return cls((*gaps, text[position:]), tuple(pieces))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the pieces are."""
+        return self.spans_of(self.pieces)
+
+    def spans_of(self, pieces: Sequence[str]) -> tuple[Span, ...]:
+        """Where other pieces are once they stand in place of its own."""
+        spans, position = [], 0
+        for gap, piece in zip(self.gaps, pieces, strict=False):
+            start = position + len(gap)
+            position = start + len(piece)
+            spans.append(Span(start, position))
+        return tuple(spans)
 
     def join(self, pieces: Sequence[str]) -> str:
         """The text with other pieces in place of its own."""
@@ -161,7 +167,12 @@ def _boundary(text: str, start: int, end: int) -> int:
 def _whole_character(text: str, start: int, end: int) -> int:
     """The last position in (start, end] that does not part a letter from its marks or a joined emoji."""
     for position in range(end, start, -1):
-        joined = text[position] in _JOINERS or unicodedata.combining(text[position]) or text[position - 1] == "\u200d"
-        if not joined:
+        if not is_joined(text, position):
             return position
     return end
+
+
+def is_joined(text: str, position: int) -> bool:
+    """Whether a cut here would part a letter from its marks, or a joined emoji."""
+    after = text[position]
+    return after in _JOINERS or unicodedata.combining(after) != 0 or text[position - 1] == "\u200d"

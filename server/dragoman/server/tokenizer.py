@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sentencepiece import SentencePieceProcessor
+from sentencepiece import SentencePieceProcessor, sentencepiece_pb2
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server.domain import Span
 from dragoman.server.errors import StartError
 
 
@@ -15,7 +17,7 @@ class Tokenizer:
 
     def __init__(self, bundle: Bundle) -> None:
         names, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
-        self.eos_id = names.eos_id
+        self.eos_id, self.unk_id = names.eos_id, names.unk_id
         self._source = _load(bundle, names.source)
         self._target = self._source if names.target == names.source else _load(bundle, names.target)
         _check_size(bundle, names.source, self._source, "source", shape.source_vocabulary)
@@ -29,6 +31,43 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of target ids, without an end token."""
         return str(self._target.decode(list(ids)))
+
+    def encode_target(self, text: str) -> tuple[int, ...]:
+        """Target ids, without an end token."""
+        return tuple(self._target.encode(text))
+
+    def source_spans(self, text: str) -> tuple[Span, ...]:
+        """What each id of `encode(text)`, the end token's excepted, stands for in the text.
+
+        Where one character became several ids, all but the last of them have an empty span.
+        """
+        found = _parsed(self._source.encode(text, out_type="serialized_proto"))
+        data, spans, position, reached = text.encode(), [], 0, 0
+        for piece in found.pieces:
+            start = position + len(data[reached : piece.begin].decode())
+            position = start + len(data[piece.begin : piece.end].decode())
+            reached = piece.end
+            spans.append(Span(start, position))
+        return tuple(spans)
+
+    def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What each target id adds to the text: joined, they are `decode(ids)`."""
+        found = _parsed(self._target.decode(list(ids), out_type="serialized_proto"))
+        return tuple(piece.surface for piece in found.pieces)
+
+    def token(self, target_id: int) -> str:
+        """A target id as the vocabulary writes it."""
+        return str(self._target.id_to_piece(target_id))
+
+    def token_id(self, token: str) -> int | None:
+        """The target id of a token as the vocabulary writes it; None where it has no such token."""
+        found = int(self._target.piece_to_id(token))
+        return found if self._target.id_to_piece(found) == token else None
+
+
+def _parsed(data: bytes) -> Any:
+    """SentencePiece's own account of an encoding, whose generated code has no types."""
+    return sentencepiece_pb2.SentencePieceText.FromString(data)  # type: ignore[attr-defined]
 
 
 def _load(bundle: Bundle, name: str) -> SentencePieceProcessor:

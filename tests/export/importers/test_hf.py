@@ -54,8 +54,8 @@ def test_scores_are_normalised_without_what_is_suppressed_where_the_model_does_s
 
     with torch.inference_mode():
         network = load_network(checkpoint)
-        found = network.full(read, network.encode(ids, mask), mask).log_softmax(-1)
-        logits = plain.full(read, plain.encode(ids, mask), mask)
+        found = network.full(read, network.memory(ids, mask), mask).log_softmax(-1)
+        logits = plain.full(read, plain.memory(ids, mask), mask)
 
     logits = logits.clone()
     logits[..., PAD] = -torch.inf

@@ -243,7 +243,7 @@ def theirs(model, sources, read):
 def ours(network, sources, read):
     """Logits [G, T, V] of a padded batch, by the canonical network."""
     ids, mask = (torch.from_numpy(a) for a in padded(sources))
-    return network.full(read, network.encode(ids, mask), mask)
+    return network.full(read, network.memory(ids, mask), mask)
 
 
 @pytest.mark.parametrize("name", CASES)

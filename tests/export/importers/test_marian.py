@@ -10,6 +10,8 @@ import pytest
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.export.errors import UnsupportedModel
 from dragoman.export.importers.marian import read_marian, recognises
+from dragoman.export.load import absent, canonical_weights
+from dragoman.export.network import Network
 
 WIDTH, INNER, WORDS = 8, 12, 24
 
@@ -39,8 +41,8 @@ def test_a_student_is_read_whole(marian):
         embedding_scale=WIDTH**0.5,
     )
     assert (checkpoint.pair, checkpoint.name) == (LanguagePair("en", "de"), "en-de")
-    assert checkpoint.decoding == Decoding("marian", 1, 1, 1.0, 512, 2.5, shortlist=False)
-    assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS, (1,))
+    assert checkpoint.decoding == Decoding(max_length=512, max_length_factor=2.5)
+    assert checkpoint.tokenizer == Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", 0, 1, WORDS)
     assert checkpoint.tokenizer_files == {"vocabulary.spm": model.folder / "vocab.ende.spm"}
     assert checkpoint.limits == Limits(512, 512)
     assert [file.name for file in checkpoint.source_files] == ["model.ende.bin", "config.yml", "vocab.ende.spm"]
@@ -53,12 +55,13 @@ def test_a_student_is_read_whole(marian):
 @pytest.mark.parametrize("decoder", ["ssru", "self-attention"])
 def test_every_parameter_is_placed_once(marian, decoder, norm, tying, form):
     """In each kind of network the values that go in come out, and the network that they are for takes them all."""
-    torch_network = pytest.importorskip("dragoman.export.network", reason="torch comes with the extra [export]")
     model = marian(decoder, norm, tying)
 
     checkpoint = read_marian(model.write(form), None, None)
 
-    expected = {name: tuple(p.shape) for name, p in torch_network.Network(checkpoint.architecture).named_parameters()}
+    expected = {name: w.shape for name, w in canonical_weights(Network(checkpoint.architecture)).items()}
+    for name in absent(checkpoint):
+        expected.pop(name, None)
     assert {name: weight.shape for name, weight in checkpoint.weights.items()} == expected
     assert sorted(w.tobytes() for w in checkpoint.weights.values()) == sorted(
         p.tobytes() for p in model.parameters.values()
@@ -330,11 +333,13 @@ def test_without_settings_marians_own_hold_and_it_is_said(marian):
 
 
 def test_unknown_words_may_be_allowed(marian):
-    """allow-unk lifts the suppression of the unknown word."""
-    model = marian()
-    model.settings = {"allow-unk": True}
+    """allow-unk lifts the suppression of the unknown word; a request may do the same."""
+    plain, allowing = marian(), marian()
+    allowing.settings = {"allow-unk": True}
 
-    assert read_marian(model.write(), None, None).tokenizer.suppressed_ids == ()
+    checkpoints = [read_marian(model.write(), None, None) for model in (plain, allowing)]
+    assert [one.decoding.unknown_handling for one in checkpoints] == ["suppress", "allow"]
+    assert [one.tokenizer.suppressed_ids for one in checkpoints] == [(), ()]
 
 
 def test_a_vocabulary_has_to_fit_the_embedding(marian):

@@ -43,7 +43,8 @@ def test_the_student_is_what_is_known_of_it(enpt):
     assert shape.source_vocabulary == shape.target_vocabulary == 32_000
     assert round(sum(weight.size for weight in enpt.weights.values()) / 1e6, 1) == 16.9
     assert (enpt.decoding.beam_size, enpt.decoding.length_penalty, enpt.decoding.max_length_factor) == (1, 1.0, 2.5)
-    assert (enpt.tokenizer.eos_id, enpt.tokenizer.unk_id, enpt.tokenizer.suppressed_ids) == (0, 1, (1,))
+    assert (enpt.tokenizer.eos_id, enpt.tokenizer.unk_id, enpt.tokenizer.suppressed_ids) == (0, 1, ())
+    assert enpt.decoding.unknown_handling == "suppress"
 
 
 @pytest.mark.parametrize(("folder", "pair"), [(ENPT, LanguagePair("en", "pt")), (PTEN, LanguagePair("pt", "en"))])

@@ -46,6 +46,34 @@ def test_a_good_bundle_is_described_on_one_page(inspect, directory):
     assert "EXCEEDED" not in out
 
 
+def test_decoding_defaults_are_shown_where_they_do_something(inspect, bundle_at, manifest, tmp_path):
+    """Every field of the defaults, but for those whose value changes nothing."""
+    _, plain, _ = inspect(bundle_at(tmp_path / "plain"))
+    decoding = dataclasses.replace(
+        manifest.decoding,
+        profile="hf",
+        length_penalty=0.6,
+        length_penalty_kind="gnmt",
+        early_stopping="exhaustive",
+        word_penalty=-0.5,
+        min_length=3,
+        repetition_penalty=1.5,
+        no_repeat_ngram_size=4,
+        unknown_handling="allow",
+    )
+    _, full, _ = inspect(bundle_at(tmp_path / "full", dataclasses.replace(manifest, decoding=decoding)))
+
+    assert (
+        "marian, beam 1, 1 returned, length penalty 1 (power), early stopping first, unknown words: suppress" in plain
+    )
+    for fact in (
+        "hf, beam 1",
+        "length penalty 0.6 (gnmt), early stopping exhaustive",
+        "word penalty -0.5, min length 3, repetition penalty 1.5, no repeat ngram size 4, unknown words: allow",
+    ):
+        assert fact in full
+
+
 def test_an_exceeded_tolerance_is_shouted(inspect, bundle_at, manifest, tmp_path):
     """A bundle whose proof failed says so wherever it is looked at."""
     worse = dataclasses.replace(manifest, parity=(Parity("a", "b", 2e-4, 1e-4),))

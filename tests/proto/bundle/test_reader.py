@@ -290,6 +290,24 @@ def test_several_problems_are_told_at_once(directory):
         (("decoding", "max_length_factor"), 101, "decoding.max_length_factor: 101 is not above 0 and at most 100"),
         (("decoding", "length_penalty"), -0.5, "decoding.length_penalty: -0.5 is not between 0 and 10"),
         (("decoding", "length_penalty"), 10.5, "decoding.length_penalty: 10.5 is not between 0 and 10"),
+        (("decoding", "word_penalty"), -101, "decoding.word_penalty: -101 is not between -100 and 100"),
+        (("decoding", "coverage_penalty"), -0.5, "decoding.coverage_penalty: -0.5 is not between 0 and 100"),
+        (
+            ("decoding", "coverage_penalty"),
+            0.5,
+            "decoding.coverage_penalty: needs attention, which this bundle's graphs do not put out: export it again",
+        ),
+        (
+            ("decoding", "unknown_handling"),
+            "copy",
+            "decoding.unknown_handling: needs attention, which this bundle's graphs do not put out: export it again",
+        ),
+        (("decoding", "patience"), 0, "decoding.patience: 0 is not above 0 and at most 100"),
+        (("decoding", "patience"), 100.5, "decoding.patience: 100.5 is not above 0 and at most 100"),
+        (("decoding", "repetition_penalty"), 0, "decoding.repetition_penalty: 0 is not above 0 and at most 100"),
+        (("decoding", "no_repeat_ngram_size"), -1, "decoding.no_repeat_ngram_size: -1 is negative"),
+        (("decoding", "min_length"), -1, "decoding.min_length: -1 is not between 0 and max_length, which is 512"),
+        (("decoding", "min_length"), 513, "decoding.min_length: 513 is not between 0 and max_length, which is 512"),
         (("decoding", "beam_size"), 61, "decoding.beam_size: 61 is more than 60"),
         (("decoding", "num_hypotheses"), 2, "decoding.num_hypotheses: 2 is more than beam_size, which is 1"),
         (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
@@ -318,6 +336,13 @@ def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, va
     edit(change)
 
     assert problems_of(directory) == (expected,)
+
+
+def test_patience_needs_a_rule_that_counts(directory, edit):
+    """Two fields that contradict each other, each of them good by itself."""
+    edit(lambda document: document["decoding"].update(patience=2.0, early_stopping="heuristic"))
+
+    assert problems_of(directory) == ("decoding.patience: 2 has no meaning with early_stopping heuristic",)
 
 
 def test_both_graphs_are_needed(directory, edit):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dragoman.bundle.manifest import Architecture, Decoding, EarlyStopping
-from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
+from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY, MAX_REPETITION_PENALTY
 from dragoman.export.reasons import Reasons, short
 
 from .hf_config import Family
@@ -19,7 +19,6 @@ from .hf_config import Family
 STOPPING: dict[object, EarlyStopping] = {False: "heuristic", None: "heuristic", True: "first", "never": "exhaustive"}
 LONGEST = 1 << 20
 """More than any length that is believed."""
-MAX_PENALTY = 100.0
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "do_sample": (False,),
     "encoder_no_repeat_ngram_size": (0,),
@@ -116,8 +115,8 @@ def read_generation(
         max_length=length,
         max_length_factor=MAX_LENGTH_FACTOR,
         early_stopping=STOPPING[stopping],
-        min_length=_min_length(options),
-        repetition_penalty=options.number("repetition_penalty", 1.0, MAX_PENALTY, above=True),
+        min_length=min(_min_length(options), length),
+        repetition_penalty=options.number("repetition_penalty", 1.0, MAX_REPETITION_PENALTY, above=True),
         no_repeat_ngram_size=options.whole("no_repeat_ngram_size", 0, 0, LONGEST),
         unknown_handling="allow",
         forced_first_id=options.word("forced_bos_token_id", words),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from dragoman.bundle.manifest import Architecture, Tying
+from dragoman.export.load import canonical_shapes
 from dragoman.export.network import Network
 from dragoman.export.positions import sinusoid
 from dragoman.export.reasons import Reasons
@@ -200,7 +201,7 @@ def _matrices(work: _Placing, arch: Architecture) -> None:
     rules = (*T5, *(T5_GATED if arch.gated else T5_PLAIN)) if arch.positions == "relative" else TRANSFORMER
     missing = []
     with torch.device("meta"):
-        expected = {n: tuple(p.shape) for n, p in Network(arch).named_parameters() if n.startswith(("enc", "dec"))}
+        expected = {n: shape for n, shape in canonical_shapes(Network(arch)).items() if n.startswith(("enc", "dec"))}
     for name, shape in expected.items():
         theirs = name
         for pattern, text in rules:

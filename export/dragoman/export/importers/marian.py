@@ -126,6 +126,7 @@ def _decoding(folder: MarianFolder, limits: Limits, reasons: Reasons) -> Decodin
         length_penalty=normalize,
         max_length=limits.max_target_tokens,
         max_length_factor=factor,
+        unknown_handling="allow" if settings.get("allow-unk", False) else "suppress",
         shortlist=folder.shortlist is not None,
     )
 
@@ -160,7 +161,6 @@ def _tokenizer(folder: MarianFolder, architecture: Architecture, reasons: Reason
         eos_id=eos,
         unk_id=unk,
         start_id=architecture.target_vocabulary,  # no such word: Marian begins with a zero embedding
-        suppressed_ids=() if folder.settings.get("allow-unk", False) else (unk,),
     )
 
 

@@ -1,0 +1,108 @@
+"""Fixed int8 scales: how large the numbers get that each matrix is multiplied with, measured on texts.
+
+The network translates the texts greedily in float32, twice: first every product notes the largest number that it reads,
+then how much rounding to a fixed scale loses beside rounding each row to its own. A fixed scale saves the search for
+each row's largest number at every step; where rows differ so much that it would cost more than a bit, a matrix keeps
+row scales.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from dragoman.export.layers import Linear
+from dragoman.export.network import MASKED, Network
+
+OUTPUT = "output"
+"""Name of the output layer's scale among the matrices'."""
+MAX_TOKENS = 60
+BEARABLE = 2.0
+"""A fixed scale may lose this many times what row scales lose: one bit."""
+Note = Callable[[str, Tensor], None]
+
+
+def measure_scales(
+    network: Network, sources: Sequence[Sequence[int]], *, start_id: int, eos_id: int
+) -> dict[str, float | None]:
+    """Scale of what each matrix is multiplied with, by the matrix's name, and of what the output layer reads.
+
+    None where row scales are needed.
+    """
+    largest: dict[str, float] = defaultdict(float)
+    lost: dict[str, Tensor] = defaultdict(lambda: torch.zeros(2, dtype=torch.float64))
+    rectified = network.arch.activation == "relu" and not network.arch.gated
+
+    def steps(name: str) -> int:
+        # What comes out of a ReLU needs no sign and has all of the 8 bits for itself.
+        return 255 if rectified and name.endswith("ffn.down.weight") else 127
+
+    def note_largest(name: str, x: Tensor) -> None:
+        largest[name] = max(largest[name], float(x.abs().max()))
+
+    def note_lost(name: str, x: Tensor) -> None:
+        peaks = torch.tensor(largest[name]).expand(len(x), 1), x.abs().amax(-1, keepdim=True)
+        for kind, peak in enumerate(peaks):
+            scale = peak.clamp(min=1e-6) / steps(name)
+            lost[name][kind] += (x - (x / scale).round() * scale).square().sum()
+
+    for note in (note_largest, note_lost):
+        with torch.inference_mode(), _listening(network, note):
+            _translate(network, sources, start_id, eos_id, note)
+    return {
+        name: max(peak, 1e-6) / steps(name) if lost[name][0] <= BEARABLE**2 * lost[name][1] else None
+        for name, peak in largest.items()
+    }
+
+
+@contextmanager
+def _listening(network: Network, note: Note) -> Iterator[None]:
+    """Every matrix tells what it is multiplied with."""
+
+    def listen(name: str) -> Callable[..., None]:
+        return lambda _module, inputs: note(name, inputs[0])
+
+    matrices = {f"{name}.weight": module for name, module in network.named_modules() if isinstance(module, Linear)}
+    hooks = [module.register_forward_pre_hook(listen(name)) for name, module in matrices.items()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _translate(network: Network, sources: Sequence[Sequence[int]], start_id: int, eos_id: int, note: Note) -> None:
+    """Greedy translation of all sources at once, padded; ended ones go on and are measured as well."""
+    count, arch = len(sources), network.arch
+    lengths = torch.tensor([len(source) for source in sources])
+    ids = torch.zeros(count, int(lengths.max()), dtype=torch.long)
+    for g, source in enumerate(sources):
+        ids[g, : len(source)] = torch.tensor(source)
+    src_mask = torch.zeros(count, 1, 1, ids.shape[1])
+    src_mask[torch.arange(ids.shape[1]) >= lengths[:, None, None, None]] = MASKED
+    memory = network.memory(ids, src_mask)
+    limit = min(MAX_TOKENS, 2 * ids.shape[1] + 8, arch.max_positions)
+    read, is_open = torch.full((count, 1), start_id), torch.ones(count, dtype=torch.bool)
+    state = [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+    if arch.decoder == "ssru":
+        state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+    for t in range(limit):
+        depth = torch.full((count, 1), t)
+        mask = torch.zeros(count, 1, 1, t + 1) if arch.decoder == "self-attention" else None
+        slots = torch.arange(t).expand(count, t) if arch.positions == "relative" else None
+        hidden, _, kept = network.step(read, depth, mask, state, memory, src_mask, slots)
+        note(OUTPUT, hidden[is_open])
+        is_one_state = arch.decoder == "ssru"
+        state = (
+            [s[:, None] for s in kept]
+            if is_one_state
+            else [torch.cat(pair, 2) for pair in zip(state, kept, strict=True)]
+        )
+        read = network.logits(hidden).argmax(-1, keepdim=True)
+        is_open &= read[:, 0] != eos_id
+        if not is_open.any():
+            return

@@ -1,0 +1,58 @@
+"""What a server knows about a model, as messages: pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.profiles import PROFILES
+from dragoman.server.codec_request import EARLY_STOPPING, LENGTH_PENALTY_KIND, UNKNOWN_HANDLING
+from dragoman.server.domain import Request
+from dragoman.server.pipeline import Pipeline
+from dragoman.v1 import translation_pb2 as pb
+
+
+def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.Model:
+    """A served bundle's description."""
+    manifest, limits = pipeline.bundle.manifest, pipeline.limits
+    beam_size = manifest.decoding.beam_size
+    searches = [pb.ENGINE_GREEDY, *([pb.ENGINE_BEAM] if limits.max_beam_size > 1 else [])]
+    return pb.Model(
+        name=pipeline.name,
+        version=pipeline.version,
+        language_pairs=[
+            pb.LanguagePair(source_language=pair.source, target_language=pair.target) for pair in manifest.pairs
+        ],
+        decoding=_decoding(pipeline.decoding(Request(()))),
+        profiles=sorted(PROFILES, key=lambda profile: profile != manifest.decoding.profile),
+        limits=pb.Limits(
+            max_segments=limits.max_segments,
+            max_text_bytes=limits.max_text_bytes,
+            max_source_tokens=manifest.limits.max_source_tokens,
+            max_target_tokens=manifest.limits.max_target_tokens,
+            max_beam_size=limits.max_beam_size,
+            max_hypotheses=limits.max_beam_size,
+            max_message_bytes=max_request_bytes,
+            max_backlog_tokens=limits.backlog_tokens,
+        ),
+        engines=[*(searches if beam_size == 1 else searches[::-1]), pb.ENGINE_SAMPLING],
+        precision=manifest.precision,
+        execution_provider="cpu",
+        state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
+        licence=manifest.licence,
+        digest=pipeline.bundle.digest,
+    )
+
+
+def _decoding(decoding: Decoding) -> pb.DecodingOptions:
+    """Every field, so that sending it back asks for the same."""
+    enums: dict[str, dict[int, Any]] = {
+        "length_penalty_kind": LENGTH_PENALTY_KIND,
+        "early_stopping": EARLY_STOPPING,
+        "unknown_handling": UNKNOWN_HANDLING,
+    }
+    message = pb.DecodingOptions()
+    for name, value in vars(decoding).items():
+        numbers = [number for number, word in enums.get(name, {}).items() if word == value]
+        setattr(message, name, numbers[0] if name in enums else value)
+    return message

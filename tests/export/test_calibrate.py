@@ -1,0 +1,58 @@
+"""Measured scales: what a matrix reads on texts is covered by them, and by no more than is needed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.calibrate import OUTPUT, measure_scales
+from dragoman.export.layers import Linear
+from dragoman.export.network import Network
+
+VOCABULARY, EOS = 40, 0
+SOURCES = [[5, 6, 7, EOS], [EOS], [9, 8, 7, 6, 5, 4, EOS]]
+
+
+def a_network(**changes) -> Network:
+    torch.manual_seed(3)
+    network = Network(Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **changes)).eval().requires_grad_(False)
+    for name, weight in network.named_parameters():
+        weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
+    return network
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"decoder": "ssru"},
+        {"activation": "swish", "norm": "pre"},
+        {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
+    ],
+)
+def test_every_matrix_has_the_scale_of_the_largest_number_it_read(changes):
+    """Each matrix of either side has a scale, positive, and the encoder's first is that of the embedded texts."""
+    network = a_network(**changes)
+    read: dict[str, float] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, Linear):
+            module.register_forward_pre_hook(
+                lambda _, inputs, name=name: read.update({name: max(read.get(name, 0), float(inputs[0].abs().max()))})
+            )
+
+    scales = measure_scales(network, SOURCES, start_id=VOCABULARY, eos_id=EOS)
+
+    assert set(scales) == {*(f"{name}.weight" for name in read), OUTPUT}
+    for name, peak in read.items():
+        steps = 255 if name.endswith("ffn.down") and network.arch.activation == "relu" else 127
+        assert scales[f"{name}.weight"] == pytest.approx(peak / steps)
+
+
+def test_the_network_is_left_as_it_was():
+    """No hook stays behind, or every later run would pay for it."""
+    network = a_network()
+
+    measure_scales(network, SOURCES, start_id=VOCABULARY, eos_id=EOS)
+
+    assert not any(module._forward_pre_hooks for module in network.modules())
