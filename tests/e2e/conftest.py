@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,20 +94,18 @@ class Decoder:
         return [self.together([segment])[0] for segment in segments]
 
 
+KINDS = {
+    "ssru": {"decoder": "ssru"},
+    "self-attention": {},
+    # Distances beyond a bucket's range are soon reached, biases are as wide as attention scores.
+    "relative": {"norm": "pre", "positions": "relative", "relative_buckets": 8, "relative_distance": 12},
+}
+
+
 def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     """A small random model whose outputs vary in words and length, with a random shortlist."""
-    arch = Architecture(
-        32,
-        4,
-        64,
-        2,
-        2,
-        VOCABULARY,
-        VOCABULARY,
-        decoder=decoder,
-        embedding_scale=4 * 32**0.5,
-        tying="none",  # type: ignore[arg-type]
-    )
+    options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **KINDS[decoder]}
+    arch = Architecture(32, 4, 64, 2, 2, VOCABULARY, VOCABULARY, **options)
     torch.manual_seed(1)
     network = Network(arch).requires_grad_(False)
     for name, weight in network.named_parameters():
@@ -114,10 +113,12 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
             weight.fill_(1)
         elif weight.ndim == 1:
             weight.normal_(0, 0.1)
+        elif "relative" in name:
+            weight.normal_(0, 2)
         else:
             weight.normal_(0, 32**-0.5 if "embedding" in name else 2 * weight.shape[0] ** -0.5)
     network.output_bias.fill_(0)
-    network.output_bias[0] = 1.5 if decoder == "ssru" else 2.3
+    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.3, "relative": 1.0}[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():
@@ -139,9 +140,9 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     )
 
 
-@pytest.fixture(scope="session", params=["ssru", "self-attention"])
+@pytest.fixture(scope="session", params=KINDS)
 def tiny_checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A random model of either decoder kind."""
+    """A random model of each kind."""
     return random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint"))
 
 

@@ -85,11 +85,10 @@ class Engines:
                 attention_mask=(ids != self.pad).long(),
                 num_beams=beam,
                 num_return_sequences=beam,
-                max_new_tokens=LIMIT,
                 do_sample=False,
                 return_dict_in_generate=True,
                 output_scores=True,
-                **options,
+                **{"max_new_tokens": LIMIT, **options},
             )
             scores = said.sequences_scores.tolist() if beam > 1 else [np.nan] * len(batch)
             for row, (words, score) in enumerate(zip(said.sequences.tolist(), scores, strict=True)):
@@ -200,6 +199,8 @@ HF_OPTIONS = [
     ({"no_repeat_ngram_size": 2}, {}, {"no_repeat_ngram_size": 2}),
     ({}, {"suppressed_ids": WORDS}, {"suppress_tokens": WORDS}),
     ({}, {"prefix": (40,)}, {"forced_bos_token_id": 40}),
+    ({"max_length": 5, "forced_last_id": 0}, {}, {"max_new_tokens": 5, "forced_eos_token_id": 0}),
+    ({"max_length": 5, "forced_last_id": 41}, {}, {"max_new_tokens": 5, "forced_eos_token_id": 41}),
 ]
 
 

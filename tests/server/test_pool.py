@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,34 @@ def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
         for g in range(sources):
             for place in range(width):
                 assert open_nodes(pool, sources, g, place) == set(paths[g][place])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nodes_stand_where_their_ancestors_end(seed):
+    """Relative positions: an open slot's depth is the length of the path to its node, also in slots used again."""
+    rng = np.random.default_rng(seed)
+    arch = dataclasses.replace(ARCH, positions="relative", relative_buckets=4, relative_distance=3)
+    width, sources = 3, 2
+    pool = NodePool(arch, capacity=sources, width=width)
+    for g in range(sources):
+        pool.admit(g)
+    ages = [0] * sources
+    for _ in range(80):
+        # A node is known by its depth, which its keys are filled with.
+        depths = np.repeat(np.array(ages, np.float32)[:, None], width, 1)
+        new = [np.broadcast_to(depths[:, None, :, None], (sources, 2, width, 2))] * 2
+        parents = rng.integers(0, width, (sources, width))
+        pool.keep(new, Advance(parents, np.ones((sources, width), np.bool_), []))
+        ages = [age + 1 for age in ages]
+        if rng.random() < 0.1:
+            pool.move(sources - 1, 0)
+            pool.admit(sources - 1)
+            ages = [ages[-1], 0]
+        feed = pool.feed(sources)
+        slots = feed["slot_depth"].shape[1]
+        is_open = (feed["mask"][:, 0, :, :slots] == 0).any(1)
+        assert np.array_equal(feed["slot_depth"][is_open], feed["self_k.0"][:, 0, :, 0][is_open])
+        assert [int(d.max(initial=-1)) for d in np.where(is_open, feed["slot_depth"], -1)] == [age - 1 for age in ages]
 
 
 def test_a_node_sees_itself_and_no_sibling():

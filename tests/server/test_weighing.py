@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,22 @@ def test_fairseq_ends_at_the_limit():
     assert not long.forces_end_at(2)
     hf = Segment((5, EOS), Decoding(profile="hf", max_length=3))
     assert not Weigher(hf, VOCABULARY, width=4).is_needed
+
+
+@pytest.mark.parametrize("last", [EOS, 11])
+def test_transformers_has_the_last_word_within_the_limit_for_nothing(last):
+    """Whatever it is, and whatever is suppressed or comes too early; not in other profiles, and not in a score."""
+    decoding = Decoding(profile="hf", forced_last_id=last, max_length=4, max_length_factor=9.0, min_length=9)
+    segment = Segment((5,), decoding, suppressed_ids=(11,))
+    logits = np.random.default_rng(5).normal(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+
+    assert weighed(segment, [7, 8, 9], logits, width=4) == [(last, 0.0, pytest.approx(logp[last]))]
+    assert Weigher(segment, VOCABULARY, width=4).forces_end_at(3) == (last == EOS)
+    assert len(weighed(segment, [7, 8], logits, width=4)) == 5
+    assert len(weighed(replace(segment, decoding=replace(decoding, profile="ct2")), [7, 8, 9], logits, width=4)) == 5
+    scored = replace(segment, strategy=Forced((7, 8, 9)))
+    assert weighed(scored, [7, 8, 9], logits, width=1) == [(EOS, pytest.approx(logp[EOS]), pytest.approx(logp[EOS]))]
 
 
 def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():

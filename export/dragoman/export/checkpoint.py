@@ -7,12 +7,16 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
     source_positions, target_positions [max_positions, d]          learned positions only
     {encoder,decoder}.embedding_norm.{weight,bias}                 embedding_norm only
     {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
+    {encoder,decoder}.relative.table [buckets, heads]              relative positions only
     encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
-    {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}
+    {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
     decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
     decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
+
+Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of
+the head's width when weights are loaded; who does not want that multiplies the keys' matrix by it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +54,21 @@ class Shortlist:
     ids: npt.NDArray[np.int32]
 
 
+class Oracle(Protocol):
+    """A model in the library that it comes from, which the exported graphs are compared with."""
+
+    @property
+    def name(self) -> str:
+        """The library and its version."""
+
+    @property
+    def avoided_ids(self) -> tuple[int, ...]:
+        """What it reads in ways of its own and no text holds: padding."""
+
+    def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Of each word [G, T, V] after each of those that the decoder reads, `read` [G, T], the start id first."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model in canonical form."""
@@ -74,3 +94,5 @@ class Checkpoint:
     shortlist: Shortlist | None = None
     notes: tuple[str, ...] = field(default=())
     """What a user should know about this import; printed by the command."""
+    oracle: Oracle | None = None
+    """None where the library that the source is from has not been installed."""

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dragoman.bundle.errors import BundleError
@@ -15,11 +15,34 @@ from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
-from dragoman.export.importers.marian import read_marian, recognises
+from dragoman.export.importers import hf_folder, marian
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
-FORMATS: dict[str, tuple[Callable[[Path], str | None], Reader]] = {"marian": (recognises, read_marian)}
-"""Name -> what recognises it (and says what it saw), what reads it."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of checkpoint."""
+
+    recognises: Callable[[Path], str | None]
+    """What is at a path, in words, if it is of this kind."""
+    read: Reader
+    looks_for: str
+    """What there must be, for those who are told that it is not."""
+
+
+def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.hf import read_hf  # reads weights with torch, which takes seconds to import
+
+    return read_hf(source, source_language, target_language)
+
+
+FORMATS = {
+    "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
+    "marian": Format(
+        marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
+    ),
+}
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +57,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): marian also reads Firefox students",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
@@ -58,6 +81,16 @@ def run(args: argparse.Namespace) -> int:
         progress.end()
         print(f"dragoman export: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        progress.end()
+        if not is_out_of_memory(error):
+            raise
+        print(
+            f"dragoman export: out of memory while {progress.stage}: an export takes up to three times the size of "
+            "the weights; nothing was written",
+            file=sys.stderr,
+        )
+        return 1
     progress.end()
     if args.json:
         print(json.dumps(report(bundle), indent=2))
@@ -71,10 +104,26 @@ def read(source: Path, form: str, source_language: str | None, target_language: 
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if form == "auto":
-        form = next((name for name, (knows, _) in FORMATS.items() if knows(source)), "")
-        if not form:
-            raise ExportError(f"{source}: not recognised as {' or '.join(FORMATS)}; if it is one, say so with --format")
-    return FORMATS[form][1](source, source_language, target_language)
+        seen = {name: what for name, each in FORMATS.items() if (what := each.recognises(source)) is not None}
+        if len(seen) != 1:
+            raise _unclear(source, seen)
+        (form,) = seen
+    return FORMATS[form].read(source, source_language, target_language)
+
+
+def _unclear(source: Path, seen: dict[str, str]) -> ExportError:
+    """Several formats recognise it, or none."""
+    if seen:
+        both = " and ".join(f"{what} (--format {name})" for name, what in seen.items())
+        return ExportError(f"{source} holds {both}: say which with --format")
+    wanted = "".join(f"\n  - {name} looks for {each.looks_for}" for name, each in FORMATS.items())
+    return ExportError(f"{source}: not recognised; if it is one of these, say so with --format:{wanted}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Python, torch and ONNX Runtime each say it in their own way."""
+    said = ("can't allocate memory", "bad allocation", "bad_alloc", "Failed to allocate memory")
+    return isinstance(error, MemoryError) or any(each in str(error) for each in said)
 
 
 def worst(parity: tuple[Parity, ...]) -> list[Parity]:
@@ -109,15 +158,41 @@ def print_report(bundle: Bundle, seconds: float) -> None:
         print(f"  {line.compared}: {line.tensor}: {kind} {line.max_difference:.2g} (allowed {line.tolerance:g})")
 
 
+# How much of an export is done when a stage begins, of a model of 600 million parameters. Smaller ones spend more of
+# their time on tracing, and little of it altogether.
+DONE = {
+    "tracing encoder": 0.02,
+    "tracing step": 0.14,
+    "tracing candidates": 0.36,
+    "tracing step_shortlist": 0.36,
+    "quantising": 0.36,
+    "writing": 0.43,
+    "comparing with the network": 0.46,
+    "comparing with transformers": 0.9,
+}
+
+
+def time_left(stage: str, elapsed_s: float) -> str:
+    """In words, from what has passed until a stage began; empty where that says nothing yet."""
+    done = next((share for name, share in DONE.items() if stage.startswith(name)), 0.0)
+    left_s = elapsed_s * (1 - done) / done if done >= 0.1 else 0.0
+    if left_s < 10:
+        return ""
+    return f", about {left_s:.0f} s left" if left_s < 100 else f", about {left_s / 60:.0f} min left"
+
+
 class _Progress:
     """One line on a terminal that is written over; silent elsewhere."""
 
     def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
+        self._shown, self._started_s = shown, time.monotonic()
+        self.stage = "reading the checkpoint"
 
     def __call__(self, stage: str) -> None:
+        self.stage = stage
         if self._shown:
-            print(f"\r\x1b[K{stage} ...", end="", file=sys.stderr, flush=True)
+            left = time_left(stage, time.monotonic() - self._started_s)
+            print(f"\r\x1b[K{stage}{left} ...", end="", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Clear the line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -14,8 +15,10 @@ from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint, Shortlist
+from dragoman.export.errors import ExportError
 from dragoman.export.load import int8_weights, load_network
 from dragoman.export.parity import prove
+from dragoman.export.source_parity import prove_source
 from dragoman.export.trace import save, signature_of, to_int8, trace
 
 SHORTLIST_FILE = "shortlist.npz"
@@ -39,6 +42,7 @@ def export(
     graphs = ("encoder", "step", *(("candidates", "step_shortlist") if checkpoint.shortlist is not None else ()))
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
+        check_room(checkpoint, precision, writer.path("encoder.onnx").parent)
         models = {}
         for graph in graphs:
             progress(f"tracing {graph}")
@@ -68,6 +72,10 @@ def export(
             write_shortlist(checkpoint.shortlist, writer.path(SHORTLIST_FILE))
         progress("comparing with the network")
         parity = prove(network, root, graphs, precision, checkpoint.tokenizer.start_id)
+        del network
+        if checkpoint.oracle is not None:
+            progress(f"comparing with {checkpoint.oracle.name}")
+            parity += prove_source(checkpoint, checkpoint.oracle, root, precision)
         return writer.commit(
             Manifest(
                 name=checkpoint.name,
@@ -86,14 +94,31 @@ def export(
         )
 
 
+def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:
+    """Say before the work that the weights will not fit on the disk."""
+    weights = {id(weight): weight.nbytes for weight in checkpoint.weights.values()}
+    needed = sum(weights.values()) // (4 if precision == "int8" else 1)
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise ExportError(
+            f"the bundle will have {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free there: make room, or "
+            "write it elsewhere with --output"
+        )
+
+
 def provenance(checkpoint: Checkpoint, precision: Precision) -> Provenance:
     """What was read, by what, and how."""
     return Provenance(
         source_format=checkpoint.source_format,
-        source_sha256={p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in checkpoint.source_files},
+        source_sha256={p.name: _sha256(p) for p in checkpoint.source_files},
         tool_version=metadata.version("dragoman"),
         options={"precision": precision},
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_shortlist(shortlist: Shortlist, path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
@@ -27,9 +28,9 @@ def _key_scale(checkpoint: Checkpoint, name: str) -> np.float32:
 
 
 def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Only keys are copied."""
+    """Only keys are copied, and what torch could not take as it is."""
     scale = _key_scale(checkpoint, name)
-    return weight if scale == 1 else weight * scale
+    return np.require(weight, requirements="W") if scale == 1 else weight * scale
 
 
 def _parts(name: str) -> list[str]:
@@ -41,27 +42,33 @@ def _parts(name: str) -> list[str]:
     return [f"{layer}.{part}.{kind}" for part in PARTS[joined]]
 
 
+def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Every canonical tensor that a network is filled with."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in network.named_parameters():
+        parts, (*rows, columns) = _parts(name), parameter.shape
+        shapes |= {part: (*rows, columns // len(parts)) for part in parts}
+    return shapes
+
+
 def load_network(checkpoint: Checkpoint) -> Network:
     """The network with the checkpoint's weights, ready for inference."""
     network = Network(checkpoint.architecture)
-    parameters = dict(network.named_parameters())
-    wrong, known = [], set()
-    for name, parameter in parameters.items():
-        parts = _parts(name)
-        *rows, columns = parameter.shape
-        for part in parts:
-            known.add(part)
-            found = checkpoint.weights.get(part)
-            shape = [*rows, columns // len(parts)]
-            if found is None and part not in absent(checkpoint):
-                wrong.append(f"missing {part} {shape}")
-            elif found is not None and list(found.shape) != shape:
-                wrong.append(f"{part} is {list(found.shape)}, not {shape}")
-    wrong += [f"unexpected {name}" for name in checkpoint.weights if name not in known]
+    wrong, expected = [], canonical_shapes(network)
+    for name, shape in expected.items():
+        found = checkpoint.weights.get(name)
+        if found is None and name not in absent(checkpoint):
+            wrong.append(f"missing {name} {list(shape)}")
+        elif found is not None and found.shape != shape:
+            wrong.append(f"{name} is {list(found.shape)}, not {list(shape)}")
+    wrong += [f"unexpected {name}" for name in checkpoint.weights if name not in expected]
     if wrong:
         raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
-    for name, parameter in parameters.items():
+    for name, parameter in network.named_parameters():
         parts = _parts(name)
+        if name in checkpoint.weights:  # shares the checkpoint's memory, which may be the file itself
+            parameter.data = torch.from_numpy(_scaled(checkpoint, name, checkpoint.weights[name]))
+            continue
         for part, own in zip(parts, np.split(parameter.detach().numpy(), len(parts), axis=-1), strict=True):
             own[...] = _scaled(checkpoint, part, checkpoint.weights[part]) if part in checkpoint.weights else 0
     return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature

@@ -73,11 +73,19 @@ def page(bundle: Bundle) -> Iterator[str]:
 
 def _architecture(shape: Architecture) -> str:
     layers = f"{shape.encoder_layers}+{shape.decoder_layers} layers, {shape.decoder} decoder"
-    sizes = f"width {shape.d_model}, {shape.heads} heads, ffn {shape.ffn} ({shape.activation})"
+    heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
+    ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
+    sizes = f"width {shape.d_model}, {heads} heads, ffn {ffn}"
     words = f"vocabulary {shape.source_vocabulary}"
     if shape.target_vocabulary != shape.source_vocabulary:
         words += f" to {shape.target_vocabulary}"
-    return f"{layers}, {sizes}, {shape.norm}-norm, {shape.positions} positions, {words}, tying {shape.tying}"
+    norm = f"{shape.norm}-norm" + (" (rms)" if shape.norm_kind == "rms" else "")
+    return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}, tying {shape.tying}"
+
+
+def _both(encoder: int | None, decoder: int) -> str:
+    """Two sizes, or the one that they share."""
+    return str(decoder) if encoder is None else f"{encoder}+{decoder}"
 
 
 def _decoding(decoding: Decoding) -> str:
@@ -93,7 +101,8 @@ def _decoding(decoding: Decoding) -> str:
         for name, nothing in _NEUTRAL.items()
         if getattr(decoding, name) != nothing
     ]
-    return ", ".join((search, penalty, stopping, *further, unknown, limit, shortlist))
+    words = [] if decoding.forced_last_id is None else [f"{decoding.forced_last_id} forced last"]
+    return ", ".join((search, penalty, stopping, *further, *words, unknown, limit, shortlist))
 
 
 def _tokenizer(tokenizer: Tokenizer) -> str:

@@ -136,6 +136,8 @@ class Decoding:
     aligned with (copy)."""
     shortlist: bool = False
     """Choose target words from the source's lexical shortlist only."""
+    forced_last_id: int | None = None
+    """What the last token within the length limit is, at no cost (profile `hf`)."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Tokenizer:
     prefix: tuple[int | Slot, ...] = ()
     suffix: tuple[int | Slot, ...] = ()
     forced_first: int | Slot | None = None
-    """What every translation must begin with."""
+    """What every translation must begin with; in the profiles `hf` and `ct2` it costs nothing."""
     source_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By BCP-47 tag, what `source` stands for in `prefix` and `suffix`; several tags may mean one language."""
     target_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)

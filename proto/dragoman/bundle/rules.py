@@ -107,13 +107,37 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     for where, number in at_least_one.items():
         if number < 1:
             yield f"{where}: {number} is less than 1"
-    if shape.heads >= 1 and shape.d_model % shape.heads:
-        yield f"architecture.heads: {shape.heads} does not divide d_model {shape.d_model}"
+    yield from _shape(shape)
     yield from _decoding(decoding)
+    yield from _forced(decoding, shape)
     for name, problem in attention_problems(manifest, decoding):
         yield f"decoding.{name}: {problem}"
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
+
+
+def _shape(shape: Architecture) -> Iterator[str]:
+    """Choices of the network that need one another."""
+    for name in ("encoder_heads", "encoder_ffn", "head_width"):
+        number = getattr(shape, name)
+        if number is not None and number < 1:
+            yield f"architecture.{name}: {number} is less than 1"
+    for name in ("heads", "encoder_heads"):
+        heads = getattr(shape, name)
+        if shape.head_width is None and heads is not None and heads >= 1 and shape.d_model % heads:
+            yield f"architecture.{name}: {heads} does not divide d_model {shape.d_model}"
+    if shape.position_offset < 0:
+        yield f"architecture.position_offset: {shape.position_offset} is negative"
+    if shape.positions != "relative":
+        return
+    if shape.decoder != "self-attention":
+        yield f"architecture.positions: relative, which a decoder of {shape.decoder} does not have"
+    # The near half of the buckets hold one distance each, the far half what is left of them.
+    if shape.relative_buckets < 4 or shape.relative_distance <= shape.relative_buckets // 2:
+        yield (
+            f"architecture.relative_distance: {shape.relative_distance} is not more than half of relative_buckets, "
+            f"which is {shape.relative_buckets} and must be at least 4"
+        )
 
 
 def _decoding(decoding: Decoding) -> Iterator[str]:
@@ -162,6 +186,12 @@ def has_attention(manifest: Manifest, *, shortlist: bool) -> bool:
     """Whether the graph that decodes puts out its attention."""
     graph = manifest.graphs.get("step_shortlist" if shortlist else "step")
     return graph is not None and any(tensor.name == ATTENTION for tensor in graph.outputs)
+
+
+def _forced(decoding: Decoding, shape: Architecture) -> Iterator[str]:
+    index = decoding.forced_last_id
+    if index is not None and not 0 <= index < shape.target_vocabulary:
+        yield f"decoding.forced_last_id: {index} is outside the target vocabulary of {shape.target_vocabulary}"
 
 
 def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:

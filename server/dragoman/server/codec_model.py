@@ -47,14 +47,15 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
 
 
 def _decoding(decoding: Decoding) -> pb.DecodingOptions:
-    """Every field, so that sending it back asks for the same."""
+    """Every field that a request may set, so that sending it back asks for the same."""
     enums: dict[str, dict[int, Any]] = {
         "length_penalty_kind": LENGTH_PENALTY_KIND,
         "early_stopping": EARLY_STOPPING,
         "unknown_handling": UNKNOWN_HANDLING,
     }
     message = pb.DecodingOptions()
-    for name, value in vars(decoding).items():
+    fields = {name: value for name, value in vars(decoding).items() if name in message.DESCRIPTOR.fields_by_name}
+    for name, value in fields.items():
         numbers = [number for number, word in enums.get(name, {}).items() if word == value]
         setattr(message, name, numbers[0] if name in enums else value)
     return message

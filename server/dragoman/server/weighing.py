@@ -60,12 +60,14 @@ class Weigher:
         # To transformers, what the decoder starts from has been put out.
         is_end_first = self._profile == "hf" and vocabulary.start_id == vocabulary.eos_id
         self._before = [vocabulary.eos_id] if is_end_first else []
-        self._prefix, self._forced_end = segment.prefix, -1
+        self._prefix, self._last_at, self._last_id = segment.prefix, -1, vocabulary.eos_id
         self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
         if isinstance(strategy, Forced):
             self._prefix = (*segment.prefix, *strategy.target, vocabulary.eos_id)
         elif self._profile == "fairseq":
-            self._forced_end = segment.max_target_tokens - 1
+            self._last_at = segment.max_target_tokens - 1
+        elif self._profile == "hf" and decoding.forced_last_id is not None:
+            self._last_at, self._last_id = segment.max_target_tokens - 1, decoding.forced_last_id
         self._changes_all = bool(
             segment.suppressed_ids or self._ngram or self._penalty != 1.0 or (self._renormalises and self._suppressed)
         )
@@ -73,7 +75,7 @@ class Weigher:
     @property
     def is_needed(self) -> bool:
         """Whether this segment's rows are ever changed."""
-        return bool(self._changes_all or self._prefix or self._min_length or self._forced_end >= 0)
+        return bool(self._changes_all or self._prefix or self._min_length or self._last_at >= 0)
 
     def acts_at(self, length: int) -> bool:
         """Whether rows are changed at this length."""
@@ -81,7 +83,7 @@ class Weigher:
 
     def forces_end_at(self, length: int) -> bool:
         """Whether the end token comes here because the limit is reached, and not because the model says so."""
-        return length == self._forced_end and length >= len(self._prefix)
+        return self._last_id == self._eos_id and self._is_last(length)
 
     def named(self, tokens: list[int]) -> list[int]:
         """Words whose log-probability must be known to weigh what follows these tokens."""
@@ -100,7 +102,8 @@ class Weigher:
         is_named = np.arange(len(words)) >= len(row.words)
         forced = self._forced(len(tokens))
         if forced is not None:
-            costs = 0.0 if len(tokens) < self._num_free else logp
+            is_free = len(tokens) < self._num_free or (self._profile == "hf" and self._is_last(len(tokens)))
+            costs = 0.0 if is_free else logp
             scores = np.where(is_named & (words == forced), costs, -np.inf)
             return words, scores, logp
         # A word that was named counts there alone.
@@ -116,7 +119,11 @@ class Weigher:
         """The only word that may come at this length."""
         if length < len(self._prefix):
             return self._prefix[length]
-        return self._eos_id if self.forces_end_at(length) else None
+        return self._last_id if self._is_last(length) else None
+
+    def _is_last(self, length: int) -> bool:
+        """Whether the word at this length is the last within the limit, and a given one."""
+        return length == self._last_at and length >= len(self._prefix)
 
     def _banned(self, tokens: list[int]) -> set[int]:
         """Words that must not follow these tokens."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sentencepiece
+import torch
 import yaml
 
 from dragoman.export.importers.marian_bin import FLOAT32, INT8, INTGEMM8, Item, write_items
@@ -151,3 +153,29 @@ def marian(tmp_path, vocabulary):
         return TinyMarian(tmp_path, options_of(decoder, norm, tying), parameters)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def saved_t5(tmp_path_factory, vocabulary):
+    """A tiny T5 as transformers saves it, with a SentencePiece model, a card, and decoding defaults."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("t5")
+    torch.manual_seed(3)
+    pad = WORDS + 1
+    sizes = {"d_model": 16, "d_kv": 6, "d_ff": 20, "num_layers": 1, "num_heads": 2}
+    config = transformers.T5Config(vocab_size=WORDS + 4, pad_token_id=pad, eos_token_id=0, **sizes)
+    model = transformers.T5ForConditionalGeneration(config)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, 0.1, 0.5)
+    model.generation_config.update(decoder_start_token_id=pad, bad_words_ids=[[pad]], num_beams=3, max_length=20)
+    model.save_pretrained(folder)
+    (folder / "spiece.model").write_bytes(vocabulary)
+    (folder / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def t5(tmp_path, saved_t5):
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(saved_t5, tmp_path / "t5"))

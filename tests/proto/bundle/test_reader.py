@@ -271,6 +271,18 @@ def test_several_problems_are_told_at_once(directory):
         (("shortlist",), "gone.bin", "shortlist: the file 'gone.bin' is not listed in files"),
         (("architecture", "heads"), 3, "architecture.heads: 3 does not divide d_model 8"),
         (("architecture", "heads"), 0, "architecture.heads: 0 is less than 1"),
+        (("architecture", "encoder_heads"), 3, "architecture.encoder_heads: 3 does not divide d_model 8"),
+        (("architecture", "encoder_heads"), 0, "architecture.encoder_heads: 0 is less than 1"),
+        (("architecture", "encoder_ffn"), 0, "architecture.encoder_ffn: 0 is less than 1"),
+        (("architecture", "head_width"), -1, "architecture.head_width: -1 is less than 1"),
+        (("architecture", "position_offset"), -1, "architecture.position_offset: -1 is negative"),
+        (
+            ("architecture", "positions"),
+            "relative",
+            "architecture.relative_distance: 0 is not more than half of relative_buckets, which is 0 and must be at "
+            "least 4",
+        ),
+        (("decoding", "forced_last_id"), -1, "decoding.forced_last_id: -1 is outside the target vocabulary of 10"),
         (("tokenizer", "eos_id"), 10, "tokenizer.eos_id: 10 is outside the target vocabulary of 10"),
         (
             ("limits", "max_target_tokens"),
