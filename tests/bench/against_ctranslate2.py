@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import random_model
-from engines import CACHE, CTranslate2, Dragoman, Engine, Transformers, bundle_of, ctranslate2_of
+from engines import CACHE, MAX_BATCH, CTranslate2, Dragoman, Engine, Transformers, bundle_of, ctranslate2_of
 from measure import (
     CLOCKS,
     alternate,
@@ -179,7 +179,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--sources", type=int, default=8, help="fewest sources of a static case (default: %(default)s)")
     parser.add_argument("--offered", type=int, default=256, help="sources of saturation (default: %(default)s)")
     parser.add_argument("--beam", type=int, default=1, help="beam size of saturation (default: %(default)s)")
-    parser.add_argument("--max-batch", type=int, default=32, help="sources a lane, saturation (default: %(default)s)")
+    parser.add_argument(
+        "--max-batch", type=int, default=MAX_BATCH, help="sources a lane, saturation (default: %(default)s)"
+    )
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="of the phases with one processor; see measure.py"
     )

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import against_ctranslate2 as saturated
 import numpy as np
 import random_model
-from engines import CACHE, CTranslate2, Dragoman, bundle_of, ctranslate2_of
+from engines import CACHE, MAX_BATCH, CTranslate2, Dragoman, bundle_of, ctranslate2_of
 from measure import in_own_process, median, percentile, processor, progress, usable, verdict
 
 MODEL = random_model.BIG
@@ -78,7 +78,8 @@ class Continuous:
                 raise answer
             done()
 
-        self.engine.lanes.submit(self.engine.segment(source, self.beam), answered)
+        # Each is a request of its own.
+        self.engine.lanes.submit(self.engine.segment(source, self.beam), answered, flow=object())
 
     def close(self) -> None:
         """See `Server`."""
@@ -216,7 +217,9 @@ def main() -> int:
         "--duration", type=float, default=40.0, help="seconds of arrivals in a run (default: %(default)s)"
     )
     parser.add_argument("--rounds", type=int, default=3, help="of measuring saturation (default: %(default)s)")
-    parser.add_argument("--max-batch", type=int, default=16, help="sources a lane (default: the server's, %(default)s)")
+    parser.add_argument(
+        "--max-batch", type=int, default=MAX_BATCH, help="sources a lane (default: the server's, %(default)s)"
+    )
     parser.add_argument("--bundle", type=Path, help="measure this bundle of the model instead of exporting it")
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--json", type=Path, metavar="FILE")

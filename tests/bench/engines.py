@@ -17,12 +17,15 @@ import random_model
 from random_model import END, RandomModel
 
 from dragoman.bundle.reader import open_bundle
+from dragoman.server.config import ServeOptions
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "bench"
 Ids = Sequence[int]
+MAX_BATCH = ServeOptions().max_batch
+"""Sources that a lane of the server steps together unless it is told otherwise."""
 LONGEST = 256
 """Most tokens an engine may put out: out of reach, as the model ends its outputs itself."""
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from engines import Silent
+from engines import MAX_BATCH, Silent
 from load import Answer, Load, Offer, alone, differs
 from measure import progress
 from under_load import DATA, read, segments_of, strangers
@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="at least 4 (default: %(default)s)")
     parser.add_argument("--texts", type=int, default=600, help="different texts (default: %(default)s)")
     parser.add_argument("--lanes", type=int, default=2)
-    parser.add_argument("--max-batch", type=int, default=16)
+    parser.add_argument("--max-batch", type=int, default=MAX_BATCH)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()

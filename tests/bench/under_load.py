@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import random_model
-from engines import CACHE, Silent, bundle_of
+from engines import CACHE, MAX_BATCH, Silent, bundle_of
 from load import Answer, Load, Offer, alone, differs, furthest
 from measure import progress
 
@@ -123,7 +123,7 @@ def main() -> int:
     )
     parser.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="of the random model")
     parser.add_argument("--lanes", type=int, default=2)
-    parser.add_argument("--max-batch", type=int, default=16)
+    parser.add_argument("--max-batch", type=int, default=MAX_BATCH)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--json", type=Path, metavar="FILE")

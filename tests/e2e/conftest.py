@@ -109,7 +109,7 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
         else:
             weight.normal_(0, 32**-0.5 if "embedding" in name else 2 * weight.shape[0] ** -0.5)
     network.output_bias.fill_(0)
-    network.output_bias[0] = 1.5 if decoder == "ssru" else 2.3
+    network.output_bias[0] = 1.5 if decoder == "ssru" else 2.8
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():
