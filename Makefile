@@ -15,7 +15,7 @@ EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 .PHONY: help serve test test-deploy test-load test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
 serve: bundles ## Export the real en-pt pair if that has not been done, and serve it on LISTEN.
 	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
@@ -101,3 +101,21 @@ $(VENV)/.dev: $(VENV)/.serve
 
 clean: ## Remove the virtual environment, exported bundles and caches.
 	rm -rf $(VENV) $(CACHE) .pytest_cache .mypy_cache .ruff_cache build dist
+
+# The comparisons with other engines, and the long checks. Each needs two processors that nothing else uses.
+.PHONY: bench-ctranslate2 bench-arrivals bench-profile bench-load soak
+
+bench-ctranslate2: $(VENV)/.dev ## Static batches and saturation beside CTranslate2 and transformers (25 minutes).
+	$(BIN)/python tests/bench/against_ctranslate2.py
+
+bench-arrivals: $(VENV)/.dev ## Requests that arrive one by one, beside CTranslate2 behind a static batcher (10 minutes).
+	$(BIN)/python tests/bench/arrivals.py
+
+bench-profile: $(VENV)/.dev ## Where the time of a step goes, in the graph and around it (1 minute).
+	$(BIN)/python tests/bench/profile_step.py
+
+bench-load: $(VENV)/.dev bundles ## Outputs alone and under mixed load with cancellations: none may differ (15 minutes).
+	$(BIN)/python tests/bench/under_load.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz
+
+soak: $(VENV)/.dev bundles ## Memory, answers and cancellations over 10 minutes of mixed load (11 minutes).
+	$(BIN)/python tests/bench/soak.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz

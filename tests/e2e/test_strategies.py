@@ -99,7 +99,9 @@ def test_a_score_is_what_decoding_reported(tiny, decoder, kind):
     for (_, h), answer in zip(decoded, scored, strict=True):
         (again,) = answer.hypotheses
         assert (again.ids, again.reason) == (h.ids, FinishReason.STOP)
-        assert again.token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=1e-4)
+        # A pool of another size adds up in another order, and int8 rounds what that changes.
+        near = 1e-4 if tiny.manifest.precision == "fp32" else 1e-3
+        assert again.token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=near)
         if len(again.token_logps) == len(h.token_logps):
             assert again.logp == pytest.approx(h.logp, abs=1e-3)
     assert any(len(answer.hypotheses[0].ids) > 8 for answer in scored)

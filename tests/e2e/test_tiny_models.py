@@ -107,7 +107,7 @@ def test_requests_of_different_options_share_a_lane(tiny, decoder):
 
 def test_a_limit_is_said(tiny, decoder):
     """A hypothesis that reaches its limit has that many words and says LENGTH; one that ends says STOP."""
-    segments = [Segment(s, options(1, limit=30)) for s in sources(30, seed=6)]
+    segments = [Segment(s, options(1, limit=5)) for s in sources(30, seed=6)]
 
     answers = decoder(tiny).together(segments)
 

@@ -156,8 +156,8 @@ def test_equal_lengths_share_runs_up_to_the_bound():
     """Forty sources of one length need as many runs as the bound asks for, in the order they came."""
     runs = encoder_runs(range(40), lambda _: 60)
 
-    full = ENCODE_TOKENS // 64
-    assert [len(run) for run in runs] == [full] * (40 // full) + [40 % full] * bool(40 % full)
+    most = ENCODE_TOKENS // 64
+    assert [len(run) for run in runs] == [most] * (40 // most) + [40 % most] * (40 % most > 0)
     assert [item for run in runs for item in run] == list(range(40))
 
 

@@ -1,0 +1,248 @@
+"""dragoman beside CTranslate2 and transformers: one random Transformer, the same weights, the same sources.
+
+The network has 6 + 6 layers, d 512, ffn 2048, 8 heads and 32,000 words (`random_model.BIG`). Its outputs are exactly as
+long as their sources in every engine and precision, so all do the same number of steps; nothing is cut or forced.
+
+  static      batches of a fixed size, one thread, the process bound to one processor, for (batch, beam) = (1,1) (1,4)
+              (8,1) (8,4) (32,1) (32,4). dragoman is one lane of its server.
+  generate    dragoman beside transformers' generate, greedy, one thread, batch 1 and 32.
+  saturation  everything is offered at once, mixed lengths, two processors: two lanes beside the best that CTranslate2
+              does with any division into workers and threads, and any batch size tried. It sorts by length.
+
+Rounds alternate between the engines within one process. Figures are medians over the rounds, ratios medians of the
+rounds' own ratios: dragoman's speed over the other's. Before it is timed, each case's outputs are compared: with
+float32 they must be the same words; between two int8 schemes they differ, as rounding does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import random_model
+from engines import CACHE, MAX_BATCH, CTranslate2, Dragoman, Engine, Transformers, bundle_of, ctranslate2_of
+from measure import (
+    CLOCKS,
+    alternate,
+    geometric_mean,
+    in_own_process,
+    median,
+    processor,
+    progress,
+    timed,
+    usable,
+    verdict,
+)
+
+MODEL = random_model.BIG
+CASES = ["1x1", "1x4", "8x1", "8x4", "32x1", "32x4"]
+PRECISIONS = ["int8", "fp32"]
+BARS = {"int8": (1.6, 1.25), "fp32": (0.9, 0.9)}
+"""Of the static cases: geometric mean, and every single one."""
+SATURATION_BAR, GENERATE_BAR = 1.8, 5.0
+WAYS = [(2, 1), (1, 2)]
+"""CTranslate2's workers and threads of each, on two processors."""
+BATCH_SIZES = [8, 16, 32, 64]
+
+
+def lengths(count: int, shortest: int, longest: int, seed: int) -> list[int]:
+    """Source lengths, the end token counted."""
+    return np.random.default_rng(seed).integers(shortest, longest + 1, count).tolist()
+
+
+def parsed(case: str) -> tuple[int, int]:
+    """`8x4` is batches of 8 with beam 4."""
+    batch, beam = case.split("x")
+    return int(batch), int(beam)
+
+
+def agreement(ours: list[list[int]], theirs: list[list[int]]) -> dict[str, float]:
+    """Share of equal outputs, and of those that are at least of the same length."""
+    pairs = list(zip(ours, theirs, strict=True))
+    return {
+        "same": sum(a == b for a, b in pairs) / len(pairs),
+        "same_length": sum(len(a) == len(b) for a, b in pairs) / len(pairs),
+        "different_words": len({n for a, _ in pairs for n in a}),
+    }
+
+
+def compared(
+    ours: Engine, theirs: Engine, batches: list[list[tuple[int, ...]]], beam: int, rounds: int, clock: str
+) -> dict[str, Any]:
+    """Tokens a second of both over the same batches, one batch at a time."""
+    words = sum(len(source) for batch in batches for source in batch)
+    found = [[out for batch in batches for out in engine.translate(batch, beam)] for engine in (ours, theirs)]
+    if isinstance(theirs, CTranslate2):
+        prepared = [theirs.tokens(batch) for batch in batches]
+        other = lambda: timed(lambda: [theirs.run(batch, beam) for batch in prepared], clock)  # noqa: E731
+    else:
+        other = lambda: timed(lambda: [theirs.translate(batch, beam) for batch in batches], clock)  # noqa: E731
+    pairs = alternate(rounds, lambda: timed(lambda: [ours.translate(batch, beam) for batch in batches], clock), other)
+    return {
+        "dragoman": words / median(a for a, _ in pairs),
+        "other": words / median(b for _, b in pairs),
+        "ratio": median(b / a for a, b in pairs),
+        "rounds": [b / a for a, b in pairs],
+        **agreement(*found),
+    }
+
+
+def static(args: argparse.Namespace) -> dict[str, Any]:
+    """Every case of one precision."""
+    results = {}
+    theirs = CTranslate2(MODEL, ctranslate2_of(MODEL, args.cache), args.phase_precision)
+    for case in args.cases:
+        batch, beam = parsed(case)
+        progress(f"{args.phase_precision} {case}")
+        sources = random_model.texts(MODEL, lengths(max(batch, args.sources), 20, 30, seed=batch))
+        ours = Dragoman(bundle(args, args.phase_precision), lanes=1, max_batch=batch)
+        batches = [sources[n : n + batch] for n in range(0, len(sources) - batch + 1, batch)]
+        results[case] = compared(ours, theirs, batches, beam, args.rounds, args.clock)
+        ours.close()
+    return results
+
+
+def generate(args: argparse.Namespace) -> dict[str, Any]:
+    """Batch 1 and 32, greedy, beside transformers."""
+    results = {}
+    theirs = Transformers(MODEL)
+    for batch in (1, 32):
+        progress(f"{args.phase_precision} generate {batch}")
+        sources = random_model.texts(MODEL, lengths(max(batch, 2), 20, 30, seed=batch))
+        ours = Dragoman(bundle(args, args.phase_precision), lanes=1, max_batch=batch)
+        batches = [sources[n : n + batch] for n in range(0, len(sources), batch)]
+        results[f"{batch}x1"] = compared(ours, theirs, batches, 1, max(3, args.rounds // 2), args.clock)
+        ours.close()
+    return results
+
+
+def saturation(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything at once on two processors: the best way of CTranslate2 is looked for first."""
+    beam, precision, clock = args.beam, args.phase_precision, args.clock
+    sources = random_model.texts(MODEL, lengths(args.offered, 5, 80, seed=3))
+    words = sum(map(len, sources))
+    tried = ways(sources, args)
+    workers, threads, size = max(tried, key=tried.__getitem__)
+    theirs = CTranslate2(MODEL, ctranslate2_of(MODEL, args.cache), precision, workers=workers, threads=threads)
+    prepared = theirs.tokens(sources)
+    run = lambda: theirs.run(prepared, beam, max_batch_size=size)  # noqa: E731
+    ours = Dragoman(bundle(args, precision), lanes=2, max_batch=args.max_batch)
+    found = ours.translate(sources, beam), [[theirs.ids[t] for t in r.hypotheses[0]] for r in run()]
+    pairs = alternate(
+        args.rounds, lambda: timed(lambda: ours.translate(sources, beam), clock), lambda: timed(run, clock)
+    )
+    ours.close()
+    return {
+        "dragoman": words / median(a for a, _ in pairs),
+        "other": words / median(b for _, b in pairs),
+        "ratio": median(b / a for a, b in pairs),
+        "rounds": [b / a for a, b in pairs],
+        "best": {"workers": workers, "threads": threads, "batch": size},
+        "tried": [{"workers": w, "threads": t, "batch": b, "speed": v} for (w, t, b), v in tried.items()],
+        **agreement(*found),
+    }
+
+
+def ways(sources: list[tuple[int, ...]], args: argparse.Namespace) -> dict[tuple[int, int, int], float]:
+    """Tokens a second of CTranslate2 by workers, threads of each, and batch size: the better of two runs."""
+    tried = {}
+    for workers, threads in WAYS:
+        directory = ctranslate2_of(MODEL, args.cache)
+        theirs = CTranslate2(MODEL, directory, args.phase_precision, workers=workers, threads=threads)
+        prepared = theirs.tokens(sources)
+        for size in BATCH_SIZES:
+            progress(f"CTranslate2 {args.phase_precision}: {workers} workers of {threads} threads, batches of {size}")
+            run = lambda: theirs.run(prepared, args.beam, max_batch_size=size)  # noqa: E731, B023
+            tried[workers, threads, size] = sum(map(len, sources)) / min(timed(run, args.clock) for _ in range(2))
+    return tried
+
+
+PHASES = {"static": static, "generate": generate, "saturation": saturation}
+
+
+def bundle(args: argparse.Namespace, precision: str) -> Path:
+    """The bundle to measure."""
+    return args.bundle or bundle_of(MODEL, precision, args.cache)  # type: ignore[arg-type]
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES), metavar="PHASE")
+    parser.add_argument("--cases", nargs="+", default=CASES, metavar="BATCHxBEAM", help="default: %(default)s")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sources", type=int, default=8, help="fewest sources of a static case (default: %(default)s)")
+    parser.add_argument("--offered", type=int, default=256, help="sources of saturation (default: %(default)s)")
+    parser.add_argument("--beam", type=int, default=1, help="beam size of saturation (default: %(default)s)")
+    parser.add_argument(
+        "--max-batch", type=int, default=MAX_BATCH, help="sources a lane, saturation (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="of the phases with one processor; see measure.py"
+    )
+    parser.add_argument("--bundle", type=Path, help="measure this bundle of the model instead of exporting it")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where models are kept (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
+    parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
+    parser.add_argument("--phase-precision", choices=PRECISIONS, help=argparse.SUPPRESS)
+    return parser
+
+
+def row(name: str, result: dict[str, Any], bar: str = "") -> str:
+    """One line of the table."""
+    same = f"{result['same']:5.0%}{result['same_length']:6.0%}"
+    return f"  {name:26}{result['dragoman']:10.0f}{result['other']:10.0f}{result['ratio']:8.2f}{same}   {bar}".rstrip()
+
+
+def show(precision: str, results: dict[str, Any]) -> None:
+    """The table of one precision."""
+    print(f"\n{precision:28}{'dragoman':>10}{'other':>10}{'ratio':>8} same length   bar     (tokens a second)")
+    if "static" in results:
+        cases = results["static"]
+        whole, single = BARS[precision]
+        for case, result in cases.items():
+            print(
+                row("CTranslate2 {0[0]} x beam {0[1]}".format(parsed(case)), result, verdict(result["ratio"], single))
+            )
+        mean = geometric_mean(result["ratio"] for result in cases.values())
+        print(f"  {'geometric mean':46}{mean:8.2f}{'':14}{verdict(mean, whole)}")
+    for case, result in results.get("generate", {}).items():
+        bar = verdict(result["ratio"], GENERATE_BAR) if precision == "int8" else ""
+        print(row(f"transformers {parsed(case)[0]} x greedy", result, bar))
+    if "saturation" in results:
+        result = results["saturation"]
+        bar = verdict(result["ratio"], SATURATION_BAR) if precision == "int8" else ""
+        best = "{workers} workers x {threads} threads, batches of {batch}".format(**result["best"])
+        print(row("saturation, 2 processors", result, bar) + f"\n    CTranslate2's best: {best}")
+
+
+def main() -> int:
+    """Measure each phase in a process of its own, and print tables."""
+    args = arguments().parse_args()
+    if args.phase:
+        print(json.dumps(PHASES[args.phase](args)))
+        return 0
+    report: dict[str, Any] = {"processor": processor(), "rounds": args.rounds}
+    ctranslate2_of(MODEL, args.cache)
+    print(f"random model, {args.rounds} rounds, {report['processor']}")
+    for precision in args.precision:
+        bundle(args, precision)
+        report[precision] = {}
+        for phase in args.phases:
+            given = [*sys.argv[1:], "--phase", phase, "--phase-precision", precision]
+            processors = usable(2 if phase == "saturation" else 1)
+            report[precision][phase] = in_own_process(__file__, given, processors)
+        progress("")
+        show(precision, report[precision])
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""dragoman, CTranslate2 and transformers behind one call: sources as ids in, target ids out.
+
+Each is set up as its own documentation advises for the processor, and each is timed from ids (CTranslate2: its string
+tokens, made beforehand) to ids. Scores are not asked for where that saves work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import random_model
+from random_model import END, RandomModel
+
+from dragoman.bundle.reader import open_bundle
+from dragoman.server.config import ServeOptions
+from dragoman.server.domain import Decoded, Segment
+from dragoman.server.lanes import Lanes
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "bench"
+Ids = Sequence[int]
+MAX_BATCH = ServeOptions().max_batch
+"""Sources that a lane of the server steps together unless it is told otherwise."""
+LONGEST = 256
+"""Most tokens an engine may put out: out of reach, as the model ends its outputs itself."""
+
+
+class Engine(Protocol):
+    """What is compared."""
+
+    def translate(self, sources: Sequence[Ids], beam: int) -> list[list[int]]:
+        """The best output of each source, without the end token. All sources are there from the start."""
+
+
+class Silent:
+    """A `LaneObserver` for which nothing matters."""
+
+    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
+        """A run of the decoder."""
+
+    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """A run of the encoder."""
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        """A segment left unfinished."""
+
+    def on_failed_round(self) -> None:
+        """A round failed."""
+
+
+class Dragoman:
+    """Lanes of one thread each, as the server has them."""
+
+    def __init__(self, bundle: Path, *, lanes: int, max_batch: int) -> None:
+        opened = open_bundle(bundle)
+        self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
+        self.lanes = Lanes(opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent())
+
+    def segment(self, source: Ids, beam: int) -> Segment:
+        """A source as the lanes take it."""
+        return Segment(tuple(source), replace(self.decoding, beam_size=beam))
+
+    def translate(self, sources: Sequence[Ids], beam: int) -> list[list[int]]:
+        """See `Engine`."""
+        answers: list[Decoded | Exception | None] = [None] * len(sources)
+        answered = threading.Semaphore(0)
+
+        def keep(index: int, answer: Decoded | Exception) -> None:
+            answers[index] = answer
+            answered.release()
+
+        # Under the lock, or a lane would start on the first alone before the last is offered.
+        with self.lanes._changed:
+            for n, source in enumerate(sources):
+                self.lanes.submit(self.segment(source, beam), lambda answer, n=n: keep(n, answer))  # type: ignore[misc]
+        for _ in sources:
+            answered.acquire()
+        for answer in answers:
+            if not isinstance(answer, Decoded):
+                raise answer or RuntimeError("a lane did not answer")
+        return [list(answer.hypotheses[0].ids) for answer in answers]  # type: ignore[union-attr]
+
+    def close(self) -> None:
+        """End the lanes."""
+        self.lanes.close()
+
+
+class CTranslate2:
+    """A `Translator` with its own batching: sorted by length, cut into batches, shared by its workers."""
+
+    def __init__(
+        self,
+        model: RandomModel,
+        directory: Path,
+        precision: Literal["fp32", "int8"],
+        *,
+        workers: int = 1,
+        threads: int = 1,
+    ) -> None:
+        from ctranslate2 import Translator
+
+        self.words = random_model.words(model)
+        self.ids = {word: n for n, word in enumerate(self.words)}
+        self.translator = Translator(
+            str(directory),
+            device="cpu",
+            compute_type={"fp32": "float32", "int8": "int8"}[precision],
+            inter_threads=workers,
+            intra_threads=threads,
+        )
+
+    def tokens(self, sources: Sequence[Ids]) -> list[list[str]]:
+        """Sources as this engine takes them."""
+        return [[self.words[n] for n in source] for source in sources]
+
+    def run(self, sources: list[list[str]], beam: int, **options: Any) -> list[Any]:
+        """Its own call, and its own results."""
+        found: list[Any] = self.translator.translate_batch(
+            sources, beam_size=beam, max_decoding_length=LONGEST, max_input_length=0, **options
+        )
+        return found
+
+    def translate(self, sources: Sequence[Ids], beam: int) -> list[list[int]]:
+        """See `Engine`."""
+        return [[self.ids[t] for t in r.hypotheses[0]] for r in self.run(self.tokens(sources), beam)]
+
+
+class Transformers:
+    """`generate` in float32, which is what it has for a processor."""
+
+    def __init__(self, model: RandomModel, *, threads: int = 1) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.torch, self.pad = torch, model.vocabulary
+        self.model = random_model.to_transformers(model)
+
+    def translate(self, sources: Sequence[Ids], beam: int) -> list[list[int]]:
+        """See `Engine`."""
+        torch, longest = self.torch, max(map(len, sources))
+        ids = torch.tensor([[*source, *[self.pad] * (longest - len(source))] for source in sources])
+        with torch.inference_mode():
+            found = self.model.generate(
+                input_ids=ids,
+                attention_mask=(ids != self.pad).long(),
+                num_beams=beam,
+                do_sample=False,
+                max_new_tokens=LONGEST,
+                use_cache=True,
+            )
+        return [[n for n in row[1:].tolist() if n not in (END, self.pad)] for row in found]
+
+
+def bundle_of(model: RandomModel, precision: Literal["fp32", "int8"], cache: Path = CACHE) -> Path:
+    """The model as a bundle, exported once for a state of the code that makes it."""
+    sources = [*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py")]
+    directory = cache / f"{model.name}-{precision}-{_state([*sources, Path(random_model.__file__)])}"
+    if not directory.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        random_model.to_bundle(model, directory, precision)
+    return directory
+
+
+def ctranslate2_of(model: RandomModel, cache: Path = CACHE) -> Path:
+    """The model as CTranslate2 loads it, made once."""
+    directory = cache / f"{model.name}-ctranslate2-{_state([Path(random_model.__file__)])}"
+    if not (directory / "model.bin").exists():
+        random_model.to_ctranslate2(model, directory)
+    return directory
+
+
+def _state(sources: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()[:12]
