@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.export.calibrate import OUTPUT, measure_scales
+from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.command import CALIBRATION_LINES, calibration_ids
+from dragoman.export.errors import ExportError
 from dragoman.export.layers import Linear
 from dragoman.export.network import Network
+from dragoman.server.testing import write_vocabulary
 
 VOCABULARY, EOS = 40, 0
 SOURCES = [[5, 6, 7, EOS], [EOS], [9, 8, 7, 6, 5, 4, EOS]]
@@ -56,3 +62,49 @@ def test_the_network_is_left_as_it_was():
     measure_scales(network, SOURCES, start_id=VOCABULARY, eos_id=EOS)
 
     assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def a_checkpoint(directory: Path, kind: str = "sentencepiece") -> Checkpoint:
+    write_vocabulary(directory / "words.spm")
+    return Checkpoint(
+        name="toy",
+        pairs=(LanguagePair("en", "pt"),),
+        architecture=Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY),
+        weights={},
+        quantized={},
+        tokenizer=Tokenizer(kind, "words.spm", "words.spm", EOS, 1, VOCABULARY),  # type: ignore[arg-type]
+        tokenizer_files={"words.spm": directory / "words.spm"},
+        decoding=Decoding(),
+        limits=Limits(8, 8),
+        source_format="toy",
+        source_files=(),
+    )
+
+
+def test_texts_become_sources_that_the_model_can_read(tmp_path):
+    """Blank lines are passed over, long ones cut to the model's limit, each ends with the end token, few are enough."""
+    file = tmp_path / "texts"
+    file.write_text("The dog.\n\n   \n" + "The quick brown fox. " * 20 + "\n" + "A box.\n" * 500, encoding="utf-8")
+
+    found = calibration_ids(a_checkpoint(tmp_path), file)
+
+    assert len(found) == CALIBRATION_LINES
+    assert all(ids[-1] == EOS and 2 <= len(ids) <= 8 for ids in found)
+    assert len(found[1]) == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (b"", "sentencepiece", "no text in it"),
+        (b"\xff\xfe", "sentencepiece", "not UTF-8"),
+        (b"text", "tokenizers", "SentencePiece alone"),
+    ],
+)
+def test_what_cannot_be_measured_on_is_refused(tmp_path, content, kind, said):
+    """An empty file, one that is no text, and a tokenizer of another kind are refused in words."""
+    file = tmp_path / "texts"
+    file.write_bytes(content)
+
+    with pytest.raises(ExportError, match=said):
+        calibration_ids(a_checkpoint(tmp_path, kind), file)

@@ -17,6 +17,7 @@ from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
 from dragoman.export.importers import hf_folder, marian
 
+CALIBRATION_LINES = 100
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
 
 
@@ -60,6 +61,13 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE",
+        help="source texts, one a line, on which fixed int8 scales are measured (default: the checkpoint's own scales, "
+        f"or one for each row as it runs); the first {CALIBRATION_LINES} lines are enough",
+    )
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
     parser.add_argument("--to", dest="target_language", metavar="YY", help="target language, where names do not tell")
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
@@ -76,7 +84,19 @@ def run(args: argparse.Namespace) -> int:
         checkpoint = read(args.source, args.format, args.source_language, args.target_language)
         for note in () if args.json else checkpoint.notes:
             print(f"note: {note}")
-        bundle = export(checkpoint, args.output, precision=args.precision, replace=args.replace, progress=progress)
+        if args.calibrate is not None and args.precision != "int8":
+            raise ExportError(
+                f"--calibrate measures scales of int8, and --precision is {args.precision}: leave one out"
+            )
+        calibration = None if args.calibrate is None else calibration_ids(checkpoint, args.calibrate)
+        bundle = export(
+            checkpoint,
+            args.output,
+            precision=args.precision,
+            calibration=calibration,
+            replace=args.replace,
+            progress=progress,
+        )
     except (ExportError, BundleError, OSError) as error:
         progress.end()
         print(f"dragoman export: {error}", file=sys.stderr)
@@ -97,6 +117,30 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_report(bundle, time.monotonic() - started_s)
     return 0
+
+
+def calibration_ids(checkpoint: Checkpoint, path: Path) -> list[list[int]]:
+    """The first lines of a file as source ids, each with the end token."""
+    from sentencepiece import SentencePieceProcessor
+
+    words = checkpoint.tokenizer
+    model = checkpoint.tokenizer_files[words.source]
+    if words.kind != "sentencepiece":
+        raise ExportError(
+            f"--calibrate reads texts with SentencePiece alone, and this model's tokenizer is of kind {words.kind}: "
+            "leave it out for row scales"
+        )
+    pieces = SentencePieceProcessor(
+        **({"model_proto": model} if isinstance(model, bytes) else {"model_file": str(model)})
+    )
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:CALIBRATION_LINES]
+    except UnicodeDecodeError as error:
+        raise ExportError(f"{path}: not UTF-8 text: {error}") from error
+    if not lines:
+        raise ExportError(f"{path}: no text in it to measure scales on")
+    most = checkpoint.limits.max_source_tokens - 1
+    return [[*pieces.encode(line)[:most], words.eos_id] for line in lines]
 
 
 def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:

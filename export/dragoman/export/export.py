@@ -86,7 +86,7 @@ def export(
                 graphs=signatures,
                 limits=checkpoint.limits,
                 precision=precision,
-                provenance=provenance(checkpoint, precision),
+                provenance=provenance(checkpoint, precision, calibration),
                 licence=checkpoint.licence,
                 shortlist=SHORTLIST_FILE if checkpoint.shortlist is not None else None,
                 parity=parity,
@@ -106,13 +106,17 @@ def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) ->
         )
 
 
-def provenance(checkpoint: Checkpoint, precision: Precision) -> Provenance:
+def provenance(checkpoint: Checkpoint, precision: Precision, calibration: Sequence[Sequence[int]] | None) -> Provenance:
     """What was read, by what, and how."""
+    options: dict[str, str] = {"precision": precision}
+    if calibration:
+        digest = hashlib.sha256(repr([list(ids) for ids in calibration]).encode()).hexdigest()
+        options["calibrate"] = f"{len(calibration)} texts, sha256 {digest}"
     return Provenance(
         source_format=checkpoint.source_format,
         source_sha256={p.name: _sha256(p) for p in checkpoint.source_files},
         tool_version=metadata.version("dragoman"),
-        options={"precision": precision},
+        options=options,
     )
 
 
