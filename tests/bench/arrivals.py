@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import against_ctranslate2 as saturated
 import numpy as np
 import random_model
-from engines import CACHE, MAX_BATCH, CTranslate2, Dragoman, bundle_of, ctranslate2_of
+from engines import CACHE, FORMS, MAX_BATCH, CTranslate2, Dragoman, bundle_of, ctranslate2_of
 from measure import in_own_process, median, percentile, processor, progress, usable, verdict
 
 MODEL = random_model.BIG
@@ -207,7 +207,7 @@ def saturate(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Saturation first, then the arrivals, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8")
+    parser.add_argument("--precision", choices=FORMS, default="int8")
     parser.add_argument("--beam", type=int, default=1)
     parser.add_argument(
         "--load", type=float, default=LOAD, help="share of CTranslate2's saturation (default: %(default)s)"

@@ -91,13 +91,16 @@ class Dragoman:
 
 
 class CTranslate2:
-    """A `Translator` with its own batching: sorted by length, cut into batches, shared by its workers."""
+    """A `Translator` with its own batching: sorted by length, cut into batches, shared by its workers.
+
+    Its int8 is one scheme: a scale for each row of activations and each row of weights.
+    """
 
     def __init__(
         self,
         model: RandomModel,
         directory: Path,
-        precision: Literal["fp32", "int8"],
+        form: str,
         *,
         workers: int = 1,
         threads: int = 1,
@@ -109,7 +112,7 @@ class CTranslate2:
         self.translator = Translator(
             str(directory),
             device="cpu",
-            compute_type={"fp32": "float32", "int8": "int8"}[precision],
+            compute_type="float32" if form == "fp32" else "int8",
             inter_threads=workers,
             intra_threads=threads,
         )
@@ -156,13 +159,19 @@ class Transformers:
         return [[n for n in row[1:].tolist() if n not in (END, self.pad)] for row in found]
 
 
-def bundle_of(model: RandomModel, precision: Literal["fp32", "int8"], cache: Path = CACHE) -> Path:
+Form = Literal["int8", "int8-fixed", "fp32"]
+"""Of a bundle: with scales for each row, as CTranslate2 has them, or with fixed ones measured beforehand."""
+FORMS: tuple[Form, ...] = ("int8", "int8-fixed", "fp32")
+
+
+def bundle_of(model: RandomModel, form: Form, cache: Path = CACHE) -> Path:
     """The model as a bundle, exported once for a state of the code that makes it."""
     sources = [*(ROOT / "export").rglob("*.py"), *(ROOT / "proto/dragoman/bundle").glob("*.py")]
-    directory = cache / f"{model.name}-{precision}-{_state([*sources, Path(random_model.__file__)])}"
+    directory = cache / f"{model.name}-{form}-{_state([*sources, Path(random_model.__file__)])}"
     if not directory.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        random_model.to_bundle(model, directory, precision)
+        precision: Literal["fp32", "int8"] = "fp32" if form == "fp32" else "int8"
+        random_model.to_bundle(model, directory, precision, fixed_scales=form == "int8-fixed")
     return directory
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from dragoman.server import batch as batch_module
 from dragoman.server.domain import Decoded, Hypothesis, Segment
@@ -70,23 +71,24 @@ class Outcome:
     """Those that were being decoded; the others still waited."""
     most_steps_after: int = 0
     """Largest number of steps that ended with a request in their batch after it had been cancelled."""
-    late_steps: dict[int, int] = field(default_factory=dict)
-    """By identity of the ticket."""
+    late_steps: WeakKeyDictionary[Any, int] = field(default_factory=WeakKeyDictionary)
+    """By ticket."""
 
 
 @contextmanager
 def counted_late_steps(outcome: Outcome) -> Iterator[None]:
     """Watch every step of every batch for owners that were cancelled before it ended."""
-    plain = batch_module.Batch.step
+    plain, lock = batch_module.Batch.step, threading.Lock()
 
     def step(batch: Any) -> Any:
         owners = list(batch.owners)
         done = plain(batch)
         for ticket in owners:
             if ticket.is_cancelled:
-                steps = outcome.late_steps.get(id(ticket), 0) + 1
-                outcome.late_steps[id(ticket)] = steps
-                outcome.most_steps_after = max(outcome.most_steps_after, steps)
+                with lock:
+                    steps = outcome.late_steps.get(ticket, 0) + 1
+                    outcome.late_steps[ticket] = steps
+                    outcome.most_steps_after = max(outcome.most_steps_after, steps)
         return done
 
     batch_module.Batch.step = step  # type: ignore[method-assign]

@@ -24,7 +24,7 @@ from typing import Any
 import onnxruntime
 import random_model
 from against_ctranslate2 import lengths
-from engines import CACHE, Dragoman, bundle_of
+from engines import CACHE, FORMS, Dragoman, bundle_of
 from measure import processor, usable
 
 from dragoman.bundle.reader import open_bundle
@@ -203,7 +203,7 @@ def main() -> int:
     """Profile one batch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="any bundle (default: the random model)")
-    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="of the random model")
+    parser.add_argument("--precision", choices=FORMS, default="int8", help="of the random model")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--beam", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)

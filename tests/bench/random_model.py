@@ -15,6 +15,7 @@ What the other engines need is imported where it is used: a test may want one of
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,14 +183,14 @@ def words(model: RandomModel) -> list[str]:
     return ["</s>", "<unk>", *(f"w{n}" for n in range(2, model.vocabulary))]
 
 
-def to_checkpoint(model: RandomModel, directory: Path) -> Checkpoint:
-    """For dragoman. The tokenizer, written to `directory`, splits at spaces and knows the model's words."""
+def to_checkpoint(model: RandomModel) -> Checkpoint:
+    """For dragoman. The tokenizer splits at spaces and knows the model's words."""
     from sentencepiece import SentencePieceTrainer
 
-    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer = io.BytesIO()
     SentencePieceTrainer.train(
         sentence_iterator=iter(words(model)[2:]),
-        model_prefix=str(directory / "words"),
+        model_writer=tokenizer,
         model_type="word",
         vocab_size=model.vocabulary,
         eos_id=END,
@@ -205,7 +206,7 @@ def to_checkpoint(model: RandomModel, directory: Path) -> Checkpoint:
         weights=weights(model),
         quantized={},
         tokenizer=Tokenizer("sentencepiece", SPM, SPM, END, UNKNOWN, model.vocabulary),
-        tokenizer_files={SPM: directory / SPM},
+        tokenizer_files={SPM: tokenizer.getvalue()},
         decoding=Decoding(),
         limits=Limits(MAX_TOKENS, MAX_TOKENS),
         source_format="random",
@@ -214,11 +215,16 @@ def to_checkpoint(model: RandomModel, directory: Path) -> Checkpoint:
 
 
 def to_bundle(
-    model: RandomModel, directory: Path, precision: Precision, progress: Callable[[str], None] = lambda _: None
+    model: RandomModel,
+    directory: Path,
+    precision: Precision,
+    progress: Callable[[str], None] = lambda _: None,
+    *,
+    fixed_scales: bool = False,
 ) -> Bundle:
-    """A dragoman bundle in `directory`, which must not exist."""
-    checkpoint = to_checkpoint(model, directory.with_name(directory.name + ".tokenizer"))
-    return export(checkpoint, directory, precision=precision, progress=progress)
+    """A dragoman bundle in `directory`, which must not exist; int8 with row scales, or fixed ones measured on texts."""
+    calibration = texts(model, [8, 16, 24, 32, 48, 64] * 4, seed=1001) if fixed_scales else None
+    return export(to_checkpoint(model), directory, precision=precision, calibration=calibration, progress=progress)
 
 
 def to_ctranslate2(model: RandomModel, directory: Path) -> Path:

@@ -27,6 +27,7 @@ from dragoman.server.domain import Segment
 from dragoman.server.lanes import Lanes
 
 SAMPLE_S, SHOWN_S = 1.0, 30.0
+WAVES, WAVE_S = (128, 2, 64, 8, 32), 4.0
 GROWTH_BAR, STEPS_BAR = 0.02, 1
 
 
@@ -45,7 +46,7 @@ class Soak:
         self.samples: list[tuple[float, int]] = []
         self.answered = self.wrong = 0
         self.started_s = time.monotonic()
-        self.wave, self.shown = 32, 0.0
+        self.shown = 0.0
 
     def offers(self) -> Iterator[Offer]:
         """Until the time is over."""
@@ -55,10 +56,8 @@ class Soak:
             yield Offer(self.segments[n], n, is_doomed=self.rng.random() < 1 / 3)
 
     def most_open(self) -> int:
-        """A height for a while, then another."""
-        if self.rng.random() < 0.01:
-            self.wave = self.rng.choice((2, 8, 32, 64, 128))
-        return self.wave
+        """Some seconds at one height, then the next: every minute sees all of them."""
+        return WAVES[int((time.monotonic() - self.started_s) / WAVE_S) % len(WAVES)]
 
     def take(self, key: int, answer: Answer) -> None:
         """An answer."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import random_model
-from engines import CACHE, MAX_BATCH, Silent, bundle_of
+from engines import CACHE, FORMS, MAX_BATCH, Silent, bundle_of
 from load import Answer, Load, Offer, alone, differs, furthest
 from measure import progress
 
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument(
         "--random", type=int, default=2000, help="sources for the random model, beam 4; 0 leaves it out"
     )
-    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8", help="of the random model")
+    parser.add_argument("--precision", choices=FORMS, default="int8", help="of the random model")
     parser.add_argument("--lanes", type=int, default=2)
     parser.add_argument("--max-batch", type=int, default=MAX_BATCH)
     parser.add_argument("--seed", type=int, default=11)

@@ -33,7 +33,7 @@ KINDS: dict[str, dict[str, object]] = {
     "prefix": {"decoding": replace(BEAM, profile="hf"), "prefix": (30, 31, 32)},
     "suppressed": {"decoding": replace(BEAM, profile="ct2"), "suppressed_ids": tuple(range(2, 40))},
     "attention": {"decoding": replace(BEAM, coverage_penalty=0.3), "attention": True},
-    "repetition": {"decoding": replace(BEAM, repetition_penalty=1.6, no_repeat_ngram_size=2)},
+    "repetition": {"decoding": replace(BEAM, repetition_penalty=1.6, no_repeat_ngram_size=2, min_length=10)},
     "minimum": {"decoding": replace(GREEDY, min_length=12)},
     "unknown words": {"decoding": replace(BEAM, unknown_handling="copy")},
 }
@@ -99,10 +99,12 @@ def test_a_score_is_what_decoding_reported(tiny, decoder, kind):
     for (_, h), answer in zip(decoded, scored, strict=True):
         (again,) = answer.hypotheses
         assert (again.ids, again.reason) == (h.ids, FinishReason.STOP)
-        # A pool of another size adds up in another order, and int8 rounds what that changes.
-        near = 1e-4 if tiny.manifest.precision == "fp32" else 1e-3
+        # Draws share a pool: their ancestors lie in other slots and add up in another order, and where int8 rounds what
+        # that changes to the next integer, the step is seen.
+        is_rough = kind == "sample" and tiny.manifest.precision == "int8"
+        near = 0.05 if is_rough else 1e-4
         assert again.token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=near)
-        if len(again.token_logps) == len(h.token_logps):
+        if len(again.token_logps) == len(h.token_logps) and not is_rough:
             assert again.logp == pytest.approx(h.logp, abs=1e-3)
     assert any(len(answer.hypotheses[0].ids) > 8 for answer in scored)
 
