@@ -24,6 +24,9 @@ from dragoman.server.lanes import Lanes
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "bench"
 Ids = Sequence[int]
+Form = Literal["int8", "int8-fixed", "fp32"]
+"""Of a bundle: with scales for each row, as CTranslate2 has them, or with fixed ones measured beforehand."""
+FORMS: tuple[Form, ...] = ("int8", "int8-fixed", "fp32")
 MAX_BATCH = ServeOptions().max_batch
 """Sources that a lane of the server steps together unless it is told otherwise."""
 LONGEST = 256
@@ -157,11 +160,6 @@ class Transformers:
                 use_cache=True,
             )
         return [[n for n in row[1:].tolist() if n not in (END, self.pad)] for row in found]
-
-
-Form = Literal["int8", "int8-fixed", "fp32"]
-"""Of a bundle: with scales for each row, as CTranslate2 has them, or with fixed ones measured beforehand."""
-FORMS: tuple[Form, ...] = ("int8", "int8-fixed", "fp32")
 
 
 def bundle_of(model: RandomModel, form: Form, cache: Path = CACHE) -> Path:
