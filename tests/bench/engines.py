@@ -7,6 +7,7 @@ tokens, made beforehand) to ids. Scores are not asked for where that saves work.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ Form = Literal["int8", "int8-fixed", "fp32"]
 FORMS: tuple[Form, ...] = ("int8", "int8-fixed", "fp32")
 MAX_BATCH = ServeOptions().max_batch
 """Sources that a lane of the server steps together unless it is told otherwise."""
+DIGITS = 12
+"""Of the state that a kept model's name ends with."""
 LONGEST = 256
 """Most tokens an engine may put out: out of reach, as the model ends its outputs itself."""
 
@@ -168,6 +171,8 @@ def bundle_of(model: RandomModel, form: Form, cache: Path = CACHE) -> Path:
     directory = cache / f"{model.name}-{form}-{_state([*sources, Path(random_model.__file__)])}"
     if not directory.exists():
         cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.glob(f"{model.name}-{form}-{'?' * DIGITS}"):
+            shutil.rmtree(old)
         precision: Literal["fp32", "int8"] = "fp32" if form == "fp32" else "int8"
         random_model.to_bundle(model, directory, precision, fixed_scales=form == "int8-fixed")
     return directory
@@ -182,4 +187,4 @@ def ctranslate2_of(model: RandomModel, cache: Path = CACHE) -> Path:
 
 
 def _state(sources: Sequence[Path]) -> str:
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()[:12]
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()[:DIGITS]
