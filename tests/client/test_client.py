@@ -137,6 +137,16 @@ def test_many_texts_are_read_only_as_far_as_they_are_in_flight(fake: Any) -> Non
             read += 1
             yield "a"
 
+    plain, both_are_under_way = fake.reply, threading.Event()
+
+    def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
+        if len(fake.requests) == 2:
+            both_are_under_way.set()
+        assert both_are_under_way.wait(10), "one call was answered before the other was made"
+        return plain(request, context)
+
+    fake.reply = reply
+
     with Client(fake.address) as client:
         outcomes = client.translate_many(endless(), batch_size=5, in_flight=2)
         next(outcomes)
