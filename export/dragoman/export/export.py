@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
@@ -17,6 +18,7 @@ from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.errors import ExportError
 from dragoman.export.load import int8_weights, load_network
+from dragoman.export.network import Network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
 from dragoman.export.trace import save, signature_of, to_int8, trace
@@ -48,18 +50,7 @@ def export(
             progress(f"tracing {graph}")
             models[graph] = trace(network, graph)
         if precision == "int8":
-            scales: dict[str, float | None] = {}
-            if calibration:
-                progress(f"measuring scales on {len(calibration)} texts")
-                words = checkpoint.tokenizer
-                scales = measure_scales(network, calibration, start_id=words.start_id, eos_id=words.eos_id)
-                fixed = sum(scale is not None for scale in scales.values())
-                progress(f"{fixed} of {len(scales)} matrices have a fixed scale, the others one for each row")
-            progress("quantising")
-            matrices, embeddings = int8_weights(checkpoint, network, scales)
-            output_scale = scales.get(OUTPUT, checkpoint.output_activation_scale)
-            for model in models.values():
-                to_int8(model, matrices, embeddings, output_scale)
+            quantise(models, checkpoint, network, calibration, progress)
         progress("writing")
         root = writer.path("encoder.onnx").parent
         save(models, root)
@@ -92,6 +83,28 @@ def export(
                 parity=parity,
             )
         )
+
+
+def quantise(
+    models: dict[str, ir.Model],
+    checkpoint: Checkpoint,
+    network: Network,
+    calibration: Sequence[Sequence[int]] | None,
+    progress: Progress,
+) -> None:
+    """Turn all graphs into int8 ones, in place."""
+    scales: dict[str, float | None] = {}
+    if calibration:
+        progress(f"measuring scales on {len(calibration)} texts")
+        words = checkpoint.tokenizer
+        scales = measure_scales(network, calibration, start_id=words.start_id, eos_id=words.eos_id)
+        fixed = sum(scale is not None for scale in scales.values())
+        progress(f"{fixed} of {len(scales)} matrices have a fixed scale, the others one for each row")
+    progress("quantising")
+    matrices, embeddings = int8_weights(checkpoint, network, scales)
+    output_scale = scales.get(OUTPUT, checkpoint.output_activation_scale)
+    for model in models.values():
+        to_int8(model, matrices, embeddings, output_scale)
 
 
 def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:
