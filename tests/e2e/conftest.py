@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Recurrent, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
 from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
-from dragoman.export.network import Network
+from dragoman.export.recurrent import network_of
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
 
@@ -99,15 +99,23 @@ KINDS = {
     "self-attention": {},
     # Distances beyond a bucket's range are soon reached, biases are as wide as attention scores.
     "relative": {"norm": "pre", "positions": "relative", "relative_buckets": 8, "relative_distance": 12},
+    "lstm": {
+        "decoder": "lstm",
+        "heads": 0,
+        "ffn": 0,
+        "recurrent": Recurrent(24, 28, 20, 36, attention="additive", attention_width=22, bridge=True),
+    },
 }
 
 
 def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
     """A small random model whose outputs vary in words and length, with a random shortlist."""
-    options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **KINDS[decoder]}
-    arch = Architecture(32, 4, 64, 2, 2, VOCABULARY, VOCABULARY, **options)
+    sizes = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2}
+    words = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
+    options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **sizes, **words, **KINDS[decoder]}
+    arch = Architecture(**options)
     torch.manual_seed(1)
-    network = Network(arch).requires_grad_(False)
+    network = network_of(arch).requires_grad_(False)
     for name, weight in network.named_parameters():
         if "norm.weight" in name:
             weight.fill_(1)
@@ -118,7 +126,7 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
         else:
             weight.normal_(0, 32**-0.5 if "embedding" in name else 2 * weight.shape[0] ** -0.5)
     network.output_bias.fill_(0)
-    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0}[decoder]
+    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "lstm": 2.0}[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():

@@ -30,7 +30,7 @@ def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
     pool = NodePool(ARCH, capacity=sources, width=width)
     paths = [[[] for _ in range(width)] for _ in range(sources)]
     for g in range(sources):
-        pool.admit(g)
+        pool.admit(g, {})
     number = 0.0
     for _ in range(60):
         names = np.arange(number, number + sources * width).reshape(sources, width)
@@ -46,7 +46,7 @@ def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
         ]
         if rng.random() < 0.1:  # a source leaves, the last one takes its index, a new one starts
             pool.move(sources - 1, 0)
-            pool.admit(sources - 1)
+            pool.admit(sources - 1, {})
             paths = [paths[-1], *paths[1:-1], [[] for _ in range(width)]]
         for g in range(sources):
             for place in range(width):
@@ -61,7 +61,7 @@ def test_nodes_stand_where_their_ancestors_end(seed):
     width, sources = 3, 2
     pool = NodePool(arch, capacity=sources, width=width)
     for g in range(sources):
-        pool.admit(g)
+        pool.admit(g, {})
     ages = [0] * sources
     for _ in range(80):
         # A node is known by its depth, which its keys are filled with.
@@ -72,7 +72,7 @@ def test_nodes_stand_where_their_ancestors_end(seed):
         ages = [age + 1 for age in ages]
         if rng.random() < 0.1:
             pool.move(sources - 1, 0)
-            pool.admit(sources - 1)
+            pool.admit(sources - 1, {})
             ages = [ages[-1], 0]
         feed = pool.feed(sources)
         slots = feed["slot_depth"].shape[1]
@@ -84,7 +84,7 @@ def test_nodes_stand_where_their_ancestors_end(seed):
 def test_a_node_sees_itself_and_no_sibling():
     """Among the new nodes of a step, only a node's own column is open."""
     pool = NodePool(ARCH, capacity=1, width=3)
-    pool.admit(0)
+    pool.admit(0, {})
 
     own = pool.feed(1)["mask"][0, 0, :, -3:]
 
@@ -95,7 +95,7 @@ def test_a_node_sees_itself_and_no_sibling():
 def test_slots_of_the_dead_are_used_again():
     """A greedy chain needs a slot a step; a beam whose losers die needs little more, however long it goes on."""
     pool = NodePool(ARCH, capacity=1, width=4)
-    pool.admit(0)
+    pool.admit(0, {})
     first = pool.feed(1)["self_k.0"].shape[2]
     everything_from_the_first = Advance(np.zeros((1, 4), np.int64), np.ones((1, 4), np.bool_), [])
     for _ in range(first - 4):
@@ -106,17 +106,29 @@ def test_slots_of_the_dead_are_used_again():
 
 def test_recurrent_states_follow_their_parents():
     """Each hypothesis continues from the state of the node that it descends from."""
-    states = NodeStates(ARCH, capacity=2, width=2)
-    states.admit(0)
-    states.admit(1)
+    states = NodeStates([4], capacity=2, width=2)
+    states.admit(0, {})
+    states.admit(1, {})
     new = np.repeat(np.arange(4, dtype=np.float32)[:, None], 4, axis=1)  # a row for each place of each source
 
     states.keep([new], Advance(np.array([[1, 1], [1, 0]]), np.ones((2, 2), np.bool_), []))
 
     assert states.feed(2)["state.0"][..., 0].tolist() == [[1, 1], [3, 2]]
     states.move(1, 0)
-    states.admit(1)
+    states.admit(1, {})
     assert states.feed(2)["state.0"][..., 0].tolist() == [[3, 2], [0, 0]]
+
+
+def test_a_root_starts_with_what_the_encoder_made_for_it():
+    """Every hypothesis of a new tree has its source's initial states, zero where the encoder gives none."""
+    states = NodeStates([2, 3], capacity=2, width=2)
+    states.keep([np.ones((4, 2)), np.ones((4, 3))], Advance(np.zeros((2, 2), np.int64), np.ones((2, 2), np.bool_), []))
+
+    states.admit(1, {"initial.0": np.array([5, 6], np.float32), "cross_k.0": np.zeros(1, np.float32)})
+
+    fed = states.feed(2)
+    assert fed["state.0"].tolist() == [[[1, 1], [1, 1]], [[5, 6], [5, 6]]]
+    assert fed["state.1"].tolist() == [[[1, 1, 1], [1, 1, 1]], [[0, 0, 0], [0, 0, 0]]]
 
 
 def test_rounding_up():

@@ -87,19 +87,16 @@ def _translate(network: Network, sources: Sequence[Sequence[int]], start_id: int
     memory = network.memory(ids, src_mask)
     limit = min(MAX_TOKENS, 2 * ids.shape[1] + 8, arch.max_positions)
     read, is_open = torch.full((count, 1), start_id), torch.ones(count, dtype=torch.bool)
-    state = [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
-    if arch.decoder == "ssru":
-        state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+    state = network.first(memory)
     for t in range(limit):
         depth = torch.full((count, 1), t)
-        mask = torch.zeros(count, 1, 1, t + 1) if arch.decoder == "self-attention" else None
+        mask = None if arch.keeps_states else torch.zeros(count, 1, 1, t + 1)
         slots = torch.arange(t).expand(count, t) if arch.positions == "relative" else None
         hidden, _, kept = network.step(read, depth, mask, state, memory, src_mask, slots)
         note(OUTPUT, hidden[is_open])
-        is_one_state = arch.decoder == "ssru"
         state = (
             [s[:, None] for s in kept]
-            if is_one_state
+            if arch.keeps_states
             else [torch.cat(pair, 2) for pair in zip(state, kept, strict=True)]
         )
         read = network.logits(hidden).argmax(-1, keepdim=True)

@@ -52,15 +52,15 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
 
 
 class EncoderGraph(nn.Module):
-    """Source ids to the cross-attention keys and values of every decoder layer: once per source."""
+    """Source ids to the cross-attention keys and values of every decoder layer, and its first states: once per source."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """As `Network.encode`."""
-        return self.network.cross(self.network.encode(ids, depth, rows, places, src_mask), places)
+        """As `Network.read`."""
+        return self.network.read(ids, depth, rows, places, src_mask)
 
 
 class StepGraph(nn.Module):

@@ -12,6 +12,7 @@ from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
 from dragoman.export.network import Network
 from dragoman.export.quantize import Int8Weight, quantize_weight
+from dragoman.export.recurrent import network_of
 
 KEYS = re.compile(r"\.(self|cross)\.k\.(weight|bias)$")
 PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
@@ -23,8 +24,9 @@ EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 def _key_scale(checkpoint: Checkpoint, name: str) -> np.float32:
     """Attention scores are divided by sqrt(head width) here, once, and not at every step."""
     arch = checkpoint.architecture
-    width = arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim
-    return np.float32(width**-0.5 if KEYS.search(name) else 1.0)
+    if not KEYS.search(name):
+        return np.float32(1.0)
+    return np.float32((arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim) ** -0.5)
 
 
 def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -53,7 +55,7 @@ def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
 
 def load_network(checkpoint: Checkpoint) -> Network:
     """The network with the checkpoint's weights, ready for inference."""
-    network = Network(checkpoint.architecture)
+    network = network_of(checkpoint.architecture)
     wrong, expected = [], canonical_shapes(network)
     for name, shape in expected.items():
         found = checkpoint.weights.get(name)
@@ -85,8 +87,9 @@ def canonical_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def absent(checkpoint: Checkpoint) -> set[str]:
-    """Tensors that stand for zeros: the recurrent unit's input has no bias."""
-    return {f"decoder.layers.{n}.rnn.input.bias" for n in range(checkpoint.architecture.decoder_layers)}
+    """Tensors that stand for zeros: biases of matrices that some models have and some have not."""
+    units = {f"decoder.layers.{n}.rnn.input.bias" for n in range(checkpoint.architecture.decoder_layers)}
+    return {*units, "decoder.attention.key.bias", "decoder.attention.out.bias"}
 
 
 def int8_weights(

@@ -1,4 +1,4 @@
-"""The canonical network: one Transformer encoder-decoder that every importer fills.
+"""The canonical network: one Transformer encoder-decoder that every importer fills, and what all networks share.
 
 It is written once, in the form that graphs are exported from, and is the oracle that graphs are compared with.
 The decoder has two forms. `step` computes new tree nodes, given what the pool holds about their ancestors; `full` is
@@ -143,14 +143,19 @@ class Network(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        d = arch.d_model
-        self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, d))
+        source, target = (arch.d_model,) * 2 if (own := arch.recurrent) is None else (own.source_width, own.target_width)
+        self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, source))
         if arch.tying != "all":
-            self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, d))
+            self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, target))
         if arch.tying == "none":
-            self.output_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, d))
+            self.output_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, arch.d_model))
         if arch.output_bias:
             self.output_bias = nn.Parameter(torch.empty(arch.target_vocabulary))
+        self._build(arch)
+
+    def _build(self, arch: Architecture) -> None:
+        """All but the words."""
+        d = arch.d_model
         if arch.positions == "learned":
             self.source_positions = nn.Parameter(torch.empty(arch.max_positions, d))
             self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
@@ -198,12 +203,23 @@ class Network(nn.Module):
             found += [keys.transpose(2, 3), values]
         return found
 
+    def read(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """All that decoding needs of sources, which come as in `encode`: the encoder graph's outputs."""
+        return self.cross(self.encode(ids, depth, rows, places, src_mask), places)
+
+    def first(self, memory: list[Tensor]) -> list[Tensor]:
+        """What the root of each tree has for a state: an empty pool, or zeros."""
+        arch, count = self.arch, memory[0].shape[0]
+        if arch.keeps_states:
+            return [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+        return [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+
     def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """The same from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
+        """What `read` gives, from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
         places = torch.arange(ids.numel()).reshape(ids.shape)
         # Padding may go beyond the last position; any position will do.
         depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
-        return self.cross(self.encode(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask), places)
+        return self.read(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask)
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
         """[G, q] -> rows [G * q, d]."""

@@ -19,7 +19,7 @@ from dragoman.bundle.manifest import Architecture, Parity, Precision
 from dragoman.export.errors import ExportError
 from dragoman.export.graphs import SHORTLIST_BLOCK
 from dragoman.export.network import MASKED, Network
-from dragoman.export.trace import arguments, example, module_of, signature
+from dragoman.export.trace import arguments, example, module_of, remembered, signature
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.2}
 """fp32: greatest absolute difference. int8: root of the mean squared difference over that of the values."""
@@ -101,7 +101,7 @@ def _kept(network: Network, given: dict[str, torch.Tensor], memory: list[torch.T
     """Pool or states as decoding leaves them: of random words, but of numbers such as the network makes."""
     names = [n for n in given if n.startswith(("state.", "self_"))]
     count, nodes = given["ids"].shape
-    is_recurrent = network.arch.decoder == "ssru"
+    is_recurrent = network.arch.keeps_states
     length = nodes if is_recurrent else given[names[0]].shape[2]
     words = torch.randint(0, network.arch.target_vocabulary, (count, length))
     depth, src_mask = torch.arange(length).expand_as(words), given["src_mask"]
@@ -126,7 +126,8 @@ def compare_graphs(
             given = _inputs(network.arch, graph, sizes, seed)
             if graph.startswith("step"):  # cross keys and values as the encoder makes them
                 memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))
-                given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+                named = remembered(network.arch, memory)
+                given |= {n: named[n] for n in given if n.startswith("cross_")}
                 given |= _kept(network, given, memory)
             feed = {n: v.numpy() for n, v in given.items()}
             if graph == "step_shortlist":  # words go from graph to graph as they are stored
@@ -162,7 +163,7 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     memory = session(directory / "encoder.onnx").run(None, source)
     step, declared = session(directory / "step.onnx"), signature(arch, "step")
     given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
-    given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+    given |= remembered(arch, memory)
     given["src_mask"] = source["src_mask"]
     if "mask" in given:
         given["mask"][..., :length] = MASKED

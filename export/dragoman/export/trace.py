@@ -66,25 +66,25 @@ def signature(arch: Architecture, graph: str) -> Signature:
     G sources, S source positions, T pool slots, q new nodes a source, n words or nodes of all sources, k best words,
     m named words, C candidate words.
     """
-    pool: Shape = ("G", arch.heads, "T", arch.head_dim)
-    new: Shape = ("G", arch.heads, "q", arch.head_dim)
-    state: Shape = ("G", "q", arch.d_model)
-    turned: Shape = ("G", arch.heads, arch.head_dim, "S")
-    memory: Shape = ("G", arch.heads, "S", arch.head_dim)
     layers = range(arch.decoder_layers)
-    cross = [TensorType(f"cross_{x}.{n}", "float32", s) for n in layers for x, s in (("k", turned), ("v", memory))]
+    cross = _cross(arch)
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
         packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]
-        return Signature("encoder.onnx", (*packed, TensorType("places", "int64", ("G", "S")), src_mask), tuple(cross))
+        first = [TensorType(f"initial.{n}", "float32", ("G", width)) for n, width in enumerate(_states(arch)[0])]
+        inputs = (*packed, TensorType("places", "int64", ("G", "S")), src_mask)
+        return Signature("encoder.onnx", inputs, (*cross, *first))
     candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))
     if graph == "candidates":
         return Signature("candidates.onnx", (candidates,), (words, TensorType("word_bias", "float32", ("C",))))
     inputs = [TensorType("ids", "int64", ("G", "q")), TensorType("depth", "int64", ("G", "q"))]
-    if arch.decoder == "ssru":
-        inputs += [TensorType(f"state.{n}", "float32", state) for n in layers]
-        kept = [TensorType(f"new_state.{n}", "float32", ("n", arch.d_model)) for n in layers]
+    if arch.keeps_states:
+        widths = [width for part in _states(arch) for width in part]
+        inputs += [TensorType(f"state.{n}", "float32", ("G", "q", width)) for n, width in enumerate(widths)]
+        kept = [TensorType(f"new_state.{n}", "float32", ("n", width)) for n, width in enumerate(widths)]
     else:
+        pool: Shape = ("G", arch.heads, "T", arch.head_dim)
+        new: Shape = ("G", arch.heads, "q", arch.head_dim)
         inputs.append(TensorType("mask", "float32", ("G", 1, "q", "T+q")))
         if arch.positions == "relative":
             inputs.append(TensorType("slot_depth", "int64", ("G", "T")))
@@ -102,6 +102,36 @@ def signature(arch: Architecture, graph: str) -> Signature:
         inputs += [candidates, TensorType("allowed", "float32", ("G", "C")), words]
     inputs += [TensorType("chosen", "int64", ("G", "q", "m")), TensorType("top", "int64", ("k",))]
     return Signature(f"{graph}.onnx", tuple(inputs), (*found, *kept))
+
+
+def _cross(arch: Architecture) -> list[TensorType]:
+    """What attention reads of a source; keys come turned."""
+    heads, key, value, count = arch.heads, 0, 0, arch.decoder_layers
+    if arch.recurrent is None:
+        key = value = arch.head_dim
+    else:
+        heads, key, value, count = 1, arch.recurrent.key_width, arch.recurrent.memory_width, 1
+    turned: Shape = ("G", heads, key, "S")
+    memory: Shape = ("G", heads, "S", value)
+    return [TensorType(f"cross_{x}.{n}", "float32", s) for n in range(count) for x, s in (("k", turned), ("v", memory))]
+
+
+def _states(arch: Architecture) -> tuple[list[int], list[int]]:
+    """Widths of a node's states: of those that a root has from the encoder, and of those that begin with zeros."""
+    own = arch.recurrent
+    if own is None:
+        return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
+    states = arch.decoder_layers * (2 if arch.decoder == "lstm" else 1)
+    return [own.decoder_hidden] * states, [own.decoder_hidden] * own.input_feeding
+
+
+def remembered(arch: Architecture, outputs: Sequence[Any]) -> dict[str, Any]:
+    """The encoder graph's outputs, under the names that the step takes them by."""
+    named = zip((t.name for t in signature(arch, "encoder").outputs), outputs, strict=True)
+    return {
+        name.replace("initial.", "state."): value[:, None] if name.startswith("initial.") else value
+        for name, value in named
+    }
 
 
 def signature_of(model: ir.Model, file: str) -> Signature:

@@ -11,7 +11,7 @@ import torch
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network import MASKED
 from dragoman.export.parity import packed, session
-from dragoman.export.trace import example, signature
+from dragoman.export.trace import example, remembered, signature
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -38,7 +38,7 @@ class Walk:
         self._step = session(directory / "step.onnx")
         sizes = {"G": len(sources), "S": ids.shape[1], "T": longest, "q": 1, "m": 1, "k": top}
         self._feed = {n: v.numpy() for n, v in example(signature(arch, "step").inputs, sizes).items()}
-        self._feed |= dict(zip([n for n in self._feed if n.startswith("cross_")], memory, strict=True))
+        self._feed |= remembered(arch, memory)
         self._feed["src_mask"] = mask
         self._kept = [n for n in self._feed if n.startswith(("state.", "self_"))]
         self._depth = 0

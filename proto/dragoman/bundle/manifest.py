@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when a reader of the previous version would misread a bundle; a reader refuses newer versions."""
 
 MANIFEST_NAME = "manifest.json"
 
-DecoderKind = Literal["self-attention", "ssru"]
+DecoderKind = Literal["self-attention", "ssru", "lstm", "gru"]
+"""The last two have an encoder of their own kind."""
+AttentionScore = Literal["dot", "general", "additive"]
 NormPlacement = Literal["pre", "post"]
 NormKind = Literal["layer", "rms"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
@@ -30,6 +32,40 @@ TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers
 JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
 Slot = Literal["source", "target"]
 """Stands for the ids of the request's source or target language."""
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """The numbers and choices of a recurrent encoder-decoder with attention (Luong's).
+
+    `Architecture.d_model` is the width that the output layer reads: where it is not `decoder_hidden`, a matrix stands
+    between. Such a network has no heads, feed-forwards, norms and positions.
+    """
+
+    source_width: int
+    """Of source embeddings."""
+    target_width: int
+    encoder_hidden: int
+    """Of each direction."""
+    decoder_hidden: int
+    bidirectional: bool = True
+    attention: AttentionScore = "general"
+    attention_width: int | None = None
+    """Of the sum of query and key that additive attention scores; None: `decoder_hidden`."""
+    input_feeding: bool = True
+    """The decoder reads, beside a word, what attention made of the step before."""
+    bridge: bool = False
+    """The decoder's first states are made of the encoder's last ones by a matrix; else they are the same."""
+
+    @property
+    def memory_width(self) -> int:
+        """Of what the encoder says of each word, in both directions."""
+        return self.encoder_hidden * (2 if self.bidirectional else 1)
+
+    @property
+    def key_width(self) -> int:
+        """Of the attention's keys."""
+        return self.decoder_hidden if self.attention_width is None else self.attention_width
 
 
 @dataclass(frozen=True)
@@ -77,6 +113,13 @@ class Architecture:
     """Keys as far away as this, and farther, share a bucket."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
+    recurrent: Recurrent | None = None
+    """Of the decoders `lstm` and `gru`, and of no other."""
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether a node has states of its own, made of its parent's, and not keys and values for its descendants."""
+        return self.decoder != "self-attention"
 
     @property
     def head_dim(self) -> int:

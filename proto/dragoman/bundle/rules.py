@@ -97,6 +97,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     shape, decoding = manifest.architecture, manifest.decoding
     at_least_one = {
         **{f"architecture.{name}": getattr(shape, name) for name in _SIZES},
+        **({} if shape.recurrent else {f"architecture.{name}": getattr(shape, name) for name in ("heads", "ffn")}),
         "limits.max_source_tokens": manifest.limits.max_source_tokens,
         "limits.max_target_tokens": manifest.limits.max_target_tokens,
         "decoding.beam_size": decoding.beam_size,
@@ -116,8 +117,35 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     yield from _limits(manifest, shape)
 
 
+def _recurrent(shape: Architecture) -> Iterator[str]:
+    """Choices of a recurrent network that need one another."""
+    kind, sizes = shape.decoder, shape.recurrent
+    if (kind in ("lstm", "gru")) != (sizes is not None):
+        yield f"architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is {kind}"
+    if sizes is None:
+        return
+    for name in ("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width"):
+        number = getattr(sizes, name)
+        if number is not None and number < 1:
+            yield f"architecture.recurrent.{name}: {number} is less than 1"
+    if sizes.attention_width is not None and sizes.attention != "additive":
+        yield f"architecture.recurrent.attention_width: for additive attention, this one is {sizes.attention}"
+    memory, hidden = sizes.memory_width, sizes.decoder_hidden
+    if sizes.attention == "dot" and memory != hidden:
+        yield f"architecture.recurrent.attention: dot, of memory of {memory} and hidden states of {hidden}"
+    if memory != hidden and not sizes.bridge:
+        yield f"architecture.recurrent.bridge: false, but states of {memory} cannot be states of {hidden}"
+    if shape.encoder_layers != shape.decoder_layers:
+        layers = f"{shape.encoder_layers}, for {shape.decoder_layers} of the decoder"
+        yield f"architecture.encoder_layers: {layers}, each of which starts from the last state of one"
+    for width, tyings in (("source_width", ("all",)), ("target_width", ("all", "decoder"))):
+        if shape.tying in tyings and getattr(sizes, width) != shape.d_model:
+            yield f"architecture.recurrent.{width}: {getattr(sizes, width)} is not d_model, which tying needs"
+
+
 def _shape(shape: Architecture) -> Iterator[str]:
     """Choices of the network that need one another."""
+    yield from _recurrent(shape)
     for name in ("encoder_heads", "encoder_ffn", "head_width"):
         number = getattr(shape, name)
         if number is not None and number < 1:
@@ -246,8 +274,6 @@ _ABOVE_ZERO = {
 }
 _SIZES = (
     "d_model",
-    "heads",
-    "ffn",
     "encoder_layers",
     "decoder_layers",
     "source_vocabulary",

@@ -7,13 +7,13 @@ array and nothing else moves. Source positions are padded to a multiple of 16 th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Manifest
+from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.domain import Hypothesis, Segment
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
 from dragoman.server.runtime import ATTENTION, STEP, STEP_SHORTLIST, Runtime
@@ -30,21 +30,21 @@ class Memory:
 
     def __init__(self, manifest: Manifest, capacity: int) -> None:
         self._capacity = capacity
-        self._declared = manifest.graphs["encoder"].outputs
+        self._declared = memory_of(manifest)
         self._positions = 0
         self._lengths = np.zeros(capacity, np.int64)
         self._tensors: list[Floats] = []
         self._mask = np.zeros((0, 1, 1, 0), np.float32)
         self._resize(GRAIN, 0)
 
-    def admit(self, g: int, cross: Sequence[Floats], length: int) -> None:
+    def admit(self, g: int, encoded: Mapping[str, Floats], length: int) -> None:
         """Source g's own keys and values, without the axis G, of which `length` positions count."""
         self._lengths[g] = length
         longest = round_up(int(self._lengths[: g + 1].max()))
         if longest > self._positions or 2 * longest <= self._positions:
             self._resize(longest, g)
-        for tensor, own, declared in zip(self._tensors, cross, self._declared, strict=True):
-            axis = declared.shape.index("S") - 1
+        for tensor, declared in zip(self._tensors, self._declared, strict=True):
+            own, axis = encoded[declared.name], declared.shape.index("S") - 1
             front = (slice(None),) * axis + (slice(min(own.shape[axis], self._positions)),)
             tensor[g][front] = own[front]
         self._mask[g] = MASKED
@@ -89,7 +89,7 @@ class Batch(Generic[T]):
         self.owners: list[T] = []
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
-        self._kept = kept_for(manifest.architecture, capacity, layout.places)
+        self._kept = kept_for(manifest, capacity, layout.places)
         self._memory = Memory(manifest, capacity)
         self._words = manifest.architecture.target_vocabulary
         self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
@@ -106,13 +106,13 @@ class Batch(Generic[T]):
         """Live hypotheses of all sources: the rows of the next step that are of use."""
         return self._search.num_live
 
-    def admit(self, owner: T, segment: Segment, cross: Sequence[Floats]) -> None:
-        """Take in an encoded source: its keys and values [H, S, e]."""
+    def admit(self, owner: T, segment: Segment, encoded: Mapping[str, Floats]) -> None:
+        """Take in an encoded source: the encoder's outputs by name, without the axis G."""
         g = len(self.owners)
         self.owners.append(owner)
         self._search.admit(segment)
-        self._kept.admit(g)
-        self._memory.admit(g, cross, len(segment.ids))
+        self._kept.admit(g, encoded)
+        self._memory.admit(g, encoded, len(segment.ids))
         if self._candidates is not None and self._shortlist is not None:
             self._candidates.admit(self._shortlist.candidates(segment.ids))
 
@@ -177,8 +177,13 @@ def vocabulary_of(manifest: Manifest) -> Vocabulary:
     return Vocabulary(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)
 
 
-def encode(runtime: Runtime, segments: Sequence[Segment]) -> list[Floats]:
-    """Encode segments in one padded run: tensors [G, H, S, e]."""
+def memory_of(manifest: Manifest) -> list[Tensor]:
+    """What the encoder makes of a source's positions; what it makes for the root is `pool`'s."""
+    return [tensor for tensor in manifest.graphs["encoder"].outputs if "S" in tensor.shape]
+
+
+def encode(runtime: Runtime, segments: Sequence[Segment]) -> dict[str, Floats]:
+    """Encode segments in one padded run: the encoder's outputs by name, [G, ...]."""
     lengths = np.array([len(segment.ids) for segment in segments])
     positions = round_up(int(lengths.max()))
     is_word = np.arange(positions) < lengths[:, None]

@@ -267,7 +267,7 @@ class _Lane:
     def _encode(self, run: list[LaneTicket]) -> None:
         started_s = time.monotonic()
         try:
-            cross = encode(self._lanes.runtime, [t.segment for t in run])
+            encoded = encode(self._lanes.runtime, [t.segment for t in run])
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
             if len(run) == 1:
                 run[0].answer(_failure(error))
@@ -279,7 +279,7 @@ class _Lane:
         tokens = sum(len(t.segment.ids) for t in run)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
-            self._batch(ticket.segment).admit(ticket, ticket.segment, [t[g] for t in cross])
+            self._batch(ticket.segment).admit(ticket, ticket.segment, {name: t[g] for name, t in encoded.items()})
         padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
         self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 

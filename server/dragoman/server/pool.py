@@ -10,18 +10,21 @@ numbers that come out are then the same whatever else is in the batch, to the la
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Architecture, Manifest
 from dragoman.server.search import Advance
 
 Floats = npt.NDArray[np.float32]
 Feed = dict[str, npt.NDArray[np.generic]]
 
 MASKED = np.float32(-1e9)
+STATE, INITIAL = "state.", "initial."
+"""Names of the step graph's states begin so, and those of what the encoder makes of them for a root."""
 GRAIN = 16
 """Slots and source positions come in multiples of this. Vector instructions then add a row's numbers in an order that
 does not depend on how far it is padded."""
@@ -35,8 +38,8 @@ def round_up(size: int, grain: int = GRAIN) -> int:
 class Kept(Protocol):
     """What a batch needs of either kind."""
 
-    def admit(self, g: int) -> None:
-        """Source g starts with nothing."""
+    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
+        """Source g starts with what the encoder made for its root, by name, and nothing else."""
 
     def move(self, source: int, target: int) -> None:
         """What belonged to index `source` belongs to index `target`."""
@@ -49,15 +52,15 @@ class Kept(Protocol):
 
 
 class NodeStates:
-    """Recurrent states: [G, K, d] a layer, of the node that each hypothesis ends in."""
+    """Recurrent states: [G, K, d] each, of the node that each hypothesis ends in; d is the state's own."""
 
-    def __init__(self, arch: Architecture, capacity: int, width: int) -> None:
-        self._states = [np.zeros((capacity, width, arch.d_model), np.float32) for _ in range(arch.decoder_layers)]
+    def __init__(self, widths: Sequence[int], capacity: int, width: int) -> None:
+        self._states = [np.zeros((capacity, width, d), np.float32) for d in widths]
 
-    def admit(self, g: int) -> None:
-        """A tree's root has the zero state."""
-        for state in self._states:
-            state[g] = 0
+    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
+        """A tree's root has the encoder's state, or zero."""
+        for n, state in enumerate(self._states):
+            state[g] = initial.get(f"{INITIAL}{n}", 0)
 
     def move(self, source: int, target: int) -> None:
         """See `Kept`."""
@@ -66,7 +69,7 @@ class NodeStates:
 
     def feed(self, sources: int) -> Feed:
         """See `Kept`."""
-        return {f"state.{n}": state[:sources] for n, state in enumerate(self._states)}
+        return {f"{STATE}{n}": state[:sources] for n, state in enumerate(self._states)}
 
     def keep(self, new: list[Floats], advance: Advance) -> None:
         """Every hypothesis continues from its parent's new state."""
@@ -90,7 +93,7 @@ class NodePool:
         # Where the nodes stand, for graphs that tell positions by their distance.
         self._depth = np.zeros((capacity, slots), np.int64) if arch.positions == "relative" else None
 
-    def admit(self, g: int) -> None:
+    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
         """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
 
         Slots are filled from the lowest, so that the highest in use says how large the pool has to be: what a long
@@ -155,6 +158,9 @@ class NodePool:
         self._depth = None if self._depth is None else resized(self._depth, 1)
 
 
-def kept_for(arch: Architecture, capacity: int, width: int) -> Kept:
-    """The kind that this decoder needs."""
-    return NodeStates(arch, capacity, width) if arch.decoder == "ssru" else NodePool(arch, capacity, width)
+def kept_for(manifest: Manifest, capacity: int, width: int) -> Kept:
+    """The kind that the step graph asks for."""
+    states = [tensor.shape[-1] for tensor in manifest.graphs["step"].inputs if tensor.name.startswith(STATE)]
+    if not states:
+        return NodePool(manifest.architecture, capacity, width)
+    return NodeStates([d for d in states if isinstance(d, int)], capacity, width)

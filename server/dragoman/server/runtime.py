@@ -80,9 +80,9 @@ class Runtime:
     def __repr__(self) -> str:
         return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
 
-    def encode(self, feed: Feed) -> list[Floats]:
-        """Packed source words -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
-        return self._run("encoder", feed)
+    def encode(self, feed: Feed) -> dict[str, Floats]:
+        """Packed source words -> the encoder's outputs by name: what attention reads, and first states [G, d]."""
+        return dict(zip(self._outputs["encoder"], self._run("encoder", feed), strict=True))
 
     def look_up(self, candidates: Ints) -> Feed:
         """The output layer's rows of these words, under the names that the step graph takes them by."""
