@@ -52,7 +52,7 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
 
 
 class EncoderGraph(nn.Module):
-    """Source ids to the cross-attention keys and values of every decoder layer, and its first states: once per source."""
+    """Source ids to what decoding needs of a source, once: keys and values of attention, and first states."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -143,7 +143,8 @@ class Network(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        source, target = (arch.d_model,) * 2 if (own := arch.recurrent) is None else (own.source_width, own.target_width)
+        own = arch.recurrent
+        source, target = (arch.d_model, arch.d_model) if own is None else (own.source_width, own.target_width)
         self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, source))
         if arch.tying != "all":
             self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, target))
@@ -152,6 +153,8 @@ class Network(nn.Module):
         if arch.output_bias:
             self.output_bias = nn.Parameter(torch.empty(arch.target_vocabulary))
         self._build(arch)
+        self.nat = nn.ModuleDict()
+        """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.nat`."""
 
     def _build(self, arch: Architecture) -> None:
         """All but the words."""
@@ -164,6 +167,10 @@ class Network(nn.Module):
             table = sinusoid(arch.max_positions, d, divisor_minus_one=form, offset=arch.position_offset)
             self.register_buffer("positions", table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
+
+    def target_place_vectors(self) -> Tensor | None:
+        """What is added to target words where they stand [max_positions, d]; None where positions are relative."""
+        return self._positions("target")
 
     def _positions(self, side: str) -> Tensor | None:
         names = {"sinusoidal": "positions", "learned": f"{side}_positions"}

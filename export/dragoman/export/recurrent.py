@@ -11,6 +11,8 @@ Shapes are those of `network`; M is the width of what the encoder says of a word
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,7 +93,8 @@ class RecurrentEncoder(nn.Module):
         made = [[turned(weight) for weight in self._weights(layer, direction)] for direction in self.directions]
         w, u, b, c = (torch.stack(each) for each in zip(*made, strict=True))
         sources, positions, directions = x.shape[0], x.shape[1], len(self.directions)
-        attributes = {"hidden_size": self.hidden, "direction": "bidirectional" if directions == 2 else "forward"}
+        way = "bidirectional" if directions == 2 else "forward"
+        attributes: dict[str, Any] = {"hidden_size": self.hidden, "direction": way}
         if self.kind == "gru":
             attributes["linear_before_reset"] = 1
         states = 2 if self.kind == "lstm" else 1
@@ -141,8 +144,9 @@ class Attention(nn.Module):
     def keys(self, memory: Tensor) -> Tensor:
         """Of the encoder's words [G, S, M], once a source: [G, 1, e, S]."""
         rows = memory.flatten(0, 1)
-        keys = rows if self.kind == "dot" else self.key(rows)
-        return keys.unflatten(0, memory.shape[:2]).transpose(1, 2).unsqueeze(1)
+        keys: Tensor = rows if self.kind == "dot" else self.key(rows)
+        keys = keys.reshape(*memory.shape[:2], -1)
+        return keys.transpose(1, 2).unsqueeze(1)
 
     def forward(
         self, hidden: Tensor, shape: tuple[int, int], keys: Tensor, values: Tensor, src_mask: Tensor
@@ -174,6 +178,10 @@ class RecurrentDecoder(nn.Module):
         self.bridge = nn.ModuleDict({name: Linear(sizes.memory_width, hidden) for name in bridged})
         self.out = Linear(hidden, arch.d_model) if hidden != arch.d_model else None
 
+    def stack(self) -> list[Cell]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, Cell)]
+
     def first(self, last: list[Tensor]) -> list[Tensor]:
         """Each layer's states at the root, from the encoder's last ones."""
         bridges = list(self.bridge.values())
@@ -183,16 +191,20 @@ class RecurrentDecoder(nn.Module):
 class RecurrentNetwork(Network):
     """A recurrent encoder-decoder with the weights of one checkpoint."""
 
+    encoder: RecurrentEncoder  # type: ignore[assignment]
+    decoder: RecurrentDecoder  # type: ignore[assignment]
+
     def _build(self, arch: Architecture) -> None:
         self.sizes = sizes_of(arch)
         self.states = 2 if arch.decoder == "lstm" else 1
-        self.encoder, self.decoder = RecurrentEncoder(arch), RecurrentDecoder(arch)  # type: ignore[assignment]
+        self.encoder, self.decoder = RecurrentEncoder(arch), RecurrentDecoder(arch)
 
     def read(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
         """Keys [G, 1, e, S] and values [G, 1, S, M] of the attention, and each layer's first states [G, h]."""
         embed = Embedding(self.arch, self.source_embedding, None, None)
+        del rows
         words = embed(ids, depth, may_start=False)
-        padded = F.embedding(places.flatten(), words).unflatten(0, places.shape)
+        padded = F.embedding(places, words)
         memory, last = self.encoder(padded, src_mask[:, 0, 0] == 0)
         return [self.decoder.attention.keys(memory), memory.unsqueeze(1), *self.decoder.first(last)]
 
@@ -221,7 +233,7 @@ class RecurrentNetwork(Network):
     def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
         """As `Network.full`: word after word."""
         state = [each[:, 0] for each in self.first(memory)]
-        words = self.embed_target(ids, torch.zeros_like(ids)).unflatten(0, ids.shape)
+        words = self.embed_target(ids, torch.zeros_like(ids)).reshape(*ids.shape, -1)
         found = []
         for t in range(ids.shape[1]):
             x, _, state = self._advance(words[:, t], (len(ids), 1), state, memory, src_mask)
@@ -240,7 +252,7 @@ class RecurrentNetwork(Network):
         """Embedded rows and their parents' states -> rows after attention, the attention, new states."""
         feeds, kept = self.sizes.input_feeding, list[Tensor]()
         given = torch.cat([x, state[-1]], 1) if feeds else x
-        for n, layer in enumerate(self.decoder.layers):
+        for n, layer in enumerate(self.decoder.stack()):
             kept += layer(given, state[n * self.states : (n + 1) * self.states])
             given = kept[-self.states]
         x, _, weights = self.decoder.attention(given, shape, cross[0], cross[1], src_mask)
@@ -248,7 +260,7 @@ class RecurrentNetwork(Network):
 
     def _finished(self, x: Tensor) -> Tensor:
         """What the output layer reads."""
-        return x if self.decoder.out is None else self.decoder.out(x)
+        return x if self.decoder.out is None else self.decoder.out.forward(x)
 
 
 def network_of(arch: Architecture) -> Network:

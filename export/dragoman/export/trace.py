@@ -72,8 +72,8 @@ def signature(arch: Architecture, graph: str) -> Signature:
     if graph == "encoder":
         packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]
         first = [TensorType(f"initial.{n}", "float32", ("G", width)) for n, width in enumerate(_states(arch)[0])]
-        inputs = (*packed, TensorType("places", "int64", ("G", "S")), src_mask)
-        return Signature("encoder.onnx", inputs, (*cross, *first))
+        places = TensorType("places", "int64", ("G", "S"))
+        return Signature("encoder.onnx", (*packed, places, src_mask), (*cross, *first))
     candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))
     if graph == "candidates":
         return Signature("candidates.onnx", (candidates,), (words, TensorType("word_bias", "float32", ("C",))))

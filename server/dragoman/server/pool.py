@@ -93,7 +93,7 @@ class NodePool:
         # Where the nodes stand, for graphs that tell positions by their distance.
         self._depth = np.zeros((capacity, slots), np.int64) if arch.positions == "relative" else None
 
-    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
+    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:  # noqa: ARG002 - its roots start with nothing
         """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
 
         Slots are filled from the lowest, so that the highest in use says how large the pool has to be: what a long
