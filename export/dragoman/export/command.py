@@ -15,7 +15,7 @@ from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
-from dragoman.export.importers import hf_folder, marian
+from dragoman.export.importers import hf_folder, marian, plain_folder
 
 CALIBRATION_LINES = 100
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
@@ -38,11 +38,18 @@ def _read_hf(source: Path, source_language: str | None, target_language: str | N
     return read_hf(source, source_language, target_language)
 
 
+def _read_plain(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.plain import read_plain  # as above
+
+    return read_plain(source, source_language, target_language)
+
+
 FORMATS = {
     "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
     "marian": Format(
         marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
     ),
+    "plain": Format(plain_folder.recognises, _read_plain, f"a folder with {plain_folder.DESCRIPTION}"),
 }
 
 
@@ -58,7 +65,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students, "
+        "plain is the project's own format, for models of any other origin",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
     parser.add_argument(

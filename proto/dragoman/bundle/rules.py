@@ -112,7 +112,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     for where, number in at_least_one.items():
         if number < 1:
             yield f"{where}: {number} is less than 1"
-    yield from _shape(shape)
+    yield from shape_problems(shape)
     yield from _decoding(decoding)
     yield from _forced(decoding, shape)
     for name, problem in attention_problems(manifest, decoding):
@@ -187,7 +187,7 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
             yield f"architecture.recurrent.{width}: {getattr(sizes, width)} is not d_model, which tying needs"
 
 
-def _shape(shape: Architecture) -> Iterator[str]:
+def shape_problems(shape: Architecture) -> Iterator[str]:
     """Choices of the network that need one another."""
     yield from _recurrent(shape)
     for name in ("encoder_heads", "encoder_ffn", "head_width"):

@@ -14,8 +14,10 @@ import pytest
 import sentencepiece
 import torch
 import yaml
+from torch import nn
 
 from dragoman.export.importers.marian_bin import FLOAT32, INT8, INTGEMM8, Item, write_items
+from dragoman.export.network import MASKED
 
 WIDTH, INNER, HEADS, WORDS = 8, 12, 2, 24
 
@@ -179,3 +181,129 @@ def saved_t5(tmp_path_factory, vocabulary):
 def t5(tmp_path, saved_t5):
     """A copy of it, to be spoilt."""
     return Path(shutil.copytree(saved_t5, tmp_path / "t5"))
+
+
+PLAIN_WORDS = 40
+CELLS = {"lstm": (nn.LSTM, nn.LSTMCell), "gru": (nn.GRU, nn.GRUCell)}
+
+
+class RecurrentReference(nn.Module):
+    """A recurrent encoder-decoder as one would write it with torch: one source, one word at a time."""
+
+    def __init__(self, kind, attention, *, bidirectional=True, layers=2, feeding=True, bridge=True, memory=10, out=9):
+        super().__init__()
+        self.kind, self.attention, self.feeding = kind, attention, feeding
+        rnn, cell = CELLS[kind]
+        hidden, score = (memory, 7) if not bridge or attention == "dot" else (8, 7)
+        one_way = memory // 2 if bidirectional else memory
+        self.source, self.target = nn.Embedding(PLAIN_WORDS, 6), nn.Embedding(PLAIN_WORDS, 5)
+        self.rnn = rnn(6, one_way, layers, bidirectional=bidirectional, batch_first=True)
+        widths = [5 + (hidden if feeding else 0), *[hidden] * (layers - 1)]
+        self.cells = nn.ModuleList(cell(width, hidden) for width in widths)
+        names = ("hidden", "cell") if kind == "lstm" else ("hidden",)
+        self.bridges = nn.ModuleDict({name: nn.Linear(memory, hidden) for name in names} if bridge else {})
+        if attention == "general":
+            self.key = nn.Linear(memory, hidden, bias=False)
+        if attention == "additive":
+            self.key, self.query = nn.Linear(memory, score), nn.Linear(hidden, score, bias=False)
+            self.score = nn.Parameter(torch.empty(score))
+        self.combine = nn.Linear(memory + hidden, hidden)
+        self.out = nn.Linear(hidden, out) if out != hidden else None
+        self.words = nn.Linear(out, PLAIN_WORDS)
+        self.architecture = {
+            "d_model": out,
+            "heads": 0,
+            "ffn": 0,
+            "encoder_layers": layers,
+            "decoder_layers": layers,
+            "source_vocabulary": PLAIN_WORDS,
+            "target_vocabulary": PLAIN_WORDS,
+            "decoder": kind,
+            "tying": "none",
+            "recurrent": {
+                "source_width": 6,
+                "target_width": 5,
+                "encoder_hidden": one_way,
+                "decoder_hidden": hidden,
+                "bidirectional": bidirectional,
+                "attention": attention,
+                "attention_width": score if attention == "additive" else None,
+                "input_feeding": feeding,
+                "bridge": bridge,
+            },
+        }
+        for weight in self.parameters():
+            nn.init.normal_(weight, 0, 0.7)
+
+    def weights(self):
+        """Under the names of a plain folder."""
+        found = {"source_embedding": self.source.weight, "target_embedding": self.target.weight}
+        found |= {"output_embedding": self.words.weight, "output_bias": self.words.bias}
+        parts = {"encoder.rnn": self.rnn, "decoder.attention.out": self.combine, "decoder.out": self.out}
+        parts |= {f"decoder.bridge.{name}": bridge for name, bridge in self.bridges.items()}
+        parts |= {f"decoder.layers.{n}": cell for n, cell in enumerate(self.cells)}
+        parts |= {f"decoder.attention.{name}": getattr(self, name, None) for name in ("key", "query")}
+        for prefix, part in parts.items():
+            found |= {} if part is None else {f"{prefix}.{name}": weight for name, weight in part.named_parameters()}
+        return found | ({"decoder.attention.score": self.score} if self.attention == "additive" else {})
+
+    @torch.inference_mode()
+    def forward(self, source, read):
+        """Logits [T, V] after each word that is read, and what each attended to [T, S]."""
+        memory, last = self.rnn(self.source(torch.tensor([source])))
+        memory, last = memory[0], last if self.kind == "lstm" else (last,)
+        # [layers * directions, 1, h] -> for each layer its directions side by side
+        states = [state.reshape(len(self.cells), -1) for state in last]
+        if self.bridges:
+            states = [bridge(state) for bridge, state in zip(self.bridges.values(), states, strict=True)]
+        own = [[state[n : n + 1] for state in states] for n in range(len(self.cells))]
+        fed, logits, attended = torch.zeros(1, self.combine.out_features), [], []
+        for word in read:
+            x = self.target(torch.tensor([word]))
+            x = torch.cat([x, fed], 1) if self.feeding else x
+            for n, cell in enumerate(self.cells):
+                new = cell(x, tuple(own[n])) if self.kind == "lstm" else (cell(x, own[n][0]),)
+                own[n], x = list(new), new[0]
+            scores = {
+                "dot": lambda h: memory @ h,
+                "general": lambda h: self.key(memory) @ h,
+                "additive": lambda h: torch.tanh(self.query(h) + self.key(memory)) @ self.score,
+            }[self.attention](x[0])
+            weights = scores.softmax(0)
+            fed = torch.tanh(self.combine(torch.cat([weights @ memory, x[0]])))[None]
+            logits.append(self.words(fed if self.out is None else self.out(fed))[0])
+            attended.append(weights)
+        return torch.stack(logits), torch.stack(attended)
+
+    def assert_same_steps(self, network):
+        """Logits and attention of each step, of a padded batch, are within 1e-4; so are those of the full pass."""
+        sources = [[5, 6, 7, 8, 9, 10, 0], [11, 0], [0], [5, 12, 13, 0]]
+        target = torch.randint(0, PLAIN_WORDS, (len(sources), 6))
+        ids = torch.tensor([[*source, *[0] * (7 - len(source))] for source in sources])
+        mask = torch.zeros(len(sources), 1, 1, 7)
+        for g, source in enumerate(sources):
+            mask[g, ..., len(source) :] = MASKED
+        memory = network.memory(ids, mask)
+        state, found, attended = network.first(memory), [], []
+        for t in range(6):
+            x, row, state = network.step(target[:, t : t + 1], torch.full((4, 1), t), None, state, memory, mask)
+            state = [each[:, None] for each in state]
+            found.append(network.logits(x))
+            attended.append(row[:, 0])
+        full = network.full(target, memory, mask)
+        for g, source in enumerate(sources):
+            logits, weights = self(source, target[g].tolist())
+            for ours in (torch.stack(found, 1)[g], full[g]):
+                torch.testing.assert_close(ours, logits, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(torch.stack(attended, 1)[g, :, : len(source)], weights, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def recurrent_reference():
+    """Makes recurrent models of torch's own cells, with weights that are the same each time."""
+
+    def make(kind, attention, **shape):
+        torch.manual_seed(3)
+        return RecurrentReference(kind, attention, **shape)
+
+    return make
