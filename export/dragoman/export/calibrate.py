@@ -93,7 +93,7 @@ def _translate(network: Network, sources: Sequence[Sequence[int]], start_id: int
         mask = None if arch.keeps_states else torch.zeros(count, 1, 1, t + 1)
         slots = torch.arange(t).expand(count, t) if arch.positions == "relative" else None
         hidden, _, kept = network.step(read, depth, mask, state, memory, src_mask, slots)
-        note(OUTPUT, hidden[is_open])
+        note(OUTPUT, hidden[is_open, : arch.d_model])
         state = (
             [s[:, None] for s in kept]
             if arch.keeps_states

@@ -82,9 +82,18 @@ class StepGraph(nn.Module):
         chosen: Tensor,
         top: Tensor,
         slot_depth: Tensor | None = None,
+        extended: Tensor | None = None,
     ) -> list[Tensor]:
-        """As `Network.step`. `chosen` [G, q, m]: words whose log-probability is wanted; `top` [k]: how many best."""
+        """As `Network.step`. `chosen` [G, q, m]: words whose log-probability is wanted; `top` [k]: how many best.
+
+        With `extended` [G, S], words are those of `pointer`, and what they have instead of logits is normalised.
+        """
         hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
+        if extended is not None:
+            logp = self.network.mixed(hidden, attention, extended)
+            values, index = logp.topk(top.shape[0])
+            named = logp.gather(1, chosen.flatten(0, 1))
+            return [values, index, named, torch.zeros_like(values[:, :1]), attention, *kept]
         logits = self.network.logits(hidden)
         values, index, normaliser = best(logits, top.shape[0], self.block, exact=False)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser

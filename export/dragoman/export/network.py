@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
+from dragoman.export.pointer import Pointer, mixed
 from dragoman.export.positions import RelativeBias, sinusoid
 
 MASKED = -1e9
@@ -153,6 +154,8 @@ class Network(nn.Module):
         if arch.output_bias:
             self.output_bias = nn.Parameter(torch.empty(arch.target_vocabulary))
         self._build(arch)
+        if arch.copies:
+            self.pointer = Pointer(self._pointer_inputs())
         self.nat = nn.ModuleDict()
         """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.nat`."""
 
@@ -228,6 +231,25 @@ class Network(nn.Module):
         depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
         return self.read(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask)
 
+    def _pointer_inputs(self) -> int:
+        """What the output layer reads, and the embedded word."""
+        return 2 * self.arch.d_model
+
+    def with_gate(self, x: Tensor, ids: Tensor, also: Tensor | None = None) -> Tensor:
+        """Rows as the output layer reads them, with one column more where words are copied: the gate's.
+
+        The gate reads what the output layer does, or `also`, and the words alone, without their positions.
+        """
+        if not self.arch.copies:
+            return x
+        embed = Embedding(self.arch, self.target_words, None, None)
+        words = embed(ids.flatten(), ids.flatten(), may_start=True)
+        return torch.cat([x, self.pointer(torch.cat([x if also is None else also, words], 1))], 1)
+
+    def mixed(self, x: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
+        """Log-probabilities [n, V + S] of rows with a gate: see `pointer`."""
+        return mixed(self.logits(x), x[:, -1:], attention, extended)
+
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
         """[G, q] -> rows [G * q, d]."""
         norm = self.decoder.embedding_norm
@@ -240,7 +262,8 @@ class Network(nn.Module):
         return x if self.decoder.norm is None else self.decoder.norm(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """[n, d] -> [n, V]."""
+        """[n, d] -> [n, V]; a gate's column is not read."""
+        x = x[:, : self.arch.d_model] if self.arch.copies else x
         y = x @ self.output_words.T
         return y + self.output_bias if self.arch.output_bias else y
 
@@ -276,10 +299,13 @@ class Network(nn.Module):
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         head = self.arch.alignment_head
         attention = weights.mean(1) if head is None else weights[:, head]
-        return self.finish(x), attention, kept
+        return self.with_gate(self.finish(x), ids), attention, kept
 
-    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
-        """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first."""
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor, extended: Tensor | None = None) -> Tensor:
+        """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first.
+
+        With `extended` [G, S], log-probabilities [G, T, V + S].
+        """
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
         depth = torch.arange(shape[1]).expand_as(ids)
         causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
@@ -293,8 +319,12 @@ class Network(nn.Module):
                 part = Sublayer(self.arch, layer.self_norm)
                 q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
                 x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + causal, dim=-1) @ v))
-            x, _ = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
-        return self.logits(self.finish(x)).reshape(*shape, -1)
+            x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
+        x = self.with_gate(self.finish(x), ids)
+        if extended is None:
+            return self.logits(x).reshape(*shape, -1)
+        head = self.arch.alignment_head
+        return self.mixed(x, weights.mean(1) if head is None else weights[:, head], extended).reshape(*shape, -1)
 
 
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:

@@ -75,6 +75,9 @@ def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) ->
             tensor.random_(0, vocabulary)
         elif name == "chosen":
             tensor.random_(0, sizes["C"] if graph == "step_shortlist" else vocabulary)
+        elif name == "extended":  # every other position holds a word that the vocabulary lacks
+            tensor[:, ::2] = vocabulary + torch.arange(sizes["S"])[::2]
+            tensor[:, 1::2].random_(0, vocabulary)
         elif name == "depth":
             tensor.random_(0, 8)
         elif name == "slot_depth":
@@ -152,8 +155,11 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     ids, src_mask = _source(arch, sizes, seed=9), _source_mask(sizes)
     target = torch.randint(0, arch.target_vocabulary, (2, length), generator=torch.Generator().manual_seed(9))
     read = torch.cat([torch.full((2, 1), start_id), target[:, :-1]], 1)
+    extended = ids.clone() if arch.copies else None
+    if extended is not None:
+        extended[:, ::3] = arch.target_vocabulary
     full = (
-        network.full(read, network.memory(ids, src_mask), src_mask)
+        network.full(read, network.memory(ids, src_mask), src_mask, extended)
         .log_softmax(-1)
         .gather(2, target.unsqueeze(-1))
         .squeeze(-1)
@@ -165,6 +171,8 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
     given |= remembered(arch, memory)
     given["src_mask"] = source["src_mask"]
+    if extended is not None:
+        given["extended"] = extended.numpy()
     if "mask" in given:
         given["mask"][..., :length] = MASKED
     if "slot_depth" in given:

@@ -227,18 +227,23 @@ class RecurrentNetwork(Network):
         del mask, slot_depth
         shape = (ids.shape[0], ids.shape[1])
         rows = [each.reshape(-1, each.shape[-1]) for each in state]
-        x, weights, kept = self._advance(self.embed_target(ids, depth), shape, rows, cross, src_mask)
-        return self._finished(x), weights[:, 0], kept
+        x, features, weights, kept = self._advance(self.embed_target(ids, depth), shape, rows, cross, src_mask)
+        return self.with_gate(self._finished(x), ids, features), weights[:, 0], kept
 
-    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor, extended: Tensor | None = None) -> Tensor:
         """As `Network.full`: word after word."""
         state = [each[:, 0] for each in self.first(memory)]
         words = self.embed_target(ids, torch.zeros_like(ids)).reshape(*ids.shape, -1)
         found = []
         for t in range(ids.shape[1]):
-            x, _, state = self._advance(words[:, t], (len(ids), 1), state, memory, src_mask)
-            found.append(self.logits(self._finished(x)))
+            x, features, weights, state = self._advance(words[:, t], (len(ids), 1), state, memory, src_mask)
+            x = self.with_gate(self._finished(x), ids[:, t], features)
+            found.append(self.logits(x) if extended is None else self.mixed(x, weights[:, 0], extended))
         return torch.stack(found, 1)
+
+    def _pointer_inputs(self) -> int:
+        """The context, the last layer's hidden state, and the embedded word."""
+        return self.sizes.memory_width + self.sizes.decoder_hidden + self.sizes.target_width
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
         """[G, q] -> rows [G * q, d]."""
@@ -248,15 +253,18 @@ class RecurrentNetwork(Network):
 
     def _advance(
         self, x: Tensor, shape: tuple[int, int], state: list[Tensor], cross: list[Tensor], src_mask: Tensor
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Embedded rows and their parents' states -> rows after attention, the attention, new states."""
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+        """Embedded rows and their parents' states -> rows after attention, what a gate reads of them, new states.
+
+        What a gate reads is the context and the hidden state; the attention is [G, 1, q, S].
+        """
         feeds, kept = self.sizes.input_feeding, list[Tensor]()
         given = torch.cat([x, state[-1]], 1) if feeds else x
         for n, layer in enumerate(self.decoder.stack()):
             kept += layer(given, state[n * self.states : (n + 1) * self.states])
             given = kept[-self.states]
-        x, _, weights = self.decoder.attention(given, shape, cross[0], cross[1], src_mask)
-        return x, weights, [*kept, x] if feeds else kept
+        x, context, weights = self.decoder.attention(given, shape, cross[0], cross[1], src_mask)
+        return x, torch.cat([context, given], 1), weights, [*kept, x] if feeds else kept
 
     def _finished(self, x: Tensor) -> Tensor:
         """What the output layer reads."""

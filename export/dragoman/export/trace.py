@@ -91,6 +91,8 @@ def signature(arch: Architecture, graph: str) -> Signature:
         inputs += [TensorType(f"self_{x}.{n}", "float32", pool) for n in layers for x in "kv"]
         kept = [TensorType(f"new_{x}.{n}", "float32", new) for n in layers for x in "kv"]
     inputs += [*cross, src_mask]
+    if arch.copies:
+        inputs.append(TensorType("extended", "int64", ("G", "S")))
     found = [
         TensorType("topk_logp", "float32", ("n", "k")),
         TensorType("topk_id", "int64", ("n", "k")),

@@ -40,6 +40,8 @@ class Walk:
         self._feed = {n: v.numpy() for n, v in example(signature(arch, "step").inputs, sizes).items()}
         self._feed |= remembered(arch, memory)
         self._feed["src_mask"] = mask
+        if "extended" in self._feed:
+            self._feed["extended"] = ids
         self._kept = [n for n in self._feed if n.startswith(("state.", "self_"))]
         self._depth = 0
         if "mask" in self._feed:

@@ -119,6 +119,9 @@ class Architecture:
     """Keys as far away as this, and farther, share a bucket."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
+    copies: bool = False
+    """A gate shares each word's probability between the output layer and the source's own words (pointer-generator).
+    Both sides have one vocabulary; ids from its size upwards stand for source positions with words that it lacks."""
     recurrent: Recurrent | None = None
     """Of the decoders `lstm` and `gru`, and of no other."""
 

@@ -74,10 +74,26 @@ def _references(manifest: Manifest) -> Iterator[str]:
     if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
         yield f"pairs: {len(manifest.pairs)}; a tokenizer with Moses' rules is for exactly one pair"
     yield from _languages(manifest)
+    yield from _copies(manifest)
     for name in ("source_vocabulary", "target_vocabulary"):
         is_used = manifest.tokenizer.kind in _KINDS_WITH_VOCABULARY
         if is_used != (getattr(manifest.tokenizer, name) is not None):
             yield f"tokenizer.{name}: needed by the kinds {', '.join(_KINDS_WITH_VOCABULARY)}, and by no other"
+
+
+def _copies(manifest: Manifest) -> Iterator[str]:
+    """What copying from the source needs: one vocabulary, all of it in every step, and a word to start with."""
+    if not manifest.architecture.copies:
+        return
+    words, shape = manifest.tokenizer, manifest.architecture
+    if (words.source, words.source_vocabulary) != (words.target, words.target_vocabulary) or (
+        shape.source_vocabulary != shape.target_vocabulary
+    ):
+        yield "architecture.copies: true, which needs one vocabulary for both sides"
+    if "step_shortlist" in manifest.graphs:
+        yield "graphs.step_shortlist: over candidates, and a word that is copied is none of them"
+    if words.start_id >= shape.target_vocabulary:
+        yield f"tokenizer.start_id: {words.start_id}, which in a model that copies stands for a source position"
 
 
 def _languages(manifest: Manifest) -> Iterator[str]:

@@ -1,0 +1,45 @@
+"""Pointer-generator output: each step's probability is shared between the vocabulary and the words of the source.
+
+    p(w) = g * p_vocabulary(w) + (1 - g) * (attention to all source positions that hold w)
+
+over an extended vocabulary of V + S words: id V + s stands for the word at source position s, where that is no word of
+the vocabulary and none like it stands before. `extended` [G, S] says for each position what its word's id is; padding
+may name any, since it gets no attention.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IMPOSSIBLE = -1e9
+"""Log-probability of ids that stand for no word of this source."""
+
+
+class Pointer(nn.Module):
+    """How much is generated, before the sigmoid: [n, inputs] -> [n, 1]."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.empty(inputs))
+        self.bias = nn.Parameter(torch.empty(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The features are the decoder's; see `checkpoint`."""
+        return x @ self.gate.unsqueeze(1) + self.bias
+
+
+def mixed(logits: Tensor, gate: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
+    """Log-probabilities [n, V + S] of logits [n, V], `gate` [n, 1] and `attention` [G, q, S], n being G x q.
+
+    Only what stands in the source is taken out of logarithms, and in float64, whose logarithm does not depend on where
+    in a row a number stands.
+    """
+    nodes, positions = attention.shape[1], attention.shape[2]
+    index = extended.unsqueeze(1).expand(-1, nodes, -1).flatten(0, 1)
+    generated = F.pad(F.logsigmoid(gate) + logits.log_softmax(-1), (0, positions), value=IMPOSSIBLE)
+    share = torch.zeros_like(generated).scatter_add(1, index, attention.flatten(0, 1)).gather(1, index)
+    own = generated.gather(1, index)
+    both = (own.double().exp() + torch.sigmoid(-gate).double() * share.double()).clamp(min=1e-300).log()
+    return generated.scatter(1, index, torch.where(share > 0, both.to(own.dtype), own))
