@@ -56,6 +56,10 @@ class Memory:
             tensor[target] = tensor[source]
         self._lengths[target] = self._lengths[source]
 
+    def longest(self, sources: int) -> int:
+        """Positions of the longest of the first `sources` sources."""
+        return int(self._lengths[:sources].max(initial=0))
+
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""
         named = zip(self._declared, self._tensors, strict=True)
@@ -105,6 +109,11 @@ class Batch(Generic[T]):
     def num_live(self) -> int:
         """Live hypotheses of all sources: the rows of the next step that are of use."""
         return self._search.num_live
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest source."""
+        return self._memory.longest(len(self))
 
     def admit(self, owner: T, segment: Segment, encoded: Mapping[str, Floats]) -> None:
         """Take in an encoded source: the encoder's outputs by name, without the axis G."""

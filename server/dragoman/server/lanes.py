@@ -168,8 +168,12 @@ class Lanes:
         for lane in self._lanes:
             lane.thread.join()
 
-    def take(self, places: int, *, is_idle: bool, is_patient: bool) -> list[LaneTicket] | None:
-        """A lane asks for work: blocks while it is idle and none waits. None: no more will come."""
+    def take(self, places: int, length: int, *, is_patient: bool) -> list[LaneTicket] | None:
+        """A lane whose longest source has this length asks for work; None: no more will come.
+
+        Blocks while the lane has no source (0) and none waits.
+        """
+        is_idle = not length
         self._sweep()
         with self._changed:
             while is_idle and not self._backlog and not self._is_closed:
@@ -179,7 +183,7 @@ class Lanes:
             # One by one would waste the encoder: a busy lane admits what waits, or half a batch at least.
             if is_patient and not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
                 return []
-            return self._backlog.take(places, len(self._lanes))
+            return self._backlog.take(places, len(self._lanes), length)
 
     def _sweep(self) -> None:
         """Answer those that became late while they waited."""
@@ -233,7 +237,8 @@ class _Lane:
     def _take(self) -> list[LaneTicket] | None:
         places = self._lanes.max_batch - self.num_active
         patient = self._held_back < PATIENCE_ROUNDS
-        tickets = self._lanes.take(places, is_idle=self.num_active == 0, is_patient=patient)
+        longest = max((batch.longest for batch in self._batches.values()), default=0)
+        tickets = self._lanes.take(places, longest, is_patient=patient)
         self._held_back = 0 if tickets or not places else self._held_back + 1
         return tickets
 
