@@ -133,30 +133,52 @@ class _Joiner:
         return TextHypothesis(text, logp, _score(chosen), reason, tuple(tokens), tuple(alignments)), tuple(spans)
 
     def _needs_surfaces(self, hypothesis: Hypothesis) -> bool:
-        return self._output.alignments or (self._copies_unknown and self._tokenizer.unk_id in hypothesis.ids)
+        if self._output.alignments or any(map(self._tokenizer.is_copied, hypothesis.ids)):
+            return True
+        return self._copies_unknown and self._tokenizer.unk_id in hypothesis.ids
 
     def _surfaces(self, index: int, hypothesis: Hypothesis) -> list[str]:
-        """What each token adds to the piece's translation."""
+        """What each token adds to the translation: words of the source where tokens are copies or unknown words."""
         surfaces = list(self._tokenizer.surfaces(hypothesis.ids))
-        source = self._words(index)
-        if not self._copies_unknown or not source:
-            return surfaces
-        attention, piece = hypothesis.attention, self._text.layout.pieces[index]
-        assert attention is not None, "copying asks the lanes for attention"
-        copied: Word | None = None
+        piece, before = self._text.layout.pieces[index], None
         is_apart = True  # whether nothing or white space stands before
         for place, target_id in enumerate(hypothesis.ids):
-            if target_id == self._tokenizer.unk_id:
-                word = source[int(word_weights(source, attention[place]).argmax())]
+            found = self._found(index, hypothesis, place)
+            if found is not None:
                 # Several unknown tokens in a row that stand for one word are that word once.
-                start, end = word.span
-                surfaces[place] = "" if word is copied else piece[start:end] if is_apart else f" {piece[start:end]}"
-                copied = word
-            else:
-                copied = None
+                text, needs_space = (
+                    piece[found.start : found.end],
+                    not is_apart and self._begins(index, found, target_id),
+                )
+                surfaces[place] = "" if found is before else f" {text}" if needs_space else text
+            before = found
             if surfaces[place]:
                 is_apart = surfaces[place][-1].isspace()
         return surfaces
+
+    def _found(self, index: int, hypothesis: Hypothesis, place: int) -> Span | None:
+        """Where in the piece the text of a token stands that the vocabulary has no text for."""
+        target_id = hypothesis.ids[place]
+        if self._tokenizer.is_copied(target_id):
+            return self._copied_span(index, self._tokenizer.source_position(target_id))
+        source = self._words(index)
+        if target_id != self._tokenizer.unk_id or not self._copies_unknown or not source:
+            return None
+        assert hypothesis.attention is not None, "copying asks the lanes for attention"
+        return source[int(word_weights(source, hypothesis.attention[place]).argmax())].span
+
+    def _copied_span(self, index: int, position: int) -> Span:
+        """Of a source token, without the white space around it."""
+        piece = self._text.layout.pieces[index]
+        span = self._tokenizer.source_spans(piece, self._text.pair)[position]
+        assert span is not None, "only tokens of the text are copied"
+        text = piece[span.start : span.end]
+        return Span(span.end - len(text.lstrip()), span.start + len(text.rstrip()))
+
+    def _begins(self, index: int, span: Span, target_id: int) -> bool:
+        """Whether what stands at a span is a word of its own: of copied tokens, those that are one in the source."""
+        piece = self._text.layout.pieces[index]
+        return not self._tokenizer.is_copied(target_id) or span.start == 0 or piece[span.start - 1].isspace()
 
     def _words(self, index: int) -> list[Word]:
         """The source words of a piece."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.domain import Hypothesis, Segment
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
-from dragoman.server.runtime import ATTENTION, STEP, STEP_SHORTLIST, Runtime
+from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Runtime
 from dragoman.server.search import Layout, Reply, Search
 from dragoman.server.shortlist import Candidates, Shortlist
 from dragoman.server.weighing import Vocabulary
@@ -71,7 +71,7 @@ class Memory:
             return
         sizes = {"G": self._capacity, "S": positions}
         tensors = [
-            np.zeros([size if isinstance(size, int) else sizes[size] for size in declared.shape], np.float32)
+            np.zeros([size if isinstance(size, int) else sizes[size] for size in declared.shape], declared.dtype)
             for declared in self._declared
         ]
         mask = np.full((self._capacity, 1, 1, positions), MASKED)
@@ -95,7 +95,8 @@ class Batch(Generic[T]):
         self._search = Search(layout, capacity, vocabulary_of(manifest))
         self._kept = kept_for(manifest, capacity, layout.places)
         self._memory = Memory(manifest, capacity)
-        self._words = manifest.architecture.target_vocabulary
+        self._words, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
+        self._unk_id = manifest.tokenizer.unk_id
         self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
         self._nothing_chosen = np.zeros((capacity, layout.places, 1), np.int64)
 
@@ -120,6 +121,8 @@ class Batch(Generic[T]):
         g = len(self.owners)
         self.owners.append(owner)
         self._search.admit(segment)
+        if self._copies:
+            encoded = {**encoded, EXTENDED: np.array(segment.copies or segment.ids)}
         self._kept.admit(g, encoded)
         self._memory.admit(g, encoded, len(segment.ids))
         if self._candidates is not None and self._shortlist is not None:
@@ -131,9 +134,11 @@ class Batch(Generic[T]):
         A source whose numbers are not finite leaves with no hypotheses.
         """
         n, query = len(self), self._search.ask()
-        feed = {"ids": query.ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
+        # What was copied is read as what it is to the vocabulary.
+        ids = np.where(query.ids < self._words, query.ids, self._unk_id) if self._copies else query.ids
+        feed = {"ids": ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
         chosen = query.named if query.named.shape[2] else self._nothing_chosen[:n]
-        graph, words = STEP, self._words
+        graph, words = STEP, self._words + (feed[EXTENDED].shape[1] if self._copies else 0)
         if self._candidates is not None:
             feed |= self._candidates.feed()
             graph, words = STEP_SHORTLIST, len(self._candidates)
@@ -187,8 +192,8 @@ def vocabulary_of(manifest: Manifest) -> Vocabulary:
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:
-    """What the encoder makes of a source's positions; what it makes for the root is `pool`'s."""
-    return [tensor for tensor in manifest.graphs["encoder"].outputs if "S" in tensor.shape]
+    """What a step reads of a source's positions."""
+    return [tensor for tensor in manifest.graphs["step"].inputs if "S" in tensor.shape and tensor.name != "src_mask"]
 
 
 def encode(runtime: Runtime, segments: Sequence[Segment]) -> dict[str, Floats]:

@@ -220,6 +220,8 @@ class Segment:
     attention: bool = False
     """Whether hypotheses carry their attention."""
     priority: Priority = Priority.NORMAL
+    copies: tuple[int, ...] = ()
+    """Of a model that copies: the target word that each source token is copied as. Empty: those that it is."""
 
     @property
     def max_target_tokens(self) -> int:
@@ -234,7 +236,7 @@ class Hypothesis:
     """A finished path of the tree."""
 
     ids: tuple[int, ...]
-    """Without the end token."""
+    """Without the end token. From the size of the vocabulary upwards, copies of source positions."""
     logp: float
     """Sum of the tokens' log-probabilities, the end token's included."""
     score: float

@@ -31,6 +31,8 @@ class Prepared:
     pair: LanguagePair
     prefix: tuple[int, ...] = ()
     """What the translation of each piece begins with."""
+    copies: tuple[tuple[int, ...], ...] = ()
+    """Of each piece, as in `Segment`; empty of a model that copies nothing."""
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -91,7 +93,9 @@ def prepare(
             return Refused(field, str(error))
         spans.extend(parts)
         numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
-    return Prepared(text, Layout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair))
+    pieces = zip(spans, numbered, strict=True)
+    copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in pieces)
+    return Prepared(text, Layout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)
 
 
 def whole(text: Prepared, *, field: str, what: str) -> Prepared | Refused:
@@ -133,6 +137,8 @@ class PreparedPair:
     """What any translation begins with."""
     target: tuple[int, ...]
     """What follows it, without the end token."""
+    copies: tuple[int, ...] = ()
+    """As in `Segment`."""
 
 
 def prepare_pair(
@@ -143,7 +149,10 @@ def prepare_pair(
         checked = check_text(getattr(pair, side), f"pairs[{index}].{side}", max_bytes)
         if isinstance(checked, Refused):
             return checked
-    ids, target = tokenizer.encode(pair.source, languages), tokenizer.encode_target(pair.target)
+    ids, target = (
+        tokenizer.encode(pair.source, languages),
+        tokenizer.encode_target_of(pair.target, pair.source, languages),
+    )
     prefix = tokenizer.forced(languages)
     if not ids:
         return Refused(f"pairs[{index}].source", "nothing in it that the model could read")
@@ -153,7 +162,7 @@ def prepare_pair(
         if length > most:
             message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
             return Refused(f"pairs[{index}].{side}", message)
-    return PreparedPair(ids, prefix, target)
+    return PreparedPair(ids, prefix, target, tokenizer.copies(pair.source, ids, languages))
 
 
 def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -275,14 +275,15 @@ def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
     """What is decoded of a text."""
     if isinstance(text, Refused):
         return []
-    return [replace(template, ids=ids, prefix=text.prefix) for ids in text.segments]
+    pieces = zip(text.ids, text.copies, strict=True)
+    return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in pieces if ids]
 
 
 def _forced(pair: PreparedPair | Refused, template: Segment) -> list[Segment]:
     """What is decoded of a pair."""
     if isinstance(pair, Refused):
         return []
-    return [replace(template, ids=pair.ids, prefix=pair.prefix, strategy=Forced(pair.target))]
+    return [replace(template, ids=pair.ids, prefix=pair.prefix, strategy=Forced(pair.target), copies=pair.copies)]
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:

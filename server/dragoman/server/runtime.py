@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
 
 STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
-ATTENTION = "attention"
+ATTENTION, EXTENDED = "attention", "extended"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 

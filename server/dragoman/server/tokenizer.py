@@ -18,6 +18,7 @@ class Tokenizer:
         self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
         self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
         self._hidden = frozenset(self._facts.hidden_ids)
+        self._copies, self._words = shape.copies, shape.target_vocabulary
         self._source = open_vocabulary(bundle, "source")
         source = self._facts.source, self._facts.source_vocabulary
         target = self._facts.target, self._facts.target_vocabulary
@@ -37,7 +38,7 @@ class Tokenizer:
         return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of target ids, without an end token."""
+        """The text of target ids none of which is copied, without an end token."""
         return self._target.decode([index for index in ids if index not in self._hidden])
 
     def forced(self, pair: LanguagePair | None = None) -> tuple[int, ...]:
@@ -49,6 +50,40 @@ class Tokenizer:
         """Target ids of a text alone."""
         return tuple(self._target.encode(text))
 
+    def copies(self, text: str, ids: Sequence[int], pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """The target word that each of `encode(text, pair)` is copied as; empty of a model that copies nothing.
+
+        What the vocabulary lacks is, from its size upwards, the first position that holds the same.
+        """
+        if not self._copies:
+            return ()
+        found, first = list(ids), dict[str, int]()
+        for position, (index, span) in enumerate(zip(ids, self.source_spans(text, pair), strict=False)):
+            if index == self.unk_id and span is not None and (name := text[span.start : span.end].strip()):
+                found[position] = self._words + first.setdefault(name, position)
+        return tuple(found)
+
+    def encode_target_of(self, text: str, source: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """Target ids of a text alone, in which what the vocabulary lacks is a copy of the same in its source."""
+        ids = self.encode_target(text)
+        if not self._copies or self.unk_id not in ids:
+            return ids
+        copies = self.copies(source, self.encode(source, pair), pair)
+        spans = zip(copies, self.source_spans(source, pair), strict=False)
+        names = {
+            source[s.start : s.end].strip(): index for index, s in spans if s is not None and self.is_copied(index)
+        }
+        own = zip(ids, self._target.spans(text), strict=True)
+        return tuple(names.get(text[s.start : s.end].strip(), i) if i == self.unk_id else i for i, s in own)
+
+    def is_copied(self, target_id: int) -> bool:
+        """Whether an id stands for a source position and not for a word."""
+        return self._copies and target_id >= self._words
+
+    def source_position(self, target_id: int) -> int:
+        """Which one."""
+        return target_id - self._words
+
     def source_spans(self, text: str, pair: LanguagePair | None = None) -> tuple[Span | None, ...]:
         """What each id of `encode(text, pair)`, up to the end token, stands for in the text.
 
@@ -58,7 +93,8 @@ class Tokenizer:
         return (*before, *self._source.spans(text))
 
     def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """What each target id adds to the text: joined, they are `decode(ids)`."""
+        """What each target id adds to the text: joined, they are `decode(ids)`. A copy adds what unknown words do."""
+        ids = [self.unk_id if self.is_copied(index) else index for index in ids]
         shown = iter(self._target.surfaces([index for index in ids if index not in self._hidden]))
         return tuple("" if index in self._hidden else next(shown) for index in ids)
 
@@ -67,7 +103,12 @@ class Tokenizer:
         return target_id in self._hidden
 
     def token(self, target_id: int) -> str:
-        """A target id as the vocabulary writes it; in angle brackets what it has no name for."""
+        """A target id as the vocabulary writes it; in angle brackets what it has no name for.
+
+        A copy is written `<copy:N>`, N being its source token's number.
+        """
+        if self.is_copied(target_id):
+            return f"<copy:{self.source_position(target_id)}>"
         written = self._target.token(target_id)
         if written is not None:
             return written
