@@ -46,8 +46,7 @@ def stepwise(network: Network, read: torch.Tensor, cross: list[torch.Tensor], sr
         state = [torch.randn(count, arch.heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
         mask = torch.full((count, 1, 1, length + 1), MASKED)
         mask[..., -1] = 0
-    is_relative = arch.positions == "relative"
-    slot_depth = torch.randint(0, 40, (count, length)) if is_relative else None
+    slot_depth = torch.randint(0, 40, (count, length)) if arch.is_relative else None
     logits = []
     for t in range(length):
         depth = torch.full((count, 1), t)
@@ -97,6 +96,8 @@ def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation
 
 OTHERS = {
     "relative": {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
+    "shaw": {"positions": "shaw", "relative_distance": 3},
+    "affine": {"norm_kind": "affine"},
     "rms": {"norm_kind": "rms", "norm": "pre", "linear_bias": False},
     "gated": {"gated": True, "activation": "gelu-tanh"},
     "wide heads": {"head_width": 7},

@@ -91,7 +91,7 @@ def _translate(network: Network, sources: Sequence[Sequence[int]], start_id: int
     for t in range(limit):
         depth = torch.full((count, 1), t)
         mask = None if arch.keeps_states else torch.zeros(count, 1, 1, t + 1)
-        slots = torch.arange(t).expand(count, t) if arch.positions == "relative" else None
+        slots = torch.arange(t).expand(count, t) if arch.is_relative else None
         hidden, _, kept = network.step(read, depth, mask, state, memory, src_mask, slots)
         note(OUTPUT, hidden[is_open, : arch.d_model])
         state = (

@@ -9,6 +9,7 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
     {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
     {encoder,decoder}.relative.table [buckets, heads]              relative positions only
     encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
+    {encoder,decoder}.layers.N.self.{relative_k,relative_v} [2 * farthest + 1, e]   positions "shaw" only
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
     {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
@@ -20,6 +21,21 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
         .length.{weight,bias} [d, classes]                         lengths are predicted
         .split.{weight,bias} [d, upsample * d]                     CTC on a canvas that is split from the source
         .canvas_positions [max_canvas, d]                          CTC with learned positions
+
+    pointer.gate [n], pointer.bias [1]                             copies only; the gate reads what the output layer
+                                                                   reads, then the embedded word
+
+Recurrent models have embeddings, output and pointer (whose gate reads the context, the hidden state and the embedded
+word) under the same names, and besides, h being the width of the decoder and M that of what the encoder says of a word:
+
+    encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM and GRU have them: [gates * w, in]
+    decoder.bridge.{hidden,cell}.{weight,bias}                     bridge only: [M, h]
+    decoder.layers.N.{input,state}.{weight,bias}                   of the word or the layer below, and of its own state;
+                                                                   [in, gates * h], gates in torch's order
+    decoder.attention.key.weight [M, h]                            attention "general"
+    decoder.attention.{key.{weight,bias},query.weight,score}       attention "additive": [M, e], [e], [h, e], [e]
+    decoder.attention.out.{weight,bias} [M + h, h]                 of context and hidden state
+    decoder.out.{weight,bias} [h, d]                               where the output layer is not as wide as the decoder
 
 Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of
 the head's width when weights are loaded; who does not want that multiplies the keys' matrix by it.

@@ -47,6 +47,9 @@ class Attention(nn.Module):
     qkv: Linear
     q: Linear
     kv: Linear
+    relative_k: nn.Parameter
+    relative_v: nn.Parameter
+    """Shaw's positions: what is added to keys and values, by their distance from the query [2 * farthest + 1, e]."""
 
     def __init__(self, arch: Architecture, heads: int, width: int, *, own: bool) -> None:
         super().__init__()
@@ -57,12 +60,27 @@ class Attention(nn.Module):
         else:
             self.q, self.kv = Linear(d, inner, bias=arch.linear_bias), Linear(d, 2 * inner, bias=arch.linear_bias)
         self.o = Linear(inner, d, bias=arch.linear_bias)
+        if own and arch.positions == "shaw":
+            distances = 2 * arch.relative_distance + 1
+            self.relative_k = nn.Parameter(torch.empty(distances, width))
+            self.relative_v = nn.Parameter(torch.empty(distances, width))
 
     def split(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
         """Rows [G * n, m * H * e] -> m of [G, H, n, e]."""
         parts = x.shape[1] // (self.heads * self.width)
         y = x.reshape(sources, nodes, parts * self.heads, self.width).transpose(1, 2)
         return list(y.split(self.heads, 1)) if parts > 1 else [y]
+
+    def near_scores(self, queries: Tensor, number: Tensor) -> Tensor:
+        """What distances add to scores: queries [G, H, q, e] and numbers of distances [G, q, n] -> [G, H, q, n]."""
+        index = number.unsqueeze(1).expand(-1, self.heads, -1, -1)
+        return (queries @ self.relative_k.T).gather(3, index)
+
+    def near_values(self, weights: Tensor, number: Tensor) -> Tensor:
+        """What distances add to values: weights [G, H, q, n] -> [G, H, q, e]. Weights of one distance are summed."""
+        index = number.unsqueeze(1).expand(-1, self.heads, -1, -1)
+        none = weights.new_zeros(*weights.shape[:3], self.relative_v.shape[0])
+        return none.scatter_add(3, index, weights) @ self.relative_v
 
     def merge(self, y: Tensor) -> Tensor:
         """What was read [G, H, n, e] -> rows [G * n, d]."""
@@ -139,7 +157,21 @@ class Embedding(nn.Module):
         return x if self.norm is None else self.norm(x)
 
 
+class Affine(nn.Module):
+    """What is left of a norm whose statistics are constants."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.empty(width)), nn.Parameter(torch.empty(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., d] -> [..., d]."""
+        return x * self.weight + self.bias
+
+
 def make_norm(arch: Architecture) -> nn.Module:
     """A norm of the architecture's kind."""
+    if arch.norm_kind == "affine":
+        return Affine(arch.d_model)
     kind = nn.LayerNorm if arch.norm_kind == "layer" else nn.RMSNorm
     return kind(arch.d_model, eps=arch.norm_epsilon)

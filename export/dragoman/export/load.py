@@ -16,7 +16,7 @@ from dragoman.export.network import Network
 from dragoman.export.quantize import Int8Weight, quantize_weight
 from dragoman.export.recurrent import network_of
 
-KEYS = re.compile(r"\.(self|cross)\.k\.(weight|bias)$")
+KEYS = re.compile(r"\.((self|cross)\.k\.(weight|bias)|self\.relative_k)$")
 PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
 """What the network holds as one matrix, because it multiplies the same rows."""
 JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
 from dragoman.export.pointer import Pointer, mixed
-from dragoman.export.positions import RelativeBias, sinusoid
+from dragoman.export.positions import RelativeBias, clipped, sinusoid
 
 MASKED = -1e9
 """Added to attention scores that must not count: exp() of it is exactly zero."""
@@ -37,14 +37,20 @@ class EncoderLayer(nn.Module):
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
-    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]."""
+    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor, number: Tensor | None) -> Tensor:
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] is of Shaw's distances."""
         part = Sublayer(self.arch, self.self_norm)
         # Every place reads the row that stands there; what padding reads is masked.
         padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
         q, k, v = self.self.split(padded, *places.shape)
-        y = (torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v).transpose(1, 2)
-        y = y.reshape(-1, self.self.heads * self.self.width)
+        if number is not None:
+            number = number.expand(len(places), -1, -1)
+            mask = mask + self.self.near_scores(q, number)
+        weights = torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1)
+        y = weights @ v
+        if number is not None:
+            y = y + self.self.near_values(weights, number)
+        y = y.transpose(1, 2).reshape(-1, self.self.heads * self.self.width)
         x = part.after(x, self.self.o(F.embedding(rows, y)))
         part = Sublayer(self.arch, self.ffn_norm)
         return part.after(x, self.ffn(part.before(x)))
@@ -75,18 +81,24 @@ class DecoderLayer(nn.Module):
         self.arch = arch
 
     def attend(
-        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor
+        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor, number: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
+
+        `number` [G, q, T + q] is of Shaw's distances.
 
         The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
         """
         part = Sublayer(self.arch, self.self_norm)
         q, k, v = self.self.split(self.self.qkv(part.before(x)), *shape)
         scores = torch.cat([q @ pool[0].transpose(2, 3), q @ k.transpose(2, 3)], 3)
+        if number is not None:
+            scores = scores + self.self.near_scores(q, number)
         weights = torch.softmax(scores + mask, dim=-1)
         slots = pool[0].shape[2]
         y = weights[..., :slots] @ pool[1] + weights[..., slots:] @ v
+        if number is not None:
+            y = y + self.self.near_values(weights, number)
         return part.after(x, self.self.merge(y)), [k, v]
 
     def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,11 +210,13 @@ class Network(nn.Module):
         """
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
         x, mask = embed(ids, depth, may_start=False), src_mask
+        place, number = torch.arange(places.shape[1], device=ids.device).unsqueeze(0), None
         if self.arch.positions == "relative":
-            place = torch.arange(places.shape[1], device=ids.device).unsqueeze(0)
             mask = mask + self.encoder.relative(place, place)
+        elif self.arch.positions == "shaw":
+            number = clipped(place, place, self.arch.relative_distance)
         for layer in self.encoder.layers:
-            x = layer(x, rows, places, mask)
+            x = layer(x, rows, places, mask, number)
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
     def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
@@ -285,16 +299,18 @@ class Network(nn.Module):
         the new states [n, d] come back.
         """
         shape = (ids.shape[0], ids.shape[1])
-        x, kept = self.embed_target(ids, depth), []
-        if slot_depth is not None:
+        x, kept, number = self.embed_target(ids, depth), [], None
+        if slot_depth is not None and self.arch.positions == "relative":
             mask = mask + self.decoder.relative(depth, torch.cat([slot_depth, depth], 1))
+        elif slot_depth is not None:
+            number = clipped(depth, torch.cat([slot_depth, depth], 1), self.arch.relative_distance)
         for n, layer in enumerate(self.decoder.stack()):
             if self.arch.decoder == "ssru":
                 x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
                 kept.append(new)
             else:
                 assert mask is not None
-                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask)
+                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask, number)
                 kept += own
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         head = self.arch.alignment_head
@@ -311,6 +327,7 @@ class Network(nn.Module):
         causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
         if self.arch.positions == "relative":
             causal = causal + self.decoder.relative(depth, depth)
+        number = clipped(depth, depth, self.arch.relative_distance) if self.arch.positions == "shaw" else None
         x = self.embed_target(ids, depth)
         for n, layer in enumerate(self.decoder.stack()):
             if self.arch.decoder == "ssru":
@@ -318,7 +335,12 @@ class Network(nn.Module):
             else:
                 part = Sublayer(self.arch, layer.self_norm)
                 q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
-                x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + causal, dim=-1) @ v))
+                scores = q @ k.transpose(2, 3) + causal
+                if number is not None:
+                    scores = scores + layer.self.near_scores(q, number)
+                weights = scores.softmax(-1)
+                y = weights @ v if number is None else weights @ v + layer.self.near_values(weights, number)
+                x = part.after(x, layer.self.merge(y))
             x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
         x = self.with_gate(self.finish(x), ids)
         if extended is None:

@@ -45,6 +45,11 @@ def bucket(distance: Tensor, buckets: int, farthest: int, *, two_sided: bool) ->
     return first + torch.where(distance < exact, distance, far)
 
 
+def clipped(queries: Tensor, keys: Tensor, farthest: int) -> Tensor:
+    """Shaw's numbers of distances: positions [G, q] and [G, n] -> [G, q, n], `farthest` standing for none."""
+    return (keys.unsqueeze(1) - queries.unsqueeze(2)).clamp(-farthest, farthest) + farthest
+
+
 class RelativeBias(nn.Module):
     """What is added to the attention scores of a query and a key, by their distance and the head."""
 

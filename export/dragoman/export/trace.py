@@ -86,7 +86,7 @@ def signature(arch: Architecture, graph: str) -> Signature:
         pool: Shape = ("G", arch.heads, "T", arch.head_dim)
         new: Shape = ("G", arch.heads, "q", arch.head_dim)
         inputs.append(TensorType("mask", "float32", ("G", 1, "q", "T+q")))
-        if arch.positions == "relative":
+        if arch.is_relative:
             inputs.append(TensorType("slot_depth", "int64", ("G", "T")))
         inputs += [TensorType(f"self_{x}.{n}", "float32", pool) for n in layers for x in "kv"]
         kept = [TensorType(f"new_{x}.{n}", "float32", new) for n in layers for x in "kv"]

@@ -18,9 +18,11 @@ DecoderKind = Literal["self-attention", "ssru", "lstm", "gru"]
 """The last two have an encoder of their own kind."""
 AttentionScore = Literal["dot", "general", "additive"]
 NormPlacement = Literal["pre", "post"]
-NormKind = Literal["layer", "rms"]
+NormKind = Literal["layer", "rms", "affine"]
 Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
-Positions = Literal["sinusoidal", "learned", "relative"]
+Positions = Literal["sinusoidal", "learned", "relative", "shaw"]
+"""The last two tell words by their distance: by a bias of each attention score, in T5's buckets, or by vectors that are
+added to keys and values (Shaw et al.)."""
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
@@ -107,7 +109,7 @@ class Architecture:
     head_width: int | None = None
     """None: the heads share `d_model` between them."""
     norm_kind: NormKind = "layer"
-    """`rms` neither takes the mean away nor adds a bias."""
+    """`rms` neither takes the mean away nor adds a bias; `affine` only scales and adds (PowerNorm after training)."""
     gated: bool = False
     """The feed-forward's activation is of a matrix of its own, and multiplies the other's product."""
     linear_bias: bool = True
@@ -116,7 +118,7 @@ class Architecture:
     relative_buckets: int = 0
     """Relative positions: for each head so many biases of attention scores, chosen by the distance to the key."""
     relative_distance: int = 0
-    """Keys as far away as this, and farther, share a bucket."""
+    """Keys as far away as this, and farther, share a bucket, or of `shaw` a vector."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
     copies: bool = False
@@ -129,6 +131,11 @@ class Architecture:
     def keeps_states(self) -> bool:
         """Whether a node has states of its own, made of its parent's, and not keys and values for its descendants."""
         return self.decoder != "self-attention"
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether words are told by their distance, so that a step must know where nodes stand."""
+        return self.positions in ("relative", "shaw")
 
     @property
     def head_dim(self) -> int:

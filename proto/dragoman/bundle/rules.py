@@ -148,6 +148,8 @@ def nat_graphs(name: str, nat: Nat, *, shortlist: bool) -> tuple[str, ...]:
 
 def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
     """What is wrong with one decoder, each with its place below `nat.NAME`."""
+    if shape.positions == "shaw":
+        yield ": has positions of every kind but shaw"
     if shape.recurrent is not None:
         yield f": needs an encoder of attention, and this one is of {shape.decoder}"
     if name not in NAT_NAMES or name != nat.kind:
@@ -216,10 +218,12 @@ def shape_problems(shape: Architecture) -> Iterator[str]:
             yield f"architecture.{name}: {heads} does not divide d_model {shape.d_model}"
     if shape.position_offset < 0:
         yield f"architecture.position_offset: {shape.position_offset} is negative"
+    if shape.is_relative and shape.decoder != "self-attention":
+        yield f"architecture.positions: {shape.positions}, which a decoder of {shape.decoder} does not have"
+    if shape.positions == "shaw" and shape.relative_distance < 1:
+        yield f"architecture.relative_distance: {shape.relative_distance} is less than 1, and positions are shaw"
     if shape.positions != "relative":
         return
-    if shape.decoder != "self-attention":
-        yield f"architecture.positions: relative, which a decoder of {shape.decoder} does not have"
     # The near half of the buckets hold one distance each, the far half what is left of them.
     if shape.relative_buckets < 4 or shape.relative_distance <= shape.relative_buckets // 2:
         yield (

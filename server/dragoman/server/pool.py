@@ -91,7 +91,7 @@ class NodePool:
         self._names = [f"self_{x}.{n}" for n in range(arch.decoder_layers) for x in "kv"]
         self._ancestors = np.zeros((capacity, width, slots), np.bool_)
         # Where the nodes stand, for graphs that tell positions by their distance.
-        self._depth = np.zeros((capacity, slots), np.int64) if arch.positions == "relative" else None
+        self._depth = np.zeros((capacity, slots), np.int64) if arch.is_relative else None
 
     def admit(self, g: int, initial: Mapping[str, Floats]) -> None:  # noqa: ARG002 - its roots start with nothing
         """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.

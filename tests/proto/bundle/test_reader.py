@@ -282,6 +282,16 @@ def test_several_problems_are_told_at_once(directory):
             "architecture.relative_distance: 0 is not more than half of relative_buckets, which is 0 and must be at "
             "least 4",
         ),
+        (
+            ("architecture", "decoder"),
+            "gru",
+            "architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is gru",
+        ),
+        (
+            ("architecture", "copies"),
+            True,
+            "tokenizer.start_id: 10, which in a model that copies stands for a source position",
+        ),
         (("decoding", "forced_last_id"), -1, "decoding.forced_last_id: -1 is outside the target vocabulary of 10"),
         (("tokenizer", "eos_id"), 10, "tokenizer.eos_id: 10 is outside the target vocabulary of 10"),
         (
@@ -414,3 +424,27 @@ def test_no_folder_and_no_manifest_are_missing_bundles(tmp_path):
     for name, reason in (("none", "no such directory"), ("file", "no such directory"), ("empty", "not a bundle")):
         with pytest.raises(BundleMissing, match=reason):
             open_bundle(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"attention": "dot"}, "architecture.recurrent.attention: dot, of memory of 6 and hidden states of 5"),
+        ({"bridge": False}, "architecture.recurrent.bridge: false, but states of 6 cannot be states of 5"),
+        ({"attention_width": 3}, "architecture.recurrent.attention_width: for additive attention, this one is general"),
+        ({"encoder_hidden": 0}, "architecture.recurrent.encoder_hidden: 0 is less than 1"),
+        ({"source_width": 7}, "architecture.recurrent.source_width: 7 is not d_model, which tying needs"),
+    ],
+)
+def test_sizes_of_a_recurrent_network_must_fit(directory, edit, changes, expected):
+    """What reads must be as wide as what it reads, and what is shared as wide as both."""
+    sizes = {"source_width": 8, "target_width": 8, "encoder_hidden": 3, "decoder_hidden": 5, "bridge": True}
+    others = {"bidirectional": True, "attention": "general", "attention_width": None, "input_feeding": True}
+
+    def break_it(document) -> None:
+        document["architecture"].update(decoder="lstm", heads=0, ffn=0, recurrent={**sizes, **others, **changes})
+
+    edit(break_it)
+
+    (problem,) = [each for each in problems_of(directory) if "recurrent" in each]
+    assert problem == expected
