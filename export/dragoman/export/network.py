@@ -44,7 +44,7 @@ class EncoderLayer(nn.Module):
         padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
         q, k, v = self.self.split(padded, *places.shape)
         if number is not None:
-            number = number.expand(len(places), -1, -1)
+            number = number.expand(places.shape[0], -1, -1)
             mask = mask + self.self.near_scores(q, number)
         weights = torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1)
         y = weights @ v

@@ -236,7 +236,7 @@ class RecurrentNetwork(Network):
         words = self.embed_target(ids, torch.zeros_like(ids)).reshape(*ids.shape, -1)
         found = []
         for t in range(ids.shape[1]):
-            x, features, weights, state = self._advance(words[:, t], (len(ids), 1), state, memory, src_mask)
+            x, features, weights, state = self._advance(words[:, t], (ids.shape[0], 1), state, memory, src_mask)
             x = self.with_gate(self._finished(x), ids[:, t], features)
             found.append(self.logits(x) if extended is None else self.mixed(x, weights[:, 0], extended))
         return torch.stack(found, 1)

@@ -1,0 +1,34 @@
+"""Graphs of networks that no importer's tests trace: GRU with every attention but additive, Shaw's positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Architecture, Recurrent
+from dragoman.export.parity import prove
+from dragoman.export.recurrent import network_of
+from dragoman.export.trace import save, trace
+
+GRAPHS = ("encoder", "step")
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gru": {"decoder": "gru", "recurrent": Recurrent(12, 10, 9, 18, attention="dot", input_feeding=False)},
+    "shaw": {"heads": 4, "ffn": 24, "positions": "shaw", "relative_distance": 5, "norm_kind": "affine"},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_graphs_compute_what_the_network_computes(tmp_path, family):
+    """Every output is within 1e-4 at several sizes with padding, and so are steps beside the full pass."""
+    words = {"source_vocabulary": 320, "target_vocabulary": 320, "tying": "none"}
+    sizes = {"d_model": 20, "heads": 0, "ffn": 0, "encoder_layers": 2, "decoder_layers": 2}
+    torch.manual_seed(0)
+    network = network_of(Architecture(**{**sizes, **words, **FAMILIES[family]})).eval().requires_grad_(False)
+    for weight in network.parameters():
+        weight.normal_(0, 0.3)
+
+    save({graph: trace(network, graph) for graph in GRAPHS}, tmp_path)
+
+    assert max(line.max_difference for line in prove(network, tmp_path, GRAPHS, "fp32", 320)) < 1e-4
