@@ -146,7 +146,8 @@ class Batch(Generic[T]):
         feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
         logp = said["topk_logp"].reshape(*query.ids.shape, -1)
-        broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
+        is_sound = np.isfinite(logp)
+        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
         for g in broken:
             logp[g] = 0.0
         reply = Reply(

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Hashable, Sequence
 
+from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server import logs
 from dragoman.server.backlog import Backlog, Pace, encoder_runs
@@ -32,6 +33,15 @@ PATIENCE_ROUNDS = 32
 """After so many rounds with too little room, a lane admits into what there is."""
 
 _logger = logging.getLogger(__name__)
+
+
+def best_batch(manifest: Manifest) -> int:
+    """So many sources a lane give the highest throughput.
+
+    The more, the more use is made of weights that are read from memory once a step. But the words of a lexical
+    shortlist are those of all sources together, and soon cost more than the small models that have one.
+    """
+    return 16 if manifest.shortlist is not None else 64
 
 
 class LaneTicket:
@@ -86,7 +96,7 @@ class Lanes:
                 )
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
-        self.max_batch, self.observer = max_batch, observer
+        self.max_batch, self.observer = max_batch or best_batch(manifest), observer
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
         self._changed = threading.Condition()
