@@ -141,6 +141,9 @@ class Decoder(nn.Module):
 class Network(nn.Module):
     """An encoder-decoder with the weights of one checkpoint."""
 
+    positions: Tensor
+    """Sinusoids [max_positions, d]."""
+
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
