@@ -293,7 +293,8 @@ def fairseq(tmp_path, vocabulary):
         words = (FAIRSEQ_WORDS[0],) * 2 if is_shared else FAIRSEQ_WORDS
         for side, rows in zip(("source", "target"), words, strict=True):
             fillers = [f"madeupword{n:04d}" for n in range(rows - 4 - len(listed))]
-            lines = "".join(f"{word} {9}\n" for word in (*listed, *fillers))
+            order = listed if is_shared or side == "source" else listed[::-1]
+            lines = "".join(f"{word} 9\n" for word in (*order, *fillers))
             (tmp_path / f"dict.{o[f'{side}_lang']}.txt").write_text(lines, encoding="utf-8")
         (tmp_path / "sentencepiece.bpe.model").write_bytes(vocabulary)
         torch.manual_seed(11)

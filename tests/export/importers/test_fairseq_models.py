@@ -1,13 +1,15 @@
 """fairseq's Transformers with every option, against a plain forward pass that is written down here.
 
-The forward pass reads a state dictionary under fairseq's own names, one sentence after the other in left-padded batches,
-and computes what fairseq documents: positions that count words and not padding, attention without a cache, no tricks.
+The forward pass reads a state dictionary under fairseq's own names, in left-padded batches, and computes what fairseq
+documents: positions that count words and not padding, attention without a cache, no tricks.
 `make test-fairseq` compares the same options with fairseq itself.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from torch.nn import functional as F
 from dragoman.export.export import export
 from dragoman.export.importers.fairseq import read_fairseq
 from dragoman.export.load import load_network
-from dragoman.export.walk import padded
+from dragoman.export.walk import Walk, padded
+from dragoman.server.domain import Segment
+from dragoman.server.lanes import Lanes
 
 PAD, END = 1, 2
 LENGTHS = (1, 9, 4)
@@ -379,8 +383,80 @@ def a_beam(plain, source, width, limit, words):
 @pytest.fixture
 def exported(fairseq, tmp_path):
     """A model as a float32 bundle, and its plain form."""
-    model = fairseq(encoder_normalize_before=True, decoder_learned_pos=True, activation_fn="gelu")
-    model.tensors["decoder.output_projection.weight"][END] += 0.2
+    model = fairseq(
+        decoder_normalize_before=True,
+        decoder_learned_pos=True,
+        encoder_embed_dim=18,
+        encoder_layers=1,
+        activation_fn="relu_squared",
+    )
     checkpoint = read_fairseq(model.write(), None, None)
     bundle = export(checkpoint, tmp_path / "bundle", precision="fp32", progress=lambda _: None)
     return model, Plain(model.options, model.tensors), checkpoint, bundle
+
+
+class Observer:
+    """Lanes report to it."""
+
+    def __getattr__(self, name):
+        return lambda *args: None
+
+
+def test_steps_and_searches_are_fairseqs(exported):
+    """Node by node every word is as likely as the plain form says, and greedy search and a beam of 5 are its own."""
+    model, plain, checkpoint, bundle = exported
+    sources, read = some_words(model.options, model.tensors, lengths=(*LENGTHS, 7))
+    words, limit = checkpoint.architecture.target_vocabulary, 12
+    walk = Walk(bundle.directory, checkpoint.architecture, sources, read.shape[1], words)
+
+    expected = plain.logits(sources, read).log_softmax(-1).numpy()
+    for t in range(read.shape[1]):
+        logp, ids = walk.read(read[:, t].numpy())
+        np.testing.assert_allclose(
+            np.take_along_axis(logp, ids.argsort(-1), -1), expected[:, t], atol=TOLERANCE, rtol=0
+        )
+
+    lanes = Lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=8, observer=Observer())
+    try:
+        for width in (1, 5):
+            decoding = replace(checkpoint.decoding, beam_size=width, num_hypotheses=width, max_length=limit)
+            answers = decoded(lanes, [Segment(tuple(source), decoding, suppressed_ids=(PAD,)) for source in sources])
+            for source, answer in zip(sources, answers, strict=True):
+                found = a_beam(plain, source, width, limit, words)
+                assert [h.ids for h in answer.hypotheses] == [tuple(ids) for _, ids in found]
+                scores = [score for score, _ in found]
+                assert [h.score for h in answer.hypotheses] == pytest.approx(scores, abs=TOLERANCE)
+    finally:
+        lanes.close()
+
+
+def decoded(lanes, segments):
+    """All segments in one batch."""
+    answers, answered = [None] * len(segments), threading.Semaphore(0)
+
+    def keeper(n):
+        def keep(answer):
+            answers[n] = answer
+            answered.release()
+
+        return keep
+
+    for n, segment in enumerate(segments):
+        lanes.submit(segment, keeper(n))
+    for _ in segments:
+        assert answered.acquire(timeout=60)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def test_defaults_are_those_of_fairseq_generate(fairseq):
+    """Beam 5, scores by length, at least one word and at most 200, and fairseq's numbers for its own words."""
+    checkpoint = read_fairseq(fairseq(max_target_positions=512).write(), None, None)
+
+    decoding, tokenizer = checkpoint.decoding, checkpoint.tokenizer
+    assert (decoding.profile, decoding.beam_size, decoding.length_penalty) == ("fairseq", 5, 1.0)
+    assert (decoding.min_length, decoding.max_length, decoding.unknown_handling) == (1, 201, "allow")
+    assert (tokenizer.eos_id, tokenizer.unk_id, tokenizer.start_id, tokenizer.suppressed_ids) == (2, 3, 2, (1,))
+    assert (tokenizer.prefix, tokenizer.suffix, str(checkpoint.pairs[0])) == ((), (), "de-en")
