@@ -15,7 +15,7 @@ from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
-from dragoman.export.importers import hf_folder, marian, plain_folder
+from dragoman.export.importers import fairseq_folder, hf_folder, marian, plain_folder
 
 CALIBRATION_LINES = 100
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
@@ -44,7 +44,18 @@ def _read_plain(source: Path, source_language: str | None, target_language: str 
     return read_plain(source, source_language, target_language)
 
 
+def _read_fairseq(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.fairseq import read_fairseq
+
+    return read_fairseq(source, source_language, target_language)
+
+
 FORMATS = {
+    "fairseq": Format(
+        fairseq_folder.recognises,
+        _read_fairseq,
+        "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
+    ),
     "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
     "marian": Format(
         marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
@@ -65,8 +76,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students, "
-        "plain is the project's own format, for models of any other origin",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, fairseq a .pt file or its "
+        "folder, marian also reads Firefox students, plain is the project's own format, for models of any other origin",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
     parser.add_argument(

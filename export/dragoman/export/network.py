@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
+from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, final_norm, make_norm
 from dragoman.export.pointer import Pointer, mixed
 from dragoman.export.positions import RelativeBias, clipped, sinusoid
 
@@ -31,9 +31,9 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.self = Attention(arch, arch.encoder_heads or arch.heads, arch.encoder_head_dim, own=True)
+        self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
         self.self_norm = make_norm(arch)
-        self.ffn = FeedForward(arch, arch.encoder_ffn or arch.ffn)
+        self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
@@ -127,11 +127,12 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
+        own = arch.of_encoder
         if arch.positions == "relative":
-            self.relative = RelativeBias(arch, arch.encoder_heads or arch.heads, two_sided=True)
-        self.layers = nn.ModuleList(EncoderLayer(arch) for _ in range(arch.encoder_layers))
-        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
-        self.norm = make_norm(arch) if arch.norm == "pre" else None
+            self.relative = RelativeBias(arch, own.heads, two_sided=True)
+        self.layers = nn.ModuleList(EncoderLayer(own) for _ in range(arch.encoder_layers))
+        self.embedding_norm = make_norm(own) if arch.embedding_norm else None
+        self.norm = final_norm(own, wanted=arch.encoder_final_norm)
 
 
 class Decoder(nn.Module):
@@ -143,7 +144,7 @@ class Decoder(nn.Module):
             self.relative = RelativeBias(arch, arch.heads, two_sided=False)
         self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
-        self.norm = make_norm(arch) if arch.norm == "pre" else None
+        self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
 
     def stack(self) -> list[DecoderLayer]:
         """The layers, first to last."""
@@ -153,11 +154,16 @@ class Decoder(nn.Module):
 class Network(nn.Module):
     """An encoder-decoder with the weights of one checkpoint."""
 
+    positions: Tensor
+    """Sinusoids [max_positions, d]."""
+
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
         own = arch.recurrent
-        source, target = (arch.d_model, arch.d_model) if own is None else (own.source_width, own.target_width)
+        source, target = (arch.of_encoder.d_model, arch.d_model)
+        if own is not None:
+            source, target = own.source_width, own.target_width
         self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, source))
         if arch.tying != "all":
             self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, target))
@@ -173,14 +179,15 @@ class Network(nn.Module):
 
     def _build(self, arch: Architecture) -> None:
         """All but the words."""
-        d = arch.d_model
+        d, encoder_d = arch.d_model, arch.of_encoder.d_model
         if arch.positions == "learned":
-            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, d))
+            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, encoder_d))
             self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
         elif arch.positions == "sinusoidal":
             form = arch.sinusoid_divisor_minus_one
-            table = sinusoid(arch.max_positions, d, divisor_minus_one=form, offset=arch.position_offset)
-            self.register_buffer("positions", table, persistent=False)
+            for name, width in (("positions", d), *((("source_positions", encoder_d),) if encoder_d != d else ())):
+                table = sinusoid(arch.max_positions, width, divisor_minus_one=form, offset=arch.position_offset)
+                self.register_buffer(name, table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
 
     def target_place_vectors(self) -> Tensor | None:
@@ -188,9 +195,10 @@ class Network(nn.Module):
         return self._positions("target")
 
     def _positions(self, side: str) -> Tensor | None:
-        names = {"sinusoidal": "positions", "learned": f"{side}_positions"}
-        name = names.get(self.arch.positions)
-        return None if name is None else getattr(self, name)
+        if self.arch.is_relative:
+            return None
+        own: Tensor | None = getattr(self, f"{side}_positions", None)
+        return self.positions if own is None else own
 
     @property
     def target_words(self) -> nn.Parameter:

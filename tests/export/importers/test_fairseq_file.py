@@ -9,7 +9,8 @@ import torch
 
 from dragoman.export.errors import UnsupportedModel
 from dragoman.export.importers.fairseq_dictionary import dictionaries, read_dictionary
-from dragoman.export.importers.fairseq_file import choose_file, read_file
+from dragoman.export.importers.fairseq_file import read_file
+from dragoman.export.importers.fairseq_folder import choose_file, recognises
 from dragoman.export.reasons import Reasons
 
 MODEL = {"encoder.embed_tokens.weight": torch.ones(3, 2)}
@@ -147,3 +148,21 @@ def test_an_empty_dictionary_has_fairseqs_own_words(tmp_path):
 
     path.write_bytes(b"\xff\xfe 1\n")
     assert "cannot be read" in told(read_dictionary, path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_is_recognised(tmp_path, legacy):
+    """A checkpoint by what fairseq saves beside a model, or by its dictionaries; other files of torch are not its."""
+    assert recognises(tmp_path) is None
+    plain = tmp_path / "plain.pt"
+    torch.save(MODEL, plain, _use_new_zipfile_serialization=not legacy)
+    assert recognises(tmp_path) is None
+    assert recognises(plain) is None
+    own = tmp_path / "model.pt"
+    torch.save({"model": MODEL, "extra_state": {}}, own, _use_new_zipfile_serialization=not legacy)
+
+    assert recognises(own) == recognises(tmp_path) == "fairseq's model.pt with no dictionary"
+    (tmp_path / "dict.de.txt").touch()
+    assert recognises(plain) == "fairseq's plain.pt with dict.de.txt"
+    (tmp_path / "notes.txt").touch()
+    assert recognises(tmp_path / "notes.txt") is None

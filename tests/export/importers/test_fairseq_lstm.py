@@ -10,6 +10,7 @@ import torch
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.command import read
 from dragoman.export.importers.fairseq_file import Options, read_file
 from dragoman.export.importers.fairseq_lstm import is_lstm, read_lstm
 from dragoman.export.load import load_network
@@ -129,6 +130,22 @@ def test_what_is_not_read_is_refused_with_all_reasons(tmp_path, recurrent_refere
     assert found is None
     for part in ("decoder_attention is off", "adaptive softmax", "encoder_layers: 3", "decoder.else"):
         assert part in said
+
+
+def test_a_folder_is_imported_with_its_dictionaries(recurrent_reference, fairseq):
+    """What fairseq's Transformers have beside them, an LSTM has too: words, subwords, languages and defaults."""
+    reference = recurrent_reference("lstm", "general")
+    path, state = fairseq().write(), state_of(reference)
+    for name, rows in {"encoder.embed_tokens.weight": 31, "decoder.embed_tokens.weight": 37}.items():
+        state[name] = state[name][:rows]
+    state |= {name: state[name][:37] for name in ("decoder.fc_out.weight", "decoder.fc_out.bias")}
+    torch.save({"model": state, "args": options_of(reference, source_lang="de", target_lang="en")}, path)
+
+    found = read(path, "auto", None, None)
+
+    load_network(found)
+    assert (found.source_format, str(found.pairs[0])) == ("fairseq-lstm_wiseman_iwslt_de_en", "de-en")
+    assert (found.decoding.profile, found.limits.max_source_tokens) == ("fairseq", 1024)
 
 
 @pytest.mark.parametrize(("arch", "is_one"), [("lstm", True), ("lstm_luong_wmt_en_de", True), ("lstm_lm", False)])

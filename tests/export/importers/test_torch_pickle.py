@@ -13,7 +13,7 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from dragoman.export.importers.torch_pickle import Inert, mentions, plain, read_pickle
+from dragoman.export.importers.torch_pickle import Inert, plain, read_pickle
 from dragoman.export.reasons import Reasons
 
 
@@ -217,16 +217,3 @@ def test_options_in_one_another_without_end():
 
     with pytest.raises(ValueError, match="options"):
         plain(value)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_words_of_a_pickle_are_found_without_loading_it(tmp_path, legacy):
-    """In both forms; not in a file that torch.save has not written."""
-    path = saved(tmp_path / "a.pt", {"extra_state": {}, "a": torch.zeros(9)}, legacy=legacy)
-    other = tmp_path / "b.pt"
-    other.write_bytes(b"extra_state")
-
-    assert mentions(path, (b"args", b"extra_state"))
-    assert not mentions(path, (b"cfg",))
-    assert not mentions(other, (b"extra_state",))
-    assert not mentions(tmp_path / "absent", (b"extra_state",))

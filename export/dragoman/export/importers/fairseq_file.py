@@ -20,8 +20,6 @@ from .hf_files import Pickled, Tensors
 from .torch_pickle import plain, read_pickle
 
 MOST_NESTED = 8
-CHECKPOINTS = ("model.pt", "checkpoint_best.pt", "checkpoint_last.pt")
-"""What is meant where a folder holds several, and what archives call theirs."""
 SECTIONS = ("task", "model")
 """Of a configuration, what says how the model computes; a later one goes before an earlier one."""
 
@@ -165,18 +163,3 @@ def resolved(value: Any, cfg: Mapping[str, Any]) -> Any:
             found = found.get(key) if isinstance(found, dict) else None
         value = found
     return None
-
-
-def choose_file(path: Path, reasons: Reasons) -> Path | None:
-    """The checkpoint that `path` is, or that the folder holds; None, with a reason, where that is unclear."""
-    if path.is_file():
-        return path
-    found = sorted(file.name for file in path.glob("*.pt"))
-    named = next((name for name in CHECKPOINTS if name in found), None)
-    if named is None and len(found) == 1:
-        [named] = found
-    if named is None:
-        several = f"{', '.join(found[:4])}{' and more' if len(found) > 4 else ''}: name the one to export"
-        reasons.add(f"the folder holds {several if found else 'no .pt file'}")
-        return None
-    return path / named

@@ -8,27 +8,19 @@ left to torch's own restricted unpickler; any other name refuses the file. Nothi
 
 from __future__ import annotations
 
-import io
-import mmap
 import pickle
-import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import torch
 
 from dragoman.export.reasons import Reasons, short
 
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files begin that PyTorch wrote before 1.6, and later where it was asked to: a pickled number."""
-LEGACY_PICKLES = 4
-"""Magic number, version, system, and what was saved; the tensors' bytes follow."""
-TAR_MAGIC = 257, b"ustar"
-LARGEST_PICKLE = 1 << 28
+from .torch_names import names_in
+
 MOST_VALUES = 1 << 20
 MOST_NESTED = 100
 """Of one pickled object: a small file may nest its parts in one another so often that they never end."""
@@ -69,11 +61,11 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     """What was saved in a file, with inert objects; None when there is a reason against it."""
     before = len(reasons)
     try:
-        names = sorted(set(_names(path, reasons)))
+        found = sorted(set(names_in(path, reasons)))
     except (OSError, ValueError, OverflowError, MemoryError, LookupError, zipfile.BadZipFile, RuntimeError) as error:
         reasons.add(_damaged(path, error))
         return None
-    foreign = [name for name in names if not (TENSORS.fullmatch(name) or INERT.fullmatch(name))]
+    foreign = [name for name in found if not (TENSORS.fullmatch(name) or INERT.fullmatch(name))]
     if foreign:
         reasons.add(
             f"{path.name} is not loaded: it names {', '.join(foreign[:5])}"
@@ -82,7 +74,7 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
         )
     if len(reasons) > before:
         return None
-    stubs = [(type("Inert", (Inert,), {"name": name}), name) for name in names if INERT.fullmatch(name)]
+    stubs = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([*stubs]):
             warnings.simplefilter("ignore")  # of storages that are called differently now
@@ -103,19 +95,6 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     ) as error:
         reasons.add(_damaged(path, error))
         return None
-
-
-def mentions(path: Path, words: tuple[bytes, ...]) -> bool:
-    """Whether a file of `torch.save` has one of these in its pickle. False for anything else."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return any(word in _main_pickle(archive) for word in words)
-        with path.open("rb") as file:
-            head = file.read(1 << 20)
-        return head.startswith(LEGACY_MAGIC) and any(word in head for word in words)
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile, RuntimeError):
-        return False
 
 
 def plain(value: Any) -> Any:
@@ -153,55 +132,6 @@ class _Plain:
         if value.name.startswith("fairseq.") and len(value.args) == 1 and not state:  # a member of an enumeration
             return self.of(value.args[0], depth + 1)
         return f"<{value.name}>"
-
-
-def _names(path: Path, reasons: Reasons) -> Iterator[str]:
-    """Everything that the pickles of a file name."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield from _globals(io.BytesIO(_main_pickle(archive)))
-        return
-    with path.open("rb") as file:
-        head = file.read(512)
-        if head.startswith(LEGACY_MAGIC):
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                for _ in range(LEGACY_PICKLES):
-                    yield from _globals(view)
-            return
-    at, magic = TAR_MAGIC
-    if head[at:].startswith(magic):
-        reasons.add(
-            f"{path.name} has the form of PyTorch before 0.2, a tar: load it with PyTorch 1.x and save it again"
-        )
-    else:
-        reasons.add(f"{path.name} is no file of torch.save, or its beginning is damaged: fetch it again")
-
-
-def _main_pickle(archive: zipfile.ZipFile) -> bytes:
-    """What was saved, without the tensors' bytes, of an archive that holds no more than it takes up."""
-    records = archive.infolist()
-    squeezed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
-    if squeezed:
-        raise ValueError(f"{short(squeezed[0])} is compressed, which torch.save never does")
-    [main] = [record for record in records if record.filename.split("/")[1:] == ["data.pkl"]]
-    if main.file_size > LARGEST_PICKLE:
-        raise ValueError(f"{main.file_size} bytes of options, of which {LARGEST_PICKLE} are read at most")
-    return archive.read(main)
-
-
-def _globals(stream: IO[bytes] | mmap.mmap) -> Iterator[str]:
-    """Of one pickle, from where the stream is to the pickle's end."""
-    for opcode, arg, _ in pickletools.genops(stream):  # type: ignore[arg-type] # it reads, and no more
-        if opcode.name == "GLOBAL":
-            module, _, name = str(arg).rpartition(" ")
-            yield f"{RENAMED.get(module, module)}.{name}"
-        elif opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
-            # torch.save names what it needs in one way only; what it does not write is not read.
-            yield f"something in a way of its own ({opcode.name})"
-
-
-RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Modules that Python 2 called otherwise: pickles of protocol 2 still do."""
 
 
 def _damaged(path: Path, error: Exception) -> str:
