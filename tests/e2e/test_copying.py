@@ -140,6 +140,24 @@ def test_a_score_is_what_decoding_reported(copying, decoder):
         assert answer.hypotheses[0].token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=1e-4)
 
 
+def test_float16_is_served_on_a_processor_with_a_warning(copying, decoder, tmp_path, caplog):
+    """The bundle is half as large, its outputs are near, and the log says at the start that it is slow here."""
+    bundle = export(copying[0], tmp_path / "bundle", precision="fp16", progress=lambda _: None)
+    many = segments(12)
+
+    with caplog.at_level("WARNING", "dragoman"):
+        lanes = decoder(bundle)
+
+    together, exact = lanes.together(many), decoder(copying[1]).together(many)
+    assert [a.hypotheses for a in together] == [a.hypotheses for a in lanes.one_by_one(many)]
+    firsts = [
+        (a.hypotheses[0].token_logps[0], b.hypotheses[0].token_logps[0]) for a, b in zip(together, exact, strict=True)
+    ]
+    assert [near for near, _ in firsts] == pytest.approx([far for _, far in firsts], abs=0.02)
+    ours = [record for record in caplog.records if record.name.startswith("dragoman")]
+    assert [(record.levelname, record.message) for record in ours] == [("WARNING", "fp16_is_slow_on_cpu")]
+
+
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory):
     """A model of the other family that generates nothing, and so can only copy."""

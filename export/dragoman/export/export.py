@@ -17,6 +17,7 @@ from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.errors import ExportError
+from dragoman.export.half import to_half
 from dragoman.export.load import int8_weights, load_network
 from dragoman.export.network import Network
 from dragoman.export.parity import prove
@@ -51,6 +52,10 @@ def export(
             models[graph] = trace(network, graph)
         if precision == "int8":
             quantise(models, checkpoint, network, calibration, progress)
+        elif precision == "fp16":
+            progress("halving")
+            for model in models.values():
+                to_half(model)
         progress("writing")
         root = writer.path("encoder.onnx").parent
         save(models, root)
@@ -110,7 +115,7 @@ def quantise(
 def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:
     """Say before the work that the weights will not fit on the disk."""
     weights = {id(weight): weight.nbytes for weight in checkpoint.weights.values()}
-    needed = sum(weights.values()) // (4 if precision == "int8" else 1)
+    needed = sum(weights.values()) // {"fp32": 1, "fp16": 2, "int8": 4}[precision]
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise ExportError(

@@ -24,7 +24,7 @@ Positions = Literal["sinusoidal", "learned", "relative", "shaw"]
 """The last two tell words by their distance: by a bias of each attention score, in T5's buckets, or by vectors that are
 added to keys and values (Shaw et al.)."""
 Tying = Literal["all", "decoder", "none"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
 LengthPenaltyKind = Literal["power", "gnmt"]
 EarlyStopping = Literal["first", "heuristic", "exhaustive"]

@@ -6,6 +6,7 @@ call, because several lanes side by side do more than one wide session.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server import logs
 from dragoman.server.errors import EngineFailure, StartError
 
 Floats = npt.NDArray[np.float32]
@@ -38,6 +40,9 @@ def check_installation(installed: Sequence[str] | None = None) -> None:
         )
 
 
+_logger = logging.getLogger(__name__)
+
+
 class Runtime:
     """The graphs of one bundle, loaded."""
 
@@ -47,6 +52,9 @@ class Runtime:
 
         self.manifest = bundle.manifest
         self.provider = "CPUExecutionProvider"
+        if self.manifest.precision == "fp16":
+            way_out = "export it with --precision int8 or fp32 to serve it here"
+            logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=self.manifest.name, way_out=way_out)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
