@@ -18,7 +18,8 @@ from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
 from dragoman.export.importers import fairseq_folder, hf_folder, marian, plain_folder
 
-CALIBRATION_LINES = 100
+DRAWN = Path()
+"""Stands for `--calibrate` without a file."""
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
 
 
@@ -89,9 +90,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate",
         type=Path,
+        nargs="?",
+        const=DRAWN,
         metavar="FILE",
-        help="source texts, one a line, on which fixed int8 scales are measured (default: the checkpoint's own scales, "
-        f"or one for each row as it runs); the first {CALIBRATION_LINES} lines are enough",
+        help="measure fixed int8 scales on source texts, one a line, of which the first 100 are read; without FILE, on "
+        "words of the model's vocabulary (default: the checkpoint's own scales, or one for each row as it runs)",
     )
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
     parser.add_argument("--to", dest="target_language", metavar="YY", help="target language, where names do not tell")
@@ -113,7 +116,9 @@ def run(args: argparse.Namespace) -> int:
             raise ExportError(
                 f"--calibrate measures scales of int8, and --precision is {args.precision}: leave one out"
             )
-        calibration = None if args.calibrate is None else calibration_ids(checkpoint, args.calibrate)
+        calibration = None
+        if args.calibrate is not None:
+            calibration = calibration_ids(checkpoint, None if args.calibrate is DRAWN else args.calibrate)
         bundle = export(
             checkpoint,
             args.output,
@@ -144,28 +149,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def calibration_ids(checkpoint: Checkpoint, path: Path) -> list[list[int]]:
-    """The first lines of a file as source ids, each with the end token."""
-    from sentencepiece import SentencePieceProcessor
+def calibration_ids(checkpoint: Checkpoint, path: Path | None) -> list[list[int]]:
+    """Sources to measure scales on: the first lines of a file, or words of the vocabulary where none is named."""
+    from dragoman.export.texts import draw_texts, read_texts  # tokenizers take a moment to import
 
-    words = checkpoint.tokenizer
-    model = checkpoint.tokenizer_files[words.source]
-    if words.kind != "sentencepiece":
-        raise ExportError(
-            f"--calibrate reads texts with SentencePiece alone, and this model's tokenizer is of kind {words.kind}: "
-            "leave it out for row scales"
-        )
-    pieces = SentencePieceProcessor(
-        **({"model_proto": model} if isinstance(model, bytes) else {"model_file": str(model)})
-    )
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:CALIBRATION_LINES]
-    except UnicodeDecodeError as error:
-        raise ExportError(f"{path}: not UTF-8 text: {error}") from error
-    if not lines:
-        raise ExportError(f"{path}: no text in it to measure scales on")
-    most = checkpoint.limits.max_source_tokens - 1
-    return [[*pieces.encode(line)[:most], words.eos_id] for line in lines]
+    return draw_texts(checkpoint) if path is None else read_texts(checkpoint, path)
 
 
 def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:
