@@ -11,7 +11,7 @@ from pathlib import Path
 from . import codec
 from .directions import Directions
 from .errors import BundleCorrupt, BundleError
-from .manifest import Architecture, Decoding, Graph, Manifest, Tokenizer
+from .manifest import Architecture, Decoding, Graph, Manifest, Recurrent, Tokenizer
 from .reader import Bundle, open_bundle
 
 
@@ -73,15 +73,25 @@ def page(bundle: Bundle) -> Iterator[str]:
 
 def _architecture(shape: Architecture) -> str:
     layers = f"{shape.encoder_layers}+{shape.decoder_layers} layers, {shape.decoder} decoder"
-    heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
-    ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
-    sizes = f"width {_both(shape.encoder_width, shape.d_model)}, {heads} heads, ffn {ffn}"
     words = f"vocabulary {shape.source_vocabulary}"
     if shape.target_vocabulary != shape.source_vocabulary:
         words += f" to {shape.target_vocabulary}"
+    words += f", tying {shape.tying}" + (", copies from the source" if shape.copies else "")
+    if shape.recurrent is not None:
+        return f"{layers}, {_recurrent(shape.recurrent)}, {words}"
+    heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
+    ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
+    sizes = f"width {_both(shape.encoder_width, shape.d_model)}, {heads} heads, ffn {ffn}"
     placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"
-    norm = f"{placement}-norm" + (" (rms)" if shape.norm_kind == "rms" else "")
-    return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}, tying {shape.tying}"
+    norm = f"{placement}-norm" + ("" if shape.norm_kind == "layer" else f" ({shape.norm_kind})")
+    return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}"
+
+
+def _recurrent(sizes: Recurrent) -> str:
+    way = "both ways" if sizes.bidirectional else "one way"
+    feeding = ", input feeding" if sizes.input_feeding else ""
+    widths = f"{sizes.encoder_hidden} {way} to {sizes.decoder_hidden} wide"
+    return f"{widths}, {sizes.attention} attention{feeding}"
 
 
 def _both(encoder: int | None, decoder: int) -> str:

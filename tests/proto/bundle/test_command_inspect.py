@@ -9,7 +9,7 @@ import json
 import pytest
 
 from dragoman.bundle import command_inspect
-from dragoman.bundle.manifest import Parity
+from dragoman.bundle.manifest import Architecture, Parity, Recurrent
 
 
 @pytest.fixture
@@ -44,6 +44,22 @@ def test_a_good_bundle_is_described_on_one_page(inspect, directory):
     ):
         assert fact in out
     assert "EXCEEDED" not in out
+
+
+def test_a_recurrent_network_is_described_in_its_own_terms(inspect, bundle_at, manifest, tmp_path):
+    """Neither heads nor norms: cells, directions, attention, and what it copies."""
+    sizes = Recurrent(8, 8, 3, 5, attention="additive", bridge=True)
+    shape = Architecture(8, 0, 0, 2, 2, 10, 10, decoder="gru", recurrent=sizes, copies=True)
+    words = dataclasses.replace(manifest.tokenizer, start_id=0)
+
+    _, out, _ = inspect(
+        bundle_at(tmp_path / "bundle", dataclasses.replace(manifest, architecture=shape, tokenizer=words))
+    )
+
+    expected = (
+        "2+2 layers, gru decoder, 3 both ways to 5 wide, additive attention, input feeding, vocabulary 10, tying all"
+    )
+    assert f"{expected}, copies from the source\n" in out
 
 
 def test_decoding_defaults_are_shown_where_they_do_something(inspect, bundle_at, manifest, tmp_path):
