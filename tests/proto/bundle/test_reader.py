@@ -246,7 +246,7 @@ def test_wrong_types_are_told_with_their_paths(directory, edit):
 
     assert problems_of(directory) == (
         "manifest.json: limits.max_source_tokens: expected an integer, found '100'",
-        "manifest.json: precision: expected one of 'fp32', 'int8', found 'fp4'",
+        "manifest.json: precision: expected one of 'fp32', 'fp16', 'int8', found 'fp4'",
     )
 
 
