@@ -101,7 +101,9 @@ def test_a_score_is_what_decoding_reported(tiny, decoder, kind):
         assert (again.ids, again.reason) == (h.ids, FinishReason.STOP)
         # Draws share a pool: their ancestors lie in other slots and add up in another order, and where int8 rounds what
         # that changes to the next integer, the step is seen.
-        is_rough = kind == "sample" and tiny.manifest.precision == "int8"
+        # A beam multiplies matrices of other sizes than a forced path does, and states carry that to all later steps.
+        is_carried = kind == "sample" or tiny.manifest.architecture.recurrent is not None
+        is_rough = is_carried and tiny.manifest.precision == "int8"
         near = 0.05 if is_rough else 1e-4
         assert again.token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=near)
         if len(again.token_logps) == len(h.token_logps) and not is_rough:
