@@ -8,7 +8,7 @@ import pickle
 import sys
 import types
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import pytest
 import torch
@@ -58,6 +58,16 @@ def test_options_and_tensors_are_read_in_both_forms(tmp_path, legacy):
     for name, tensor in value["model"].items():
         assert torch.equal(found["model"][name], tensor)
         assert found["model"][name].dtype == tensor.dtype
+
+
+def test_a_dictionary_with_a_default_is_one_without(tmp_path):
+    """omegaconf keeps one beside its options: what it would call for missing keys is not kept."""
+    value = {"cache": defaultdict(dict, {"a": {"b": 1}}), "types": [int, str], "args": argparse.Namespace(a=1)}
+
+    found = read_pickle(saved(tmp_path / "a.pt", value), reasons := Reasons())
+
+    assert len(reasons) == 0
+    assert plain(found) == {"cache": {"a": {"b": 1}}, "types": ["<builtins.int>", "<builtins.str>"], "args": {"a": 1}}
 
 
 def test_objects_of_toolkits_become_inert(tmp_path, monkeypatch):

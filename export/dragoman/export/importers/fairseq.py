@@ -3,6 +3,7 @@
     1. the file -> tensors and options    fairseq_file; torch_pickle reads it and runs nothing
     2. options -> architecture            fairseq_model, a table of options
     3. tensors -> canonical weights       fairseq_names
+       of non-autoregressive models       fairseq_nat
     4. dictionaries, subwords, languages  fairseq_text
 
 fairseq itself is not needed. Every step adds what stands against the model to the same reasons, and the import is
@@ -22,6 +23,7 @@ from .fairseq_file import read_file
 from .fairseq_folder import choose_file
 from .fairseq_model import read_model
 from .fairseq_names import Weights, place_weights
+from .fairseq_nat import is_nat, place_nat
 from .fairseq_text import read_text
 from .hf_card import licence_of
 from .hf_folder import CARD
@@ -40,10 +42,14 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
     assert file is not None, "a file that is not read has a reason"
     text = read_text(file.path.parent, file.options, source_language, target_language, reasons)
     model = read_model(file.options, reasons)
-    placed = None
+    placed, decoders = None, {}
     if model is not None:
-        words = (None, None) if text is None else text.rows
-        placed = place_weights(Weights(file, model, reasons), model, file, words)
+        rows = (None, None) if text is None else text.rows
+        if is_nat(file.options):
+            found = place_nat(file, model, text.words if text is not None else (), rows, reasons)
+            placed, decoders = (found.placed, found.decoders) if found is not None else (None, {})
+        else:
+            placed = place_weights(Weights(file, model, reasons), model, file, rows)
     reasons.raise_if_any(path)
     assert model is not None, "a model that is not read has a reason"
     assert placed is not None, "weights that are not placed have a reason"
@@ -63,6 +69,7 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
         source_format=f"fairseq-{model.arch}",
         source_files=(file.path, *text.read),
         licence=licence,
+        nat=decoders,
         notes=(*model.notes, *placed.notes, *text.notes, *(() if licence else ("the files state no licence",))),
     )
 

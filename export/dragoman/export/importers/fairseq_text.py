@@ -53,6 +53,8 @@ class Text:
     """Empty where the tokenizer's languages say it."""
     rows: tuple[int, int]
     """Words of the dictionaries, which the embeddings must have."""
+    words: tuple[str, ...]
+    """Of the target."""
     read: tuple[Path, ...]
     notes: tuple[str, ...]
 
@@ -224,4 +226,4 @@ def _text(
         hidden_ids=tuple(sorted({*range(len(OWN)), *special})),
     )
     read = tuple(dict.fromkeys((*(side.path for side in sides), *subwords.read)))
-    return Text(tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), read, subwords.notes)
+    return Text(tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), sides[1].words, read, subwords.notes)

@@ -12,6 +12,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,14 @@ INERT = re.compile(
     r"builtins\.(object|str|bytes|int|float|bool|list|dict|tuple)|pathlib\.(Pure)?(Posix|Windows)?Path|"
     r"numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|dtype|ndarray|float\d+|int\d+|bool_?)"
 )
+
+
+DEFAULTS = "collections.defaultdict"
+
+
+def without_default(*_: Any) -> OrderedDict[Any, Any]:
+    """What stands for a dictionary that calls something for its missing keys."""
+    return OrderedDict()
 
 
 class Inert:
@@ -65,7 +74,7 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     except (OSError, ValueError, OverflowError, MemoryError, LookupError, zipfile.BadZipFile, RuntimeError) as error:
         reasons.add(_damaged(path, error))
         return None
-    foreign = [name for name in found if not (TENSORS.fullmatch(name) or INERT.fullmatch(name))]
+    foreign = [name for name in found if not (name == DEFAULTS or TENSORS.fullmatch(name) or INERT.fullmatch(name))]
     if foreign:
         reasons.add(
             f"{path.name} is not loaded: it names {', '.join(foreign[:5])}"
@@ -74,9 +83,10 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
         )
     if len(reasons) > before:
         return None
-    stubs = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
+    stubs: list[Any] = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
+    stubs.append((without_default, DEFAULTS))
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([*stubs]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stubs):
             warnings.simplefilter("ignore")  # of storages that are called differently now
             # Maps an archive into memory: the state of an optimiser is never read.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -119,6 +129,8 @@ class _Plain:
             return {str(key): self.of(each, depth + 1) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.of(each, depth + 1) for each in value]
+        if isinstance(value, type) and issubclass(value, Inert):
+            return f"<{value.name}>"
         if not isinstance(value, Inert):
             return value
         state = value.state if isinstance(value.state, dict) else {}
