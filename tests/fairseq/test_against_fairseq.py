@@ -22,7 +22,7 @@ from dragoman.server.lanes import Lanes
 
 GOLDEN = Path(os.environ.get("GOLDEN", ".cache/fairseq/golden"))
 TOLERANCE = 1e-4
-CASES = sorted(path.name for path in GOLDEN.iterdir()) if GOLDEN.is_dir() else []
+CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir()) if GOLDEN.is_dir() else []
 SEARCHED = ("post-norm", "learned", "wider-encoder", "version-2")
 LIMIT = 12
 PAD = 1
