@@ -56,6 +56,10 @@ class Memory:
             tensor[target] = tensor[source]
         self._lengths[target] = self._lengths[source]
 
+    def longest(self, sources: int) -> int:
+        """Positions of the longest of the first `sources` sources."""
+        return int(self._lengths[:sources].max(initial=0))
+
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""
         named = zip(self._declared, self._tensors, strict=True)
@@ -106,6 +110,11 @@ class Batch(Generic[T]):
         """Live hypotheses of all sources: the rows of the next step that are of use."""
         return self._search.num_live
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest source."""
+        return self._memory.longest(len(self))
+
     def admit(self, owner: T, segment: Segment, cross: Sequence[Floats]) -> None:
         """Take in an encoded source: its keys and values [H, S, e]."""
         g = len(self.owners)
@@ -132,7 +141,8 @@ class Batch(Generic[T]):
         feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
         logp = said["topk_logp"].reshape(*query.ids.shape, -1)
-        broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
+        is_sound = np.isfinite(logp)
+        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
         for g in broken:
             logp[g] = 0.0
         reply = Reply(
