@@ -24,6 +24,7 @@ from dragoman.export.nat import decoder_of
 from dragoman.export.walk import Walk, padded
 from dragoman.server.domain import Segment
 from dragoman.server.lanes import Lanes
+from dragoman.server.local import LocalTranslator
 
 PAD, END = 1, 2
 LENGTHS = (1, 9, 4)
@@ -497,10 +498,12 @@ def a_beam(plain, source, width, limit, words):
     return sorted(ended, key=lambda one: -one[0])
 
 
-@pytest.fixture
-def exported(fairseq, tmp_path):
+@pytest.fixture(scope="module")
+def exported(fairseq_in, tmp_path_factory):
     """A model as a float32 bundle, and its plain form."""
-    model = fairseq(
+    folder = tmp_path_factory.mktemp("fairseq")
+    model = fairseq_in(
+        folder,
         decoder_normalize_before=True,
         decoder_learned_pos=True,
         encoder_embed_dim=18,
@@ -508,7 +511,7 @@ def exported(fairseq, tmp_path):
         activation_fn="relu_squared",
     )
     checkpoint = read_fairseq(model.write(), None, None)
-    bundle = export(checkpoint, tmp_path / "bundle", precision="fp32", progress=lambda _: None)
+    bundle = export(checkpoint, folder / "bundle", precision="fp32", progress=lambda _: None)
     return model, Plain(model.options, model.tensors), checkpoint, bundle
 
 
@@ -566,6 +569,17 @@ def decoded(lanes, segments):
         if isinstance(answer, Exception):
             raise answer
     return answers
+
+
+def test_a_text_becomes_a_translation(exported):
+    """The server reads the bundle's dictionaries and subwords: text in, text out, and no word of fairseq's own."""
+    _, _, _, bundle = exported
+
+    with LocalTranslator(bundle.directory, threads=1) as translator:
+        [translation] = translator.translate(["a bad ride"])
+
+    assert translation.text
+    assert "<" not in translation.text
 
 
 def test_defaults_are_those_of_fairseq_generate(fairseq):

@@ -22,7 +22,7 @@ from dragoman.export.reasons import Reasons, short
 
 from .torch_names import names_in
 
-MOST_VALUES = 1 << 20
+MOST_VALUES = 1 << 18
 MOST_NESTED = 100
 """Of one pickled object: a small file may nest its parts in one another so often that they never end."""
 
