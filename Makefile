@@ -45,7 +45,7 @@ $(CACHE)/fairseq/golden/.made: tests/fairseq/make_golden.py $(CACHE)/fairseq/.in
 $(CACHE)/fairseq/.installed: | $(VENV)/.dev
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fairseq-fixed==0.12.3.1
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check omegaconf==2.3.1 hydra-core==1.3.8 bitarray==3.12.3 cffi==2.1.1 scipy==1.17.1 scikit-learn
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check omegaconf==2.3.1 hydra-core==1.3.8 bitarray==3.12.3 cffi==2.1.1 scipy==1.17.1 scikit-learn==1.9.1
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/project.pth
 	@touch $@
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import mmap
+import pickle
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -21,6 +24,23 @@ RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 RENAMED_TYPES = {"builtins.long": "builtins.int", "builtins.unicode": "builtins.str"}
 """What Python 2 called otherwise: pickles of protocol 2 still do."""
 LARGEST_PICKLE = 1 << 28
+# What pickle, zipfile and torch raise over damaged bytes.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def names_in(path: Path, reasons: Reasons) -> Iterator[str]:

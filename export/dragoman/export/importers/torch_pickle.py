@@ -8,7 +8,6 @@ left to torch's own restricted unpickler; any other name refuses the file. Nothi
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 import zipfile
@@ -20,7 +19,7 @@ import torch
 
 from dragoman.export.reasons import Reasons, short
 
-from .torch_names import names_in
+from .torch_names import UNREADABLE, names_in
 
 MOST_VALUES = 1 << 18
 MOST_NESTED = 100
@@ -70,8 +69,10 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     """What was saved in a file, with inert objects; None when there is a reason against it."""
     before = len(reasons)
     try:
-        found = sorted(set(names_in(path, reasons)))
-    except (OSError, ValueError, OverflowError, MemoryError, LookupError, zipfile.BadZipFile, RuntimeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in damaged names
+            found = sorted(set(names_in(path, reasons)))
+    except UNREADABLE as error:
         reasons.add(_damaged(path, error))
         return None
     foreign = [name for name in found if not (name == DEFAULTS or TENSORS.fullmatch(name) or INERT.fullmatch(name))]
@@ -90,19 +91,7 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
             warnings.simplefilter("ignore")  # of storages that are called differently now
             # Maps an archive into memory: the state of an optimiser is never read.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        AssertionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except UNREADABLE as error:
         reasons.add(_damaged(path, error))
         return None
 
