@@ -104,6 +104,34 @@ def test_none_is_passed_over_for_ever():
     assert before == WINDOW
 
 
+def test_newcomers_do_not_hold_up_a_request_of_several_segments():
+    """With a new request of one segment for each place that comes free, for ever, all of a document gets its turns."""
+    backlog: Backlog[tuple[str, int]] = Backlog()
+    for single in range(20):
+        backlog.put(("early", single), 25, flow=("early", single))
+    for piece in range(3):
+        backlog.put(("document", piece), 25, flow="document")
+    taken = []
+    while sum(flow == "document" for flow, _ in taken) < 3:
+        backlog.put(("single", len(taken)), 25, flow=("single", len(taken)))
+        taken += backlog.take(places=1, lanes=1)
+        assert len(taken) < 200
+
+    waits = [place - number for place, (flow, number) in enumerate(taken) if flow == "single"]
+    assert max(waits) <= 23  # those who were there before it
+
+
+def test_turns_of_requests_that_left_do_not_pile_up():
+    """A thousand requests that are cancelled behind one that is never served leave little behind."""
+    backlog: Backlog[int] = Backlog()
+    backlog.put(-1, 10)
+    for item in range(1000):
+        backlog.put(item, 10, flow=item)
+        backlog.remove(item)
+
+    assert max(len(queue.turns) for queue in backlog._queues.values()) < 100
+
+
 def test_a_flow_that_ended_leaves_no_turn_behind():
     """A later flow of its name, at the same turn, has one turn and not two."""
     backlog: Backlog[str] = Backlog()

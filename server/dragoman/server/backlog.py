@@ -1,14 +1,14 @@
 """The backlog: segments waiting for a place in a lane, and who goes next.
 
 Interactive segments go before normal ones, those before batch ones. Within a priority the flows, one for each request,
-share the lanes fairly: a flow's turn is when its earlier segments have had theirs, counted in source tokens on a clock
-that stands at the turn of the segment taken last. So a flow that just arrived waits for one segment of each other flow
-at most, however many those have waiting, and equal turns go to who came first. A lane that asks takes no more than its
-share of what waits, so that a burst is spread over all lanes instead of filling the first one that wakes up.
+share the lanes fairly: a flow's turn is when its earlier segments have had theirs, counted in source tokens. One that
+arrives takes its first turn as if it had had its share until now. So it waits for about one segment of each other flow,
+however many those have waiting; one that waits is not passed for ever by those who come later; and equal turns go to
+who came first. A lane that asks takes no more than its share of what waits, so that a
+burst is spread over all lanes instead of filling the first one that wakes up.
 
-Which of its segments a flow gives is free, as a request is answered when all of them are. A step is as wide as its
-longest source, so of the flow's next `WINDOW` it is the one closest in length to what the lane has; the first of them
-when as many others have gone before it, so that none waits for ever.
+A step is as wide as its longest source, so of a flow's next `WINDOW` segments the one goes that is closest in length to
+what the lane has; but the first of them when as many others have gone before it.
 
 What it takes is then cut into runs of the encoder: segments of similar length share a run, as long as padding the
 shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -27,8 +28,10 @@ from dragoman.server.pool import round_up
 
 T = TypeVar("T", bound=Hashable)
 
-WINDOW = 128
+WINDOW = 64
 """Segments of a flow that a lane chooses among."""
+STALE_TURNS = 64
+"""So many turns of flows that were cancelled are not worth clearing away."""
 ENCODE_TOKENS = 512
 """Padded tokens in one run of the encoder: enough to be efficient, few enough that decoding is not held up."""
 
@@ -36,10 +39,11 @@ ENCODE_TOKENS = 512
 class _Flow(Generic[T]):
     """What waits of one request."""
 
-    def __init__(self, turn: int, arrival: int) -> None:
+    def __init__(self, turn: float, arrival: int) -> None:
         self.turn, self.arrival = turn, arrival
-        self.tokens: dict[T, int] = {}
-        """Of each segment, in the order of their arrival."""
+        self.tokens: OrderedDict[T, int] = OrderedDict()
+        """Of each segment, in the order of their arrival. Unlike a dict's, its beginning is found at once after
+        thousands have left."""
         self._passed = 0  # how many have gone before the first
 
     def choose(self, length: int) -> T:
@@ -60,10 +64,25 @@ class _Queue(Generic[T]):
 
     def __init__(self) -> None:
         self.flows: dict[Hashable, _Flow[T]] = {}
-        self.turns: list[tuple[int, int, Hashable]] = []
+        self.turns: list[tuple[float, int, Hashable]] = []
         """A heap of turns, arrivals and flows; of flows that ended, entries are skipped."""
-        self.clock = 0
+        self.clock = self.served = 0.0
+        """The turn that came last, and how many tokens each flow would have been given, had all the same share."""
         self.tokens = 0
+
+    def push(self, name: Hashable) -> None:
+        """A flow waits for its turn."""
+        # What cancelled flows left behind would pile up where their turns are never reached.
+        if len(self.turns) > 2 * len(self.flows) + STALE_TURNS:
+            self.turns = [entry for entry in self.turns if self.is_current(entry)]
+            heapq.heapify(self.turns)
+        flow = self.flows[name]
+        heapq.heappush(self.turns, (flow.turn, flow.arrival, name))
+
+    def is_current(self, entry: tuple[float, int, Hashable]) -> bool:
+        """Whether its flow still waits; a later one of its name has a turn of its own."""
+        _, arrival, name = entry
+        return name in self.flows and self.flows[name].arrival == arrival
 
 
 class Backlog(Generic[T]):
@@ -96,9 +115,9 @@ class Backlog(Generic[T]):
         """Wait for a turn."""
         queue = self._queues[priority]
         if flow not in queue.flows:
-            arrival = next(self._arrivals)
-            queue.flows[flow] = _Flow(queue.clock, arrival)
-            heapq.heappush(queue.turns, (queue.clock, arrival, flow))
+            turn = max(queue.clock, queue.served - tokens)
+            queue.flows[flow] = _Flow(turn, next(self._arrivals))
+            queue.push(flow)
         queue.flows[flow].tokens[item] = tokens
         queue.tokens += tokens
         self._flow_of[item] = priority, flow
@@ -120,16 +139,20 @@ class Backlog(Generic[T]):
         taken: list[T] = []
         for queue in self._queues.values():
             while len(taken) < wanted and queue.turns:
-                turn, arrival, name = heapq.heappop(queue.turns)
-                flow = queue.flows.get(name)
-                if flow is None or flow.arrival != arrival:
-                    continue  # it ended; a later one of its name has a turn of its own
+                entry = heapq.heappop(queue.turns)
+                if not queue.is_current(entry):
+                    continue
+                name = entry[2]
+                flow = queue.flows[name]
                 item = flow.choose(length)
-                queue.clock = turn
-                flow.turn += flow.tokens[item]
-                length = max(length, flow.tokens[item])
-                heapq.heappush(queue.turns, (flow.turn, arrival, name))
+                tokens = flow.tokens[item]
+                queue.clock = flow.turn
+                queue.served = max(queue.served, flow.turn) + tokens / len(queue.flows)
+                flow.turn += tokens
+                length = max(length, tokens)
                 self.remove(item)
+                if name in queue.flows:
+                    queue.push(name)
                 taken.append(item)
         return taken
 
