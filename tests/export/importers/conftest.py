@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import shutil
 import struct
@@ -406,16 +407,16 @@ def fairseq_shapes(o: dict[str, Any], words: tuple[int, int]) -> dict[str, tuple
     return shapes
 
 
-@pytest.fixture
-def fairseq(tmp_path, vocabulary):
-    """Make a tiny model with random weights in `tmp_path`, beside its dictionaries and subwords."""
+@pytest.fixture(scope="session")
+def fairseq_in(vocabulary):
+    """Make a tiny model with random weights in a folder, beside its dictionaries and subwords."""
     import sentencepiece
 
     pieces = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
     listed = [pieces.id_to_piece(n) for n in range(pieces.get_piece_size()) if not pieces.is_control(n)]
     listed.remove("<unk>")
 
-    def make(**options: Any) -> TinyFairseq:
+    def make(folder: Path, **options: Any) -> TinyFairseq:
         o = {**FAIRSEQ_OPTIONS, **options}
         is_shared = o["share_all_embeddings"]
         words = (FAIRSEQ_WORDS[0],) * 2 if is_shared else FAIRSEQ_WORDS
@@ -423,8 +424,8 @@ def fairseq(tmp_path, vocabulary):
             fillers = [f"madeupword{n:04d}" for n in range(rows - 4 - len(listed))]
             order = listed if is_shared or side == "source" else listed[::-1]
             lines = "".join(f"{word} 9\n" for word in (*order, *fillers))
-            (tmp_path / f"dict.{o[f'{side}_lang']}.txt").write_text(lines, encoding="utf-8")
-        (tmp_path / "sentencepiece.bpe.model").write_bytes(vocabulary)
+            (folder / f"dict.{o[f'{side}_lang']}.txt").write_text(lines, encoding="utf-8")
+        (folder / "sentencepiece.bpe.model").write_bytes(vocabulary)
         torch.manual_seed(11)
         tensors = {}
         for name, shape in fairseq_shapes(o, words).items():
@@ -434,6 +435,12 @@ def fairseq(tmp_path, vocabulary):
             tensors["decoder.embed_tokens.weight"] = tensors["encoder.embed_tokens.weight"]
         if is_shared or o["share_decoder_input_output_embed"]:
             tensors["decoder.output_projection.weight"] = tensors["decoder.embed_tokens.weight"]
-        return TinyFairseq(tmp_path, o, tensors)
+        return TinyFairseq(folder, o, tensors)
 
     return make
+
+
+@pytest.fixture
+def fairseq(tmp_path, fairseq_in):
+    """The same in `tmp_path`."""
+    return functools.partial(fairseq_in, tmp_path)

@@ -377,6 +377,7 @@ def test_languages_from_a_list_or_from_the_pairs(fairseq):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"encoder_langtok": "own"}, "encoder_langtok must be src or tgt"),
         ({"lang_tok_style": "own"}, "lang_tok_style must be one of multilingual, mbart"),
         ({"lang_tok_replacing_bos_eos": True}, "languages in the place of </s>"),
         ({"langtoks_specs": ["main", "mono_dae"]}, "langtoks_specs must be main"),

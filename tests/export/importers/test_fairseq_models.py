@@ -16,12 +16,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dragoman.export.errors import ExportError, UnsupportedModel
 from dragoman.export.export import export
 from dragoman.export.importers.fairseq import read_fairseq
 from dragoman.export.load import load_network
+from dragoman.export.nat import decoder_of
 from dragoman.export.walk import Walk, padded
 from dragoman.server.domain import Segment
 from dragoman.server.lanes import Lanes
+from dragoman.server.local import LocalTranslator
 
 PAD, END = 1, 2
 LENGTHS = (1, 9, 4)
@@ -117,7 +120,9 @@ class Plain:
         ids = torch.tensor([[PAD] * (longest - len(source)) + source for source in sources])
         memory, closed = self.encode(ids)
         later = torch.ones(read.shape[1], read.shape[1], dtype=torch.bool).triu(1)
-        x = self.embed("decoder", read)
+        return self.decode(self.embed("decoder", read), memory, closed, later)
+
+    def decode(self, x, memory, closed, later):
         for n in range(self.o["decoder_layers"]):
             at, heads = f"decoder.layers.{n}", self.o["decoder_attention_heads"]
             for name, norm, mask in (("self_attn", "self_attn_layer_norm", later), ("encoder_attn", None, closed)):
@@ -357,6 +362,119 @@ def test_heads_that_were_trained_to_align(fairseq, layer, heads, expected):
     assert has_note == (layer is not None and expected is None)
 
 
+def whole(plain, source, x):
+    """Logits of a canvas whose every place sees every other, for one source."""
+    memory, closed = plain.encode(torch.tensor([source]))
+    x = x(memory) if callable(x) else x
+    return plain.decode(x, memory, closed, torch.zeros(x.shape[1], x.shape[1], dtype=torch.bool))[0]
+
+
+def of_network(checkpoint, source, make):
+    """The same, and what the canonical decoder says of lengths."""
+    network = load_network(checkpoint)
+    [kind] = checkpoint.nat
+    decoder = decoder_of(network, kind)
+    ids, mask = (torch.from_numpy(a) for a in padded([source]))
+    places = torch.arange(len(source))[None]
+    hidden = network.encode(ids[0], places[0], places[0], places, mask)
+    x = make(decoder, network, hidden, places)
+    shape = 1, len(x)
+    closed = torch.zeros(1, 1, 1, len(x))
+    rows = decoder.run(x, shape, closed, decoder.memory(hidden, places), mask)
+    lengths = decoder.length_logits(hidden, places, mask) if checkpoint.nat[kind].length_classes else None
+    return decoder.logits(network, rows), lengths
+
+
+NAT = {"task": "translation_lev", "share_all_embeddings": True, "decoder_normalize_before": True}
+SOURCE = [0, 9, 14, 5, 27, END]
+
+
+@pytest.mark.parametrize(
+    ("arch", "options"),
+    [
+        ("nonautoregressive_transformer", {"pred_length_offset": True}),
+        ("glat_base", {"src_embedding_copy": True, "decoder_learned_pos": True, "encoder_learned_pos": True}),
+        ("cmlm_transformer_wmt_en_de", {"sg_length_pred": True}),
+    ],
+)
+@torch.inference_mode()
+def test_mask_predict(fairseq, arch, options):
+    """Words at all places, and the lengths: a canvas of masks, or of the source's words at an even pace."""
+    model = fairseq(arch=arch, **NAT, **options)
+    model.tensors["decoder.embed_length.weight"] = torch.randn(256, 12)
+    plain = Plain(model.options, model.tensors)
+    canvas = torch.tensor([[0, 3, 3, 3, 3, 3, 3, 3, END]])
+
+    checkpoint = read_fairseq(model.write(), None, None)
+
+    copied = torch.tensor([[SOURCE[round(i * 5 / 8)] for i in range(9)]])
+    [nat] = checkpoint.nat.values()
+    assert (nat.kind, nat.mask_id, nat.first_id, nat.last_id, nat.length_classes) == ("mask-predict", 3, 0, 2, 256)
+    assert nat.length_offset == bool(options.get("pred_length_offset"))
+    assert nat.passes == (10 if "cmlm" in arch else 1)
+    assert checkpoint.tokenizer.prefix == (0,)
+    for read in (canvas, *((copied,) if options.get("src_embedding_copy") else ())):
+        assert nat.canvas == ("source" if options.get("src_embedding_copy") else "masks")
+        x = plain.embed("decoder", read) - plain.position("decoder", read) + plain.position("decoder", canvas)
+        logits, lengths = of_network(checkpoint, SOURCE, lambda d, n, *_, read=read: d.embed(n, read))
+        torch.testing.assert_close(logits, whole(plain, SOURCE, x), atol=TOLERANCE, rtol=TOLERANCE)
+        mean = plain.encode(torch.tensor([SOURCE]))[0].mean(1)
+        torch.testing.assert_close(lengths, mean @ model.tensors["decoder.embed_length.weight"].T, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+@torch.inference_mode()
+def test_ctc(fairseq, is_split):
+    """A canvas of two places for each source word: masks, or vectors that a matrix makes of the encoder's."""
+    model = fairseq(arch="glat_ctc", src_upsample_scale=2, **NAT)
+    if is_split:
+        model.tensors |= {"decoder.upsampler.weight": torch.randn(24, 12), "decoder.upsampler.bias": torch.randn(24)}
+    plain = Plain(model.options, model.tensors)
+    masks = torch.full((1, 2 * len(SOURCE)), 3)
+
+    checkpoint = read_fairseq(model.write(), None, None)
+
+    def split(memory):
+        made = plain.linear("decoder.upsampler", memory).reshape(1, 2 * len(SOURCE), 12)
+        return made + plain.position("decoder", masks)
+
+    x = split if is_split else plain.embed("decoder", masks)
+    logits, _ = of_network(checkpoint, SOURCE, lambda d, n, hidden, places: d.upsample(n, hidden, places))
+    torch.testing.assert_close(logits, whole(plain, SOURCE, x), atol=TOLERANCE, rtol=TOLERANCE)
+    assert (checkpoint.nat["ctc"].blank_id, checkpoint.nat["ctc"].upsample) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"length_loss_factor": 0}, "lengths were not trained"),
+        ({"dynamic_upsample": True}, "whose length the source's words decide"),
+        ({"early_exit": "3,3,3"}, "layers that some passes leave out"),
+        ({"arch": "iterative_nonautoregressive_transformer"}, "reads its own output again"),
+        ({"src_embedding_copy": True, "share_all_embeddings": False}, "needs one vocabulary"),
+        ({"layernorm_embedding": True}, "norms of embeddings"),
+    ],
+)
+def test_decoders_without_autoregression_that_are_refused(fairseq, options, said):
+    """By name."""
+    model = fairseq(**{"arch": "nonautoregressive_transformer", **NAT, **options})
+    model.tensors["decoder.embed_length.weight"] = torch.randn(256, 12)
+
+    with pytest.raises(UnsupportedModel, match=said):
+        read_fairseq(model.write(), None, None)
+
+
+def test_a_bundle_needs_an_autoregressive_decoder(fairseq, tmp_path):
+    """What has none is read, and told so before anything is made of it."""
+    model = fairseq(arch="cmlm_transformer", **NAT)
+    model.tensors["decoder.embed_length.weight"] = torch.randn(256, 12)
+
+    with pytest.raises(ExportError, match="decodes without autoregression alone"):
+        export(read_fairseq(model.write(), None, None), tmp_path / "bundle", precision="fp32")
+
+    assert not (tmp_path / "bundle").exists()
+
+
 def a_beam(plain, source, width, limit, words):
     """fairseq's search for one source, as its documentation has it: hypotheses with their scores, best first."""
     beams, ended = [(0.0, [END])], []
@@ -380,10 +498,12 @@ def a_beam(plain, source, width, limit, words):
     return sorted(ended, key=lambda one: -one[0])
 
 
-@pytest.fixture
-def exported(fairseq, tmp_path):
+@pytest.fixture(scope="module")
+def exported(fairseq_in, tmp_path_factory):
     """A model as a float32 bundle, and its plain form."""
-    model = fairseq(
+    folder = tmp_path_factory.mktemp("fairseq")
+    model = fairseq_in(
+        folder,
         decoder_normalize_before=True,
         decoder_learned_pos=True,
         encoder_embed_dim=18,
@@ -391,7 +511,7 @@ def exported(fairseq, tmp_path):
         activation_fn="relu_squared",
     )
     checkpoint = read_fairseq(model.write(), None, None)
-    bundle = export(checkpoint, tmp_path / "bundle", precision="fp32", progress=lambda _: None)
+    bundle = export(checkpoint, folder / "bundle", precision="fp32", progress=lambda _: None)
     return model, Plain(model.options, model.tensors), checkpoint, bundle
 
 
@@ -449,6 +569,17 @@ def decoded(lanes, segments):
         if isinstance(answer, Exception):
             raise answer
     return answers
+
+
+def test_a_text_becomes_a_translation(exported):
+    """The server reads the bundle's dictionaries and subwords: text in, text out, and no word of fairseq's own."""
+    _, _, _, bundle = exported
+
+    with LocalTranslator(bundle.directory, threads=1) as translator:
+        [translation] = translator.translate(["a bad ride"])
+
+    assert translation.text
+    assert "<" not in translation.text
 
 
 def test_defaults_are_those_of_fairseq_generate(fairseq):

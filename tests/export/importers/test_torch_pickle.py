@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import random
 import sys
 import types
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import pytest
 import torch
@@ -58,6 +59,16 @@ def test_options_and_tensors_are_read_in_both_forms(tmp_path, legacy):
     for name, tensor in value["model"].items():
         assert torch.equal(found["model"][name], tensor)
         assert found["model"][name].dtype == tensor.dtype
+
+
+def test_a_dictionary_with_a_default_is_one_without(tmp_path):
+    """omegaconf keeps one beside its options: what it would call for missing keys is not kept."""
+    value = {"cache": defaultdict(dict, {"a": {"b": 1}}), "types": [int, str], "args": argparse.Namespace(a=1)}
+
+    found = read_pickle(saved(tmp_path / "a.pt", value), reasons := Reasons())
+
+    assert len(reasons) == 0
+    assert plain(found) == {"cache": {"a": {"b": 1}}, "types": ["<builtins.int>", "<builtins.str>"], "args": {"a": 1}}
 
 
 def test_objects_of_toolkits_become_inert(tmp_path, monkeypatch):
@@ -217,3 +228,25 @@ def test_options_in_one_another_without_end():
 
     with pytest.raises(ValueError, match="options"):
         plain(value)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_damage_of_any_kind_is_told(tmp_path, legacy):
+    """Whatever byte is another, the file is read or refused with a reason; nothing else comes of it."""
+    value = {"args": argparse.Namespace(a=[1, "b"]), "model": {"a": torch.zeros(5, 3), "b": torch.zeros(4).half()}}
+    data = saved(tmp_path / "a.pt", value, legacy=legacy).read_bytes()
+    refused = 0
+
+    for seed in range(300):
+        rng = random.Random(seed)
+        spoilt = bytearray(data)
+        for _ in range(rng.choice([1, 1, 4])):
+            spoilt[rng.randrange(min(len(data), 900))] = rng.randrange(256)
+        path = tmp_path / f"{seed}.pt"
+        path.write_bytes(spoilt)
+        reasons = Reasons()
+        found = read_pickle(path, reasons)
+        assert found is None or len(reasons) == 0
+        refused += bool(len(reasons))
+
+    assert 100 < refused < 300

@@ -3,6 +3,7 @@
     1. the file -> tensors and options    fairseq_file; torch_pickle reads it and runs nothing
     2. options -> architecture            fairseq_model, a table of options; fairseq_lstm
     3. tensors -> canonical weights       fairseq_names; fairseq_lstm
+       of non-autoregressive models       fairseq_nat
     4. dictionaries, subwords, languages  fairseq_text
 
 fairseq itself is not needed. Every step adds what stands against the model to the same reasons, and the import is
@@ -11,10 +12,10 @@ refused with all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.manifest import Decoding, Limits, Nat
 from dragoman.bundle.rules import MAX_LENGTH_FACTOR
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.reasons import Reasons
@@ -24,7 +25,8 @@ from .fairseq_folder import choose_file
 from .fairseq_lstm import POSITIONS, is_lstm, read_lstm
 from .fairseq_model import read_model
 from .fairseq_names import Placed, Weights, place_weights
-from .fairseq_text import read_text
+from .fairseq_nat import is_nat, place_nat
+from .fairseq_text import Text, read_text
 from .hf_card import licence_of
 from .hf_folder import CARD
 
@@ -41,8 +43,7 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
     reasons.raise_if_any(path)
     assert file is not None, "a file that is not read has a reason"
     text = read_text(file.path.parent, file.options, source_language, target_language, reasons)
-    rows = None if text is None else text.rows
-    network = _recurrent(file, rows, reasons) if is_lstm(file.options) else _transformer(file, rows, reasons)
+    network = _recurrent(file, text, reasons) if is_lstm(file.options) else _transformer(file, text, reasons)
     reasons.raise_if_any(path)
     assert network is not None, "a model that is not read has a reason"
     assert text is not None, "a tokenizer that is not read has a reason"
@@ -61,6 +62,7 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
         source_format=f"fairseq-{network.arch}",
         source_files=(file.path, *text.read),
         licence=licence,
+        nat=network.decoders,
         notes=(*placed.notes, *text.notes, *(() if licence else ("the files state no licence",))),
     )
 
@@ -72,23 +74,30 @@ class _Network:
     arch: str
     placed: Placed
     limits: Limits
+    decoders: dict[str, Nat] = field(default_factory=dict)
 
 
-def _transformer(file: FairseqFile, rows: tuple[int, int] | None, reasons: Reasons) -> _Network | None:
+def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
     """None when there is a reason against it."""
     model = read_model(file.options, reasons)
     if model is None:
         return None
-    placed = place_weights(Weights(file, model, reasons), model, file, rows or (None, None))
+    rows: tuple[int | None, int | None] = (None, None) if text is None else text.rows
+    placed, decoders = None, dict[str, Nat]()
+    if is_nat(file.options):
+        found = place_nat(file, model, text.words if text is not None else (), rows, reasons)
+        placed, decoders = (found.placed, found.decoders) if found is not None else (None, {})
+    else:
+        placed = place_weights(Weights(file, model, reasons), model, file, rows)
     if placed is None:
         return None
     placed = replace(placed, notes=(*model.notes, *placed.notes))
-    return _Network(model.arch, placed, Limits(model.encoder.positions, model.decoder.positions))
+    return _Network(model.arch, placed, Limits(model.encoder.positions, model.decoder.positions), decoders)
 
 
-def _recurrent(file: FairseqFile, rows: tuple[int, int] | None, reasons: Reasons) -> _Network | None:
+def _recurrent(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
     """As `_transformer`."""
-    found = read_lstm(file, *(rows or (1, 1)), reasons)
+    found = read_lstm(file, *((1, 1) if text is None else text.rows), reasons)
     return None if found is None else _Network(file.options.arch, Placed(*found, ()), Limits(POSITIONS, POSITIONS))
 
 

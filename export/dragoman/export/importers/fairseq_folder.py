@@ -8,7 +8,7 @@ from pathlib import Path
 from dragoman.export.reasons import Reasons
 
 from .fairseq_dictionary import dictionaries
-from .torch_names import LEGACY_MAGIC, main_pickle
+from .torch_names import LEGACY_MAGIC, UNREADABLE, main_pickle
 
 SUFFIX = ".pt"
 CHECKPOINTS = ("model.pt", "checkpoint_best.pt", "checkpoint_last.pt")
@@ -59,6 +59,6 @@ def _is_saved_by_fairseq(path: Path) -> bool:
                 pickled = file.read(HEAD)
             if not pickled.startswith(LEGACY_MAGIC):
                 return False
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile, RuntimeError):
+    except UNREADABLE:
         return False
     return any(word in pickled for word in SAVED_BY_FAIRSEQ)

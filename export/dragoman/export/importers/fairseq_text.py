@@ -39,6 +39,8 @@ BOTH_ENDS = "translation_lev"
 MASK = "<mask>"
 MOST_PAIRS = 64
 """Listed one by one; a model of more translates each of its languages into each other."""
+TOKENS_BEFORE: dict[str, Slot] = {"src": "source", "tgt": "target"}
+"""What `encoder_langtok` puts before a text."""
 STYLES = {"multilingual": "__{}__", "mbart": "[{}]"}
 
 
@@ -53,6 +55,8 @@ class Text:
     """Empty where the tokenizer's languages say it."""
     rows: tuple[int, int]
     """Words of the dictionaries, which the embeddings must have."""
+    words: tuple[str, ...]
+    """Of the target."""
     read: tuple[Path, ...]
     notes: tuple[str, ...]
 
@@ -103,52 +107,58 @@ def _multilingual(
 ) -> Text | None:
     codes = _codes(folder, options, reasons)
     style = STYLES.get(options.word("lang_tok_style", "multilingual"))
-    reasons.require(style, f"lang_tok_style must be one of {', '.join(STYLES)}")
-    reasons.require(
-        not options.flag("lang_tok_replacing_bos_eos"), "lang_tok_replacing_bos_eos: languages in the place of </s>"
-    )
-    before = options.word("encoder_langtok")
-    reasons.require(before in ("", "src", "tgt"), f"encoder_langtok must be src or tgt, it is {short(before)}")
-    langtoks = options.raw("langtoks_specs")
-    reasons.require(langtoks in (None, "main", ["main"]), f"langtoks_specs must be main, it is {short(langtoks)}")
+    _check_tokens(options, style, reasons)
     if style is None or not codes:
         return None
     tokens = {code: style.format(code) for code in codes}
     also = [*tokens.values(), *([MASK] if style == STYLES["mbart"] else [])]
-    files = sorted(folder.glob("*dict*.txt"))
-    files = [file for file in files if file.name != Path(options.word("lang_dict")).name]
-    reasons.require(files, "there is no dict.txt: put the dictionary of the training beside the checkpoint")
-    read = [found for file in files if (found := read_dictionary(file, reasons, also)) is not None]
-    reasons.require(
-        all(each.words == read[0].words for each in read), "the dictionaries differ: a vocabulary for each language"
-    )
-    if len(read) < max(1, len(files)):
-        return None
+    both = _shared_dictionary(folder, options, also, reasons)
     special = frozenset((*OWN, MASK, *tokens.values()))
-    subwords = read_subwords(folder, (read[0], read[0]), ("", ""), special, reasons)
-    if subwords is None:
+    subwords = None if both is None else read_subwords(folder, (both, both), ("", ""), special, reasons)
+    if both is None or subwords is None:
         return None
     reasons.require(
         subwords.kind != "moses-fastbpe", "Moses' rules are for one pair of languages, and this model has more"
     )
-    ids = read[0].ids
-    has_first = options.flag("decoder_langtok")
+    ids, before = both.ids, TOKENS_BEFORE.get(options.word("encoder_langtok"))
     tables: dict[str, tuple[int, ...]] = {tag: (ids[tokens[code]],) for tag, code in tags_of(codes).items()}
-    slots: dict[str, Slot] = {"src": "source", "tgt": "target"}
     text = _text(
         subwords,
-        (read[0], read[0]),
-        prefix=(slots[before],) if before else (),
+        (both, both),
+        prefix=() if before is None else (before,),
         pairs=_pairs(options, codes),
         special=[ids[token] for token in special if token in ids],
     )
     tokenizer = replace(
         text.tokenizer,
-        forced_first="target" if has_first else None,
+        forced_first="target" if options.flag("decoder_langtok") else None,
         source_languages=tables,
         target_languages=tables,
     )
     return _restricted(replace(text, tokenizer=tokenizer), source, target, reasons)
+
+
+def _check_tokens(options: Options, style: str | None, reasons: Reasons) -> None:
+    """Whether languages are told in a way that is known."""
+    reasons.require(style, f"lang_tok_style must be one of {', '.join(STYLES)}")
+    reasons.require(
+        not options.flag("lang_tok_replacing_bos_eos"), "lang_tok_replacing_bos_eos: languages in the place of </s>"
+    )
+    before, specs = options.word("encoder_langtok"), options.raw("langtoks_specs")
+    reasons.require(before in ("", *TOKENS_BEFORE), f"encoder_langtok must be src or tgt, it is {short(before)}")
+    reasons.require(specs in (None, "main", ["main"]), f"langtoks_specs must be main, it is {short(specs)}")
+
+
+def _shared_dictionary(folder: Path, options: Options, also: list[str], reasons: Reasons) -> Dictionary | None:
+    """The dictionary of all languages, which may lie there once for each."""
+    listed = Path(options.word("lang_dict")).name
+    files = [file for file in sorted(folder.glob("*dict*.txt")) if file.name != listed]
+    reasons.require(files, "there is no dict.txt: put the dictionary of the training beside the checkpoint")
+    read = [read_dictionary(file, reasons, also) for file in files]
+    found = [each for each in read if each is not None]
+    are_alike = all(each.words == found[0].words for each in found)
+    reasons.require(are_alike, "the dictionaries differ: a vocabulary for each language")
+    return found[0] if found and len(found) == len(files) else None
 
 
 def _codes(folder: Path, options: Options, reasons: Reasons) -> list[str]:
@@ -224,4 +234,4 @@ def _text(
         hidden_ids=tuple(sorted({*range(len(OWN)), *special})),
     )
     read = tuple(dict.fromkeys((*(side.path for side in sides), *subwords.read)))
-    return Text(tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), read, subwords.notes)
+    return Text(tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), sides[1].words, read, subwords.notes)

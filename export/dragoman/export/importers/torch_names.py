@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import mmap
+import pickle
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,8 +21,26 @@ LEGACY_PICKLES = 4
 """Magic number, version, system, and what was saved; the tensors' bytes follow."""
 TAR_MAGIC = 257, b"ustar"
 RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Modules that Python 2 called otherwise: pickles of protocol 2 still do."""
+RENAMED_TYPES = {"builtins.long": "builtins.int", "builtins.unicode": "builtins.str"}
+"""What Python 2 called otherwise: pickles of protocol 2 still do."""
 LARGEST_PICKLE = 1 << 28
+# What pickle, zipfile and torch raise over damaged bytes.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def names_in(path: Path, reasons: Reasons) -> Iterator[str]:
@@ -61,7 +82,8 @@ def globals_of(stream: IO[bytes] | mmap.mmap) -> Iterator[str]:
     for opcode, arg, _ in pickletools.genops(stream):  # type: ignore[arg-type] # it reads, and no more
         if opcode.name == "GLOBAL":
             module, _, name = str(arg).rpartition(" ")
-            yield f"{RENAMED.get(module, module)}.{name}"
+            full = f"{RENAMED.get(module, module)}.{name}"
+            yield RENAMED_TYPES.get(full, full)
         elif opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
             # torch.save names what it needs in one way only; what it does not write is not read.
             yield f"something in a way of its own ({opcode.name})"

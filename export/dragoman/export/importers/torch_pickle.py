@@ -8,10 +8,10 @@ left to torch's own restricted unpickler; any other name refuses the file. Nothi
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,9 +19,9 @@ import torch
 
 from dragoman.export.reasons import Reasons, short
 
-from .torch_names import names_in
+from .torch_names import UNREADABLE, names_in
 
-MOST_VALUES = 1 << 20
+MOST_VALUES = 1 << 18
 MOST_NESTED = 100
 """Of one pickled object: a small file may nest its parts in one another so often that they never end."""
 
@@ -35,6 +35,14 @@ INERT = re.compile(
     r"builtins\.(object|str|bytes|int|float|bool|list|dict|tuple)|pathlib\.(Pure)?(Posix|Windows)?Path|"
     r"numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|dtype|ndarray|float\d+|int\d+|bool_?)"
 )
+
+
+DEFAULTS = "collections.defaultdict"
+
+
+def without_default(*_: Any) -> OrderedDict[Any, Any]:
+    """What stands for a dictionary that calls something for its missing keys."""
+    return OrderedDict()
 
 
 class Inert:
@@ -61,11 +69,13 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     """What was saved in a file, with inert objects; None when there is a reason against it."""
     before = len(reasons)
     try:
-        found = sorted(set(names_in(path, reasons)))
-    except (OSError, ValueError, OverflowError, MemoryError, LookupError, zipfile.BadZipFile, RuntimeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in damaged names
+            found = sorted(set(names_in(path, reasons)))
+    except UNREADABLE as error:
         reasons.add(_damaged(path, error))
         return None
-    foreign = [name for name in found if not (TENSORS.fullmatch(name) or INERT.fullmatch(name))]
+    foreign = [name for name in found if not (name == DEFAULTS or TENSORS.fullmatch(name) or INERT.fullmatch(name))]
     if foreign:
         reasons.add(
             f"{path.name} is not loaded: it names {', '.join(foreign[:5])}"
@@ -74,25 +84,14 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
         )
     if len(reasons) > before:
         return None
-    stubs = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
+    stubs: list[Any] = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
+    stubs.append((without_default, DEFAULTS))
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([*stubs]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stubs):
             warnings.simplefilter("ignore")  # of storages that are called differently now
             # Maps an archive into memory: the state of an optimiser is never read.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        AssertionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
+    except UNREADABLE as error:
         reasons.add(_damaged(path, error))
         return None
 
@@ -119,6 +118,8 @@ class _Plain:
             return {str(key): self.of(each, depth + 1) for key, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.of(each, depth + 1) for each in value]
+        if isinstance(value, type) and issubclass(value, Inert):
+            return f"<{value.name}>"
         if not isinstance(value, Inert):
             return value
         state = value.state if isinstance(value.state, dict) else {}
