@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.export.errors import ExportError
+from dragoman.export.load import EMBEDDINGS
 from dragoman.export.quantize import WORDS
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"})
@@ -20,7 +21,6 @@ LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsquee
 MASKS = frozenset({"mask", "src_mask", "allowed"})
 NORM = frozenset({"Pow", "ReduceMean", "Sqrt", "Reciprocal"})
 """What a norm is made of where it is not one node."""
-EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 HALF, FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT
 LARGEST = float(np.finfo(np.float16).max)
 

@@ -17,6 +17,7 @@ from dragoman.export.reasons import Reasons
 
 from .fairseq_file import FairseqFile, Options
 from .hf_files import Tensors
+from .plain import canonical_cell
 
 WIDEST = 1 << 16
 MOST_LAYERS = 64
@@ -36,7 +37,6 @@ TURNED = {
     "decoder.attention.output_proj": "decoder.attention.out",
     "decoder.additional_fc": "decoder.out",
 }
-CELL = re.compile(r"(decoder\.layers\.\d+)\.(weight|bias)_(ih|hh)$")
 IGNORED = re.compile(r"(encoder|decoder)\.version$")
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -102,14 +102,13 @@ def _weights(tensors: Tensors, tying: Tying, reasons: Reasons) -> Weights:
     left_out = {"all": ("target_embedding", "output_embedding"), "decoder": ("output_embedding",), "none": ()}[tying]
     for name in sorted(tensors.names):
         part, _, kind = name.rpartition(".")
-        own = CELL.match(name)
+        cell = canonical_cell(name)
         if name in NAMES and NAMES[name] not in left_out:
             found[NAMES[name]] = tensors.read(name, reasons)
         elif name.startswith("encoder.lstm."):
             found[name.replace("encoder.lstm.", "encoder.rnn.")] = tensors.read(name, reasons)
-        elif own is not None:
-            layer, kind, side = own.groups()
-            found[f"{layer}.{'input' if side == 'ih' else 'state'}.{kind}"] = _turned(tensors.read(name, reasons))
+        elif cell is not None:
+            found[cell] = _turned(tensors.read(name, reasons))
         elif part in TURNED:
             found[f"{TURNED[part]}.{kind}"] = _turned(tensors.read(name, reasons))
         elif name not in NAMES and not IGNORED.match(name):

@@ -139,14 +139,17 @@ def _tokenizer_files(folder: Path, tokenizer: Tokenizer, reasons: Reasons) -> It
             yield name, folder / name
 
 
+def canonical_cell(name: str) -> str | None:
+    """The canonical name of what `nn.LSTMCell` and `nn.GRUCell` call `weight_ih`, `bias_hh`, ...; None of all else."""
+    own = CELL.match(name)
+    return own and f"{own[1]}.{'input' if own[3] == 'ih' else 'state'}.{own[2]}"
+
+
 def read_weights(tensors: Tensors, epsilon: float, reasons: Reasons) -> Weights:
     """Canonical weights of a plain folder's tensors."""
     found: Weights = {}
     for name in sorted(tensors.names):
-        value, own = tensors.read(name, reasons), CELL.match(name)
-        if own is not None:
-            layer, kind, part = own.groups()
-            name = f"{layer}.{'input' if part == 'ih' else 'state'}.{kind}"
+        value, name = tensors.read(name, reasons), canonical_cell(name) or name
         found[name] = np.ascontiguousarray(value.T) if name.endswith(".weight") and value.ndim == 2 else value
     for name in [name for name in found if name.endswith(PHI)]:
         scale, squares = name.removesuffix(PHI) + ".weight", found.pop(name).reshape(-1)
