@@ -7,22 +7,27 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Recurrent, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Precision, Recurrent, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
 from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
+from dragoman.export.nat import attach
+from dragoman.export.network import Network
 from dragoman.export.recurrent import network_of
+from dragoman.export.trace import trace
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
 
@@ -46,6 +51,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
+        self.drafts: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, str]] = []
         self.failed_rounds = 0
 
@@ -54,6 +60,9 @@ class Observer:
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         pass
+
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        self.drafts.append((sources, drafted, accepted))
 
     def on_drop(self, steps: int, reason: str) -> None:
         self.dropped.append((steps, reason))
@@ -108,14 +117,22 @@ KINDS = {
 }
 
 
-def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
+NAT = {
+    "mask-predict": Nat("mask-predict", 1, 512, mask_id=VOCABULARY, last_id=0, length_classes=32, block=6, passes=2),
+    "ctc": Nat("ctc", 1, 1024, canvas="split", upsample=2, blank_id=VOCABULARY),
+}
+
+
+def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None = None) -> Checkpoint:
     """A small random model whose outputs vary in words and length, with a random shortlist."""
     sizes = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2}
     words = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
     options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **sizes, **words, **KINDS[decoder]}
     arch = Architecture(**options)
     torch.manual_seed(1)
-    network = network_of(arch).requires_grad_(False)
+    network = network_of(arch)
+    attach(network, nat or {})
+    network.requires_grad_(False)
     for name, weight in network.named_parameters():
         if "norm.weight" in name:
             weight.fill_(1)
@@ -147,7 +164,68 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
         source_format="random",
         source_files=(),
         shortlist=Shortlist(20, np.arange(VOCABULARY + 1) * 40, np.concatenate(lists).astype(np.int32)),
+        nat=nat or {},
     )
+
+
+def nat_checkpoint(directory: Path) -> Checkpoint:
+    """One with decoders of every kind, of a single layer each; of all random models, this one's texts vary most."""
+    return random_checkpoint("relative", directory, NAT)
+
+
+@pytest.fixture(scope="session")
+def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision], Bundle]:
+    """The same as a bundle. Tracing its nine graphs takes most of an export, and is the same for both precisions."""
+    traced: dict[str, ir.Model] = {}
+
+    def trace_once(network: Network, graph: str) -> ir.Model:
+        if graph not in traced:
+            traced[graph] = trace(network, graph)
+        return traced[graph].clone()
+
+    def make(precision: Precision) -> Bundle:
+        def write(at: Path) -> None:
+            checkpoint = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("dragoman.export.export.trace", trace_once)
+                export(checkpoint, at, precision=precision, progress=lambda _: None)
+
+        return kept(f"nat-{precision}", write, Path(__file__))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nat_alone(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A model of the CTC decoder alone, as fairseq has them: no other decoder, no shortlist."""
+    full = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    arch = replace(full.architecture, decoder_layers=0)
+    unused = ("decoder.layers.", "nat.mask-predict.")
+    weights = {name: weight for name, weight in full.weights.items() if not name.startswith(unused)}
+    alone = replace(full, architecture=arch, weights=weights, nat={"ctc": NAT["ctc"]}, shortlist=None)
+
+    def make(at: Path) -> None:
+        export(alone, at, precision="fp32", progress=lambda _: None)
+
+    return kept("nat-alone", make, Path(__file__))
+
+
+@pytest.fixture(scope="session")
+def nat_source() -> Callable[[Path], Checkpoint]:
+    """Makes the checkpoint of that model."""
+    return nat_checkpoint
+
+
+@pytest.fixture(scope="session")
+def nat_fp32(nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
+    """A small random model with decoders of every kind, in float32."""
+    return nat_bundle("fp32")
+
+
+@pytest.fixture(scope="session")
+def nat(precision: Precision, nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
+    """The same in either precision."""
+    return nat_bundle(precision)
 
 
 @pytest.fixture(scope="session", params=KINDS)

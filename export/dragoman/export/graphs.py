@@ -52,7 +52,10 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
 
 
 class EncoderGraph(nn.Module):
-    """Source ids to what decoding needs of a source, once: keys and values of attention, and first states."""
+    """Source ids to what decoding needs of a source, once: keys and values of attention, and first states.
+
+    Non-autoregressive decoders make their own of the hidden rows, which come last where the network has any.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -60,7 +63,10 @@ class EncoderGraph(nn.Module):
 
     def forward(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
         """As `Network.read`."""
-        return self.network.read(ids, depth, rows, places, src_mask)
+        if not len(self.network.nat):
+            return self.network.read(ids, depth, rows, places, src_mask)
+        hidden = self.network.encode(ids, depth, rows, places, src_mask)
+        return [*self.network.cross(hidden, places), hidden]
 
 
 class StepGraph(nn.Module):

@@ -8,29 +8,87 @@ array and nothing else moves. Source positions are padded to a multiple of 16 th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Manifest, Tensor
-from dragoman.server.domain import Hypothesis, Segment
+from dragoman.server.domain import Engine, Hypothesis, Segment, Work
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
-from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Runtime
+from dragoman.server.runtime import ATTENTION, EXTENDED, HIDDEN, STEP, STEP_SHORTLIST, Runtime
 from dragoman.server.search import Layout, Reply, Search
 from dragoman.server.shortlist import Candidates, Shortlist
 from dragoman.server.weighing import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
+U = TypeVar("U")
+NO_WORK = Work()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One source as the encoder gives it."""
+
+    made: Mapping[str, Floats]
+    """What the autoregressive decoder reads, by name, without the axis G: keys and values [H, ...] with padded
+    positions, and first states; none where nobody wants them."""
+    hidden: Floats | None
+    """Rows [n, d] without padding, where someone wants them."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """A source that leaves a group."""
+
+    owner: T
+    hypotheses: tuple[Hypothesis, ...]
+    """None where the numbers were not finite."""
+    steps: int
+    engine: Engine
+    work: Work = NO_WORK
+
+
+class Group(Protocol[T]):
+    """Sources that are decoded together, whatever the way. Each carries an owner: what the caller wants back."""
+
+    @property
+    def owners(self) -> list[T]:
+        """Of the sources."""
+
+    def __len__(self) -> int:
+        """Sources."""
+
+    @property
+    def rows(self) -> int:
+        """Of the next step."""
+
+    @property
+    def num_live(self) -> int:
+        """Rows of the next step that are of use."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest source; above 0 where there is one."""
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """Take in an encoded source."""
+
+    def step(self) -> list[Finished[T]]:
+        """Run the decoder once for all sources; those that are finished leave."""
+
+    def drop(self, owner: T) -> int:
+        """A source leaves unfinished; returns the steps that were run for it."""
 
 
 class Memory:
     """Cross-attention keys and values of a batch's sources, [G, H, ...] with positions S on an axis of their own."""
 
-    def __init__(self, manifest: Manifest, capacity: int) -> None:
+    def __init__(self, declared: Sequence[Tensor], capacity: int) -> None:
         self._capacity = capacity
-        self._declared = memory_of(manifest)
+        self._declared = [one for one in declared if "S" in one.shape]
         self._positions = 0
         self._lengths = np.zeros(capacity, np.int64)
         self._tensors: list[Floats] = []
@@ -94,7 +152,7 @@ class Batch(Generic[T]):
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
         self._kept = kept_for(manifest, capacity, layout.places)
-        self._memory = Memory(manifest, capacity)
+        self._memory = Memory(memory_of(manifest), capacity)
         self._words, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
         self._unk_id = manifest.tokenizer.unk_id
         self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
@@ -107,32 +165,35 @@ class Batch(Generic[T]):
         return f"<Batch {len(self)}/{self.capacity} sources, {self.layout}>"
 
     @property
+    def rows(self) -> int:
+        """See `Group`."""
+        return len(self) * self.layout.places
+
+    @property
     def num_live(self) -> int:
-        """Live hypotheses of all sources: the rows of the next step that are of use."""
+        """Live hypotheses of all sources."""
         return self._search.num_live
 
     @property
     def longest(self) -> int:
-        """Tokens of its longest source."""
+        """See `Group`."""
         return self._memory.longest(len(self))
 
-    def admit(self, owner: T, segment: Segment, encoded: Mapping[str, Floats]) -> None:
-        """Take in an encoded source: the encoder's outputs by name, without the axis G."""
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """See `Group`."""
         g = len(self.owners)
         self.owners.append(owner)
         self._search.admit(segment)
+        made = dict(encoded.made)
         if self._copies:
-            encoded = {**encoded, EXTENDED: np.array(segment.copies or segment.ids)}
-        self._kept.admit(g, encoded)
-        self._memory.admit(g, encoded, len(segment.ids))
+            made[EXTENDED] = np.array(segment.copies or segment.ids)
+        self._kept.admit(g, made)
+        self._memory.admit(g, made, len(segment.ids))
         if self._candidates is not None and self._shortlist is not None:
             self._candidates.admit(self._shortlist.candidates(segment.ids))
 
-    def step(self) -> list[tuple[T, tuple[Hypothesis, ...], int]]:
-        """Run the decoder once for all sources. Those that are finished leave: owner, hypotheses, steps.
-
-        A source whose numbers are not finite leaves with no hypotheses.
-        """
+    def step(self) -> list[Finished[T]]:
+        """See `Group`."""
         n, query = len(self), self._search.ask()
         # What was copied is read as what it is to the vocabulary.
         ids = np.where(query.ids < self._words, query.ids, self._unk_id) if self._copies else query.ids
@@ -161,7 +222,13 @@ class Batch(Generic[T]):
         self._kept.keep(new, advance)
         leaving = sorted(broken | set(advance.finished))
         done = [
-            (self.owners[g], () if g in broken else self._search.hypotheses(g), self._search.steps(g)) for g in leaving
+            Finished(
+                self.owners[g],
+                () if g in broken else self._search.hypotheses(g),
+                self._search.steps(g),
+                self.layout.engine,
+            )
+            for g in leaving
         ]
         for g in reversed(leaving):
             self._remove(g)
@@ -186,6 +253,12 @@ class Batch(Generic[T]):
             self._candidates.remove(g)
 
 
+def replace_by_last(rows: list[U], g: int) -> None:
+    """Row g leaves; the last one takes its place."""
+    rows[g] = rows[-1]
+    del rows[-1]
+
+
 def vocabulary_of(manifest: Manifest) -> Vocabulary:
     """What the search must know of a bundle's target vocabulary."""
     words = manifest.tokenizer
@@ -197,17 +270,28 @@ def memory_of(manifest: Manifest) -> list[Tensor]:
     return [tensor for tensor in manifest.graphs["step"].inputs if "S" in tensor.shape and tensor.name != "src_mask"]
 
 
-def encode(runtime: Runtime, segments: Sequence[Segment]) -> dict[str, Floats]:
-    """Encode segments in one padded run: the encoder's outputs by name, [G, ...]."""
+def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True, hidden: bool = False) -> list[Encoded]:
+    """Encode segments in one padded run, for the autoregressive decoder (`cross`), for others (`hidden`), or both."""
     lengths = np.array([len(segment.ids) for segment in segments])
     positions = round_up(int(lengths.max()))
     is_word = np.arange(positions) < lengths[:, None]
-    return runtime.encode(
+    found = runtime.encode(
         {
             "ids": np.concatenate([segment.ids for segment in segments]),
             "depth": np.nonzero(is_word)[1],
             "rows": np.flatnonzero(is_word),
-            "places": (np.cumsum(is_word) - 1).reshape(is_word.shape),  # padding reads the word before it, masked
+            "places": places_of(lengths),
             "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
-        }
+        },
+        cross=cross,
+        hidden=hidden,
     )
+    rows = np.split(found.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
+    return [Encoded({name: tensor[g] for name, tensor in found.items()}, rows[g]) for g in range(len(segments))]
+
+
+def places_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which of all sources' words stands where [G, S]; padding reads the word before it, masked."""
+    is_word = np.arange(round_up(int(lengths.max()))) < lengths[:, None]
+    found: npt.NDArray[np.int64] = (np.cumsum(is_word) - 1).reshape(is_word.shape)
+    return found

@@ -21,9 +21,10 @@ from dragoman.server.errors import EngineFailure, StartError
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
+Outputs = dict[str, Any]
 
 STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
-ATTENTION, EXTENDED = "attention", "extended"
+ATTENTION, EXTENDED, HIDDEN = "attention", "extended", "hidden"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 
@@ -74,8 +75,9 @@ class Runtime:
         except Exception as error:
             raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
-        said = [name for name in self._outputs[STEP] if not name.startswith("new_")]
-        self._keeps = [name for name in self._outputs[STEP] if name.startswith("new_")]
+        step = self._outputs.get(STEP, [])  # none where nothing decodes word by word
+        said = [name for name in step if not name.startswith("new_")]
+        self._keeps = [name for name in step if name.startswith("new_")]
         self._says = {False: [name for name in said if name != ATTENTION], True: said}
         for name, graph in self.manifest.graphs.items():
             session = self._sessions[name]
@@ -88,9 +90,14 @@ class Runtime:
     def __repr__(self) -> str:
         return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
 
-    def encode(self, feed: Feed) -> dict[str, Floats]:
-        """Packed source words -> the encoder's outputs by name: what attention reads, and first states [G, d]."""
-        return dict(zip(self._outputs["encoder"], self._run("encoder", feed), strict=True))
+    def encode(self, feed: Feed, *, cross: bool = True, hidden: bool = False) -> dict[str, Floats]:
+        """Packed source words -> what attention reads and first states [G, d], and hidden rows [n, d], by name."""
+        wanted = [name for name in self._outputs["encoder"] if (hidden if name == HIDDEN else cross)]
+        return dict(zip(wanted, self._run("encoder", feed, wanted), strict=True))
+
+    def run(self, graph: str, feed: Feed) -> Outputs:
+        """Any graph's outputs by name."""
+        return dict(zip(self._outputs[graph], self._run(graph, feed), strict=True))
 
     def look_up(self, candidates: Ints) -> Feed:
         """The output layer's rows of these words, under the names that the step graph takes them by."""

@@ -27,12 +27,13 @@ from dragoman.bundle.manifest import (
     LanguagePair,
     Limits,
     Manifest,
+    Nat,
     Provenance,
     Tensor,
     Tokenizer,
 )
 from dragoman.bundle.reader import Bundle
-from dragoman.bundle.rules import ATTENTION
+from dragoman.bundle.rules import ATTENTION, nat_graphs
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.domain import (
     Alternatives,
@@ -41,9 +42,12 @@ from dragoman.server.domain import (
     FinishReason,
     Forced,
     Hypothesis,
+    NonAutoregressive,
     Priority,
     Sample,
     Segment,
+    Speculative,
+    Work,
 )
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.scheduling import Done, Pulse
@@ -85,6 +89,7 @@ def write_bundle(
     pairs: tuple[str, ...] = ("en-pt",),
     decoding: Decoding | None = None,
     limits: Limits | None = None,
+    nat: dict[str, Nat] | None = None,
     **tokenizer: Any,
 ) -> Bundle:
     """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
@@ -98,7 +103,13 @@ def write_bundle(
         graphs={
             "encoder": Graph("encoder.onnx", (), ()),
             "step": Graph("step.onnx", (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
+            **{
+                graph: Graph(f"{graph}.onnx", (), ())
+                for name, one in (nat or {}).items()
+                for graph in nat_graphs(name, one, shortlist=False)
+            },
         },
+        nat=nat or {},
         limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",
         provenance=Provenance("test", {}, "0"),
@@ -129,6 +140,8 @@ class FakeLanes:
         """What segments are answered with instead, where set."""
         self.waits_s: dict[Priority, float] = {}
         """What `predicted_wait_s` says; 0 for priorities that are not in it."""
+        self.paces_s: dict[Engine, float] = {}
+        """What `seconds_per_token` says; None for engines that are not in it."""
         self.pulses = [Pulse(time.monotonic())]
         self.provider = "cpu"
         self._waiting: deque[FakeTicket] = deque()
@@ -182,6 +195,10 @@ class FakeLanes:
     def predicted_wait_s(self, priority: Priority) -> float:
         """What the test has set."""
         return self.waits_s.get(priority, 0.0)
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What the test has set."""
+        return self.paces_s.get(engine)
 
     @property
     def waiting_segments(self) -> int:
@@ -244,21 +261,26 @@ def echo(ticket: FakeTicket) -> Decoded:
 
     A token costs 1, an end token 1 and the hypothesis's rank. Each token gives 3/4 of its attention to the source token
     in its place, the rest to the end of the source. Draws are rotations of the segment, and the n-th best alternative
-    has the probability 2**-n.
+    has the probability 2**-n. All of the source's tokens are drafted right, and all others wrong.
     """
     segment, strategy = ticket.segment, ticket.segment.strategy
-    engine = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY
+    engine, work = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY, Work()
     number = segment.decoding.num_hypotheses
     match strategy:
         case Sample():
             engine = Engine.SAMPLING
         case Forced():
             number = 1
+        case NonAutoregressive(passes=passes):
+            engine, work = Engine.NAT, Work(nat_passes=passes)
+        case Speculative(tokens=tokens, lossy=lossy):
+            engine = Engine.SPECULATIVE_LOSSY if lossy else Engine.SPECULATIVE
+            work = Work(drafted=tokens * len(segment.ids), accepted=len(segment.ids))
         case Alternatives(count, min_probability):
             number = sum(2.0**-rank >= min_probability for rank in range(1, count + 1))
     waited_s = time.monotonic() - ticket.submitted_s
     hypotheses = tuple(_hypothesis(segment, rank) for rank in range(max(1, number)))
-    return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002)
+    return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002, work=work)
 
 
 def _hypothesis(segment: Segment, rank: int) -> Hypothesis:
