@@ -47,6 +47,8 @@ def test_products_are_float16_and_what_must_not_round_is_not(halved):
         norms = [n for n in model.graph if n.op_type == "LayerNormalization"]
         assert all(dtypes((*n.inputs, *n.outputs)) == {FULL} for n in (*norms, *kinds["Softmax"], *kinds["TopK"]))
         assert norms
+        logits = [use for n in kinds["TopK"] for use in n.inputs[0].producer().inputs]
+        assert dtypes(logits) <= {FULL}, "the output layer's bias is added in float32"
         assert dtypes((*model.graph.inputs, *model.graph.outputs)) == {FULL}
 
 

@@ -12,8 +12,6 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.export.errors import ExportError
-from dragoman.export.load import EMBEDDINGS
-from dragoman.export.quantize import WORDS
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"})
 LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsqueeze", "Squeeze", "Expand", "Gather"})
@@ -40,6 +38,9 @@ class _Halving:
         self.fulls: dict[ir.Value, ir.Value] = {}  # of values that are float16 themselves
         self.wide = {value for value in graph.inputs if value.name in MASKS}
         """What must stay float32, as far as elementwise nodes carry it."""
+        products = [node for node in graph if node.op_type == "MatMul"]
+        has_words = any(value.name == "topk_logp" for value in graph.outputs)
+        self.output_layer = products[-1] if has_words else None  # nothing is multiplied after it
         self.late: set[ir.Value] = set()
         """What comes of the output layer's product."""
 
@@ -47,7 +48,7 @@ class _Halving:
         for node in list(self.graph):
             floats = [value for value in node.outputs if value.dtype == FULL]
             read = [value for value in node.inputs if value is not None]
-            if any(value in self.late for value in read) or self._is_output_layer(node):
+            if any(value in self.late for value in read) or node is self.output_layer:
                 self.late.update(node.outputs)
             if any(value in self.wide for value in read) and node.op_type in ELEMENTWISE | LAYOUT:
                 self.wide.update(node.outputs)
@@ -57,7 +58,7 @@ class _Halving:
             for index, value in enumerate(node.inputs):
                 if value is not None and value.dtype in (FULL, HALF):
                     node.replace_input_with(index, self._half(node, value) if is_half else self._full(node, value))
-            if is_half and self._is_output_layer(node):
+            if is_half and node is self.output_layer:
                 self._widen(node)
             elif is_half:
                 for value in floats:
@@ -73,14 +74,6 @@ class _Halving:
         if node.op_type in LAYOUT:
             return bool(read) and all(value in self.halves or value.is_initializer() for value in read)
         return node.op_type in ELEMENTWISE
-
-    def _is_output_layer(self, node: ir.Node) -> bool:
-        if node.op_type != "MatMul":
-            return False
-        turned = [value.producer() for value in node.inputs if value is not None and value.producer() is not None]
-        tables = [made.inputs[0] for made in turned if made is not None and made.op_type == "Transpose"]
-        names = {str(value.name).removesuffix(".half") for value in (*tables, *node.inputs) if value is not None}
-        return not names.isdisjoint({*EMBEDDINGS, WORDS})
 
     def _half(self, at: ir.Node, value: ir.Value) -> ir.Value:
         if value not in self.halves:
