@@ -46,6 +46,12 @@ class LaneObserver(Protocol):
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder: its tokens without and with padding."""
 
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        """A round of speculation: its sources, the tokens that were drafted and those of them that stood.
+
+        `stops_at` is the fewest sources at which speculation did not pay, as far as that is known.
+        """
+
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished after so many steps; `reason` is the outcome of its error."""
 
