@@ -46,8 +46,9 @@ def lengths(nat: Nat, segment: Segment, predicted: Floats32 | None) -> list[Leng
     assert isinstance(strategy, NonAutoregressive)
     framed = (nat.first_id is not None) + (nat.last_id is not None)
     most = max(1, min(segment.max_target_tokens - 1, nat.max_canvas - framed))
-    if strategy.exact_length is not None:
-        return [Length(min(strategy.exact_length, most), strategy.exact_length > most)]
+    if strategy.exact_length is not None:  # which goes before the source's length, but not before the request's limit
+        longest = min(segment.decoding.max_length - 1, nat.max_canvas - framed)
+        return [Length(max(1, min(strategy.exact_length, longest)), strategy.exact_length > longest)]
     least = min(most, max(1, len(segment.prefix), segment.decoding.min_length))
     if predicted is None:
         # The end token needs a place of its own.

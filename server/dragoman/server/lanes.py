@@ -16,9 +16,9 @@ from collections.abc import Hashable, Sequence
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server import groups, logs
-from dragoman.server.backlog import Backlog, Pace, encoder_runs
+from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
 from dragoman.server.batch import Finished, Group, encode
-from dragoman.server.domain import Decoded, Priority, Segment
+from dragoman.server.domain import Decoded, Engine, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
 from dragoman.server.pool import round_up
 from dragoman.server.runtime import Runtime
@@ -89,6 +89,7 @@ class Lanes:
         self.makes = groups.Groups(self.runtime, self.shortlist, capacity=max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
+        self._speeds = Speeds()
         self._changed = threading.Condition()
         self._is_closed = False
         self._swept_s = time.monotonic()
@@ -132,6 +133,16 @@ class Lanes:
         """How long a newcomer of this priority is likely to wait for a place in a lane."""
         with self._changed:
             return self._pace.seconds_for(self._backlog.tokens_before(priority), len(self._lanes))
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
+        with self._changed:
+            return self._speeds.of(engine, time.monotonic())
+
+    def note_speed(self, engine: Engine, seconds: float) -> None:
+        """A source token took an engine so long."""
+        with self._changed:
+            self._speeds.note(engine, seconds, time.monotonic())
 
     def note_pace(self, tokens: int, seconds: float) -> None:
         """A lane's round took so long and finished sources of so many tokens."""
@@ -303,6 +314,8 @@ class _Lane:
         for one in done:
             self._finished_tokens += len(one.owner.segment.ids)
             if one.hypotheses:
+                taken_s = ended_s - one.owner.admitted_s
+                self._lanes.note_speed(one.engine, taken_s / len(one.owner.segment.ids))
                 one.owner.answer(_decoded(one, ended_s))
             else:
                 one.owner.answer(EngineFailure("the decoder put out numbers that are not finite"))

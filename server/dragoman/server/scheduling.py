@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dragoman.server.domain import Decoded, Priority, Segment
+from dragoman.server.domain import Decoded, Engine, Priority, Segment
 
 Ticket = Any
 """A caller's hold on a submitted segment: only good for cancelling it."""
@@ -73,6 +73,9 @@ class SegmentDecoder(Protocol):
 
     def predicted_wait_s(self, priority: Priority) -> float:
         """How long a segment of this priority would wait before it is encoded; 0 where that is not known."""
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
 
     @property
     def waiting_segments(self) -> int:
