@@ -119,7 +119,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
     for name, nat in sorted(manifest.nat.items()):
-        for problem in _nat(name, nat, shape):
+        for problem in (*_nat(name, nat, shape), *_canvas(nat, manifest)):
             yield f"nat.{name}{problem}"
 
 
@@ -154,8 +154,15 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield f".canvas: source, which needs one vocabulary for both sides, and tying is {shape.tying}"
     if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
         yield ": ctc has no first_id, last_id, length_classes or block"
-    if not is_ctc and nat.max_canvas > shape.max_positions:
-        yield f".max_canvas: {nat.max_canvas} is more than the network's {shape.max_positions} positions"
+
+
+def _canvas(nat: Nat, manifest: Manifest) -> Iterator[str]:
+    """How long a canvas may be."""
+    positions, source = manifest.architecture.max_positions, manifest.limits.max_source_tokens
+    if nat.kind == "mask-predict" and nat.max_canvas > positions:
+        yield f".max_canvas: {nat.max_canvas} is more than the network's {positions} positions"
+    if nat.kind == "ctc" and nat.max_canvas < nat.upsample * source:
+        yield f".max_canvas: {nat.max_canvas} is less than {nat.upsample} places for each of {source} source tokens"
 
 
 def _shape(shape: Architecture) -> Iterator[str]:
