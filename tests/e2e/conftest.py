@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -166,6 +167,21 @@ def nat_bundle(precision: Precision, directory: Path) -> Bundle:
         export(nat_checkpoint(directory), at, precision=precision, progress=lambda _: None)
 
     return kept(f"nat-{precision}", make, Path(__file__))
+
+
+@pytest.fixture(scope="session")
+def nat_alone(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A model of the CTC decoder alone, as fairseq has them: no other decoder, no shortlist."""
+    full = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    arch = replace(full.architecture, decoder_layers=0)
+    unused = ("decoder.layers.", "nat.mask-predict.")
+    weights = {name: weight for name, weight in full.weights.items() if not name.startswith(unused)}
+    alone = replace(full, architecture=arch, weights=weights, nat={"ctc": NAT["ctc"]}, shortlist=None)
+
+    def make(at: Path) -> None:
+        export(alone, at, precision="fp32", progress=lambda _: None)
+
+    return kept("nat-alone", make, Path(__file__))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from dragoman.export.nat import decoder_of
 from dragoman.export.network import Network
 from dragoman.export.parity import packed
 from dragoman.server.batch import Batch, Encoded, Group, encode
-from dragoman.server.chain_batch import ChainBatch
+from dragoman.server.chain_batch import ChainBatch, Drafter
 from dragoman.server.domain import (
     Beam,
     DraftSource,
@@ -27,6 +27,7 @@ from dragoman.server.domain import (
     Speculative,
     Strategy,
 )
+from dragoman.server.drafters import BlockDrafts, HypothesisDrafts
 from dragoman.server.nat_batch import NatBatch
 from dragoman.server.runtime import Runtime
 from dragoman.server.search import Layout
@@ -86,6 +87,55 @@ def test_different_ways_share_the_lanes(nat: Bundle, decoder):
         NonAutoregressive: Engine.NAT,
         Speculative: Engine.SPECULATIVE_LOSSY,
     }
+
+
+def test_a_model_without_another_decoder_is_served(nat_alone: Bundle, nat_fp32: Bundle, decoder):
+    """It translates as the same decoder does beside another one."""
+    asked = segments(nat_fp32, 12, NonAutoregressive("ctc"))
+
+    alone, beside = (decoder(bundle).together(asked) for bundle in (nat_alone, nat_fp32))
+
+    assert [one.hypotheses for one in alone] == [one.hypotheses for one in beside]
+
+
+@pytest.mark.parametrize("kind", ["blocks", "hypotheses"])
+def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
+    """Those of a source are what it gets alone, whoever joins, leaves, or was not drafted for before."""
+    runtime = Runtime(nat_fp32)
+    asked = segments(nat_fp32, 6, Speculative(DraftSource.NAT, 3, "mask-predict"))
+    encoded = all_encoded(runtime, asked, hidden=True)
+
+    def make() -> Drafter:
+        if kind == "blocks":
+            return BlockDrafts(runtime, None, name="mask-predict", capacity=8)
+        once = NonAutoregressive("mask-predict")
+        return HypothesisDrafts(lambda: NatBatch(runtime, None, name="mask-predict", capacity=8), once, END)
+
+    def alone(n: int, prefix: list[int]) -> list[int]:
+        drafter = make()
+        drafter.admit(asked[n], encoded[n])
+        return list(drafter.draft([prefix], 3)[0])
+
+    drafter, owners = make(), []
+    drafts = []
+    for joins, leaves in (([0, 1, 2], [0]), ([3], [1]), ([4, 5], [0, 0])):
+        for n in joins:
+            drafter.admit(asked[n], encoded[n])
+            owners.append(n)
+        prefixes = [[3 + n, 7, 9][: n % 4] for n in owners]
+        found = drafter.draft(prefixes, 3)
+        drafts += [list(own) for own in found]
+        assert [list(own) for own in found] == [alone(n, own) for n, own in zip(owners, prefixes, strict=True)]
+        for g in leaves:
+            drafter.remove(g)
+            owners[g] = owners[-1]
+            del owners[-1]
+        drafter.admit(asked[0], encoded[0])  # one that leaves before it was ever drafted for
+        owners.append(0)
+        drafter.remove(len(owners) - 1)
+        del owners[-1]
+
+    assert len({tuple(own) for own in drafts}) > 3
 
 
 def test_an_exact_length_is_exact(nat: Bundle, decoder):

@@ -114,6 +114,20 @@ def test_what_the_model_lacks_is_refused_with_what_it_has(
         found(without, E.NAT)
 
 
+def test_a_bundle_without_search_has_one_way(manifest: Manifest) -> None:
+    """All wishes come to it; what names another engine, or asks for what a search does, is refused."""
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != "step"}
+    alone = replace(manifest, graphs=graphs)
+    for engine in (E.AUTO, E.QUALITY, E.BALANCED, E.FAST, E.NAT):
+        assert one(alone, engine, deadline_s=5.0).engine is Engine.NAT
+    for engine in (E.GREEDY, E.BEAM, E.SPECULATIVE):
+        with pytest.raises(UnsupportedByModel, match=rf"no {engine.value} decoding: it has nat$"):
+            found(alone, engine)
+    assert refused(alone, E.AUTO, strategy=Sample(1)) == (InvalidRequest, "engine")
+    assert refused(alone, E.AUTO, nat=NatOverrides(rescore=True)) == (UnsupportedByModel, "nat.rescore")
+    assert engines(alone) == [Engine.NAT]
+
+
 LACKING: list[tuple[str, dict[str, Any]]] = [
     ("nat.decoder", {"nat": NatOverrides(decoder="levenshtein")}),
     ("nat.passes", {"nat": NatOverrides(decoder="ctc", passes=2)}),

@@ -59,9 +59,12 @@ def _references(manifest: Manifest) -> Iterator[str]:
     for where, name in named.items():
         if name not in manifest.files:
             yield f"{where}: the file {name!a} is not listed in files"
-    for graph in ("encoder", "step"):
+    is_alone = manifest.architecture.decoder_layers == 0  # nothing decodes but what `nat` names
+    for graph in ("encoder", *(() if is_alone else ("step",))):
         if graph not in manifest.graphs:
             yield f"graphs.{graph}: missing"
+    if is_alone and ("step" in manifest.graphs or not manifest.nat):
+        yield "architecture.decoder_layers: 0, which needs decoders in nat, and has no use for a step graph"
     for graph, other in (("step_shortlist", "candidates"), ("candidates", "step_shortlist")):
         if graph in manifest.graphs and other not in manifest.graphs:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
@@ -108,6 +111,8 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         "decoding.max_length": decoding.max_length,
         "format_version": manifest.format_version,
     }
+    if manifest.nat and shape.decoder_layers == 0:
+        del at_least_one["architecture.decoder_layers"]
     for where, number in at_least_one.items():
         if number < 1:
             yield f"{where}: {number} is less than 1"
