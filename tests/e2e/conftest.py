@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
 from dragoman.export.nat import attach
 from dragoman.export.network import Network
+from dragoman.export.trace import trace
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
 
@@ -160,13 +162,26 @@ def nat_checkpoint(directory: Path) -> Checkpoint:
     return random_checkpoint("relative", directory, NAT)
 
 
-def nat_bundle(precision: Precision, directory: Path) -> Bundle:
-    """The same as a bundle."""
+@pytest.fixture(scope="session")
+def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision], Bundle]:
+    """The same as a bundle. Tracing its nine graphs takes most of an export, and is the same for both precisions."""
+    traced: dict[str, ir.Model] = {}
 
-    def make(at: Path) -> None:
-        export(nat_checkpoint(directory), at, precision=precision, progress=lambda _: None)
+    def trace_once(network: Network, graph: str) -> ir.Model:
+        if graph not in traced:
+            traced[graph] = trace(network, graph)
+        return traced[graph].clone()
 
-    return kept(f"nat-{precision}", make, Path(__file__))
+    def make(precision: Precision) -> Bundle:
+        def write(at: Path) -> None:
+            checkpoint = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("dragoman.export.export.trace", trace_once)
+                export(checkpoint, at, precision=precision, progress=lambda _: None)
+
+        return kept(f"nat-{precision}", write, Path(__file__))
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -191,15 +206,15 @@ def nat_source() -> Callable[[Path], Checkpoint]:
 
 
 @pytest.fixture(scope="session")
-def nat_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def nat_fp32(nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
     """A small random model with decoders of every kind, in float32."""
-    return nat_bundle("fp32", tmp_path_factory.mktemp("checkpoint"))
+    return nat_bundle("fp32")
 
 
 @pytest.fixture(scope="session")
-def nat(precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def nat(precision: Precision, nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
     """The same in either precision."""
-    return nat_bundle(precision, tmp_path_factory.mktemp("checkpoint"))
+    return nat_bundle(precision)
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -66,7 +66,7 @@ def refused(manifest: Manifest, engine: EnginePreference, **request: Any) -> tup
 def test_a_bundle_says_what_it_can_do(manifest: Manifest, plain: Manifest) -> None:
     """Decoders and drafts, the default first; a recurrent decoder verifies no drafts."""
     assert nat_decoders(manifest) == ["mask-predict", "ctc"]
-    assert draft_sources(manifest) == [DraftSource.NAT, DraftSource.HYPOTHESIS, DraftSource.SOURCE]
+    assert draft_sources(manifest) == [DraftSource.HYPOTHESIS, DraftSource.NAT, DraftSource.SOURCE]
     assert engines(manifest) == [Engine.SPECULATIVE, Engine.SPECULATIVE_LOSSY, Engine.NAT]
     assert (nat_decoders(plain), draft_sources(plain), engines(plain)) == ([], [], [])
     apart = replace(manifest, nat={"ctc": CTC}, tokenizer=replace(manifest.tokenizer, target="other.spm"))
@@ -77,7 +77,9 @@ def test_demands_have_the_bundles_defaults(manifest: Manifest) -> None:
     """What the request does not set."""
     assert one(manifest, E.NAT).strategy == NonAutoregressive("mask-predict", 4, 2)
     assert one(manifest, E.NAT, nat=NatOverrides(decoder="ctc")).strategy == NonAutoregressive("ctc")
-    assert one(manifest, E.SPECULATIVE).strategy == Speculative(DraftSource.NAT, DRAFT_TOKENS, "mask-predict")
+    assert one(manifest, E.SPECULATIVE).strategy == Speculative(DraftSource.HYPOTHESIS, DRAFT_TOKENS, "ctc")
+    blocks = one(manifest, E.SPECULATIVE, speculation=SpeculationOverrides(DraftSource.NAT)).strategy
+    assert blocks == Speculative(DraftSource.NAT, DRAFT_TOKENS, "mask-predict")
 
 
 def test_demands_have_what_the_request_sets(manifest: Manifest) -> None:

@@ -824,7 +824,7 @@ async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
     assert (other.results[0].engine, plain.results[0].engine) == (pb.ENGINE_SPECULATIVE_LOSSY, pb.ENGINE_GREEDY)
     assert plain.results[0].text == drafted.results[0].text
     assert list(model.nat_decoders) == ["mask-predict"]
-    assert list(model.draft_sources) == [pb.DRAFT_SOURCE_NAT, pb.DRAFT_SOURCE_HYPOTHESIS, pb.DRAFT_SOURCE_SOURCE]
+    assert list(model.draft_sources) == [pb.DRAFT_SOURCE_HYPOTHESIS, pb.DRAFT_SOURCE_NAT, pb.DRAFT_SOURCE_SOURCE]
     assert model.engines[-3:] == [pb.ENGINE_SPECULATIVE, pb.ENGINE_SPECULATIVE_LOSSY, pb.ENGINE_NAT]
     assert served.value("dragoman_nat_passes_total", model="several") == 3
     assert served.value("dragoman_translations_total", model="several", engine="nat", reason="stop") == 1

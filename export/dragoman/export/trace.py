@@ -169,8 +169,8 @@ def trace(network: Network, graph: str) -> ir.Model:
             verbose=False,
         )
         assert program is not None
-        # Shapes are folded; weights never are, since the passes look for them under their own names.
-        model: ir.Model = optimizer.optimize(program.model, input_size_limit=FOLDABLE)
+        model = program.model
+        optimizer.optimize_ir(model, input_size_limit=FOLDABLE, should_fold=_folds)
     # The exporter orders inputs as the arguments were given; lists keep their own order inside.
     order = {id(v): n for n, v in enumerate(_flatten(arguments({t.name: t for t in declared.inputs})))}
     inputs = sorted(declared.inputs, key=lambda t: order[id(t)])
@@ -184,6 +184,15 @@ def trace(network: Network, graph: str) -> ir.Model:
     _clean(model)
     constant_reshapes(model)
     return model
+
+
+def _folds(node: ir.Node) -> bool | None:
+    """Shapes are folded; weights never are, since the passes look for them under their own names.
+
+    Left to itself the optimiser turns a table that is read once, and the int8 passes would not know it again.
+    """
+    sizes = [value.const_value.size for value in node.inputs if value is not None and value.const_value is not None]
+    return False if max(sizes, default=0) > FOLDABLE else None
 
 
 def _flatten(given: dict[str, Any]) -> Iterator[TensorType]:
@@ -272,6 +281,7 @@ def to_int8(
     model.graph.opset_imports[MS] = 1
     RemoveUnusedNodesPass()(model)
     left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]
+    left += [str(n.name) for n in model.graph if n.op_type in ("MatMul", "Gemm") and n.inputs[1].is_initializer()]  # type: ignore[union-attr]
     assert not left, f"still float32 after quantising: {', '.join(left)}"
 
 

@@ -79,12 +79,16 @@ def can_verify(manifest: Manifest) -> bool:
 
 
 def draft_sources(manifest: Manifest) -> list[DraftSource]:
-    """Where drafts may come from, the default first; none where the decoder cannot read several words at a time."""
+    """Where drafts may come from, the default first; none where the decoder cannot read several words at a time.
+
+    A block costs a pass at every round, which on a processor is several steps of a shallow decoder, one translation a
+    pass for the whole text.
+    """
     tokenizer = manifest.tokenizer
     if not can_verify(manifest):
         return []
-    found = [DraftSource.NAT] * any(nat.block for nat in manifest.nat.values())
-    found += [DraftSource.HYPOTHESIS] * bool(manifest.nat)
+    found = [DraftSource.HYPOTHESIS] * bool(manifest.nat)
+    found += [DraftSource.NAT] * any(nat.block for nat in manifest.nat.values())
     is_shared = (tokenizer.source, tokenizer.source_vocabulary) == (tokenizer.target, tokenizer.target_vocabulary)
     return [*found, *[DraftSource.SOURCE] * is_shared]
 
@@ -228,10 +232,18 @@ def _speculative(request: Request, decoding: Decoding, manifest: Manifest) -> Sp
             "speculation.draft", f"this model has no drafts from {wanted.draft.value}, but {known}"
         )
     draft = wanted.draft or sources[0]
-    names = [n for n in nat_decoders(manifest) if draft is not DraftSource.NAT or manifest.nat[n].block]
-    # The source as draft needs none; naming one would part equal segments into two batches.
-    name = "" if draft is DraftSource.SOURCE else names[0]
-    return Speculative(draft, wanted.tokens or DRAFT_TOKENS, name, wanted.lossy)
+    return Speculative(draft, wanted.tokens or DRAFT_TOKENS, _draft_decoder(manifest, draft), wanted.lossy)
+
+
+def _draft_decoder(manifest: Manifest, draft: DraftSource) -> str:
+    """Who drafts: for whole texts CTC before others, as it is the best in one pass; nobody where the source does."""
+    names = nat_decoders(manifest)
+    match draft:
+        case DraftSource.NAT:
+            return next(name for name in names if manifest.nat[name].block)
+        case DraftSource.HYPOTHESIS:
+            return "ctc" if "ctc" in names else names[0]
+    return ""
 
 
 def _nat(request: Request, decoding: Decoding, manifest: Manifest) -> Way:
