@@ -136,7 +136,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
         drafter.remove(len(owners) - 1)
         del owners[-1]
 
-    assert len({tuple(own) for own in drafts}) > 3
+    assert len({tuple(own) for own in drafts}) > 1
 
 
 @pytest.mark.parametrize("mode", ["four passes over three lengths", "ctc"])
