@@ -16,6 +16,7 @@ from dragoman.export.network import Network
 from dragoman.export.parity import packed
 from dragoman.server.batch import Batch, Encoded, Group, encode
 from dragoman.server.chain_batch import ChainBatch, Drafter
+from dragoman.server.ctc_batch import CtcBatch
 from dragoman.server.domain import (
     Beam,
     DraftSource,
@@ -28,7 +29,7 @@ from dragoman.server.domain import (
     Strategy,
 )
 from dragoman.server.drafters import BlockDrafts, HypothesisDrafts
-from dragoman.server.nat_batch import CtcBatch, NatBatch
+from dragoman.server.nat_batch import NatBatch
 from dragoman.server.runtime import Runtime
 from dragoman.server.search import Layout
 from dragoman.server.shortlist import Shortlist
@@ -158,7 +159,7 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
         return NatBatch(runtime, words, name="mask-predict", capacity=12)
 
     together = run(group(), asked, encoded, 12)
-    monkeypatch.setattr("dragoman.server.nat_batch.MAX_LOGITS", 100 * VOCABULARY)
+    monkeypatch.setattr("dragoman.server.nat_runs.MAX_LOGITS", 100 * VOCABULARY)
     order: list[int] = []
     batch = group()
     for n, one in enumerate(asked):

@@ -9,6 +9,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Manifest, Nat
 from dragoman.bundle.reader import Bundle
+from dragoman.server.abilities import draft_sources, engines, nat_decoders
 from dragoman.server.decoding import DecodingBounds
 from dragoman.server.domain import (
     Beam,
@@ -27,7 +28,7 @@ from dragoman.server.domain import (
     Speculative,
     Strategy,
 )
-from dragoman.server.engines import DRAFT_TOKENS, Way, choose, draft_sources, engines, nat_decoders, ways
+from dragoman.server.engines import DRAFT_TOKENS, Way, choose, ways
 from dragoman.server.errors import InvalidRequest, ServingError, UnsupportedByModel
 
 E = EnginePreference
