@@ -89,6 +89,8 @@ def test_different_ways_share_the_lanes(nat: Bundle, decoder):
         NonAutoregressive: Engine.NAT,
         Speculative: Engine.SPECULATIVE_LOSSY,
     }
+    assert all((lanes.lanes.seconds_per_token(engine) or 0.0) > 0.0 for engine in (Engine.GREEDY, Engine.NAT))
+    assert lanes.lanes.seconds_per_token(Engine.BEAM) is None
 
 
 def test_a_model_without_another_decoder_is_served(nat_alone: Bundle, nat_fp32: Bundle, decoder):

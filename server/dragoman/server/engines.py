@@ -86,8 +86,11 @@ def ways(request: Request, bounds: DecodingBounds) -> list[Way]:
     found = [own]
     if engine is EnginePreference.AUTO and own.engine is Engine.BEAM and isinstance(request.strategy, Beam):
         found += _tried(lambda: _greedy(request, bounds))
-    if engine in (EnginePreference.AUTO, EnginePreference.FAST):
+    if engine is EnginePreference.AUTO:
         found += _tried(lambda: _nat_instead(request, bounds, own))
+    if engine is EnginePreference.FAST:
+        found += _tried(lambda: _one_pass(request, bounds, own, "ctc"))
+        found += _tried(lambda: _one_pass(request, bounds, own, None)) if found == [own] else []
     return found
 
 
@@ -126,13 +129,16 @@ def _greedy(request: Request, bounds: DecodingBounds) -> Way:
 
 
 def _nat_instead(request: Request, bounds: DecodingBounds, own: Way) -> Way:
-    """Over the same words as the request's own way, and in as few passes where speed is all that is wanted."""
-    nat = request.nat
-    if request.engine is EnginePreference.FAST and nat.passes is None:
-        nat = replace(nat, passes=1)
-    demand = replace(request, engine=EnginePreference.NAT, nat=nat)
+    """Over the same words as the request's own way."""
+    demand = replace(request, engine=EnginePreference.NAT)
     strategy, decoding = resolve_nat(demand, resolve(demand, bounds), bounds.manifest)
     return Way(strategy, replace(decoding, shortlist=own.decoding.shortlist))
+
+
+def _one_pass(request: Request, bounds: DecodingBounds, own: Way, decoder: str | None) -> Way:
+    """In one pass where the request does not say otherwise; CTC is tried first, as it is the best in one."""
+    nat = replace(request.nat, passes=request.nat.passes or 1, decoder=request.nat.decoder or decoder)
+    return _nat_instead(replace(request, nat=nat), bounds, own)
 
 
 def _drafted(request: Request, way: Way, manifest: Manifest) -> Way:

@@ -83,7 +83,8 @@ class Groups:
         return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
 
     def _chains(self, strategy: Speculative, shortlist: Shortlist | None) -> Group[T]:
-        key = strategy, shortlist is not None
+        # Not by what a request may choose freely: there would be no end of them.
+        key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
         costs = self._costs.setdefault(key, Costs())
 
         def on_drafts(sources: int, drafted: int, accepted: int) -> None:
