@@ -99,10 +99,10 @@ def test_a_score_is_what_decoding_reported(tiny, decoder, kind):
     for (_, h), answer in zip(decoded, scored, strict=True):
         (again,) = answer.hypotheses
         assert (again.ids, again.reason) == (h.ids, FinishReason.STOP)
-        # Draws share a pool: their ancestors lie in other slots and add up in another order, and where int8 rounds what
-        # that changes to the next integer, the step is seen.
-        # A beam multiplies matrices of other sizes than a forced path does, and states carry that to all later steps.
-        is_carried = kind == "sample" or tiny.manifest.architecture.recurrent is not None
+        # A beam's rows are multiplied together, and draws share a pool, where their ancestors lie in other slots: sums
+        # are added up in another order, and where int8 rounds what that changes to the next integer, the step is seen.
+        # Recurrent states carry it to all later steps.
+        is_carried = kind != "greedy" or tiny.manifest.architecture.recurrent is not None
         is_rough = is_carried and tiny.manifest.precision == "int8"
         near = 0.05 if is_rough else 1e-4
         assert again.token_logps[: len(h.token_logps)] == pytest.approx(h.token_logps, abs=near)
@@ -125,7 +125,7 @@ def test_each_kind_can_be_cancelled(tiny_fp32, decoder, kind):
     tickets, answers, answered = [], [], threading.Semaphore(0)
     is_submitted = threading.Event()
     encode = lanes.lanes.runtime.encode
-    lanes.lanes.runtime.encode = lambda *inputs: (is_submitted.wait(30), encode(*inputs))[1]
+    lanes.lanes.runtime.encode = lambda *inputs, **wanted: (is_submitted.wait(30), encode(*inputs, **wanted))[1]
 
     def count(*step: object) -> None:
         lanes.observer.steps.append(step)

@@ -92,7 +92,10 @@ def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Net
     if placed is None:
         return None
     placed = replace(placed, notes=(*model.notes, *placed.notes))
-    return _Network(model.arch, placed, Limits(model.encoder.positions, model.decoder.positions), decoders)
+    # A canvas of CTC has several places for each source word.
+    read = [one.max_canvas // one.upsample for one in decoders.values() if one.kind == "ctc"]
+    limits = Limits(min([model.encoder.positions, *read]), model.decoder.positions)
+    return _Network(model.arch, placed, limits, decoders)
 
 
 def _recurrent(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
