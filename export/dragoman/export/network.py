@@ -255,11 +255,11 @@ class Network(nn.Module):
         attention = weights.mean(1) if head is None else weights[:, head]
         return self.finish(x), attention, kept
 
-    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
-        """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first."""
+    def forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
+        """What the output layer reads along whole sequences, rows [G * T, d]; ids [G, T] begin with the start id."""
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
-        depth = torch.arange(shape[1]).expand_as(ids)
-        causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
+        depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
+        causal = torch.full((shape[1], shape[1]), MASKED, device=ids.device).triu(1)
         if self.arch.positions == "relative":
             causal = causal + self.decoder.relative(depth, depth)
         x = self.embed_target(ids, depth)
@@ -271,13 +271,18 @@ class Network(nn.Module):
                 q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
                 x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + causal, dim=-1) @ v))
             x, _ = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
-        return self.logits(self.finish(x)).reshape(*shape, -1)
+        return self.finish(x)
+
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
+        """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first."""
+        return self.logits(self.forced(ids, memory, src_mask)).reshape(*ids.shape, -1)
 
 
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
-    """The recurrent unit over whole sequences [G, T, d]."""
-    state, found = torch.zeros_like(x[:, 0]), []
+    """The recurrent unit over whole sequences [G, T, d]: its matrices see all words at once, its states one by one."""
+    part = Sublayer(layer.arch, layer.self_norm)
+    read, state, found = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
     for t in range(x.shape[1]):
-        y, state = layer.recur(x[:, t], state)
-        found.append(y)
-    return torch.stack(found, 1)
+        state = layer.rnn.mix(read[:, t], state)
+        found.append(state)
+    return part.after(x, torch.relu(torch.stack(found, 1)))
