@@ -14,6 +14,12 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
     decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
     decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
     decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
+    nat.NAME....                                                   non-autoregressive decoders, NAME as in `nat`:
+        .layers.N....   as of a decoder "self-attention"; .norm and .embedding_norm where the decoder has them
+        .mask [d], .blank [d] and .blank_bias [1]                  a mask or blank that is no word of the vocabulary
+        .length.{weight,bias} [d, classes]                         lengths are predicted
+        .split.{weight,bias} [d, upsample * d]                     CTC on a canvas that is split from the source
+        .canvas_positions [max_canvas, d]                          CTC with learned positions
 
 Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of
 the head's width when weights are loaded; who does not want that multiplies the keys' matrix by it.
@@ -29,7 +35,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -94,5 +100,7 @@ class Checkpoint:
     shortlist: Shortlist | None = None
     notes: tuple[str, ...] = field(default=())
     """What a user should know about this import; printed by the command."""
+    nat: dict[str, Nat] = field(default_factory=dict)
+    """Non-autoregressive decoders on the same encoder, as the manifest describes them."""
     oracle: Oracle | None = None
     """None where the library that the source is from has not been installed."""

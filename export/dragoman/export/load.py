@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dragoman.bundle.manifest import Architecture
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
+from dragoman.export.nat import attach
 from dragoman.export.network import Network
 from dragoman.export.quantize import Int8Weight, quantize_weight
 
@@ -20,16 +22,15 @@ JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")
 EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 
-def _key_scale(checkpoint: Checkpoint, name: str) -> np.float32:
+def _key_scale(arch: Architecture, name: str) -> np.float32:
     """Attention scores are divided by sqrt(head width) here, once, and not at every step."""
-    arch = checkpoint.architecture
     width = arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim
     return np.float32(width**-0.5 if KEYS.search(name) else 1.0)
 
 
 def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Only keys are copied, and what torch could not take as it is."""
-    scale = _key_scale(checkpoint, name)
+    scale = _key_scale(checkpoint.architecture, name)
     return np.require(weight, requirements="W") if scale == 1 else weight * scale
 
 
@@ -54,6 +55,7 @@ def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
 def load_network(checkpoint: Checkpoint) -> Network:
     """The network with the checkpoint's weights, ready for inference."""
     network = Network(checkpoint.architecture)
+    attach(network, checkpoint.nat)
     wrong, expected = [], canonical_shapes(network)
     for name, shape in expected.items():
         found = checkpoint.weights.get(name)
@@ -79,9 +81,15 @@ def canonical_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
     weights: dict[str, npt.NDArray[np.float32]] = {}
     for name, parameter in network.named_parameters():
         parts = _parts(name)
-        columns = np.split(parameter.detach().numpy(), len(parts), axis=-1)
+        columns = np.split(parameter.detach().cpu().numpy(), len(parts), axis=-1)
         weights |= {part: np.ascontiguousarray(own) for part, own in zip(parts, columns, strict=True)}
     return weights
+
+
+def checkpoint_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """A network's parameters as the weights of a checkpoint: `load_network` makes the same network of them."""
+    arch, weights = network.arch, canonical_weights(network)
+    return {name: weight / _key_scale(arch, name) if KEYS.search(name) else weight for name, weight in weights.items()}
 
 
 def absent(checkpoint: Checkpoint) -> set[str]:
@@ -113,7 +121,7 @@ def _int8(checkpoint: Checkpoint, name: str, *, is_embedding: bool) -> Int8Weigh
     own = checkpoint.quantized.get(name)
     if own is None:
         return quantize_weight(_scaled(checkpoint, name, checkpoint.weights[name]), axis=1 if is_embedding else 0)
-    scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint, name)
+    scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint.architecture, name)
     return Int8Weight(own.values, scale, own.activation_scale)
 
 

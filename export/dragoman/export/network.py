@@ -159,6 +159,12 @@ class Network(nn.Module):
             table = sinusoid(arch.max_positions, d, divisor_minus_one=form, offset=arch.position_offset)
             self.register_buffer("positions", table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
+        self.nat = nn.ModuleDict()
+        """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.nat`."""
+
+    def target_place_vectors(self) -> Tensor | None:
+        """What is added to target words where they stand [max_positions, d]; None where positions are relative."""
+        return self._positions("target")
 
     def _positions(self, side: str) -> Tensor | None:
         names = {"sinusoidal": "positions", "learned": f"{side}_positions"}

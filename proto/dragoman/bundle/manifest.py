@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when a reader of the previous version would misread a bundle; a reader refuses newer versions."""
 
 MANIFEST_NAME = "manifest.json"
@@ -28,6 +28,12 @@ UnknownHandling = Literal["allow", "suppress", "copy"]
 TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe"]
 """Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
 JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
+NatKind = Literal["mask-predict", "ctc"]
+NatCanvas = Literal["masks", "source", "split"]
+"""What a canvas holds before its first pass: masks; the source's words at an even pace (needs tying `all`); or, of CTC
+alone, each source position's hidden row cut into several."""
+LengthSearch = Literal["best", "around"]
+"""Which lengths are tried side by side: the most probable ones, or the neighbours of the most probable one."""
 Slot = Literal["source", "target"]
 """Stands for the ids of the request's source or target language."""
 
@@ -175,6 +181,50 @@ class Tokenizer:
         return frozenset(part for part in (*self.prefix, *self.suffix, self.forced_first) if isinstance(part, str))
 
 
+NAT_NAMES = ("mask-predict", "ctc")
+"""What decoders of `Manifest.nat` may be called: each by its kind."""
+
+
+@dataclass(frozen=True)
+class Nat:
+    """A non-autoregressive decoder on the bundle's encoder: all tokens of a canvas at once.
+
+    Its layers are the architecture's decoder layers with self-attention in both directions; words, output layer and
+    (but for CTC) positions are the autoregressive decoder's. `ctc` puts out one token or a blank for each place of a
+    canvas that is a multiple of the source's length; `mask-predict` fills a canvas whose length is predicted, or a long
+    one that is cut at the end token, in one pass or several.
+    """
+
+    kind: NatKind
+    layers: int
+    max_canvas: int
+    """Places of the longest canvas."""
+    canvas: NatCanvas = "masks"
+    mask_id: int | None = None
+    """What a place that is to be filled reads. The size of the target vocabulary stands for a vector of its own."""
+    upsample: int = 1
+    """CTC: places for each source position."""
+    blank_id: int | None = None
+    """CTC: the size of the target vocabulary stands for a row of the output layer of its own."""
+    first_id: int | None = None
+    """Mask-predict: what every canvas begins with, and never anything else (fairseq's bos)."""
+    last_id: int | None = None
+    """Mask-predict: what every canvas of a chosen length ends with; a long canvas ends in masks."""
+    length_classes: int = 0
+    """How many lengths are told apart; 0: lengths are not predicted, the canvas is long and cut at the end token."""
+    length_offset: bool = True
+    """Class n is the source's length plus n less half the classes, and not n; both with all that surrounds a text."""
+    length_search: LengthSearch = "best"
+    canvas_factor: float = 1.5
+    """Places of a long canvas for each source position."""
+    block: int = 0
+    """Masks after a kept beginning that it was trained to fill; 0: it does not draft for speculation."""
+    passes: int = 1
+    """Default of requests."""
+    length_candidates: int = 1
+    """Default of requests: lengths that are tried side by side."""
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One graph input or output. An axis is a number or the name of a dynamic size."""
@@ -240,13 +290,16 @@ class Manifest:
     decoding: Decoding
     tokenizer: Tokenizer
     graphs: dict[str, Graph]
-    """`encoder` and `step`; `candidates` and `step_shortlist` where the bundle has a lexical shortlist."""
+    """`encoder` and `step`; `candidates` and `step_shortlist` where the bundle has a lexical shortlist. A decoder of
+    `nat` has `nat.NAME`, with a shortlist `nat.NAME.shortlist`, too, and of mask-predict `nat.NAME.memory`."""
     limits: Limits
     precision: Precision
     provenance: Provenance
     licence: str = ""
     """SPDX expression; empty when it is not known."""
     capabilities: tuple[str, ...] = ("incremental",)
+    nat: dict[str, Nat] = field(default_factory=dict)
+    """Non-autoregressive decoders on the same encoder, by name: of several, the first of `NAT_NAMES` is the default."""
     shortlist: str | None = None
     """Name of the lexical shortlist's file."""
     parity: tuple[Parity, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .manifest import MANIFEST_NAME, Architecture, Decoding, Manifest, Tokenizer
+from .manifest import MANIFEST_NAME, NAT_NAMES, Architecture, Decoding, Manifest, Nat, Tokenizer
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
@@ -65,6 +65,10 @@ def _references(manifest: Manifest) -> Iterator[str]:
     for graph, other in (("step_shortlist", "candidates"), ("candidates", "step_shortlist")):
         if graph in manifest.graphs and other not in manifest.graphs:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
+    for name, nat in sorted(manifest.nat.items()):
+        for graph in nat_graphs(name, nat, shortlist="candidates" in manifest.graphs):
+            if graph not in manifest.graphs:
+                yield f"graphs.{graph}: missing, and nat.{name} needs it"
     if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
         yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
     if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
@@ -114,6 +118,44 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         yield f"decoding.{name}: {problem}"
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
+    for name, nat in sorted(manifest.nat.items()):
+        for problem in _nat(name, nat, shape):
+            yield f"nat.{name}{problem}"
+
+
+def nat_graphs(name: str, nat: Nat, *, shortlist: bool) -> tuple[str, ...]:
+    """The graphs of one non-autoregressive decoder, in the order in which they are made."""
+    memory = (f"nat.{name}.memory",) if nat.kind == "mask-predict" else ()
+    return (*memory, f"nat.{name}", *((f"nat.{name}.shortlist",) if shortlist else ()))
+
+
+def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
+    """What is wrong with one decoder, each with its place below `nat.NAME`."""
+    if name not in NAT_NAMES or name != nat.kind:
+        yield f".kind: {nat.kind}; the decoders are {', '.join(NAT_NAMES)}, each of the kind that it is called by"
+    for field, least in _NAT_LEAST.items():
+        if getattr(nat, field) < least:
+            yield f".{field}: {getattr(nat, field)} is less than {least}"
+    words = shape.target_vocabulary
+    for field, most in {"mask_id": words, "blank_id": words, "first_id": words - 1, "last_id": words - 1}.items():
+        index = getattr(nat, field)
+        if index is not None and not 0 <= index <= most:
+            yield f".{field}: {index} is not between 0 and {most}"
+    if not 0 < nat.canvas_factor <= MAX_LENGTH_FACTOR:
+        yield f".canvas_factor: {nat.canvas_factor:g} is not above 0 and at most {MAX_LENGTH_FACTOR:g}"
+    is_ctc = nat.kind == "ctc"
+    if is_ctc != (nat.blank_id is not None):
+        yield ".blank_id: ctc has one, and no other kind has"
+    if (nat.mask_id is None) != (is_ctc and nat.canvas == "split"):
+        yield ".mask_id: every kind has one, but ctc whose canvas is split from the source"
+    if nat.canvas not in (("split", "masks") if is_ctc else ("masks", "source")):
+        yield f".canvas: {nat.canvas}, which {nat.kind} does not have"
+    if nat.canvas == "source" and shape.tying != "all":
+        yield f".canvas: source, which needs one vocabulary for both sides, and tying is {shape.tying}"
+    if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
+        yield ": ctc has no first_id, last_id, length_classes or block"
+    if not is_ctc and nat.max_canvas > shape.max_positions:
+        yield f".max_canvas: {nat.max_canvas} is more than the network's {shape.max_positions} positions"
 
 
 def _shape(shape: Architecture) -> Iterator[str]:
@@ -255,5 +297,14 @@ _SIZES = (
     "max_positions",
 )
 
+_NAT_LEAST = {
+    "layers": 1,
+    "max_canvas": 1,
+    "upsample": 1,
+    "length_classes": 0,
+    "block": 0,
+    "passes": 1,
+    "length_candidates": 1,
+}
 _KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe")
 _TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

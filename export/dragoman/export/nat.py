@@ -1,0 +1,158 @@
+"""Non-autoregressive decoders: all tokens of a canvas at once, on the encoder that the network has.
+
+A decoder is a stack of the network's own decoder layers whose self-attention sees the whole canvas. Words, output layer
+and positions are the network's (CTC, whose canvas is longer than any text, has positions of its own). One module serves
+training, where everything is padded and the logits of all places are wanted, and graphs, where only some rows are:
+
+    cross = decoder.memory(hidden, places)                            keys and values of the encoder's rows, as
+                                                                      `Network.cross` gives the other decoder's
+    x = decoder.embed(network, ids)                                   mask-predict, one-shot, and block drafts: a canvas
+    x = decoder.upsample(network, hidden, places)                     CTC: the canvas that the source makes
+    rows = decoder.run(x, (G, T), canvas_mask, cross, src_mask)       hidden rows [G * T, d]
+    logits = decoder.logits(network, rows)                            [G * T, V], and a column for a blank of its own
+    lengths = decoder.length_logits(hidden, places, src_mask)         [G, classes], of the mean of the source's rows
+
+A canvas for mask-predict is `first_id` (where there is one), the words or masks, and `last_id` (where there is one). A
+block draft reads the words before it, and after them `block` masks: words behind the end of a text are the end token,
+and `last_id` is not part of it. All masks are additive; what is padded may hold anything.
+
+Shapes: G sources, S source positions, T places of a canvas, d the width of the network, V target words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Architecture, Nat
+from dragoman.export.layers import Linear, Sublayer, make_norm
+from dragoman.export.network import DecoderLayer, Network
+from dragoman.export.positions import RelativeBias, sinusoid
+
+
+class NatDecoder(nn.Module):
+    """The stack, and what a kind has besides."""
+
+    mask: nn.Parameter
+    """What a masked place reads where it is no word [d]; scaled like words are."""
+    blank: nn.Parameter
+    """The output layer's row of a blank that is no word [d]."""
+    blank_bias: nn.Parameter
+    """[1]"""
+    canvas_positions: Tensor
+    """CTC: of the places of a canvas [max_canvas, d]."""
+
+    def __init__(self, arch: Architecture, nat: Nat) -> None:
+        super().__init__()
+        self.arch, self.nat = arch, nat
+        own = replace(arch, decoder="self-attention", decoder_layers=nat.layers)
+        d = arch.d_model
+        self.layers = nn.ModuleList(DecoderLayer(own) for _ in range(nat.layers))
+        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
+        self.norm = make_norm(arch) if arch.norm == "pre" else None
+        if arch.positions == "relative":
+            self.relative = RelativeBias(arch, arch.heads, two_sided=True)
+        if nat.mask_id == arch.target_vocabulary:
+            self.mask = nn.Parameter(torch.empty(d))
+        if nat.blank_id == arch.target_vocabulary:
+            self.blank, self.blank_bias = nn.Parameter(torch.empty(d)), nn.Parameter(torch.empty(1))
+        if nat.canvas == "split":
+            self.split = Linear(d, nat.upsample * d)
+        if nat.length_classes:
+            self.length = Linear(d, nat.length_classes)
+        if nat.kind == "ctc" and arch.positions == "learned":
+            self.canvas_positions = nn.Parameter(torch.empty(nat.max_canvas, d))
+        elif nat.kind == "ctc" and arch.positions == "sinusoidal":
+            form = arch.sinusoid_divisor_minus_one
+            table = sinusoid(nat.max_canvas, d, divisor_minus_one=form, offset=arch.position_offset)
+            self.register_buffer("canvas_positions", table, persistent=False)
+
+    def stack(self) -> list[DecoderLayer]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+    def memory(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
+        """The encoder's rows [n, d] and which of them stands where [G, S] -> keys [G, H, e, S], values [G, H, S, e]."""
+        found = []
+        for layer in self.stack():
+            keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+            found += [keys.transpose(2, 3), values]
+        return found
+
+    def length_logits(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> Tensor:
+        """[G, classes], of the mean of each source's rows; `src_mask` is [G, 1, 1, S]."""
+        words = (src_mask[:, 0, 0] == 0).to(hidden.dtype).unsqueeze(-1)  # [G, S, 1]
+        total = (F.embedding(places, hidden) * words).sum(1)
+        logits: Tensor = self.length(total / words.sum(1))
+        return logits
+
+    def embed(self, network: Network, ids: Tensor) -> Tensor:
+        """A canvas of words and masks [G, T] -> rows [G * T, d]."""
+        last = self.arch.target_vocabulary - 1
+        x = F.embedding(ids.clamp(max=last), network.target_words)
+        if self.nat.mask_id == self.arch.target_vocabulary:
+            x = torch.where((ids > last).unsqueeze(-1), self.mask, x)
+        return self._place(x * self.arch.embedding_scale, network.target_place_vectors())
+
+    def upsample(self, network: Network, hidden: Tensor, places: Tensor) -> Tensor:
+        """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d]."""
+        if self.nat.canvas == "split":
+            parts = F.embedding(places, self.split(hidden))  # [G, S, upsample * d]
+            x = parts.reshape(len(places), -1, self.arch.d_model)
+        else:
+            mask = self.mask if self.nat.mask_id == self.arch.target_vocabulary else None
+            row = network.target_words[self.nat.mask_id] if mask is None else mask
+            x = (row * self.arch.embedding_scale).expand(len(places), places.shape[1] * self.nat.upsample, -1)
+        return self._place(x, self.canvas_positions if self.arch.positions != "relative" else None)
+
+    def _place(self, x: Tensor, table: Tensor | None) -> Tensor:
+        """Words [G, T, d] at their places -> rows [G * T, d]."""
+        if table is not None:
+            # Padding may go beyond the last position; any position will do.
+            depth = torch.arange(x.shape[1], device=x.device).clamp(max=table.shape[0] - 1)
+            x = x + F.embedding(depth, table)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        return x.reshape(-1, self.arch.d_model)
+
+    def run(
+        self, x: Tensor, shape: tuple[int, int], canvas_mask: Tensor, cross: list[Tensor], src_mask: Tensor
+    ) -> Tensor:
+        """Rows of canvases [G * T, d] -> hidden rows [G * T, d]. `canvas_mask` [G, 1, 1, T] closes what is padded."""
+        mask = canvas_mask
+        if self.arch.positions == "relative":
+            place = torch.arange(shape[1], device=x.device).unsqueeze(0)
+            mask = mask + self.relative(place, place)
+        for n, layer in enumerate(self.stack()):
+            part = Sublayer(self.arch, layer.self_norm)
+            q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
+            x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v))
+            x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+        return x if self.norm is None else self.norm(x)
+
+    def blank_logit(self, rows: Tensor) -> Tensor | None:
+        """Of a blank that is no word [n, 1]; None where it is one, or there is none."""
+        if self.nat.blank_id != self.arch.target_vocabulary:
+            return None
+        return (rows * self.blank).sum(-1, keepdim=True) + self.blank_bias
+
+    def logits(self, network: Network, rows: Tensor) -> Tensor:
+        """[n, d] -> [n, V], or [n, V + 1] with a blank that is no word."""
+        words, blank = network.logits(rows), self.blank_logit(rows)
+        return words if blank is None else torch.cat([words, blank], -1)
+
+
+def attach(network: Network, decoders: dict[str, Nat]) -> None:
+    """Give a network its non-autoregressive decoders, without weights: `network.nat[name]`."""
+    for name, nat in decoders.items():
+        network.nat[name] = NatDecoder(network.arch, nat)
+
+
+def decoder_of(network: Network, name: str) -> NatDecoder:
+    """One of them."""
+    decoder = network.nat[name]
+    assert isinstance(decoder, NatDecoder)
+    return decoder
