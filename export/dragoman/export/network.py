@@ -265,10 +265,10 @@ class Network(nn.Module):
         """What the output layer reads along whole sequences, rows [G * T, d]; ids [G, T] begin with the start id."""
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
         depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
-        causal = torch.full((shape[1], shape[1]), MASKED, device=ids.device).triu(1)
+        x = self.embed_target(ids, depth)
+        causal = torch.full((shape[1], shape[1]), MASKED, dtype=x.dtype, device=ids.device).triu(1)
         if self.arch.positions == "relative":
             causal = causal + self.decoder.relative(depth, depth)
-        x = self.embed_target(ids, depth)
         for n, layer in enumerate(self.decoder.stack()):
             if self.arch.decoder == "ssru":
                 x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)

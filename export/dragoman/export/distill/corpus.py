@@ -141,12 +141,18 @@ def collate(corpus: Corpus, chosen: Ints) -> Batch:
     return Batch(sources, source_lengths, targets, target_lengths, encoded, decoded)
 
 
-def _padded(side: Ragged, rows: Halves, chosen: Ints) -> tuple[Ints, Ints, Halves]:
+def pad(side: Ragged, chosen: Ints) -> tuple[Ints, Ints]:
+    """Ids of the chosen sequences [G, T], and their lengths."""
     lengths = side.lengths[chosen]
     ids = np.zeros((len(chosen), int(lengths.max())), np.int64)
+    for g, index in enumerate(chosen):
+        ids[g, : lengths[g]] = side.ids[side.of_row(int(index))]
+    return ids, lengths
+
+
+def _padded(side: Ragged, rows: Halves, chosen: Ints) -> tuple[Ints, Ints, Halves]:
+    ids, lengths = pad(side, chosen)
     states = np.zeros((*ids.shape, rows.shape[1]), np.float16)
     for g, index in enumerate(chosen):
-        own = side.of_row(int(index))
-        ids[g, : lengths[g]] = side.ids[own]
-        states[g, : lengths[g]] = rows[own]
+        states[g, : lengths[g]] = rows[side.of_row(int(index))]
     return ids, lengths, states
