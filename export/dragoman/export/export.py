@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -13,11 +14,13 @@ import onnx_ir as ir
 
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
+from dragoman.bundle.rules import nat_graphs
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.errors import ExportError
 from dragoman.export.load import int8_weights, load_network
+from dragoman.export.nat_graphs import is_nat
 from dragoman.export.network import Network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
@@ -41,7 +44,7 @@ def export(
     int8 has the checkpoint's own fixed scales, row scales where it has none, or fixed ones that are measured on
     `calibration`: source ids, each with its end token.
     """
-    graphs = ("encoder", "step", *(("candidates", "step_shortlist") if checkpoint.shortlist is not None else ()))
+    graphs = graph_names(checkpoint)
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
         check_room(checkpoint, precision, writer.path("encoder.onnx").parent)
@@ -79,10 +82,18 @@ def export(
                 precision=precision,
                 provenance=provenance(checkpoint, precision, calibration),
                 licence=checkpoint.licence,
+                nat=checkpoint.nat,
                 shortlist=SHORTLIST_FILE if checkpoint.shortlist is not None else None,
                 parity=parity,
             )
         )
+
+
+def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What a bundle of it holds."""
+    has_shortlist = checkpoint.shortlist is not None
+    nat = [nat_graphs(name, one, shortlist=has_shortlist) for name, one in checkpoint.nat.items()]
+    return ("encoder", "step", *(("candidates", "step_shortlist") if has_shortlist else ()), *itertools.chain(*nat))
 
 
 def quantise(
@@ -103,8 +114,9 @@ def quantise(
     progress("quantising")
     matrices, embeddings = int8_weights(checkpoint, network, scales)
     output_scale = scales.get(OUTPUT, checkpoint.output_activation_scale)
-    for model in models.values():
-        to_int8(model, matrices, embeddings, output_scale)
+    for name, model in models.items():
+        # Scales were found for what the autoregressive decoder puts out.
+        to_int8(model, matrices, embeddings, None if is_nat(name) else output_scale)
 
 
 def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:

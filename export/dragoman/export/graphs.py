@@ -52,7 +52,10 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
 
 
 class EncoderGraph(nn.Module):
-    """Source ids to the cross-attention keys and values of every decoder layer: once per source."""
+    """Source ids to the cross-attention keys and values of every decoder layer: once per source.
+
+    Non-autoregressive decoders make their own of the hidden rows, which come last where the network has any.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -60,7 +63,8 @@ class EncoderGraph(nn.Module):
 
     def forward(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
         """As `Network.encode`."""
-        return self.network.cross(self.network.encode(ids, depth, rows, places, src_mask), places)
+        hidden = self.network.encode(ids, depth, rows, places, src_mask)
+        return [*self.network.cross(hidden, places), *([hidden] if len(self.network.nat) else [])]
 
 
 class StepGraph(nn.Module):

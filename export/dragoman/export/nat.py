@@ -101,12 +101,17 @@ class NatDecoder(nn.Module):
         """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d]."""
         if self.nat.canvas == "split":
             parts = F.embedding(places, self.split(hidden))  # [G, S, upsample * d]
-            x = parts.reshape(len(places), -1, self.arch.d_model)
+            x = parts.reshape(places.shape[0], -1, self.arch.d_model)
         else:
-            mask = self.mask if self.nat.mask_id == self.arch.target_vocabulary else None
-            row = network.target_words[self.nat.mask_id] if mask is None else mask
-            x = (row * self.arch.embedding_scale).expand(len(places), places.shape[1] * self.nat.upsample, -1)
+            row = self.mask_vector(network)
+            x = (row * self.arch.embedding_scale).expand(places.shape[0], places.shape[1] * self.nat.upsample, -1)
         return self._place(x, self.canvas_positions if self.arch.positions != "relative" else None)
+
+    def mask_vector(self, network: Network) -> Tensor:
+        """What a masked place reads [d], unscaled."""
+        if self.nat.mask_id == self.arch.target_vocabulary:
+            return self.mask
+        return F.embedding(torch.tensor(self.nat.mask_id, device=network.target_words.device), network.target_words)
 
     def _place(self, x: Tensor, table: Tensor | None) -> Tensor:
         """Words [G, T, d] at their places -> rows [G * T, d]."""
@@ -156,3 +161,8 @@ def decoder_of(network: Network, name: str) -> NatDecoder:
     decoder = network.nat[name]
     assert isinstance(decoder, NatDecoder)
     return decoder
+
+
+def decoders(network: Network) -> dict[str, Nat]:
+    """What a network's decoders are, by name."""
+    return {name: decoder_of(network, name).nat for name in network.nat}

@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from dragoman.bundle.manifest import Architecture, Parity, Precision
 from dragoman.export.errors import ExportError
 from dragoman.export.graphs import SHORTLIST_BLOCK
+from dragoman.export.nat import decoders
+from dragoman.export.nat_graphs import is_nat
+from dragoman.export.nat_parity import nat_inputs
 from dragoman.export.network import MASKED, Network
 from dragoman.export.trace import arguments, example, module_of, signature
 
@@ -62,11 +65,19 @@ def packed(padded: torch.Tensor, src_mask: torch.Tensor) -> dict[str, torch.Tens
     return {"ids": padded.flatten()[rows], "depth": depth, "rows": rows, "places": places, "src_mask": src_mask}
 
 
-def _inputs(arch: Architecture, graph: str, sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
+def encoded(directory: Path, source: Arrays, names: list[str]) -> Arrays:
+    """Outputs of the encoder graph by name."""
+    return dict(zip(names, session(directory / "encoder.onnx").run(names, source), strict=True))
+
+
+def _inputs(network: Network, graph: str, sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
     """Random inputs; pool slots are half open."""
     torch.manual_seed(seed)
+    arch, source = network.arch, _source(network.arch, sizes, seed)
     if graph == "encoder":
-        return packed(_source(arch, sizes, seed), _source_mask(sizes))
+        return packed(source, _source_mask(sizes))
+    if is_nat(graph):
+        return nat_inputs(network, graph, sizes, packed(source, _source_mask(sizes)), source)
     vocabulary = arch.target_vocabulary
     sizes = {**sizes, "k": min(sizes["k"], vocabulary)}
     given = example(signature(arch, graph).inputs, sizes)
@@ -118,18 +129,18 @@ def compare_graphs(
     """Every output of every graph, at several sizes."""
     for graph in graphs:
         runtime = session(directory / f"{graph}.onnx")
-        names = [t.name for t in signature(network.arch, graph).outputs]
+        names = [t.name for t in signature(network.arch, graph, decoders(network)).outputs]
         # Equal scores may come in another order, so the scores are what is compared; int8 words are integers.
         left_out = {"topk_id", *(["words"] if precision == "int8" else [])}
         worst = dict.fromkeys([n for n in names if n not in left_out], 0.0)
         for seed, sizes in enumerate(SIZES):
-            given = _inputs(network.arch, graph, sizes, seed)
+            given = _inputs(network, graph, sizes, seed)
             if graph.startswith("step"):  # cross keys and values as the encoder makes them
                 memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))
                 given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
                 given |= _kept(network, given, memory)
             feed = {n: v.numpy() for n, v in given.items()}
-            if graph == "step_shortlist":  # words go from graph to graph as they are stored
+            if graph.endswith("shortlist"):  # words go from graph to graph as they are stored
                 given["words"] = F.embedding(given["candidates"], network.output_words)
                 looked_up = session(directory / "candidates.onnx")
                 stored = looked_up.run(None, {"candidates": feed["candidates"]})
@@ -159,10 +170,9 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     )
 
     source = {n: v.numpy() for n, v in packed(ids, src_mask).items()}
-    memory = session(directory / "encoder.onnx").run(None, source)
     step, declared = session(directory / "step.onnx"), signature(arch, "step")
     given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
-    given |= dict(zip([n for n in given if n.startswith("cross_")], memory, strict=True))
+    given |= encoded(directory, source, [n for n in given if n.startswith("cross_")])
     given["src_mask"] = source["src_mask"]
     if "mask" in given:
         given["mask"][..., :length] = MASKED

@@ -110,8 +110,8 @@ class _Builder:
         if is_rectified:  # of signed numbers, a row of zeros has scale zero, which makes zeros of whatever integers
             peak = self.add(at, "Max", peak, self.scalar(TINY))
         step = self.add(at, "Mul", peak, self.scalar(1 / (255 if is_rectified else 127)))
-        key = f"{zero}.{dtype.__name__}"
-        if key not in self.points:  # the kernel wants a zero point for each row; all that is quantised has as many rows
+        key = f"{zero}.{dtype.__name__}.{x.shape[0] if x.shape else x.name}"
+        if key not in self.points:  # the kernel wants a zero point for each row, which all with as many rows share
             point = ir.tensor(np.array([zero], dtype))
             self.points[key] = self.add(at, "ConstantOfShape", self.add(at, "Shape", step), value=point)
         q = self.add(at, "QuantizeLinear", x, step, self.points[key], axis=0)

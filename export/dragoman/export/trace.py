@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Architecture, Nat
 from dragoman.bundle.manifest import Graph as Signature
 from dragoman.bundle.manifest import Tensor as TensorType
 from dragoman.export.graphs import (
@@ -28,6 +29,8 @@ from dragoman.export.graphs import (
     ShortlistStepGraph,
     StepGraph,
 )
+from dragoman.export.nat import decoders
+from dragoman.export.nat_graphs import decoder_name, is_nat, nat_module, nat_signature
 from dragoman.export.network import Network
 from dragoman.export.quantize import (
     MS,
@@ -60,11 +63,11 @@ DTYPES: dict[ir.DataType | None, Literal["float32", "int64", "uint8"]] = {
 Shape = tuple[int | str, ...]
 
 
-def signature(arch: Architecture, graph: str) -> Signature:
+def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingProxyType({})) -> Signature:
     """Names, types and axes of a graph's inputs and outputs: the one place where they are declared.
 
-    G sources, S source positions, T pool slots, q new nodes a source, n words or nodes of all sources, k best words,
-    m named words, C candidate words.
+    `nat` are the network's non-autoregressive decoders. G sources, S source positions, T pool slots, q new nodes a
+    source, n words or nodes of all sources, k best words, m named words, C candidate words.
     """
     pool: Shape = ("G", arch.heads, "T", arch.head_dim)
     new: Shape = ("G", arch.heads, "q", arch.head_dim)
@@ -76,8 +79,13 @@ def signature(arch: Architecture, graph: str) -> Signature:
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
         packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]
-        return Signature("encoder.onnx", (*packed, TensorType("places", "int64", ("G", "S")), src_mask), tuple(cross))
+        hidden = [TensorType("hidden", "float32", ("n", arch.d_model))] if nat else []
+        places = TensorType("places", "int64", ("G", "S"))
+        return Signature("encoder.onnx", (*packed, places, src_mask), (*cross, *hidden))
     candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))
+    allowed = TensorType("allowed", "float32", ("G", "C"))
+    if is_nat(graph):
+        return nat_signature(arch, graph, nat[decoder_name(graph)], (candidates, allowed, words))
     if graph == "candidates":
         return Signature("candidates.onnx", (candidates,), (words, TensorType("word_bias", "float32", ("C",))))
     inputs = [TensorType("ids", "int64", ("G", "q")), TensorType("depth", "int64", ("G", "q"))]
@@ -99,7 +107,7 @@ def signature(arch: Architecture, graph: str) -> Signature:
         TensorType("attention", "float32", ("G", "q", "S")),
     ]
     if graph == "step_shortlist":
-        inputs += [candidates, TensorType("allowed", "float32", ("G", "C")), words]
+        inputs += [candidates, allowed, words]
     inputs += [TensorType("chosen", "int64", ("G", "q", "m")), TensorType("top", "int64", ("k",))]
     return Signature(f"{graph}.onnx", tuple(inputs), (*found, *kept))
 
@@ -132,19 +140,20 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
     state = [v for n, v in given.items() if n.startswith(("state.", "self_"))]
     cross = [v for n, v in given.items() if n.startswith("cross_")]
     rest = {n: v for n, v in given.items() if not n.startswith(("state.", "self_", "cross_"))}
-    return {**rest, **({"state": state, "cross": cross, "mask": given.get("mask")} if state else {})}
+    lists = {"state": state, "mask": given.get("mask")} if state else {}
+    return {**rest, **lists, **({"cross": cross} if cross else {})}
 
 
 def module_of(network: Network, graph: str) -> nn.Module:
     """The torch module that a graph is exported from."""
-    return MODULES[graph](network).eval()
+    return (nat_module(network, graph) if is_nat(graph) else MODULES[graph](network)).eval()
 
 
 def trace(network: Network, graph: str) -> ir.Model:
     """Export one graph in float32, with the names of its signature."""
-    declared = signature(network.arch, graph)
+    declared = signature(network.arch, graph, decoders(network))
     # Sizes that differ from one another and from every fixed one, so that no two axes are taken for the same.
-    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "C": SHORTLIST_BLOCK * 6}
+    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "r": 11, "C": SHORTLIST_BLOCK * 6}
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
     axes = {t.name: {n: automatic for n, a in enumerate(t.shape) if isinstance(a, str)} for t in declared.inputs}

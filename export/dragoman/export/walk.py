@@ -10,7 +10,7 @@ import torch
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network import MASKED
-from dragoman.export.parity import packed, session
+from dragoman.export.parity import encoded, packed, session
 from dragoman.export.trace import example, signature
 
 Ints = npt.NDArray[np.int64]
@@ -34,11 +34,11 @@ class Walk:
     def __init__(self, directory: Path, arch: Architecture, sources: list[list[int]], longest: int, top: int) -> None:
         ids, mask = padded(sources)
         given = packed(torch.from_numpy(ids), torch.from_numpy(mask))
-        memory = session(directory / "encoder.onnx").run(None, {name: value.numpy() for name, value in given.items()})
         self._step = session(directory / "step.onnx")
         sizes = {"G": len(sources), "S": ids.shape[1], "T": longest, "q": 1, "m": 1, "k": top}
         self._feed = {n: v.numpy() for n, v in example(signature(arch, "step").inputs, sizes).items()}
-        self._feed |= dict(zip([n for n in self._feed if n.startswith("cross_")], memory, strict=True))
+        source = {name: value.numpy() for name, value in given.items()}
+        self._feed |= encoded(directory, source, [n for n in self._feed if n.startswith("cross_")])
         self._feed["src_mask"] = mask
         self._kept = [n for n in self._feed if n.startswith(("state.", "self_"))]
         self._depth = 0

@@ -1,0 +1,175 @@
+"""The graphs of non-autoregressive decoders: a canvas to the best words of its places.
+
+Mask-predict has `nat.NAME.memory`, run once for a source, and `nat.NAME`, run for each pass and each draft; CTC does
+all in one run of `nat.NAME`. Both read the hidden rows that the encoder graph puts out beside the other decoder's keys
+and values. Only the places named by `rows` go through the output layer, which costs more than all the rest: what is
+padded or kept does not. Each graph comes over the whole vocabulary and, where the bundle has a lexical shortlist, over
+its candidates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Architecture, Nat
+from dragoman.bundle.manifest import Graph as Signature
+from dragoman.bundle.manifest import Tensor as TensorType
+from dragoman.export.graphs import SHORTLIST_BLOCK, best, block_size
+from dragoman.export.nat import NatDecoder, decoder_of
+from dragoman.export.network import Network
+
+PREFIX = "nat."
+MEMORY, SHORTLIST = ".memory", ".shortlist"
+
+
+def is_nat(graph: str) -> bool:
+    """Whether a graph is a non-autoregressive decoder's."""
+    return graph.startswith(PREFIX)
+
+
+def decoder_name(graph: str) -> str:
+    """Which decoder a graph is of."""
+    return graph.removeprefix(PREFIX).removesuffix(MEMORY).removesuffix(SHORTLIST)
+
+
+def nat_signature(arch: Architecture, graph: str, nat: Nat, words: tuple[TensorType, ...]) -> Signature:
+    """Names, types and axes, as `trace.signature`; T places of a canvas, r rows of all canvases.
+
+    `words` are the inputs that every graph over a shortlist has.
+    """
+    turned = ("G", arch.heads, arch.head_dim, "S")
+    memory = ("G", arch.heads, "S", arch.head_dim)
+    cross = tuple(
+        TensorType(f"cross_{x}.{n}", "float32", s) for n in range(nat.layers) for x, s in (("k", turned), ("v", memory))
+    )
+    src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
+    source = (TensorType("hidden", "float32", ("n", arch.d_model)), TensorType("places", "int64", ("G", "S")), src_mask)
+    if graph.endswith(MEMORY):
+        lengths = (TensorType("length_logp", "float32", ("G", nat.length_classes)),) if nat.length_classes else ()
+        return Signature(f"{graph}.onnx", source, (*cross, *lengths))
+    canvas = (
+        TensorType("ids", "int64", ("G", "T")),
+        TensorType("canvas_mask", "float32", ("G", 1, 1, "T")),
+        *cross,
+        src_mask,
+    )
+    inputs = (
+        *(source if nat.kind == "ctc" else canvas),
+        *(words if graph.endswith(SHORTLIST) else ()),
+        TensorType("rows", "int64", ("r",)),
+        TensorType("top", "int64", ("k",)),
+    )
+    return Signature(
+        f"{graph}.onnx",
+        inputs,
+        (TensorType("topk_logp", "float32", ("r", "k")), TensorType("topk_id", "int64", ("r", "k"))),
+    )
+
+
+class _NatGraph(nn.Module):
+    """A decoder of a network, and the output layer in both forms."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+        self.block = block_size(network.arch.target_vocabulary)
+
+    @property
+    def decoder(self) -> NatDecoder:
+        """The one whose graph this is."""
+        return decoder_of(self.network, self.name)
+
+    def best(
+        self, hidden: Tensor, top: Tensor, shortlist: tuple[Tensor, Tensor, Tensor] | None, of: Tensor
+    ) -> list[Tensor]:
+        """Log-probabilities and ids [r, k] of the best words; `of` [r] says whose rows they are."""
+        if shortlist is None:
+            values, index, normaliser = best(self.network.logits(hidden), top.shape[0], self.block, exact=False)
+        else:
+            candidates, allowed, words = shortlist
+            logits = (words @ hidden.T).T + F.embedding(of, allowed)
+            values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
+            index = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
+        blank = self.decoder.blank_logit(hidden)
+        if blank is not None:
+            peak = torch.maximum(normaliser, blank)
+            # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
+            share = (normaliser - peak).exp().double() + (blank - peak).exp().double()
+            normaliser = peak + share.log().to(peak.dtype)
+            ids = torch.full_like(blank, self.network.arch.target_vocabulary, dtype=torch.int64)
+            values, order = torch.cat([values, blank], -1).topk(top.shape[0])
+            index = torch.cat([index, ids], -1).gather(1, order)
+        return [values - normaliser, index]
+
+
+class NatMemoryGraph(_NatGraph):
+    """Cross-attention keys and values of the decoder's layers, and the lengths that it expects: once for a source."""
+
+    def forward(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """As `NatDecoder.memory`; log-probabilities of lengths [G, classes]."""
+        found = self.decoder.memory(hidden, places)
+        if self.decoder.nat.length_classes:
+            found.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
+        return found
+
+
+class NatGraph(_NatGraph):
+    """One pass over canvases."""
+
+    def forward(
+        self,
+        ids: Tensor,
+        canvas_mask: Tensor,
+        cross: list[Tensor],
+        src_mask: Tensor,
+        rows: Tensor,
+        top: Tensor,
+        candidates: Tensor | None = None,
+        allowed: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> list[Tensor]:
+        """`rows` [r] are places of all canvases, counted through; `allowed` as the step graph takes it."""
+        shape = (ids.shape[0], ids.shape[1])
+        x = self.decoder.run(self.decoder.embed(self.network, ids), shape, canvas_mask, cross, src_mask)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // ids.shape[1])
+
+
+class CtcGraph(_NatGraph):
+    """Encoded sources to the best words of their canvases."""
+
+    def forward(
+        self,
+        hidden: Tensor,
+        places: Tensor,
+        src_mask: Tensor,
+        rows: Tensor,
+        top: Tensor,
+        candidates: Tensor | None = None,
+        allowed: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> list[Tensor]:
+        """As `NatGraph`; source position i has the places from i * upsample on."""
+        decoder, parts = self.decoder, self.decoder.nat.upsample
+        shape = (places.shape[0], places.shape[1] * parts)
+        canvas_mask = src_mask.unsqueeze(-1).expand(-1, -1, -1, -1, parts).flatten(3)
+        x = decoder.upsample(self.network, hidden, places)
+        x = decoder.run(x, shape, canvas_mask, decoder.memory(hidden, places), src_mask)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // shape[1])
+
+
+def _shortlist(
+    candidates: Tensor | None, allowed: Tensor | None, words: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    if candidates is None or allowed is None or words is None:
+        return None
+    return candidates, allowed, words
+
+
+def nat_module(network: Network, graph: str) -> nn.Module:
+    """The torch module that a graph is exported from."""
+    name = decoder_name(graph)
+    if graph.endswith(MEMORY):
+        return NatMemoryGraph(network, name)
+    return (CtcGraph if decoder_of(network, name).nat.kind == "ctc" else NatGraph)(network, name)
