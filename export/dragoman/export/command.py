@@ -16,6 +16,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
 from dragoman.export.importers import hf_folder, marian
+from dragoman.export.pieces import Pieces
 
 CALIBRATION_LINES = 100
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
@@ -121,18 +122,7 @@ def run(args: argparse.Namespace) -> int:
 
 def calibration_ids(checkpoint: Checkpoint, path: Path) -> list[list[int]]:
     """The first lines of a file as source ids, each with the end token."""
-    from sentencepiece import SentencePieceProcessor
-
-    words = checkpoint.tokenizer
-    model = checkpoint.tokenizer_files[words.source]
-    if words.kind != "sentencepiece":
-        raise ExportError(
-            f"--calibrate reads texts with SentencePiece alone, and this model's tokenizer is of kind {words.kind}: "
-            "leave it out for row scales"
-        )
-    pieces = SentencePieceProcessor(
-        **({"model_proto": model} if isinstance(model, bytes) else {"model_file": str(model)})
-    )
+    pieces = Pieces(checkpoint, "--calibrate (leave it out for row scales)")
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:CALIBRATION_LINES]
     except UnicodeDecodeError as error:
@@ -140,7 +130,7 @@ def calibration_ids(checkpoint: Checkpoint, path: Path) -> list[list[int]]:
     if not lines:
         raise ExportError(f"{path}: no text in it to measure scales on")
     most = checkpoint.limits.max_source_tokens - 1
-    return [[*pieces.encode(line)[:most], words.eos_id] for line in lines]
+    return [[*pieces.source(line)[:most], checkpoint.tokenizer.eos_id] for line in lines]
 
 
 def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:

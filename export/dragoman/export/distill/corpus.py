@@ -7,12 +7,15 @@ forced along the target, would have given to the output layer for a target's.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from dragoman.export.distill.work import write_whole
 
 Ints = npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
@@ -59,9 +62,17 @@ class Corpus:
     """[source ids, d]"""
     decoded: Halves
     """[target ids, d]"""
+    used: int
+    """Pairs from the first that are learnt from."""
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return self.used
+
+    @property
+    def lengths(self) -> Ints:
+        """Of the longer side of each pair that is learnt from."""
+        longer: Ints = np.maximum(self.sources.lengths, self.targets.lengths)[: self.used]
+        return longer
 
 
 @dataclass(frozen=True)
@@ -84,14 +95,15 @@ class Batch:
 
 def write_ids(directory: Path, sources: Ragged, targets: Ragged) -> None:
     """The ids alone; what the teacher makes of them comes after."""
-    with (directory / IDS_FILE).open("wb") as file:
-        np.savez(
-            file,
-            source_ids=sources.ids,
-            source_offsets=sources.offsets,
-            target_ids=targets.ids,
-            target_offsets=targets.offsets,
-        )
+    content = io.BytesIO()
+    np.savez(
+        content,
+        source_ids=sources.ids,
+        source_offsets=sources.offsets,
+        target_ids=targets.ids,
+        target_offsets=targets.offsets,
+    )
+    write_whole(directory / IDS_FILE, content.getvalue())
 
 
 def read_ids(directory: Path) -> tuple[Ragged, Ragged]:
@@ -108,7 +120,7 @@ def open_corpus(directory: Path, width: int) -> Corpus:
     sources, targets = read_ids(directory)
     encoded = np.memmap(directory / ENCODED_FILE, np.float16, "r", shape=(len(sources.ids), width))
     decoded = np.memmap(directory / DECODED_FILE, np.float16, "r", shape=(len(targets.ids), width))
-    return Corpus(sources, targets, encoded, decoded)
+    return Corpus(sources, targets, encoded, decoded, used=len(sources))
 
 
 def batches_of(lengths: Ints, most: int, seed: tuple[int, int]) -> list[Ints]:

@@ -17,6 +17,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
+from dragoman.export.distill.work import write_whole
 from dragoman.export.load import int8_weights
 from dragoman.export.network import MASKED, Network
 from dragoman.export.parity import packed
@@ -94,9 +95,7 @@ def compute_states(teacher: Network, encode: Encoder, start_id: int, directory: 
         encoded.flush()
         decoded.flush()
         done = end
-        part = mark.with_suffix(".part")
-        part.write_text(str(done))
-        part.replace(mark)
+        write_whole(mark, str(done).encode())
         note(done, len(sources))
 
 

@@ -7,21 +7,22 @@ and a number, and a training that was killed ends with the very bytes of one tha
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
-from dragoman.export.distill.corpus import Batch, Corpus, Ints, batches_of, collate
-from dragoman.export.distill.objectives import Inputs, Words, inputs_of, sample_words
+from dragoman.export.distill.corpus import Corpus, Ints, batches_of, collate
+from dragoman.export.distill.objectives import Autoregressive, Ctc, Inputs, MaskPredict, Words, inputs_of, sample_words
+from dragoman.export.distill.work import write_whole
 from dragoman.export.errors import ExportError
-from dragoman.export.network import Network
 
 LARGEST_GRADIENT = 1.0
 MEAN_DECAY = 0.9995
@@ -65,16 +66,7 @@ class Point:
     """Processor time of all steps so far."""
     quality: dict[str, float] | None = None
 
-
-class Student(Protocol):
-    """What is trained: a torch module whose forward pass gives the loss of a batch."""
-
-    network: Network
-
-    def wanted(self, batch: Batch) -> Ints:
-        """Words that must take part."""
-
-
+Student = Autoregressive | Ctc | MaskPredict
 Evaluate = Callable[[], dict[str, float]]
 Watch = Callable[[Point], None]
 
@@ -83,7 +75,7 @@ class Trainer:
     """A student, its optimiser, and how far it is."""
 
     def __init__(
-        self, student: nn.Module, corpus: Corpus, settings: Settings, path: Path, *, device: torch.device, half: bool
+        self, student: Student, corpus: Corpus, settings: Settings, path: Path, *, device: torch.device, half: bool
     ) -> None:
         self.student, self.corpus, self.settings, self.path = student, corpus, settings, path
         self.device, self.dtype = device, torch.bfloat16 if half else torch.float32
@@ -98,7 +90,8 @@ class Trainer:
         self.processor_s = 0.0
         self.history: list[Point] = []
         self._losses: list[float] = []
-        self._lengths = np.maximum(corpus.sources.lengths, corpus.targets.lengths)
+        self.batches = 1
+        """Of this epoch."""
 
     def run(self, evaluate: Evaluate, watch: Watch) -> None:
         """All steps that are left. `evaluate` finds the mean weights in the student."""
@@ -127,7 +120,8 @@ class Trainer:
 
     def _batches(self) -> Iterator[Ints]:
         while True:
-            batches = batches_of(self._lengths, self.settings.batch_words, (self.settings.seed, self.epoch))
+            batches = batches_of(self.corpus.lengths, self.settings.batch_words, (self.settings.seed, self.epoch))
+            self.batches = len(batches)
             while self.taken < len(batches):
                 self.taken += 1
                 yield batches[self.taken - 1]
@@ -135,13 +129,12 @@ class Trainer:
 
     def _take(self, chosen: Ints) -> float:
         """One step; its loss."""
-        settings, network = self.settings, self.student.network
-        assert isinstance(network, Network)
+        settings = self.settings
         torch.manual_seed((settings.seed << 32) + self.step)
         random = np.random.default_rng((settings.seed, self.step, 1))
         batch = collate(self.corpus, chosen)
-        given = inputs_of(batch, self.device, self.dtype)
-        words = sample_words(network, batch.targets, settings.random_words, random, settings.first_words)
+        given = inputs_of(batch, self.step / settings.steps, self.device, self.dtype)
+        words = sample_words(self.student.network, batch.targets, settings.random_words, random, settings.first_words)
         loss = self.loss(given, words)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -151,7 +144,7 @@ class Trainer:
         self.optimiser.step()
         decay = min(MEAN_DECAY, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.trained.values()], 1 - decay)
-        return float(loss)
+        return float(loss.detach())
 
     def loss(self, given: Inputs, words: Words) -> Tensor:
         """Of one batch. Products are made in half precision; the weights that are trained stay float32."""
@@ -178,12 +171,9 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint whole: to a file beside it, which then takes its place."""
-        part = self.path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(self._state(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        content = io.BytesIO()
+        torch.save(self._state(), content)
+        write_whole(self.path, content.getvalue())
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,128 @@
+"""One distillation, from texts to bundle, in one screen: translate, compute, train, write, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dragoman.bundle.reader import Bundle
+from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.command import read
+from dragoman.export.distill import report
+from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus
+from dragoman.export.distill.evaluation import Row, evaluate
+from dragoman.export.distill.objectives import Autoregressive, Ctc, MaskPredict
+from dragoman.export.distill.prepare import TEACHER, Say, check, prepare, test_set
+from dragoman.export.distill.quality import Watched
+from dragoman.export.distill.report import Training
+from dragoman.export.distill.settings import Decoder, Plan
+from dragoman.export.distill.students import with_autoregressive, with_nat
+from dragoman.export.distill.trainer import Point, Student, Trainer
+from dragoman.export.distill.work import open_work, sha256, write_whole
+from dragoman.export.distill.written import student_checkpoint
+from dragoman.export.errors import ExportError
+from dragoman.export.export import export
+from dragoman.export.load import load_network
+from dragoman.export.nat import decoder_of
+from dragoman.export.network import Network
+from dragoman.export.pieces import Pieces
+
+PICTURE_FILE = "report.svg"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a distillation leaves."""
+
+    bundle: Bundle
+    trainings: tuple[Training, ...]
+    rows: tuple[Row, ...]
+    dropped: dict[str, int]
+    pairs: int
+    picture: Path
+
+
+def distill(plan: Plan, say: Say) -> Result:
+    """All of it; what an earlier run with the same work folder has done is not done again."""
+    say("reading the checkpoint", None)
+    torch.set_num_threads(plan.threads)
+    checkpoint = read(plan.source, plan.format, *plan.languages)
+    check(checkpoint)
+    own = {"beam_size": plan.beam_size, "max_tokens": plan.max_tokens}
+    open_work(plan.work, checkpoint.source_files, plan.texts, own)
+    pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
+    dropped = prepare(plan, checkpoint, teacher, pieces, say)
+    corpus = open_corpus(plan.work, teacher.arch.d_model)
+    if not len(corpus):
+        raise ExportError(f"no pair is left to learn from; dropped: {dropped}")
+    test, held_out = test_set(plan, corpus, pieces)
+    corpus = replace(corpus, used=len(corpus) - held_out)
+    network, trainings = teacher, []
+    watched = Watched(checkpoint.tokenizer, pieces, test)
+    for decoder in plan.decoders:
+        network, training = _train(plan, decoder, network, corpus, watched, say)
+        trainings.append(training)
+    bundle = _write(plan, checkpoint, network, trainings, len(corpus), say)
+    say("evaluating", None)
+    kinds = [decoder.kind for decoder in plan.decoders]
+    rows = evaluate(plan.work / TEACHER, "teacher", [], test)
+    rows += evaluate(bundle.directory, "student", kinds, test)
+    write_whole(plan.work / PICTURE_FILE, report.picture(trainings).encode())
+    return Result(bundle, tuple(trainings), tuple(rows), dropped, len(corpus), plan.work / PICTURE_FILE)
+
+
+def _train(
+    plan: Plan, decoder: Decoder, network: Network, corpus: Corpus, watched: Watched, say: Say
+) -> tuple[Network, Training]:
+    """One decoder, to the end of its steps; the network that has it, with its mean weights."""
+    eos_id, start_id = watched.tokenizer.eos_id, watched.tokenizer.start_id
+    student: Student
+    if decoder.kind == "autoregressive":
+        network = with_autoregressive(network, decoder.layers, plan.seed)
+        student, trained = Autoregressive(network, start_id), network.decoder
+    else:
+        with_nat(network, decoder.nat(network, eos_id), plan.seed)
+        kind = Ctc if decoder.kind == "ctc" else MaskPredict
+        student, trained = kind(network, decoder.kind, eos_id), decoder_of(network, decoder.kind)
+    trained.requires_grad_(True)  # noqa: FBT003 - torch's own signature
+    settings = plan.settings(decoder, len(batches_of(corpus.lengths, plan.batch_words, (plan.seed, 0))))
+    device = torch.device(plan.device)
+    trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=True)
+    trainer.resume()
+    say(f"training {decoder.kind}", trainer.step / settings.steps)
+    trainer.run(
+        lambda: watched.scores(network, decoder.kind),
+        lambda point: say(f"training {decoder.kind}, {_told(point)}", point.step / settings.steps),
+    )
+    trainer.use_mean()
+    trained.requires_grad_(False)  # noqa: FBT003
+    weights = sum(parameter.numel() for parameter in trainer.trained.values())
+    network.to("cpu")
+    epochs = trainer.epoch + trainer.taken / trainer.batches
+    return network, Training(decoder.kind, decoder.layers, weights, epochs, tuple(trainer.history))
+
+
+def _told(point: Point) -> str:
+    quality = ", ".join(f"{name} {value:.1f}" for name, value in (point.quality or {}).items() if "bleu" in name)
+    return f"loss {point.loss:.3f}" + (f", {quality}" if quality else "")
+
+
+def _write(
+    plan: Plan, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], used: int, say: Say
+) -> Bundle:
+    """The bundle of all decoders on one encoder."""
+    texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in plan.texts)
+    history = {"distill.text": f"{used:,} pairs of {texts}, with the teacher's translations"}
+    history |= {f"distill.{one.kind}": one.described() for one in trainings}
+    student = student_checkpoint(checkpoint, network, history)
+    say("writing the bundle", None)
+    return export(
+        student,
+        plan.output,
+        precision=plan.precision,
+        replace=plan.replace,
+        progress=lambda stage: say(f"bundle: {stage}", None),
+    )
