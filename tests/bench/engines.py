@@ -52,6 +52,9 @@ class Silent:
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder."""
 
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        pass
+
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished."""
 

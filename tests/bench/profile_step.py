@@ -53,6 +53,9 @@ class Clock:
         self.encodes += 1
         self.encode_s += seconds
 
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        pass
+
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished."""
 

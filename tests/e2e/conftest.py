@@ -46,6 +46,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
+        self.drafts: list[tuple[int, int, int]] = []
         self.dropped: list[tuple[int, str]] = []
         self.failed_rounds = 0
 
@@ -54,6 +55,9 @@ class Observer:
 
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         pass
+
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        self.drafts.append((sources, drafted, accepted))
 
     def on_drop(self, steps: int, reason: str) -> None:
         self.dropped.append((steps, reason))

@@ -26,12 +26,17 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
                 "decoding",
                 "offsets",
                 "trees",
+                "drafts",
+                "costs",
             },
-            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates"},
-            {"source", "tokenizer"},
-            {"search", "pieces"},
-            {"pool", "assembly"},
+            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates", "engines"},
+            {"source", "tokenizer", "canvases"},
+            {"search", "pieces", "ctc"},
+            {"pool", "assembly", "chains"},
             {"backlog", "batch"},
+            {"nat_batch", "chain_batch"},
+            {"drafters", "rescoring"},
+            {"groups"},
             {"lanes", "pipeline"},
             {"liveness", "loop_pulse", "tally"},
             {"lane_metrics"},
@@ -50,6 +55,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 PURE = frozenset(
     {"domain", "errors", "backlog", "search", "source", "rules", "weighing", "candidates", "trees", "decoding", "text"}
+    | {"canvases", "ctc", "chains", "drafts", "costs", "engines"}
     | {"models", "admission", "alignment", "offsets", "liveness", "surfaces"}
 )
 """Modules that decide and do nothing: no clock, no thread, no input or output."""

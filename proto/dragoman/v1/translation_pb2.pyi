@@ -65,6 +65,13 @@ class EnginePreference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENGINE_PREFERENCE_SPECULATIVE: _ClassVar[EnginePreference]
     ENGINE_PREFERENCE_NAT: _ClassVar[EnginePreference]
 
+class DraftSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DRAFT_SOURCE_UNSPECIFIED: _ClassVar[DraftSource]
+    DRAFT_SOURCE_NAT: _ClassVar[DraftSource]
+    DRAFT_SOURCE_HYPOTHESIS: _ClassVar[DraftSource]
+    DRAFT_SOURCE_SOURCE: _ClassVar[DraftSource]
+
 class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PRIORITY_UNSPECIFIED: _ClassVar[Priority]
@@ -102,6 +109,7 @@ class Engine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENGINE_SPECULATIVE: _ClassVar[Engine]
     ENGINE_NAT: _ClassVar[Engine]
     ENGINE_SAMPLING: _ClassVar[Engine]
+    ENGINE_SPECULATIVE_LOSSY: _ClassVar[Engine]
 
 class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -144,6 +152,10 @@ ENGINE_PREFERENCE_GREEDY: EnginePreference
 ENGINE_PREFERENCE_BEAM: EnginePreference
 ENGINE_PREFERENCE_SPECULATIVE: EnginePreference
 ENGINE_PREFERENCE_NAT: EnginePreference
+DRAFT_SOURCE_UNSPECIFIED: DraftSource
+DRAFT_SOURCE_NAT: DraftSource
+DRAFT_SOURCE_HYPOTHESIS: DraftSource
+DRAFT_SOURCE_SOURCE: DraftSource
 PRIORITY_UNSPECIFIED: Priority
 PRIORITY_INTERACTIVE: Priority
 PRIORITY_NORMAL: Priority
@@ -167,6 +179,7 @@ ENGINE_BEAM: Engine
 ENGINE_SPECULATIVE: Engine
 ENGINE_NAT: Engine
 ENGINE_SAMPLING: Engine
+ENGINE_SPECULATIVE_LOSSY: Engine
 MODEL_STATE_UNSPECIFIED: ModelState
 MODEL_STATE_LOADING: ModelState
 MODEL_STATE_SERVING: ModelState
@@ -174,7 +187,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "segments", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache")
+    __slots__ = ("request_id", "segments", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +204,7 @@ class TranslateRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
+    SPECULATION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     segments: _containers.RepeatedCompositeFieldContainer[Segment]
     source_language: str
@@ -207,7 +221,8 @@ class TranslateRequest(_message.Message):
     priority: Priority
     output: OutputOptions
     cache: CacheMode
-    def __init__(self, request_id: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ...) -> None: ...
+    speculation: SpeculationOptions
+    def __init__(self, request_id: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -306,16 +321,38 @@ class Alternatives(_message.Message):
     def __init__(self, count: _Optional[int] = ..., min_probability: _Optional[float] = ...) -> None: ...
 
 class NatOptions(_message.Message):
-    __slots__ = ("passes", "length_scale", "exact_length", "length_candidates")
+    __slots__ = ("passes", "length_scale", "exact_length", "length_candidates", "decoder", "rescore")
     PASSES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_SCALE_FIELD_NUMBER: _ClassVar[int]
     EXACT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     LENGTH_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    DECODER_FIELD_NUMBER: _ClassVar[int]
+    RESCORE_FIELD_NUMBER: _ClassVar[int]
     passes: int
     length_scale: float
     exact_length: int
     length_candidates: int
-    def __init__(self, passes: _Optional[int] = ..., length_scale: _Optional[float] = ..., exact_length: _Optional[int] = ..., length_candidates: _Optional[int] = ...) -> None: ...
+    decoder: str
+    rescore: bool
+    def __init__(self, passes: _Optional[int] = ..., length_scale: _Optional[float] = ..., exact_length: _Optional[int] = ..., length_candidates: _Optional[int] = ..., decoder: _Optional[str] = ..., rescore: bool = ...) -> None: ...
+
+class SpeculationOptions(_message.Message):
+    __slots__ = ("draft", "draft_tokens", "lossy")
+    DRAFT_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    LOSSY_FIELD_NUMBER: _ClassVar[int]
+    draft: DraftSource
+    draft_tokens: int
+    lossy: LossyVerification
+    def __init__(self, draft: _Optional[_Union[DraftSource, str]] = ..., draft_tokens: _Optional[int] = ..., lossy: _Optional[_Union[LossyVerification, _Mapping]] = ...) -> None: ...
+
+class LossyVerification(_message.Message):
+    __slots__ = ("top", "margin")
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    top: int
+    margin: float
+    def __init__(self, top: _Optional[int] = ..., margin: _Optional[float] = ...) -> None: ...
 
 class OutputOptions(_message.Message):
     __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings")
@@ -606,7 +643,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "language_pairs", "decoding", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages")
+    __slots__ = ("name", "version", "language_pairs", "decoding", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_PAIRS_FIELD_NUMBER: _ClassVar[int]
@@ -621,6 +658,8 @@ class Model(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    NAT_DECODERS_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_SOURCES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     language_pairs: _containers.RepeatedCompositeFieldContainer[LanguagePair]
@@ -635,7 +674,9 @@ class Model(_message.Message):
     digest: str
     source_languages: _containers.RepeatedScalarFieldContainer[str]
     target_languages: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ...) -> None: ...
+    nat_decoders: _containers.RepeatedScalarFieldContainer[str]
+    draft_sources: _containers.RepeatedScalarFieldContainer[DraftSource]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ...) -> None: ...
 
 class LanguagePair(_message.Message):
     __slots__ = ("source_language", "target_language")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dragoman.server.alignment import Word, links, word_weights, words
 from dragoman.server.domain import (
@@ -19,6 +20,7 @@ from dragoman.server.domain import (
     Timings,
     TokenScore,
     Translation,
+    Work,
 )
 from dragoman.server.offsets import Offsets
 from dragoman.server.pieces import Prepared, PreparedPair
@@ -66,7 +68,14 @@ class Assembler:
                 detokenize_s=time.perf_counter() - started,
             ),
             sentence_spans=joined[0][1],
+            work=_work(decoded),
         )
+
+
+def _work(decoded: Sequence[Decoded]) -> Work:
+    """Of all pieces; their passes went side by side."""
+    total = sum((piece.work for piece in decoded), Work())
+    return replace(total, nat_passes=max(piece.work.nat_passes for piece in decoded))
 
 
 def scored(

@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from dragoman.server.domain import Priority
+from dragoman.server.domain import Engine, Priority
 from dragoman.server.pool import round_up
 
 T = TypeVar("T", bound=Hashable)
@@ -102,7 +102,11 @@ class Backlog(Generic[T]):
 
 
 MEMORY_S = 30.0
-"""What was measured so long ago counts a third."""
+"""What was measured so long ago counts a third; a speed is forgotten."""
+NEWEST = 0.1
+"""Weight of the newest measurement of a speed."""
+_SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engine.GREEDY}
+"""Where drafts do not pay, speculation is greedy search."""
 
 
 class Pace:
@@ -120,6 +124,26 @@ class Pace:
     def seconds_for(self, tokens: int, lanes: int) -> float:
         """How long so many tokens will take; 0 while nothing has been measured."""
         return tokens * self._seconds / (self._tokens * lanes) if self._tokens else 0.0
+
+
+class Speeds:
+    """How long one source token takes each engine, by what it took lately; the load is part of it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Engine, float] = {}
+        self._noted_s: dict[Engine, float] = {}
+
+    def note(self, engine: Engine, seconds: float, now_s: float) -> None:
+        """A token took so long."""
+        engine = _SAME_SPEED.get(engine, engine)
+        old = self.of(engine, now_s)
+        self._seconds[engine] = seconds if old is None else old + NEWEST * (seconds - old)
+        self._noted_s[engine] = now_s
+
+    def of(self, engine: Engine, now_s: float) -> float | None:
+        """None where it has not run for a while: the load may be another now."""
+        noted_s = self._noted_s.get(engine)
+        return None if noted_s is None or now_s > noted_s + MEMORY_S else self._seconds[engine]
 
 
 RUN_TOKENS = 32

@@ -8,13 +8,14 @@ array and nothing else moves. Source positions are padded to a multiple of 16 th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Manifest
-from dragoman.server.domain import Hypothesis, Segment
+from dragoman.bundle.manifest import Manifest, Tensor
+from dragoman.server.domain import Engine, Hypothesis, Segment, Work
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
 from dragoman.server.runtime import ATTENTION, STEP, STEP_SHORTLIST, Runtime
 from dragoman.server.search import Layout, Reply, Search
@@ -23,14 +24,66 @@ from dragoman.server.weighing import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
+U = TypeVar("U")
+NO_WORK = Work()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One source as the encoder gives it."""
+
+    cross: Sequence[Floats]
+    """The autoregressive decoder's keys and values [H, ...] with padded positions; none where nobody wants them."""
+    hidden: Floats | None
+    """Rows [n, d] without padding, where someone wants them."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """A source that leaves a group."""
+
+    owner: T
+    hypotheses: tuple[Hypothesis, ...]
+    """None where the numbers were not finite."""
+    steps: int
+    engine: Engine
+    work: Work = NO_WORK
+
+
+class Group(Protocol[T]):
+    """Sources that are decoded together, whatever the way. Each carries an owner: what the caller wants back."""
+
+    @property
+    def owners(self) -> list[T]:
+        """Of the sources."""
+
+    def __len__(self) -> int:
+        """Sources."""
+
+    @property
+    def rows(self) -> int:
+        """Of the next step."""
+
+    @property
+    def num_live(self) -> int:
+        """Rows of the next step that are of use."""
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """Take in an encoded source."""
+
+    def step(self) -> list[Finished[T]]:
+        """Run the decoder once for all sources; those that are finished leave."""
+
+    def drop(self, owner: T) -> int:
+        """A source leaves unfinished; returns the steps that were run for it."""
 
 
 class Memory:
     """Cross-attention keys and values of a batch's sources, [G, H, ...] with positions S on an axis of their own."""
 
-    def __init__(self, manifest: Manifest, capacity: int) -> None:
+    def __init__(self, declared: Sequence[Tensor], capacity: int) -> None:
         self._capacity = capacity
-        self._declared = manifest.graphs["encoder"].outputs
+        self._declared = [one for one in declared if one.name.startswith("cross_")]
         self._positions = 0
         self._lengths = np.zeros(capacity, np.int64)
         self._tensors: list[Floats] = []
@@ -90,7 +143,7 @@ class Batch(Generic[T]):
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
         self._kept = kept_for(manifest.architecture, capacity, layout.places)
-        self._memory = Memory(manifest, capacity)
+        self._memory = Memory(manifest.graphs["encoder"].outputs, capacity)
         self._words = manifest.architecture.target_vocabulary
         self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
         self._nothing_chosen = np.zeros((capacity, layout.places, 1), np.int64)
@@ -102,25 +155,27 @@ class Batch(Generic[T]):
         return f"<Batch {len(self)}/{self.capacity} sources, {self.layout}>"
 
     @property
+    def rows(self) -> int:
+        """See `Group`."""
+        return len(self) * self.layout.places
+
+    @property
     def num_live(self) -> int:
-        """Live hypotheses of all sources: the rows of the next step that are of use."""
+        """Live hypotheses of all sources."""
         return self._search.num_live
 
-    def admit(self, owner: T, segment: Segment, cross: Sequence[Floats]) -> None:
-        """Take in an encoded source: its keys and values [H, S, e]."""
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """See `Group`."""
         g = len(self.owners)
         self.owners.append(owner)
         self._search.admit(segment)
         self._kept.admit(g)
-        self._memory.admit(g, cross, len(segment.ids))
+        self._memory.admit(g, encoded.cross, len(segment.ids))
         if self._candidates is not None and self._shortlist is not None:
             self._candidates.admit(self._shortlist.candidates(segment.ids))
 
-    def step(self) -> list[tuple[T, tuple[Hypothesis, ...], int]]:
-        """Run the decoder once for all sources. Those that are finished leave: owner, hypotheses, steps.
-
-        A source whose numbers are not finite leaves with no hypotheses.
-        """
+    def step(self) -> list[Finished[T]]:
+        """See `Group`."""
         n, query = len(self), self._search.ask()
         feed = {"ids": query.ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
         chosen = query.named if query.named.shape[2] else self._nothing_chosen[:n]
@@ -146,7 +201,13 @@ class Batch(Generic[T]):
         self._kept.keep(new, advance)
         leaving = sorted(broken | set(advance.finished))
         done = [
-            (self.owners[g], () if g in broken else self._search.hypotheses(g), self._search.steps(g)) for g in leaving
+            Finished(
+                self.owners[g],
+                () if g in broken else self._search.hypotheses(g),
+                self._search.steps(g),
+                self.layout.engine,
+            )
+            for g in leaving
         ]
         for g in reversed(leaving):
             self._remove(g)
@@ -171,23 +232,40 @@ class Batch(Generic[T]):
             self._candidates.remove(g)
 
 
+def replace_by_last(rows: list[U], g: int) -> None:
+    """Row g leaves; the last one takes its place."""
+    rows[g] = rows[-1]
+    del rows[-1]
+
+
 def vocabulary_of(manifest: Manifest) -> Vocabulary:
     """What the search must know of a bundle's target vocabulary."""
     words = manifest.tokenizer
     return Vocabulary(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)
 
 
-def encode(runtime: Runtime, segments: Sequence[Segment]) -> list[Floats]:
-    """Encode segments in one padded run: tensors [G, H, S, e]."""
+def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True, hidden: bool = False) -> list[Encoded]:
+    """Encode segments in one padded run, for the autoregressive decoder (`cross`), for others (`hidden`), or both."""
     lengths = np.array([len(segment.ids) for segment in segments])
     positions = round_up(int(lengths.max()))
     is_word = np.arange(positions) < lengths[:, None]
-    return runtime.encode(
+    found = runtime.encode(
         {
             "ids": np.concatenate([segment.ids for segment in segments]),
             "depth": np.nonzero(is_word)[1],
             "rows": np.flatnonzero(is_word),
-            "places": (np.cumsum(is_word) - 1).reshape(is_word.shape),  # padding reads the word before it, masked
+            "places": places_of(lengths),
             "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
-        }
+        },
+        cross=cross,
+        hidden=hidden,
     )
+    rows = np.split(found.pop(), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
+    return [Encoded([tensor[g] for tensor in found], rows[g]) for g in range(len(segments))]
+
+
+def places_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which of all sources' words stands where [G, S]; padding reads the word before it, masked."""
+    is_word = np.arange(round_up(int(lengths.max()))) < lengths[:, None]
+    found: npt.NDArray[np.int64] = (np.cumsum(is_word) - 1).reshape(is_word.shape)
+    return found

@@ -51,6 +51,10 @@ TRANSLATE = Fields(
             ),
             *(f"decoding.sampling.{name}" for name in pb.Sampling.DESCRIPTOR.fields_by_name),
             *(f"decoding.diversity.{name}" for name in pb.Diversity.DESCRIPTOR.fields_by_name),
+            *(f"nat.{name}" for name in pb.NatOptions.DESCRIPTOR.fields_by_name),
+            "speculation.draft",
+            "speculation.draft_tokens",
+            *(f"speculation.lossy.{name}" for name in pb.LossyVerification.DESCRIPTOR.fields_by_name),
             *(f"decoding.alternatives.{name}" for name in pb.Alternatives.DESCRIPTOR.fields_by_name),
             "engine",
             "priority",
@@ -72,6 +76,7 @@ TRANSLATE = Fields(
         "decoding.unknown_handling": _every(pb.UnknownHandling),
         # Those that no model has are refused as such, with those that it has.
         "engine": _every(pb.EnginePreference),
+        "speculation.draft": _every(pb.DraftSource),
         "priority": _every(pb.Priority),
         "output.offset_unit": _every(pb.OffsetUnit),
         # Nothing is remembered, so every mode of use gets what it asks for.

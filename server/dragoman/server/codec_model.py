@@ -6,8 +6,10 @@ from typing import Any
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.profiles import PROFILES
-from dragoman.server.codec_request import EARLY_STOPPING, LENGTH_PENALTY_KIND, UNKNOWN_HANDLING
+from dragoman.server.codec_request import DRAFT, EARLY_STOPPING, LENGTH_PENALTY_KIND, UNKNOWN_HANDLING
+from dragoman.server.codec_result import ENGINE
 from dragoman.server.domain import Request
+from dragoman.server.engines import draft_sources, engines, nat_decoders
 from dragoman.server.pipeline import Pipeline
 from dragoman.v1 import translation_pb2 as pb
 
@@ -17,6 +19,8 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
     manifest, limits = pipeline.bundle.manifest, pipeline.limits
     beam_size = manifest.decoding.beam_size
     searches = [pb.ENGINE_GREEDY, *([pb.ENGINE_BEAM] if limits.max_beam_size > 1 else [])]
+    further = [ENGINE[engine] for engine in engines(manifest)]
+    drafts = draft_sources(manifest)
     return pb.Model(
         name=pipeline.name,
         version=pipeline.version,
@@ -35,7 +39,9 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
             max_message_bytes=max_request_bytes,
             max_backlog_tokens=limits.backlog_tokens,
         ),
-        engines=[*(searches if beam_size == 1 else searches[::-1]), pb.ENGINE_SAMPLING],
+        engines=[*(searches if beam_size == 1 else searches[::-1]), pb.ENGINE_SAMPLING, *further],
+        nat_decoders=nat_decoders(manifest),
+        draft_sources=[number for one in drafts for number, source in DRAFT.items() if source is one],
         precision=manifest.precision,
         execution_provider=pipeline.lanes.provider,
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,

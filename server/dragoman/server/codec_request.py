@@ -13,7 +13,10 @@ from dragoman.server.domain import (
     Beam,
     DecodingOverrides,
     DiverseBeam,
+    DraftSource,
     EnginePreference,
+    Lossy,
+    NatOverrides,
     OffsetUnit,
     Output,
     Pair,
@@ -21,6 +24,7 @@ from dragoman.server.domain import (
     Request,
     Sample,
     ScoreRequest,
+    SpeculationOverrides,
     Splitting,
     Strategy,
 )
@@ -75,6 +79,12 @@ UNKNOWN_HANDLING: dict[int, UnknownHandling] = {
     pb.UNKNOWN_HANDLING_SUPPRESS: "suppress",
     pb.UNKNOWN_HANDLING_COPY_SOURCE: "copy",
 }
+DRAFT = {
+    pb.DRAFT_SOURCE_NAT: DraftSource.NAT,
+    pb.DRAFT_SOURCE_HYPOTHESIS: DraftSource.HYPOTHESIS,
+    pb.DRAFT_SOURCE_SOURCE: DraftSource.SOURCE,
+}
+_NAT = ("passes", "length_scale", "exact_length", "length_candidates", "decoder")
 _SAME = (
     "beam_size",
     "num_hypotheses",
@@ -109,6 +119,8 @@ def request(
         overrides=_overrides(decoding),
         strategy=_strategy(decoding, fresh_seed),
         engine=_ENGINE[message.engine],
+        nat=NatOverrides(**{name: _given(message.nat, name) for name in _NAT}, rescore=message.nat.rescore),
+        speculation=_speculation(message.speculation),
         prefixes=prefixes if any(prefixes) else (),
         suppressed_tokens=tuple(decoding.suppressed_tokens),
         output=Output(
@@ -159,6 +171,11 @@ def _overrides(decoding: pb.DecodingOptions) -> DecodingOverrides:
         unknown_handling=UNKNOWN_HANDLING.get(decoding.unknown_handling),
         **{name: _given(decoding, name) for name in _SAME},
     )
+
+
+def _speculation(message: pb.SpeculationOptions) -> SpeculationOverrides:
+    lossy = Lossy(message.lossy.top, message.lossy.margin) if message.HasField("lossy") else None
+    return SpeculationOverrides(DRAFT.get(message.draft), _given(message, "draft_tokens"), lossy)
 
 
 def _length_penalty(

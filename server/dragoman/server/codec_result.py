@@ -32,6 +32,9 @@ ENGINE = {
     Engine.GREEDY: pb.ENGINE_GREEDY,
     Engine.BEAM: pb.ENGINE_BEAM,
     Engine.SAMPLING: pb.ENGINE_SAMPLING,
+    Engine.SPECULATIVE: pb.ENGINE_SPECULATIVE,
+    Engine.SPECULATIVE_LOSSY: pb.ENGINE_SPECULATIVE_LOSSY,
+    Engine.NAT: pb.ENGINE_NAT,
 }
 
 
@@ -48,6 +51,9 @@ def result(index: int, outcome: Outcome, *, timings: bool) -> pb.SegmentResult:
         target_tokens=outcome.target_tokens,
         engine=ENGINE[outcome.engine],
         decode_steps=outcome.steps,
+        nat_passes=outcome.work.nat_passes,
+        drafted_tokens=outcome.work.drafted,
+        accepted_tokens=outcome.work.accepted,
         pieces=outcome.segments,
         sentence_spans=[
             pb.SpanPair(source=_span(pair.source), target=_span(pair.target)) for pair in outcome.sentence_spans

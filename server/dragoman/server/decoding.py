@@ -32,6 +32,7 @@ QUALITY_BEAM = 4
 MAX_DIVERSITY_PENALTY = 100.0
 MAX_TEMPERATURE = 100.0
 
+_GREEDY_DEMANDS = (EnginePreference.GREEDY, EnginePreference.SPECULATIVE)
 _GREEDY_WISHES = (EnginePreference.BALANCED, EnginePreference.FAST)
 
 
@@ -90,13 +91,10 @@ def _defaults(overrides: DecodingOverrides, bounds: DecodingBounds) -> Decoding:
 
 
 def _refuse_engines(request: Request) -> None:
-    """Refuse an engine that the model lacks, or that is not what the other fields ask for."""
+    """Refuse an engine that is not what the other fields ask for; what the model lacks, `engines` refuses."""
     engine, beam = request.engine, request.overrides.beam_size
-    if engine in (EnginePreference.SPECULATIVE, EnginePreference.NAT):
-        names = {EnginePreference.SPECULATIVE: "speculative", EnginePreference.NAT: "non-autoregressive"}
-        raise UnsupportedByModel("engine", f"this model has no {names[engine]} decoding: it has greedy and beam search")
-    if engine is EnginePreference.GREEDY and beam not in (None, 1):
-        raise InvalidRequest("engine", f"greedy decoding has a beam_size of 1, and {beam} is set: unset one")
+    if engine in (EnginePreference.GREEDY, EnginePreference.SPECULATIVE) and beam not in (None, 1):
+        raise InvalidRequest("engine", f"{engine.value} decoding has a beam_size of 1, and {beam} is set: unset one")
     if engine is EnginePreference.BEAM and beam == 1:
         raise InvalidRequest("engine", "beam search has a beam_size above 1, and 1 is set: unset one")
     if engine in (EnginePreference.GREEDY, EnginePreference.BEAM) and not isinstance(request.strategy, Beam):
@@ -120,8 +118,10 @@ def _preferred(request: Request, given: dict[str, Any], defaults: Decoding, boun
     if wide:
         wanted = defaults.beam_size if defaults.beam_size > 1 else min(QUALITY_BEAM, bounds.max_beam_size)
         found["beam_size"] = max(wanted, given.get("num_hypotheses", 1))
-    elif engine is EnginePreference.GREEDY or (engine in _GREEDY_WISHES and wished):
+    elif engine in _GREEDY_DEMANDS or (engine in _GREEDY_WISHES and wished):
         found["beam_size"] = 1
+    elif engine is EnginePreference.NAT:  # nobody asks for a beam of CTC without knowing
+        found["beam_size"] = given.get("num_hypotheses", 1)
     return found
 
 

@@ -35,6 +35,22 @@ class Engine(enum.Enum):
     GREEDY = "greedy"
     BEAM = "beam"
     SAMPLING = "sampling"
+    SPECULATIVE = "speculative"
+    """Drafts were verified; the translation is greedy decoding's."""
+    SPECULATIVE_LOSSY = "speculative_lossy"
+    """Drafts were accepted that greedy decoding would not have chosen."""
+    NAT = "nat"
+
+
+class DraftSource(enum.Enum):
+    """Where speculation takes its drafts from."""
+
+    NAT = "nat"
+    """The non-autoregressive decoder, which fills the next places anew each time."""
+    HYPOTHESIS = "hypothesis"
+    """One non-autoregressive translation of the whole source."""
+    SOURCE = "source"
+    """The source's own words."""
 
 
 class Splitting(enum.Enum):
@@ -121,7 +137,65 @@ class Forced:
     target: tuple[int, ...]
 
 
-Strategy = Beam | Sample | DiverseBeam | Alternatives | Forced
+@dataclass(frozen=True)
+class NonAutoregressive:
+    """All tokens at once, by one of the bundle's decoders; complete, as `dragoman.server.engines` resolves it."""
+
+    decoder: str
+    passes: int = 1
+    length_candidates: int = 1
+    """Lengths that are tried side by side."""
+    length_scale: float = 1.0
+    exact_length: int | None = None
+    """Tokens without the end token, instead of a prediction."""
+    rescore: bool = False
+    """Whether the autoregressive decoder chooses among what was found."""
+
+
+@dataclass(frozen=True)
+class Lossy:
+    """What verification accepts besides what greedy decoding would choose."""
+
+    top: int
+    """Words among so many most probable ones."""
+    margin: float
+    """And at most so much less probable than the most probable one."""
+
+
+@dataclass(frozen=True)
+class Speculative:
+    """Greedy search that verifies several drafted tokens in one step."""
+
+    draft: DraftSource
+    tokens: int
+    """Drafted at a time."""
+    decoder: str = ""
+    """The non-autoregressive decoder that drafts."""
+    lossy: Lossy | None = None
+
+
+Strategy = Beam | Sample | DiverseBeam | Alternatives | Forced | NonAutoregressive | Speculative
+
+
+@dataclass(frozen=True)
+class NatOverrides:
+    """What a request says about non-autoregressive decoding; None leaves the bundle's own default."""
+
+    passes: int | None = None
+    length_scale: float | None = None
+    exact_length: int | None = None
+    length_candidates: int | None = None
+    decoder: str | None = None
+    rescore: bool = False
+
+
+@dataclass(frozen=True)
+class SpeculationOverrides:
+    """What a request says about speculation; None leaves the server's own choice."""
+
+    draft: DraftSource | None = None
+    tokens: int | None = None
+    lossy: Lossy | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +238,8 @@ class Request:
     overrides: DecodingOverrides = DecodingOverrides()
     strategy: Strategy = Beam()
     engine: EnginePreference = EnginePreference.AUTO
+    nat: NatOverrides = NatOverrides()
+    speculation: SpeculationOverrides = SpeculationOverrides()
     prefixes: tuple[str, ...] = ()
     """What the translation of each text begins with; none at all, or one for each text, empty where it has none."""
     suppressed_tokens: tuple[str, ...] = ()
@@ -247,6 +323,20 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a translation took besides steps of the decoder."""
+
+    nat_passes: int = 0
+    drafted: int = 0
+    """Tokens."""
+    accepted: int = 0
+    """Of the drafted ones."""
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.nat_passes + other.nat_passes, self.drafted + other.drafted, self.accepted + other.accepted)
+
+
+@dataclass(frozen=True)
 class Decoded:
     """What a lane made of one segment."""
 
@@ -257,6 +347,7 @@ class Decoded:
     queue_s: float
     encode_s: float
     decode_s: float
+    work: Work = Work()
 
 
 @dataclass(frozen=True)
@@ -338,6 +429,8 @@ class Translation:
     timings: Timings
     sentence_spans: tuple[SpanPair, ...] = ()
     """Only where they were asked for."""
+    work: Work = Work()
+    """Of all segments; of passes, the most that one of them took."""
 
     @property
     def text(self) -> str:

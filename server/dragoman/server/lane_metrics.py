@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dragoman.server.liveness import Fault
@@ -32,6 +32,7 @@ class LaneTally:
         self.step_s, self.rows = Tally(STEP_BUCKETS_S), Tally(SIZE_BUCKETS)
         self.encode_s, self.sources = Tally(STEP_BUCKETS_S), Tally(SIZE_BUCKETS)
         self.used_rows = self.tokens = self.padded_tokens = 0
+        self.rounds = self.drafted = self.accepted = self.stops_at = 0
         self.dropped = dict.fromkeys(DROP_REASONS, 0)
         self.failures = dict.fromkeys(FAILURES, 0)
 
@@ -52,6 +53,14 @@ class LaneTally:
             self.sources.add(sources)
             self.tokens += tokens
             self.padded_tokens += padded_tokens
+
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        """A round of speculation."""
+        with self._lock:
+            self.rounds += sources
+            self.drafted += drafted
+            self.accepted += accepted
+            self.stops_at = stops_at or 0
 
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished."""
@@ -78,6 +87,16 @@ COUNTERS = (
     ("batch_used_rows", "Rows that did useful work, over all runs of the decoder.", "used_rows"),
     ("encode_tokens", "Tokens that the encoder read.", "tokens"),
     ("encode_padded_tokens", "Tokens that the encoder read, with padding.", "padded_tokens"),
+    ("speculation_rounds", "Drafts that were verified: of each source in each round of speculation.", "rounds"),
+    ("drafted_tokens", "Tokens that were drafted for verification.", "drafted"),
+    ("accepted_tokens", "Drafted tokens that stood; over the rounds, their mean for each draft.", "accepted"),
+)
+GAUGES = (
+    (
+        "speculation_stops_at_sources",
+        "Fewest sources in a batch at which speculation last did not pay and is left out; 0 while it always did.",
+        "stops_at",
+    ),
 )
 COUNTERS_BY_REASON = (
     ("wasted_target_tokens", "Target positions decoded for segments that nobody waited for any more.", "dropped"),
@@ -104,6 +123,11 @@ class LaneMetrics(Collector):
             for model, tally in self.tallies.items():
                 counter.add_metric((model,), getattr(tally, part))
             yield counter
+        for name, text, part in GAUGES:
+            gauge = GaugeMetricFamily(f"dragoman_{name}", text, labels=("model",))
+            for model, tally in self.tallies.items():
+                gauge.add_metric((model,), getattr(tally, part))
+            yield gauge
         for name, text, part in COUNTERS_BY_REASON:
             counter = CounterMetricFamily(f"dragoman_{name}", text, labels=("model", "reason"))
             for model, tally in self.tallies.items():

@@ -15,15 +15,14 @@ import time
 from collections.abc import Hashable, Sequence
 
 from dragoman.bundle.reader import Bundle
-from dragoman.server import logs
-from dragoman.server.backlog import Backlog, Pace, encoder_runs
-from dragoman.server.batch import Batch, encode
-from dragoman.server.domain import Decoded, Engine, Forced, Hypothesis, Priority, Segment
+from dragoman.server import groups, logs
+from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
+from dragoman.server.batch import Finished, Group, encode
+from dragoman.server.domain import Decoded, Engine, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
 from dragoman.server.pool import round_up
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver, Pulse
-from dragoman.server.search import Layout
 from dragoman.server.shortlist import Shortlist
 
 SWEEP_S = 0.05
@@ -87,8 +86,10 @@ class Lanes:
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
         self.max_batch, self.observer = max_batch, observer
+        self.makes = groups.Groups(self.runtime, self.shortlist, capacity=max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
+        self._speeds = Speeds()
         self._changed = threading.Condition()
         self._is_closed = False
         self._swept_s = time.monotonic()
@@ -132,6 +133,16 @@ class Lanes:
         """How long a newcomer of this priority is likely to wait for a place in a lane."""
         with self._changed:
             return self._pace.seconds_for(self._backlog.tokens_before(priority), len(self._lanes))
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
+        with self._changed:
+            return self._speeds.of(engine, time.monotonic())
+
+    def note_speed(self, engine: Engine, seconds: float) -> None:
+        """A source token took an engine so long."""
+        with self._changed:
+            self._speeds.note(engine, seconds, time.monotonic())
 
     def note_pace(self, tokens: int, seconds: float) -> None:
         """A lane's round took so long and finished sources of so many tokens."""
@@ -200,7 +211,7 @@ class _Lane:
 
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes
-        self._batches: dict[tuple[Layout, bool], Batch[LaneTicket]] = {}
+        self._batches: dict[Hashable, Group[LaneTicket]] = {}
         self._held_back = 0  # rounds in which more waited than there was room for
         self._finished_tokens = 0  # of sources that this round finished
         self.num_active = 0
@@ -266,8 +277,14 @@ class _Lane:
 
     def _encode(self, run: list[LaneTicket]) -> None:
         started_s = time.monotonic()
+        segments = [t.segment for t in run]
         try:
-            cross = encode(self._lanes.runtime, [t.segment for t in run])
+            encoded = encode(
+                self._lanes.runtime,
+                segments,
+                cross=any(map(groups.needs_cross, segments)),
+                hidden=any(map(groups.needs_hidden, segments)),
+            )
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
             if len(run) == 1:
                 run[0].answer(_failure(error))
@@ -279,31 +296,29 @@ class _Lane:
         tokens = sum(len(t.segment.ids) for t in run)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
-            self._batch(ticket.segment).admit(ticket, ticket.segment, [t[g] for t in cross])
+            self._batch(ticket.segment).admit(ticket, ticket.segment, encoded[g])
         padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
         self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 
-    def _batch(self, segment: Segment) -> Batch[LaneTicket]:
-        # What is forced may be outside of the shortlist.
-        is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
-        key = Layout.of(segment), segment.decoding.shortlist and is_free
+    def _batch(self, segment: Segment) -> Group[LaneTicket]:
+        key = groups.key_of(segment)
         if key not in self._batches:
-            lanes = self._lanes
-            shortlist = lanes.shortlist if key[1] else None
-            self._batches[key] = Batch(lanes.runtime, shortlist, layout=key[0], capacity=lanes.max_batch)
+            self._batches[key] = self._lanes.makes.group(segment)
         return self._batches[key]
 
-    def _step(self, batch: Batch[LaneTicket]) -> None:
+    def _step(self, batch: Group[LaneTicket]) -> None:
         started_s = time.monotonic()
-        rows, live = len(batch) * batch.layout.places, batch.num_live
+        rows, live = batch.rows, batch.num_live
         done = batch.step()
         ended_s = time.monotonic()
-        for ticket, hypotheses, steps in done:
-            self._finished_tokens += len(ticket.segment.ids)
-            if hypotheses:
-                ticket.answer(_decoded(ticket, hypotheses, steps, ended_s))
+        for one in done:
+            self._finished_tokens += len(one.owner.segment.ids)
+            if one.hypotheses:
+                taken_s = ended_s - one.owner.admitted_s
+                self._lanes.note_speed(one.engine, taken_s / len(one.owner.segment.ids))
+                one.owner.answer(_decoded(one, ended_s))
             else:
-                ticket.answer(EngineFailure("the decoder put out numbers that are not finite"))
+                one.owner.answer(EngineFailure("the decoder put out numbers that are not finite"))
         self._lanes.observer.on_step(rows, live, ended_s - started_s)
 
 
@@ -316,13 +331,14 @@ def _failure(error: Exception) -> EngineFailure:
     return failure
 
 
-def _decoded(ticket: LaneTicket, hypotheses: tuple[Hypothesis, ...], steps: int, ended_s: float) -> Decoded:
-    layout = Layout.of(ticket.segment)
+def _decoded(done: Finished[LaneTicket], ended_s: float) -> Decoded:
+    ticket = done.owner
     return Decoded(
-        hypotheses=hypotheses,
-        engine=Engine.SAMPLING if layout.is_drawn else Engine.GREEDY if layout.places == 1 else Engine.BEAM,
-        steps=steps,
+        hypotheses=done.hypotheses,
+        engine=done.engine,
+        steps=done.steps,
         queue_s=ticket.admitted_s - ticket.arrived_s,
         encode_s=ticket.encoded_s - ticket.admitted_s,
         decode_s=ended_s - ticket.encoded_s,
+        work=done.work,
     )

@@ -25,6 +25,7 @@ from dragoman.server.decoding import DecodingBounds, resolve
 from dragoman.server.domain import (
     Alternatives,
     Decoded,
+    EnginePreference,
     Forced,
     Priority,
     Request,
@@ -33,6 +34,7 @@ from dragoman.server.domain import (
     Segment,
     Translation,
 )
+from dragoman.server.engines import Way, choose, ways
 from dragoman.server.errors import (
     DeadlineExceeded,
     DeadlineUnmeetable,
@@ -115,12 +117,19 @@ class Pipeline:
 
     def template(self, request: Request) -> Segment:
         """What the request's segments have in common. Raises what is wrong with the request but for its texts."""
-        decoding = self.decoding(request)
+        return self._template(request, self.ways(request)[0])
+
+    def ways(self, request: Request) -> list[Way]:
+        """The ways that the request may go."""
+        return ways(request, self._bounds)
+
+    def _template(self, request: Request, way: Way) -> Segment:
+        decoding = way.decoding
         return Segment(
             ids=(),
             decoding=decoding,
             deadline_s=request.deadline_s,
-            strategy=request.strategy,
+            strategy=way.strategy,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or decoding.unknown_handling == "copy",
             priority=request.priority,
@@ -145,7 +154,8 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        template, pair = self.template(request), self.pair(request.source_language, request.target_language)
+        found, pair = self.ways(request), self.pair(request.source_language, request.target_language)
+        template = self._template(request, found[0])
         decoding = template.decoding
         texts = self._accepted(request)
         accepted = [text for text in texts if isinstance(text, str)]
@@ -155,6 +165,8 @@ class Pipeline:
             prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
+            if len(found) > 1:
+                template = self._template(request, self._chosen(request, found, prepared))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown)
             async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
@@ -166,6 +178,20 @@ class Pipeline:
                         yield index, decoded
                     else:
                         yield index, assembler.translation(text, decoded, tokenize_s)
+
+    def _chosen(self, request: Request, found: Sequence[Way], prepared: Sequence[Prepared | Refused]) -> Way:
+        """The way that the request goes, by its deadline and what each way takes now."""
+        remaining_s = None
+        if request.deadline_s is not None:
+            remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
+        texts = [text for text in prepared if isinstance(text, Prepared)]
+        return choose(
+            found,
+            is_fastest=request.engine is EnginePreference.FAST,
+            tokens=max((len(ids) for text in texts for ids in text.segments), default=0),
+            remaining_s=remaining_s,
+            seconds_per_token=self.lanes.seconds_per_token,
+        )
 
     async def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
         """The outcome of each pair, in the order of the pairs."""

@@ -19,9 +19,10 @@ from dragoman.server.errors import EngineFailure, StartError
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
+Outputs = dict[str, Any]
 
 STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
-ATTENTION = "attention"
+ATTENTION, HIDDEN = "attention", "hidden"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 
@@ -80,9 +81,14 @@ class Runtime:
     def __repr__(self) -> str:
         return f"<Runtime {self.manifest.name} {self.manifest.precision} {self.provider} {', '.join(self._sessions)}>"
 
-    def encode(self, feed: Feed) -> list[Floats]:
-        """Packed source words -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..."""
-        return self._run("encoder", feed)
+    def encode(self, feed: Feed, *, cross: bool = True, hidden: bool = False) -> list[Floats]:
+        """Packed source words -> cross keys and values [G, H, S, e], k.0, v.0, k.1, ..., and hidden rows [n, d]."""
+        wanted = [name for name in self._outputs["encoder"] if (hidden if name == HIDDEN else cross)]
+        return self._run("encoder", feed, wanted)
+
+    def run(self, graph: str, feed: Feed) -> Outputs:
+        """Any graph's outputs by name."""
+        return dict(zip(self._outputs[graph], self._run(graph, feed), strict=True))
 
     def look_up(self, candidates: Ints) -> Feed:
         """The output layer's rows of these words, under the names that the step graph takes them by."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dragoman.server.domain import Decoded, Priority, Segment
+from dragoman.server.domain import Decoded, Engine, Priority, Segment
 
 Ticket = Any
 """A caller's hold on a submitted segment: only good for cancelling it."""
@@ -46,6 +46,12 @@ class LaneObserver(Protocol):
     def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A run of the encoder: its tokens without and with padding."""
 
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        """A round of speculation: its sources, the tokens that were drafted and those of them that stood.
+
+        `stops_at` is the fewest sources at which speculation did not pay, as far as that is known.
+        """
+
     def on_drop(self, steps: int, reason: str) -> None:
         """A segment left unfinished after so many steps; `reason` is the outcome of its error."""
 
@@ -67,6 +73,9 @@ class SegmentDecoder(Protocol):
 
     def predicted_wait_s(self, priority: Priority) -> float:
         """How long a segment of this priority would wait before it is encoded; 0 where that is not known."""
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
 
     @property
     def waiting_segments(self) -> int:

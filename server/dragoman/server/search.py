@@ -22,7 +22,7 @@ import numpy as np
 from dragoman.bundle.manifest import Profile
 from dragoman.server import rules
 from dragoman.server.candidates import Candidates, drawn, in_turn, let_only_the_best_end, part, ranked
-from dragoman.server.domain import Alternatives, DiverseBeam, Forced, Hypothesis, Sample, Segment
+from dragoman.server.domain import Alternatives, DiverseBeam, Engine, Forced, Hypothesis, Sample, Segment
 from dragoman.server.source import Source
 from dragoman.server.trees import Bools, Floats, Floats32, Ints, Trees
 from dragoman.server.weighing import IMPOSSIBLE, Row, Vocabulary, Weigher
@@ -43,6 +43,11 @@ class Layout:
     def places(self) -> int:
         """Of a source, at each level."""
         return self.beams * self.width
+
+    @property
+    def engine(self) -> Engine:
+        """What results name."""
+        return Engine.SAMPLING if self.is_drawn else Engine.GREEDY if self.places == 1 else Engine.BEAM
 
     @classmethod
     def of(cls, segment: Segment) -> Layout:

@@ -41,9 +41,12 @@ from dragoman.server.domain import (
     FinishReason,
     Forced,
     Hypothesis,
+    NonAutoregressive,
     Priority,
     Sample,
     Segment,
+    Speculative,
+    Work,
 )
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.scheduling import Done, Pulse
@@ -129,6 +132,8 @@ class FakeLanes:
         """What segments are answered with instead, where set."""
         self.waits_s: dict[Priority, float] = {}
         """What `predicted_wait_s` says; 0 for priorities that are not in it."""
+        self.paces_s: dict[Engine, float] = {}
+        """What `seconds_per_token` says; None for engines that are not in it."""
         self.pulses = [Pulse(time.monotonic())]
         self.provider = "cpu"
         self._waiting: deque[FakeTicket] = deque()
@@ -182,6 +187,10 @@ class FakeLanes:
     def predicted_wait_s(self, priority: Priority) -> float:
         """What the test has set."""
         return self.waits_s.get(priority, 0.0)
+
+    def seconds_per_token(self, engine: Engine) -> float | None:
+        """What the test has set."""
+        return self.paces_s.get(engine)
 
     @property
     def waiting_segments(self) -> int:
@@ -244,21 +253,26 @@ def echo(ticket: FakeTicket) -> Decoded:
 
     A token costs 1, an end token 1 and the hypothesis's rank. Each token gives 3/4 of its attention to the source token
     in its place, the rest to the end of the source. Draws are rotations of the segment, and the n-th best alternative
-    has the probability 2**-n.
+    has the probability 2**-n. All of the source's tokens are drafted right, and all others wrong.
     """
     segment, strategy = ticket.segment, ticket.segment.strategy
-    engine = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY
+    engine, work = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY, Work()
     number = segment.decoding.num_hypotheses
     match strategy:
         case Sample():
             engine = Engine.SAMPLING
         case Forced():
             number = 1
+        case NonAutoregressive(passes=passes):
+            engine, work = Engine.NAT, Work(nat_passes=passes)
+        case Speculative(tokens=tokens, lossy=lossy):
+            engine = Engine.SPECULATIVE_LOSSY if lossy else Engine.SPECULATIVE
+            work = Work(drafted=tokens * len(segment.ids), accepted=len(segment.ids))
         case Alternatives(count, min_probability):
             number = sum(2.0**-rank >= min_probability for rank in range(1, count + 1))
     waited_s = time.monotonic() - ticket.submitted_s
     hypotheses = tuple(_hypothesis(segment, rank) for rank in range(max(1, number)))
-    return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002)
+    return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002, work=work)
 
 
 def _hypothesis(segment: Segment, rank: int) -> Hypothesis:

@@ -1,0 +1,136 @@
+"""Decoding by connectionist temporal classification: each place of a canvas says a word or a blank.
+
+Words that follow one another without a blank between them are one, and blanks are nothing. Greedy decoding takes each
+place's best; a prefix beam adds up all the ways in which places may say the same text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dragoman.server.canvases import wanted
+from dragoman.server.domain import FinishReason, Hypothesis, NonAutoregressive, Segment
+from dragoman.server.trees import Bools, Floats, Floats32, Ints
+from dragoman.server.weighing import Vocabulary
+
+CONSIDERED = 20
+"""Words of each place that a prefix beam looks at, and at least as many as its width."""
+
+
+def collapse(ids: Ints, blank: int) -> Bools:
+    """Which places [T] begin a word of the text."""
+    is_new = np.ones(len(ids), np.bool_)
+    is_new[1:] = ids[1:] != ids[:-1]
+    kept: Bools = is_new & (ids != blank)
+    return kept
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text that places may say."""
+
+    tokens: tuple[int, ...]
+    logp: float
+    token_logps: tuple[float, ...] = ()
+    """Of the tokens, and of what comes before the first; they add up to `logp`. Only of one single way."""
+
+
+def greedy(ids: Ints, logp: Floats, blank: int) -> Reading:
+    """The text of each place's best [T]; its log-probability is that one way's."""
+    kept = collapse(ids, blank)
+    starts = np.flatnonzero(kept)
+    if not len(starts):
+        return Reading((), math.fsum(logp.tolist()), (math.fsum(logp.tolist()),))
+    bounds = [0, *starts[1:].tolist(), len(ids)]  # what comes before the first is the first's
+    parts = tuple(math.fsum(logp[a:b].tolist()) for a, b in itertools.pairwise(bounds))
+    return Reading(tuple(ids[starts].tolist()), math.fsum(parts), parts)
+
+
+@dataclass
+class _Ways:
+    """Log-probabilities of all ways to a prefix, by what the last place says."""
+
+    blank: float = -math.inf
+    word: float = -math.inf
+
+    @property
+    def total(self) -> float:
+        return _add(self.blank, self.word)
+
+
+def _add(a: float, b: float) -> float:
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
+
+
+def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading]:
+    """The most probable texts, best first, of places that each may say one of [T, C]; `width` prefixes live at a time.
+
+    A place whose candidates lack the blank cannot be blank. Of equals, what was found first comes first.
+    """
+    beam: dict[tuple[int, ...], _Ways] = {(): _Ways(blank=0.0)}
+    for words, logps in zip(ids.tolist(), logp.tolist(), strict=True):
+        grown: dict[tuple[int, ...], _Ways] = {}
+        said = dict(zip(words, logps, strict=True))
+        for prefix, ways in beam.items():
+            last = prefix[-1] if prefix else None
+            for word, own in said.items():
+                if word == blank:
+                    same = grown.setdefault(prefix, _Ways())
+                    same.blank = _add(same.blank, ways.total + own)
+                    continue
+                if word == last:  # the same word goes on; only behind a blank it comes again
+                    same = grown.setdefault(prefix, _Ways())
+                    same.word = _add(same.word, ways.word + own)
+                more = grown.setdefault((*prefix, word), _Ways())
+                more.word = _add(more.word, (ways.blank if word == last else ways.total) + own)
+        order = sorted(grown, key=lambda prefix: -grown[prefix].total)[:width]
+        beam = {prefix: grown[prefix] for prefix in order if grown[prefix].total > -math.inf}
+    return [Reading(prefix, ways.total) for prefix, ways in beam.items()]
+
+
+class Reader:
+    """What one segment makes of its places."""
+
+    def __init__(self, segment: Segment, blank: int, vocabulary: Vocabulary) -> None:
+        assert isinstance(segment.strategy, NonAutoregressive)
+        self._segment, self._blank, self._eos_id = segment, blank, vocabulary.eos_id
+        unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
+        self._never = [*({*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {blank})]
+        self._width = segment.decoding.beam_size
+        looked_at = 1 if self._width == 1 else max(CONSIDERED, self._width) + 1
+        self.num_best = looked_at + len(self._never)
+
+    def hypotheses(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...]:
+        """Texts of the best words [T, k] of its places, best first; the score is the mean over all places."""
+        logp = np.where(np.isin(ids, self._never), -np.inf, logp)
+        if self._width == 1:
+            best = logp.argmax(1)[:, None]
+            words, own = np.take_along_axis(ids, best, 1)[:, 0], np.take_along_axis(logp, best, 1)[:, 0]
+            readings = [greedy(words, own.astype(np.float64), self._blank)]
+        else:
+            readings = prefix_beam(ids, logp.astype(np.float64), self._blank, self._width)
+        found: dict[tuple[int, ...], Hypothesis] = {}
+        for reading in readings:
+            one = self._hypothesis(reading, len(ids))
+            found.setdefault(one.ids, one)
+        return tuple(found.values())[: wanted(self._segment)]
+
+    def _hypothesis(self, reading: Reading, places: int) -> Hypothesis:
+        """A text up to its end token, or up to the limit."""
+        tokens, logps, most = reading.tokens, reading.token_logps, self._segment.max_target_tokens - 1
+        if self._eos_id in tokens:
+            tokens = tokens[: tokens.index(self._eos_id)]
+        is_cut = len(tokens) > most
+        tokens = tokens[:most] if is_cut else tokens
+        if logps:  # what was cut off counts to the end
+            kept = logps[: len(tokens)]
+            logps = kept if is_cut else (*kept, math.fsum(logps[len(tokens) :]))
+        logp = math.fsum(logps) if logps else reading.logp
+        reason = FinishReason.LENGTH if is_cut else FinishReason.STOP
+        return Hypothesis(tokens, logp, reading.logp / places, reason, logps)

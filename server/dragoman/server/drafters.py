@@ -1,0 +1,138 @@
+"""The sources of drafts, each a `Drafter`: the source's words, one whole translation, or block after block.
+
+All of them take a source's encoder rows where they need any, and none is asked before its sources' first round: what
+only drafts need is not computed while drafts do not pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dragoman.server.batch import Encoded, Group, vocabulary_of
+from dragoman.server.chain_batch import NOTHING
+from dragoman.server.chains import Draft
+from dragoman.server.domain import NonAutoregressive, Segment
+from dragoman.server.drafts import copied, follow
+from dragoman.server.nat_batch import Floats, NatMemory, NatWords, canvas_feed
+from dragoman.server.runtime import Runtime
+from dragoman.server.shortlist import Shortlist
+
+
+class SourceDrafts:
+    """What the source says after the last words of the translation: names, numbers, addresses."""
+
+    def __init__(self) -> None:
+        self._texts: list[tuple[int, ...]] = []
+
+    def admit(self, segment: Segment, encoded: Encoded) -> None:  # noqa: ARG002 - see `Drafter`
+        """See `Drafter`."""
+        self._texts.append(segment.ids)
+
+    def remove(self, g: int) -> None:
+        """See `Drafter`."""
+        self._texts[g] = self._texts[-1]
+        del self._texts[-1]
+
+    def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
+        """See `Drafter`."""
+        return [copied(text, prefix, count) for text, prefix in zip(self._texts, prefixes, strict=True)]
+
+
+class HypothesisDrafts:
+    """What one non-autoregressive translation of the source says there."""
+
+    def __init__(self, make: Callable[[], Group[int]], strategy: NonAutoregressive, eos_id: int) -> None:
+        self._make, self._strategy, self._eos_id = make, strategy, eos_id
+        self._texts: list[tuple[int, ...] | None] = []
+        self._sources: list[tuple[Segment, Encoded]] = []
+
+    def admit(self, segment: Segment, encoded: Encoded) -> None:
+        """See `Drafter`."""
+        plain = replace(segment.decoding, beam_size=1, num_hypotheses=1)
+        self._sources.append((replace(segment, strategy=self._strategy, decoding=plain), encoded))
+        self._texts.append(None)
+
+    def remove(self, g: int) -> None:
+        """See `Drafter`."""
+        self._texts[g], self._sources[g] = self._texts[-1], self._sources[-1]
+        del self._texts[-1], self._sources[-1]
+
+    def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
+        """See `Drafter`."""
+        self._translate()
+        return [follow(text or (), prefix, count) for text, prefix in zip(self._texts, prefixes, strict=True)]
+
+    def _translate(self) -> None:
+        """Those that have joined."""
+        batch = self._make()
+        for g, text in enumerate(self._texts):
+            if text is None:
+                batch.admit(g, *self._sources[g])
+        while len(batch):
+            for one in batch.step():
+                ids = one.hypotheses[0].ids if one.hypotheses else ()
+                self._texts[one.owner] = (*ids, self._eos_id)
+
+
+class BlockDrafts:
+    """What the non-autoregressive decoder fills into a few masks behind the translation so far, anew each time."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
+        self._nat = runtime.manifest.nat[name]
+        self._words = NatWords(runtime, shortlist, name)
+        self._memory = NatMemory(runtime, name, capacity)
+        self._num = 0
+        self._new: list[Floats] = []
+        vocabulary = vocabulary_of(runtime.manifest)
+        given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
+        self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
+
+    def admit(self, segment: Segment, encoded: Encoded) -> None:
+        """See `Drafter`."""
+        assert encoded.hidden is not None, "it was encoded for this"
+        self._num += 1
+        self._new.append(encoded.hidden)
+        self._words.admit(segment)
+
+    def remove(self, g: int) -> None:
+        """See `Drafter`."""
+        self._settle()
+        self._num -= 1
+        if g != self._num:
+            self._memory.move(self._num, g)
+        self._words.remove(g)
+
+    def _settle(self) -> None:
+        """Keep what the decoder needs of those that have joined."""
+        if self._new:
+            self._memory.admit(self._num - len(self._new), self._new)
+            self._new.clear()
+
+    def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
+        """See `Drafter`."""
+        self._settle()
+        count = min(count, self._nat.block)
+        first = [] if self._nat.first_id is None else [self._nat.first_id]
+        masks = [self._nat.mask_id or 0] * count
+        canvases = {
+            g: np.array([*first, *prefix, *masks])
+            for g, prefix in enumerate(prefixes)
+            if len(first) + len(prefix) + count <= self._nat.max_canvas
+        }
+        drafts: list[Draft] = [NOTHING] * self._num
+        if not canvases:
+            return drafts
+        feed, width = canvas_feed([*canvases.values()])
+        of = np.array([*canvases])
+        feed |= self._memory.feed(of, self._num)
+        ends = [len(canvas) for canvas in canvases.values()]
+        rows = np.concatenate([np.arange(end - count, end) + row * width for row, end in enumerate(ends)])
+        _, ids = self._words.best(feed, rows, of, 1 + len(self._never))
+        best = (~np.isin(ids, self._never)).argmax(1)[:, None]
+        words = np.take_along_axis(ids, best, 1).reshape(-1, count)
+        for g, own in zip(canvases, words.tolist(), strict=True):
+            drafts[g] = own
+        return drafts

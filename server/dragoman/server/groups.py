@@ -1,0 +1,110 @@
+"""Which sources are decoded together, and by what: the one place that knows every way of decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TypeVar
+
+from dragoman.server.batch import Batch, Group
+from dragoman.server.chain_batch import ChainBatch, Drafter
+from dragoman.server.costs import Costs
+from dragoman.server.domain import DraftSource, Forced, NonAutoregressive, Segment, Speculative
+from dragoman.server.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
+from dragoman.server.nat_batch import CtcBatch, NatBatch
+from dragoman.server.rescoring import Rescored
+from dragoman.server.runtime import Runtime
+from dragoman.server.scheduling import LaneObserver
+from dragoman.server.search import Layout
+from dragoman.server.shortlist import Shortlist
+
+T = TypeVar("T", bound=Hashable)
+
+
+def key_of(segment: Segment) -> Hashable:
+    """Segments with equal keys share a group."""
+    match segment.strategy:
+        case NonAutoregressive(decoder=decoder, rescore=rescore):
+            return decoder, rescore, _has_shortlist(segment)
+        case Speculative() as strategy:
+            return strategy, _has_shortlist(segment)
+        case _:
+            return Layout.of(segment), _has_shortlist(segment)
+
+
+def needs_cross(segment: Segment) -> bool:
+    """Whether the autoregressive decoder reads this source."""
+    return not isinstance(segment.strategy, NonAutoregressive) or segment.strategy.rescore
+
+
+def needs_hidden(segment: Segment) -> bool:
+    """Whether a non-autoregressive decoder reads it."""
+    strategy = segment.strategy
+    return isinstance(strategy, NonAutoregressive) or (
+        isinstance(strategy, Speculative) and strategy.draft is not DraftSource.SOURCE
+    )
+
+
+def _has_shortlist(segment: Segment) -> bool:
+    # What is forced may be outside of the shortlist.
+    is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
+    return segment.decoding.shortlist and is_free
+
+
+class Groups:
+    """Makes groups for the lanes of one bundle."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, capacity: int, observer: LaneObserver) -> None:
+        self._runtime, self._shortlist, self._capacity = runtime, shortlist, capacity
+        self._observer = observer
+        self._costs: dict[Hashable, Costs] = {}
+
+    def __repr__(self) -> str:
+        return f"<Groups {self._runtime!r}, {self._costs}>"
+
+    def group(self, segment: Segment) -> Group[T]:
+        """An empty group for segments like this one."""
+        shortlist = self._shortlist if _has_shortlist(segment) else None
+        match segment.strategy:
+            case NonAutoregressive(decoder=decoder, rescore=rescore):
+                group: Group[T] = self._nat(decoder, shortlist)
+                if rescore:
+                    group = Rescored(group, self._runtime)
+                return group
+            case Speculative() as strategy:
+                return self._chains(strategy, shortlist)
+            case _:
+                layout = Layout.of(segment)
+                return Batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+
+    def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
+        if self._runtime.manifest.nat[name].kind == "ctc":
+            return CtcBatch(self._runtime, shortlist, name=name)
+        return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
+
+    def _chains(self, strategy: Speculative, shortlist: Shortlist | None) -> Group[T]:
+        key = strategy, shortlist is not None
+        costs = self._costs.setdefault(key, Costs())
+
+        def on_drafts(sources: int, drafted: int, accepted: int) -> None:
+            self._observer.on_drafts(sources, drafted, accepted, costs.stops_at)
+
+        return ChainBatch(
+            self._runtime,
+            shortlist,
+            self._drafter(strategy, shortlist),
+            costs,
+            strategy=strategy,
+            capacity=self._capacity,
+            on_drafts=on_drafts,
+        )
+
+    def _drafter(self, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
+        runtime, name = self._runtime, strategy.decoder
+        match strategy.draft:
+            case DraftSource.SOURCE:
+                return SourceDrafts()
+            case DraftSource.NAT:
+                return BlockDrafts(runtime, shortlist, name=name, capacity=self._capacity)
+            case DraftSource.HYPOTHESIS:
+                eos_id = runtime.manifest.tokenizer.eos_id
+                return HypothesisDrafts(lambda: self._nat(name, shortlist), NonAutoregressive(name), eos_id)
