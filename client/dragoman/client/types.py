@@ -161,6 +161,7 @@ class Nat:
     length_scale: float | None = None
     exact_length: int | None = None
     length_candidates: int | None = None
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)

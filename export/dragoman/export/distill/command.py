@@ -33,9 +33,9 @@ autoregressive among them, the bundle keeps the model's own decoder.
 """
 EPILOG = """\
 All that is done lies in the folder of --work, which the same command goes on with wherever it was stopped or killed.
-A training is measured in epochs, never in time: with the same --seed it gives the same weights, stopped or not. With more
-epochs for a decoder than before, its training goes on from where it ended, on another machine too, if the folder is
-taken there.
+A training is measured in epochs, never in time: with the same --seed it gives the same weights, stopped or not. With
+more epochs for a decoder than before, its training goes on from where it ended, on another machine too, if the folder
+is taken there.
 
 examples:
   dragoman distill model.enpt.bin --text mono.en.gz --output ./enpt-fast

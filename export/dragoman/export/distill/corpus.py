@@ -127,8 +127,7 @@ def batches_of(lengths: Ints, most: int, seed: tuple[int, int]) -> list[Ints]:
     """One epoch: every pair once, in batches of at most `most` padded places, of similar lengths, in random order."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(lengths))
-    mean = max(1.0, float(lengths.mean()))
-    pool = max(1, int(POOL_BATCHES * most / mean))
+    pool = max(1, POOL_BATCHES * most * len(lengths) // max(1, int(lengths.sum())))
     found: list[Ints] = []
     for start in range(0, len(order), pool):
         chosen = order[start : start + pool]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
@@ -23,7 +24,6 @@ from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Point, Student, Trainer
 from dragoman.export.distill.work import open_work, sha256, write_whole
 from dragoman.export.distill.written import student_checkpoint
-from dragoman.export.errors import ExportError
 from dragoman.export.export import export
 from dragoman.export.load import load_network
 from dragoman.export.nat import decoder_of
@@ -56,8 +56,6 @@ def distill(plan: Plan, say: Say) -> Result:
     pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
     dropped = prepare(plan, checkpoint, teacher, pieces, say)
     corpus = open_corpus(plan.work, teacher.arch.d_model)
-    if not len(corpus):
-        raise ExportError(f"no pair is left to learn from; dropped: {dropped}")
     test, held_out = test_set(plan, corpus, pieces)
     corpus = replace(corpus, used=len(corpus) - held_out)
     network, trainings = teacher, []
@@ -82,7 +80,8 @@ def _train(
     student: Student
     if decoder.kind == "autoregressive":
         network = with_autoregressive(network, decoder.layers, plan.seed)
-        student, trained = Autoregressive(network, start_id), network.decoder
+        student = Autoregressive(network, start_id)
+        trained: nn.Module = network.decoder
     else:
         with_nat(network, decoder.nat(network, eos_id), plan.seed)
         kind = Ctc if decoder.kind == "ctc" else MaskPredict

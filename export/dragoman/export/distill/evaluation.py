@@ -59,9 +59,7 @@ def ways(kinds: Sequence[str]) -> dict[str, Options]:
 
 
 def _nat(decoder: str, passes: int) -> Options:
-    return Options(
-        engine=EnginePreference.NAT, nat=Nat(decoder=decoder, passes=passes), splitting=Splitting.SENTENCES
-    )
+    return Options(engine=EnginePreference.NAT, nat=Nat(decoder=decoder, passes=passes), splitting=Splitting.SENTENCES)
 
 
 def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: TestSet) -> list[Row]:

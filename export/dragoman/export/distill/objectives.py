@@ -259,9 +259,7 @@ class MaskPredict(nn.Module):
             shown = (kind == 0) & (torch.rand(targets.shape, device=device) < share * wrong)
         return targets, is_place, hidden & ~shown
 
-    def _run(
-        self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, cross: list[Tensor], given: Inputs
-    ) -> Tensor:
+    def _run(self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, cross: list[Tensor], given: Inputs) -> Tensor:
         x = decoder.embed(self.network, canvas)
         mask = (~is_place)[:, None, None].to(x.dtype) * MASKED
         return decoder.run(x, (canvas.shape[0], canvas.shape[1]), mask, cross, given.src_mask)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.export.checkpoint import Checkpoint
-from dragoman.export.distill.corpus import IDS_FILE, Corpus, write_ids
+from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, write_ids
 from dragoman.export.distill.evaluation import TestSet
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
 from dragoman.export.distill.settings import Plan
@@ -29,7 +29,8 @@ def check(checkpoint: Checkpoint) -> None:
     words = checkpoint.tokenizer
     if words.prefix or words.suffix or words.forced_first is not None:
         raise ExportError(
-            f"{checkpoint.name} reads its languages from the ids, and a student learns one pair: distil a model of one pair"
+            f"{checkpoint.name} reads its languages from the ids, and a student learns one pair: distil a model "
+            "of one pair"
         )
 
 
@@ -49,14 +50,14 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
         say("reading the labels", None)
         most = min(plan.max_tokens, teacher.arch.max_positions)
         sources, targets, dropped = pairs(work / LABELS_FILE, pieces, checkpoint.tokenizer.eos_id, most)
+        if not len(sources):
+            raise ExportError(f"no pair is left to learn from: {dict(dropped) or 'the text is empty'}")
         write_whole(work / DROPPED_FILE, json.dumps(dropped).encode())
         write_ids(work, sources, targets)
     say("computing the teacher's rows", None)
     encode = graph_encoder(checkpoint, teacher, work, plan.threads)
     start_id = checkpoint.tokenizer.start_id
-    compute_states(
-        teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of)
-    )
+    compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
     found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
     return found
 
@@ -75,8 +76,9 @@ def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[TestSet, int]:
     if not count:
         raise ExportError(f"{len(corpus)} pairs are too few to hold some out: give more text")
     last = range(len(corpus) - count, len(corpus))
-    texts = [
-        [pieces.text(side.ids[side.of_row(index)][:-1].tolist()) for index in last]
-        for side in (corpus.sources, corpus.targets)
-    ]
-    return TestSet(*texts, origin=f"{count} lines of the text, with the teacher's translations"), count
+
+    def texts(side: Ragged) -> list[str]:
+        return [pieces.text(side.ids[side.of_row(index)][:-1].tolist()) for index in last]
+
+    origin = f"{count} lines of the text, with the teacher's translations"
+    return TestSet(texts(corpus.sources), texts(corpus.targets), origin), count

@@ -24,7 +24,7 @@ class _Divergence(torch.autograd.Function):
     """Sum over rows of the cross-entropy of a student's distribution with the teacher's."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
         """Both are hidden rows [n, d], read by the same output layer."""
         gradient, total = torch.empty_like(x), torch.zeros((), device=x.device)
         for part in _parts(len(x)):
@@ -36,7 +36,7 @@ class _Divergence(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         """The gradient is there already."""
         (gradient,) = ctx.saved_tensors
         return gradient * grads[0].to(gradient.dtype), None, None, None
@@ -46,7 +46,7 @@ class _LogNormaliser(torch.autograd.Function):
     """log sum exp of each row's logits."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
         """[n, d] -> [n]."""
         gradient, found = torch.empty_like(x), torch.empty(len(x), device=x.device)
         for part in _parts(len(x)):
@@ -57,7 +57,7 @@ class _LogNormaliser(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """The mean row of the words, by their probability."""
         (gradient,) = ctx.saved_tensors
         return gradient * grads[0].unsqueeze(-1).to(gradient.dtype), None, None
@@ -65,13 +65,17 @@ class _LogNormaliser(torch.autograd.Function):
 
 def divergence(x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
     """Cross-entropy of the words that hidden rows [n, d] make probable with those that the teacher's do; summed."""
-    total: Tensor = _Divergence.apply(x, teacher, rows.to(x.dtype), bias.to(x.dtype))
+    total: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
+        x, teacher, rows.to(x.dtype), bias.to(x.dtype)
+    )
     return total
 
 
 def log_normaliser(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
     """Of hidden rows [n, d] over frozen words [C, d] -> [n], float32."""
-    found: Tensor = _LogNormaliser.apply(x, rows.to(x.dtype), bias.to(x.dtype))
+    found: Tensor = _LogNormaliser.apply(  # type: ignore[no-untyped-call]
+        x, rows.to(x.dtype), bias.to(x.dtype)
+    )
     return found
 
 

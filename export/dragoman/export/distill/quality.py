@@ -27,12 +27,16 @@ def _padded(network: Network, sources: Sentences) -> tuple[Tensor, Tensor, Tenso
     """The encoder's rows [n, d], which of them stands where [G, S], and the mask of padding."""
     ids, lengths = pad(Ragged.of(sources), np.arange(len(sources)))
     mask = source_mask(torch.from_numpy(lengths), ids.shape[1])
-    given = {name: value.to(network.source_embedding.device) for name, value in packed(torch.from_numpy(ids), mask).items()}
+    given = {
+        name: value.to(network.source_embedding.device) for name, value in packed(torch.from_numpy(ids), mask).items()
+    }
     return network.encode(**given), given["places"], given["src_mask"]
 
 
 @torch.inference_mode()
-def greedy(network: Network, sources: Sentences, *, start_id: int, eos_id: int, banned: Sequence[int]) -> list[list[int]]:
+def greedy(
+    network: Network, sources: Sentences, *, start_id: int, eos_id: int, banned: Sequence[int]
+) -> list[list[int]]:
     """The most probable next word, again and again, for all sources side by side."""
     hidden, places, mask = _padded(network, sources)
     memory, count, device, arch = network.cross(hidden, places), len(sources), hidden.device, network.arch
@@ -82,7 +86,7 @@ def ctc(network: Network, name: str, sources: Sentences, banned: Sequence[int]) 
 def mask_predict(
     network: Network, name: str, sources: Sentences, banned: Sequence[int], passes: int, eos_id: int
 ) -> list[list[int]]:
-    """A canvas of the most probable length, filled; in each further pass the words held least probable are filled again."""
+    """A canvas of the most probable length, filled; each further pass fills the least probable words again."""
     decoder = decoder_of(network, name)
     hidden, places, mask = _padded(network, sources)
     lengths = _lengths(decoder, hidden, places, mask)

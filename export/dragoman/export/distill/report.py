@@ -43,9 +43,7 @@ def as_data(trainings: Sequence[Training], rows: Sequence[Row], facts: Mapping[s
     """All of it."""
     return {
         **facts,
-        "trainings": [
-            {**asdict(one), "history": [asdict(point) for point in one.history]} for one in trainings
-        ],
+        "trainings": [{**asdict(one), "history": [asdict(point) for point in one.history]} for one in trainings],
         "quality": [asdict(row) for row in rows],
     }
 

@@ -43,7 +43,9 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
     """The encoder as an int8 graph that gives its own rows, and not yet any decoder's keys and values of them."""
     model = trace(teacher, "encoder")
     reader = next(
-        node for node in model.graph if any(v is not None and v.name == "decoder.layers.0.cross.kv.weight" for v in node.inputs)
+        node
+        for node in model.graph
+        if any(v is not None and v.name == "decoder.layers.0.cross.kv.weight" for v in node.inputs)
     )
     hidden = reader.inputs[0]
     assert hidden is not None

@@ -66,6 +66,7 @@ class Point:
     """Processor time of all steps so far."""
     quality: dict[str, float] | None = None
 
+
 Student = Autoregressive | Ctc | MaskPredict
 Evaluate = Callable[[], dict[str, float]]
 Watch = Callable[[Point], None]

@@ -1,12 +1,12 @@
 """The folder in which a distillation keeps what it has done, so that the same command goes on where it was stopped.
 
-    distill.json      what it is the work of: another model, text or seed needs another folder
-    teacher/          the teacher as a bundle
-    labels.jsonl      what the teacher says of each line
-    ids.npz           pairs that are learnt from, and dropped.json why the others are not
-    encoded.f16, decoded.f16, states.done
-    KIND.pt           a decoder's checkpoint
-    report.json, report.svg
+distill.json      what it is the work of: another model, text or seed needs another folder
+teacher/          the teacher as a bundle
+labels.jsonl      what the teacher says of each line
+ids.npz           pairs that are learnt from, and dropped.json why the others are not
+encoded.f16, decoded.f16, states.done
+KIND.pt           a decoder's checkpoint
+report.json, report.svg
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_work(directory: Path, teacher_files: Sequence[Path], texts: Sequence[Path], own: dict[str, int | None]) -> None:
+def open_work(
+    directory: Path, teacher_files: Sequence[Path], texts: Sequence[Path], own: dict[str, int | None]
+) -> None:
     """Begin in a folder, or make sure that what lies there is of the same work."""
     digests = ({path.name: sha256(path) for path in paths} for paths in (teacher_files, texts))
     identity = asdict(Identity(*digests, **own))  # type: ignore[arg-type]
