@@ -16,7 +16,7 @@ from dragoman.export.errors import ExportError
 
 VOCABULARY, EOS, START = 40, 0, 40
 SETTINGS = Settings(
-    12,
+    2.5,
     batch_words=100,
     learning_rate=3e-3,
     warm_up=2,
@@ -104,23 +104,28 @@ def test_what_is_frozen_stays(a_network, corpus_of, tmp_path):
 
 @pytest.mark.parametrize("kind", ["autoregressive", "ctc", "mask-predict"])
 def test_a_student_learns(a_network, corpus_of, tmp_path, kind):
-    """The loss of 60 pairs falls by a fifth in 100 steps."""
-    settings = replace(SETTINGS, steps=100, warm_up=10, checkpoint_every=10, evaluate_every=1000)
+    """The loss of 60 pairs falls by a fifth in 24 epochs."""
+    settings = replace(SETTINGS, epochs=24, warm_up=10, checkpoint_every=10, evaluate_every=1000)
     trainer = finished(a_trainer(a_network, corpus_of(a_network()), tmp_path / "a.pt", kind, settings))
 
     assert trainer.history[-1].loss < 0.8 * trainer.history[0].loss
 
 
-def test_more_steps_go_on_from_the_end(a_network, corpus_of, tmp_path):
-    """A training that is finished is not done again, and can be asked for more."""
+def test_more_epochs_go_on_from_the_end(a_network, corpus_of, tmp_path):
+    """A training that is finished is not done again, and can be asked for more, with batches of another size too."""
     corpus = corpus_of(a_network())
-    finished(a_trainer(a_network, corpus, tmp_path / "a.pt"))
+    steps = finished(a_trainer(a_network, corpus, tmp_path / "a.pt")).step
 
-    longer = a_trainer(a_network, corpus, tmp_path / "a.pt", settings=replace(SETTINGS, steps=15))
+    again = a_trainer(a_network, corpus, tmp_path / "a.pt")
+    again.resume()
+    assert finished(again).step == steps
+
+    longer = a_trainer(a_network, corpus, tmp_path / "a.pt", settings=replace(SETTINGS, epochs=3.5, batch_words=50))
     longer.resume()
-
-    assert longer.step == 12
-    assert finished(longer).step == 15
+    assert longer.step == steps
+    assert longer.epochs == pytest.approx(2.5, abs=0.15)
+    assert finished(longer).step > steps
+    assert 3.5 <= longer.epochs < 3.6
 
 
 def test_another_training_is_refused(a_network, corpus_of, tmp_path):
@@ -147,9 +152,9 @@ def test_a_loss_that_is_no_number_ends_the_training(a_network, corpus_of, tmp_pa
 
 def test_the_learning_rate_rises_holds_and_falls_to_nothing():
     """Over the warm-up and the last share of the steps."""
-    settings = Settings(100, 10, 1.0, warm_up=10, cool_down=0.4)
+    settings = Settings(2.0, 10, 1.0, warm_up=10, cool_down=0.4)
 
-    rates = [settings.rate(step) for step in range(101)]
+    rates = [settings.rate(step, step / 100) for step in range(101)]
 
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[59] == 1.0

@@ -91,17 +91,16 @@ def _train(
     device = torch.device(plan.device)
     trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=True)
     trainer.resume()
-    say(f"training {decoder.kind}", trainer.step / settings.steps)
+    say(f"training {decoder.kind}", min(1.0, trainer.progress))
     trainer.run(
         lambda: watched.scores(network, decoder.kind),
-        lambda point: say(f"training {decoder.kind}, {_told(point)}", point.step / settings.steps),
+        lambda point: say(f"training {decoder.kind}, {_told(point)}", min(1.0, trainer.progress)),
     )
     trainer.use_mean()
     trained.requires_grad_(False)  # noqa: FBT003
     weights = sum(parameter.numel() for parameter in trainer.trained.values())
     network.to("cpu")
-    epochs = trainer.epoch + trainer.taken / trainer.batches
-    return network, Training(decoder.kind, decoder.layers, weights, epochs, tuple(trainer.history))
+    return network, Training(decoder.kind, decoder.layers, weights, trainer.epochs, tuple(trainer.history))
 
 
 def _told(point: Point) -> str:

@@ -18,7 +18,7 @@ from dragoman.export.export import export
 from dragoman.export.network import Network
 from dragoman.export.pieces import Pieces
 
-TEACHER, LABELS_FILE, DROPPED_FILE = "teacher", "labels.jsonl", "dropped.json"
+TEACHER, ENCODER, LABELS_FILE, DROPPED_FILE = "teacher", "encoder", "labels.jsonl", "dropped.json"
 HELD_OUT = 200
 Say = Callable[[str, float | None], None]
 """What is being done, and the share of it that has been done."""
@@ -55,7 +55,7 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
         write_whole(work / DROPPED_FILE, json.dumps(dropped).encode())
         write_ids(work, sources, targets)
     say("computing the teacher's rows", None)
-    encode = graph_encoder(checkpoint, teacher, work, plan.threads)
+    encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
     start_id = checkpoint.tokenizer.start_id
     compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
     found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))

@@ -19,6 +19,8 @@ LENGTH_CLASSES = 128
 BLOCK = 8
 PASSES = 4
 WARM_UP = 500
+EVALUATE_EVERY = 100
+"""Steps at least: translating takes longer than a few of them."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,11 @@ class Plan:
         """Of one training, an epoch of which has so many batches."""
         steps = max(1, round(decoder.epochs * batches))
         return Settings(
-            steps=steps,
+            epochs=decoder.epochs,
             batch_words=self.batch_words,
             learning_rate=self.learning_rate,
             warm_up=min(WARM_UP, steps // 5),
             seed=self.seed,
             checkpoint_every=max(1, min(50, steps // 10)),
-            evaluate_every=max(1, steps // 20),
+            evaluate_every=max(EVALUATE_EVERY, steps // 20),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,15 @@ BETAS = (0.9, 0.98)
 class Settings:
     """What a training is; the same settings on the same corpus give the same weights."""
 
-    steps: int
+    epochs: float
+    """How often every pair is seen."""
     batch_words: int
     """Padded places of the longer side of a batch."""
     learning_rate: float
     warm_up: int
+    """Steps over which the learning rate rises."""
     cool_down: float = 0.4
-    """Over this last share of the steps the learning rate falls to zero."""
+    """Over this last share of the training it falls to zero."""
     random_words: int = 2000
     """Words of the vocabulary that take part in a step besides those of its batch."""
     first_words: int = 64
@@ -48,11 +50,10 @@ class Settings:
     checkpoint_every: int = 100
     evaluate_every: int = 1000
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        rise = min(1.0, (step + 1) / max(1, self.warm_up))
-        left = (self.steps - step) / max(1.0, self.cool_down * self.steps)
-        return self.learning_rate * min(rise, left, 1.0)
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate of a step, counted from 0, when such a share of the training is done."""
+        rise = (step + 1) / max(1, self.warm_up)
+        return self.learning_rate * max(0.0, min(rise, (1 - progress) / self.cool_down, 1.0))
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,17 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.trained.values(), lr=0.0, betas=BETAS, eps=1e-9, fused=True)
         self.step, self.epoch, self.taken = 0, 0, 0
         """Steps done; epochs finished; batches of this epoch that were read."""
+        self._order = self._batches()
         self.processor_s = 0.0
         self.history: list[Point] = []
         self._losses: list[float] = []
-        self.batches = 1
-        """Of this epoch."""
 
     def run(self, evaluate: Evaluate, watch: Watch) -> None:
         """All steps that are left. `evaluate` finds the mean weights in the student."""
         settings = self.settings
-        batches = self._batches()
-        while self.step < settings.steps:
+        while self.progress < 1:
             before = _processor_s()
-            loss = self._take(next(batches))
+            loss = self._take(self._next())
             if not np.isfinite(loss):
                 raise ExportError(
                     f"the loss of step {self.step} is {loss}: begin again with a lower --learning-rate than "
@@ -109,8 +108,7 @@ class Trainer:
             self._losses.append(loss)
             self.step += 1
             self.processor_s += _processor_s() - before
-            is_last = self.step == settings.steps
-            is_evaluated = is_last or self.step % settings.evaluate_every == 0
+            is_evaluated = self.progress >= 1 or self.step % settings.evaluate_every == 0
             if is_evaluated or self.step % settings.checkpoint_every == 0:
                 quality = self._evaluated(evaluate) if is_evaluated else None
                 point = Point(self.step, float(np.mean(self._losses)), round(self.processor_s, 1), quality)
@@ -119,29 +117,42 @@ class Trainer:
                 self.save()
                 watch(point)
 
-    def _batches(self) -> Iterator[Ints]:
-        while True:
-            batches = batches_of(self.corpus.lengths, self.settings.batch_words, (self.settings.seed, self.epoch))
-            self.batches = len(batches)
-            while self.taken < len(batches):
-                self.taken += 1
-                yield batches[self.taken - 1]
+    @property
+    def epochs(self) -> float:
+        """How often every pair has been seen."""
+        return self.epoch + self.taken / len(self._order)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done."""
+        return self.epochs / self.settings.epochs
+
+    def _batches(self) -> list[Ints]:
+        """Of this epoch, in their order."""
+        return batches_of(self.corpus.lengths, self.settings.batch_words, (self.settings.seed, self.epoch))
+
+    def _next(self) -> Ints:
+        if self.taken == len(self._order):
             self.epoch, self.taken = self.epoch + 1, 0
+            self._order = self._batches()
+        self.taken += 1
+        return self._order[self.taken - 1]
 
     def _take(self, chosen: Ints) -> float:
         """One step; its loss."""
         settings = self.settings
+        progress = min(self.progress, 1.0)
         torch.manual_seed((settings.seed << 32) + self.step)
         random = np.random.default_rng((settings.seed, self.step, 1))
         batch = collate(self.corpus, chosen)
-        given = inputs_of(batch, self.step / settings.steps, self.device, self.dtype)
+        given = inputs_of(batch, progress, self.device, self.dtype)
         words = sample_words(self.student.network, batch.targets, settings.random_words, random, settings.first_words)
         loss = self.loss(given, words)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.trained.values(), LARGEST_GRADIENT)
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.rate(self.step)
+            group["lr"] = settings.rate(self.step, progress)
         self.optimiser.step()
         decay = min(MEAN_DECAY, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.trained.values()], 1 - decay)
@@ -183,6 +194,7 @@ class Trainer:
             "step": self.step,
             "epoch": self.epoch,
             "taken": self.taken,
+            "batches": len(self._order),
             "processor_s": self.processor_s,
             "history": [asdict(point) for point in self.history],
             "trained": {name: p.detach() for name, p in self.trained.items()},
@@ -191,12 +203,14 @@ class Trainer:
         }
 
     def resume(self) -> bool:
-        """Go on from the checkpoint, if there is one. The number of steps may be another than it was."""
+        """Go on from the checkpoint, if there is one. Epochs and the size of batches may be others than they were."""
         if not self.path.exists():
             return False
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         self._check(state)
-        self.step, self.epoch, self.taken = state["step"], state["epoch"], state["taken"]
+        self.step, self.epoch = state["step"], state["epoch"]
+        self._order = self._batches()
+        self.taken = round(state["taken"] / state["batches"] * len(self._order))
         self.processor_s = state["processor_s"]
         self.history = [Point(**point) for point in state["history"]]
         for name, p in self.trained.items():
