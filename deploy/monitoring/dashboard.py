@@ -14,7 +14,7 @@ MODEL = f'{PROCESS}, model=~"$model"'
 REQUEST = f'{PROCESS}, model=~"$model|none"'
 """A request that ends before it is known which model it means has the model `none`."""
 VALID = 'outcome!~"invalid|unsupported|not_found|cancelled"'
-FAILED = 'outcome=~"overloaded|deadline|draining|engine_error|internal"'
+FAILED = 'outcome=~"overloaded|unmeetable|deadline|draining|engine_error|internal"'
 ANSWERED = 'answered="true"'
 AVAILABILITY, FAST = 0.999, 0.99
 """The objectives: requests that do not fail, and answers within half a second. rules.yaml has the same."""
@@ -22,7 +22,7 @@ AVAILABILITY, FAST = 0.999, 0.99
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture. `queries` are legends with their expressions."""
+    """One picture. `queries` are legends with their expressions; a number below its `objective` is red."""
 
     title: str
     description: str
@@ -31,6 +31,7 @@ class Panel:
     kind: str = "timeseries"
     width: int = 8
     stacked: bool = False
+    objective: float | None = None
 
 
 def quantile(q: float, bucket: str, by: str = "le") -> str:
@@ -81,6 +82,7 @@ ROWS: dict[str, list[Panel]] = {
             {"available": f"1 - {ERROR_RATIO}"},
             kind="stat",
             width=4,
+            objective=AVAILABILITY,
         ),
         Panel(
             "Answered within 0.5 s",
@@ -89,6 +91,7 @@ ROWS: dict[str, list[Panel]] = {
             {"fast": FAST_RATIO},
             kind="stat",
             width=4,
+            objective=FAST,
         ),
         Panel(
             "Error budget left",
@@ -97,6 +100,7 @@ ROWS: dict[str, list[Panel]] = {
             {"left": f"1 - ({ERROR_RATIO}) / {1 - AVAILABILITY:.3g}"},
             kind="stat",
             width=4,
+            objective=0.0,
         ),
         Panel(
             "Burn rate: failures",
@@ -364,7 +368,7 @@ ROWS: dict[str, list[Panel]] = {
             "percentunit",
             {
                 "{{outcome}}": per_second(
-                    "outcome", f'{REQUESTS}{{{REQUEST}, outcome=~"overloaded|draining|deadline"}}'
+                    "outcome", f'{REQUESTS}{{{REQUEST}, outcome=~"overloaded|unmeetable|draining|deadline"}}'
                 )
                 + f" / scalar(sum(rate({REQUESTS}{{{REQUEST}}}[$__rate_interval])))"
             },
@@ -476,6 +480,10 @@ def picture(identifier: int, panel: Panel, x: int, y: int) -> dict[str, Any]:
         custom = {"fillOpacity": 30, "stacking": {"mode": "normal"}}
     elif panel.kind == "timeseries" and panel.unit == "s":
         custom = {"scaleDistribution": {"type": "log", "log": 10}}  # times that matter differ by powers of ten
+    defaults: dict[str, Any] = {"unit": panel.unit, "custom": custom}
+    if panel.objective is not None:
+        steps = [{"color": "red", "value": None}, {"color": "green", "value": panel.objective}]
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     return {
         "id": identifier,
         "type": panel.kind,
@@ -483,7 +491,7 @@ def picture(identifier: int, panel: Panel, x: int, y: int) -> dict[str, Any]:
         "description": panel.description,
         "datasource": {"type": "prometheus", "uid": "$datasource"},
         "gridPos": {"x": x, "y": y, "w": panel.width, "h": 8},
-        "fieldConfig": {"defaults": {"unit": panel.unit, "custom": custom}, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options(panel),
         "targets": [
             target(index, panel, legend, expression) for index, (legend, expression) in enumerate(panel.queries.items())

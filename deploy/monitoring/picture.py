@@ -89,7 +89,8 @@ def content(
     unit = panel["fieldConfig"]["defaults"]["unit"]
     if panel["type"] == "stat":
         value = series[0].points[-1][1] if series and series[0].points else math.nan
-        colour = COLOURS[3] if value < 0 else COLOURS[1]
+        objective = panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
+        colour = COLOURS[1] if value >= objective else COLOURS[3]
         yield text(x + w / 2, y + h / 2 + 18, shown(value, unit), size=34, anchor="middle", colour=colour)
         return
     is_stacked = "stacking" in panel["fieldConfig"]["defaults"]["custom"]

@@ -15,12 +15,14 @@ from dragoman.client.types import (
     Alternatives,
     CacheMode,
     Diversity,
+    DraftSource,
     EarlyStopping,
     Engine,
     EnginePreference,
     FinishReason,
     LanguagePair,
     LengthPenaltyKind,
+    Lossy,
     ModelState,
     Nat,
     OffsetUnit,
@@ -32,6 +34,7 @@ from dragoman.client.types import (
     ScoreOptions,
     Span,
     SpanPair,
+    Speculation,
     Splitting,
     TokenScore,
     Translation,
@@ -48,7 +51,8 @@ VALUES: dict[str, Any] = {
     "splitting": Splitting.LINES,
     "on_too_long": OnTooLong.REJECT,
     "engine": EnginePreference.SPECULATIVE,
-    "nat": Nat(passes=4, length_scale=1.5, exact_length=9, length_candidates=3),
+    "nat": Nat(passes=4, length_scale=1.5, exact_length=9, length_candidates=3, decoder="ctc", rescore=True),
+    "speculation": Speculation(draft=DraftSource.SOURCE, draft_tokens=8, lossy=Lossy(top=5, margin=0.5)),
     "priority": Priority.BATCH,
     "cache": CacheMode.READ_ONLY,
     "target_prefix": "Olá",
@@ -84,6 +88,8 @@ def plain(value: object) -> object:
     """A users' value as the wire spells it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, DraftSource):
+        return f"DRAFT_SOURCE_{value.name}"
     return list(value) if isinstance(value, tuple) else value
 
 

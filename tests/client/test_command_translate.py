@@ -81,6 +81,12 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--top-p", "0.5"], {"decoding": {"sampling": {"top_p": 0.5}}}),
         (["--temperature", "2"], {"decoding": {"sampling": {"temperature": 2.0}}}),
         (["--seed", "0"], {"decoding": {"sampling": {"seed": 0}}}),
+        (["--passes", "4", "--exact-length", "9"], {"nat": {"passes": 4, "exact_length": 9}}),
+        (["--length-scale", "1.5", "--length-candidates", "3"], {"nat": {"length_scale": 1.5, "length_candidates": 3}}),
+        (["--nat-decoder", "ctc", "--rescore"], {"nat": {"decoder": "ctc", "rescore": True}}),
+        (["--draft", "source"], {"speculation": {"draft": pb.DRAFT_SOURCE_SOURCE}}),
+        (["--draft-tokens", "8"], {"speculation": {"draft_tokens": 8}}),
+        (["--lossy-top", "5", "--lossy-margin", "3"], {"speculation": {"lossy": {"top": 5, "margin": 3.0}}}),
         (
             ["--diversity-groups", "2", "--diversity-penalty", "0.5"],
             {"decoding": {"diversity": {"groups": 2, "penalty": 0.5}}},
@@ -117,7 +123,7 @@ def test_every_option_has_a_flag(fake: Any) -> None:
     parser = argparse.ArgumentParser()
     command_translate.register(parser)
     given = {action.dest for action in parser._actions}
-    inner = {"sampling", "diversity", "alternatives", "nat"}
+    inner = {"sampling", "diversity", "alternatives", "nat", "speculation"}
     fields = {field.name for field in dataclasses.fields(Options)} - inner
 
     assert fields - given == {"model_version", "cache"}

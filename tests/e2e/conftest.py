@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Precision, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
 from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
+from dragoman.export.nat import attach
 from dragoman.export.network import Network
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
@@ -106,12 +107,20 @@ KINDS = {
 }
 
 
-def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
+NAT = {
+    "mask-predict": Nat("mask-predict", 1, 512, mask_id=VOCABULARY, last_id=0, length_classes=32, block=6, passes=2),
+    "ctc": Nat("ctc", 1, 1024, canvas="split", upsample=2, blank_id=VOCABULARY),
+}
+
+
+def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None = None) -> Checkpoint:
     """A small random model whose outputs vary in words and length, with a random shortlist."""
     options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **KINDS[decoder]}
     arch = Architecture(32, 4, 64, 2, 2, VOCABULARY, VOCABULARY, **options)
     torch.manual_seed(1)
-    network = Network(arch).requires_grad_(False)
+    network = Network(arch)
+    attach(network, nat or {})
+    network.requires_grad_(False)
     for name, weight in network.named_parameters():
         if "norm.weight" in name:
             weight.fill_(1)
@@ -141,7 +150,40 @@ def random_checkpoint(decoder: str, directory: Path) -> Checkpoint:
         source_format="random",
         source_files=(),
         shortlist=Shortlist(20, np.arange(VOCABULARY + 1) * 40, np.concatenate(lists).astype(np.int32)),
+        nat=nat or {},
     )
+
+
+def nat_checkpoint(directory: Path) -> Checkpoint:
+    """One with decoders of every kind, of a single layer each."""
+    return random_checkpoint("self-attention", directory, NAT)
+
+
+def nat_bundle(precision: Precision, directory: Path) -> Bundle:
+    """The same as a bundle."""
+
+    def make(at: Path) -> None:
+        export(nat_checkpoint(directory), at, precision=precision, progress=lambda _: None)
+
+    return kept(f"nat-{precision}", make, Path(__file__))
+
+
+@pytest.fixture(scope="session")
+def nat_source() -> Callable[[Path], Checkpoint]:
+    """Makes the checkpoint of that model."""
+    return nat_checkpoint
+
+
+@pytest.fixture(scope="session")
+def nat_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A small random model with decoders of every kind, in float32."""
+    return nat_bundle("fp32", tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def nat(precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same in either precision."""
+    return nat_bundle(precision, tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="session", params=KINDS)

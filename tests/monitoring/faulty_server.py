@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dragoman.server import app, command_serve, service
+from dragoman.server import app, codec_request, command_serve
 from dragoman.server.lanes import Lanes
 from dragoman.server.state_metrics import Build
 
@@ -49,13 +49,13 @@ class Faults:
             print("done", flush=True)
 
     def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def faulty(*inputs: Any) -> Any:
+        def faulty(*inputs: Any, **options: Any) -> Any:
             self.may_go.wait()
             if self.slower_s:
                 time.sleep(self.slower_s)
             if self.is_broken:
                 raise RuntimeError("a fault to order")
-            return step(*inputs)
+            return step(*inputs, **options)
 
         return faulty
 
@@ -79,8 +79,8 @@ def installed() -> Build:
 
 
 FAULTS = Faults()
-real_request, real_build = service.codec.request, Build.installed()
-service.codec.request = request
+real_request, real_build = codec_request.request, Build.installed()
+codec_request.request = request
 Build.installed = installed  # type: ignore[method-assign]
 app.Lanes = FaultyLanes  # type: ignore[misc]
 

@@ -214,12 +214,11 @@ def wait_for(holds: Callable[[], bool], limit_s: float = 30.0) -> float:
 
 def outcome_of(error: grpc.aio.AioRpcError) -> str:
     """The name that the server's metrics should have for it."""
-    match error.code():
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return "deadline"  # the client's own gRPC says so, and has no details
-        case grpc.StatusCode.CANCELLED:
-            return "cancelled"
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return "cancelled"
     trailing = dict(error.trailing_metadata() or ())
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and "grpc-status-details-bin" not in trailing:
+        return "deadline"  # the client's own gRPC says so
     status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     for packed in status.details:
         if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
@@ -320,7 +319,12 @@ async def broken(server: Server, client: Client) -> None:
 async def overload(server: Server, client: Client) -> None:
     """Steps that are slow enough for the backlog to fill: answers are late, and requests are turned away."""
     server.order("slow")
-    await client.open_loop(RATE, 25)
+    load = asyncio.create_task(client.open_loop(RATE, 25))
+    while not load.done() and not client.records.outcomes["unmeetable"]:
+        await asyncio.sleep(0.5)
+        if client.records.outcomes["overloaded"]:  # the backlog is full
+            await client.send(SENTENCES[0], timeout_s=0.5)
+    await load
     server.order("fast")
 
 

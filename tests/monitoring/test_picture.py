@@ -46,6 +46,19 @@ def test_a_curve_is_broken_where_there_is_no_number(picture: Any, dashboard: dic
     assert (curve.count("M"), curve.count("L")) == (2, 8)  # five points, then five
 
 
+@pytest.mark.parametrize(("value", "colour"), [(0.9989, 3), (0.999, 1), (1.0, 1)])
+def test_a_number_below_its_objective_is_red(
+    picture: Any, dashboard: dict[str, Any], value: float, colour: int
+) -> None:
+    """By the thresholds that Grafana gets."""
+    [panel] = [panel for panel in dashboard["panels"] if panel["title"] == "Availability"]
+
+    root = ElementTree.fromstring(picture.draw([(panel, [picture.Series("a", [(10.0, value)])])], 10.0))
+
+    [number] = [one for one in root.iter(f"{SVG}text") if one.text and one.text.endswith("%")]
+    assert number.attrib["fill"] == picture.COLOURS[colour]
+
+
 def test_stacked_curves_reach_their_sum(picture: Any, dashboard: dict[str, Any]) -> None:
     """The scale follows the sum, and nothing leaves the panel."""
     [panel] = [panel for panel in dashboard["panels"] if panel["title"] == "Requests by outcome"]

@@ -11,11 +11,23 @@ from typing import Any
 import pytest
 import yaml
 
+from dragoman.server.metrics import ANSWERED, OUTCOMES
+
 
 @pytest.fixture(scope="module")
 def alerts(monitoring: Path) -> list[dict[str, Any]]:
     groups = yaml.safe_load((monitoring / "rules.yaml").read_text("utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_the_objective_judges_every_outcome(monitoring: Path) -> None:
+    """A request is answered, or is not the server's fault, or is a failure: an outcome that is new is none of these."""
+    record = (monitoring / "rules.yaml").read_text("utf-8").split("job:dragoman_requests:error_ratio_rate5m", 1)[1]
+    failed, excused = (re.search(rf'outcome{sign}"([^"]+)"', record) for sign in ("=~", "!~"))
+    assert failed is not None
+    assert excused is not None
+
+    assert sorted([*failed[1].split("|"), *excused[1].split("|"), *ANSWERED]) == sorted(OUTCOMES)
 
 
 def test_every_alert_tells_what_how_bad_and_what_to_do(alerts: list[dict[str, Any]], monitoring: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from dragoman.server.backlog import ENCODE_TOKENS, MEMORY_S, RUN_TOKENS, Backlog, Pace, encoder_runs
+from dragoman.server.backlog import ENCODE_TOKENS, MEMORY_S, RUN_TOKENS, WINDOW, Backlog, Pace, encoder_runs
 from dragoman.server.domain import Priority
 from dragoman.server.pool import round_up
 
@@ -67,6 +69,81 @@ def test_a_newcomer_does_not_wait_for_a_long_request():
     assert backlog.take(places=3, lanes=1) == ["short", "long 1", "long 2"]
 
 
+def test_a_lane_gets_what_is_like_what_it_has():
+    """Of one request: the closest in length, in the order of arrival where several are; at first, the first."""
+    backlog: Backlog[str] = Backlog()
+    for name, tokens in {"a": 40, "b": 5, "c": 38, "d": 90, "e": 5, "f": 41}.items():
+        backlog.put(name, tokens)
+
+    assert backlog.take(places=3, lanes=1) == ["a", "f", "c"]
+    assert backlog.take(places=2, lanes=1, length=6) == ["b", "e"]
+
+
+def test_lengths_do_not_decide_between_requests():
+    """Each gives its own closest, in turn."""
+    backlog: Backlog[str] = Backlog()
+    for flow in "xyz":
+        for tokens in (50, 10):
+            backlog.put(f"{flow}{tokens}", tokens, flow=flow)
+
+    assert backlog.take(places=3, lanes=1, length=10) == ["x10", "y10", "z10"]
+
+
+def test_none_is_passed_over_for_ever():
+    """Behind an endless request of short segments, its long first one goes after as many others as may be chosen."""
+    backlog: Backlog[int] = Backlog()
+    backlog.put(0, 99)
+    before = 0
+    for item in itertools.count(1):
+        backlog.put(item, 10)
+        [taken] = backlog.take(places=1, lanes=1, length=10)
+        if taken == 0:
+            break
+        before += 1
+
+    assert before == WINDOW
+
+
+def test_newcomers_do_not_hold_up_a_request_of_several_segments():
+    """With a new request of one segment for each place that comes free, for ever, all of a document gets its turns."""
+    backlog: Backlog[tuple[str, int]] = Backlog()
+    for single in range(20):
+        backlog.put(("early", single), 25, flow=("early", single))
+    for piece in range(3):
+        backlog.put(("document", piece), 25, flow="document")
+    taken = []
+    while sum(flow == "document" for flow, _ in taken) < 3:
+        backlog.put(("single", len(taken)), 25, flow=("single", len(taken)))
+        taken += backlog.take(places=1, lanes=1)
+        assert len(taken) < 200
+
+    waits = [place - number for place, (flow, number) in enumerate(taken) if flow == "single"]
+    assert max(waits) <= 23  # those who were there before it
+
+
+def test_turns_of_requests_that_left_do_not_pile_up():
+    """A thousand requests that are cancelled behind one that is never served leave little behind."""
+    backlog: Backlog[int] = Backlog()
+    backlog.put(-1, 10)
+    for item in range(1000):
+        backlog.put(item, 10, flow=item)
+        backlog.remove(item)
+
+    assert max(len(queue.turns) for queue in backlog._queues.values()) < 100
+
+
+def test_a_flow_that_ended_leaves_no_turn_behind():
+    """A later flow of its name, at the same turn, has one turn and not two."""
+    backlog: Backlog[str] = Backlog()
+    backlog.put("a", 10, flow="x")
+    backlog.remove("a")
+    for name in ("b", "c"):
+        backlog.put(name, 10, flow="x")
+    backlog.put("d", 10, flow="y")
+
+    assert backlog.take(places=3, lanes=1) == ["b", "d", "c"]
+
+
 def test_flows_share_by_tokens_and_not_by_pieces():
     """Of two requests, the one of pieces four times as long gets a quarter of the turns."""
     backlog: Backlog[str] = Backlog()
@@ -116,7 +193,7 @@ def test_nothing_is_lost_or_kept(seed):
     assert len(gone) == len(set(gone))
     assert set(gone) >= waiting
     assert repr(backlog) == "<Backlog 0 waiting, 0 tokens>"
-    assert not backlog._last, "a flow without segments is forgotten"
+    assert not any(queue.flows for queue in backlog._queues.values()), "a flow without segments is forgotten"
 
 
 def test_the_pace_is_what_lanes_did_lately():

@@ -61,12 +61,16 @@ def test_a_models_own_profile_is_the_first(pipeline_of: Callable[..., Pipeline],
     assert model.state == pb.MODEL_STATE_DRAINING
 
 
+# One vocabulary for both sides, and a decoder that reads several words at a time: the source can be the draft.
+DRAFTED = (pb.ENGINE_SPECULATIVE, pb.ENGINE_SPECULATIVE_LOSSY)
+
+
 @pytest.mark.parametrize(
     ("beam_size", "most", "engines"),
     [
-        (1, 8, [pb.ENGINE_GREEDY, pb.ENGINE_BEAM, pb.ENGINE_SAMPLING]),
-        (4, 8, [pb.ENGINE_BEAM, pb.ENGINE_GREEDY, pb.ENGINE_SAMPLING]),
-        (1, 1, [pb.ENGINE_GREEDY, pb.ENGINE_SAMPLING]),
+        (1, 8, [pb.ENGINE_GREEDY, pb.ENGINE_BEAM, pb.ENGINE_SAMPLING, *DRAFTED]),
+        (4, 8, [pb.ENGINE_BEAM, pb.ENGINE_GREEDY, pb.ENGINE_SAMPLING, *DRAFTED]),
+        (1, 1, [pb.ENGINE_GREEDY, pb.ENGINE_SAMPLING, *DRAFTED]),
     ],
 )
 def test_engines_are_listed_the_default_first(

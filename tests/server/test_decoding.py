@@ -382,12 +382,3 @@ def test_an_engine_that_is_not_what_is_asked_for_is_refused(
 ) -> None:
     """Neither side of a contradiction wins in silence."""
     assert refused(manifest, strategy, engine, **overrides) == ["engine"]
-
-
-@pytest.mark.parametrize("engine", [E.SPECULATIVE, E.NAT])
-def test_an_engine_that_the_model_lacks_is_refused_with_those_it_has(
-    manifest: Manifest, engine: EnginePreference
-) -> None:
-    """Another model could do it."""
-    with pytest.raises(UnsupportedByModel, match=r"engine: this model has no .* it has greedy and beam search"):
-        resolved(manifest, Beam(), engine)

@@ -42,8 +42,8 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "environ", "message"),
     [
-        (["--max-batch", "many"], {}, r"--max-batch: 'many' is not a whole number, 1 to 4096"),
-        (["--max-batch", "0"], {}, r"--max-batch: '0' is not a whole number, 1 to 4096"),
+        (["--max-batch", "many"], {}, r"--max-batch: 'many' is not a whole number, 0 to 4096"),
+        (["--max-batch", "-1"], {}, r"--max-batch: '-1' is not a whole number, 0 to 4096"),
         (["--lanes="], {}, r"--lanes: '' is not a whole number"),
         ([], {"DRAGOMAN_LANES": "2.5"}, r"DRAGOMAN_LANES: '2.5' is not a whole number"),
         ([], {"DRAGOMAN_DRAIN_GRACE_S": "nan"}, r"DRAGOMAN_DRAIN_GRACE_S: 'nan' is not a number"),

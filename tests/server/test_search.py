@@ -498,6 +498,21 @@ def test_suppressed_words(profile, width, unknown):
     assert has_unknown == (unknown == "allow")
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("unknown", ["allow", "suppress"])
+def test_greedy_has_a_short_way_that_leads_to_the_same(ties, unknown):
+    """Sources come out, after as many steps, as beside one that asks for more, with which all go the long way."""
+    batch = a_batch(a_decoding("marian", 1, unknown_handling=unknown), seed=9, ties=ties)
+    model, segment = batch[3]
+    special = model, replace(segment, attention=True)
+
+    found = run(batch, capacity=len(batch))
+
+    assert found == run([*batch, special], capacity=len(batch) + 1)[:-1]
+    for (model, segment), one in zip(batch, found, strict=True):
+        assert_equal(one, plain(model, segment))
+
+
 CHANGES = [
     {"min_length": 4},
     {"repetition_penalty": 1.7},

@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 from dragoman.client.errors import DragomanError, InvalidRequest, ServerFault, SomeTextsFailed, from_status
 from dragoman.client.types import (
     Alignment,
+    DraftSource,
     Engine,
     FinishReason,
     Hypothesis,
@@ -228,6 +229,8 @@ def model(message: pb.Model) -> Model:
         digest=message.digest,
         source_languages=tuple(message.source_languages),
         target_languages=tuple(message.target_languages),
+        nat_decoders=tuple(message.nat_decoders),
+        draft_sources=tuple(_member(DraftSource, pb.DraftSource.DESCRIPTOR, one) for one in message.draft_sources),
     )
 
 

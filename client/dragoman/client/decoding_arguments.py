@@ -10,14 +10,18 @@ from dragoman.client.arguments import at_least_zero, count, finite, member, posi
 from dragoman.client.types import (
     Alternatives,
     Diversity,
+    DraftSource,
     EarlyStopping,
     EnginePreference,
     LengthPenaltyKind,
+    Lossy,
+    Nat,
     OffsetUnit,
     OnTooLong,
     Options,
     Priority,
     Sampling,
+    Speculation,
     Splitting,
     UnknownHandling,
 )
@@ -51,12 +55,28 @@ def register(parser: ArgumentParser) -> None:
     length.add_argument("--repetition-penalty", type=positive, metavar="X", help="above 1: repeats are less likely")
     length.add_argument("--no-repeat-ngram-size", type=at_least_zero, metavar="N", help="no N tokens come twice")
     _register_words(parser)
+    _register_engines(parser)
     sampling = parser.add_argument_group("sampling; each of these asks for it")
     sampling.add_argument("--sampling", action="store_true", help="draw tokens at random")
     sampling.add_argument("--top-k", type=count, metavar="N", help="only from the N most probable tokens")
     sampling.add_argument("--top-p", type=positive, metavar="X", help="only from those that have X together")
     sampling.add_argument("--temperature", type=positive, metavar="X", help="below 1 more certain, above more varied")
     sampling.add_argument("--seed", type=at_least_zero, metavar="N", help="makes the draws repeatable")
+
+
+def _register_engines(parser: ArgumentParser) -> None:
+    nat = parser.add_argument_group("decoding without autoregression; where --engine nat, fast or auto runs it")
+    nat.add_argument("--passes", type=count, metavar="N", help="refinement passes over the whole text")
+    nat.add_argument("--length-scale", type=positive, metavar="X", help="multiplies the predicted length")
+    nat.add_argument("--exact-length", type=count, metavar="N", help="tokens of each piece, instead of a prediction")
+    nat.add_argument("--length-candidates", type=count, metavar="N", help="lengths tried side by side; the best wins")
+    nat.add_argument("--nat-decoder", metavar="NAME", help="which of the model's decoders runs: see dragoman models")
+    nat.add_argument("--rescore", action="store_const", const=True, help="let the other decoder score and choose")
+    drafts = parser.add_argument_group("speculation; where --engine speculative, balanced, fast or auto runs it")
+    _choice(drafts, "--draft", DraftSource, "where drafts come from")
+    drafts.add_argument("--draft-tokens", type=count, metavar="N", help="tokens drafted at a time")
+    drafts.add_argument("--lossy-top", type=count, metavar="N", help="accept drafts among the N best words: NOT exact")
+    drafts.add_argument("--lossy-margin", type=finite, metavar="X", help="and at most X less probable than the best")
 
 
 def _register_words(parser: ArgumentParser) -> None:
@@ -96,10 +116,16 @@ def options(args: Namespace) -> Options:
     sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed)
     diversity = Diversity(args.diversity_groups, args.diversity_penalty)
     alternatives = Alternatives(args.alternatives, args.min_probability)
+    lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)
+    nat = Nat(*lengths, args.nat_decoder, args.rescore)
+    lossy = Lossy(args.lossy_top, args.lossy_margin)
+    speculation = Speculation(args.draft, args.draft_tokens, lossy if lossy != Lossy() else None)
     return Options(
         **{name: value for name, value in given.items() if name != "sampling"},
         suppressed_tokens=tuple(args.suppressed_tokens) if args.suppressed_tokens else None,
         sampling=sampling if args.sampling or sampling != Sampling() else None,
         diversity=diversity if diversity != Diversity() else None,
         alternatives=alternatives if alternatives != Alternatives() else None,
+        nat=nat if nat != Nat() else None,
+        speculation=speculation if speculation != Speculation() else None,
     )

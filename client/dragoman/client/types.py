@@ -69,6 +69,16 @@ class EnginePreference(StrEnum):
     NAT = "nat"
 
 
+class DraftSource(StrEnum):
+    """Where speculation takes its drafts from."""
+
+    NAT = "nat"
+    HYPOTHESIS = "hypothesis"
+    SOURCE = "source"
+    UNKNOWN = "unknown"
+    """One that this client is too old to know; cannot be sent."""
+
+
 class Priority(StrEnum):
     """Which calls go first when several wait."""
 
@@ -112,6 +122,8 @@ class Engine(StrEnum):
     SPECULATIVE = "speculative"
     NAT = "nat"
     SAMPLING = "sampling"
+    SPECULATIVE_LOSSY = "speculative_lossy"
+    """Drafts were accepted that greedy decoding would not have chosen: another translation than its own."""
     UNKNOWN = "unknown"
     """An engine that this client is too old to know."""
 
@@ -162,6 +174,24 @@ class Nat:
     exact_length: int | None = None
     length_candidates: int | None = None
     decoder: str | None = None
+    rescore: bool | None = None
+
+
+@dataclass(frozen=True)
+class Lossy:
+    """What verification accepts besides what greedy decoding would choose."""
+
+    top: int | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
+class Speculation:
+    """How to draft, and how to verify."""
+
+    draft: DraftSource | None = None
+    draft_tokens: int | None = None
+    lossy: Lossy | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +214,7 @@ class Options:
     on_too_long: OnTooLong | None = None
     engine: EnginePreference | None = None
     nat: Nat | None = None
+    speculation: Speculation | None = None
     priority: Priority | None = None
     cache: CacheMode | None = None
     target_prefix: str | None = None
@@ -377,3 +408,7 @@ class Model:
     source_languages: tuple[str, ...] = ()
     """Of a multilingual model, which has no pairs: each of these into each target language but itself."""
     target_languages: tuple[str, ...] = ()
+    nat_decoders: tuple[str, ...] = ()
+    """The default first."""
+    draft_sources: tuple[DraftSource, ...] = ()
+    """The default first; none where the model cannot speculate."""

@@ -170,7 +170,8 @@ def trace(network: Network, graph: str) -> ir.Model:
         )
         assert program is not None
         # Shapes are folded; weights never are, since the passes look for them under their own names.
-        model: ir.Model = optimizer.optimize(program.model, input_size_limit=FOLDABLE)
+        model: ir.Model = program.model
+        optimizer.optimize_ir(model, input_size_limit=FOLDABLE, should_fold=_may_fold)
     # The exporter orders inputs as the arguments were given; lists keep their own order inside.
     order = {id(v): n for n, v in enumerate(_flatten(arguments({t.name: t for t in declared.inputs})))}
     inputs = sorted(declared.inputs, key=lambda t: order[id(t)])
@@ -184,6 +185,12 @@ def trace(network: Network, graph: str) -> ir.Model:
     _clean(model)
     constant_reshapes(model)
     return model
+
+
+def _may_fold(node: ir.Node) -> bool | None:
+    """Weights stay as they are: one that nothing but a transposition reads would be turned, and lose its name."""
+    reads_weight = any(value is not None and value.is_initializer() for value in node.inputs)
+    return False if node.op_type == "Transpose" and reads_weight else None
 
 
 def _flatten(given: dict[str, Any]) -> Iterator[TensorType]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import codec
 from .directions import Directions
 from .errors import BundleCorrupt, BundleError
-from .manifest import Architecture, Decoding, Graph, Manifest, Tokenizer
+from .manifest import Architecture, Decoding, Graph, Manifest, Nat, Tokenizer
 from .reader import Bundle, open_bundle
 
 
@@ -58,6 +58,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         _row("capabilities", ", ".join(manifest.capabilities) or "none"),
         _row("architecture", _architecture(manifest.architecture)),
         _row("decoding", _decoding(manifest.decoding)),
+        *(_row("nat", f"{name}: {_nat(one, manifest)}") for name, one in sorted(manifest.nat.items())),
         _row("tokenizer", _tokenizer(manifest.tokenizer)),
         _row("shortlist", manifest.shortlist or "none"),
         _row("limits", f"{limits.max_source_tokens} source tokens, {limits.max_target_tokens} target tokens"),
@@ -103,6 +104,22 @@ def _decoding(decoding: Decoding) -> str:
     ]
     words = [] if decoding.forced_last_id is None else [f"{decoding.forced_last_id} forced last"]
     return ", ".join((search, penalty, stopping, *further, *words, unknown, limit, shortlist))
+
+
+def _nat(nat: Nat, manifest: Manifest) -> str:
+    """A non-autoregressive decoder, as far as it differs from the other one."""
+    own = manifest.architecture.target_vocabulary
+    ids = {"mask": nat.mask_id, "blank": nat.blank_id, "first": nat.first_id, "last": nat.last_id}
+    shown = [f"{name} {'its own' if index == own else index}" for name, index in ids.items() if index is not None]
+    if nat.kind == "ctc":
+        how = f"{nat.upsample} places a source token ({nat.canvas})"
+    elif nat.length_classes:
+        found = f"{nat.length_classes} lengths told apart ({nat.length_search}), {nat.length_candidates} tried"
+        how = f"{found}, {nat.passes} passes"
+    else:
+        how = f"{nat.canvas_factor:g} places a source token, cut at the end token, {nat.passes} passes"
+    drafts = f", drafts up to {nat.block} tokens" if nat.block else ""
+    return f"{nat.layers} layers, {how}, at most {nat.max_canvas} places, {', '.join(shown)}{drafts}"
 
 
 def _tokenizer(tokenizer: Tokenizer) -> str:

@@ -68,6 +68,10 @@ class Group(Protocol[T]):
     def num_live(self) -> int:
         """Rows of the next step that are of use."""
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest source; above 0 where there is one."""
+
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """Take in an encoded source."""
 
@@ -108,6 +112,10 @@ class Memory:
         for tensor in (*self._tensors, self._mask):
             tensor[target] = tensor[source]
         self._lengths[target] = self._lengths[source]
+
+    def longest(self, sources: int) -> int:
+        """Positions of the longest of the first `sources` sources."""
+        return int(self._lengths[:sources].max(initial=0))
 
     def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
         """Graph inputs for the first `sources` sources."""
@@ -164,6 +172,11 @@ class Batch(Generic[T]):
         """Live hypotheses of all sources."""
         return self._search.num_live
 
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return self._memory.longest(len(self))
+
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """See `Group`."""
         g = len(self.owners)
@@ -187,7 +200,8 @@ class Batch(Generic[T]):
         feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
         logp = said["topk_logp"].reshape(*query.ids.shape, -1)
-        broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
+        is_sound = np.isfinite(logp)
+        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
         for g in broken:
             logp[g] = 0.0
         reply = Reply(

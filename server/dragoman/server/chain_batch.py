@@ -162,6 +162,11 @@ class ChainBatch(Generic[T]):
         """All of them."""
         return len(self)
 
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return self._memory.longest(len(self))
+
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """See `Group`."""
         g = len(self.owners)

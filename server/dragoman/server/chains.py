@@ -85,7 +85,8 @@ class Chains:
         """What must be known to verify them: a chain of `width` words for each source, one more than any draft."""
         n, words = len(self), self._vocabulary
         # What lies behind the limit would be verified for nothing.
-        self._drafts = [d[: c.limit - len(c.tokens) - 1] for d, c in zip(drafts, self._chains, strict=True)]
+        room = [min(width - 1, one.limit - len(one.tokens) - 1) for one in self._chains]
+        self._drafts = [draft[:most] for draft, most in zip(drafts, room, strict=True)]
         ids = np.zeros((n, width), np.int64)
         depth = np.array([len(one.tokens) for one in self._chains])[:, None] + np.arange(width)
         best, lost, self._named = 1, 0, {}

@@ -49,11 +49,12 @@ class ServeOptions:
     )
     threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
     max_batch: int = option(
-        16,
-        "Sources that a lane steps together; more of them outgrow the caches.",
-        min=1,
+        0,
+        "Sources that a lane steps together.",
+        min=0,
         max=4096,
         unit="segments",
+        default_text="16 for a model with a lexical shortlist, else 64",
     )
     backlog_tokens: int = option(
         65_536,

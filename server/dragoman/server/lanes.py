@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Hashable, Sequence
 
+from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server import groups, logs
 from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
@@ -31,6 +32,15 @@ PATIENCE_ROUNDS = 32
 """After so many rounds with too little room, a lane admits into what there is."""
 
 _logger = logging.getLogger(__name__)
+
+
+def best_batch(manifest: Manifest) -> int:
+    """So many sources a lane give the highest throughput.
+
+    The more, the more use is made of weights that are read from memory once a step. But the words of a lexical
+    shortlist are those of all sources together, and soon cost more than the small models that have one.
+    """
+    return 16 if manifest.shortlist is not None else 64
 
 
 class LaneTicket:
@@ -85,8 +95,8 @@ class Lanes:
                 )
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
-        self.max_batch, self.observer = max_batch, observer
-        self.makes = groups.Groups(self.runtime, self.shortlist, capacity=max_batch, observer=observer)
+        self.max_batch, self.observer = max_batch or best_batch(manifest), observer
+        self.makes = groups.Groups(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
         self._speeds = Speeds()
@@ -179,8 +189,12 @@ class Lanes:
         for lane in self._lanes:
             lane.thread.join()
 
-    def take(self, places: int, *, is_idle: bool, is_patient: bool) -> list[LaneTicket] | None:
-        """A lane asks for work: blocks while it is idle and none waits. None: no more will come."""
+    def take(self, places: int, length: int, *, is_patient: bool) -> list[LaneTicket] | None:
+        """A lane whose longest source has this length asks for work; None: no more will come.
+
+        Blocks while the lane has no source (0) and none waits.
+        """
+        is_idle = not length
         self._sweep()
         with self._changed:
             while is_idle and not self._backlog and not self._is_closed:
@@ -190,7 +204,7 @@ class Lanes:
             # One by one would waste the encoder: a busy lane admits what waits, or half a batch at least.
             if is_patient and not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
                 return []
-            return self._backlog.take(places, len(self._lanes))
+            return self._backlog.take(places, len(self._lanes), length)
 
     def _sweep(self) -> None:
         """Answer those that became late while they waited."""
@@ -244,7 +258,8 @@ class _Lane:
     def _take(self) -> list[LaneTicket] | None:
         places = self._lanes.max_batch - self.num_active
         patient = self._held_back < PATIENCE_ROUNDS
-        tickets = self._lanes.take(places, is_idle=self.num_active == 0, is_patient=patient)
+        longest = max((batch.longest for batch in self._batches.values()), default=0)
+        tickets = self._lanes.take(places, longest, is_patient=patient)
         self._held_back = 0 if tickets or not places else self._held_back + 1
         return tickets
 

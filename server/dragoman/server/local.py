@@ -20,7 +20,6 @@ from dragoman.server.tokenizer import Tokenizer
 
 _UNLIMITED = 2**62
 T = TypeVar("T")
-MAX_BATCH = 16
 
 
 class LocalEngineFailure(EngineFailure):
@@ -43,7 +42,7 @@ class LocalTranslator:
         directory: Path,
         threads: int | None = None,
         *,
-        max_batch: int = MAX_BATCH,
+        max_batch: int = 0,
         lanes: SegmentDecoder | None = None,
     ) -> None:
         bundle = open_bundle(directory)

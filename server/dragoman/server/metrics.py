@@ -152,6 +152,7 @@ class Metrics:
         )
         source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
         target_total = counter("target_tokens", "Target tokens put out or scored, end tokens included.", "model")
+        passes = counter("nat_passes", "Passes over texts without autoregression; the most of its pieces.", "model")
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
@@ -166,6 +167,7 @@ class Metrics:
         engines = [*(engine.value for engine in Engine), NO_ENGINE]
         self._ends = {model: _Ends(model, requests, durations, stages) for model in (*models, NO_MODEL)}
         self._answers = {model: _Answers(model, durations, stages) for model in models}
+        self._passes = {model: passes.labels(model) for model in models}
         self._texts = {(m, outcome): texts.labels(m, outcome) for m in models for outcome in OUTCOMES}
         self._translations = {
             (m, e, reason): translations.labels(m, e, reason) for m in models for e in engines for reason in reasons
@@ -217,6 +219,7 @@ class Metrics:
             self._texts[model, "ok"].inc()
             if isinstance(outcome, Translation):
                 self._translations[model, _engine(outcome), outcome.finish_reason.value].inc()
+                self._passes[model].inc(outcome.work.nat_passes)
             source_tokens += outcome.source_tokens
             target_tokens += outcome.target_tokens
         if not target_tokens:

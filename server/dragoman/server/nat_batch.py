@@ -129,6 +129,12 @@ class NatBatch(Generic[T]):
         """All of them."""
         return self.rows
 
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        sources = [one.segment for one in self._sources] + [segment for segment, _ in self._new]
+        return max((len(segment.ids) for segment in sources), default=0)
+
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """See `Group`."""
         assert encoded.hidden is not None, "it was encoded for this"
@@ -224,6 +230,11 @@ class CtcBatch(Generic[T]):
     def num_live(self) -> int:
         """All of them."""
         return len(self)
+
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return max((len(segment.ids) for segment, _ in self._sources), default=0)
 
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """See `Group`."""

@@ -59,6 +59,11 @@ class Rescored(Generic[T]):
         """See `Group`."""
         return self._group.num_live
 
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return self._group.longest
+
     def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
         """See `Group`."""
         self._admitted[owner] = segment, encoded

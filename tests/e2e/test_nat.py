@@ -1,0 +1,273 @@
+"""Decoding without autoregression and speculation through exported graphs: alone, in batches, beside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dragoman.bundle.reader import Bundle
+from dragoman.export.load import load_network
+from dragoman.export.nat import decoder_of
+from dragoman.export.network import Network
+from dragoman.export.parity import packed
+from dragoman.server.batch import Batch, Encoded, Group, encode
+from dragoman.server.chain_batch import ChainBatch
+from dragoman.server.domain import (
+    Beam,
+    DraftSource,
+    Engine,
+    FinishReason,
+    Lossy,
+    NonAutoregressive,
+    Segment,
+    Speculative,
+    Strategy,
+)
+from dragoman.server.nat_batch import NatBatch
+from dragoman.server.runtime import Runtime
+from dragoman.server.search import Layout
+
+END, VOCABULARY = 0, 320
+
+
+def sources(number: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """Of 2 to 40 tokens, every one different."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 40, number)
+    return [(*rng.integers(2, VOCABULARY, int(length)).tolist(), END) for length in lengths]
+
+
+def segments(bundle: Bundle, number: int, strategy: Strategy, **decoding) -> list[Segment]:
+    settings = replace(bundle.manifest.decoding, max_length_factor=2.0, **decoding)
+    return [Segment(ids, settings, strategy=strategy) for ids in sources(number)]
+
+
+MODES = {
+    "one shot": (NonAutoregressive("mask-predict"), {}),
+    "four passes over three lengths": (NonAutoregressive("mask-predict", 4, 3), {"num_hypotheses": 3}),
+    "an exact length": (NonAutoregressive("mask-predict", 2, exact_length=7), {}),
+    "scored again": (NonAutoregressive("mask-predict", 2, 3, rescore=True), {}),
+    "ctc": (NonAutoregressive("ctc"), {}),
+    "a prefix beam": (NonAutoregressive("ctc"), {"beam_size": 4, "num_hypotheses": 4}),
+    "lossy drafts": (Speculative(DraftSource.NAT, 4, "mask-predict", Lossy(5, 3.0)), {}),
+}
+
+
+@pytest.mark.parametrize("shortlist", [False, True], ids=["all words", "shortlist"])
+@pytest.mark.parametrize("mode", MODES)
+def test_alone_and_in_batches_the_numbers_are_the_same(nat: Bundle, decoder, mode: str, shortlist: bool):
+    """Texts, scores and reasons to the last bit, whatever shares the run; sources of one batch differ in length."""
+    strategy, decoding = MODES[mode]
+    asked = segments(nat, 24, strategy, shortlist=shortlist, **decoding)
+    lanes = decoder(nat, max_batch=5)
+
+    together = lanes.together(asked)
+
+    assert [one.hypotheses for one in together] == [one.hypotheses for one in lanes.one_by_one(asked)]
+    assert len({one.hypotheses[0].ids for one in together}) > 3
+
+
+def test_different_ways_share_the_lanes(nat: Bundle, decoder):
+    """Each segment gets what it gets alone, and says what made it."""
+    ways: list[Strategy] = [Beam(), *(strategy for strategy, _ in MODES.values())]
+    asked = [replace(one, strategy=ways[n % len(ways)]) for n, one in enumerate(segments(nat, 40, Beam()))]
+    lanes = decoder(nat, max_batch=6)
+
+    together = lanes.together(asked)
+
+    assert [one.hypotheses for one in together] == [one.hypotheses for one in lanes.one_by_one(asked)]
+    engines = {type(one.strategy): answer.engine for one, answer in zip(asked, together, strict=True)}
+    assert engines == {
+        Beam: Engine.GREEDY,
+        NonAutoregressive: Engine.NAT,
+        Speculative: Engine.SPECULATIVE_LOSSY,
+    }
+
+
+def test_an_exact_length_is_exact(nat: Bundle, decoder):
+    """Whatever the source's length is."""
+    asked = segments(nat, 10, NonAutoregressive("mask-predict", 3, exact_length=5))
+
+    answers = decoder(nat).together(asked)
+
+    assert {(len(one.hypotheses[0].ids), one.hypotheses[0].reason) for one in answers} == {(5, FinishReason.STOP)}
+
+
+@pytest.mark.parametrize("draft", DraftSource)
+@pytest.mark.parametrize("shortlist", [False, True], ids=["all words", "shortlist"])
+def test_speculation_in_the_lanes_equals_greedy_search(nat_fp32: Bundle, decoder, draft: DraftSource, shortlist: bool):
+    """From every source of drafts, while costs switch it off and on: the same tokens in float32, 0 differences."""
+    lanes = decoder(nat_fp32, max_batch=8)
+    greedy = lanes.together(segments(nat_fp32, 60, Beam(), shortlist=shortlist))
+
+    found = lanes.together(segments(nat_fp32, 60, Speculative(draft, 3, "mask-predict"), shortlist=shortlist))
+
+    assert [one.hypotheses[0].ids for one in found] == [one.hypotheses[0].ids for one in greedy]
+    assert [one.hypotheses[0].reason for one in found] == [one.hypotheses[0].reason for one in greedy]
+    assert sum(one.work.drafted for one in found) > 0
+    assert lanes.observer.drafts
+
+
+class Always:
+    """A judge that never leaves drafts out."""
+
+    def wants_drafts(self, sources: int) -> bool:
+        return True
+
+    def note_plain(self, sources: int, seconds: float) -> None:
+        raise AssertionError
+
+    def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
+        assert tokens >= sources
+
+
+class Adversary:
+    """Drafts that are right, wrong, end early, late or not at all, by the source's number."""
+
+    def __init__(self, right: dict[tuple[int, ...], tuple[int, ...]]) -> None:
+        self._right = right
+        self._texts: list[tuple[int, ...]] = []
+
+    def admit(self, segment: Segment, encoded: Encoded) -> None:
+        self._texts.append(segment.ids)
+
+    def remove(self, g: int) -> None:
+        self._texts[g] = self._texts[-1]
+        del self._texts[-1]
+
+    def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Sequence[int]]:
+        drafts = []
+        for text, prefix in zip(self._texts, prefixes, strict=True):
+            right = [*self._right[text][len(prefix) :], END][:count]
+            kinds = [
+                right,
+                [(word + 1) % VOCABULARY for word in right],
+                [*right[:1], END, END][:count],
+                [word or 5 for word in right],
+                [*prefix[-1:]] * count,
+                [],
+                [*right[:2], 7, 7][:count],
+            ]
+            drafts.append(kinds[sum(text) % len(kinds)])
+        return drafts
+
+
+def run(group: Group[int], asked: Sequence[Segment], encoded: Sequence[Encoded], places: int) -> dict[int, tuple]:
+    """All of them, so many at a time."""
+    waiting, found = list(range(len(asked)))[::-1], {}
+    while waiting or len(group):
+        while waiting and len(group) < places:
+            n = waiting.pop()
+            group.admit(n, asked[n], encoded[n])
+        for one in group.step():
+            found[one.owner] = (one.hypotheses, one.work)
+    return found
+
+
+def all_encoded(runtime: Runtime, asked: Sequence[Segment], *, hidden: bool = False) -> list[Encoded]:
+    return [encode(runtime, [one], hidden=hidden)[0] for one in asked]
+
+
+def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_fp32: Bundle):
+    """Ragged batches of 32, on the real step graph: tokens and reasons, 0 differences; right drafts are accepted."""
+    runtime = Runtime(nat_fp32)
+    asked = segments(nat_fp32, 1000, Beam())
+    encoded = all_encoded(runtime, asked)
+    layout = Layout.of(asked[0])
+    greedy = run(Batch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
+    adversary = Adversary({one.ids: greedy[n][0][0].ids for n, one in enumerate(asked)})
+    strategy = Speculative(DraftSource.NAT, 4, "mask-predict")
+    accepted = []
+    batch: ChainBatch[int] = ChainBatch(
+        runtime,
+        None,
+        adversary,
+        Always(),
+        strategy=strategy,
+        capacity=32,
+        on_drafts=lambda sources, drafted, right: accepted.append((sources, drafted, right)),
+    )
+
+    found = run(batch, asked, encoded, 32)
+
+    assert [found[n][0][0].ids for n in range(1000)] == [greedy[n][0][0].ids for n in range(1000)]
+    assert [found[n][0][0].reason for n in range(1000)] == [greedy[n][0][0].reason for n in range(1000)]
+    logps = [[one[n][0][0].logp for n in range(1000)] for one in (found, greedy)]
+    np.testing.assert_allclose(*logps, rtol=1e-5, atol=1e-4)
+    assert sum(right for *_, right in accepted) == sum(found[n][1].accepted for n in range(1000)) > 2000
+    assert sum(drafted for _, drafted, _ in accepted) == sum(found[n][1].drafted for n in range(1000))
+
+
+@pytest.mark.parametrize("name", ["passes", "drafts"])
+def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, name: str):
+    """Cancelled after the first step; the others are answered as they are without it."""
+    runtime = Runtime(nat_fp32)
+    strategy: Strategy = NonAutoregressive("mask-predict", 5, 2)
+    if name == "drafts":
+        strategy = Speculative(DraftSource.NAT, 3, "mask-predict")
+    asked = segments(nat_fp32, 7, strategy)
+    encoded = all_encoded(runtime, asked, hidden=True)
+
+    def group() -> Group[int]:
+        if name == "passes":
+            return NatBatch(runtime, None, name="mask-predict", capacity=8)
+        right = {one.ids: (3, 4, 5) for one in asked}
+        options = {"strategy": strategy, "capacity": 8, "on_drafts": lambda *_: None}
+        return ChainBatch(runtime, None, Adversary(right), Always(), **options)
+
+    alone = {n: run(group(), [one], [encoded[n]], 1)[0] for n, one in enumerate(asked)}
+    batch, found = group(), {}
+    for n, one in enumerate(asked):
+        batch.admit(n, one, encoded[n])
+    found |= {one.owner: (one.hypotheses, one.work) for one in batch.step()}
+    left = [n for n in (0, 3) if n in batch.owners]
+    for n in left:
+        batch.drop(n)
+    while len(batch):
+        found |= {one.owner: (one.hypotheses, one.work) for one in batch.step()}
+
+    assert left
+    assert found == {n: answer for n, answer in alone.items() if n not in left}
+
+
+def unrolled(network: Network, ids: tuple[int, ...], passes: int, tokens: int) -> list[int]:
+    """Mask-predict in torch, one source without any padding: the passes written one after the other."""
+    decoder = decoder_of(network, "mask-predict")
+    source = torch.tensor([ids])
+    given = packed(source, torch.zeros(1, 1, 1, len(ids)))
+    hidden = network.encode(**given)
+    cross, open_ = decoder.memory(hidden, given["places"]), torch.zeros(1, 1, 1, 1)
+    canvas = torch.tensor([[VOCABULARY] * tokens + [END]])
+    scores, masked, before = torch.zeros(tokens), list(range(tokens)), None
+    for t in range(1, passes + 1):
+        x = decoder.run(decoder.embed(network, canvas), (1, tokens + 1), open_, cross, open_)
+        logp = decoder.logits(network, x).log_softmax(-1)
+        logp[:, [END, 1]] = -torch.inf  # the end is given, and the unknown word is never put out
+        for place in masked:
+            scores[place], canvas[0, place] = logp[place].max(-1)
+        if canvas.tolist() == before:  # nothing changes any more
+            break
+        before = canvas.tolist()
+        masked = sorted(range(tokens), key=lambda place: (scores[place].item(), place))
+        masked = masked[: int(tokens * (1 - t / passes))]
+        if masked:
+            canvas[0, masked] = VOCABULARY
+    words: list[int] = canvas[0, :tokens].tolist()
+    return words
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_passes_through_the_graphs_equal_those_of_the_network(nat_fp32: Bundle, decoder, tmp_path, nat_source, passes):
+    """The whole way: encoder, memory and canvas graphs in batches, beside torch and one source at a time."""
+    network = load_network(nat_source(tmp_path))
+    asked = segments(nat_fp32, 12, NonAutoregressive("mask-predict", passes, exact_length=9))
+
+    answers = decoder(nat_fp32).together(asked)
+
+    with torch.inference_mode():
+        expected = [unrolled(network, one.ids, passes, 9) for one in asked]
+    assert [list(one.hypotheses[0].ids) for one in answers] == expected
