@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test test-deploy test-load test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test test-deploy test-load test-fairseq test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -33,6 +33,21 @@ test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and image
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
 	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
+
+test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
+	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest tests/fairseq
+
+$(CACHE)/fairseq/golden/.made: tests/fairseq/make_golden.py $(CACHE)/fairseq/.installed
+	$(CACHE)/fairseq/bin/python -W ignore $< $(@D)
+	@touch $@
+
+# A version that was mended for this Python, without what it asks for: its pins are years old. torch is the project's own.
+$(CACHE)/fairseq/.installed: | $(VENV)/.dev
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps fairseq-fixed==0.12.3.1
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check omegaconf==2.3.1 hydra-core==1.3.8 bitarray==3.12.3 cffi==2.1.1 scipy==1.17.1 scikit-learn==1.9.1
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/project.pth
+	@touch $@
 
 test-monitoring: $(VENV)/.dev bundles $(CACHE)/prometheus ## Dashboard, rules and alerts on a live server under load, by a real Prometheus.
 	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring/test_*.py tests/monitoring/live_run.py

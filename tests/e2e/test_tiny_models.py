@@ -207,18 +207,21 @@ def test_a_lane_whose_thread_ends_by_an_error_has_crashed(tiny, decoder):
     assert fault_of(lanes.lanes.pulses, None, time.monotonic(), limit_s=30) is Fault.CRASH
 
 
-def test_a_round_that_fails_is_told(tiny, decoder):
-    """All that the lane was decoding fails with it, and the lane goes on."""
+@pytest.mark.parametrize("run", ["step", "encode"])
+def test_a_round_that_fails_is_told(tiny, decoder, run):
+    """All that the lane was decoding, or was to encode, fails with it, and the lane goes on; its pulse knows."""
     lanes = decoder(tiny, lanes=1)
-    step = lanes.lanes.runtime.step
-    lanes.lanes.runtime.step = lambda *_: 1 / 0
+    runtime, segment = lanes.lanes.runtime, Segment(sources(1)[0], options(1))
+    whole = getattr(runtime, run)
+    setattr(runtime, run, lambda *_, **__: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(EngineFailure):
+            lanes.together([segment])
+    lost = lanes.lanes.pulses[0].failures
+    setattr(runtime, run, whole)
 
-    with pytest.raises(EngineFailure):
-        lanes.together([Segment(sources(1)[0], options(1))])
-    lanes.lanes.runtime.step = step
-
-    assert lanes.together([Segment(sources(1)[0], options(1))])[0].hypotheses
-    assert lanes.observer.failed_rounds == 1
+    assert lanes.together([segment])[0].hypotheses
+    assert (lanes.observer.failed_rounds, lost, lanes.lanes.pulses[0].failures) == (2, 2, 0)
     assert not any(pulse.has_crashed for pulse in lanes.lanes.pulses)
 
 

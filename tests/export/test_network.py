@@ -102,6 +102,10 @@ OTHERS = {
     "wide heads": {"head_width": 7},
     "encoder of its own": {"encoder_heads": 2, "encoder_ffn": 11, "encoder_layers": 3},
     "offset": {"position_offset": 2},
+    "wider encoder": {"encoder_width": 24, "tying": "decoder", "encoder_norm": "pre"},
+    "narrower encoder, learned": {"encoder_width": 8, "tying": "none", "positions": "learned", "embedding_norm": True},
+    "post-norm encoder": {"norm": "pre", "encoder_norm": "post"},
+    "no final norms": {"norm": "pre", "encoder_final_norm": False, "decoder_final_norm": False},
 }
 
 

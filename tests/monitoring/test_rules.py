@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from dragoman.server.metrics import ANSWERED, OUTCOMES
+from dragoman.server.metrics import ANSWERED, FAULTS, OUTCOMES
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +21,21 @@ def alerts(monitoring: Path) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_the_objective_judges_every_outcome(monitoring: Path) -> None:
-    """A request is answered, or is not the server's fault, or is a failure: an outcome that is new is none of these."""
-    record = (monitoring / "rules.yaml").read_text("utf-8").split("job:dragoman_requests:error_ratio_rate5m", 1)[1]
-    failed, excused = (re.search(rf'outcome{sign}"([^"]+)"', record) for sign in ("=~", "!~"))
-    assert failed is not None
-    assert excused is not None
+def test_the_objective_judges_every_outcome(monitoring: Path, script: Callable[[str], Any]) -> None:
+    """A request is answered, or is not the server's fault, or is a failure: an outcome that is new is none of these.
 
-    assert sorted([*failed[1].split("|"), *excused[1].split("|"), *ANSWERED]) == sorted(OUTCOMES)
+    In every window, and on the dashboard.
+    """
+    groups = yaml.safe_load((monitoring / "rules.yaml").read_text("utf-8"))["groups"]
+    ratios = [rule["expr"] for group in groups for rule in group["rules"] if ":error_ratio_" in rule.get("record", "")]
+    dashboard = script("dashboard")
+
+    assert len(ratios) == 7
+    for expression in (*ratios, f"{dashboard.FAILED} {dashboard.VALID}"):
+        [failed] = re.findall(r'outcome=~"([^"]+)"', expression)
+        [excused] = re.findall(r'outcome!~"([^"]+)"', expression)
+        assert sorted(failed.split("|")) == sorted(FAULTS)
+        assert sorted([*failed.split("|"), *excused.split("|"), *ANSWERED]) == sorted(OUTCOMES)
 
 
 def test_every_alert_tells_what_how_bad_and_what_to_do(alerts: list[dict[str, Any]], monitoring: Path) -> None:

@@ -33,6 +33,26 @@ def test_lanes_with_work_must_move(pulses: list[Pulse], oldest_arrived_s: float 
     assert fault_of(pulses, oldest_arrived_s, 100.0, LIMIT_S) is fault
 
 
+@pytest.mark.parametrize(
+    ("failed_s", "fault"),
+    [
+        (range(60, 100, 5), Fault.FAILURE),
+        (range(60, 95, 5), None),  # too few
+        (range(71, 100, 4), None),  # not for long enough
+    ],
+)
+def test_a_lane_that_only_fails_is_lost(failed_s: range, fault: Fault | None) -> None:
+    """However lively it is, and idle or not; one round that goes well clears it."""
+    pulse = Pulse(0.0)
+    for second in failed_s:
+        pulse.fail(second)
+        pulse.beat(second, is_busy=False)
+    assert fault_of([pulse], None, 100.0, LIMIT_S) is fault
+
+    pulse.succeed()
+    assert fault_of([pulse], None, 100.0, LIMIT_S) is None
+
+
 def test_a_fault_is_new_once_and_final_after_as_long_again() -> None:
     """From when it was first seen, not from when the lane last moved: a process that was suspended gets its chance."""
     faults = Faults(LIMIT_S)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.app import SERVICE
 from dragoman.server.domain import Engine, FinishReason, Priority, Scored, Segment, TextHypothesis, Timings, Translation
-from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, InvalidRequest
+from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
 from dragoman.server.lane_metrics import FAILURES
 from dragoman.server.metrics import OTHER, OUTCOMES, STAGES, UNANSWERED, Metrics
 from dragoman.server.pipeline import Pipeline
@@ -92,8 +92,8 @@ def test_how_a_request_ends_is_counted_once_however_it_ends(metrics: Metrics) ->
     ):
         with pytest.raises(type(error)):
             failing(error, deadline_s)
-    bad = InvalidRequest("a", "b")
-    for outcomes in ([DONE, DONE], [DONE, bad], [bad]):
+    bad, lost = InvalidRequest("a", "b"), EngineFailure("c")
+    for outcomes in ([DONE, DONE], [DONE, bad], [bad], [bad, DONE, lost]):
         with metrics.request() as record:
             record.model = "echo"
             record.end(outcomes)
@@ -111,12 +111,13 @@ def test_how_a_request_ends_is_counted_once_however_it_ends(metrics: Metrics) ->
         "draining": 1,
         "cancelled": 2,
         "deadline": 1,
+        "engine_error": 1,  # whoever's fault the other was
         "internal": 1,
     }
     assert value(metrics, "dragoman_requests_started_total") == sum(counted.values())
     durations = ("none", "none", "false"), ("echo", "none", "false"), ("echo", "beam", "true")
     name = "dragoman_request_duration_seconds_count"
-    assert [value(metrics, name, model=m, engine=e, answered=a) for m, e, a in durations] == [5, 1, 2]
+    assert [value(metrics, name, model=m, engine=e, answered=a) for m, e, a in durations] == [5, 2, 2]
 
 
 def total(metrics: Metrics, name: str) -> float:

@@ -202,7 +202,7 @@ async def test_a_call_of_texts_that_all_fail_is_answered(serve: Serve) -> None:
 
     assert [result.status.code for result in answer.results] == [3, 13]
     assert error.code() is grpc.StatusCode.INTERNAL
-    assert served.outcomes() == {"invalid": 1, "engine_error": 1}
+    assert served.outcomes() == {"engine_error": 2}
 
 
 async def test_a_message_over_the_limit_is_refused_by_the_transport(serve: Serve) -> None:

@@ -98,7 +98,7 @@ def test_a_lane_that_crashed_is_lost_at_once(watched: Watched, lanes: FakeLanes)
     watched.pass_seconds(1)
 
     assert watched.dog.found == {"echo": Fault.CRASH}
-    assert watched.tally.failures == {"round": 0, "hang": 0, "crash": 1}
+    assert watched.tally.failures == {"round": 0, "hang": 0, "crash": 1, "failure": 0}
 
 
 def test_work_that_no_lane_takes_is_noticed(watched: Watched, lanes: FakeLanes) -> None:

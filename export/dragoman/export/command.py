@@ -15,7 +15,7 @@ from dragoman.bundle.manifest import Parity
 from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.errors import ExportError
-from dragoman.export.importers import hf_folder, marian
+from dragoman.export.importers import fairseq_folder, hf_folder, marian
 from dragoman.export.pieces import Pieces
 
 CALIBRATION_LINES = 100
@@ -39,7 +39,18 @@ def _read_hf(source: Path, source_language: str | None, target_language: str | N
     return read_hf(source, source_language, target_language)
 
 
+def _read_fairseq(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.fairseq import read_fairseq
+
+    return read_fairseq(source, source_language, target_language)
+
+
 FORMATS = {
+    "fairseq": Format(
+        fairseq_folder.recognises,
+        _read_fairseq,
+        "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
+    ),
     "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
     "marian": Format(
         marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
@@ -59,7 +70,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): hf is a Hugging Face folder, marian also reads Firefox students",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, fairseq a .pt file or its "
+        "folder, marian also reads Firefox students",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the weights (default: int8)")
     parser.add_argument(

@@ -17,10 +17,13 @@ from dragoman.bundle.manifest import Activation, Architecture
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
+    "relu-squared": lambda x: torch.relu(x).square(),
     "gelu": F.gelu,
     "gelu-tanh": lambda x: F.gelu(x, approximate="tanh"),
     "gelu-sigmoid": lambda x: x * torch.sigmoid(1.702 * x),
     "swish": F.silu,
+    "tanh": torch.tanh,
+    "linear": lambda x: x,
 }
 
 
@@ -55,7 +58,8 @@ class Attention(nn.Module):
         if own:
             self.qkv = Linear(d, 3 * inner, bias=arch.linear_bias)
         else:
-            self.q, self.kv = Linear(d, inner, bias=arch.linear_bias), Linear(d, 2 * inner, bias=arch.linear_bias)
+            self.q = Linear(d, inner, bias=arch.linear_bias)
+            self.kv = Linear(arch.encoder_width or d, 2 * inner, bias=arch.linear_bias)
         self.o = Linear(inner, d, bias=arch.linear_bias)
 
     def split(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
@@ -141,6 +145,11 @@ class Embedding(nn.Module):
         if self.positions is not None:
             x = x + F.embedding(depth, self.positions)
         return x if self.norm is None else self.norm(x)
+
+
+def final_norm(arch: Architecture, *, wanted: bool) -> nn.Module | None:
+    """What follows the last layer of a stack, where that is pre-norm."""
+    return make_norm(arch) if arch.norm == "pre" and wanted else None
 
 
 def make_norm(arch: Architecture) -> nn.Module:

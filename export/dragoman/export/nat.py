@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture, Nat
-from dragoman.export.layers import Linear, Sublayer, make_norm
+from dragoman.export.layers import Linear, Sublayer, final_norm, make_norm
 from dragoman.export.network import DecoderLayer, Network
 from dragoman.export.positions import RelativeBias, sinusoid
 
@@ -52,7 +52,7 @@ class NatDecoder(nn.Module):
         d = arch.d_model
         self.layers = nn.ModuleList(DecoderLayer(own) for _ in range(nat.layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
-        self.norm = make_norm(arch) if arch.norm == "pre" else None
+        self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
         if arch.positions == "relative":
             self.relative = RelativeBias(arch, arch.heads, two_sided=True)
         if nat.mask_id == arch.target_vocabulary:
@@ -60,9 +60,9 @@ class NatDecoder(nn.Module):
         if nat.blank_id == arch.target_vocabulary:
             self.blank, self.blank_bias = nn.Parameter(torch.empty(d)), nn.Parameter(torch.empty(1))
         if nat.canvas == "split":
-            self.split = Linear(d, nat.upsample * d)
+            self.split = Linear(arch.of_encoder.d_model, nat.upsample * d)
         if nat.length_classes:
-            self.length = Linear(d, nat.length_classes)
+            self.length = Linear(arch.of_encoder.d_model, nat.length_classes)
         if nat.kind == "ctc" and arch.positions == "learned":
             self.canvas_positions = nn.Parameter(torch.empty(nat.max_canvas, d))
         elif nat.kind == "ctc" and arch.positions == "sinusoidal":

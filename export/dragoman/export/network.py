@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, make_norm
+from dragoman.export.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, final_norm, make_norm
 from dragoman.export.positions import RelativeBias, sinusoid
 
 MASKED = -1e9
@@ -30,9 +30,9 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.self = Attention(arch, arch.encoder_heads or arch.heads, arch.encoder_head_dim, own=True)
+        self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
         self.self_norm = make_norm(arch)
-        self.ffn = FeedForward(arch, arch.encoder_ffn or arch.ffn)
+        self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
@@ -114,11 +114,12 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
+        own = arch.of_encoder
         if arch.positions == "relative":
-            self.relative = RelativeBias(arch, arch.encoder_heads or arch.heads, two_sided=True)
-        self.layers = nn.ModuleList(EncoderLayer(arch) for _ in range(arch.encoder_layers))
-        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
-        self.norm = make_norm(arch) if arch.norm == "pre" else None
+            self.relative = RelativeBias(arch, own.heads, two_sided=True)
+        self.layers = nn.ModuleList(EncoderLayer(own) for _ in range(arch.encoder_layers))
+        self.embedding_norm = make_norm(own) if arch.embedding_norm else None
+        self.norm = final_norm(own, wanted=arch.encoder_final_norm)
 
 
 class Decoder(nn.Module):
@@ -130,7 +131,7 @@ class Decoder(nn.Module):
             self.relative = RelativeBias(arch, arch.heads, two_sided=False)
         self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
-        self.norm = make_norm(arch) if arch.norm == "pre" else None
+        self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
 
     def stack(self) -> list[DecoderLayer]:
         """The layers, first to last."""
@@ -140,11 +141,14 @@ class Decoder(nn.Module):
 class Network(nn.Module):
     """An encoder-decoder with the weights of one checkpoint."""
 
+    positions: Tensor
+    """Sinusoids [max_positions, d]."""
+
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        d = arch.d_model
-        self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, d))
+        d, encoder_d = arch.d_model, arch.of_encoder.d_model
+        self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, encoder_d))
         if arch.tying != "all":
             self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, d))
         if arch.tying == "none":
@@ -152,12 +156,13 @@ class Network(nn.Module):
         if arch.output_bias:
             self.output_bias = nn.Parameter(torch.empty(arch.target_vocabulary))
         if arch.positions == "learned":
-            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, d))
+            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, encoder_d))
             self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
         elif arch.positions == "sinusoidal":
             form = arch.sinusoid_divisor_minus_one
-            table = sinusoid(arch.max_positions, d, divisor_minus_one=form, offset=arch.position_offset)
-            self.register_buffer("positions", table, persistent=False)
+            for name, width in (("positions", d), *((("source_positions", encoder_d),) if encoder_d != d else ())):
+                table = sinusoid(arch.max_positions, width, divisor_minus_one=form, offset=arch.position_offset)
+                self.register_buffer(name, table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
         self.nat = nn.ModuleDict()
         """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.nat`."""
@@ -167,9 +172,10 @@ class Network(nn.Module):
         return self._positions("target")
 
     def _positions(self, side: str) -> Tensor | None:
-        names = {"sinusoidal": "positions", "learned": f"{side}_positions"}
-        name = names.get(self.arch.positions)
-        return None if name is None else getattr(self, name)
+        if self.arch.positions == "relative":
+            return None
+        own: Tensor | None = getattr(self, f"{side}_positions", None)
+        return self.positions if own is None else own
 
     @property
     def target_words(self) -> nn.Parameter:

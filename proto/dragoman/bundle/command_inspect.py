@@ -76,11 +76,12 @@ def _architecture(shape: Architecture) -> str:
     layers = f"{shape.encoder_layers}+{shape.decoder_layers} layers, {shape.decoder} decoder"
     heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
     ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
-    sizes = f"width {shape.d_model}, {heads} heads, ffn {ffn}"
+    sizes = f"width {_both(shape.encoder_width, shape.d_model)}, {heads} heads, ffn {ffn}"
     words = f"vocabulary {shape.source_vocabulary}"
     if shape.target_vocabulary != shape.source_vocabulary:
         words += f" to {shape.target_vocabulary}"
-    norm = f"{shape.norm}-norm" + (" (rms)" if shape.norm_kind == "rms" else "")
+    placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"
+    norm = f"{placement}-norm" + (" (rms)" if shape.norm_kind == "rms" else "")
     return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}, tying {shape.tying}"
 
 

@@ -6,7 +6,7 @@ frozen and plain; `dragoman.bundle.codec` turns it into JSON and back, refusing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 FORMAT_VERSION = 3
@@ -17,7 +17,7 @@ MANIFEST_NAME = "manifest.json"
 DecoderKind = Literal["self-attention", "ssru"]
 NormPlacement = Literal["pre", "post"]
 NormKind = Literal["layer", "rms"]
-Activation = Literal["relu", "gelu", "gelu-tanh", "gelu-sigmoid", "swish"]
+Activation = Literal["relu", "relu-squared", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "tanh", "linear"]
 Positions = Literal["sinusoidal", "learned", "relative"]
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "int8"]
@@ -68,6 +68,13 @@ class Architecture:
     """None: as many as the decoder has."""
     encoder_ffn: int | None = None
     """None: as wide as the decoder's."""
+    encoder_width: int | None = None
+    """Of the encoder's embeddings and layers; None: `d_model`."""
+    encoder_norm: NormPlacement | None = None
+    """None: as the decoder's."""
+    encoder_final_norm: bool = True
+    """Whether a norm follows the last of the encoder's layers, where they are pre-norm."""
+    decoder_final_norm: bool = True
     head_width: int | None = None
     """None: the heads share `d_model` between them."""
     norm_kind: NormKind = "layer"
@@ -92,7 +99,18 @@ class Architecture:
     @property
     def encoder_head_dim(self) -> int:
         """Width of one attention head of the encoder."""
-        return self.head_width or self.d_model // (self.encoder_heads or self.heads)
+        return self.head_width or (self.encoder_width or self.d_model) // (self.encoder_heads or self.heads)
+
+    @property
+    def of_encoder(self) -> Architecture:
+        """The same with the encoder's sizes and norms in the place of the decoder's."""
+        return replace(
+            self,
+            d_model=self.encoder_width or self.d_model,
+            heads=self.encoder_heads or self.heads,
+            ffn=self.encoder_ffn or self.ffn,
+            norm=self.encoder_norm or self.norm,
+        )
 
 
 @dataclass(frozen=True)

@@ -160,14 +160,19 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
 
 def _shape(shape: Architecture) -> Iterator[str]:
     """Choices of the network that need one another."""
-    for name in ("encoder_heads", "encoder_ffn", "head_width"):
+    for name in ("encoder_heads", "encoder_ffn", "encoder_width", "head_width"):
         number = getattr(shape, name)
         if number is not None and number < 1:
             yield f"architecture.{name}: {number} is less than 1"
-    for name in ("heads", "encoder_heads"):
-        heads = getattr(shape, name)
-        if shape.head_width is None and heads is not None and heads >= 1 and shape.d_model % heads:
-            yield f"architecture.{name}: {heads} does not divide d_model {shape.d_model}"
+    divided = [("heads", "d_model")]
+    if shape.encoder_heads is not None or shape.encoder_width is not None:
+        divided.append(("encoder_heads", "d_model" if shape.encoder_width is None else "encoder_width"))
+    for name, width in divided:
+        heads = shape.heads if getattr(shape, name) is None else getattr(shape, name)
+        if shape.head_width is None and heads >= 1 and getattr(shape, width) % heads:
+            yield f"architecture.{name}: {heads} does not divide {width} {getattr(shape, width)}"
+    if (shape.encoder_width or shape.d_model) != shape.d_model and shape.tying == "all":
+        yield f"architecture.encoder_width: {shape.encoder_width}, and the words of width {shape.d_model} are shared"
     if shape.position_offset < 0:
         yield f"architecture.position_offset: {shape.position_offset} is negative"
     if shape.positions != "relative":

@@ -90,6 +90,8 @@ class App:
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self.registry)
             self._watch(pipelines, loop)
+            # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
+            self.metrics.ready.set_function(lambda: float(self._serving[""]))
             self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._serving[""], self._is_live)
         except BaseException:
             self._close_lanes(pipelines)
@@ -228,10 +230,8 @@ class App:
         return statuses(SERVICE.full_name, names, self._watchdog.found, is_ready=self._is_ready)
 
     async def _publish(self) -> None:
-        """Say how things stand, to gRPC's health service and in the metrics."""
-        serving = self._serving
-        self.metrics.ready.set(serving[""])
-        await self._health.publish(serving)
+        """Say how things stand, to gRPC's health service."""
+        await self._health.publish(self._serving)
 
     def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
         for pipeline in pipelines:

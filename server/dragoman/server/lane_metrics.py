@@ -100,7 +100,7 @@ GAUGES = (
 )
 COUNTERS_BY_REASON = (
     ("wasted_target_tokens", "Target positions decoded for segments that nobody waited for any more.", "dropped"),
-    ("lane_failures", "Rounds of a lane that failed, and lanes that hung or crashed.", "failures"),
+    ("lane_failures", "Rounds of a lane that failed, and lanes that hung, crashed or failed every round.", "failures"),
 )
 
 

@@ -154,10 +154,12 @@ class Lanes:
         with self._changed:
             self._speeds.note(engine, seconds, time.monotonic())
 
-    def note_pace(self, tokens: int, seconds: float) -> None:
-        """A lane's round took so long and finished sources of so many tokens."""
+    def note_pace(self, tokens: int, seconds: float, active: int) -> None:
+        """A lane's round took so long, finished sources of so many tokens, and left so many active."""
         with self._changed:
-            self._pace.note(tokens, seconds)
+            # A lane with few sources is slower than one that others wait for, and says nothing about it.
+            if self._backlog or 2 * active >= self.max_batch:
+                self._pace.note(tokens, seconds)
 
     @property
     def active_segments(self) -> int:
@@ -252,8 +254,12 @@ class _Lane:
                 for ticket in dict.fromkeys([*active, *tickets]):
                     ticket.answer(_failure(error))
                 self.num_active = 0
-                self._lanes.observer.on_failed_round()
+                self._fail()
             self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
+
+    def _fail(self) -> None:
+        self.pulse.fail(time.monotonic())
+        self._lanes.observer.on_failed_round()
 
     def _take(self) -> list[LaneTicket] | None:
         places = self._lanes.max_batch - self.num_active
@@ -287,7 +293,7 @@ class _Lane:
         # An empty batch is let go with all that it grew to.
         self._batches = {key: batch for key, batch in self._batches.items() if len(batch)}
         self.num_active = sum(map(len, self._batches.values()))
-        self._lanes.note_pace(self._finished_tokens, time.monotonic() - now_s)
+        self._lanes.note_pace(self._finished_tokens, time.monotonic() - now_s, self.num_active)
         self._finished_tokens = 0
 
     def _encode(self, run: list[LaneTicket]) -> None:
@@ -303,6 +309,7 @@ class _Lane:
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
             if len(run) == 1:
                 run[0].answer(_failure(error))
+                self._fail()
             else:  # nor have those that happened to share the run
                 for ticket in run:
                     self._encode([ticket])
@@ -325,6 +332,7 @@ class _Lane:
         started_s = time.monotonic()
         rows, live = batch.rows, batch.num_live
         done = batch.step()
+        self.pulse.succeed()
         ended_s = time.monotonic()
         for one in done:
             self._finished_tokens += len(one.owner.segment.ids)

@@ -18,6 +18,12 @@ class Fault(enum.Enum):
     """A lane has had work and not moved, or work waits and no lane takes it."""
     CRASH = "crash"
     """A lane's thread has ended by an error."""
+    FAILURE = "failure"
+    """A lane decodes nothing any more: every round fails."""
+
+
+MIN_FAILURES = 8
+"""Fewer may be the fault of single requests."""
 
 
 def fault_of(pulses: Sequence[Pulse], oldest_arrived_s: float | None, now_s: float, limit_s: float) -> Fault | None:
@@ -26,6 +32,8 @@ def fault_of(pulses: Sequence[Pulse], oldest_arrived_s: float | None, now_s: flo
         return Fault.CRASH
     if any(pulse.stalled_s(now_s) > limit_s for pulse in pulses):
         return Fault.HANG
+    if any(pulse.failures >= MIN_FAILURES and pulse.failing_s > limit_s for pulse in pulses):
+        return Fault.FAILURE
     # A full backlog is old, too: only if no lane has moved meanwhile has its work been forgotten.
     moved_s = max(pulse.moved_s for pulse in pulses)
     if oldest_arrived_s is not None and now_s - max(oldest_arrived_s, moved_s) > limit_s:

@@ -50,7 +50,9 @@ OUTCOMES = (
     "engine_error",
     "internal",
 )
-"""How a request ends. `partial` is an answer in which some of the texts failed."""
+"""How a request ends. `partial` is an answer in which some of the texts could not be taken."""
+FAULTS = ("internal", "engine_error", "deadline", "unmeetable", "overloaded", "draining")
+"""Those that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
 ANSWERED = frozenset({"ok", "partial"})
 
 NO_TIME = Timings()
@@ -72,8 +74,11 @@ class RequestRecord:
 
     def end(self, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
         """Set how the request ended from what became of its texts."""
-        errors = [outcome for outcome in outcomes if isinstance(outcome, ServingError)]
-        self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0].outcome
+        errors = [outcome.outcome for outcome in outcomes if isinstance(outcome, ServingError)]
+        if faults := [outcome for outcome in FAULTS if outcome in errors]:
+            self.outcome = faults[0]
+        else:
+            self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0]
         done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
         self.timings = Timings.last(one.timings for one in done)
         self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)

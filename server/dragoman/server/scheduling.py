@@ -26,11 +26,27 @@ class Pulse:
     is_busy: bool = False
     """Whether it has work."""
     has_crashed: bool = False
+    failures: int = 0
+    """Rounds that failed since it last decoded anything."""
+    failing_s: float = 0.0
+    """How long it was from the first of them to the last."""
+    _first_failed_s: float = 0.0
 
     def beat(self, now_s: float, *, is_busy: bool) -> None:
         """A round begins or ends."""
         self.moved_s = now_s
         self.is_busy = is_busy
+
+    def fail(self, now_s: float) -> None:
+        """A round has failed."""
+        if not self.failures:
+            self._first_failed_s = now_s
+        self.failures += 1
+        self.failing_s = now_s - self._first_failed_s
+
+    def succeed(self) -> None:
+        """A run of the decoder went well."""
+        self.failures, self.failing_s = 0, 0.0
 
     def stalled_s(self, now_s: float) -> float:
         """How long it has had work and not moved; 0 while it is idle."""
@@ -56,7 +72,7 @@ class LaneObserver(Protocol):
         """A segment left unfinished after so many steps; `reason` is the outcome of its error."""
 
     def on_failed_round(self) -> None:
-        """A round failed, and with it all that the lane was decoding."""
+        """A round failed, and with it all that the lane was decoding, or what it was to encode."""
 
 
 class SegmentDecoder(Protocol):

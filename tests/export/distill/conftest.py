@@ -67,6 +67,6 @@ def corpus_of(tmp_path: Path) -> Callable[[Network], Corpus]:
         directory.mkdir()
         write_ids(directory, sentences(), sentences())
         compute_states(network, plain_encoder(network), START, directory, lambda done, of: None)
-        return open_corpus(directory, network.arch.d_model)
+        return open_corpus(directory, network.arch.d_model, network.arch.d_model)
 
     return make

@@ -44,7 +44,7 @@ def test_rows_are_those_of_each_pair_alone(a_network, directory, decoder):
 
     compute_states(network, encoder_of(network), START, directory, lambda done, of: None)
 
-    corpus = open_corpus(directory, 16)
+    corpus = open_corpus(directory, 16, 16)
     for index in (0, 13, 39):
         source, target = corpus.sources.of_row(index), corpus.targets.of_row(index)
         ids = torch.from_numpy(corpus.sources.ids[source].astype(np.int64))[None]
@@ -60,7 +60,9 @@ def test_what_is_done_is_not_done_again(a_network, directory, monkeypatch):
     monkeypatch.setattr(states, "CHUNK", 10)
     network, calls = a_network(), []
     compute_states(network, encoder_of(network), START, directory, lambda done, of: None)
-    whole = [np.array(rows) for rows in (open_corpus(directory, 16).encoded, open_corpus(directory, 16).decoded)]
+    whole = [
+        np.array(rows) for rows in (open_corpus(directory, 16, 16).encoded, open_corpus(directory, 16, 16).decoded)
+    ]
     (directory / states.DONE_FILE).unlink()
     for name in ("encoded.f16", "decoded.f16"):
         (directory / name).unlink()
@@ -74,6 +76,6 @@ def test_what_is_done_is_not_done_again(a_network, directory, monkeypatch):
     compute_states(network, encoder_of(network, calls), START, directory, lambda done, of: None)
 
     assert sum(calls) == 20
-    again = open_corpus(directory, 16)
+    again = open_corpus(directory, 16, 16)
     assert np.array_equal(again.encoded, whole[0])
     assert np.array_equal(again.decoded, whole[1])

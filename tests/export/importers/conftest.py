@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import io
 import shutil
 import struct
@@ -179,3 +181,138 @@ def saved_t5(tmp_path_factory, vocabulary):
 def t5(tmp_path, saved_t5):
     """A copy of it, to be spoilt."""
     return Path(shutil.copytree(saved_t5, tmp_path / "t5"))
+
+
+FAIRSEQ_WORDS = 31, 37
+FAIRSEQ_OPTIONS = {
+    "arch": "transformer_tiny",
+    "task": "translation",
+    "source_lang": "de",
+    "target_lang": "en",
+    "encoder_embed_dim": 12,
+    "encoder_ffn_embed_dim": 18,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 3,
+    "decoder_embed_dim": 12,
+    "decoder_ffn_embed_dim": 20,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 2,
+    "encoder_normalize_before": False,
+    "decoder_normalize_before": False,
+    "encoder_learned_pos": False,
+    "decoder_learned_pos": False,
+    "max_source_positions": 40,
+    "max_target_positions": 32,
+    "activation_fn": "relu",
+    "share_all_embeddings": False,
+    "share_decoder_input_output_embed": False,
+    "no_scale_embedding": False,
+    "layernorm_embedding": False,
+    "dropout": 0.3,
+}
+
+
+@dataclass
+class TinyFairseq:
+    """Options and tensors of a model as fairseq keeps them; change them, then write."""
+
+    folder: Path
+    options: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+
+    def write(self, form: str = "args", name: str = "model.pt", **how: Any) -> Path:
+        """Save with `args`, or with a `cfg` that is `flat` or `nested`; the file is returned."""
+        options = dict(self.options)
+        saved: dict[str, Any] = {"args": None, "cfg": None, "model": self.tensors, "extra_state": {"epoch": 1}}
+        if form == "args":
+            saved["args"] = argparse.Namespace(**options)
+        else:
+            task = {
+                "_name": options.pop("task"),
+                **{f"{s}_lang": options.pop(f"{s}_lang") for s in ("source", "target")},
+            }
+            model: dict[str, Any] = {"_name": options.pop("arch")}
+            for key, value in options.items():
+                side, _, rest = key.partition("_")
+                if form == "nested" and side in ("encoder", "decoder"):
+                    model.setdefault(side, {})[rest] = value
+                else:
+                    model[key] = value
+            saved["cfg"] = {"task": task, "model": argparse.Namespace(**model) if form == "flat" else model}
+        torch.save(saved, self.folder / name, **how)
+        return self.folder / name
+
+
+def fairseq_shapes(o: dict[str, Any], words: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a model with these options, under fairseq's names."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for side, rows in zip(("encoder", "decoder"), words, strict=True):
+        d, ffn = o[f"{side}_embed_dim"], o[f"{side}_ffn_embed_dim"]
+        shapes[f"{side}.version"] = (1,)
+        shapes[f"{side}.embed_tokens.weight"] = (rows, o.get("decoder_input_dim", d) if side == "decoder" else d)
+        if o[f"{side}_learned_pos"]:
+            most = o["max_source_positions" if side == "encoder" else "max_target_positions"]
+            shapes[f"{side}.embed_positions.weight"] = (most + 2, d)
+        norms = ["self_attn_layer_norm", "final_layer_norm"] + (
+            ["encoder_attn_layer_norm"] if side == "decoder" else []
+        )
+        for n in range(o[f"{side}_layers"]):
+            layer = f"{side}.layers.{n}"
+            for part in ("self_attn", *(("encoder_attn",) if side == "decoder" else ())):
+                for p in "qkv":
+                    width = o["encoder_embed_dim"] if part == "encoder_attn" and p != "q" else d
+                    shapes |= {f"{layer}.{part}.{p}_proj.weight": (d, width), f"{layer}.{part}.{p}_proj.bias": (d,)}
+                shapes |= {f"{layer}.{part}.out_proj.weight": (d, d), f"{layer}.{part}.out_proj.bias": (d,)}
+            shapes |= {f"{layer}.fc1.weight": (ffn, d), f"{layer}.fc1.bias": (ffn,)}
+            shapes |= {f"{layer}.fc2.weight": (d, ffn), f"{layer}.fc2.bias": (d,)}
+            shapes |= {f"{layer}.{norm}.{kind}": (d,) for norm in norms for kind in ("weight", "bias")}
+        top = [f"{side}.layernorm_embedding"] if o["layernorm_embedding"] else []
+        if o[f"{side}_normalize_before"] and not (side == "decoder" and o.get("no_decoder_final_norm")):
+            top.append(f"{side}.layer_norm")
+        shapes |= {f"{norm}.{kind}": (d,) for norm in top for kind in ("weight", "bias")}
+    d, into, out = o["decoder_embed_dim"], o.get("decoder_input_dim"), o.get("decoder_output_dim")
+    if into is not None:
+        shapes["decoder.project_in_dim.weight"] = (d, into)
+    if out is not None:
+        shapes["decoder.project_out_dim.weight"] = (out, d)
+    shapes["decoder.output_projection.weight"] = (words[1], out or d)
+    return shapes
+
+
+@pytest.fixture(scope="session")
+def fairseq_in(vocabulary):
+    """Make a tiny model with random weights in a folder, beside its dictionaries and subwords."""
+    import sentencepiece
+
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=vocabulary)
+    listed = [pieces.id_to_piece(n) for n in range(pieces.get_piece_size()) if not pieces.is_control(n)]
+    listed.remove("<unk>")
+
+    def make(folder: Path, **options: Any) -> TinyFairseq:
+        o = {**FAIRSEQ_OPTIONS, **options}
+        is_shared = o["share_all_embeddings"]
+        words = (FAIRSEQ_WORDS[0],) * 2 if is_shared else FAIRSEQ_WORDS
+        for side, rows in zip(("source", "target"), words, strict=True):
+            fillers = [f"madeupword{n:04d}" for n in range(rows - 4 - len(listed))]
+            order = listed if is_shared or side == "source" else listed[::-1]
+            lines = "".join(f"{word} 9\n" for word in (*order, *fillers))
+            (folder / f"dict.{o[f'{side}_lang']}.txt").write_text(lines, encoding="utf-8")
+        (folder / "sentencepiece.bpe.model").write_bytes(vocabulary)
+        torch.manual_seed(11)
+        tensors = {}
+        for name, shape in fairseq_shapes(o, words).items():
+            is_scale = "norm" in name and name.endswith("weight")
+            tensors[name] = torch.full((1,), 3.0) if name.endswith("version") else torch.randn(shape) * 0.4 + is_scale
+        if is_shared:
+            tensors["decoder.embed_tokens.weight"] = tensors["encoder.embed_tokens.weight"]
+        if is_shared or o["share_decoder_input_output_embed"]:
+            tensors["decoder.output_projection.weight"] = tensors["decoder.embed_tokens.weight"]
+        return TinyFairseq(folder, o, tensors)
+
+    return make
+
+
+@pytest.fixture
+def fairseq(tmp_path, fairseq_in):
+    """The same in `tmp_path`."""
+    return functools.partial(fairseq_in, tmp_path)

@@ -275,6 +275,8 @@ def test_several_problems_are_told_at_once(directory):
         (("architecture", "encoder_heads"), 0, "architecture.encoder_heads: 0 is less than 1"),
         (("architecture", "encoder_ffn"), 0, "architecture.encoder_ffn: 0 is less than 1"),
         (("architecture", "head_width"), -1, "architecture.head_width: -1 is less than 1"),
+        (("architecture", "encoder_width"), 0, "architecture.encoder_width: 0 is less than 1"),
+        (("architecture", "encoder_width"), 16, "architecture.encoder_width: 16, and the words of width 8 are shared"),
         (("architecture", "position_offset"), -1, "architecture.position_offset: -1 is negative"),
         (
             ("architecture", "positions"),

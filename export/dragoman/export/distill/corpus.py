@@ -115,10 +115,10 @@ def read_ids(directory: Path) -> tuple[Ragged, Ragged]:
         )
 
 
-def open_corpus(directory: Path, width: int) -> Corpus:
-    """A corpus whose files are complete."""
+def open_corpus(directory: Path, encoder_width: int, width: int) -> Corpus:
+    """A corpus whose files are complete; the encoder's rows may be of another width than the decoder's."""
     sources, targets = read_ids(directory)
-    encoded = np.memmap(directory / ENCODED_FILE, np.float16, "r", shape=(len(sources.ids), width))
+    encoded = np.memmap(directory / ENCODED_FILE, np.float16, "r", shape=(len(sources.ids), encoder_width))
     decoded = np.memmap(directory / DECODED_FILE, np.float16, "r", shape=(len(targets.ids), width))
     return Corpus(sources, targets, encoded, decoded, used=len(sources))
 

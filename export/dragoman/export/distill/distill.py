@@ -50,12 +50,12 @@ def distill(plan: Plan, say: Say) -> Result:
     say("reading the checkpoint", None)
     torch.set_num_threads(plan.threads)
     checkpoint = read(plan.source, plan.format, *plan.languages)
-    check(checkpoint)
+    check(checkpoint, plan.decoders)
     own = {"beam_size": plan.beam_size, "max_tokens": plan.max_tokens}
     open_work(plan.work, checkpoint.source_files, plan.texts, own)
     pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
     dropped = prepare(plan, checkpoint, teacher, pieces, say)
-    corpus = open_corpus(plan.work, teacher.arch.d_model)
+    corpus = open_corpus(plan.work, teacher.arch.of_encoder.d_model, teacher.arch.d_model)
     test, held_out = test_set(plan, corpus, pieces)
     corpus = replace(corpus, used=len(corpus) - held_out)
     network, trainings = teacher, []

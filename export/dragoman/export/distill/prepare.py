@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, write_ids
 from dragoman.export.distill.evaluation import TestSet
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
-from dragoman.export.distill.settings import Plan
+from dragoman.export.distill.settings import Decoder, Plan
 from dragoman.export.distill.states import compute_states, graph_encoder
 from dragoman.export.distill.work import write_whole
 from dragoman.export.errors import ExportError
@@ -24,13 +24,20 @@ Say = Callable[[str, float | None], None]
 """What is being done, and the share of it that has been done."""
 
 
-def check(checkpoint: Checkpoint) -> None:
+def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
     """What distilling cannot do yet, before any work."""
     words = checkpoint.tokenizer
     if words.prefix or words.suffix or words.forced_first is not None:
         raise ExportError(
             f"{checkpoint.name} reads its languages from the ids, and a student learns one pair: distil a model "
             "of one pair"
+        )
+    arch = checkpoint.architecture
+    beside = [decoder.kind for decoder in decoders if decoder.kind != "autoregressive"]
+    if beside and arch.of_encoder.d_model != arch.d_model:
+        raise ExportError(
+            f"{' and '.join(beside)} need an encoder as wide as the decoder, and {checkpoint.name} has "
+            f"{arch.of_encoder.d_model} and {arch.d_model}: --decoder autoregressive alone can be trained"
         )
 
 

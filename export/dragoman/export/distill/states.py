@@ -83,10 +83,10 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
 def compute_states(teacher: Network, encode: Encoder, start_id: int, directory: Path, note: Note) -> None:
     """Fill the corpus's two files of rows."""
     sources, targets = read_ids(directory)
-    width, mark = teacher.arch.d_model, directory / DONE_FILE
+    arch, mark = teacher.arch, directory / DONE_FILE
     done = int(mark.read_text()) if mark.exists() else 0
-    encoded = _rows(directory / ENCODED_FILE, len(sources.ids), width)
-    decoded = _rows(directory / DECODED_FILE, len(targets.ids), width)
+    encoded = _rows(directory / ENCODED_FILE, len(sources.ids), arch.of_encoder.d_model)
+    decoded = _rows(directory / DECODED_FILE, len(targets.ids), arch.d_model)
     while done < len(sources):
         end = min(done + CHUNK, len(sources))
         for chosen in _by_length(sources.lengths, done, end):

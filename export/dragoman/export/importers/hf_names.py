@@ -123,7 +123,7 @@ def place_weights(tensors: Tensors, config: Config, arch: Architecture, reasons:
     _matrices(work, arch)
     left = sorted(n for n in work.names.keys() - work.used if not NOT_READ.fullmatch(n))
     if left:
-        reasons.add(f"{_some('tensor', left)} not known to a {config.kind} model of this configuration")
+        reasons.add(f"{some('tensor', left)} not known to a {config.kind} model of this configuration")
     if len(reasons) > before:
         return None
     return Placed(arch, work.weights, tuple(work.notes))
@@ -214,7 +214,7 @@ def _matrices(work: _Placing, arch: Architecture) -> None:
         if work.check_shape(theirs, weight.shape, shape[::-1] if is_matrix else shape):
             work.weights[name] = weight.T if is_matrix else weight
     if missing:
-        work.reasons.add(f"{_some('tensor', missing)} missing, which config.json calls for")
+        work.reasons.add(f"{some('tensor', missing)} missing, which config.json calls for")
     if arch.positions == "relative":
         _unscale(work, arch)
 
@@ -229,7 +229,7 @@ def _unscale(work: _Placing, arch: Architecture) -> None:
         work.weights["decoder.norm.weight"] = work.weights["decoder.norm.weight"] * np.float32(arch.d_model**-0.5)
 
 
-def _some(noun: str, names: list[str]) -> str:
+def some(noun: str, names: list[str]) -> str:
     """A count, and a few of them."""
     if len(names) == 1:
         return f"{names[0]} is"
