@@ -10,13 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Nat
-from dragoman.export.distill import objectives
+from dragoman.export.distill import mask_predict, objectives
 from dragoman.export.distill.corpus import collate
+from dragoman.export.distill.ctc import Ctc, Labels
+from dragoman.export.distill.mask_predict import MaskPredict
 from dragoman.export.distill.objectives import (
     Autoregressive,
-    Ctc,
-    Labels,
-    MaskPredict,
     inputs_of,
     sample_words,
     up_to,
@@ -192,7 +191,7 @@ def test_padding_does_not_change_what_is_learnt_of_lengths_and_words(filling, mo
         return given.targets, is_place, is_place & (given.targets != EOS)
 
     monkeypatch.setattr(student, "_noise", all_hidden)
-    monkeypatch.setattr(objectives, "LENGTH_WEIGHT", 0.0)
+    monkeypatch.setattr(mask_predict, "LENGTH_WEIGHT", 0.0)
     chosen = [1, 2, 3]
     given, words = given_of(corpus, chosen, student.network)
 

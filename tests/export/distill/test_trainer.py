@@ -9,7 +9,9 @@ import torch
 
 from dragoman.bundle.manifest import Nat
 from dragoman.export.distill.corpus import Corpus
-from dragoman.export.distill.objectives import Autoregressive, Ctc, MaskPredict
+from dragoman.export.distill.ctc import Ctc
+from dragoman.export.distill.mask_predict import MaskPredict
+from dragoman.export.distill.objectives import Autoregressive
 from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Settings, Trainer
 from dragoman.export.errors import ExportError

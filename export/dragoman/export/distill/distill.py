@@ -14,8 +14,10 @@ from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.command import read
 from dragoman.export.distill import report
 from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus
+from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.evaluation import Row, evaluate
-from dragoman.export.distill.objectives import Autoregressive, Ctc, MaskPredict
+from dragoman.export.distill.mask_predict import MaskPredict
+from dragoman.export.distill.objectives import Autoregressive
 from dragoman.export.distill.prepare import TEACHER, Say, check, prepare, test_set
 from dragoman.export.distill.quality import Watched
 from dragoman.export.distill.report import Training

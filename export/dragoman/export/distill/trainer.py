@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from dragoman.export.distill.corpus import Corpus, Ints, batches_of, collate
-from dragoman.export.distill.objectives import Autoregressive, Ctc, Inputs, MaskPredict, Words, inputs_of, sample_words
+from dragoman.export.distill.ctc import Ctc
+from dragoman.export.distill.mask_predict import MaskPredict
+from dragoman.export.distill.objectives import Autoregressive, Inputs, Words, inputs_of, sample_words
 from dragoman.export.distill.work import write_whole
 from dragoman.export.errors import ExportError
 
