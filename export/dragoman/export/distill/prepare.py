@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.export.checkpoint import Checkpoint
-from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, write_ids
+from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
 from dragoman.export.distill.evaluation import TestSet
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
 from dragoman.export.distill.settings import Decoder, Plan
-from dragoman.export.distill.states import compute_states, graph_encoder
+from dragoman.export.distill.states import compute_states, done_of, graph_encoder
 from dragoman.export.distill.work import write_whole
 from dragoman.export.errors import ExportError
 from dragoman.export.export import export
@@ -61,10 +61,11 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
             raise ExportError(f"no pair is left to learn from: {dict(dropped) or 'the text is empty'}")
         write_whole(work / DROPPED_FILE, json.dumps(dropped).encode())
         write_ids(work, sources, targets)
-    say("computing the teacher's rows", None)
-    encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
-    start_id = checkpoint.tokenizer.start_id
-    compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
+    if done_of(work) < len(read_ids(work)[0]):
+        say("computing the teacher's rows", None)
+        encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
+        start_id = checkpoint.tokenizer.start_id
+        compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
     found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
     return found
 

@@ -80,11 +80,16 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
     return encode
 
 
+def done_of(directory: Path) -> int:
+    """Pairs whose rows are there."""
+    mark = directory / DONE_FILE
+    return int(mark.read_text()) if mark.exists() else 0
+
+
 def compute_states(teacher: Network, encode: Encoder, start_id: int, directory: Path, note: Note) -> None:
     """Fill the corpus's two files of rows."""
     sources, targets = read_ids(directory)
-    arch, mark = teacher.arch, directory / DONE_FILE
-    done = int(mark.read_text()) if mark.exists() else 0
+    arch, done = teacher.arch, done_of(directory)
     encoded = _rows(directory / ENCODED_FILE, len(sources.ids), arch.of_encoder.d_model)
     decoded = _rows(directory / DECODED_FILE, len(targets.ids), arch.d_model)
     while done < len(sources):
@@ -97,7 +102,7 @@ def compute_states(teacher: Network, encode: Encoder, start_id: int, directory: 
         encoded.flush()
         decoded.flush()
         done = end
-        write_whole(mark, str(done).encode())
+        write_whole(directory / DONE_FILE, str(done).encode())
         note(done, len(sources))
 
 
