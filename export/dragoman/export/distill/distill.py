@@ -23,7 +23,7 @@ from dragoman.export.distill.quality import Watched
 from dragoman.export.distill.report import Training
 from dragoman.export.distill.settings import Decoder, Plan
 from dragoman.export.distill.students import with_autoregressive, with_nat
-from dragoman.export.distill.trainer import Point, Student, Trainer
+from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
 from dragoman.export.distill.work import open_work, sha256, write_whole
 from dragoman.export.distill.written import student_checkpoint
 from dragoman.export.export import export
@@ -91,7 +91,8 @@ def _train(
     trained.requires_grad_(True)  # noqa: FBT003 - torch's own signature
     settings = plan.settings(decoder, len(batches_of(corpus.lengths, plan.batch_words, (plan.seed, 0))))
     device = torch.device(plan.device)
-    trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=True)
+    half = multiplies_halves(device)
+    trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=half)
     trainer.resume()
     say(f"training {decoder.kind}", min(1.0, trainer.progress))
     trainer.run(

@@ -1,7 +1,7 @@
 """Products with the rows of many frozen words, whose results are never all in memory.
 
 The logits of a batch are hundreds of megabytes, and all that is wanted of them is a number and a gradient for each
-row. Both are found here in one pass, a few rows at a time, which stay in the processor's cache.
+row. Both are found here in one pass, a few rows at a time, which on a processor stay in its cache.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 ROWS_AT_ONCE = 256
+ROWS_AT_ONCE_GPU = 8192
 
 
-def _parts(count: int) -> Iterator[slice]:
-    for start in range(0, count, ROWS_AT_ONCE):
-        yield slice(start, min(start + ROWS_AT_ONCE, count))
+def _parts(x: Tensor) -> Iterator[slice]:
+    step = ROWS_AT_ONCE if x.device.type == "cpu" else ROWS_AT_ONCE_GPU
+    for start in range(0, len(x), step):
+        yield slice(start, min(start + step, len(x)))
 
 
 class _Divergence(torch.autograd.Function):
@@ -27,7 +29,7 @@ class _Divergence(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
         """Both are hidden rows [n, d], read by the same output layer."""
         gradient, total = torch.empty_like(x), torch.zeros((), device=x.device)
-        for part in _parts(len(x)):
+        for part in _parts(x):
             logp = torch.addmm(bias, x[part], rows.T).float().log_softmax(-1)
             wanted = torch.addmm(bias, teacher[part], rows.T).float().softmax(-1)
             total -= torch.dot(wanted.flatten(), logp.flatten())
@@ -49,7 +51,7 @@ class _LogNormaliser(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
         """[n, d] -> [n]."""
         gradient, found = torch.empty_like(x), torch.empty(len(x), device=x.device)
-        for part in _parts(len(x)):
+        for part in _parts(x):
             logits = torch.addmm(bias, x[part], rows.T).float()
             found[part] = logits.logsumexp(-1)
             torch.mm(logits.sub_(found[part].unsqueeze(-1)).exp_().to(x.dtype), rows, out=gradient[part])
@@ -83,4 +85,4 @@ def log_normaliser(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
 def most_probable(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
     """Number of the best word of each row [n, d] -> [n]."""
     rows, bias = rows.to(x.dtype), bias.to(x.dtype)
-    return torch.cat([torch.addmm(bias, x[part], rows.T).argmax(-1) for part in _parts(len(x))])
+    return torch.cat([torch.addmm(bias, x[part], rows.T).argmax(-1) for part in _parts(x)])

@@ -29,6 +29,8 @@ from dragoman.export.errors import ExportError
 LARGEST_GRADIENT = 1.0
 MEAN_DECAY = 0.9995
 BETAS = (0.9, 0.98)
+HALF_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
+"""What torch calls instructions for bfloat16 on processors of Intel and AMD, and of Arm."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +231,14 @@ class Trainer:
                 f"{self.path} is of another training ({state['pairs']:,} pairs, {len(found)} weights; this one has "
                 f"{len(self.corpus):,} and {len(shapes)}): name another --work"
             )
+
+
+def multiplies_halves(device: torch.device) -> bool:
+    """Whether products in bfloat16 are faster than in float32 there."""
+    if device.type != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in HALF_CAPABILITIES)
 
 
 def _processor_s() -> float:
