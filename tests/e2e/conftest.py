@@ -7,12 +7,14 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -24,6 +26,7 @@ from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
 from dragoman.export.nat import attach
 from dragoman.export.network import Network
+from dragoman.export.trace import trace
 from dragoman.server.domain import Decoded, Segment
 from dragoman.server.lanes import Lanes
 
@@ -155,17 +158,45 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
 
 
 def nat_checkpoint(directory: Path) -> Checkpoint:
-    """One with decoders of every kind, of a single layer each."""
-    return random_checkpoint("self-attention", directory, NAT)
+    """One with decoders of every kind, of a single layer each; of all random models, this one's texts vary most."""
+    return random_checkpoint("relative", directory, NAT)
 
 
-def nat_bundle(precision: Precision, directory: Path) -> Bundle:
-    """The same as a bundle."""
+@pytest.fixture(scope="session")
+def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision], Bundle]:
+    """The same as a bundle. Tracing its nine graphs takes most of an export, and is the same for both precisions."""
+    traced: dict[str, ir.Model] = {}
+
+    def trace_once(network: Network, graph: str) -> ir.Model:
+        if graph not in traced:
+            traced[graph] = trace(network, graph)
+        return traced[graph].clone()
+
+    def make(precision: Precision) -> Bundle:
+        def write(at: Path) -> None:
+            checkpoint = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("dragoman.export.export.trace", trace_once)
+                export(checkpoint, at, precision=precision, progress=lambda _: None)
+
+        return kept(f"nat-{precision}", write, Path(__file__))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nat_alone(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A model of the CTC decoder alone, as fairseq has them: no other decoder, no shortlist."""
+    full = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    arch = replace(full.architecture, decoder_layers=0)
+    unused = ("decoder.layers.", "nat.mask-predict.")
+    weights = {name: weight for name, weight in full.weights.items() if not name.startswith(unused)}
+    alone = replace(full, architecture=arch, weights=weights, nat={"ctc": NAT["ctc"]}, shortlist=None)
 
     def make(at: Path) -> None:
-        export(nat_checkpoint(directory), at, precision=precision, progress=lambda _: None)
+        export(alone, at, precision="fp32", progress=lambda _: None)
 
-    return kept(f"nat-{precision}", make, Path(__file__))
+    return kept("nat-alone", make, Path(__file__))
 
 
 @pytest.fixture(scope="session")
@@ -175,15 +206,15 @@ def nat_source() -> Callable[[Path], Checkpoint]:
 
 
 @pytest.fixture(scope="session")
-def nat_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def nat_fp32(nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
     """A small random model with decoders of every kind, in float32."""
-    return nat_bundle("fp32", tmp_path_factory.mktemp("checkpoint"))
+    return nat_bundle("fp32")
 
 
 @pytest.fixture(scope="session")
-def nat(precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def nat(precision: Precision, nat_bundle: Callable[[Precision], Bundle]) -> Bundle:
     """The same in either precision."""
-    return nat_bundle(precision, tmp_path_factory.mktemp("checkpoint"))
+    return nat_bundle(precision)
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -15,7 +15,7 @@ from dragoman.export.nat import decoder_of
 from dragoman.export.network import Network
 from dragoman.export.parity import packed
 from dragoman.server.batch import Batch, Encoded, Group, encode
-from dragoman.server.chain_batch import ChainBatch
+from dragoman.server.chain_batch import ChainBatch, Drafter
 from dragoman.server.domain import (
     Beam,
     DraftSource,
@@ -27,9 +27,11 @@ from dragoman.server.domain import (
     Speculative,
     Strategy,
 )
-from dragoman.server.nat_batch import NatBatch
+from dragoman.server.drafters import BlockDrafts, HypothesisDrafts
+from dragoman.server.nat_batch import CtcBatch, NatBatch
 from dragoman.server.runtime import Runtime
 from dragoman.server.search import Layout
+from dragoman.server.shortlist import Shortlist
 
 END, VOCABULARY = 0, 320
 
@@ -86,6 +88,91 @@ def test_different_ways_share_the_lanes(nat: Bundle, decoder):
         NonAutoregressive: Engine.NAT,
         Speculative: Engine.SPECULATIVE_LOSSY,
     }
+
+
+def test_a_model_without_another_decoder_is_served(nat_alone: Bundle, nat_fp32: Bundle, decoder):
+    """It translates as the same decoder does beside another one."""
+    asked = segments(nat_fp32, 12, NonAutoregressive("ctc"))
+
+    alone, beside = (decoder(bundle).together(asked) for bundle in (nat_alone, nat_fp32))
+
+    assert [one.hypotheses for one in alone] == [one.hypotheses for one in beside]
+
+
+@pytest.mark.parametrize("kind", ["blocks", "hypotheses"])
+def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
+    """Those of a source are what it gets alone, whoever joins, leaves, or was not drafted for before."""
+    runtime = Runtime(nat_fp32)
+    asked = segments(nat_fp32, 6, Speculative(DraftSource.NAT, 3, "mask-predict"))
+    encoded = all_encoded(runtime, asked, hidden=True)
+
+    def make() -> Drafter:
+        if kind == "blocks":
+            return BlockDrafts(runtime, None, name="mask-predict", capacity=8)
+        once = NonAutoregressive("mask-predict")
+        return HypothesisDrafts(lambda: NatBatch(runtime, None, name="mask-predict", capacity=8), once, END)
+
+    def alone(n: int, prefix: list[int]) -> list[int]:
+        drafter = make()
+        drafter.admit(asked[n], encoded[n])
+        return list(drafter.draft([prefix], 3)[0])
+
+    drafter, owners = make(), []
+    drafts = []
+    for joins, leaves in (([0, 1, 2], [0]), ([3], [1]), ([4, 5], [0, 0])):
+        for n in joins:
+            drafter.admit(asked[n], encoded[n])
+            owners.append(n)
+        prefixes = [[3 + n, 7, 9][: n % 4] for n in owners]
+        found = drafter.draft(prefixes, 3)
+        drafts += [list(own) for own in found]
+        assert [list(own) for own in found] == [alone(n, own) for n, own in zip(owners, prefixes, strict=True)]
+        for g in leaves:
+            drafter.remove(g)
+            owners[g] = owners[-1]
+            del owners[-1]
+        drafter.admit(asked[0], encoded[0])  # one that leaves before it was ever drafted for
+        owners.append(0)
+        drafter.remove(len(owners) - 1)
+        del owners[-1]
+
+    assert len({tuple(own) for own in drafts}) > 3
+
+
+@pytest.mark.parametrize("mode", ["four passes over three lengths", "ctc"])
+@pytest.mark.parametrize("shortlist", [False, True], ids=["all words", "shortlist"])
+def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch, mode: str, shortlist: bool):
+    """First come first served, however often the last one takes a place that was left; the texts are the same."""
+    runtime = Runtime(nat_fp32)
+    strategy, decoding = MODES[mode]
+    asked = segments(nat_fp32, 12, strategy, shortlist=shortlist, **decoding)
+    encoded = all_encoded(runtime, asked, hidden=True)
+    table = Shortlist.load(
+        nat_fp32.path("shortlist.npz"), source_vocabulary=VOCABULARY, vocabulary=VOCABULARY, eos_id=END
+    )
+
+    def group() -> Group[int]:
+        words = table if shortlist else None
+        if mode == "ctc":
+            return CtcBatch(runtime, words, name="ctc")
+        return NatBatch(runtime, words, name="mask-predict", capacity=12)
+
+    together = run(group(), asked, encoded, 12)
+    monkeypatch.setattr("dragoman.server.nat_batch.MAX_LOGITS", 100 * VOCABULARY)
+    order: list[int] = []
+    batch = group()
+    for n, one in enumerate(asked):
+        batch.admit(n, one, encoded[n])
+    found, steps = {}, 0
+    while len(batch):
+        for one in batch.step():
+            found[one.owner] = (one.hypotheses, one.work)
+            order.append(one.owner)
+        steps += 1
+
+    assert found == together
+    assert steps > 4
+    assert sum(abs(place - n) for place, n in enumerate(order)) < 40  # about in the order in which they came
 
 
 def test_an_exact_length_is_exact(nat: Bundle, decoder):

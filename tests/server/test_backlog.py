@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dragoman.server.backlog import ENCODE_TOKENS, MEMORY_S, RUN_TOKENS, WINDOW, Backlog, Pace, encoder_runs
-from dragoman.server.domain import Priority
+from dragoman.server.backlog import ENCODE_TOKENS, MEMORY_S, RUN_TOKENS, WINDOW, Backlog, Pace, Speeds, encoder_runs
+from dragoman.server.domain import Engine, Priority
 from dragoman.server.pool import round_up
 
 
@@ -241,3 +241,19 @@ def test_equal_lengths_share_runs_up_to_the_bound():
 def test_a_source_over_the_bound_has_a_run_of_its_own():
     """Nothing is too long to be encoded."""
     assert encoder_runs([2000, 5], lambda n: n) == [[5], [2000]]
+
+
+def test_speeds_follow_what_was_measured_lately():
+    """Speculation counts as greedy search; what has not run for half a minute is not known any more."""
+    speeds = Speeds()
+    assert speeds.of(Engine.NAT, 0.0) is None
+
+    speeds.note(Engine.GREEDY, 1.0, 0.0)
+    speeds.note(Engine.SPECULATIVE, 2.0, 1.0)
+    speeds.note(Engine.NAT, 5.0, 1.0)
+
+    assert speeds.of(Engine.GREEDY, 2.0) == pytest.approx(1.1)
+    assert speeds.of(Engine.NAT, 31.0) == 5.0
+    assert speeds.of(Engine.NAT, 31.1) is None
+    speeds.note(Engine.NAT, 7.0, 40.0)
+    assert speeds.of(Engine.NAT, 40.0) == 7.0

@@ -66,7 +66,7 @@ def refused(manifest: Manifest, engine: EnginePreference, **request: Any) -> tup
 def test_a_bundle_says_what_it_can_do(manifest: Manifest, plain: Manifest) -> None:
     """Decoders and drafts, the default first; a recurrent decoder verifies no drafts."""
     assert nat_decoders(manifest) == ["mask-predict", "ctc"]
-    assert draft_sources(manifest) == [DraftSource.NAT, DraftSource.HYPOTHESIS, DraftSource.SOURCE]
+    assert draft_sources(manifest) == [DraftSource.HYPOTHESIS, DraftSource.NAT, DraftSource.SOURCE]
     assert engines(manifest) == [Engine.SPECULATIVE, Engine.SPECULATIVE_LOSSY, Engine.NAT]
     assert (nat_decoders(plain), draft_sources(plain), engines(plain)) == ([], [], [])
     apart = replace(manifest, nat={"ctc": CTC}, tokenizer=replace(manifest.tokenizer, target="other.spm"))
@@ -77,7 +77,9 @@ def test_demands_have_the_bundles_defaults(manifest: Manifest) -> None:
     """What the request does not set."""
     assert one(manifest, E.NAT).strategy == NonAutoregressive("mask-predict", 4, 2)
     assert one(manifest, E.NAT, nat=NatOverrides(decoder="ctc")).strategy == NonAutoregressive("ctc")
-    assert one(manifest, E.SPECULATIVE).strategy == Speculative(DraftSource.NAT, DRAFT_TOKENS, "mask-predict")
+    assert one(manifest, E.SPECULATIVE).strategy == Speculative(DraftSource.HYPOTHESIS, DRAFT_TOKENS, "ctc")
+    blocks = one(manifest, E.SPECULATIVE, speculation=SpeculationOverrides(DraftSource.NAT)).strategy
+    assert blocks == Speculative(DraftSource.NAT, DRAFT_TOKENS, "mask-predict")
 
 
 def test_demands_have_what_the_request_sets(manifest: Manifest) -> None:
@@ -112,6 +114,20 @@ def test_what_the_model_lacks_is_refused_with_what_it_has(
     without = replace(manifest, nat={})
     with pytest.raises(UnsupportedByModel, match=r"it has greedy and beam search and speculative$"):
         found(without, E.NAT)
+
+
+def test_a_bundle_without_search_has_one_way(manifest: Manifest) -> None:
+    """All wishes come to it; what names another engine, or asks for what a search does, is refused."""
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != "step"}
+    alone = replace(manifest, graphs=graphs)
+    for engine in (E.AUTO, E.QUALITY, E.BALANCED, E.FAST, E.NAT):
+        assert one(alone, engine, deadline_s=5.0).engine is Engine.NAT
+    for engine in (E.GREEDY, E.BEAM, E.SPECULATIVE):
+        with pytest.raises(UnsupportedByModel, match=rf"no {engine.value} decoding: it has nat$"):
+            found(alone, engine)
+    assert refused(alone, E.AUTO, strategy=Sample(1)) == (InvalidRequest, "engine")
+    assert refused(alone, E.AUTO, nat=NatOverrides(rescore=True)) == (UnsupportedByModel, "nat.rescore")
+    assert engines(alone) == [Engine.NAT]
 
 
 LACKING: list[tuple[str, dict[str, Any]]] = [

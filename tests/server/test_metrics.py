@@ -177,6 +177,8 @@ def test_lanes_are_watched(metrics: Metrics) -> None:
     tally.on_step(8, 6, 0.004)
     tally.on_encode(2, 30, 40, 0.002)
     tally.on_drop(7, "cancelled")
+    tally.on_drafts(4, 12, 9, None)
+    tally.on_drafts(2, 8, 0, 16)
 
     assert value(metrics, "dragoman_batch_rows_sum", model="echo") == 8
     assert value(metrics, "dragoman_batch_used_rows_total", model="echo") == 6
@@ -184,6 +186,10 @@ def test_lanes_are_watched(metrics: Metrics) -> None:
     assert value(metrics, "dragoman_step_duration_seconds_count", model="echo") == 1
     assert value(metrics, "dragoman_encode_padded_tokens_total", model="echo") == 40
     assert value(metrics, "dragoman_wasted_target_tokens_total", model="echo", reason="cancelled") == 7
+    assert value(metrics, "dragoman_speculation_rounds_total", model="echo") == 6
+    assert value(metrics, "dragoman_drafted_tokens_total", model="echo") == 20
+    assert value(metrics, "dragoman_accepted_tokens_total", model="echo") == 9
+    assert value(metrics, "dragoman_speculation_stops_at_sources", model="echo") == 16
 
 
 def test_gauges_are_read_at_the_scrape(metrics: Metrics, pipeline: Pipeline) -> None:

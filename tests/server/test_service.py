@@ -19,8 +19,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.bundle.reader import Bundle
-from dragoman.server.domain import Priority
+from dragoman.server.domain import Engine, Priority
 from dragoman.server.errors import EngineFailure, StartError
 from dragoman.server.pipe import MAX_OPEN
 from dragoman.server.testing import write_bundle
@@ -797,3 +798,49 @@ async def test_every_bad_bundle_is_named_at_the_start(serve: Serve, tmp_path: Pa
 
     assert "missing: no such directory" in str(refused_start.value)
     assert "empty: there is no manifest.json" in str(refused_start.value)
+
+
+MASKED = Nat("mask-predict", 1, 64, mask_id=400, last_id=0, length_classes=16, block=8, passes=4)
+
+
+async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
+    """Passes, drafted and accepted tokens, of all pieces of a text; the model lists what it can do."""
+    write_bundle(tmp_path / "several", name="several", nat={"mask-predict": MASKED})
+    served = await serve(tmp_path / "several")
+    two = "The quick brown fox jumps. Pack my box!"
+    async with stub_of(served) as stub:
+        nat = await stub.Translate(texts(two, engine=pb.ENGINE_PREFERENCE_NAT, nat=pb.NatOptions(passes=3)))
+        drafted = await stub.Translate(texts(two, engine=pb.ENGINE_PREFERENCE_BALANCED))
+        lossy = pb.SpeculationOptions(draft_tokens=2, lossy=pb.LossyVerification(top=3, margin=1.0))
+        other = await stub.Translate(texts(two, engine=pb.ENGINE_PREFERENCE_SPECULATIVE, speculation=lossy))
+        plain = await stub.Translate(texts(two, engine=pb.ENGINE_PREFERENCE_GREEDY))
+        [model] = (await stub.ListModels(pb.ListModelsRequest())).models
+
+    [found] = nat.results
+    assert (found.engine, found.nat_passes, found.pieces) == (pb.ENGINE_NAT, 3, 2)
+    [found] = drafted.results
+    assert (found.engine, found.nat_passes) == (pb.ENGINE_SPECULATIVE, 0)
+    assert (found.drafted_tokens, found.accepted_tokens) == (4 * found.source_tokens, found.source_tokens)
+    assert (other.results[0].engine, plain.results[0].engine) == (pb.ENGINE_SPECULATIVE_LOSSY, pb.ENGINE_GREEDY)
+    assert plain.results[0].text == drafted.results[0].text
+    assert list(model.nat_decoders) == ["mask-predict"]
+    assert list(model.draft_sources) == [pb.DRAFT_SOURCE_HYPOTHESIS, pb.DRAFT_SOURCE_NAT, pb.DRAFT_SOURCE_SOURCE]
+    assert model.engines[-3:] == [pb.ENGINE_SPECULATIVE, pb.ENGINE_SPECULATIVE_LOSSY, pb.ENGINE_NAT]
+    assert served.value("dragoman_nat_passes_total", model="several") == 3
+    assert served.value("dragoman_translations_total", model="several", engine="nat", reason="stop") == 1
+
+
+async def test_a_deadline_and_what_engines_take_choose_the_engine(serve: Serve, tmp_path: Path) -> None:
+    """The bundle's own way while it is in time; the fastest where speed alone is asked for."""
+    write_bundle(tmp_path / "several", name="several", decoding=Decoding(beam_size=4), nat={"mask-predict": MASKED})
+    served = await serve(tmp_path / "several")
+    served.lanes.paces_s.update({Engine.BEAM: 100.0, Engine.GREEDY: 0.0001, Engine.NAT: 0.001})
+    async with stub_of(served) as stub:
+        unhurried = await stub.Translate(texts("Pack my box!"))
+        hurried = await stub.Translate(texts("Pack my box!"), timeout=60)
+        fast = await stub.Translate(texts("Pack my box!", engine=pb.ENGINE_PREFERENCE_FAST))
+        served.lanes.paces_s[Engine.GREEDY] = 1.0
+        faster = await stub.Translate(texts("Pack my box!", engine=pb.ENGINE_PREFERENCE_FAST))
+
+    engines = [answer.results[0].engine for answer in (unhurried, hurried, fast, faster)]
+    assert engines == [pb.ENGINE_BEAM, pb.ENGINE_SPECULATIVE, pb.ENGINE_SPECULATIVE, pb.ENGINE_NAT]

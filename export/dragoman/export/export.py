@@ -98,7 +98,8 @@ def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What a bundle of it holds."""
     has_shortlist = checkpoint.shortlist is not None
     nat = [nat_graphs(name, one, shortlist=has_shortlist) for name, one in checkpoint.nat.items()]
-    return ("encoder", "step", *(("candidates", "step_shortlist") if has_shortlist else ()), *itertools.chain(*nat))
+    step = ("step",) if checkpoint.architecture.decoder_layers else ()
+    return ("encoder", *step, *(("candidates", "step_shortlist") if has_shortlist else ()), *itertools.chain(*nat))
 
 
 def quantise(

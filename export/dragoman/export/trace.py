@@ -169,9 +169,8 @@ def trace(network: Network, graph: str) -> ir.Model:
             verbose=False,
         )
         assert program is not None
-        # Shapes are folded; weights never are, since the passes look for them under their own names.
-        model: ir.Model = program.model
-        optimizer.optimize_ir(model, input_size_limit=FOLDABLE, should_fold=_may_fold)
+        model = program.model
+        optimizer.optimize_ir(model, input_size_limit=FOLDABLE, should_fold=_folds)
     # The exporter orders inputs as the arguments were given; lists keep their own order inside.
     order = {id(v): n for n, v in enumerate(_flatten(arguments({t.name: t for t in declared.inputs})))}
     inputs = sorted(declared.inputs, key=lambda t: order[id(t)])
@@ -187,10 +186,13 @@ def trace(network: Network, graph: str) -> ir.Model:
     return model
 
 
-def _may_fold(node: ir.Node) -> bool | None:
-    """Weights stay as they are: one that nothing but a transposition reads would be turned, and lose its name."""
-    reads_weight = any(value is not None and value.is_initializer() for value in node.inputs)
-    return False if node.op_type == "Transpose" and reads_weight else None
+def _folds(node: ir.Node) -> bool | None:
+    """Shapes are folded; weights never are, since the passes look for them under their own names.
+
+    Left to itself the optimiser turns a table that is read once, and the int8 passes would not know it again.
+    """
+    sizes = [value.const_value.size for value in node.inputs if value is not None and value.const_value is not None]
+    return False if max(sizes, default=0) > FOLDABLE else None
 
 
 def _flatten(given: dict[str, Any]) -> Iterator[TensorType]:
@@ -279,6 +281,7 @@ def to_int8(
     model.graph.opset_imports[MS] = 1
     RemoveUnusedNodesPass()(model)
     left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]
+    left += [str(n.name) for n in model.graph if n.op_type in ("MatMul", "Gemm") and n.inputs[1].is_initializer()]  # type: ignore[union-attr]
     assert not left, f"still float32 after quantising: {', '.join(left)}"
 
 

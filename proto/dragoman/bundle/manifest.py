@@ -308,8 +308,9 @@ class Manifest:
     decoding: Decoding
     tokenizer: Tokenizer
     graphs: dict[str, Graph]
-    """`encoder` and `step`; `candidates` and `step_shortlist` where the bundle has a lexical shortlist. A decoder of
-    `nat` has `nat.NAME`, with a shortlist `nat.NAME.shortlist`, too, and of mask-predict `nat.NAME.memory`."""
+    """`encoder` and, where the architecture has decoder layers, `step`; `candidates` and `step_shortlist` where the
+    bundle has a lexical shortlist. A decoder of `nat` has `nat.NAME`, with a shortlist `nat.NAME.shortlist`, too, and
+    of mask-predict `nat.NAME.memory`."""
     limits: Limits
     precision: Precision
     provenance: Provenance

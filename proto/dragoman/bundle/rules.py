@@ -59,9 +59,12 @@ def _references(manifest: Manifest) -> Iterator[str]:
     for where, name in named.items():
         if name not in manifest.files:
             yield f"{where}: the file {name!a} is not listed in files"
-    for graph in ("encoder", "step"):
+    is_alone = manifest.architecture.decoder_layers == 0  # nothing decodes but what `nat` names
+    for graph in ("encoder", *(() if is_alone else ("step",))):
         if graph not in manifest.graphs:
             yield f"graphs.{graph}: missing"
+    if is_alone and ("step" in manifest.graphs or not manifest.nat):
+        yield "architecture.decoder_layers: 0, which needs decoders in nat, and has no use for a step graph"
     for graph, other in (("step_shortlist", "candidates"), ("candidates", "step_shortlist")):
         if graph in manifest.graphs and other not in manifest.graphs:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
@@ -108,6 +111,8 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         "decoding.max_length": decoding.max_length,
         "format_version": manifest.format_version,
     }
+    if manifest.nat and shape.decoder_layers == 0:
+        del at_least_one["architecture.decoder_layers"]
     for where, number in at_least_one.items():
         if number < 1:
             yield f"{where}: {number} is less than 1"
@@ -119,7 +124,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
     for name, nat in sorted(manifest.nat.items()):
-        for problem in _nat(name, nat, shape):
+        for problem in (*_nat(name, nat, shape), *_canvas(nat, manifest)):
             yield f"nat.{name}{problem}"
 
 
@@ -154,8 +159,15 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield f".canvas: source, which needs one vocabulary for both sides, and tying is {shape.tying}"
     if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
         yield ": ctc has no first_id, last_id, length_classes or block"
-    if not is_ctc and nat.max_canvas > shape.max_positions:
-        yield f".max_canvas: {nat.max_canvas} is more than the network's {shape.max_positions} positions"
+
+
+def _canvas(nat: Nat, manifest: Manifest) -> Iterator[str]:
+    """How long a canvas may be."""
+    positions, source = manifest.architecture.max_positions, manifest.limits.max_source_tokens
+    if nat.kind == "mask-predict" and nat.max_canvas > positions:
+        yield f".max_canvas: {nat.max_canvas} is more than the network's {positions} positions"
+    if nat.kind == "ctc" and nat.max_canvas < nat.upsample * source:
+        yield f".max_canvas: {nat.max_canvas} is less than {nat.upsample} places for each of {source} source tokens"
 
 
 def _shape(shape: Architecture) -> Iterator[str]:

@@ -125,6 +125,11 @@ class CanvasSource:
         """Whether no pass is left."""
         return all(canvas.is_done for canvas in self.canvases)
 
+    @property
+    def num_open(self) -> int:
+        """Places to be filled in the next pass."""
+        return sum(int(canvas.is_open.sum()) for canvas in self.canvases)
+
     def _canvas(self, length: Length) -> Canvas:
         nat, prefix = self._nat, self.segment.prefix
         first = [] if nat.first_id is None else [nat.first_id]

@@ -9,7 +9,7 @@ from dragoman.bundle.profiles import PROFILES
 from dragoman.server.codec_request import DRAFT, EARLY_STOPPING, LENGTH_PENALTY_KIND, UNKNOWN_HANDLING
 from dragoman.server.codec_result import ENGINE
 from dragoman.server.domain import Request
-from dragoman.server.engines import draft_sources, engines, nat_decoders
+from dragoman.server.engines import draft_sources, engines, nat_decoders, searches
 from dragoman.server.pipeline import Pipeline
 from dragoman.v1 import translation_pb2 as pb
 
@@ -18,7 +18,8 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
     """A served bundle's description."""
     manifest, limits = pipeline.bundle.manifest, pipeline.limits
     beam_size = manifest.decoding.beam_size
-    searches = [pb.ENGINE_GREEDY, *([pb.ENGINE_BEAM] if limits.max_beam_size > 1 else [])]
+    found = [pb.ENGINE_GREEDY, *([pb.ENGINE_BEAM] if limits.max_beam_size > 1 else [])]
+    found = [*(found if beam_size == 1 else found[::-1]), pb.ENGINE_SAMPLING] if searches(manifest) else []
     further = [ENGINE[engine] for engine in engines(manifest)]
     drafts = draft_sources(manifest)
     return pb.Model(
@@ -39,7 +40,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
             max_message_bytes=max_request_bytes,
             max_backlog_tokens=limits.backlog_tokens,
         ),
-        engines=[*(searches if beam_size == 1 else searches[::-1]), pb.ENGINE_SAMPLING, *further],
+        engines=[*found, *further],
         nat_decoders=nat_decoders(manifest),
         draft_sources=[number for one in drafts for number, source in DRAFT.items() if source is one],
         precision=manifest.precision,

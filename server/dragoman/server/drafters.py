@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dragoman.server.batch import Encoded, Group, vocabulary_of
+from dragoman.server.batch import Encoded, Group, replace_by_last, vocabulary_of
 from dragoman.server.chain_batch import NOTHING
 from dragoman.server.chains import Draft
 from dragoman.server.domain import NonAutoregressive, Segment
@@ -84,8 +84,10 @@ class BlockDrafts:
         self._nat = runtime.manifest.nat[name]
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
-        self._num = 0
-        self._new: list[Floats] = []
+        self._hidden: list[Floats | None] = []
+        self._slots: list[int | None] = []
+        """Of each source, where the memory has it; none before its first draft."""
+        self._num_kept = 0
         vocabulary = vocabulary_of(runtime.manifest)
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
         self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
@@ -93,23 +95,30 @@ class BlockDrafts:
     def admit(self, segment: Segment, encoded: Encoded) -> None:
         """See `Drafter`."""
         assert encoded.hidden is not None, "it was encoded for this"
-        self._num += 1
-        self._new.append(encoded.hidden)
+        self._hidden.append(encoded.hidden)
+        self._slots.append(None)
         self._words.admit(segment)
 
     def remove(self, g: int) -> None:
         """See `Drafter`."""
-        self._settle()
-        self._num -= 1
-        if g != self._num:
-            self._memory.move(self._num, g)
+        slot = self._slots[g]
+        replace_by_last(self._hidden, g)
+        replace_by_last(self._slots, g)
         self._words.remove(g)
+        if slot is not None:
+            self._num_kept -= 1
+            self._memory.move(self._num_kept, slot)
+            self._slots = [slot if one == self._num_kept else one for one in self._slots]
 
     def _settle(self) -> None:
         """Keep what the decoder needs of those that have joined."""
-        if self._new:
-            self._memory.admit(self._num - len(self._new), self._new)
-            self._new.clear()
+        new = {g: hidden for g, hidden in enumerate(self._hidden) if hidden is not None}
+        if not new:
+            return
+        self._memory.admit(self._num_kept, [*new.values()])
+        for g in new:
+            self._hidden[g], self._slots[g] = None, self._num_kept
+            self._num_kept += 1
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """See `Drafter`."""
@@ -122,12 +131,12 @@ class BlockDrafts:
             for g, prefix in enumerate(prefixes)
             if len(first) + len(prefix) + count <= self._nat.max_canvas
         }
-        drafts: list[Draft] = [NOTHING] * self._num
+        drafts: list[Draft] = [NOTHING] * len(prefixes)
         if not canvases:
             return drafts
         feed, width = canvas_feed([*canvases.values()])
         of = np.array([*canvases])
-        feed |= self._memory.feed(of, self._num)
+        feed |= self._memory.feed(np.array([self._slots[g] for g in canvases]), self._num_kept)
         ends = [len(canvas) for canvas in canvases.values()]
         rows = np.concatenate([np.arange(end - count, end) + row * width for row, end in enumerate(ends)])
         _, ids = self._words.best(feed, rows, of, 1 + len(self._never))

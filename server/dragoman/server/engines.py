@@ -68,13 +68,27 @@ def nat_decoders(manifest: Manifest) -> list[str]:
     return [name for name in NAT_NAMES if name in manifest.nat]
 
 
+def searches(manifest: Manifest) -> bool:
+    """Whether the bundle has a decoder that translates word by word."""
+    return "step" in manifest.graphs
+
+
+def can_verify(manifest: Manifest) -> bool:
+    """Whether that decoder reads several words at a time."""
+    return searches(manifest) and manifest.architecture.decoder == "self-attention"
+
+
 def draft_sources(manifest: Manifest) -> list[DraftSource]:
-    """Where drafts may come from, the default first; none where the decoder cannot read several words at a time."""
+    """Where drafts may come from, the default first; none where the decoder cannot read several words at a time.
+
+    A block costs a pass at every round, which on a processor is several steps of a shallow decoder, one translation a
+    pass for the whole text.
+    """
     tokenizer = manifest.tokenizer
-    if manifest.architecture.decoder != "self-attention":
+    if not can_verify(manifest):
         return []
-    found = [DraftSource.NAT] * any(nat.block for nat in manifest.nat.values())
-    found += [DraftSource.HYPOTHESIS] * bool(manifest.nat)
+    found = [DraftSource.HYPOTHESIS] * bool(manifest.nat)
+    found += [DraftSource.NAT] * any(nat.block for nat in manifest.nat.values())
     is_shared = (tokenizer.source, tokenizer.source_vocabulary) == (tokenizer.target, tokenizer.target_vocabulary)
     return [*found, *[DraftSource.SOURCE] * is_shared]
 
@@ -87,7 +101,13 @@ def engines(manifest: Manifest) -> list[Engine]:
 
 def ways(request: Request, bounds: DecodingBounds) -> list[Way]:
     """The ways that a request may go, the best translation first; raises what is wrong with it."""
-    decoding, manifest, engine = resolve(request, bounds), bounds.manifest, request.engine
+    manifest, engine = bounds.manifest, request.engine
+    if not searches(manifest):  # all wishes come to one
+        if engine in (EnginePreference.GREEDY, EnginePreference.BEAM, EnginePreference.SPECULATIVE):
+            raise UnsupportedByModel("engine", f"this model has no {engine.value} decoding: {_has(manifest)}")
+        request = replace(request, engine=EnginePreference.NAT)
+        engine = request.engine
+    decoding = resolve(request, bounds)
     _check_fields(request)
     if engine is EnginePreference.NAT:
         return [_nat(request, decoding, manifest)]
@@ -200,7 +220,7 @@ def _check_fields(request: Request) -> None:
 def _speculative(request: Request, decoding: Decoding, manifest: Manifest) -> Speculative:
     sources, wanted = draft_sources(manifest), request.speculation
     if not sources:
-        reads = "" if manifest.architecture.decoder == "self-attention" else ", as its decoder reads one word at a time"
+        reads = "" if can_verify(manifest) else ", as its decoder reads one word at a time"
         raise UnsupportedByModel("engine", f"this model has no speculative decoding{reads}: {_has(manifest)}")
     if not isinstance(request.strategy, Beam) or decoding.num_hypotheses != 1:
         field = "num_hypotheses" if isinstance(request.strategy, Beam) else _FIELDS[type(request.strategy)]
@@ -212,10 +232,18 @@ def _speculative(request: Request, decoding: Decoding, manifest: Manifest) -> Sp
             "speculation.draft", f"this model has no drafts from {wanted.draft.value}, but {known}"
         )
     draft = wanted.draft or sources[0]
-    names = [n for n in nat_decoders(manifest) if draft is not DraftSource.NAT or manifest.nat[n].block]
-    # The source as draft needs none; naming one would part equal segments into two batches.
-    name = "" if draft is DraftSource.SOURCE else names[0]
-    return Speculative(draft, wanted.tokens or DRAFT_TOKENS, name, wanted.lossy)
+    return Speculative(draft, wanted.tokens or DRAFT_TOKENS, _draft_decoder(manifest, draft), wanted.lossy)
+
+
+def _draft_decoder(manifest: Manifest, draft: DraftSource) -> str:
+    """Who drafts: for whole texts CTC before others, as it is the best in one pass; nobody where the source does."""
+    names = nat_decoders(manifest)
+    match draft:
+        case DraftSource.NAT:
+            return next(name for name in names if manifest.nat[name].block)
+        case DraftSource.HYPOTHESIS:
+            return "ctc" if "ctc" in names else names[0]
+    return ""
 
 
 def _nat(request: Request, decoding: Decoding, manifest: Manifest) -> Way:
@@ -265,8 +293,8 @@ def _nat_problems(request: Request, decoding: Decoding, manifest: Manifest) -> I
         yield UnsupportedByModel("decoding.unknown_handling", _NO_ATTENTION)
     if request.output.alignments:
         yield UnsupportedByModel("output.alignments", _NO_ATTENTION)
-    if request.nat.rescore and manifest.architecture.decoder != "self-attention":
-        message = "this model's autoregressive decoder reads one word at a time and cannot score whole texts"
+    if request.nat.rescore and not can_verify(manifest):
+        message = "this model has no autoregressive decoder that reads whole texts"
         yield UnsupportedByModel("nat.rescore", message)
 
 
@@ -308,8 +336,9 @@ def _decoder_problems(request: Request, decoding: Decoding, manifest: Manifest, 
 
 def _has(manifest: Manifest) -> str:
     """What there is, for those who asked for what is not."""
-    others = [engine.value for engine in engines(manifest) if engine is not Engine.SPECULATIVE_LOSSY]
-    return " and ".join(["it has greedy and beam search", *others])
+    found = ["greedy and beam search"] if searches(manifest) else []
+    found += [engine.value for engine in engines(manifest) if engine is not Engine.SPECULATIVE_LOSSY]
+    return f"it has {' and '.join(found)}"
 
 
 _FIELDS = {Sample: "sampling", DiverseBeam: "diversity", Alternatives: "alternatives"}

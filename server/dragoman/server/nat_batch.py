@@ -7,6 +7,7 @@ positions are padded to multiples of 16, so that a source's numbers do not depen
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +23,8 @@ from dragoman.server.runtime import Runtime
 from dragoman.server.shortlist import Candidates, Shortlist
 
 T = TypeVar("T")
+MAX_LOGITS = 1 << 24
+"""Of one run, 64 MB: all places at once of many sources would need more memory than the model. The rest goes next."""
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
@@ -35,6 +38,13 @@ class NatWords:
         self.graph = f"nat.{name}" + ("" if shortlist is None else ".shortlist")
         self._words = runtime.manifest.architecture.target_vocabulary
         self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
+
+    @property
+    def max_rows(self) -> int:
+        """Rows of one run, at most."""
+        if self._candidates is not None:
+            self._candidates.feed()
+        return MAX_LOGITS // (self._words if self._candidates is None else len(self._candidates))
 
     def admit(self, segment: Segment) -> None:
         """One more source."""
@@ -101,6 +111,18 @@ def canvas_feed(canvases: Sequence[Ints]) -> tuple[Feed, int]:
     return {"ids": ids, "canvas_mask": mask}, width
 
 
+def longest_waiting(rows: Sequence[int], arrivals: Sequence[int], most: int) -> list[int]:
+    """Sources that go together: those that came first, as long as all their rows are within `most`; one at least."""
+    chosen: list[int] = []
+    total = 0
+    for g in sorted(range(len(rows)), key=arrivals.__getitem__):
+        total += rows[g]
+        if chosen and total > most:
+            break
+        chosen.append(g)
+    return sorted(chosen)
+
+
 class NatBatch(Generic[T]):
     """Up to `capacity` sources of mask-predict."""
 
@@ -112,6 +134,8 @@ class NatBatch(Generic[T]):
         self._memory = NatMemory(runtime, name, capacity)
         self._sources: list[CanvasSource] = []
         self._new: list[tuple[Segment, Floats]] = []
+        self._arrivals: list[int] = []
+        self._clock = itertools.count()
 
     def __len__(self) -> int:
         return len(self.owners)
@@ -139,22 +163,25 @@ class NatBatch(Generic[T]):
         """See `Group`."""
         assert encoded.hidden is not None, "it was encoded for this"
         self.owners.append(owner)
+        self._arrivals.append(next(self._clock))
         self._new.append((segment, encoded.hidden))
         self._words.admit(segment)
 
     def step(self) -> list[Finished[T]]:
         """One pass; see `Group`."""
         self._settle()
-        open_ = [(g, n) for g, one in enumerate(self._sources) for n, c in enumerate(one.canvases) if not c.is_done]
+        rows = [one.num_open for one in self._sources]
+        going = longest_waiting(rows, self._arrivals, self._words.max_rows)
+        open_ = [(g, n) for g in going for n, c in enumerate(self._sources[g].canvases) if not c.is_done]
         canvases = [self._sources[g].canvases[n] for g, n in open_]
         of = np.array([g for g, _ in open_])
         feed, width = canvas_feed([canvas.ids for canvas in canvases])
         feed |= self._memory.feed(of, len(self))
-        count = max(one.num_best for one in self._sources)
+        count = max(self._sources[g].num_best for g in going)
         logp, ids = self._words.best(feed, all_rows(canvases, width), of, count)
         broken = self._tell(open_, canvases, logp, ids)
-        for one in self._sources:
-            one.advance()
+        for g in going:
+            self._sources[g].advance()
         leaving = sorted(broken | {g for g, one in enumerate(self._sources) if one.is_done})
         done = [self._finished(g, is_broken=g in broken) for g in leaving]
         for g in reversed(leaving):
@@ -200,13 +227,14 @@ class NatBatch(Generic[T]):
         last = len(self) - 1
         replace_by_last(self.owners, g)
         replace_by_last(self._sources, g)
+        replace_by_last(self._arrivals, g)
         if g != last:
             self._memory.move(last, g)
         self._words.remove(g)
 
 
 class CtcBatch(Generic[T]):
-    """Sources of CTC, which all are finished by one step."""
+    """Sources of CTC, each finished by one step."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str) -> None:
         self.owners: list[T] = []
@@ -214,6 +242,8 @@ class CtcBatch(Generic[T]):
         self._vocabulary = vocabulary_of(runtime.manifest)
         self._words = NatWords(runtime, shortlist, name)
         self._sources: list[tuple[Segment, Floats]] = []
+        self._arrivals: list[int] = []
+        self._clock = itertools.count()
 
     def __len__(self) -> int:
         return len(self.owners)
@@ -240,6 +270,7 @@ class CtcBatch(Generic[T]):
         """See `Group`."""
         assert encoded.hidden is not None, "it was encoded for this"
         self.owners.append(owner)
+        self._arrivals.append(next(self._clock))
         self._sources.append((segment, encoded.hidden))
         self._words.admit(segment)
 
@@ -251,29 +282,31 @@ class CtcBatch(Generic[T]):
     def _remove(self, g: int) -> None:
         replace_by_last(self.owners, g)
         replace_by_last(self._sources, g)
+        replace_by_last(self._arrivals, g)
         self._words.remove(g)
 
     def step(self) -> list[Finished[T]]:
         """See `Group`."""
-        n, upsample = len(self), self._nat.upsample
-        lengths = np.array([len(hidden) for _, hidden in self._sources])
+        upsample = self._nat.upsample
+        rows = [len(hidden) * upsample for _, hidden in self._sources]
+        going = longest_waiting(rows, self._arrivals, self._words.max_rows)
+        lengths = np.array([len(self._sources[g][1]) for g in going])
         places = places_of(lengths)
         is_word = np.arange(places.shape[1]) < lengths[:, None]
         feed: Feed = {
-            "hidden": np.concatenate([hidden for _, hidden in self._sources]),
+            "hidden": np.concatenate([self._sources[g][1] for g in going]),
             "places": places,
             "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
         }
-        rows = np.flatnonzero(is_word.repeat(upsample, axis=1))
-        readers = [Reader(segment, self._nat.blank_id or 0, self._vocabulary) for segment, _ in self._sources]
+        readers = [Reader(self._sources[g][0], self._nat.blank_id or 0, self._vocabulary) for g in going]
         count = max(reader.num_best for reader in readers)
-        logp, ids = self._words.best(feed, rows, np.arange(n), count)
+        logp, ids = self._words.best(feed, np.flatnonzero(is_word.repeat(upsample, axis=1)), np.array(going), count)
         done, start = [], 0
-        for g, reader in enumerate(readers):
-            end = start + int(lengths[g]) * upsample
+        for g, reader in zip(going, readers, strict=True):
+            end = start + rows[g]
             found = reader.hypotheses(logp[start:end], ids[start:end]) if np.isfinite(logp[start:end]).all() else ()
             done.append(Finished(self.owners[g], found, 0, Engine.NAT, Work(nat_passes=1)))
             start = end
-        for g in reversed(range(n)):
+        for g in reversed(going):
             self._remove(g)
         return done

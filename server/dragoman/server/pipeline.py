@@ -34,13 +34,14 @@ from dragoman.server.domain import (
     Segment,
     Translation,
 )
-from dragoman.server.engines import Way, choose, ways
+from dragoman.server.engines import Way, choose, searches, ways
 from dragoman.server.errors import (
     DeadlineExceeded,
     DeadlineUnmeetable,
     EngineFailure,
     InvalidRequest,
     ServingError,
+    UnsupportedByModel,
     Violation,
 )
 from dragoman.server.pieces import (
@@ -195,6 +196,8 @@ class Pipeline:
 
     async def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
         """The outcome of each pair, in the order of the pairs."""
+        if not searches(self.bundle.manifest):
+            raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
         try:
             decoding = self.decoding(Request((), request.overrides))
         except InvalidRequest as error:  # a request to score has these fields at its top

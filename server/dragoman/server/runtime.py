@@ -67,8 +67,9 @@ class Runtime:
         except Exception as error:
             raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
-        said = [name for name in self._outputs[STEP] if not name.startswith("new_")]
-        self._keeps = [name for name in self._outputs[STEP] if name.startswith("new_")]
+        step = self._outputs.get(STEP, [])  # none where nothing decodes word by word
+        said = [name for name in step if not name.startswith("new_")]
+        self._keeps = [name for name in step if name.startswith("new_")]
         self._says = {False: [name for name in said if name != ATTENTION], True: said}
         for name, graph in self.manifest.graphs.items():
             session = self._sessions[name]

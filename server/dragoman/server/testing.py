@@ -27,12 +27,13 @@ from dragoman.bundle.manifest import (
     LanguagePair,
     Limits,
     Manifest,
+    Nat,
     Provenance,
     Tensor,
     Tokenizer,
 )
 from dragoman.bundle.reader import Bundle
-from dragoman.bundle.rules import ATTENTION
+from dragoman.bundle.rules import ATTENTION, nat_graphs
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.domain import (
     Alternatives,
@@ -88,6 +89,7 @@ def write_bundle(
     pairs: tuple[str, ...] = ("en-pt",),
     decoding: Decoding | None = None,
     limits: Limits | None = None,
+    nat: dict[str, Nat] | None = None,
     **tokenizer: Any,
 ) -> Bundle:
     """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
@@ -101,7 +103,13 @@ def write_bundle(
         graphs={
             "encoder": Graph("encoder.onnx", (), ()),
             "step": Graph("step.onnx", (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
+            **{
+                graph: Graph(f"{graph}.onnx", (), ())
+                for name, one in (nat or {}).items()
+                for graph in nat_graphs(name, one, shortlist=False)
+            },
         },
+        nat=nat or {},
         limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",
         provenance=Provenance("test", {}, "0"),
