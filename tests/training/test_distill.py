@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
 
     seconds = time.monotonic() - began_s
     report = json.loads(done.stdout)
-    print(f"{seconds:.0f} s, {report['bytes'] / 1e6:.1f} MB")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor_s = used.ru_utime + used.ru_stime
+    print(f"{seconds:.0f} s, of processors {processor_s:.0f} s, {report['bytes'] / 1e6:.1f} MB")
     print("\n".join(f"{row['name']}: {row['bleu']} BLEU" for row in report["quality"]))
     assert (work / "labels.jsonl").stat().st_mtime_ns == labels
     assert not list(tmp_path.glob(".*partial*"))

@@ -131,6 +131,9 @@ def run(args: argparse.Namespace) -> int:
     """Distil; 0 when a bundle was written, 1 with the reason when not."""
     from dragoman.bundle.errors import BundleError
 
+    # Threads that wait for one another sleep: spinning, they take the processor from those that they wait for, and from
+    # the lanes that translate. It is read when torch is imported, which has not happened yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     line = _Line(shown=sys.stderr.isatty() and not args.json)
     try:
         plan = plan_of(args)
