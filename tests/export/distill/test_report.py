@@ -19,12 +19,13 @@ ROWS = [Row("teacher: greedy", 52.55, 75.0, 9800.0), Row("student: ctc", 30.1, 6
 
 def test_the_table_says_what_was_trained_and_how_good_it_is():
     """Columns stand under their heads."""
-    lines = table([FILL], ROWS).splitlines()
+    lines = table([FILL], ROWS, "dev.en").splitlines()
 
     assert lines[0] == (
         "mask-predict: 3 layers, 1,000,000 weights, 30 steps, 2.50 epochs, 15 s of processor time, loss 1.250"
     )
     assert lines[2:] == [
+        "quality on dev.en:",
         "                  BLEU   chrF  words/s",
         "teacher: greedy  52.55  75.00    9,800",
         "student: ctc     30.10  60.00   20,000",

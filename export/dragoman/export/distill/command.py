@@ -14,12 +14,12 @@ from dragoman.client.arguments import count
 from dragoman.client.errors import DragomanError
 from dragoman.client.progress import StatusLine
 from dragoman.export.command import FORMATS, is_out_of_memory
+from dragoman.export.distill.kinds import DEFAULT, EPOCHS, KINDS, LAYERS, Kind
 from dragoman.export.errors import ExportError
 
 if TYPE_CHECKING:
     from dragoman.export.distill.settings import Decoder, Plan
 
-KINDS = ("autoregressive", "ctc", "mask-predict")
 DESCRIPTION = """\
 Train new decoders for a model and write them, all on the model's own encoder, as one bundle.
 
@@ -64,8 +64,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=wanted,
         metavar="KIND[=EPOCHS]",
-        help=f"a decoder to train, {', '.join(KINDS)}, and how often it sees the text (default: autoregressive and "
-        "mask-predict, 10 times); may be repeated",
+        help=f"a decoder to train, {', '.join(KINDS)}, and how often it sees the text (default: "
+        f"{' and '.join(DEFAULT)}, {EPOCHS:g} times); may be repeated",
     )
     parser.add_argument(
         "--layers",
@@ -73,7 +73,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         type=layers,
         default=[],
         metavar="KIND=N",
-        help="of a decoder (default: autoregressive=2, ctc=4, mask-predict=3)",
+        help=f"of a decoder (default: {', '.join(f'{kind}={number}' for kind, number in LAYERS.items())})",
     )
     parser.add_argument("--dev-source", type=Path, metavar="FILE", help="sentences that quality is measured on")
     parser.add_argument(
@@ -107,22 +107,24 @@ def _training(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def wanted(text: str) -> tuple[str, float]:
+def wanted(text: str) -> tuple[Kind, float]:
     """`KIND` or `KIND=EPOCHS`."""
-    kind, _, number = text.partition("=")
+    name, _, number = text.partition("=")
+    kind = next((kind for kind in KINDS if kind == name), None)
     try:
-        epochs = float(number or 10)
+        epochs = float(number or EPOCHS)
     except ValueError:
         epochs = 0
-    if kind not in KINDS or not 0 < epochs < 1e6:
+    if kind is None or not 0 < epochs < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(KINDS)}, or one with =EPOCHS above 0")
     return kind, epochs
 
 
-def layers(text: str) -> tuple[str, int]:
+def layers(text: str) -> tuple[Kind, int]:
     """`KIND=N`."""
-    kind, _, number = text.partition("=")
-    if kind not in KINDS or not number.isdecimal() or int(number) < 1:
+    name, _, number = text.partition("=")
+    kind = next((kind for kind in KINDS if kind == name), None)
+    if kind is None or not number.isdecimal() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(KINDS)} with =N, a whole number from 1")
     return kind, int(number)
 
@@ -163,6 +165,7 @@ def run(args: argparse.Namespace) -> int:
         "digest": result.bundle.digest,
         "pairs": result.pairs,
         "dropped": result.dropped,
+        "measured_on": result.measured_on,
         "picture": str(result.picture),
     }
     if args.json:
@@ -170,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     left_out = ", ".join(f"{number:,} {reason}" for reason, number in result.dropped.items())
     print(f"{result.pairs:,} pairs" + (f"; left out: {left_out}" if left_out else ""))
-    print(table(result.trainings, result.rows))
+    print(table(result.trainings, result.rows, result.measured_on))
     print(f"{result.bundle.size / 1e6:.1f} MB -> {result.bundle.directory}; loss and quality: {result.picture}")
     return 0
 
@@ -208,15 +211,14 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 
 def _decoders(args: argparse.Namespace) -> tuple[Decoder, ...]:
-    from dragoman.export.distill.settings import KINDS as ORDER
-    from dragoman.export.distill.settings import LAYERS, Decoder
+    from dragoman.export.distill.settings import Decoder
 
-    asked = dict(args.decoder or [wanted("autoregressive"), wanted("mask-predict")])
+    asked: dict[Kind, float] = dict(args.decoder or [(kind, EPOCHS) for kind in DEFAULT])
     numbers = dict(args.layers)
     unused = [kind for kind in numbers if kind not in asked]
     if unused:
         raise ExportError(f"--layers names {', '.join(unused)}, and --decoder does not: it is not trained")
-    return tuple(Decoder(kind, asked[kind], numbers.get(kind, LAYERS[kind])) for kind in ORDER if kind in asked)
+    return tuple(Decoder(kind, asked[kind], numbers.get(kind, LAYERS[kind])) for kind in KINDS if kind in asked)
 
 
 def _device(name: str) -> str:

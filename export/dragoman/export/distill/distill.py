@@ -44,6 +44,7 @@ class Result:
     rows: tuple[Row, ...]
     dropped: dict[str, int]
     pairs: int
+    measured_on: str
     picture: Path
 
 
@@ -71,7 +72,8 @@ def distill(plan: Plan, say: Say) -> Result:
     rows = evaluate(plan.work / TEACHER, "teacher", [], test)
     rows += evaluate(bundle.directory, "student", kinds, test)
     write_whole(plan.work / PICTURE_FILE, report.picture(trainings).encode())
-    return Result(bundle, tuple(trainings), tuple(rows), dropped, len(corpus), plan.work / PICTURE_FILE)
+    picture = plan.work / PICTURE_FILE
+    return Result(bundle, tuple(trainings), tuple(rows), dropped, len(corpus), test.origin, picture)
 
 
 def _train(

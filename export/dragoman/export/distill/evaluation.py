@@ -14,7 +14,7 @@ from dragoman.export.errors import ExportError
 
 
 @dataclass(frozen=True)
-class TestSet:
+class Measured:
     """Sources and what their translations are compared with."""
 
     sources: Sequence[str]
@@ -62,7 +62,7 @@ def _nat(decoder: str, passes: int) -> Options:
     return Options(engine=EnginePreference.NAT, nat=Nat(decoder=decoder, passes=passes), splitting=Splitting.SENTENCES)
 
 
-def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: TestSet) -> list[Row]:
+def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: Measured) -> list[Row]:
     """The rows of one bundle."""
     rows, words = [], sum(len(text.split()) for text in test.sources)
     with local_translator(bundle) as translator:

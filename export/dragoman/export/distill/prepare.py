@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dragoman.bundle.reader import open_bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
-from dragoman.export.distill.evaluation import TestSet
+from dragoman.export.distill.evaluation import Measured
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
 from dragoman.export.distill.settings import Decoder, Plan
 from dragoman.export.distill.states import compute_states, done_of, graph_encoder
@@ -70,7 +70,7 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
     return found
 
 
-def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[TestSet, int]:
+def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[Measured, int]:
     """What quality is measured on, and how many of the last pairs are held out for it."""
     if plan.development is not None:
         sources, references = (read_lines(path) for path in plan.development)
@@ -79,7 +79,7 @@ def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[TestSet, int]:
                 f"{plan.development[0]} has {len(sources):,} lines and {plan.development[1]} {len(references):,}: "
                 "one sentence and its translation a line"
             )
-        return TestSet(sources, references, str(plan.development[0])), 0
+        return Measured(sources, references, str(plan.development[0])), 0
     count = min(HELD_OUT, len(corpus) // 10)
     if not count:
         raise ExportError(f"{len(corpus)} pairs are too few to hold some out: give more text")
@@ -89,4 +89,4 @@ def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[TestSet, int]:
         return [pieces.text(side.ids[side.of_row(index)][:-1].tolist()) for index in last]
 
     origin = f"{count} lines of the text, with the teacher's translations"
-    return TestSet(texts(corpus.sources), texts(corpus.targets), origin), count
+    return Measured(texts(corpus.sources), texts(corpus.targets), origin), count

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dragoman.bundle.manifest import Tokenizer
 from dragoman.export.distill.corpus import Ragged, pad
-from dragoman.export.distill.evaluation import TestSet, scores
+from dragoman.export.distill.evaluation import Measured, scores
 from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import MASKED, Network
@@ -123,7 +123,7 @@ def _lengths(decoder: NatDecoder, hidden: Tensor, places: Tensor, mask: Tensor) 
 class Watched:
     """Some sentences of a test set, translated again and again while a student is trained."""
 
-    def __init__(self, tokenizer: Tokenizer, pieces: Pieces, test: TestSet) -> None:
+    def __init__(self, tokenizer: Tokenizer, pieces: Pieces, test: Measured) -> None:
         self.tokenizer, self._pieces = tokenizer, pieces
         ids = [[*pieces.source(text), tokenizer.eos_id] for text in test.sources]
         chosen = [n for n, own in enumerate(ids) if 1 < len(own) <= MOST_IDS][:LINES]

@@ -48,12 +48,14 @@ def as_data(trainings: Sequence[Training], rows: Sequence[Row], facts: Mapping[s
     }
 
 
-def table(trainings: Sequence[Training], rows: Sequence[Row]) -> str:
+def table(trainings: Sequence[Training], rows: Sequence[Row], measured_on: str) -> str:
     """Lines for a terminal."""
     width = max(len(row.name) for row in rows)
     head = f"{'':{width}}   BLEU   chrF  words/s"
     lines = [f"{row.name:{width}}  {row.bleu:5.2f}  {row.chrf:5.2f}  {row.words_per_second:7,.0f}" for row in rows]
-    return "\n".join([*(f"{one.kind}: {one.described()}" for one in trainings), "", head, *lines])
+    return "\n".join(
+        [*(f"{one.kind}: {one.described()}" for one in trainings), "", f"quality on {measured_on}:", head, *lines]
+    )
 
 
 def picture(trainings: Sequence[Training]) -> str:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from dragoman.bundle.manifest import Nat, Precision
+from dragoman.export.distill.kinds import Kind
 from dragoman.export.distill.trainer import Settings
 from dragoman.export.network import Network
 
-Kind = Literal["autoregressive", "ctc", "mask-predict"]
-KINDS: tuple[Kind, ...] = ("autoregressive", "ctc", "mask-predict")
-"""In the order in which they are trained: the others begin from the autoregressive one's layers."""
-LAYERS: dict[Kind, int] = {"autoregressive": 2, "ctc": 4, "mask-predict": 3}
 UPSAMPLE = 2
 LENGTH_CLASSES = 128
 BLOCK = 8
