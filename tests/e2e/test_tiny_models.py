@@ -155,7 +155,7 @@ def test_a_cancelled_segment_costs_at_most_one_more_step(tiny, decoder):
 
     encode = lanes.lanes.runtime.encode
     is_submitted = threading.Event()
-    lanes.lanes.runtime.encode = lambda *inputs: (is_submitted.wait(30), encode(*inputs))[1]
+    lanes.lanes.runtime.encode = lambda *inputs, **wanted: (is_submitted.wait(30), encode(*inputs, **wanted))[1]
     ticket.append(lanes.lanes.submit(endless(sources(8, seed=8)[7]), done))
     is_submitted.set()
 

@@ -9,6 +9,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Manifest, Nat
 from dragoman.bundle.reader import Bundle
+from dragoman.server.abilities import draft_sources, engines, nat_decoders
 from dragoman.server.decoding import DecodingBounds
 from dragoman.server.domain import (
     Beam,
@@ -27,7 +28,7 @@ from dragoman.server.domain import (
     Speculative,
     Strategy,
 )
-from dragoman.server.engines import DRAFT_TOKENS, Way, choose, draft_sources, engines, nat_decoders, ways
+from dragoman.server.engines import DRAFT_TOKENS, Way, choose, ways
 from dragoman.server.errors import InvalidRequest, ServingError, UnsupportedByModel
 
 E = EnginePreference
@@ -241,8 +242,12 @@ def test_wishes_give_way_to_what_is_asked_for(manifest: Manifest, plain: Manifes
 
 
 def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
-    """Unless the request says how many."""
-    assert found(manifest, E.FAST)[1].strategy == NonAutoregressive("mask-predict", 1, 2)
+    """Unless the request says how many; of CTC where that can do what else is asked for."""
+    assert found(manifest, E.FAST)[1].strategy == NonAutoregressive("ctc", 1)
+    longer = NatOverrides(length_scale=1.5)
+    assert found(manifest, E.FAST, nat=longer)[1].strategy == NonAutoregressive("mask-predict", 1, 2, 1.5)
+    only = replace(manifest, nat={"mask-predict": MASKED})
+    assert found(only, E.FAST)[1].strategy == NonAutoregressive("mask-predict", 1, 2)
     assert found(manifest, E.FAST, nat=NatOverrides(passes=3))[1].strategy == NonAutoregressive("mask-predict", 3, 2)
 
 

@@ -28,13 +28,16 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
                 "trees",
                 "drafts",
                 "costs",
+                "abilities",
             },
-            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates", "engines"},
-            {"source", "tokenizer", "canvases"},
+            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates"}
+            | {"nat_request"},
+            {"source", "tokenizer", "canvases", "engines"},
             {"search", "pieces", "ctc"},
             {"pool", "assembly", "chains"},
             {"backlog", "batch"},
-            {"nat_batch", "chain_batch"},
+            {"nat_runs", "chain_batch"},
+            {"nat_batch", "ctc_batch"},
             {"drafters", "rescoring"},
             {"groups"},
             {"lanes", "pipeline"},
@@ -55,7 +58,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 
 PURE = frozenset(
     {"domain", "errors", "backlog", "search", "source", "rules", "weighing", "candidates", "trees", "decoding", "text"}
-    | {"canvases", "ctc", "chains", "drafts", "costs", "engines"}
+    | {"canvases", "ctc", "chains", "drafts", "costs", "engines", "abilities", "nat_request"}
     | {"models", "admission", "alignment", "offsets", "liveness", "surfaces"}
 )
 """Modules that decide and do nothing: no clock, no thread, no input or output."""

@@ -44,11 +44,6 @@ def export(
     int8 has the checkpoint's own fixed scales, row scales where it has none, or fixed ones that are measured on
     `calibration`: source ids, each with its end token.
     """
-    if not checkpoint.architecture.decoder_layers:
-        raise ExportError(
-            f"{checkpoint.name} decodes without autoregression alone ({', '.join(checkpoint.nat)}), and a bundle needs "
-            "an autoregressive decoder, too, on the same encoder"
-        )
     graphs = graph_names(checkpoint)
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:

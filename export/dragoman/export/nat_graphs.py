@@ -45,7 +45,8 @@ def nat_signature(arch: Architecture, graph: str, nat: Nat, words: tuple[TensorT
         TensorType(f"cross_{x}.{n}", "float32", s) for n in range(nat.layers) for x, s in (("k", turned), ("v", memory))
     )
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
-    source = (TensorType("hidden", "float32", ("n", arch.d_model)), TensorType("places", "int64", ("G", "S")), src_mask)
+    hidden = TensorType("hidden", "float32", ("n", arch.of_encoder.d_model))
+    source = (hidden, TensorType("places", "int64", ("G", "S")), src_mask)
     if graph.endswith(MEMORY):
         lengths = (TensorType("length_logp", "float32", ("G", nat.length_classes)),) if nat.length_classes else ()
         return Signature(f"{graph}.onnx", source, (*cross, *lengths))

@@ -79,7 +79,7 @@ def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingPr
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     if graph == "encoder":
         packed = [TensorType(name, "int64", ("n",)) for name in ("ids", "depth", "rows")]
-        hidden = [TensorType("hidden", "float32", ("n", arch.d_model))] if nat else []
+        hidden = [TensorType("hidden", "float32", ("n", arch.of_encoder.d_model))] if nat else []
         places = TensorType("places", "int64", ("G", "S"))
         return Signature("encoder.onnx", (*packed, places, src_mask), (*cross, *hidden))
     candidates, words = TensorType("candidates", "int64", ("C",)), TensorType(WORDS, "float32", ("C", arch.d_model))

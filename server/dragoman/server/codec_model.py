@@ -6,10 +6,10 @@ from typing import Any
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.profiles import PROFILES
+from dragoman.server.abilities import draft_sources, engines, nat_decoders, searches
 from dragoman.server.codec_request import DRAFT, EARLY_STOPPING, LENGTH_PENALTY_KIND, UNKNOWN_HANDLING
 from dragoman.server.codec_result import ENGINE
 from dragoman.server.domain import Request
-from dragoman.server.engines import draft_sources, engines, nat_decoders, searches
 from dragoman.server.pipeline import Pipeline
 from dragoman.v1 import translation_pb2 as pb
 

@@ -84,4 +84,5 @@ class Costs:
     @property
     def stops_at(self) -> int | None:
         """The fewest sources at which it does not pay; None where it did at all that were seen."""
-        return min((size for size, one in self._sizes.items() if one.is_known and not one.pays), default=None)
+        known = [size for size, one in list(self._sizes.items()) if one.is_known and not one.pays]
+        return min(known, default=None)

@@ -16,7 +16,7 @@ from dragoman.server.chain_batch import NOTHING
 from dragoman.server.chains import Draft
 from dragoman.server.domain import NonAutoregressive, Segment
 from dragoman.server.drafts import copied, follow
-from dragoman.server.nat_batch import Floats, NatMemory, NatWords, canvas_feed
+from dragoman.server.nat_runs import Floats, NatMemory, NatWords, canvas_feed
 from dragoman.server.runtime import Runtime
 from dragoman.server.shortlist import Shortlist
 

@@ -8,9 +8,10 @@ from typing import TypeVar
 from dragoman.server.batch import Batch, Group
 from dragoman.server.chain_batch import ChainBatch, Drafter
 from dragoman.server.costs import Costs
+from dragoman.server.ctc_batch import CtcBatch
 from dragoman.server.domain import DraftSource, Forced, NonAutoregressive, Segment, Speculative
 from dragoman.server.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
-from dragoman.server.nat_batch import CtcBatch, NatBatch
+from dragoman.server.nat_batch import NatBatch
 from dragoman.server.rescoring import Rescored
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import LaneObserver
@@ -82,7 +83,8 @@ class Groups:
         return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
 
     def _chains(self, strategy: Speculative, shortlist: Shortlist | None) -> Group[T]:
-        key = strategy, shortlist is not None
+        # Not by what a request may choose freely: there would be no end of them.
+        key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
         costs = self._costs.setdefault(key, Costs())
 
         def on_drafts(sources: int, drafted: int, accepted: int) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.bundle.reader import Bundle
+from dragoman.server.abilities import searches
 from dragoman.server.admission import Admission, Reservation, estimate_tokens
 from dragoman.server.answers import decode
 from dragoman.server.assembly import Assembler, scored
@@ -34,7 +35,7 @@ from dragoman.server.domain import (
     Segment,
     Translation,
 )
-from dragoman.server.engines import Way, choose, searches, ways
+from dragoman.server.engines import Way, choose, ways
 from dragoman.server.errors import (
     DeadlineExceeded,
     DeadlineUnmeetable,

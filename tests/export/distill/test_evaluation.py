@@ -118,6 +118,14 @@ def test_models_of_many_languages_are_refused(checkpoint):
         prepare.check(many, [])
 
 
+def test_a_model_that_decodes_without_autoregression_alone_is_no_teacher(checkpoint):
+    """It has no probability of a word after others."""
+    alone = replace(checkpoint, architecture=replace(checkpoint.architecture, decoder_layers=0))
+
+    with pytest.raises(ExportError, match="no autoregressive decoder"):
+        prepare.check(alone, [])
+
+
 def test_decoders_that_cannot_read_the_encoders_rows_are_refused(checkpoint):
     """With what can be trained instead."""
     prepare.check(checkpoint, [Decoder("autoregressive", 1, 1)])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragoman.export.errors import ExportError, UnsupportedModel
+from dragoman.export.errors import UnsupportedModel
 from dragoman.export.export import export
 from dragoman.export.importers.fairseq import read_fairseq
 from dragoman.export.load import load_network
@@ -464,15 +464,27 @@ def test_decoders_without_autoregression_that_are_refused(fairseq, options, said
         read_fairseq(model.write(), None, None)
 
 
-def test_a_bundle_needs_an_autoregressive_decoder(fairseq, tmp_path):
-    """What has none is read, and told so before anything is made of it."""
-    model = fairseq(arch="cmlm_transformer", **NAT)
-    model.tensors["decoder.embed_length.weight"] = torch.randn(256, 12)
+@pytest.mark.parametrize(
+    ("arch", "options", "graphs"),
+    [
+        ("cmlm_transformer", {}, {"encoder", "nat.mask-predict.memory", "nat.mask-predict"}),
+        ("glat_ctc", {"src_upsample_scale": 2}, {"encoder", "nat.ctc"}),
+    ],
+)
+def test_a_bundle_of_such_a_decoder_alone(fairseq, tmp_path, arch, options, graphs):
+    """It is written without a step graph, and sources are as short as the longest canvas wants."""
+    model = fairseq(arch=arch, **NAT, **options)
+    if not options:
+        model.tensors["decoder.embed_length.weight"] = torch.randn(256, 12)
 
-    with pytest.raises(ExportError, match="decodes without autoregression alone"):
-        export(read_fairseq(model.write(), None, None), tmp_path / "bundle", precision="fp32")
+    bundle = export(
+        read_fairseq(model.write(), None, None), tmp_path / "bundle", precision="fp32", progress=lambda _: None
+    )
 
-    assert not (tmp_path / "bundle").exists()
+    [nat] = bundle.manifest.nat.values()
+    assert set(bundle.manifest.graphs) == graphs
+    if options:
+        assert bundle.manifest.limits.max_source_tokens * nat.upsample <= nat.max_canvas
 
 
 def a_beam(plain, source, width, limit, words):

@@ -33,6 +33,8 @@ def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
             "of one pair"
         )
     arch = checkpoint.architecture
+    if not arch.decoder_layers:
+        raise ExportError(f"{checkpoint.name} has no autoregressive decoder, and that is what students learn from")
     beside = [decoder.kind for decoder in decoders if decoder.kind != "autoregressive"]
     if beside and arch.of_encoder.d_model != arch.d_model:
         raise ExportError(

@@ -54,7 +54,9 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
     assert model is not None, "a model that is not read has a reason"
     assert placed is not None, "weights that are not placed have a reason"
     assert text is not None, "a tokenizer that is not read has a reason"
-    limits = Limits(model.encoder.positions, model.decoder.positions)
+    # A canvas of CTC has several places for each source word.
+    read = [one.max_canvas // one.upsample for one in decoders.values() if one.kind == "ctc"]
+    limits = Limits(min([model.encoder.positions, *read]), model.decoder.positions)
     licence = licence_of(file.path.parent / CARD)
     return Checkpoint(
         name=str(text.pairs[0]) if len(text.pairs) == 1 else model.arch.replace("_", "-"),

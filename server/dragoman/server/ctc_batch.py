@@ -1,0 +1,90 @@
+"""Sources that CTC translates together: each is finished by one step."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from dragoman.server.batch import Encoded, Finished, replace_by_last, vocabulary_of
+from dragoman.server.ctc import Reader
+from dragoman.server.domain import Engine, Segment, Work
+from dragoman.server.nat_runs import Floats, NatWords, longest_waiting, source_feed
+from dragoman.server.runtime import Runtime
+from dragoman.server.shortlist import Shortlist
+
+T = TypeVar("T")
+
+
+class CtcBatch(Generic[T]):
+    """Sources of CTC, each finished by one step."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str) -> None:
+        self.owners: list[T] = []
+        self._nat = runtime.manifest.nat[name]
+        self._vocabulary = vocabulary_of(runtime.manifest)
+        self._words = NatWords(runtime, shortlist, name)
+        self._sources: list[tuple[Segment, Floats]] = []
+        self._arrivals: list[int] = []
+        self._clock = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __repr__(self) -> str:
+        return f"<CtcBatch {self._words.graph}, {len(self)} sources>"
+
+    @property
+    def rows(self) -> int:
+        """Canvases of the next step."""
+        return len(self)
+
+    @property
+    def num_live(self) -> int:
+        """All of them."""
+        return len(self)
+
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return max((len(segment.ids) for segment, _ in self._sources), default=0)
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """See `Group`."""
+        assert encoded.hidden is not None, "it was encoded for this"
+        self.owners.append(owner)
+        self._arrivals.append(next(self._clock))
+        self._sources.append((segment, encoded.hidden))
+        self._words.admit(segment)
+
+    def drop(self, owner: T) -> int:
+        """See `Group`."""
+        self._remove(self.owners.index(owner))
+        return 0
+
+    def _remove(self, g: int) -> None:
+        replace_by_last(self.owners, g)
+        replace_by_last(self._sources, g)
+        replace_by_last(self._arrivals, g)
+        self._words.remove(g)
+
+    def step(self) -> list[Finished[T]]:
+        """See `Group`."""
+        upsample = self._nat.upsample
+        rows = [len(hidden) * upsample for _, hidden in self._sources]
+        going = longest_waiting(rows, self._arrivals, self._words.max_rows)
+        feed = source_feed([self._sources[g][1] for g in going])
+        is_word = feed["src_mask"][:, 0, 0] == 0
+        readers = [Reader(self._sources[g][0], self._nat.blank_id or 0, self._vocabulary) for g in going]
+        count = max(reader.num_best for reader in readers)
+        logp, ids = self._words.best(feed, np.flatnonzero(is_word.repeat(upsample, axis=1)), np.array(going), count)
+        done, start = [], 0
+        for g, reader in zip(going, readers, strict=True):
+            end = start + rows[g]
+            found = reader.hypotheses(logp[start:end], ids[start:end]) if np.isfinite(logp[start:end]).all() else ()
+            done.append(Finished(self.owners[g], found, 0, Engine.NAT, Work(nat_passes=1)))
+            start = end
+        for g in reversed(going):
+            self._remove(g)
+        return done
