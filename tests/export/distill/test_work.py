@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dragoman.export.distill.work import open_work, write_whole
+from dragoman.export.distill.work import alone, open_work, write_whole
 from dragoman.export.errors import ExportError
 
 OWN = {"beam_size": None, "max_tokens": 100}
@@ -58,6 +58,15 @@ def test_a_folder_with_other_files_is_refused(files, tmp_path):
 
     with pytest.raises(ExportError, match="holds other files"):
         open_work(tmp_path, [model], [one], OWN)
+
+
+def test_two_do_not_work_in_one_folder(tmp_path):
+    """Their lines would mix; after the first, however it ended, the second may."""
+    with alone(tmp_path), pytest.raises(ExportError, match="another process works in"), alone(tmp_path):
+        pass
+
+    with alone(tmp_path):
+        pass
 
 
 def test_a_file_is_replaced_whole(tmp_path):

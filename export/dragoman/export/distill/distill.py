@@ -24,7 +24,7 @@ from dragoman.export.distill.report import Training
 from dragoman.export.distill.settings import Decoder, Plan
 from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
-from dragoman.export.distill.work import open_work, sha256, write_whole
+from dragoman.export.distill.work import alone, open_work, sha256, write_whole
 from dragoman.export.distill.written import student_checkpoint
 from dragoman.export.export import export
 from dragoman.export.load import load_network
@@ -56,6 +56,11 @@ def distill(plan: Plan, say: Say) -> Result:
     check(checkpoint, plan.decoders)
     own = {"beam_size": plan.beam_size, "max_tokens": plan.max_tokens}
     open_work(plan.work, checkpoint.source_files, plan.texts, own)
+    with alone(plan.work):
+        return _distill(plan, checkpoint, say)
+
+
+def _distill(plan: Plan, checkpoint: Checkpoint, say: Say) -> Result:
     pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
     dropped = prepare(plan, checkpoint, teacher, pieces, say)
     corpus = open_corpus(plan.work, teacher.arch.of_encoder.d_model, teacher.arch.d_model)

@@ -11,16 +11,18 @@ report.json, report.svg
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dragoman.export.errors import ExportError
 
-IDENTITY_FILE = "distill.json"
+IDENTITY_FILE, LOCK_FILE = "distill.json", "lock"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,17 @@ def open_work(
         raise ExportError(
             f"{directory} holds work with another {' and '.join(other)}: name another folder with --work, or delete it"
         )
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep others out of a folder for as long as this process works there; a killed one keeps nobody out."""
+    with (directory / LOCK_FILE).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ExportError(f"another process works in {directory}: wait for it, or name another --work") from error
+        yield
 
 
 def list_of(value: object) -> object:
