@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test parity test-deploy test-load test-fairseq test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test parity test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -36,6 +36,9 @@ parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
 	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
+
+test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
+	DATA=$(DATA) $(BIN)/python -m pytest -s tests/training
 
 test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
 	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest tests/fairseq

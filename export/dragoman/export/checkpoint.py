@@ -118,5 +118,7 @@ class Checkpoint:
     """What a user should know about this import; printed by the command."""
     nat: dict[str, Nat] = field(default_factory=dict)
     """Non-autoregressive decoders on the same encoder, as the manifest describes them."""
+    history: dict[str, str] = field(default_factory=dict)
+    """What was done to the weights since they were read, for provenance."""
     oracle: Oracle | None = None
     """None where the library that the source is from has not been installed."""

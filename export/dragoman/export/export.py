@@ -139,7 +139,7 @@ def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) ->
 
 def provenance(checkpoint: Checkpoint, precision: Precision, calibration: Sequence[Sequence[int]] | None) -> Provenance:
     """What was read, by what, and how."""
-    options: dict[str, str] = {"precision": precision}
+    options: dict[str, str] = {"precision": precision, **checkpoint.history}
     if calibration:
         digest = hashlib.sha256(repr([list(ids) for ids in calibration]).encode()).hexdigest()
         options["calibrate"] = f"{len(calibration)} texts, sha256 {digest}"

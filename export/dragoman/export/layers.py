@@ -102,7 +102,11 @@ class Ssru(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
         """New states [n, d], given each node's parent's."""
-        candidate, forget = self.both(x).split(self.width, 1)
+        return self.mix(self.both(x), state)
+
+    def mix(self, read: Tensor, state: Tensor) -> Tensor:
+        """New states [n, d], given what the matrices made of the input, [n, 2 * d]."""
+        candidate, forget = read.split(self.width, 1)
         return candidate + torch.sigmoid(forget) * (state - candidate)
 
 

@@ -330,13 +330,27 @@ class Network(nn.Module):
 
         With `extended` [G, S], log-probabilities [G, T, V + S].
         """
+        x, weights = self._forced(ids, memory, src_mask)
+        x = self.with_gate(x, ids)
+        if extended is None:
+            return self.logits(x).reshape(*ids.shape, -1)
+        head = self.arch.alignment_head
+        return self.mixed(x, weights.mean(1) if head is None else weights[:, head], extended).reshape(*ids.shape, -1)
+
+    def forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
+        """What the output layer reads along whole sequences, rows [G * T, d]; ids [G, T] begin with the start id."""
+        return self._forced(ids, memory, src_mask)[0]
+
+    def _forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and what the last layer attended to [G, H, T, S]."""
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
-        depth = torch.arange(shape[1]).expand_as(ids)
-        causal = torch.full((shape[1], shape[1]), MASKED).triu(1)
+        depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
+        x = self.embed_target(ids, depth)
+        causal = torch.full((shape[1], shape[1]), MASKED, dtype=x.dtype, device=ids.device).triu(1)
         if self.arch.positions == "relative":
             causal = causal + self.decoder.relative(depth, depth)
         number = clipped(depth, depth, self.arch.relative_distance) if self.arch.positions == "shaw" else None
-        x = self.embed_target(ids, depth)
+        weights = src_mask  # a decoder without layers attends to nothing
         for n, layer in enumerate(self.decoder.stack()):
             if self.arch.decoder == "ssru":
                 x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
@@ -346,21 +360,18 @@ class Network(nn.Module):
                 scores = q @ k.transpose(2, 3) + causal
                 if number is not None:
                     scores = scores + layer.self.near_scores(q, number)
-                weights = scores.softmax(-1)
-                y = weights @ v if number is None else weights @ v + layer.self.near_values(weights, number)
+                own = scores.softmax(-1)
+                y = own @ v if number is None else own @ v + layer.self.near_values(own, number)
                 x = part.after(x, layer.self.merge(y))
             x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
-        x = self.with_gate(self.finish(x), ids)
-        if extended is None:
-            return self.logits(x).reshape(*shape, -1)
-        head = self.arch.alignment_head
-        return self.mixed(x, weights.mean(1) if head is None else weights[:, head], extended).reshape(*shape, -1)
+        return self.finish(x), weights
 
 
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
-    """The recurrent unit over whole sequences [G, T, d]."""
-    state, found = torch.zeros_like(x[:, 0]), []
+    """The recurrent unit over whole sequences [G, T, d]: its matrices see all words at once, its states one by one."""
+    part = Sublayer(layer.arch, layer.self_norm)
+    read, state, found = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
     for t in range(x.shape[1]):
-        y, state = layer.recur(x[:, t], state)
-        found.append(y)
-    return torch.stack(found, 1)
+        state = layer.rnn.mix(read[:, t], state)
+        found.append(state)
+    return part.after(x, torch.relu(torch.stack(found, 1)))

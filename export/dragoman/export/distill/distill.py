@@ -1,0 +1,136 @@
+"""One distillation, from texts to bundle, in one screen: translate, compute, train, write, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dragoman.bundle.reader import Bundle
+from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.command import read
+from dragoman.export.distill import report
+from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus
+from dragoman.export.distill.ctc import Ctc
+from dragoman.export.distill.evaluation import Row, evaluate
+from dragoman.export.distill.mask_predict import MaskPredict
+from dragoman.export.distill.objectives import Autoregressive
+from dragoman.export.distill.prepare import TEACHER, Say, check, prepare, test_set
+from dragoman.export.distill.quality import Watched
+from dragoman.export.distill.report import Training
+from dragoman.export.distill.settings import Decoder, Plan
+from dragoman.export.distill.students import with_autoregressive, with_nat
+from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
+from dragoman.export.distill.work import alone, open_work, sha256, write_whole
+from dragoman.export.distill.written import student_checkpoint
+from dragoman.export.export import export
+from dragoman.export.load import load_network
+from dragoman.export.nat import decoder_of
+from dragoman.export.network import Network
+from dragoman.export.pieces import Pieces
+
+PICTURE_FILE = "report.svg"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a distillation leaves."""
+
+    bundle: Bundle
+    trainings: tuple[Training, ...]
+    rows: tuple[Row, ...]
+    dropped: dict[str, int]
+    pairs: int
+    measured_on: str
+    picture: Path
+
+
+def distill(plan: Plan, say: Say) -> Result:
+    """All of it; what an earlier run with the same work folder has done is not done again."""
+    say("reading the checkpoint", None)
+    torch.set_num_threads(plan.threads)
+    checkpoint = read(plan.source, plan.format, *plan.languages)
+    check(checkpoint, plan.decoders)
+    own = {"beam_size": plan.beam_size, "max_tokens": plan.max_tokens}
+    open_work(plan.work, checkpoint.source_files, plan.texts, own)
+    with alone(plan.work):
+        return _distill(plan, checkpoint, say)
+
+
+def _distill(plan: Plan, checkpoint: Checkpoint, say: Say) -> Result:
+    pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
+    dropped = prepare(plan, checkpoint, teacher, pieces, say)
+    corpus = open_corpus(plan.work, teacher.arch.of_encoder.d_model, teacher.arch.d_model)
+    test, held_out = test_set(plan, corpus, pieces)
+    corpus = replace(corpus, used=len(corpus) - held_out)
+    network, trainings = teacher, []
+    watched = Watched(checkpoint.tokenizer, pieces, test)
+    for decoder in plan.decoders:
+        network, training = _train(plan, decoder, network, corpus, watched, say)
+        trainings.append(training)
+    bundle = _write(plan, checkpoint, network, trainings, len(corpus), say)
+    say("evaluating", None)
+    kinds = [decoder.kind for decoder in plan.decoders]
+    rows = evaluate(plan.work / TEACHER, "teacher", [], test)
+    rows += evaluate(bundle.directory, "student", kinds, test)
+    write_whole(plan.work / PICTURE_FILE, report.picture(trainings).encode())
+    picture = plan.work / PICTURE_FILE
+    return Result(bundle, tuple(trainings), tuple(rows), dropped, len(corpus), test.origin, picture)
+
+
+def _train(
+    plan: Plan, decoder: Decoder, network: Network, corpus: Corpus, watched: Watched, say: Say
+) -> tuple[Network, Training]:
+    """One decoder, to the end of its steps; the network that has it, with its mean weights."""
+    eos_id, start_id = watched.tokenizer.eos_id, watched.tokenizer.start_id
+    student: Student
+    if decoder.kind == "autoregressive":
+        network = with_autoregressive(network, decoder.layers, plan.seed)
+        student = Autoregressive(network, start_id)
+        trained: nn.Module = network.decoder
+    else:
+        with_nat(network, decoder.nat(network, eos_id), plan.seed)
+        kind = Ctc if decoder.kind == "ctc" else MaskPredict
+        student, trained = kind(network, decoder.kind, eos_id), decoder_of(network, decoder.kind)
+    trained.requires_grad_(True)  # noqa: FBT003 - torch's own signature
+    settings = plan.settings(decoder, len(batches_of(corpus.lengths, plan.batch_words, (plan.seed, 0))))
+    device = torch.device(plan.device)
+    half = multiplies_halves(device)
+    trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=half)
+    trainer.resume()
+    say(f"training {decoder.kind}", min(1.0, trainer.progress))
+    trainer.run(
+        lambda: watched.scores(network, decoder.kind),
+        lambda point: say(f"training {decoder.kind}, {_told(point)}", min(1.0, trainer.progress)),
+    )
+    trainer.use_mean()
+    trained.requires_grad_(False)  # noqa: FBT003
+    weights = sum(parameter.numel() for parameter in trainer.trained.values())
+    network.to("cpu")
+    return network, Training(decoder.kind, decoder.layers, weights, trainer.epochs, tuple(trainer.history))
+
+
+def _told(point: Point) -> str:
+    quality = ", ".join(f"{name} {value:.1f}" for name, value in (point.quality or {}).items() if "bleu" in name)
+    return f"loss {point.loss:.3f}" + (f", {quality}" if quality else "")
+
+
+def _write(
+    plan: Plan, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], used: int, say: Say
+) -> Bundle:
+    """The bundle of all decoders on one encoder."""
+    texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in plan.texts)
+    history = {"distill.text": f"{used:,} pairs of {texts}, with the teacher's translations"}
+    history |= {f"distill.{one.kind}": one.described() for one in trainings}
+    student = student_checkpoint(checkpoint, network, history)
+    say("writing the bundle", None)
+    return export(
+        student,
+        plan.output,
+        precision=plan.precision,
+        replace=plan.replace,
+        progress=lambda stage: say(f"bundle: {stage}", None),
+    )

@@ -1,0 +1,12 @@
+"""Which decoders can be distilled. Needs nothing, so that a command line can be read without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal["autoregressive", "ctc", "mask-predict"]
+KINDS: tuple[Kind, ...] = ("autoregressive", "ctc", "mask-predict")
+"""In the order in which they are trained: the others begin from the autoregressive one's layers."""
+LAYERS: dict[Kind, int] = {"autoregressive": 2, "ctc": 4, "mask-predict": 3}
+DEFAULT: tuple[Kind, ...] = ("autoregressive", "mask-predict")
+EPOCHS = 10.0

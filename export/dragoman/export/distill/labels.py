@@ -1,0 +1,127 @@
+"""What the teacher says of each line of a text: sequence-level distillation learns from it, not from people.
+
+The file of labels has one JSON object for each line of the text, in its order, so that its length says how far it is.
+A last line that was not written to its end is dropped, and the work goes on there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dragoman.client.errors import DragomanError
+from dragoman.client.local import local_translator, translate_batches
+from dragoman.client.types import OnTooLong, Options, Splitting
+from dragoman.export.distill.corpus import Ragged
+from dragoman.export.errors import ExportError
+from dragoman.export.pieces import Pieces
+
+CHUNK = 2000
+"""Lines that are offered to the engine at once."""
+MAX_RATIO, RATIO_SLACK = 2.0, 4
+"""A pair is dropped where one side, with so many words more, has this many times the words of the other."""
+Note = Callable[[int, int], None]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, which may be packed with gzip."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ExportError(f"{path}: not UTF-8 text: {error}") from error
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise ExportError(f"{path}: not a whole gzip file: {error}") from error
+    # Of all that Unicode calls the end of a line, only this one ends a line of a file.
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def write_labels(bundle: Path, lines: Sequence[str], path: Path, options: Options, note: Note) -> None:
+    """Translate all lines that the file does not have yet."""
+    done = _mend(path)
+    if done > len(lines):
+        raise ExportError(f"{path} has {done:,} lines, and the text {len(lines):,}: name another --work")
+    if done == len(lines):
+        return
+    with local_translator(bundle) as translator, path.open("a", encoding="utf-8") as file:
+        while done < len(lines):
+            chunk = lines[done : done + CHUNK]
+            for source, found in zip(chunk, translate_batches(translator, [chunk], options), strict=True):
+                file.write(json.dumps(_label(source, found), ensure_ascii=False) + "\n")
+            file.flush()
+            done += len(chunk)
+            note(done, len(lines))
+
+
+def label_options(source_language: str | None, target_language: str | None, beam_size: int | None) -> Options:
+    """Each line is one sentence, and one that the model cannot read whole has no label."""
+    return Options(
+        source_language=source_language,
+        target_language=target_language,
+        splitting=Splitting.NONE,
+        on_too_long=OnTooLong.REJECT,
+        beam_size=beam_size,
+    )
+
+
+def _label(source: str, found: object) -> dict[str, str]:
+    if isinstance(found, DragomanError):
+        return {"source": source, "end": "error"}
+    return {"source": source, "target": found.text, "end": str(found.finish_reason)}  # type: ignore[attr-defined]
+
+
+def _mend(path: Path) -> int:
+    """How many whole lines there are; what follows them is dropped."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        lines, length = 0, 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(length)
+                break
+            lines, length = lines + 1, length + len(line)
+    return lines
+
+
+def pairs(path: Path, pieces: Pieces, eos_id: int, most: int) -> tuple[Ragged, Ragged, Counter[str]]:
+    """Source and target ids of every label that is worth learning, and why the others are not.
+
+    Sequences have at most `most` ids, their end token included.
+    """
+    dropped: Counter[str] = Counter()
+    sources, targets = [], []
+    for label in _labels(path):
+        source = pieces.source(label["source"])
+        target = pieces.target(label.get("target", ""))
+        reason = _fault(label["end"], len(source), len(target), most - 1)
+        if reason:
+            dropped[reason] += 1
+        else:
+            sources.append([*source, eos_id])
+            targets.append([*target, eos_id])
+    return Ragged.of(sources), Ragged.of(targets), dropped
+
+
+def _labels(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _fault(end: str, source: int, target: int, most: int) -> str:
+    """Why a pair is dropped; empty where it is kept."""
+    if end == "error":
+        return "not translated"
+    if not source or not target:
+        return "empty"
+    if end != "stop":
+        return "cut"
+    if max(source, target) > most:
+        return "long"
+    shorter, longer = sorted((source + RATIO_SLACK, target + RATIO_SLACK))
+    return "unlike lengths" if longer > MAX_RATIO * shorter else ""

@@ -1,0 +1,99 @@
+"""What a decoder of mask-predict learns: the words behind masks, and how long a canvas must be.
+
+Shapes: G sources, T places of a canvas.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.export.distill.objectives import Inputs, Words, glanced
+from dragoman.export.distill.products import log_normaliser, most_probable
+from dragoman.export.nat import NatDecoder, decoder_of
+from dragoman.export.network import MASKED, Network
+
+LENGTH_WEIGHT = 0.1
+
+
+class MaskPredict(nn.Module):
+    """A canvas of masks and words whose masked places are filled, and how long a canvas must be."""
+
+    def __init__(self, network: Network, name: str, eos_id: int) -> None:
+        super().__init__()
+        self.network, self.name, self.eos_id = network, name, eos_id
+
+    def forward(self, given: Inputs, words: Words) -> Tensor:
+        """The loss of one batch: of the masked words, and of the lengths."""
+        decoder = decoder_of(self.network, self.name)
+        mask_id = decoder.nat.mask_id
+        assert mask_id is not None
+        cross = decoder.memory(given.encoded, given.places)
+        targets, is_place, hidden = self._noise(decoder, given, cross, words)
+        x = self._run(decoder, torch.where(hidden, mask_id, targets), is_place, cross, given.src_mask)
+        rows, right = x[hidden.flatten()], words.number[targets[hidden]]
+        named = (rows * words.rows.to(rows.dtype)[right]).sum(-1).float() + words.bias[right]
+        loss = (log_normaliser(rows, words.rows, words.bias) - named).mean()
+        if not decoder.nat.length_classes:
+            return loss
+        logits = decoder.length_logits(given.encoded, given.places, given.src_mask).float()
+        longer = given.target_lengths - (given.source_lengths if decoder.nat.length_offset else 0)
+        middle = decoder.nat.length_classes // 2 if decoder.nat.length_offset else 0
+        wanted = (longer + middle).clamp(0, decoder.nat.length_classes - 1)
+        return loss + LENGTH_WEIGHT * F.cross_entropy(logits, wanted)
+
+    def _noise(
+        self, decoder: NatDecoder, given: Inputs, cross: list[Tensor], words: Words
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Canvas words [G, T], which places are canvas, and which of them are hidden.
+
+        A third of the texts each: all hidden, then some shown where a first try was wrong; any number hidden; all
+        hidden behind a beginning, as a draft reads it, where all behind the end is the end token.
+        """
+        device, (count, _) = given.targets.device, given.targets.shape
+        block = decoder.nat.block
+        targets = F.pad(given.targets, (0, block), value=self.eos_id)
+        kind = torch.randint(0, 3 if block else 2, (count, 1), device=device)
+        lengths = given.target_lengths.unsqueeze(1)
+        place = torch.arange(targets.shape[1], device=device).expand_as(targets)
+        targets = targets.masked_fill(place >= lengths, self.eos_id)
+        last = int(decoder.nat.last_id is not None)  # it is never hidden
+        inner = place < lengths - last
+        begin = (torch.rand(count, 1, device=device) * lengths).long()
+        is_place = torch.where(kind == 2, place < begin + max(1, block), place < lengths)
+        # Any number of places: those of the lowest draws.
+        draw = torch.rand(targets.shape, device=device).masked_fill(~inner, 2.0)
+        number = 1 + (torch.rand(count, 1, device=device) * (lengths - last)).long()
+        some = (draw.argsort(1).argsort(1) < number) & inner
+        hidden = torch.where(kind == 2, is_place & (place >= begin), torch.where(kind == 1, some, inner))
+        whole = (kind[:, 0] == 0).nonzero().squeeze(1)
+        if len(whole):
+            own = [part[whole] for part in cross], given.src_mask[whole]
+            wrong = self._wrong(decoder, targets[whole], is_place[whole], hidden[whole], own, words)
+            drawn = torch.rand(len(whole), targets.shape[1], device=device) < glanced(wrong, given.progress)
+            hidden[whole] &= ~drawn
+        return targets, is_place, hidden
+
+    @torch.no_grad()
+    def _wrong(
+        self,
+        decoder: NatDecoder,
+        targets: Tensor,
+        is_place: Tensor,
+        hidden: Tensor,
+        source: tuple[list[Tensor], Tensor],
+        words: Words,
+    ) -> Tensor:
+        """Share of the hidden words that a first try gets wrong [G, 1]."""
+        assert decoder.nat.mask_id is not None
+        x = self._run(decoder, torch.where(hidden, decoder.nat.mask_id, targets), is_place, *source)
+        guess = words.ids[most_probable(x, words.rows, words.bias)].reshape(targets.shape)
+        return ((guess != targets) & hidden).sum(1, keepdim=True) / hidden.sum(1, keepdim=True).clamp(min=1)
+
+    def _run(
+        self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, cross: list[Tensor], src_mask: Tensor
+    ) -> Tensor:
+        x = decoder.embed(self.network, canvas)
+        mask = (~is_place)[:, None, None].to(x.dtype) * MASKED
+        return decoder.run(x, (canvas.shape[0], canvas.shape[1]), mask, cross, src_mask)

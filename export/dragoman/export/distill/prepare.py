@@ -1,0 +1,94 @@
+"""What must be there before a student can be trained: labels, pairs of ids, the teacher's rows, and a test set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+from dragoman.bundle.reader import open_bundle
+from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
+from dragoman.export.distill.evaluation import Measured
+from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
+from dragoman.export.distill.settings import Decoder, Plan
+from dragoman.export.distill.states import compute_states, done_of, graph_encoder
+from dragoman.export.distill.work import write_whole
+from dragoman.export.errors import ExportError
+from dragoman.export.export import export
+from dragoman.export.network import Network
+from dragoman.export.pieces import Pieces
+
+TEACHER, ENCODER, LABELS_FILE, DROPPED_FILE = "teacher", "encoder", "labels.jsonl", "dropped.json"
+HELD_OUT = 200
+Say = Callable[[str, float | None], None]
+"""What is being done, and the share of it that has been done."""
+
+
+def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
+    """What distilling cannot do yet, before any work."""
+    words = checkpoint.tokenizer
+    if words.prefix or words.suffix or words.forced_first is not None:
+        raise ExportError(
+            f"{checkpoint.name} reads its languages from the ids, and a student learns one pair: distil a model "
+            "of one pair"
+        )
+    arch = checkpoint.architecture
+    if not arch.decoder_layers:
+        raise ExportError(f"{checkpoint.name} has no autoregressive decoder, and that is what students learn from")
+    beside = [decoder.kind for decoder in decoders if decoder.kind != "autoregressive"]
+    if beside and arch.of_encoder.d_model != arch.d_model:
+        raise ExportError(
+            f"{' and '.join(beside)} need an encoder as wide as the decoder, and {checkpoint.name} has "
+            f"{arch.of_encoder.d_model} and {arch.d_model}: --decoder autoregressive alone can be trained"
+        )
+
+
+def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces, say: Say) -> dict[str, int]:
+    """Labels, pairs, and the teacher's rows. Why pairs were dropped."""
+    work = plan.work
+    if not (work / TEACHER).exists():
+        export(checkpoint, work / TEACHER, precision="int8", progress=lambda stage: say(f"teacher: {stage}", None))
+    lines = [line for path in plan.texts for line in read_lines(path)]
+    say("translating the text", None)
+    (pair, *_) = open_bundle(work / TEACHER).manifest.pairs
+    options = label_options(pair.source, pair.target, plan.beam_size)
+    write_labels(
+        work / TEACHER, lines, work / LABELS_FILE, options, lambda done, of: say("translating the text", done / of)
+    )
+    if not (work / IDS_FILE).exists():
+        say("reading the labels", None)
+        most = min(plan.max_tokens, teacher.arch.max_positions)
+        sources, targets, dropped = pairs(work / LABELS_FILE, pieces, checkpoint.tokenizer.eos_id, most)
+        if not len(sources):
+            raise ExportError(f"no pair is left to learn from: {dict(dropped) or 'the text is empty'}")
+        write_whole(work / DROPPED_FILE, json.dumps(dropped).encode())
+        write_ids(work, sources, targets)
+    if done_of(work) < len(read_ids(work)[0]):
+        say("computing the teacher's rows", None)
+        encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
+        start_id = checkpoint.tokenizer.start_id
+        compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
+    found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
+    return found
+
+
+def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[Measured, int]:
+    """What quality is measured on, and how many of the last pairs are held out for it."""
+    if plan.development is not None:
+        sources, references = (read_lines(path) for path in plan.development)
+        if len(sources) != len(references) or not sources:
+            raise ExportError(
+                f"{plan.development[0]} has {len(sources):,} lines and {plan.development[1]} {len(references):,}: "
+                "one sentence and its translation a line"
+            )
+        return Measured(sources, references, str(plan.development[0])), 0
+    count = min(HELD_OUT, len(corpus) // 10)
+    if not count:
+        raise ExportError(f"{len(corpus)} pairs are too few to hold some out: give more text")
+    last = range(len(corpus) - count, len(corpus))
+
+    def texts(side: Ragged) -> list[str]:
+        return [pieces.text(side.ids[side.of_row(index)][:-1].tolist()) for index in last]
+
+    origin = f"{count} lines of the text, with the teacher's translations"
+    return Measured(texts(corpus.sources), texts(corpus.targets), origin), count

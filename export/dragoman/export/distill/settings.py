@@ -1,0 +1,88 @@
+"""What a distillation is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.bundle.manifest import Nat, Precision
+from dragoman.export.distill.kinds import Kind
+from dragoman.export.distill.trainer import Settings
+from dragoman.export.network import Network
+
+UPSAMPLE = 2
+LENGTH_CLASSES = 128
+BLOCK = 8
+PASSES = 4
+WARM_UP = 500
+EVALUATE_EVERY = 100
+"""Steps at least: translating takes longer than a few of them."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """One decoder that is to be trained."""
+
+    kind: Kind
+    epochs: float
+    layers: int
+
+    def nat(self, network: Network, eos_id: int) -> Nat:
+        """What the manifest says of it; not for the autoregressive one."""
+        words, positions = network.arch.target_vocabulary, network.arch.max_positions
+        if self.kind == "ctc":
+            return Nat(
+                "ctc",
+                layers=self.layers,
+                max_canvas=UPSAMPLE * positions,
+                canvas="split",
+                upsample=UPSAMPLE,
+                blank_id=words,
+            )
+        return Nat(
+            "mask-predict",
+            layers=self.layers,
+            max_canvas=positions,
+            mask_id=words,
+            last_id=eos_id,
+            length_classes=LENGTH_CLASSES,
+            block=BLOCK,
+            passes=PASSES,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it."""
+
+    source: Path
+    format: str
+    languages: tuple[str | None, str | None]
+    texts: tuple[Path, ...]
+    output: Path
+    work: Path
+    decoders: tuple[Decoder, ...]
+    development: tuple[Path, Path] | None
+    """Source and reference; None: the last pairs of the text are held out, with the teacher's translations."""
+    precision: Precision
+    replace: bool
+    beam_size: int | None
+    max_tokens: int
+    batch_words: int
+    learning_rate: float
+    seed: int
+    threads: int
+    device: str
+
+    def settings(self, decoder: Decoder, batches: int) -> Settings:
+        """Of one training, an epoch of which has so many batches."""
+        steps = max(1, round(decoder.epochs * batches))
+        return Settings(
+            epochs=decoder.epochs,
+            batch_words=self.batch_words,
+            learning_rate=self.learning_rate,
+            warm_up=min(WARM_UP, steps // 5),
+            seed=self.seed,
+            checkpoint_every=max(1, min(50, steps // 10)),
+            evaluate_every=max(EVALUATE_EVERY, steps // 20),
+        )

@@ -1,0 +1,140 @@
+"""New decoders, and how they come back as a checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Nat, Tokenizer
+from dragoman.export.checkpoint import Checkpoint, Quantized
+from dragoman.export.distill.quality import ctc, greedy, mask_predict
+from dragoman.export.distill.students import with_autoregressive, with_nat
+from dragoman.export.distill.written import student_checkpoint
+from dragoman.export.load import checkpoint_weights, load_network
+from dragoman.export.nat import decoder_of
+
+VOCABULARY, EOS, START = 40, 0, 40
+CTC = Nat("ctc", layers=3, max_canvas=128, canvas="split", upsample=2, blank_id=VOCABULARY)
+FILL = Nat("mask-predict", layers=1, max_canvas=64, mask_id=VOCABULARY, last_id=EOS, length_classes=16, block=3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"norm": "pre", "embedding_norm": True}, {"positions": "learned"}])
+def test_a_decoder_begins_from_the_teachers(a_network, changes):
+    """Cross-attention and feed-forward are copied, in order; self-attention is new, and says nothing yet."""
+    teacher = a_network(**changes)
+
+    network = with_autoregressive(teacher, 4, seed=1)
+
+    for made, given in zip(network.decoder.stack(), [0, 0, 1, 1], strict=True):
+        source = teacher.decoder.stack()[given]
+        assert torch.equal(made.cross.kv.weight, source.cross.kv.weight)
+        assert torch.equal(made.ffn.up.weight, source.ffn.up.weight)
+        assert not made.self.o.weight.any()
+        assert made.self.qkv.weight.any()
+    assert torch.equal(network.source_embedding, teacher.source_embedding)
+    assert network.arch.decoder_layers == 4
+
+
+def test_a_decoder_beside_begins_from_the_networks_own(a_network):
+    """Self-attention too, where there is some; each part of a split row begins as the row."""
+    network = with_autoregressive(a_network(), 2, seed=1)
+
+    with_nat(network, CTC, seed=1)
+
+    decoder = decoder_of(network, "ctc")
+    for made, given in zip(decoder.stack(), [0, 0, 1], strict=True):
+        assert torch.equal(made.self.qkv.weight, network.decoder.stack()[given].self.qkv.weight)
+    row = torch.randn(1, 16)
+    torch.testing.assert_close(decoder.split(row), torch.cat([row, row], 1))
+    assert all(parameter.isfinite().all() for parameter in decoder.parameters())
+
+
+@pytest.fixture
+def student(a_network):
+    network = with_autoregressive(a_network(), 2, seed=1)
+    with_nat(network, CTC, seed=1)
+    with_nat(network, FILL, seed=1)
+    for parameter in [*network.decoder.parameters(), *network.nat.parameters()]:
+        parameter.add_(torch.randn_like(parameter) * 0.2)
+    return network
+
+
+def a_checkpoint(network) -> Checkpoint:
+    weights = checkpoint_weights(network)
+    values = np.zeros((VOCABULARY, 16), np.int8)
+    return Checkpoint(
+        name="t",
+        pairs=(LanguagePair("en", "pt"),),
+        architecture=network.arch,
+        weights=weights,
+        quantized={
+            "source_embedding": Quantized(values, 1.0, None),
+            "encoder.layers.0.ffn.up.weight": Quantized(np.zeros((16, 24), np.int8), 1.0, 2.0),
+            "decoder.layers.0.ffn.up.weight": Quantized(np.zeros((16, 24), np.int8), 1.0, 2.0),
+        },
+        tokenizer=Tokenizer("sentencepiece", "a", "a", EOS, 1, START),
+        tokenizer_files={},
+        decoding=Decoding(),
+        limits=Limits(64, 64),
+        source_format="marian",
+        source_files=(),
+        licence="MPL-2.0",
+        output_activation_scale=8.0,
+    )
+
+
+def test_a_student_comes_back_from_its_checkpoint(a_network, student):
+    """Every weight; of the teacher's integers those of what was not trained; the licence."""
+    teacher = a_checkpoint(a_network())
+
+    made = student_checkpoint(teacher, student, {"distill.text": "60 pairs"})
+
+    assert made.licence == "MPL-2.0"
+    assert made.history == {"distill.text": "60 pairs"}
+    assert set(made.quantized) == {"source_embedding", "encoder.layers.0.ffn.up.weight"}
+    assert made.output_activation_scale is None
+    loaded = load_network(made).state_dict()
+    for name, value in student.state_dict().items():
+        torch.testing.assert_close(loaded[name], value, rtol=1e-6, atol=1e-7, msg=name)
+
+
+SOURCES = [[5, 6, 7, EOS], [9, EOS], [11, 12, 13, 14, 15, 16, EOS]]
+
+
+def test_greedy_is_the_most_probable_word_of_the_full_pass(student):
+    """Each source alone and beside others; banned words are passed over."""
+    banned = (1, 30)
+    together = greedy(student, SOURCES, start_id=START, eos_id=EOS, banned=banned)
+
+    for source, found in zip(SOURCES, together, strict=True):
+        ids, mask = torch.tensor([source]), torch.zeros(1, 1, 1, len(source))
+        read = torch.tensor([[START, *found]])
+        logits = student.full(read, student.memory(ids, mask), mask)[0]
+        logits[:, list(banned)] = -torch.inf
+        best = logits.argmax(-1).tolist()
+        assert best[: len(found)] == found
+        assert best[len(found)] == EOS or len(found) >= 3 * len(source)
+
+
+def test_ctc_and_mask_predict_are_the_same_alone_and_beside_others(student):
+    """Padding changes nothing, in one pass or several; nothing banned comes out, nor a blank or a mask."""
+    banned = (EOS, 1)
+    for decode in (
+        lambda sources: ctc(student, "ctc", sources, banned),
+        lambda sources: mask_predict(student, "mask-predict", sources, banned, 1, EOS),
+        lambda sources: mask_predict(student, "mask-predict", sources, banned, 3, EOS),
+    ):
+        together = decode(SOURCES)
+        assert together == [decode([source])[0] for source in SOURCES]
+        assert not {word for text in together for word in text} & {EOS, 1, VOCABULARY}
+        assert any(together)
+
+
+def test_ctc_drops_blanks_and_counts_a_run_once(student, monkeypatch):
+    """a a _ a b b is a a b."""
+    rows = [5, 5, VOCABULARY, 5, 6, 6]
+    logits = torch.nn.functional.one_hot(torch.tensor(rows), VOCABULARY + 1).float()
+    monkeypatch.setattr(type(decoder_of(student, "ctc")), "logits", lambda self, network, x: logits)
+
+    assert ctc(student, "ctc", [[7, 8, EOS]], ()) == [[5, 5, 6]]
