@@ -81,7 +81,7 @@ BAD = {
     ),
     "no length": (["Hello."], Options(model="en-pt", max_length=0), "INVALID_ARGUMENT", "max_length"),
     "ten thousand texts": (["Hello."] * 10_000, Options(model="en-pt"), "INVALID_ARGUMENT", "1024"),
-    "a feature to come": (["Hello."], Options(model="en-pt", nat=Nat(passes=2)), "UNIMPLEMENTED", "nat"),
+    "what the model lacks": (["Hello."], Options(model="en-pt", nat=Nat(passes=2)), "FAILED_PRECONDITION", "nat"),
 }
 
 

@@ -73,7 +73,7 @@ def ways(request: Request, bounds: DecodingBounds) -> list[Way]:
         request = replace(request, engine=EnginePreference.NAT)
         engine = request.engine
     decoding = resolve(request, bounds)
-    _check_fields(request)
+    _check_fields(request, manifest)
     if engine is EnginePreference.NAT:
         return [Way(*resolve_nat(request, decoding, manifest))]
     if engine is EnginePreference.SPECULATIVE:
@@ -150,7 +150,7 @@ def _drafted(request: Request, way: Way, manifest: Manifest) -> Way:
     return replace(way, strategy=_speculative(request, way.decoding, manifest))
 
 
-def _check_fields(request: Request) -> None:
+def _check_fields(request: Request, manifest: Manifest) -> None:
     """Fields out of range, and fields of an engine that will not run."""
     nat, speculation, engine = request.nat, request.speculation, request.engine
     for name, value, most in (
@@ -186,6 +186,13 @@ def _check_fields(request: Request) -> None:
     ):
         if is_set and engine in others:
             raise InvalidRequest(field, f"set, and engine {engine.value} has no use for it: unset one of them")
+    demanded = engine in (EnginePreference.NAT, EnginePreference.SPECULATIVE)  # then it is what is refused
+    for field, is_set, is_there in (
+        ("nat", request.nat != type(nat)(), bool(manifest.nat)),
+        ("speculation", speculation != type(speculation)(), bool(draft_sources(manifest))),
+    ):
+        if is_set and not is_there and not demanded:
+            raise UnsupportedByModel(field, f"set, and no engine of this model has a use for it: {offered(manifest)}")
 
 
 def _speculative(request: Request, decoding: Decoding, manifest: Manifest) -> Speculative:

@@ -42,7 +42,7 @@ ODD = {
     "decoder_attention_heads": 3,
     "encoder_ffn_dim": 37,
     "decoder_ffn_dim": 29,
-    "max_position_embeddings": 40,
+    "max_position_embeddings": 31,
 }
 EVEN = {
     "d_model": 16,
