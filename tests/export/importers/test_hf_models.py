@@ -211,7 +211,7 @@ def checkpoint_of(folder) -> Checkpoint:
         ),
         tokenizer_files={"none.spm": folder / "none.spm"},
         decoding=generation.decoding,
-        limits=Limits(32, 32),
+        limits=Limits(30, 30),
         source_format="huggingface",
         source_files=model.files,
         oracle=model.oracle,
