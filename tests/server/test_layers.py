@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             | {"nat_request"},
             {"source", "tokenizer", "canvases", "engines"},
             {"search", "pieces", "ctc"},
-            {"pool", "assembly", "chains"},
+            {"pool", "assembly", "chains", "words"},
             {"backlog", "batch"},
             {"nat_runs", "chain_batch"},
             {"nat_batch", "ctc_batch"},

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.domain import Engine, Hypothesis, Segment, Work
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
-from dragoman.server.runtime import ATTENTION, EXTENDED, HIDDEN, STEP, STEP_SHORTLIST, Runtime
-from dragoman.server.search import Layout, Reply, Search
-from dragoman.server.shortlist import Candidates, Shortlist
+from dragoman.server.runtime import EXTENDED, HIDDEN, Runtime
+from dragoman.server.search import Layout, Search
+from dragoman.server.shortlist import Shortlist
 from dragoman.server.weighing import Vocabulary
+from dragoman.server.words import Words
 
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -147,16 +148,14 @@ class Batch(Generic[T]):
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> None:
         manifest = runtime.manifest
-        self._runtime, self._shortlist = runtime, shortlist
         self.owners: list[T] = []
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
         self._kept = kept_for(manifest, capacity, layout.places)
         self._memory = Memory(memory_of(manifest), capacity)
-        self._words, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
+        self._vocabulary, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
         self._unk_id = manifest.tokenizer.unk_id
-        self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
-        self._nothing_chosen = np.zeros((capacity, layout.places, 1), np.int64)
+        self._words = Words(runtime, shortlist)
 
     def __len__(self) -> int:
         return len(self.owners)
@@ -189,35 +188,15 @@ class Batch(Generic[T]):
             made[EXTENDED] = np.array(segment.copies or segment.ids)
         self._kept.admit(g, made)
         self._memory.admit(g, made, len(segment.ids))
-        if self._candidates is not None and self._shortlist is not None:
-            self._candidates.admit(self._shortlist.candidates(segment.ids))
+        self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
         """See `Group`."""
         n, query = len(self), self._search.ask()
         # What was copied is read as what it is to the vocabulary.
-        ids = np.where(query.ids < self._words, query.ids, self._unk_id) if self._copies else query.ids
+        ids = np.where(query.ids < self._vocabulary, query.ids, self._unk_id) if self._copies else query.ids
         feed = {"ids": ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
-        chosen = query.named if query.named.shape[2] else self._nothing_chosen[:n]
-        graph, words = STEP, self._words + (feed[EXTENDED].shape[1] if self._copies else 0)
-        if self._candidates is not None:
-            feed |= self._candidates.feed()
-            graph, words = STEP_SHORTLIST, len(self._candidates)
-            chosen = self._candidates.places(chosen)
-        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
-        said, new = self._runtime.step(graph, feed, attention=query.attention)
-        logp = said["topk_logp"].reshape(*query.ids.shape, -1)
-        is_sound = np.isfinite(logp)
-        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
-        for g in broken:
-            logp[g] = 0.0
-        reply = Reply(
-            logp,
-            said["topk_id"].reshape(logp.shape),
-            said["chosen_logp"].reshape(chosen.shape),
-            said["normaliser"].reshape(query.ids.shape),
-            said.get(ATTENTION),
-        )
+        reply, new, broken = self._words.answer(query, feed)
         advance = self._search.advance(reply)
         self._kept.keep(new, advance)
         leaving = sorted(broken | set(advance.finished))
@@ -249,8 +228,7 @@ class Batch(Generic[T]):
             self._kept.move(last, g)
             self._memory.move(last, g)
         self._search.remove(g)
-        if self._candidates is not None:
-            self._candidates.remove(g)
+        self._words.remove(g)
 
 
 def replace_by_last(rows: list[U], g: int) -> None:

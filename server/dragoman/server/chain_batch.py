@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.server.batch import Encoded, Finished, Memory, replace_by_last, vocabulary_of
 from dragoman.server.chains import Chained, Chains, Draft
 from dragoman.server.domain import Engine, Segment, Speculative, Work
 from dragoman.server.pool import GRAIN, MASKED, Feed, Floats, round_up
-from dragoman.server.runtime import ATTENTION, STEP, STEP_SHORTLIST, Runtime
+from dragoman.server.runtime import Runtime
 from dragoman.server.search import Reply
-from dragoman.server.shortlist import Candidates, Shortlist
+from dragoman.server.shortlist import Shortlist
+from dragoman.server.words import Words
 
 T = TypeVar("T")
 NOTHING: Draft = ()
@@ -135,14 +135,13 @@ class ChainBatch(Generic[T]):
     ) -> None:
         manifest = runtime.manifest
         self.owners: list[T] = []
-        self._runtime, self._shortlist, self._drafter, self._judge = runtime, shortlist, drafter, judge
+        self._drafter, self._judge = drafter, judge
         self._strategy, self._on_drafts = strategy, on_drafts
         self._chains = Chains(vocabulary_of(manifest))
         self._pool = ChainPool(manifest.architecture, capacity)
         self._memory = Memory(manifest.graphs["encoder"].outputs, capacity)
-        self._words = manifest.architecture.target_vocabulary
         self._last_place = manifest.architecture.max_positions - 1
-        self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
+        self._words = Words(runtime, shortlist)
         self._work: list[Work] = []
         self._steps: list[int] = []
 
@@ -177,8 +176,7 @@ class ChainBatch(Generic[T]):
         self._pool.admit(g)
         self._memory.admit(g, encoded.made, len(segment.ids))
         self._drafter.admit(segment, encoded)
-        if self._candidates is not None and self._shortlist is not None:
-            self._candidates.admit(self._shortlist.candidates(segment.ids))
+        self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
         """See `Group`."""
@@ -218,26 +216,7 @@ class ChainBatch(Generic[T]):
         n = len(query.ids)
         depth = np.minimum(query.depth, self._last_place)  # what lies behind the last place is never kept
         feed = {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._pool.feed(n, width)}
-        chosen = query.named if query.named.shape[2] else np.zeros((n, width, 1), np.int64)
-        graph, words = STEP, self._words
-        if self._candidates is not None:
-            feed |= self._candidates.feed()
-            graph, words = STEP_SHORTLIST, len(self._candidates)
-            chosen = self._candidates.places(chosen)
-        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, words), np.int64)
-        said, new = self._runtime.step(graph, feed, attention=query.attention)
-        logp: npt.NDArray[np.float32] = said["topk_logp"].reshape(n, width, -1)
-        broken = set(np.flatnonzero(~np.isfinite(logp).all((1, 2))).tolist())
-        for g in broken:
-            logp[g] = 0.0
-        reply = Reply(
-            logp,
-            said["topk_id"].reshape(logp.shape),
-            said["chosen_logp"].reshape(chosen.shape),
-            said["normaliser"].reshape(n, width),
-            said.get(ATTENTION),
-        )
-        return reply, new, broken
+        return self._words.answer(query, feed)
 
     def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
         work = self._work[g]
@@ -264,5 +243,4 @@ class ChainBatch(Generic[T]):
             self._memory.move(last, g)
         self._chains.remove(g)
         self._drafter.remove(g)
-        if self._candidates is not None:
-            self._candidates.remove(g)
+        self._words.remove(g)

@@ -12,7 +12,8 @@ from dragoman.server.batch import Memory, places_of
 from dragoman.server.domain import Segment
 from dragoman.server.pool import MASKED, round_up
 from dragoman.server.runtime import Runtime
-from dragoman.server.shortlist import Candidates, Shortlist
+from dragoman.server.shortlist import Shortlist
+from dragoman.server.words import Words
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -35,36 +36,28 @@ class NatWords:
     """The output layer's end of a decoder's graphs: over the whole vocabulary, or over a shortlist's candidates."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, name: str) -> None:
-        self._runtime, self._shortlist = runtime, shortlist
+        self._runtime = runtime
         self.graph = f"nat.{name}" + ("" if shortlist is None else ".shortlist")
-        self._words = runtime.manifest.architecture.target_vocabulary
-        self._candidates = Candidates(runtime.look_up, self._words) if shortlist is not None else None
+        self._words = Words(runtime, shortlist)
 
     @property
     def max_rows(self) -> int:
         """Rows of one run, at most."""
-        if self._candidates is not None:
-            self._candidates.feed()
-        return MAX_LOGITS // (self._words if self._candidates is None else len(self._candidates))
+        return MAX_LOGITS // len(self._words)
 
     def admit(self, segment: Segment) -> None:
         """One more source."""
-        if self._candidates is not None and self._shortlist is not None:
-            self._candidates.admit(self._shortlist.candidates(segment.ids))
+        self._words.admit(segment.ids)
 
     def remove(self, g: int) -> None:
         """Source g leaves; the last one moves to its index."""
-        if self._candidates is not None:
-            self._candidates.remove(g)
+        self._words.remove(g)
 
     def best(self, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats, Ints]:
         """Log-probabilities and ids [r, k] of the best words of these rows; `sources` says whose each canvas is."""
-        words = self._words
-        if self._candidates is not None:
-            lists = self._candidates.feed()
-            feed |= {**lists, "allowed": lists["allowed"][sources]}
-            words = len(self._candidates)
-        feed |= {"rows": rows, "top": np.zeros(min(count, words), np.int64)}
+        lists = self._words.feed()
+        feed |= {**lists, **({"allowed": lists["allowed"][sources]} if lists else {})}
+        feed |= {"rows": rows, "top": np.zeros(min(count, len(self._words)), np.int64)}
         found: dict[str, Any] = self._runtime.run(self.graph, feed)
         return found["topk_logp"], found["topk_id"]
 

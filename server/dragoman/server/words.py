@@ -1,0 +1,70 @@
+"""The output layer's end of the graphs: the words that sources may choose from, and what the decoder says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Feed, Floats, Runtime
+from dragoman.server.search import Query, Reply
+from dragoman.server.shortlist import Candidates, Shortlist
+
+
+class Words:
+    """The whole vocabulary, or the candidates that a shortlist has for a group's sources."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None) -> None:
+        self._runtime, self._shortlist = runtime, shortlist
+        self._vocabulary = runtime.manifest.architecture.target_vocabulary
+        self._candidates = Candidates(runtime.look_up, self._vocabulary)
+
+    def __len__(self) -> int:
+        """How many words a graph chooses from."""
+        if self._shortlist is None:
+            return self._vocabulary
+        self._candidates.feed()
+        return len(self._candidates)
+
+    def admit(self, source: Sequence[int]) -> None:
+        """One more source, by its ids."""
+        if self._shortlist is not None:
+            self._candidates.admit(self._shortlist.candidates(tuple(source)))
+
+    def remove(self, g: int) -> None:
+        """Source g leaves; the last one moves to its index."""
+        if self._shortlist is not None:
+            self._candidates.remove(g)
+
+    def feed(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
+        return {} if self._shortlist is None else self._candidates.feed()
+
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Floats], set[int]]:
+        """One run of the decoder: what it says, what to keep, and the sources whose numbers are not finite.
+
+        Those have zeros in their place: nothing may be made of them, and nothing of others depends on them.
+        """
+        shape = query.ids.shape
+        chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
+        feed = {**feed, **self.feed()}
+        graph = STEP
+        if self._shortlist is not None:
+            graph, chosen = STEP_SHORTLIST, self._candidates.places(chosen)
+        choices = len(self) + (feed[EXTENDED].shape[1] if EXTENDED in feed else 0)
+        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, choices), np.int64)
+        said, new = self._runtime.step(graph, feed, attention=query.attention)
+        logp: npt.NDArray[np.float32] = said["topk_logp"].reshape(*shape, -1)
+        is_sound = np.isfinite(logp)
+        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
+        for g in broken:
+            logp[g] = 0.0
+        reply = Reply(
+            logp,
+            said["topk_id"].reshape(logp.shape),
+            said["chosen_logp"].reshape(chosen.shape),
+            said["normaliser"].reshape(shape),
+            said.get(ATTENTION),
+        )
+        return reply, new, broken
