@@ -91,10 +91,15 @@ class NatDecoder(nn.Module):
 
     def embed(self, network: Network, ids: Tensor) -> Tensor:
         """A canvas of words and masks [G, T] -> rows [G * T, d]."""
-        last = self.arch.target_vocabulary - 1
-        x = F.embedding(ids.clamp(max=last), network.target_words)
-        if self.nat.mask_id == self.arch.target_vocabulary:
-            x = torch.where((ids > last).unsqueeze(-1), self.mask, x)
+        words = self.arch.target_vocabulary
+        is_mask = (ids >= words).unsqueeze(-1)
+        if self.nat.canvas == "shown":
+            x = F.embedding(ids % words, network.target_words)
+            x = torch.where(is_mask, x + self.mask, x)
+        else:
+            x = F.embedding(ids.clamp(max=words - 1), network.target_words)
+            if self.nat.mask_id == words:
+                x = torch.where(is_mask, self.mask, x)
         return self._place(x * self.arch.embedding_scale, network.target_place_vectors())
 
     def upsample(self, network: Network, hidden: Tensor, places: Tensor) -> Tensor:

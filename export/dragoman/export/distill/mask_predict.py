@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.bundle.manifest import Nat
 from dragoman.export.distill.objectives import Inputs, Words, glanced
 from dragoman.export.distill.products import log_normaliser, most_probable
 from dragoman.export.nat import NatDecoder, decoder_of
@@ -27,11 +28,10 @@ class MaskPredict(nn.Module):
     def forward(self, given: Inputs, words: Words) -> Tensor:
         """The loss of one batch: of the masked words, and of the lengths."""
         decoder = decoder_of(self.network, self.name)
-        mask_id = decoder.nat.mask_id
-        assert mask_id is not None
         cross = decoder.memory(given.encoded, given.places)
-        targets, is_place, hidden = self._noise(decoder, given, cross, words)
-        x = self._run(decoder, torch.where(hidden, mask_id, targets), is_place, cross, given.src_mask)
+        targets, is_place, hidden, masks = self._noise(decoder, given, cross, words)
+        canvas = torch.where(hidden, masks, targets)
+        x = self._run(decoder, canvas, is_place, cross, given.src_mask)
         rows, right = x[hidden.flatten()], words.number[targets[hidden]]
         named = (rows * words.rows.to(rows.dtype)[right]).sum(-1).float() + words.bias[right]
         loss = (log_normaliser(rows, words.rows, words.bias) - named).mean()
@@ -45,8 +45,8 @@ class MaskPredict(nn.Module):
 
     def _noise(
         self, decoder: NatDecoder, given: Inputs, cross: list[Tensor], words: Words
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Canvas words [G, T], which places are canvas, and which of them are hidden.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Canvas words [G, T], which places are canvas, which of them are hidden, and what masks would be there.
 
         A third of the texts each: all hidden, then some shown where a first try was wrong; any number hidden; all
         hidden behind a beginning, as a draft reads it, where all behind the end is the end token.
@@ -58,6 +58,7 @@ class MaskPredict(nn.Module):
         lengths = given.target_lengths.unsqueeze(1)
         place = torch.arange(targets.shape[1], device=device).expand_as(targets)
         targets = targets.masked_fill(place >= lengths, self.eos_id)
+        masks = masks_of(decoder.nat, given.sources, given.source_lengths, given.target_lengths, targets.shape[1])
         last = int(decoder.nat.last_id is not None)  # it is never hidden
         inner = place < lengths - last
         begin = (torch.rand(count, 1, device=device) * lengths).long()
@@ -70,15 +71,17 @@ class MaskPredict(nn.Module):
         whole = (kind[:, 0] == 0).nonzero().squeeze(1)
         if len(whole):
             own = [part[whole] for part in cross], given.src_mask[whole]
-            wrong = self._wrong(decoder, targets[whole], is_place[whole], hidden[whole], own, words)
+            canvas = torch.where(hidden, masks, targets)[whole]
+            wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], own, words)
             drawn = torch.rand(len(whole), targets.shape[1], device=device) < glanced(wrong, given.progress)
             hidden[whole] &= ~drawn
-        return targets, is_place, hidden
+        return targets, is_place, hidden, masks
 
     @torch.no_grad()
     def _wrong(
         self,
         decoder: NatDecoder,
+        canvas: Tensor,
         targets: Tensor,
         is_place: Tensor,
         hidden: Tensor,
@@ -86,8 +89,7 @@ class MaskPredict(nn.Module):
         words: Words,
     ) -> Tensor:
         """Share of the hidden words that a first try gets wrong [G, 1]."""
-        assert decoder.nat.mask_id is not None
-        x = self._run(decoder, torch.where(hidden, decoder.nat.mask_id, targets), is_place, *source)
+        x = self._run(decoder, canvas, is_place, *source)
         guess = words.ids[most_probable(x, words.rows, words.bias)].reshape(targets.shape)
         return ((guess != targets) & hidden).sum(1, keepdim=True) / hidden.sum(1, keepdim=True).clamp(min=1)
 
@@ -97,3 +99,14 @@ class MaskPredict(nn.Module):
         x = decoder.embed(self.network, canvas)
         mask = (~is_place)[:, None, None].to(x.dtype) * MASKED
         return decoder.run(x, (canvas.shape[0], canvas.shape[1]), mask, cross, src_mask)
+
+
+def masks_of(nat: Nat, sources: Tensor, source_lengths: Tensor, lengths: Tensor, longest: int) -> Tensor:
+    """What the places of canvases read where they are masked [G, longest]; the canvases have `lengths` [G] places."""
+    assert nat.mask_id is not None
+    if nat.canvas != "shown":
+        return torch.full((len(sources), longest), nat.mask_id, device=sources.device)
+    last = (source_lengths - 1).unsqueeze(1)
+    place = torch.arange(longest, device=sources.device)
+    shown = (place * last / (lengths - 1).clamp(min=1).unsqueeze(1)).round().long()
+    return nat.mask_id + sources.gather(1, torch.minimum(shown, last))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from dragoman.bundle.manifest import Tokenizer
-from dragoman.export.distill.corpus import Ragged, pad
+from dragoman.export.distill.corpus import Ints, Ragged, pad
 from dragoman.export.distill.evaluation import Measured, scores
+from dragoman.export.distill.mask_predict import masks_of
 from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import MASKED, Network
@@ -23,9 +24,14 @@ LONGEST = 3
 Sentences = Sequence[Sequence[int]]
 
 
+def pad_all(sources: Sentences) -> tuple[Ints, Ints]:
+    """Ids [G, S] and lengths [G] of sentences."""
+    return pad(Ragged.of(sources), np.arange(len(sources)))
+
+
 def _padded(network: Network, sources: Sentences) -> tuple[Tensor, Tensor, Tensor]:
     """The encoder's rows [n, d], which of them stands where [G, S], and the mask of padding."""
-    ids, lengths = pad(Ragged.of(sources), np.arange(len(sources)))
+    ids, lengths = pad_all(sources)
     mask = source_mask(torch.from_numpy(lengths), ids.shape[1])
     given = {
         name: value.to(network.source_embedding.device) for name, value in packed(torch.from_numpy(ids), mask).items()
@@ -93,9 +99,10 @@ def mask_predict(
     longest, last = int(lengths.max()), decoder.nat.last_id
     place = torch.arange(longest, device=hidden.device)
     inner = place < (lengths - int(last is not None)).unsqueeze(1)
-    mask_id = decoder.nat.mask_id
-    assert mask_id is not None
-    canvas = torch.where(inner, mask_id, eos_id if last is None else last)
+    words, source_lengths = (torch.from_numpy(value).to(hidden.device) for value in pad_all(sources))
+    masks = masks_of(decoder.nat, words, source_lengths, lengths, longest)
+    canvas = torch.where(inner, masks, eos_id if last is None else last)
+    is_hidden = inner
     canvas_mask = (place >= lengths.unsqueeze(1))[:, None, None].float() * MASKED
     cross, score = decoder.memory(hidden, places), torch.full(canvas.shape, torch.inf, device=hidden.device)
     for done in range(passes):
@@ -103,12 +110,12 @@ def mask_predict(
         logits = decoder.logits(network, x)
         logits[:, list(banned)] = -torch.inf
         logp, word = (value.reshape(canvas.shape) for value in logits.log_softmax(-1).max(-1))
-        hidden_now = canvas == mask_id
-        canvas, score = torch.where(hidden_now, word, canvas), torch.where(hidden_now, logp, score)
+        canvas, score = torch.where(is_hidden, word, canvas), torch.where(is_hidden, logp, score)
         again = (inner.sum(1) * (passes - done - 1) // passes).unsqueeze(1)
         rank = score.argsort(dim=1, stable=True).argsort(1)
         if done < passes - 1:
-            canvas = torch.where((rank < again) & inner, mask_id, canvas)
+            is_hidden = (rank < again) & inner
+            canvas = torch.where(is_hidden, masks, canvas)
     return [_until(row, eos_id) for row in torch.where(inner, canvas, eos_id).tolist()]
 
 

@@ -25,12 +25,16 @@ def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
 
 
 def with_nat(network: Network, nat: Nat, seed: int) -> None:
-    """A non-autoregressive decoder besides, begun from the layers of the network's own."""
+    """A non-autoregressive decoder besides, begun from the layers of one that the network has, or of its own decoder.
+
+    Those of another one look both ways already.
+    """
+    stacks = [network.decoder.stack(), *(decoder_of(network, name).stack() for name in network.nat)]
     attach(network, {nat.kind: nat})
     decoder = decoder_of(network, nat.kind)
     torch.manual_seed(seed)
     _fill(decoder, network)
-    begin(decoder.stack(), network.decoder.stack())
+    begin(decoder.stack(), stacks[-1])
     for made, given in (
         (decoder.norm, network.decoder.norm),
         (decoder.embedding_norm, network.decoder.embedding_norm),
