@@ -331,7 +331,9 @@ def unrolled(network: Network, ids: tuple[int, ...], passes: int, tokens: int) -
     given = packed(source, torch.zeros(1, 1, 1, len(ids)))
     hidden = network.encode(**given)
     cross, open_ = decoder.memory(hidden, given["places"]), torch.zeros(1, 1, 1, 1)
-    canvas = torch.tensor([[VOCABULARY] * tokens + [END]])
+    # A masked place shows the source's word at its share of the way, both ends included.
+    masks = [VOCABULARY + ids[round(place * (len(ids) - 1) / tokens)] for place in range(tokens)]
+    canvas = torch.tensor([[*masks, END]])
     scores, masked, before = torch.zeros(tokens), list(range(tokens)), None
     for t in range(1, passes + 1):
         x = decoder.run(decoder.embed(network, canvas), (1, tokens + 1), open_, cross, open_)
@@ -344,8 +346,8 @@ def unrolled(network: Network, ids: tuple[int, ...], passes: int, tokens: int) -
         before = canvas.tolist()
         masked = sorted(range(tokens), key=lambda place: (scores[place].item(), place))
         masked = masked[: int(tokens * (1 - t / passes))]
-        if masked:
-            canvas[0, masked] = VOCABULARY
+        for place in masked:
+            canvas[0, place] = masks[place]
     words: list[int] = canvas[0, :tokens].tolist()
     return words
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -120,6 +122,19 @@ def test_a_mask_of_its_own_reads_its_own_vector():
 
     torch.testing.assert_close(x[0], network.source_embedding[3] * 4.0)
     torch.testing.assert_close(x[1], decoder.mask * 4.0)
+
+
+def test_a_mask_that_shows_a_word_reads_both():
+    """The mask's vector and the word's, scaled; a word alone reads its own."""
+    network = a_network(positions="relative", decoder="self-attention", relative_buckets=8, relative_distance=12)
+    decoder = NatDecoder(network.arch, replace(MASK_PREDICT, canvas="shown"))
+    torch.nn.init.normal_(decoder.mask)
+
+    x = decoder.embed(network, torch.tensor([[3, VOCABULARY + 3, VOCABULARY]]))
+
+    torch.testing.assert_close(x[0], network.source_embedding[3] * 4.0)
+    torch.testing.assert_close(x[1], (network.source_embedding[3] + decoder.mask) * 4.0)
+    torch.testing.assert_close(x[2], (network.source_embedding[0] + decoder.mask) * 4.0)
 
 
 def test_a_split_canvas_holds_each_source_position_in_its_order():

@@ -182,6 +182,8 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield f".canvas: {nat.canvas}, which needs one vocabulary for both sides, and tying is {shape.tying}"
     if nat.canvas == "shown" and nat.mask_id != words:
         yield f".mask_id: {nat.mask_id}, and a mask that shows a word is none of the {words}"
+    if nat.canvas == "shown" and not nat.length_classes:
+        yield ".length_classes: 0, and words are shown at the pace of a canvas whose length is known"
     if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
         yield ": ctc has no first_id, last_id, length_classes or block"
 

@@ -72,6 +72,24 @@ def _canvases(nat: Nat, strategy: NonAutoregressive, source: int, predicted: Flo
     return sorted(around, key=lambda length: abs(length - middle))
 
 
+def likeliest(nat: Nat, source: int, predicted: Floats32) -> int:
+    """The most probable length of a whole canvas."""
+    shift = source - len(predicted) // 2 if nat.length_offset else 0
+    return max(1, int(predicted.argmax()) + shift)
+
+
+def masks(nat: Nat, source: Sequence[int], size: int) -> Ints:
+    """What the places of a canvas read while they are masked."""
+    assert nat.mask_id is not None, "the manifest's rules see to it"
+    return nat.mask_id + _paced(source, size) if nat.canvas == "shown" else np.full(size, nat.mask_id)
+
+
+def _paced(source: Sequence[int], size: int) -> Ints:
+    """The source's words at an even pace, the first at the first place and the last at the last."""
+    paced: Ints = np.array(source)[np.rint(np.arange(size) * (len(source) - 1) / max(1, size - 1)).astype(np.int64)]
+    return paced
+
+
 def least_certain(scores: Floats, is_free: Bools, count: int) -> Bools:
     """The `count` free places of lowest score; of equals, the first."""
     ranks = np.where(is_free, scores, np.inf).argsort(kind="stable")
@@ -85,6 +103,8 @@ class Canvas:
     """One length's places."""
 
     ids: Ints
+    masks: Ints
+    """What places read that are taken back."""
     scores: Floats
     """Log-probabilities of what was filled in; 0 of what was given."""
     is_free: Bools
@@ -105,14 +125,12 @@ class CanvasSource:
 
     def __init__(self, segment: Segment, nat: Nat, vocabulary: Vocabulary, predicted: Floats32 | None) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
-        assert nat.mask_id is not None, "the manifest's rules see to it"
         self.segment, self._nat, self._vocabulary = segment, nat, vocabulary
-        self._mask_id = nat.mask_id
         self.passes = 0
         self._most = segment.strategy.passes
         self.canvases = [self._canvas(length) for length in lengths(nat, segment, predicted)]
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
-        given = {self._mask_id} if nat.first_id is None else {self._mask_id, nat.first_id}
+        given = {index for index in (nat.mask_id, nat.first_id) if index is not None}
         self._never = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown, *given}
         self.num_best = 2 + len(self._never)
         """How many best words of a place must be known, so that one is left that may be put out."""
@@ -135,15 +153,13 @@ class CanvasSource:
         first = [] if nat.first_id is None else [nat.first_id]
         last = [] if nat.last_id is None or length.is_long else [nat.last_id]
         size = len(first) + length.tokens + len(last)
-        ids = np.full(size, self._mask_id)
-        if nat.canvas == "source":
-            source = np.array(self.segment.ids)
-            ids = source[np.rint(np.arange(size) * (len(source) - 1) / max(1, size - 1)).astype(np.int64)]
+        masked = masks(nat, self.segment.ids, size)
+        ids = _paced(self.segment.ids, size) if nat.canvas == "source" else masked.copy()
         is_free = np.zeros(size, np.bool_)
         is_free[len(first) + len(prefix) : size - len(last)] = True
         ids[: len(first) + len(prefix)] = [*first, *prefix]
         ids[size - len(last) :] = last
-        return Canvas(ids, np.zeros(size), is_free, is_free.copy(), length)
+        return Canvas(ids, masked, np.zeros(size), is_free, is_free.copy(), length)
 
     def tell(self, number: int, logp: Floats32, ids: Ints) -> None:
         """The best words [open places, k] of a canvas; once for each that is not done, then `advance`."""
@@ -175,7 +191,7 @@ class CanvasSource:
                 canvas.is_open = np.zeros_like(canvas.is_free)
                 continue
             canvas.is_open = least_certain(canvas.scores, canvas.is_free, count)
-            canvas.ids[canvas.is_open] = self._mask_id
+            canvas.ids[canvas.is_open] = canvas.masks[canvas.is_open]
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """What is wanted of what the canvases hold, the highest mean log-probability first, each text once."""

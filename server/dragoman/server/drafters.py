@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from dragoman.server.batch import Encoded, Group, replace_by_last, vocabulary_of
+from dragoman.server.canvases import likeliest, masks
 from dragoman.server.chain_batch import NOTHING
 from dragoman.server.chains import Draft
 from dragoman.server.domain import NonAutoregressive, Segment
 from dragoman.server.drafts import copied, follow
-from dragoman.server.nat_runs import Floats, NatMemory, NatWords, canvas_feed
+from dragoman.server.nat_runs import Floats, Ints, NatMemory, NatWords, canvas_feed
 from dragoman.server.runtime import Runtime
 from dragoman.server.shortlist import Shortlist
 
@@ -84,9 +85,12 @@ class BlockDrafts:
         self._nat = runtime.manifest.nat[name]
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
+        self._texts: list[tuple[int, ...]] = []
         self._hidden: list[Floats | None] = []
         self._slots: list[int | None] = []
         """Of each source, where the memory has it; none before its first draft."""
+        self._lengths: list[int] = []
+        """Of the whole canvas that the decoder expects for a source; 1 before its first draft."""
         self._num_kept = 0
         vocabulary = vocabulary_of(runtime.manifest)
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
@@ -95,15 +99,19 @@ class BlockDrafts:
     def admit(self, segment: Segment, encoded: Encoded) -> None:
         """See `Drafter`."""
         assert encoded.hidden is not None, "it was encoded for this"
+        self._texts.append(segment.ids)
         self._hidden.append(encoded.hidden)
         self._slots.append(None)
+        self._lengths.append(1)
         self._words.admit(segment)
 
     def remove(self, g: int) -> None:
         """See `Drafter`."""
         slot = self._slots[g]
+        replace_by_last(self._texts, g)
         replace_by_last(self._hidden, g)
         replace_by_last(self._slots, g)
+        replace_by_last(self._lengths, g)
         self._words.remove(g)
         if slot is not None:
             self._num_kept -= 1
@@ -115,19 +123,25 @@ class BlockDrafts:
         new = {g: hidden for g, hidden in enumerate(self._hidden) if hidden is not None}
         if not new:
             return
-        self._memory.admit(self._num_kept, [*new.values()])
-        for g in new:
+        predicted = self._memory.admit(self._num_kept, [*new.values()])
+        for n, g in enumerate(new):
             self._hidden[g], self._slots[g] = None, self._num_kept
+            if predicted is not None:
+                self._lengths[g] = likeliest(self._nat, len(self._texts[g]), predicted[n])
             self._num_kept += 1
+
+    def _masked(self, g: int, first: int, count: int) -> Ints:
+        """What `count` masked places from `first` on read, of the canvas of source g."""
+        places = np.minimum(np.arange(first, first + count), self._lengths[g] - 1)
+        return masks(self._nat, self._texts[g], self._lengths[g])[places]
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """See `Drafter`."""
         self._settle()
         count = min(count, self._nat.block)
         first = [] if self._nat.first_id is None else [self._nat.first_id]
-        masks = [self._nat.mask_id or 0] * count
         canvases = {
-            g: np.array([*first, *prefix, *masks])
+            g: np.array([*first, *prefix, *self._masked(g, len(first) + len(prefix), count)])
             for g, prefix in enumerate(prefixes)
             if len(first) + len(prefix) + count <= self._nat.max_canvas
         }

@@ -58,6 +58,16 @@ def test_every_graph_of_a_decoder_is_needed(whole: Manifest):
         ("mask-predict", {"first_id": 10}, ".first_id: 10 is not between 0 and 9"),
         ("mask-predict", {"last_id": -1}, ".last_id: -1 is not between 0 and 9"),
         ("mask-predict", {"blank_id": 3}, ".blank_id: ctc has one, and no other kind has"),
+        (
+            "mask-predict",
+            {"canvas": "shown", "mask_id": 1},
+            ".mask_id: 1, and a mask that shows a word is none of the 10",
+        ),
+        (
+            "mask-predict",
+            {"canvas": "shown", "length_classes": 0},
+            ".length_classes: 0, and words are shown at the pace",
+        ),
         ("mask-predict", {"canvas": "split"}, ".canvas: split, which mask-predict does not have"),
         ("mask-predict", {"canvas_factor": 0.0}, ".canvas_factor: 0 is not above 0 and at most 100"),
         ("mask-predict", {"max_canvas": 1025}, ".max_canvas: 1025 is more than the network's 1024 positions"),

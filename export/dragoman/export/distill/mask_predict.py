@@ -29,8 +29,8 @@ class MaskPredict(nn.Module):
         """The loss of one batch: of the masked words, and of the lengths."""
         decoder = decoder_of(self.network, self.name)
         cross = decoder.memory(given.encoded, given.places)
-        targets, is_place, hidden, masks = self._noise(decoder, given, cross, words)
-        canvas = torch.where(hidden, masks, targets)
+        targets, is_place, hidden = self._noise(decoder, given, cross, words)
+        canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)
         x = self._run(decoder, canvas, is_place, cross, given.src_mask)
         rows, right = x[hidden.flatten()], words.number[targets[hidden]]
         named = (rows * words.rows.to(rows.dtype)[right]).sum(-1).float() + words.bias[right]
@@ -45,8 +45,8 @@ class MaskPredict(nn.Module):
 
     def _noise(
         self, decoder: NatDecoder, given: Inputs, cross: list[Tensor], words: Words
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Canvas words [G, T], which places are canvas, which of them are hidden, and what masks would be there.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Canvas words [G, T], which places are canvas, and which of them are hidden.
 
         A third of the texts each: all hidden, then some shown where a first try was wrong; any number hidden; all
         hidden behind a beginning, as a draft reads it, where all behind the end is the end token.
@@ -58,7 +58,6 @@ class MaskPredict(nn.Module):
         lengths = given.target_lengths.unsqueeze(1)
         place = torch.arange(targets.shape[1], device=device).expand_as(targets)
         targets = targets.masked_fill(place >= lengths, self.eos_id)
-        masks = masks_of(decoder.nat, given.sources, given.source_lengths, given.target_lengths, targets.shape[1])
         last = int(decoder.nat.last_id is not None)  # it is never hidden
         inner = place < lengths - last
         begin = (torch.rand(count, 1, device=device) * lengths).long()
@@ -71,11 +70,15 @@ class MaskPredict(nn.Module):
         whole = (kind[:, 0] == 0).nonzero().squeeze(1)
         if len(whole):
             own = [part[whole] for part in cross], given.src_mask[whole]
-            canvas = torch.where(hidden, masks, targets)[whole]
+            canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)[whole]
             wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], own, words)
             drawn = torch.rand(len(whole), targets.shape[1], device=device) < glanced(wrong, given.progress)
             hidden[whole] &= ~drawn
-        return targets, is_place, hidden, masks
+        return targets, is_place, hidden
+
+    def _masks(self, given: Inputs, longest: int) -> Tensor:
+        nat = decoder_of(self.network, self.name).nat
+        return masks_of(nat, given.sources, given.source_lengths, given.target_lengths, longest)
 
     @torch.no_grad()
     def _wrong(
