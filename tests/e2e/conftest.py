@@ -129,7 +129,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     """A small random model whose outputs vary in words and length, with a random shortlist."""
     sizes = {"d_model": 32, "heads": 4, "ffn": 64, "encoder_layers": 2, "decoder_layers": 2}
     words = {"source_vocabulary": VOCABULARY, "target_vocabulary": VOCABULARY}
-    options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "all" if nat else "none", **sizes, **words, **KINDS[decoder]}
+    options: dict[str, Any] = {"embedding_scale": 4 * 32**0.5, "tying": "none", **sizes, **words, **KINDS[decoder]}
     arch = Architecture(**options)
     torch.manual_seed(1)
     network = network_of(arch)

@@ -331,12 +331,14 @@ def unrolled(network: Network, ids: tuple[int, ...], passes: int, tokens: int) -
     given = packed(source, torch.zeros(1, 1, 1, len(ids)))
     hidden = network.encode(**given)
     cross, open_ = decoder.memory(hidden, given["places"]), torch.zeros(1, 1, 1, 1)
-    # A masked place shows the source's word at its share of the way, both ends included.
-    masks = [VOCABULARY + ids[round(place * (len(ids) - 1) / tokens)] for place in range(tokens)]
+    # A masked place shows the source's position at its share of the way, both ends included.
+    masks = [VOCABULARY + round(place * (len(ids) - 1) / tokens) for place in range(tokens)]
     canvas = torch.tensor([[*masks, END]])
     scores, masked, before = torch.zeros(tokens), list(range(tokens)), None
     for t in range(1, passes + 1):
-        x = decoder.run(decoder.embed(network, canvas), (1, tokens + 1), open_, cross, open_)
+        x = decoder.run(
+            decoder.embed(network, canvas, decoder.shown(hidden, given["places"])), (1, tokens + 1), open_, cross, open_
+        )
         logp = decoder.logits(network, x).log_softmax(-1)
         logp[:, [END, 1]] = -torch.inf  # the end is given, and the unknown word is never put out
         for place in masked:

@@ -124,17 +124,22 @@ def test_a_mask_of_its_own_reads_its_own_vector():
     torch.testing.assert_close(x[1], decoder.mask * 4.0)
 
 
-def test_a_mask_that_shows_a_word_reads_both():
-    """The mask's vector and the word's, scaled; a word alone reads its own."""
+def test_a_mask_that_shows_the_source_reads_a_row_of_its_own_source():
+    """Whatever other sources there are; a word reads its vector, scaled."""
     network = a_network(positions="relative", decoder="self-attention", relative_buckets=8, relative_distance=12)
     decoder = NatDecoder(network.arch, replace(MASK_PREDICT, canvas="shown"))
-    torch.nn.init.normal_(decoder.mask)
+    torch.nn.init.normal_(decoder.split.weight)
+    torch.nn.init.normal_(decoder.split.bias)
+    hidden, places = encoded(network, torch.randint(0, VOCABULARY, (2, 4)))
+    canvases = torch.tensor([[3, VOCABULARY + 3], [VOCABULARY, 7]])
 
-    x = decoder.embed(network, torch.tensor([[3, VOCABULARY + 3, VOCABULARY]]))
+    x = decoder.embed(network, canvases, decoder.shown(hidden, places))
 
+    rows = hidden @ decoder.split.weight + decoder.split.bias
     torch.testing.assert_close(x[0], network.source_embedding[3] * 4.0)
-    torch.testing.assert_close(x[1], (network.source_embedding[3] + decoder.mask) * 4.0)
-    torch.testing.assert_close(x[2], (network.source_embedding[0] + decoder.mask) * 4.0)
+    torch.testing.assert_close(x[1], rows[3])
+    torch.testing.assert_close(x[2], rows[4])
+    torch.testing.assert_close(x[3], network.source_embedding[7] * 4.0)
 
 
 def test_a_split_canvas_holds_each_source_position_in_its_order():

@@ -208,14 +208,14 @@ def test_a_canvas_of_the_source_reads_its_words_at_an_even_pace():
     assert source.canvases[0].ids.tolist() == [3, 4, 5, 6, 6, 6, END]
 
 
-def test_a_mask_shows_the_same_word_again_when_its_place_is_taken_back():
-    """Words and masks that show words are told apart: those are behind the vocabulary."""
+def test_a_mask_shows_the_same_position_again_when_its_place_is_taken_back():
+    """Masks are told apart from words: they are behind the vocabulary."""
     shown = replace(NAT, canvas="shown", mask_id=SIZE)
     source = CanvasSource(segment(one(passes=2), source=4), shown, WORDS, predicted(5))
-    assert source.canvases[0].ids.tolist() == [SIZE + 4, SIZE + 5, SIZE + 6, SIZE + 6, END]
+    assert source.canvases[0].ids.tolist() == [SIZE, SIZE + 1, SIZE + 2, SIZE + 2, END]
 
     logp = np.log(np.array([[0.2], [0.6], [0.3], [0.9]], np.float32))
     source.tell(0, logp, np.full((4, 1), 9))
     source.advance()
 
-    assert source.canvases[0].ids.tolist() == [SIZE + 4, 9, SIZE + 6, 9, END]
+    assert source.canvases[0].ids.tolist() == [SIZE, 9, SIZE + 2, 9, END]

@@ -19,7 +19,7 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
         .layers.N....   as of a decoder "self-attention"; .norm and .embedding_norm where the decoder has them
         .mask [d], .blank [d] and .blank_bias [1]                  a mask or blank that is no word of the vocabulary
         .length.{weight,bias} [d, classes]                         lengths are predicted
-        .split.{weight,bias} [d, upsample * d]                     CTC on a canvas that is split from the source
+        .split.{weight,bias} [d, upsample * d]                     canvases that are split from the source, or show it
         .canvas_positions [max_canvas, d]                          CTC with learned positions
 
     pointer.gate [n], pointer.bias [1]                             copies only; the gate reads what the output layer

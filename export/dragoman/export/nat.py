@@ -6,7 +6,8 @@ training, where everything is padded and the logits of all places are wanted, an
 
     cross = decoder.memory(hidden, places)                            keys and values of the encoder's rows, as
                                                                       `Network.cross` gives the other decoder's
-    x = decoder.embed(network, ids)                                   mask-predict, one-shot, and block drafts: a canvas
+    shown = decoder.shown(hidden, places)                             what its masks show of the source, where they do
+    x = decoder.embed(network, ids, shown)                            mask-predict, one-shot, and block drafts: a canvas
     x = decoder.upsample(network, hidden, places)                     CTC: the canvas that the source makes
     rows = decoder.run(x, (G, T), canvas_mask, cross, src_mask)       hidden rows [G * T, d]
     logits = decoder.logits(network, rows)                            [G * T, V], and a column for a blank of its own
@@ -55,11 +56,11 @@ class NatDecoder(nn.Module):
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
         if arch.positions == "relative":
             self.relative = RelativeBias(arch, arch.heads, two_sided=True)
-        if nat.mask_id == arch.target_vocabulary:
+        if nat.mask_id == arch.target_vocabulary and nat.canvas != "shown":
             self.mask = nn.Parameter(torch.empty(d))
         if nat.blank_id == arch.target_vocabulary:
             self.blank, self.blank_bias = nn.Parameter(torch.empty(d)), nn.Parameter(torch.empty(1))
-        if nat.canvas == "split":
+        if nat.canvas in ("split", "shown"):
             self.split = Linear(arch.of_encoder.d_model, nat.upsample * d)
         if nat.length_classes:
             self.length = Linear(arch.of_encoder.d_model, nat.length_classes)
@@ -89,18 +90,23 @@ class NatDecoder(nn.Module):
         logits: Tensor = self.length(total / words.sum(1))
         return logits
 
-    def embed(self, network: Network, ids: Tensor) -> Tensor:
-        """A canvas of words and masks [G, T] -> rows [G * T, d]."""
-        words = self.arch.target_vocabulary
+    def shown(self, hidden: Tensor, places: Tensor) -> Tensor:
+        """What masks show of the source's positions [G, S, d]."""
+        return F.embedding(places, self.split(hidden))
+
+    def embed(self, network: Network, ids: Tensor, shown: Tensor | None = None) -> Tensor:
+        """A canvas of words and masks [G, T] -> rows [G * T, d]; `shown` [G, S, d] where masks show something."""
+        words, scale = self.arch.target_vocabulary, self.arch.embedding_scale
         is_mask = (ids >= words).unsqueeze(-1)
-        if self.nat.canvas == "shown":
-            x = F.embedding(ids % words, network.target_words)
-            x = torch.where(is_mask, x + self.mask, x)
+        x = F.embedding(ids.clamp(max=words - 1), network.target_words)
+        if shown is not None:
+            first = torch.arange(shown.shape[0], device=ids.device).unsqueeze(1) * shown.shape[1]
+            x = torch.where(is_mask, F.embedding((ids - words).clamp(min=0) + first, shown.flatten(0, 1)), x * scale)
+        elif self.nat.mask_id == words:
+            x = torch.where(is_mask, self.mask, x) * scale
         else:
-            x = F.embedding(ids.clamp(max=words - 1), network.target_words)
-            if self.nat.mask_id == words:
-                x = torch.where(is_mask, self.mask, x)
-        return self._place(x * self.arch.embedding_scale, network.target_place_vectors())
+            x = x * scale
+        return self._place(x, network.target_place_vectors())
 
     def upsample(self, network: Network, hidden: Tensor, places: Tensor) -> Tensor:
         """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d]."""

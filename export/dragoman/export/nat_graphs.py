@@ -47,13 +47,15 @@ def nat_signature(arch: Architecture, graph: str, nat: Nat, words: tuple[TensorT
     src_mask = TensorType("src_mask", "float32", ("G", 1, 1, "S"))
     hidden = TensorType("hidden", "float32", ("n", arch.of_encoder.d_model))
     source = (hidden, TensorType("places", "int64", ("G", "S")), src_mask)
+    shown = (TensorType("shown", "float32", ("G", "S", arch.d_model)),) if nat.canvas == "shown" else ()
     if graph.endswith(MEMORY):
         lengths = (TensorType("length_logp", "float32", ("G", nat.length_classes)),) if nat.length_classes else ()
-        return Signature(f"{graph}.onnx", source, (*cross, *lengths))
+        return Signature(f"{graph}.onnx", source, (*cross, *shown, *lengths))
     canvas = (
         TensorType("ids", "int64", ("G", "T")),
         TensorType("canvas_mask", "float32", ("G", 1, 1, "T")),
         *cross,
+        *shown,
         src_mask,
     )
     inputs = (
@@ -109,8 +111,10 @@ class NatMemoryGraph(_NatGraph):
     """Cross-attention keys and values of the decoder's layers, and the lengths that it expects: once for a source."""
 
     def forward(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """As `NatDecoder.memory`; log-probabilities of lengths [G, classes]."""
+        """As `NatDecoder.memory`; what masks show [G, S, d]; log-probabilities of lengths [G, classes]."""
         found = self.decoder.memory(hidden, places)
+        if self.decoder.nat.canvas == "shown":
+            found.append(self.decoder.shown(hidden, places))
         if self.decoder.nat.length_classes:
             found.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
         return found
@@ -130,10 +134,11 @@ class NatGraph(_NatGraph):
         candidates: Tensor | None = None,
         allowed: Tensor | None = None,
         words: Tensor | None = None,
+        shown: Tensor | None = None,
     ) -> list[Tensor]:
         """`rows` [r] are places of all canvases, counted through; `allowed` as the step graph takes it."""
         shape = (ids.shape[0], ids.shape[1])
-        x = self.decoder.run(self.decoder.embed(self.network, ids), shape, canvas_mask, cross, src_mask)
+        x = self.decoder.run(self.decoder.embed(self.network, ids, shown), shape, canvas_mask, cross, src_mask)
         return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // ids.shape[1])
 
 

@@ -32,6 +32,9 @@ def nat_inputs(network: Network, graph: str, sizes: dict[str, int], source: Tens
         ids = torch.randint(0, network.arch.target_vocabulary, (count, length))
         ids[:, ::3] = decoder.nat.mask_id or 0
         given = {"ids": ids, "canvas_mask": mask, **dict(zip(names, memory, strict=True)), "src_mask": src_mask}
+        if decoder.nat.canvas == "shown":
+            ids[:, ::3] += torch.randint(0, padded.shape[1], ids[:, ::3].shape)
+            given["shown"] = decoder.shown(hidden, places)
     if graph.endswith(SHORTLIST):
         words = network.arch.target_vocabulary
         given["candidates"] = torch.randint(0, words, (sizes["C"],))  # with repeats, as the server pads

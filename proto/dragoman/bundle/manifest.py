@@ -35,7 +35,7 @@ JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into.
 NatKind = Literal["mask-predict", "ctc"]
 NatCanvas = Literal["masks", "source", "shown", "split"]
 """What a canvas holds before its first pass: masks; the source's words at an even pace (needs tying `all`); masks that
-each show such a word (needs that, and a mask of its own): mask_id + word; or, of CTC alone, each source position's
+each show a source position's hidden row, at an even pace: mask_id + position; or, of CTC alone, each source position's
 hidden row cut into several."""
 LengthSearch = Literal["best", "around"]
 """Which lengths are tried side by side: the most probable ones, or the neighbours of the most probable one."""

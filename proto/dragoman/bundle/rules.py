@@ -178,12 +178,12 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield ".mask_id: every kind has one, but ctc whose canvas is split from the source"
     if nat.canvas not in (("split", "masks") if is_ctc else ("masks", "source", "shown")):
         yield f".canvas: {nat.canvas}, which {nat.kind} does not have"
-    if nat.canvas in ("source", "shown") and shape.tying != "all":
-        yield f".canvas: {nat.canvas}, which needs one vocabulary for both sides, and tying is {shape.tying}"
+    if nat.canvas == "source" and shape.tying != "all":
+        yield f".canvas: source, which needs one vocabulary for both sides, and tying is {shape.tying}"
     if nat.canvas == "shown" and nat.mask_id != words:
-        yield f".mask_id: {nat.mask_id}, and a mask that shows a word is none of the {words}"
+        yield f".mask_id: {nat.mask_id}, and a mask that shows a source position is no word; it must be {words}"
     if nat.canvas == "shown" and not nat.length_classes:
-        yield ".length_classes: 0, and words are shown at the pace of a canvas whose length is known"
+        yield ".length_classes: 0, and positions are shown at the pace of a canvas whose length is known"
     if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
         yield ": ctc has no first_id, last_id, length_classes or block"
 

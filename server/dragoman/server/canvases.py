@@ -78,16 +78,15 @@ def likeliest(nat: Nat, source: int, predicted: Floats32) -> int:
     return max(1, int(predicted.argmax()) + shift)
 
 
-def masks(nat: Nat, source: Sequence[int], size: int) -> Ints:
-    """What the places of a canvas read while they are masked."""
+def masks(nat: Nat, source: int, size: int) -> Ints:
+    """What the places of a canvas read while they are masked, of a source of so many words."""
     assert nat.mask_id is not None, "the manifest's rules see to it"
     return nat.mask_id + _paced(source, size) if nat.canvas == "shown" else np.full(size, nat.mask_id)
 
 
-def _paced(source: Sequence[int], size: int) -> Ints:
-    """The source's words at an even pace, the first at the first place and the last at the last."""
-    paced: Ints = np.array(source)[np.rint(np.arange(size) * (len(source) - 1) / max(1, size - 1)).astype(np.int64)]
-    return paced
+def _paced(source: int, size: int) -> Ints:
+    """The source's positions at an even pace, the first at the first place and the last at the last."""
+    return np.rint(np.arange(size) * (source - 1) / max(1, size - 1)).astype(np.int64)
 
 
 def least_certain(scores: Floats, is_free: Bools, count: int) -> Bools:
@@ -153,8 +152,9 @@ class CanvasSource:
         first = [] if nat.first_id is None else [nat.first_id]
         last = [] if nat.last_id is None or length.is_long else [nat.last_id]
         size = len(first) + length.tokens + len(last)
-        masked = masks(nat, self.segment.ids, size)
-        ids = _paced(self.segment.ids, size) if nat.canvas == "source" else masked.copy()
+        source = np.array(self.segment.ids)
+        masked = masks(nat, len(source), size)
+        ids = source[_paced(len(source), size)] if nat.canvas == "source" else masked.copy()
         is_free = np.zeros(size, np.bool_)
         is_free[len(first) + len(prefix) : size - len(last)] = True
         ids[: len(first) + len(prefix)] = [*first, *prefix]

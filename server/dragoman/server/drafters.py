@@ -85,7 +85,8 @@ class BlockDrafts:
         self._nat = runtime.manifest.nat[name]
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
-        self._texts: list[tuple[int, ...]] = []
+        self._sizes: list[int] = []
+        """Of each source, how many words it has."""
         self._hidden: list[Floats | None] = []
         self._slots: list[int | None] = []
         """Of each source, where the memory has it; none before its first draft."""
@@ -99,7 +100,7 @@ class BlockDrafts:
     def admit(self, segment: Segment, encoded: Encoded) -> None:
         """See `Drafter`."""
         assert encoded.hidden is not None, "it was encoded for this"
-        self._texts.append(segment.ids)
+        self._sizes.append(len(segment.ids))
         self._hidden.append(encoded.hidden)
         self._slots.append(None)
         self._lengths.append(1)
@@ -108,7 +109,7 @@ class BlockDrafts:
     def remove(self, g: int) -> None:
         """See `Drafter`."""
         slot = self._slots[g]
-        replace_by_last(self._texts, g)
+        replace_by_last(self._sizes, g)
         replace_by_last(self._hidden, g)
         replace_by_last(self._slots, g)
         replace_by_last(self._lengths, g)
@@ -127,13 +128,13 @@ class BlockDrafts:
         for n, g in enumerate(new):
             self._hidden[g], self._slots[g] = None, self._num_kept
             if predicted is not None:
-                self._lengths[g] = likeliest(self._nat, len(self._texts[g]), predicted[n])
+                self._lengths[g] = likeliest(self._nat, self._sizes[g], predicted[n])
             self._num_kept += 1
 
     def _masked(self, g: int, first: int, count: int) -> Ints:
         """What `count` masked places from `first` on read, of the canvas of source g."""
         places = np.minimum(np.arange(first, first + count), self._lengths[g] - 1)
-        return masks(self._nat, self._texts[g], self._lengths[g])[places]
+        return masks(self._nat, self._sizes[g], self._lengths[g])[places]
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """See `Drafter`."""

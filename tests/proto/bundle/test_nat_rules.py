@@ -61,12 +61,12 @@ def test_every_graph_of_a_decoder_is_needed(whole: Manifest):
         (
             "mask-predict",
             {"canvas": "shown", "mask_id": 1},
-            ".mask_id: 1, and a mask that shows a word is none of the 10",
+            ".mask_id: 1, and a mask that shows a source position is no word",
         ),
         (
             "mask-predict",
             {"canvas": "shown", "length_classes": 0},
-            ".length_classes: 0, and words are shown at the pace",
+            ".length_classes: 0, and positions are shown at the pace",
         ),
         ("mask-predict", {"canvas": "split"}, ".canvas: split, which mask-predict does not have"),
         ("mask-predict", {"canvas_factor": 0.0}, ".canvas_factor: 0 is not above 0 and at most 100"),

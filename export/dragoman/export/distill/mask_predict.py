@@ -16,6 +16,8 @@ from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import MASKED, Network
 
 LENGTH_WEIGHT = 0.1
+Source = tuple[list[Tensor], Tensor, Tensor | None]
+"""Keys and values, the mask of padding, and what masks show."""
 
 
 class MaskPredict(nn.Module):
@@ -31,7 +33,8 @@ class MaskPredict(nn.Module):
         cross = decoder.memory(given.encoded, given.places)
         targets, is_place, hidden = self._noise(decoder, given, cross, words)
         canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)
-        x = self._run(decoder, canvas, is_place, cross, given.src_mask)
+        source = cross, given.src_mask, shown_of(decoder, given.encoded, given.places)
+        x = self._run(decoder, canvas, is_place, source)
         rows, right = x[hidden.flatten()], words.number[targets[hidden]]
         named = (rows * words.rows.to(rows.dtype)[right]).sum(-1).float() + words.bias[right]
         loss = (log_normaliser(rows, words.rows, words.bias) - named).mean()
@@ -69,7 +72,9 @@ class MaskPredict(nn.Module):
         hidden = torch.where(kind == 2, is_place & (place >= begin), torch.where(kind == 1, some, inner))
         whole = (kind[:, 0] == 0).nonzero().squeeze(1)
         if len(whole):
-            own = [part[whole] for part in cross], given.src_mask[whole]
+            with torch.no_grad():
+                shown = shown_of(decoder, given.encoded, given.places[whole])
+            own = [part[whole] for part in cross], given.src_mask[whole], shown
             canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)[whole]
             wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], own, words)
             drawn = torch.rand(len(whole), targets.shape[1], device=device) < glanced(wrong, given.progress)
@@ -78,7 +83,7 @@ class MaskPredict(nn.Module):
 
     def _masks(self, given: Inputs, longest: int) -> Tensor:
         nat = decoder_of(self.network, self.name).nat
-        return masks_of(nat, given.sources, given.source_lengths, given.target_lengths, longest)
+        return masks_of(nat, given.source_lengths, given.target_lengths, longest)
 
     @torch.no_grad()
     def _wrong(
@@ -88,28 +93,32 @@ class MaskPredict(nn.Module):
         targets: Tensor,
         is_place: Tensor,
         hidden: Tensor,
-        source: tuple[list[Tensor], Tensor],
+        source: Source,
         words: Words,
     ) -> Tensor:
         """Share of the hidden words that a first try gets wrong [G, 1]."""
-        x = self._run(decoder, canvas, is_place, *source)
+        x = self._run(decoder, canvas, is_place, source)
         guess = words.ids[most_probable(x, words.rows, words.bias)].reshape(targets.shape)
         return ((guess != targets) & hidden).sum(1, keepdim=True) / hidden.sum(1, keepdim=True).clamp(min=1)
 
-    def _run(
-        self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, cross: list[Tensor], src_mask: Tensor
-    ) -> Tensor:
-        x = decoder.embed(self.network, canvas)
+    def _run(self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, source: Source) -> Tensor:
+        cross, src_mask, shown = source
+        x = decoder.embed(self.network, canvas, shown)
         mask = (~is_place)[:, None, None].to(x.dtype) * MASKED
         return decoder.run(x, (canvas.shape[0], canvas.shape[1]), mask, cross, src_mask)
 
 
-def masks_of(nat: Nat, sources: Tensor, source_lengths: Tensor, lengths: Tensor, longest: int) -> Tensor:
+def shown_of(decoder: NatDecoder, hidden: Tensor, places: Tensor) -> Tensor | None:
+    """What the masks of canvases show, where they show something."""
+    return decoder.shown(hidden, places) if decoder.nat.canvas == "shown" else None
+
+
+def masks_of(nat: Nat, source_lengths: Tensor, lengths: Tensor, longest: int) -> Tensor:
     """What the places of canvases read where they are masked [G, longest]; the canvases have `lengths` [G] places."""
     assert nat.mask_id is not None
     if nat.canvas != "shown":
-        return torch.full((len(sources), longest), nat.mask_id, device=sources.device)
+        return torch.full((len(lengths), longest), nat.mask_id, device=lengths.device)
     last = (source_lengths - 1).unsqueeze(1)
-    place = torch.arange(longest, device=sources.device)
+    place = torch.arange(longest, device=lengths.device)
     shown = (place * last / (lengths - 1).clamp(min=1).unsqueeze(1)).round().long()
-    return nat.mask_id + sources.gather(1, torch.minimum(shown, last))
+    return nat.mask_id + torch.minimum(shown, last)

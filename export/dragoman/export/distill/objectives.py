@@ -55,8 +55,6 @@ def sample_words(network: Network, wanted: np.ndarray, count: int, random: np.ra
 class Inputs:
     """A batch as tensors."""
 
-    sources: Tensor
-    """[G, S]"""
     encoded: Tensor
     """[G * S, d]"""
     places: Tensor
@@ -95,7 +93,6 @@ def inputs_of(batch: Batch, progress: float, device: torch.device, dtype: torch.
     width, sources = batch.encoded.shape[-1], batch.sources.shape
     source_lengths = torch.from_numpy(batch.source_lengths).to(device)
     return Inputs(
-        sources=torch.from_numpy(batch.sources).to(device),
         encoded=torch.from_numpy(batch.encoded).to(device, dtype).reshape(-1, width),
         places=torch.arange(sources[0] * sources[1], device=device).reshape(sources),
         src_mask=source_mask(source_lengths, sources[1]).to(dtype),

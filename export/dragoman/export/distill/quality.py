@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dragoman.bundle.manifest import Tokenizer
-from dragoman.export.distill.corpus import Ints, Ragged, pad
+from dragoman.export.distill.corpus import Ragged, pad
 from dragoman.export.distill.evaluation import Measured, scores
-from dragoman.export.distill.mask_predict import masks_of
+from dragoman.export.distill.mask_predict import masks_of, shown_of
 from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import MASKED, Network
@@ -24,14 +24,9 @@ LONGEST = 3
 Sentences = Sequence[Sequence[int]]
 
 
-def pad_all(sources: Sentences) -> tuple[Ints, Ints]:
-    """Ids [G, S] and lengths [G] of sentences."""
-    return pad(Ragged.of(sources), np.arange(len(sources)))
-
-
 def _padded(network: Network, sources: Sentences) -> tuple[Tensor, Tensor, Tensor]:
     """The encoder's rows [n, d], which of them stands where [G, S], and the mask of padding."""
-    ids, lengths = pad_all(sources)
+    ids, lengths = pad(Ragged.of(sources), np.arange(len(sources)))
     mask = source_mask(torch.from_numpy(lengths), ids.shape[1])
     given = {
         name: value.to(network.source_embedding.device) for name, value in packed(torch.from_numpy(ids), mask).items()
@@ -99,14 +94,14 @@ def mask_predict(
     longest, last = int(lengths.max()), decoder.nat.last_id
     place = torch.arange(longest, device=hidden.device)
     inner = place < (lengths - int(last is not None)).unsqueeze(1)
-    words, source_lengths = (torch.from_numpy(value).to(hidden.device) for value in pad_all(sources))
-    masks = masks_of(decoder.nat, words, source_lengths, lengths, longest)
+    masks = masks_of(decoder.nat, (mask[:, 0, 0] == 0).sum(1), lengths, longest)
+    shown = shown_of(decoder, hidden, places)
     canvas = torch.where(inner, masks, eos_id if last is None else last)
     is_hidden = inner
     canvas_mask = (place >= lengths.unsqueeze(1))[:, None, None].float() * MASKED
     cross, score = decoder.memory(hidden, places), torch.full(canvas.shape, torch.inf, device=hidden.device)
     for done in range(passes):
-        x = decoder.run(decoder.embed(network, canvas), (len(sources), longest), canvas_mask, cross, mask)
+        x = decoder.run(decoder.embed(network, canvas, shown), (len(sources), longest), canvas_mask, cross, mask)
         logits = decoder.logits(network, x)
         logits[:, list(banned)] = -torch.inf
         logp, word = (value.reshape(canvas.shape) for value in logits.log_softmax(-1).max(-1))

@@ -43,7 +43,7 @@ class Decoder:
             "mask-predict",
             layers=self.layers,
             max_canvas=positions,
-            canvas="shown" if network.arch.tying == "all" else "masks",
+            canvas="shown",
             mask_id=words,
             last_id=eos_id,
             length_classes=LENGTH_CLASSES,

@@ -29,18 +29,21 @@ def with_nat(network: Network, nat: Nat, seed: int) -> None:
 
     Those of another one look both ways already.
     """
-    stacks = [network.decoder.stack(), *(decoder_of(network, name).stack() for name in network.nat)]
+    others = [decoder_of(network, name) for name in network.nat]
     attach(network, {nat.kind: nat})
     decoder = decoder_of(network, nat.kind)
     torch.manual_seed(seed)
     _fill(decoder, network)
-    begin(decoder.stack(), stacks[-1])
-    for made, given in (
+    begin(decoder.stack(), others[-1].stack() if others else network.decoder.stack())
+    if nat.canvas == "shown" and others and others[-1].nat.canvas == "split":
+        own, given = decoder.split.state_dict(), others[-1].split.state_dict()
+        decoder.split.load_state_dict({name: given[name][..., : value.shape[-1]] for name, value in own.items()})
+    for made, known in (
         (decoder.norm, network.decoder.norm),
         (decoder.embedding_norm, network.decoder.embedding_norm),
     ):
-        if made is not None and given is not None:
-            made.load_state_dict(given.state_dict())
+        if made is not None and known is not None:
+            made.load_state_dict(known.state_dict())
     decoder.requires_grad_(False)  # noqa: FBT003
 
 
@@ -61,7 +64,7 @@ def _fill(decoder: NatDecoder, network: Network) -> None:
             nn.init.zeros_(parameter)
         elif name in ("relative.table", "canvas_positions"):
             nn.init.normal_(parameter, std=arch.d_model**-0.5)
-    if decoder.nat.canvas == "split":
+    if decoder.nat.canvas in ("split", "shown"):
         # Each part begins as the source's row itself.
         decoder.split.weight.data.copy_(torch.eye(arch.d_model).repeat(1, decoder.nat.upsample))
 
