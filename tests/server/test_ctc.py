@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding
-from dragoman.server.ctc import Reader, collapse, greedy, prefix_beam
+from dragoman.bundle.manifest import Decoding, Nat
+from dragoman.server.ctc import NOTHING, Reader, collapse, greedy, prefix_beam
 from dragoman.server.domain import FinishReason, NonAutoregressive, Segment
 from dragoman.server.weighing import Vocabulary
 
 BLANK = 4
 WORDS = Vocabulary(99, 0, 1, ())
+CTC = Nat("ctc", 1, 64, "split", upsample=2, blank_id=BLANK, refines=True)
 
 
 def text_of(places: tuple[int, ...], blank: int = BLANK) -> tuple[int, ...]:
@@ -90,9 +91,13 @@ def test_a_beam_finds_no_worse_a_text_than_greedy(seed):
 def read(logp: np.ndarray, *, suppressed: tuple[int, ...] = (), **decoding):
     strategy = NonAutoregressive("ctc")
     segment = Segment((5, 0), replace(Decoding(max_length_factor=50.0), **decoding), None, strategy)
-    reader = Reader(replace(segment, suppressed_ids=suppressed), BLANK, WORDS)
+    reader = Reader(replace(segment, suppressed_ids=suppressed), CTC, WORDS)
+    return told(reader, logp)
+
+
+def told(reader: Reader, logp: np.ndarray):
     order = all_of(logp)[:, : reader.num_best]
-    return reader.hypotheses(np.take_along_axis(logp, order, 1).astype(np.float32), order)
+    return reader.tell(np.take_along_axis(logp, order, 1).astype(np.float32), order)
 
 
 def peaked(*words: int) -> np.ndarray:
@@ -132,3 +137,29 @@ def test_a_beam_gives_as_many_texts_as_are_wanted():
 
     assert len({one.ids for one in found}) == 4
     assert [one.logp for one in found] == sorted((one.logp for one in found), reverse=True)
+
+
+def test_a_pass_shows_its_words_to_the_next():
+    """In their places, repeats among them; a blank shows nothing. What the last pass says is the text."""
+    segment = Segment((5, 6, 0), Decoding(max_length_factor=50.0), None, NonAutoregressive("ctc", passes=3))
+    reader = Reader(segment, CTC, WORDS)
+    assert reader.shown.tolist() == [NOTHING] * 6
+
+    assert told(reader, peaked(2, BLANK, 3, 3, BLANK, 2)) is None
+    assert reader.shown.tolist() == [2, NOTHING, 3, 3, NOTHING, 2]
+    assert told(reader, peaked(2, BLANK, 3, 2, 3, BLANK)) is None
+    assert reader.shown.tolist() == [2, NOTHING, 3, 2, 3, NOTHING]
+    (found,) = told(reader, peaked(3, BLANK, BLANK, 2, BLANK, BLANK))
+
+    assert (found.ids, reader.passes) == ((3, 2), 3)
+
+
+def test_a_pass_that_says_the_same_again_is_the_last():
+    """However many were asked for, and whichever places say it."""
+    segment = Segment((5, 6, 0), Decoding(max_length_factor=50.0), None, NonAutoregressive("ctc", passes=9))
+    reader = Reader(segment, CTC, WORDS)
+
+    assert told(reader, peaked(2, 2, 3)) is None
+    (found,) = told(reader, peaked(2, BLANK, 3))
+
+    assert (found.ids, reader.passes) == ((2, 3), 2)

@@ -8,7 +8,7 @@ training, where everything is padded and the logits of all places are wanted, an
                                                                       `Network.cross` gives the other decoder's
     shown = decoder.shown(hidden, places)                             what its masks show of the source, where they do
     x = decoder.embed(network, ids, shown)                            mask-predict, one-shot, and block drafts: a canvas
-    x = decoder.upsample(network, hidden, places)                     CTC: the canvas that the source makes
+    x = decoder.upsample(network, hidden, places, ids)                CTC: the canvas that the source makes, and words
     rows = decoder.run(x, (G, T), canvas_mask, cross, src_mask)       hidden rows [G * T, d]
     logits = decoder.logits(network, rows)                            [G * T, V], and a column for a blank of its own
     lengths = decoder.length_logits(hidden, places, src_mask)         [G, classes], of the mean of the source's rows
@@ -108,14 +108,21 @@ class NatDecoder(nn.Module):
             x = x * scale
         return self._place(x, network.target_place_vectors())
 
-    def upsample(self, network: Network, hidden: Tensor, places: Tensor) -> Tensor:
-        """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d]."""
+    def upsample(self, network: Network, hidden: Tensor, places: Tensor, ids: Tensor | None = None) -> Tensor:
+        """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d].
+
+        It may show words in some places: `ids` [G, S * upsample] has them, and ids behind the vocabulary elsewhere.
+        """
         if self.nat.canvas == "split":
             parts = F.embedding(places, self.split(hidden))  # [G, S, upsample * d]
             x = parts.reshape(places.shape[0], -1, self.arch.d_model)
         else:
             row = self.mask_vector(network)
             x = (row * self.arch.embedding_scale).expand(places.shape[0], places.shape[1] * self.nat.upsample, -1)
+        if ids is not None:
+            words = self.arch.target_vocabulary
+            shown = F.embedding(ids.clamp(max=words - 1), network.target_words) * self.arch.embedding_scale
+            x = torch.where((ids < words).unsqueeze(-1), shown.to(x.dtype), x)
         return self._place(x, self.canvas_positions if self.arch.positions != "relative" else None)
 
     def mask_vector(self, network: Network) -> Tensor:

@@ -58,8 +58,9 @@ def nat_signature(arch: Architecture, graph: str, nat: Nat, words: tuple[TensorT
         *shown,
         src_mask,
     )
+    said = (TensorType("ids", "int64", ("G", "S", nat.upsample)),) if nat.refines else ()
     inputs = (
-        *(source if nat.kind == "ctc" else canvas),
+        *((*source, *said) if nat.kind == "ctc" else canvas),
         *(words if graph.endswith(SHORTLIST) else ()),
         TensorType("rows", "int64", ("r",)),
         TensorType("top", "int64", ("k",)),
@@ -155,12 +156,13 @@ class CtcGraph(_NatGraph):
         candidates: Tensor | None = None,
         allowed: Tensor | None = None,
         words: Tensor | None = None,
+        ids: Tensor | None = None,
     ) -> list[Tensor]:
         """As `NatGraph`; source position i has the places from i * upsample on."""
         decoder, parts = self.decoder, self.decoder.nat.upsample
         shape = (places.shape[0], places.shape[1] * parts)
         canvas_mask = src_mask.unsqueeze(-1).expand(-1, -1, -1, -1, parts).flatten(3)
-        x = decoder.upsample(self.network, hidden, places)
+        x = decoder.upsample(self.network, hidden, places, None if ids is None else ids.flatten(1))
         x = decoder.run(x, shape, canvas_mask, decoder.memory(hidden, places), src_mask)
         return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // shape[1])
 

@@ -35,6 +35,8 @@ def nat_inputs(network: Network, graph: str, sizes: dict[str, int], source: Tens
         if decoder.nat.canvas == "shown":
             ids[:, ::3] += torch.randint(0, padded.shape[1], ids[:, ::3].shape)
             given["shown"] = decoder.shown(hidden, places)
+    if decoder.nat.refines:
+        given["ids"] = torch.randint(0, 2 * network.arch.target_vocabulary, (*padded.shape, decoder.nat.upsample))
     if graph.endswith(SHORTLIST):
         words = network.arch.target_vocabulary
         given["candidates"] = torch.randint(0, words, (sizes["C"],))  # with repeats, as the server pads

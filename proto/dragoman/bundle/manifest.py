@@ -295,6 +295,8 @@ class Nat:
     """Default of requests."""
     length_candidates: int = 1
     """Default of requests: lengths that are tried side by side."""
+    refines: bool = False
+    """CTC: it learnt to read words that its canvas shows, so that further passes mend what the first has said."""
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,10 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield f".mask_id: {nat.mask_id}, and a mask that shows a source position is no word; it must be {words}"
     if nat.canvas == "shown" and not nat.length_classes:
         yield ".length_classes: 0, and positions are shown at the pace of a canvas whose length is known"
+    if nat.refines and not is_ctc:
+        yield ".refines: true, which ctc alone has to learn"
+    if is_ctc and nat.passes > 1 and not nat.refines:
+        yield f".passes: {nat.passes}, and refines is false"
     if is_ctc and (nat.first_id, nat.last_id, nat.length_classes, nat.block) != (None, None, 0, 0):
         yield ": ctc has no first_id, last_id, length_classes or block"
 

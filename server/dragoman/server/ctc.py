@@ -2,6 +2,8 @@
 
 Words that follow one another without a blank between them are one, and blanks are nothing. Greedy decoding takes each
 place's best; a prefix beam adds up all the ways in which places may say the same text.
+
+A further pass reads the words that the last one has said: what was said in ignorance of one another is said again.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dragoman.bundle.manifest import Nat
 from dragoman.server.canvases import wanted
 from dragoman.server.domain import FinishReason, Hypothesis, NonAutoregressive, Segment
 from dragoman.server.trees import Bools, Floats, Floats32, Ints
@@ -19,6 +22,8 @@ from dragoman.server.weighing import Vocabulary
 
 CONSIDERED = 20
 """Words of each place that a prefix beam looks at, and at least as many as its width."""
+NOTHING = 1 << 30
+"""What a place shows that shows no word: an id behind any vocabulary."""
 
 
 def collapse(ids: Ints, blank: int) -> Bools:
@@ -95,25 +100,38 @@ def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading
 
 
 class Reader:
-    """What one segment makes of its places."""
+    """What one segment makes of its places, pass by pass."""
 
-    def __init__(self, segment: Segment, blank: int, vocabulary: Vocabulary) -> None:
+    def __init__(self, segment: Segment, nat: Nat, vocabulary: Vocabulary) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
-        self._segment, self._blank, self._eos_id = segment, blank, vocabulary.eos_id
+        assert nat.blank_id is not None, "the manifest's rules see to it"
+        self._segment, self._blank, self._eos_id = segment, nat.blank_id, vocabulary.eos_id
+        self._most, self.passes = segment.strategy.passes, 0
+        self.shown = np.full(len(segment.ids) * nat.upsample, NOTHING)
+        """What the canvas shows in the next pass."""
+        self._said: tuple[int, ...] | None = None
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
-        self._never = [*({*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {blank})]
+        self._never = [*({*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {self._blank})]
         self._width = segment.decoding.beam_size
         looked_at = 1 if self._width == 1 else max(CONSIDERED, self._width) + 1
         self.num_best = looked_at + len(self._never)
 
-    def hypotheses(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...]:
-        """Texts of the best words [T, k] of its places, best first; the score is the mean over all places."""
+    def tell(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...] | None:
+        """A pass's best words [T, k] of its places. Texts, best first, after the last pass; until then None.
+
+        A pass that says what the one before it has said is the last. The score is the mean over all places.
+        """
+        self.passes += 1
         logp = np.where(np.isin(ids, self._never), -np.inf, logp)
-        if self._width == 1:
-            best = logp.argmax(1)[:, None]
-            words, own = np.take_along_axis(ids, best, 1)[:, 0], np.take_along_axis(logp, best, 1)[:, 0]
-            readings = [greedy(words, own.astype(np.float64), self._blank)]
-        else:
+        best = logp.argmax(1)[:, None]
+        words, own = np.take_along_axis(ids, best, 1)[:, 0], np.take_along_axis(logp, best, 1)[:, 0].astype(np.float64)
+        reading = greedy(words, own, self._blank)
+        if self.passes < self._most and reading.tokens != self._said:
+            self._said = reading.tokens
+            self.shown = np.where(words == self._blank, NOTHING, words)
+            return None
+        readings = [reading]
+        if self._width > 1:
             readings = prefix_beam(ids, logp.astype(np.float64), self._blank, self._width)
         found: dict[tuple[int, ...], Hypothesis] = {}
         for reading in readings:

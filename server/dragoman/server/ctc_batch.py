@@ -1,4 +1,4 @@
-"""Sources that CTC translates together: each is finished by one step."""
+"""Sources that CTC translates together: a step is one pass over their canvases, and one or a few finish a source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from dragoman.server.batch import Encoded, Finished, replace_by_last, vocabulary_of
-from dragoman.server.ctc import Reader
+from dragoman.server.ctc import NOTHING, Reader
 from dragoman.server.domain import Engine, Segment, Work
 from dragoman.server.nat_runs import Floats, NatWords, longest_waiting, source_feed
 from dragoman.server.runtime import Runtime
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class CtcBatch(Generic[T]):
-    """Sources of CTC, each finished by one step."""
+    """Sources of CTC, each with its own number of passes."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str) -> None:
         self.owners: list[T] = []
@@ -26,6 +26,7 @@ class CtcBatch(Generic[T]):
         self._vocabulary = vocabulary_of(runtime.manifest)
         self._words = NatWords(runtime, shortlist, name)
         self._sources: list[tuple[Segment, Floats]] = []
+        self._readers: list[Reader] = []
         self._arrivals: list[int] = []
         self._clock = itertools.count()
 
@@ -56,16 +57,20 @@ class CtcBatch(Generic[T]):
         self.owners.append(owner)
         self._arrivals.append(next(self._clock))
         self._sources.append((segment, encoded.hidden))
+        self._readers.append(Reader(segment, self._nat, self._vocabulary))
         self._words.admit(segment)
 
     def drop(self, owner: T) -> int:
         """See `Group`."""
-        self._remove(self.owners.index(owner))
-        return 0
+        g = self.owners.index(owner)
+        passes = self._readers[g].passes
+        self._remove(g)
+        return passes
 
     def _remove(self, g: int) -> None:
         replace_by_last(self.owners, g)
         replace_by_last(self._sources, g)
+        replace_by_last(self._readers, g)
         replace_by_last(self._arrivals, g)
         self._words.remove(g)
 
@@ -75,16 +80,22 @@ class CtcBatch(Generic[T]):
         rows = [len(hidden) * upsample for _, hidden in self._sources]
         going = longest_waiting(rows, self._arrivals, self._words.max_rows)
         feed = source_feed([self._sources[g][1] for g in going])
-        is_word = feed["src_mask"][:, 0, 0] == 0
-        readers = [Reader(self._sources[g][0], self._nat.blank_id or 0, self._vocabulary) for g in going]
+        is_word = (feed["src_mask"][:, 0, 0] == 0).repeat(upsample, axis=1)
+        readers = [self._readers[g] for g in going]
+        if self._nat.refines:
+            shown = np.full(is_word.shape, NOTHING)
+            shown[is_word] = np.concatenate([reader.shown for reader in readers])
+            feed["ids"] = shown.reshape(len(going), -1, upsample)
         count = max(reader.num_best for reader in readers)
-        logp, ids = self._words.best(feed, np.flatnonzero(is_word.repeat(upsample, axis=1)), np.array(going), count)
-        done, start = [], 0
+        logp, ids = self._words.best(feed, np.flatnonzero(is_word), np.array(going), count)
+        done, leaving, start = [], [], 0
         for g, reader in zip(going, readers, strict=True):
             end = start + rows[g]
-            found = reader.hypotheses(logp[start:end], ids[start:end]) if np.isfinite(logp[start:end]).all() else ()
-            done.append(Finished(self.owners[g], found, 0, Engine.NAT, Work(nat_passes=1)))
+            found = reader.tell(logp[start:end], ids[start:end]) if np.isfinite(logp[start:end]).all() else ()
+            if found is not None:
+                leaving.append(g)
+                done.append(Finished(self.owners[g], found, 0, Engine.NAT, Work(nat_passes=reader.passes)))
             start = end
-        for g in reversed(going):
+        for g in reversed(leaving):
             self._remove(g)
         return done

@@ -73,7 +73,7 @@ def _decoder_problems(request: Request, decoding: Decoding, manifest: Manifest, 
     """What one decoder does not do."""
     nat, wanted, beam = manifest.nat[name], request.nat, request.overrides.beam_size or 1
     if nat.kind == "ctc":
-        if wanted.passes not in (None, 1):
+        if wanted.passes not in (None, 1) and not nat.refines:
             yield UnsupportedByModel("nat.passes", f"{wanted.passes}, and the decoder {name} has one pass")
         for field in ("length_scale", "exact_length", "length_candidates"):
             if getattr(wanted, field) is not None:

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Nat
+from dragoman.export.distill import ctc as ctc_module
 from dragoman.export.distill import mask_predict, objectives
 from dragoman.export.distill.corpus import collate
 from dragoman.export.distill.ctc import Ctc, Labels
@@ -67,8 +68,9 @@ def test_the_autoregressive_loss_is_the_cross_entropy_with_the_teacher(a_network
 
 @pytest.fixture
 def ctc(a_network, corpus_of, monkeypatch):
-    """A student of CTC that does not glance, and its corpus."""
+    """A student of CTC whose canvases show nothing, and its corpus."""
     monkeypatch.setattr(objectives, "REVEALED", (0.0, 0.0))
+    monkeypatch.setattr(ctc_module, "LATER", 0.0)
     teacher = a_network()
     network = with_autoregressive(teacher, 1, seed=1)
     with_nat(network, Nat("ctc", layers=1, max_canvas=128, canvas="split", upsample=2, blank_id=VOCABULARY), seed=1)

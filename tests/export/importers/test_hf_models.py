@@ -152,9 +152,24 @@ EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
 
 
 def random_model(name: str) -> transformers.PreTrainedModel:
-    """A model whose weights are far from what they begin as; sinusoids stay what they are."""
+    """A model whose weights are far from what they begin as, and which says other things of other sources."""
+    found = (weighted(name, seed) for seed in range(SEED + len(name), SEED + 5000, 100))
+    return next(model for model in found if heeds_its_source(model))
+
+
+def heeds_its_source(model) -> bool:
+    """Whether greedy search gives sources different translations: random decoders often repeat a word of their own."""
+    sources, read = inputs(model, lengths=(1, 9, 5, 30, 2, 17))
+    options = {"decoder_start_token_id": int(read[0, 0]), "do_sample": False, "num_beams": 1, "max_length": 13}
+    options["suppress_tokens"] = [model.config.pad_token_id]
+    found = [model.generate(torch.tensor([one]), **options)[0].tolist() for one in sources]
+    return len({*map(tuple, found)}) > 1
+
+
+def weighted(name: str, seed: int) -> transformers.PreTrainedModel:
+    """A random model; sinusoids stay what they are."""
     kind, options = CASES[name]
-    torch.manual_seed(SEED + len(name))
+    torch.manual_seed(seed)
     cls = getattr(transformers, kind)
     model = cls(cls.config_class(**options)).eval().requires_grad_(False)
     has_sinusoids = kind.startswith(("Marian", "Pegasus", "FSMT"))
@@ -163,7 +178,7 @@ def random_model(name: str) -> transformers.PreTrainedModel:
             continue
         is_norm = "norm" in key or "layernorm_embedding" in key
         # Unscaled attention amplifies what float32 rounds off, so queries of T5 are narrow, as T5 itself makes them.
-        width = 0.15 if key.endswith("Attention.q.weight") else 0.5
+        width = 0.09 if key.endswith("Attention.q.weight") else 0.5
         weight.normal_(1.0 if is_norm and key.endswith("weight") else 0.0, width)
     model.generation_config.forced_bos_token_id = LANGUAGE if options.get("vocab_size") == LANGUAGE + 4 else None
     if "untied" in name and hasattr(model, "final_logits_bias"):
@@ -402,7 +417,8 @@ def test_the_graphs_give_the_log_probabilities_of_transformers_at_each_step(expo
 def test_the_server_searches_as_transformers_does(exported, beam):
     """Beam 4 and its four hypotheses, and greedy, are those of `generate`, forced words included.
 
-    Sources of one word and of thirty share a batch on both sides.
+    Sources of one word and of thirty share a batch on both sides. Padding is left out as a word: no trained model says
+    it, and some families give it no position when they read it.
     """
     model, checkpoint, bundle = exported
     sources, _ = inputs(model, lengths=(1, 9, 5, 30, 2, 17))
@@ -410,10 +426,11 @@ def test_the_server_searches_as_transformers_does(exported, beam):
     decoding = replace(checkpoint.decoding, beam_size=beam, num_hypotheses=beam, max_length=limit, length_penalty=1.0)
     forced = checkpoint.tokenizer.forced_first
     prefix = () if forced is None else (forced,)
+    pad = model.config.pad_token_id
 
-    found = decoded(bundle, [Segment(tuple(source), decoding, prefix=prefix) for source in sources])
+    found = decoded(bundle, [Segment(tuple(one), decoding, prefix=prefix, suppressed_ids=(pad,)) for one in sources])
 
-    ids, mask = padded(sources, model.config.pad_token_id)
+    ids, mask = padded(sources, pad)
     expected = model.generate(
         input_ids=torch.from_numpy(ids),
         attention_mask=torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64)),
@@ -422,6 +439,7 @@ def test_the_server_searches_as_transformers_does(exported, beam):
         num_return_sequences=beam,
         do_sample=False,
         max_length=limit + 1,
+        suppress_tokens=[pad],
         **({"early_stopping": False, "length_penalty": 1.0} if beam > 1 else {}),
     ).tolist()
     theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1 : limit + 1]) for row in expected]

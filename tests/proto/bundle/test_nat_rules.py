@@ -71,6 +71,8 @@ def test_every_graph_of_a_decoder_is_needed(whole: Manifest):
         ("mask-predict", {"canvas": "split"}, ".canvas: split, which mask-predict does not have"),
         ("mask-predict", {"canvas_factor": 0.0}, ".canvas_factor: 0 is not above 0 and at most 100"),
         ("mask-predict", {"max_canvas": 1025}, ".max_canvas: 1025 is more than the network's 1024 positions"),
+        ("mask-predict", {"refines": True}, ".refines: true, which ctc alone has to learn"),
+        ("ctc", {"passes": 2}, ".passes: 2, and refines is false"),
         ("ctc", {"blank_id": None}, ".blank_id: ctc has one, and no other kind has"),
         ("ctc", {"canvas": "source"}, ".mask_id: every kind has one"),
         ("ctc", {"mask_id": 1}, ".mask_id: every kind has one, but ctc whose canvas is split from the source"),

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.export.distill.objectives import Inputs, Words, glanced, up_to
-from dragoman.export.distill.products import log_normaliser
+from dragoman.export.distill.products import log_normaliser, most_probable
 from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import Network
+
+LATER = 0.5
+"""Share of the texts that are read as in a further pass."""
 
 
 class Ctc(nn.Module):
@@ -26,41 +29,59 @@ class Ctc(nn.Module):
         self.network, self.name, self.eos_id = network, name, eos_id
 
     def forward(self, given: Inputs, words: Words) -> Tensor:
-        """The loss of one batch: -log P(target) a target word, glancing at some of the words of a first try."""
-        decoder, scale = decoder_of(self.network, self.name), self.network.arch.embedding_scale
+        """The loss of one batch: -log P(target) a target word, some of which its canvas shows.
+
+        Half of the texts glance at the target: they learn what a first pass must say. The other half read what the
+        student itself would say, as further passes do, and learn to mend it.
+        """
+        decoder = decoder_of(self.network, self.name)
         cross = decoder.memory(given.encoded, given.places)
-        canvas = decoder.upsample(self.network, given.encoded, given.places)
         labels = Labels.of(given, words, self.eos_id)
+        places = decoder.nat.upsample * given.source_lengths
         with torch.no_grad():
-            logp = self._logp(decoder, canvas, given, cross, labels, words)
-            gamma = labels.posterior(logp, decoder.nat.upsample * given.source_lengths)[0]
-            oracle, guess = gamma.argmax(-1), logp.argmax(-1)
-            is_place = up_to(decoder.nat.upsample * given.source_lengths, logp.shape[1])
-            wrong = ((oracle != guess) & is_place).sum(1, keepdim=True) / is_place.sum(1, keepdim=True)
+            canvas = decoder.upsample(self.network, given.encoded, given.places)
+            x = self._run(decoder, canvas, given, cross)
+            logp = self._logp(decoder, x, labels, words)
+            is_place = up_to(places, logp.shape[1])
+            oracle = labels.posterior(logp, places)[0].argmax(-1)
+            wrong = ((oracle != logp.argmax(-1)) & is_place).sum(1, keepdim=True) / is_place.sum(1, keepdim=True)
             drawn = torch.rand(oracle.shape, device=oracle.device) < glanced(wrong, given.progress)
-            shown = drawn & (oracle > 0) & is_place
-            place, label = shown.nonzero(as_tuple=True)
-            seen = labels.ids[place, oracle[place, label] - 1]
-        vectors = F.embedding(seen, self.network.target_words) * scale + F.embedding(label, decoder.canvas_positions)
-        canvas = canvas.reshape(*shown.shape, -1).index_put((place, label), vectors.to(canvas.dtype))
-        logp = self._logp(decoder, canvas.flatten(0, 1), given, cross, labels, words)
-        gamma, _ = labels.posterior(logp.detach(), decoder.nat.upsample * given.source_lengths)
+            right = labels.ids.gather(1, (oracle - 1).clamp(min=0)).masked_fill((oracle == 0) | ~drawn, self.nothing)
+            is_later = torch.rand(wrong.shape, device=wrong.device) < LATER
+            shown = torch.where(is_later, self._said(decoder, x, words).reshape(oracle.shape), right)
+            shown = shown.masked_fill(~is_place, self.nothing)
+        canvas = decoder.upsample(self.network, given.encoded, given.places, shown)
+        logp = self._logp(decoder, self._run(decoder, canvas, given, cross), labels, words)
+        gamma, _ = labels.posterior(logp.detach(), places)
         return -(gamma * logp).sum() / given.target_lengths.sum()
 
-    def _logp(
-        self, decoder: NatDecoder, canvas: Tensor, given: Inputs, cross: list[Tensor], labels: Labels, words: Words
-    ) -> Tensor:
-        """Log-probability of the blank and of each label [G, U, 1 + labels]."""
+    @property
+    def nothing(self) -> int:
+        """What a place shows that shows no word."""
+        return self.network.arch.target_vocabulary
+
+    def _run(self, decoder: NatDecoder, canvas: Tensor, given: Inputs, cross: list[Tensor]) -> Tensor:
+        """Hidden rows of canvases [G * U, d]."""
         count, longest = given.places.shape[0], given.places.shape[1] * decoder.nat.upsample
         mask = source_mask(decoder.nat.upsample * given.source_lengths, longest).to(canvas.dtype)
-        x = decoder.run(canvas, (count, longest), mask, cross, given.src_mask)
-        blank = decoder.blank_logit(x)
+        return decoder.run(canvas, (count, longest), mask, cross, given.src_mask)
+
+    def _logp(self, decoder: NatDecoder, x: Tensor, labels: Labels, words: Words) -> Tensor:
+        """Log-probability of the blank and of each label [G, U, 1 + labels]."""
+        count, blank = len(labels.ids), decoder.blank_logit(x)
         assert blank is not None
         normaliser = torch.logaddexp(log_normaliser(x, words.rows, words.bias), blank.squeeze(-1).float())
-        named = x.reshape(count, longest, -1) @ words.rows.to(x.dtype)[labels.numbers].transpose(1, 2)
+        named = x.reshape(count, -1, x.shape[-1]) @ words.rows.to(x.dtype)[labels.numbers].transpose(1, 2)
         named = named.float() + words.bias[labels.numbers].unsqueeze(1)
-        logits = torch.cat([blank.float().reshape(count, longest, 1), named], -1)
-        return logits - normaliser.reshape(count, longest, 1)
+        logits = torch.cat([blank.float().reshape(count, -1, 1), named], -1)
+        return logits - normaliser.reshape(count, -1, 1)
+
+    def _said(self, decoder: NatDecoder, x: Tensor, words: Words) -> Tensor:
+        """The likeliest word of each row [n], and `nothing` where a blank is likelier."""
+        best, blank = most_probable(x, words.rows, words.bias), decoder.blank_logit(x)
+        assert blank is not None
+        own = (x * words.rows.to(x.dtype)[best]).sum(-1) + words.bias[best]
+        return words.ids[best].masked_fill(blank.squeeze(-1) > own, self.nothing)
 
 
 @dataclass(frozen=True)

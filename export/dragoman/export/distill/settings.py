@@ -38,6 +38,7 @@ class Decoder:
                 canvas="split",
                 upsample=UPSAMPLE,
                 blank_id=words,
+                refines=True,
             )
         return Nat(
             "mask-predict",
