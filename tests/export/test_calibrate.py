@@ -12,12 +12,13 @@ import tokenizers
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Tokenizer
 from dragoman.export.calibrate import OUTPUT, measure_scales
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.command import calibration_ids
 from dragoman.export.errors import ExportError
 from dragoman.export.layers import Linear
+from dragoman.export.nat import attach
 from dragoman.export.network import Network
 from dragoman.export.texts import LINES
 from dragoman.server.testing import write_vocabulary
@@ -26,9 +27,17 @@ VOCABULARY, EOS = 40, 0
 SOURCES = [[5, 6, 7, EOS], [EOS], [9, 8, 7, 6, 5, 4, EOS]]
 
 
-def a_network(**changes) -> Network:
+NAT = {
+    "ctc": Nat("ctc", 1, 64, "split", upsample=2, blank_id=VOCABULARY, refines=True),
+    "mask-predict": Nat("mask-predict", 1, 64, "shown", mask_id=VOCABULARY, length_classes=8),
+}
+
+
+def a_network(*, nat: bool = False, **changes) -> Network:
     torch.manual_seed(3)
     network = Network(Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **changes)).eval().requires_grad_(False)
+    attach(network, NAT if nat else {})
+    network.requires_grad_(False)
     for name, weight in network.named_parameters():
         weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
     return network
@@ -40,6 +49,7 @@ def a_network(**changes) -> Network:
         {},
         {"decoder": "ssru"},
         {"activation": "swish", "norm": "pre"},
+        {"nat": True},
         {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
     ],
 )
@@ -56,6 +66,7 @@ def test_every_matrix_has_the_scale_of_the_largest_number_it_read(changes):
     scales = measure_scales(network, SOURCES, start_id=VOCABULARY, eos_id=EOS)
 
     assert set(scales) == {*(f"{name}.weight" for name in read), OUTPUT}
+    assert len(read) == sum(isinstance(module, Linear) for module in network.modules()), "a matrix was not used"
     for name, peak in read.items():
         steps = 255 if name.endswith("ffn.down") and network.arch.activation == "relu" else 127
         assert scales[f"{name}.weight"] == pytest.approx(peak / steps)

@@ -1,9 +1,9 @@
 """Fixed int8 scales: how large the numbers get that each matrix is multiplied with, measured on texts.
 
-The network translates the texts greedily in float32, twice: first every product notes the largest number that it reads,
-then how much rounding to a fixed scale loses beside rounding each row to its own. A fixed scale saves the search for
-each row's largest number at every step; where rows differ so much that it would cost more than a bit, a matrix keeps
-row scales.
+The network translates the texts in float32, greedily and by one pass of each other decoder that it has, twice: first
+every product notes the largest number that it reads, then how much rounding to a fixed scale loses beside rounding each
+row to its own. A fixed scale saves the search for each row's largest number at every step; where rows differ so much
+that it would cost more than a bit, a matrix keeps row scales.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from dragoman.export.layers import Linear
+from dragoman.export.nat import decoder_of, decoders
 from dragoman.export.network import MASKED, Network
+from dragoman.export.parity import packed
 
 OUTPUT = "output"
 """Name of the output layer's scale among the matrices'."""
@@ -52,7 +54,9 @@ def measure_scales(
 
     for note in (note_largest, note_lost):
         with torch.inference_mode(), _listening(network, note):
-            _translate(network, sources, start_id, eos_id, note)
+            ids, src_mask = _padded(sources)
+            _translate(network, ids, src_mask, start_id, eos_id, note)
+            _fill(network, ids, src_mask)
     return {
         name: max(peak, 1e-6) / steps(name) if lost[name][0] <= BEARABLE**2 * lost[name][1] else None
         for name, peak in largest.items()
@@ -75,15 +79,42 @@ def _listening(network: Network, note: Note) -> Iterator[None]:
             hook.remove()
 
 
-def _translate(network: Network, sources: Sequence[Sequence[int]], start_id: int, eos_id: int, note: Note) -> None:
-    """Greedy translation of all sources at once, padded; ended ones go on and are measured as well."""
-    count, arch = len(sources), network.arch
+def _padded(sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids [G, S] and the mask of their padding."""
     lengths = torch.tensor([len(source) for source in sources])
-    ids = torch.zeros(count, int(lengths.max()), dtype=torch.long)
+    ids = torch.zeros(len(sources), int(lengths.max()), dtype=torch.long)
     for g, source in enumerate(sources):
         ids[g, : len(source)] = torch.tensor(source)
-    src_mask = torch.zeros(count, 1, 1, ids.shape[1])
+    src_mask = torch.zeros(len(sources), 1, 1, ids.shape[1])
     src_mask[torch.arange(ids.shape[1]) >= lengths[:, None, None, None]] = MASKED
+    return ids, src_mask
+
+
+def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
+    """One pass of each non-autoregressive decoder over canvases that show nothing but what the source puts there."""
+    given = packed(ids, src_mask)
+    places = given["places"]
+    for name, nat in decoders(network).items():
+        decoder = decoder_of(network, name)
+        hidden = network.encode(**given)
+        mask = src_mask.repeat_interleave(nat.upsample, -1)
+        if nat.kind == "ctc":
+            x = decoder.upsample(network, hidden, places)
+        else:
+            is_shown = nat.canvas == "shown"
+            assert nat.mask_id is not None
+            masks = nat.mask_id + (torch.arange(ids.shape[1]) if is_shown else torch.zeros(ids.shape[1])).long()
+            x = decoder.embed(network, masks.expand_as(ids), decoder.shown(hidden, places) if is_shown else None)
+            if nat.length_classes:
+                decoder.length_logits(hidden, places, src_mask)
+        decoder.run(x, (len(ids), mask.shape[-1]), mask, decoder.memory(hidden, places), src_mask)
+
+
+def _translate(network: Network, ids: Tensor, src_mask: Tensor, start_id: int, eos_id: int, note: Note) -> None:
+    """Greedy translation of all sources at once; ended ones go on and are measured as well."""
+    count, arch = len(ids), network.arch
+    if not arch.decoder_layers:
+        return
     memory = network.memory(ids, src_mask)
     limit = min(MAX_TOKENS, 2 * ids.shape[1] + 8, arch.max_positions)
     read, is_open = torch.full((count, 1), start_id), torch.ones(count, dtype=torch.bool)

@@ -20,6 +20,7 @@ from dragoman.export.distill.work import write_whole
 Ints = npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
 IDS_FILE, ENCODED_FILE, DECODED_FILE = "ids.npz", "encoded.f16", "decoded.f16"
+CALIBRATED_ON = 100
 POOL_BATCHES = 64
 """Pairs of so many batches are sorted by length together: little padding, and other batches in each epoch."""
 
@@ -91,6 +92,12 @@ class Batch:
     """[G, S, d]"""
     decoded: Halves
     """[G, T, d]"""
+
+
+def some_sources(corpus: Corpus) -> list[list[int]]:
+    """Sources from all over the corpus, for scales to be measured on."""
+    chosen = np.linspace(0, len(corpus) - 1, min(CALIBRATED_ON, len(corpus))).astype(int)
+    return [corpus.sources.ids[corpus.sources.of_row(n)].tolist() for n in chosen.tolist()]
 
 
 def write_ids(directory: Path, sources: Ragged, targets: Ragged) -> None:

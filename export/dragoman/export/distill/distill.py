@@ -13,7 +13,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.export.checkpoint import Checkpoint
 from dragoman.export.command import read
 from dragoman.export.distill import report
-from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus
+from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus, some_sources
 from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.evaluation import Row, evaluate
 from dragoman.export.distill.mask_predict import MaskPredict
@@ -71,7 +71,7 @@ def _distill(plan: Plan, checkpoint: Checkpoint, say: Say) -> Result:
     for decoder in plan.decoders:
         network, training = _train(plan, decoder, network, corpus, watched, say)
         trainings.append(training)
-    bundle = _write(plan, checkpoint, network, trainings, len(corpus), say)
+    bundle = _write(plan, checkpoint, network, trainings, corpus, say)
     say("evaluating", None)
     kinds = [decoder.kind for decoder in plan.decoders]
     rows = evaluate(plan.work / TEACHER, "teacher", [], test)
@@ -119,11 +119,11 @@ def _told(point: Point) -> str:
 
 
 def _write(
-    plan: Plan, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], used: int, say: Say
+    plan: Plan, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], corpus: Corpus, say: Say
 ) -> Bundle:
     """The bundle of all decoders on one encoder."""
     texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in plan.texts)
-    history = {"distill.text": f"{used:,} pairs of {texts}, with the teacher's translations"}
+    history = {"distill.text": f"{len(corpus):,} pairs of {texts}, with the teacher's translations"}
     history |= {f"distill.{one.kind}": one.described() for one in trainings}
     student = student_checkpoint(checkpoint, network, history)
     say("writing the bundle", None)
@@ -131,6 +131,7 @@ def _write(
         student,
         plan.output,
         precision=plan.precision,
+        calibration=some_sources(corpus) if plan.precision == "int8" else None,
         replace=plan.replace,
         progress=lambda stage: say(f"bundle: {stage}", None),
     )
