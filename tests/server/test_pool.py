@@ -22,11 +22,12 @@ def open_nodes(pool: NodePool, sources: int, source: int, place: int) -> set[flo
     return {float(feed["self_k.0"][source, 0, slot, 0]) for slot in seen}
 
 
+@pytest.mark.parametrize("width", [3, 1])
 @pytest.mark.parametrize("seed", range(20))
-def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
+def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed, width):
     """Random trees of three sources, hypotheses dying and branching for 60 steps, sources leaving in between."""
     rng = np.random.default_rng(seed)
-    width, sources = 3, 3
+    sources = 3
     pool = NodePool(ARCH, capacity=sources, width=width)
     paths = [[[] for _ in range(width)] for _ in range(sources)]
     for g in range(sources):
@@ -53,12 +54,13 @@ def test_every_hypothesis_sees_its_ancestors_and_nothing_else(seed):
                 assert open_nodes(pool, sources, g, place) == set(paths[g][place])
 
 
+@pytest.mark.parametrize("width", [3, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_nodes_stand_where_their_ancestors_end(seed):
+def test_nodes_stand_where_their_ancestors_end(seed, width):
     """Relative positions: an open slot's depth is the length of the path to its node, also in slots used again."""
     rng = np.random.default_rng(seed)
     arch = dataclasses.replace(ARCH, positions="relative", relative_buckets=4, relative_distance=3)
-    width, sources = 3, 2
+    sources = 2
     pool = NodePool(arch, capacity=sources, width=width)
     for g in range(sources):
         pool.admit(g, {})

@@ -124,6 +124,9 @@ class NodePool:
     def keep(self, new: list[Floats], advance: Advance) -> None:
         """Store the nodes that have living children; forget those that have no living descendant."""
         n, width = advance.parents.shape
+        if width == 1:
+            self._lengthen(new, n)
+            return
         rows = np.arange(n)[:, None]
         has_child = np.zeros((n, width), np.bool_)
         has_child[np.broadcast_to(rows, advance.live.shape)[advance.live], advance.parents[advance.live]] = True
@@ -142,6 +145,20 @@ class NodePool:
         ancestors = self._ancestors[:n] & has_child[:, :, None]
         ancestors[g, place, slot] = True
         self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
+
+    def _lengthen(self, new: list[Floats], sources: int) -> None:
+        """Of trees that are chains: each new node goes behind its ancestors, which fill the slots from the lowest.
+
+        One without a living child is kept too: its source leaves, as it has no other.
+        """
+        g, slot = np.arange(sources), self._ancestors[:sources, 0].sum(1)
+        if int(slot.max(initial=0)) + 1 >= self._ancestors.shape[2]:
+            self._resize(self._ancestors.shape[2] + max(GRAIN, round_up(self._ancestors.shape[2] // 2)), sources)
+        for tensor, fresh in zip(self._tensors, new, strict=True):
+            tensor[g, :, slot] = fresh[:, :, 0]
+        if self._depth is not None:
+            self._depth[g, slot] = slot
+        self._ancestors[g, 0, slot] = True
 
     def _resize(self, slots: int, sources: int) -> None:
         """Have so many slots; the first `sources` sources keep theirs, as far as there are as many."""
