@@ -1,22 +1,20 @@
-"""Whether speculation pays: what steps with and without drafts cost, by how many sources share them.
+"""Whether speculation pays: what a token costs with drafts and without, by how many sources share the steps.
 
-A round with drafts puts out `tau` tokens for each source, one without puts out one. So it pays exactly as long as
-
-    tau x seconds of a plain step  >  seconds of drafting and verifying
-
-which at few sources it does, because a step costs about as much for several words as for one, and at many does not.
-All three are measured as the server runs; every so often the other way is tried, so that what changes is noticed.
+A round with drafts takes longer than a plain step, and puts out more than one token for each source. At few sources it
+pays, because a step costs about as much for several words as for one; at many it does not. Both are measured as the
+server runs, in stretches of rounds: a whole translation may be drafted in a source's first round, and must not be held
+against that round alone. Every so often a short stretch goes the other way, so that what changes is noticed.
 Lanes write here without a lock: a measurement that gets lost does no harm.
 """
 
 from __future__ import annotations
 
-SAMPLES = 3
-"""Measurements of either way before they are compared."""
-PROBE_ROUNDS = 64
-"""After so many rounds at one size the other way is tried once."""
-FADES = 0.1
-"""Weight of the newest measurement."""
+TRIAL_ROUNDS = 16
+"""How long either way is gone before they are compared, and the other way every so often."""
+PROBE_ROUNDS = 256
+"""How long the better way is gone until the other one is tried again."""
+FADES = 0.05
+"""Weight of the newest round."""
 
 
 def bucket(sources: int) -> int:
@@ -24,34 +22,47 @@ def bucket(sources: int) -> int:
     return 1 << max(0, sources - 1).bit_length()
 
 
-def pays(tokens: float, plain_s: float, speculative_s: float) -> bool:
-    """Whether a round with drafts is worth it; see the module's text."""
-    return tokens * plain_s > speculative_s
-
-
-class _Mean:
-    """A running mean."""
+class _Price:
+    """Seconds a token of each source, of the last rounds."""
 
     def __init__(self) -> None:
-        self.value, self.samples = 0.0, 0
+        self._seconds, self._tokens = 0.0, 0.0
 
-    def note(self, value: float) -> None:
-        self.samples += 1
-        weight = max(FADES, 1 / self.samples)
-        self.value += weight * (value - self.value)
+    def __bool__(self) -> bool:
+        return self._tokens > 0
+
+    def note(self, seconds: float, tokens: float) -> None:
+        self._seconds += FADES * (seconds - self._seconds)
+        self._tokens += FADES * (tokens - self._tokens)
+
+    @property
+    def value(self) -> float:
+        return self._seconds / self._tokens
 
 
 class _Size:
+    """One size: both prices, and the way that is gone now."""
+
     def __init__(self) -> None:
-        self.plain_s, self.speculative_s, self.tokens, self.rounds = _Mean(), _Mean(), _Mean(), 0
+        self.plain, self.speculative = _Price(), _Price()
+        self.is_speculative, self._left, self._is_trial = True, TRIAL_ROUNDS, True
 
     @property
     def is_known(self) -> bool:
-        return min(self.plain_s.samples, self.speculative_s.samples) >= SAMPLES
+        return bool(self.plain and self.speculative)
 
     @property
     def pays(self) -> bool:
-        return pays(self.tokens.value, self.plain_s.value, self.speculative_s.value)
+        return self.speculative.value < self.plain.value
+
+    def next(self) -> bool:
+        """Whether the next round speculates."""
+        if not self._left and self._is_trial and self.is_known:
+            self.is_speculative, self._left, self._is_trial = self.pays, PROBE_ROUNDS, False
+        elif not self._left:
+            self.is_speculative, self._left, self._is_trial = not self.is_speculative, TRIAL_ROUNDS, True
+        self._left -= 1
+        return self.is_speculative
 
 
 class Costs:
@@ -65,21 +76,15 @@ class Costs:
 
     def wants_drafts(self, sources: int) -> bool:
         """Whether the next round of so many sources shall speculate."""
-        size = self._sizes.setdefault(bucket(sources), _Size())
-        if not size.is_known:
-            return size.speculative_s.samples < SAMPLES
-        size.rounds += 1
-        return size.pays != (size.rounds % PROBE_ROUNDS == 0)
+        return self._sizes.setdefault(bucket(sources), _Size()).next()
 
     def note_plain(self, sources: int, seconds: float) -> None:
         """A step without drafts took so long."""
-        self._sizes.setdefault(bucket(sources), _Size()).plain_s.note(seconds)
+        self._sizes.setdefault(bucket(sources), _Size()).plain.note(seconds, 1)
 
     def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
         """A round with drafts took so long, and all sources together got so many tokens."""
-        size = self._sizes.setdefault(bucket(sources), _Size())
-        size.speculative_s.note(seconds)
-        size.tokens.note(tokens / sources)
+        self._sizes.setdefault(bucket(sources), _Size()).speculative.note(seconds, tokens / sources)
 
     @property
     def stops_at(self) -> int | None:
