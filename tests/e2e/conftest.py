@@ -319,7 +319,7 @@ def real(precision: Precision) -> Bundle:
 
 @pytest.fixture(scope="session")
 def real_pair() -> list[Path]:
-    """Both directions in int8, as `make serve` has them."""
+    """Both directions in int8, as `make bundles` has them."""
     return [real_bundle("int8", pair).directory for pair in MODELS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -55,6 +56,7 @@ MODES = {
     "an exact length": (NonAutoregressive("mask-predict", 2, exact_length=7), {}),
     "scored again": (NonAutoregressive("mask-predict", 2, 3, rescore=True), {}),
     "ctc": (NonAutoregressive("ctc"), {}),
+    "ctc in three passes": (NonAutoregressive("ctc", 3), {}),
     "a prefix beam": (NonAutoregressive("ctc"), {"beam_size": 4, "num_hypotheses": 4}),
     "lossy drafts": (Speculative(DraftSource.NAT, 4, "mask-predict", Lossy(5, 3.0)), {}),
 }
@@ -365,3 +367,34 @@ def test_passes_through_the_graphs_equal_those_of_the_network(nat_fp32: Bundle, 
     with torch.inference_mode():
         expected = [unrolled(network, one.ids, passes, 9) for one in asked]
     assert [list(one.hypotheses[0].ids) for one in answers] == expected
+
+
+def repeated(network: Network, ids: tuple[int, ...], passes: int) -> list[list[int]]:
+    """What CTC says in each of its passes, in torch, one source without any padding."""
+    decoder = decoder_of(network, "ctc")
+    given = packed(torch.tensor([ids]), torch.zeros(1, 1, 1, len(ids)))
+    hidden, open_ = network.encode(**given), torch.zeros(1, 1, 1, 1)
+    shown, said = torch.full((1, 2 * len(ids)), VOCABULARY), []
+    for _ in range(passes):
+        x = decoder.upsample(network, hidden, given["places"], shown)
+        rows = decoder.run(x, (1, 2 * len(ids)), open_, decoder.memory(hidden, given["places"]), open_)
+        logits = decoder.logits(network, rows)
+        logits[:, 1] = -torch.inf  # the unknown word is never put out
+        shown = logits.argmax(-1)[None]  # the blank, which is behind the vocabulary, shows nothing
+        words = [word for word, _ in itertools.groupby(shown[0].tolist()) if word != VOCABULARY]
+        said.append(words[: words.index(END)] if END in words else words)
+    return said
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_passes_of_ctc_equal_those_of_the_network(nat_fp32: Bundle, decoder, tmp_path, nat_source, passes):
+    """Each reads the words of the one before it, in batches, beside torch and one source at a time."""
+    network = load_network(nat_source(tmp_path))
+    asked = segments(nat_fp32, 12, NonAutoregressive("ctc", passes), max_length=500)
+
+    answers = decoder(nat_fp32).together(asked)
+
+    with torch.inference_mode():
+        said = [repeated(network, one.ids, passes) for one in asked]
+    assert [list(one.hypotheses[0].ids) for one in answers] == [one[-1] for one in said]
+    assert passes == 1 or any(one[0] != one[-1] for one in said), "a pass that changes nothing proves nothing"

@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Architecture, Tensor
+from dragoman.server.batch import Memory
+from dragoman.server.chain_batch import ChainPool
 from dragoman.server.pool import MASKED, NodePool, NodeStates, round_up
 from dragoman.server.search import Advance
 
@@ -136,3 +138,25 @@ def test_a_root_starts_with_what_the_encoder_made_for_it():
 def test_rounding_up():
     """Multiples stay, everything else goes up."""
     assert [round_up(n) for n in (0, 1, 16, 17)] == [0, 16, 16, 32]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_what_is_no_number_stays_with_its_source(width):
+    """Behind any mask it would still be seen: whoever takes the place of a broken source starts clean."""
+    pool, chains = NodePool(ARCH, capacity=2, width=width), ChainPool(ARCH, capacity=2)
+    memory = Memory([Tensor("cross_k.0", "float32", ("G", 2, 2, "S"))], capacity=2)
+    broken = np.full((2, 2, width, 2), np.nan, np.float32)
+    for g in range(2):
+        pool.admit(g, {})
+        chains.admit(g)
+        memory.admit(g, {"cross_k.0": np.full((2, 2, 16), np.nan, np.float32)}, 16)
+    pool.keep([broken] * 2, Advance(np.zeros((2, width), np.int64), np.ones((2, width), np.bool_), []))
+    chains.keep([broken[:, :, :1]] * 2, [1, 1])
+
+    for g in range(2):
+        pool.admit(g, {})
+        chains.admit(g)
+        memory.admit(g, {"cross_k.0": np.zeros((2, 2, 3), np.float32)}, 3)
+
+    for feed in (pool.feed(2), chains.feed(2, 1), memory.feed(2)):
+        assert all(np.isfinite(tensor).all() for tensor in feed.values())

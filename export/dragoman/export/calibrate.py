@@ -91,23 +91,32 @@ def _padded(sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
-    """One pass of each non-autoregressive decoder over canvases that show nothing but what the source puts there."""
+    """Two passes of each non-autoregressive decoder: canvases of what the source puts there, then with words.
+
+    Half of the places show what the first pass has said, where the decoder reads words at all.
+    """
     given = packed(ids, src_mask)
     places = given["places"]
     for name, nat in decoders(network).items():
         decoder = decoder_of(network, name)
         hidden = network.encode(**given)
         mask = src_mask.repeat_interleave(nat.upsample, -1)
-        if nat.kind == "ctc":
-            x = decoder.upsample(network, hidden, places)
-        else:
-            is_shown = nat.canvas == "shown"
+        shape, cross = (len(ids), mask.shape[-1]), decoder.memory(hidden, places)
+        first = torch.full(shape, network.arch.target_vocabulary)
+        shown = decoder.shown(hidden, places) if nat.canvas == "shown" else None
+        if nat.kind == "mask-predict":
             assert nat.mask_id is not None
-            masks = nat.mask_id + (torch.arange(ids.shape[1]) if is_shown else torch.zeros(ids.shape[1])).long()
-            x = decoder.embed(network, masks.expand_as(ids), decoder.shown(hidden, places) if is_shown else None)
+            first = nat.mask_id + (torch.zeros(shape).long() if shown is None else torch.arange(shape[1]).expand(shape))
             if nat.length_classes:
                 decoder.length_logits(hidden, places, src_mask)
-        decoder.run(x, (len(ids), mask.shape[-1]), mask, decoder.memory(hidden, places), src_mask)
+        canvas = first
+        for _ in range(1 if nat.kind == "ctc" and not nat.refines else 2):
+            if nat.kind == "ctc":
+                x = decoder.upsample(network, hidden, places, canvas if nat.refines else None)
+            else:
+                x = decoder.embed(network, canvas, shown)
+            said = decoder.logits(network, decoder.run(x, shape, mask, cross, src_mask)).argmax(-1).reshape(shape)
+            canvas = torch.where(torch.arange(shape[1]) % 2 == 0, said, first)
 
 
 def _translate(network: Network, ids: Tensor, src_mask: Tensor, start_id: int, eos_id: int, note: Note) -> None:

@@ -123,12 +123,15 @@ def _nat(nat: Nat, manifest: Manifest) -> str:
     ids = {"mask": nat.mask_id, "blank": nat.blank_id, "first": nat.first_id, "last": nat.last_id}
     shown = [f"{name} {'its own' if index == own else index}" for name, index in ids.items() if index is not None]
     if nat.kind == "ctc":
-        how = f"{nat.upsample} places a source token ({nat.canvas})"
+        passes = f", further passes refine, {nat.passes} by default" if nat.refines else ""
+        how = f"{nat.upsample} places a source token ({nat.canvas}){passes}"
     elif nat.length_classes:
         found = f"{nat.length_classes} lengths told apart ({nat.length_search}), {nat.length_candidates} tried"
         how = f"{found}, {nat.passes} passes"
     else:
         how = f"{nat.canvas_factor:g} places a source token, cut at the end token, {nat.passes} passes"
+    if nat.kind == "mask-predict" and nat.canvas != "masks":
+        how += f", on {'the source' if nat.canvas == 'source' else 'masks that show the source'}"
     drafts = f", drafts up to {nat.block} tokens" if nat.block else ""
     return f"{nat.layers} layers, {how}, at most {nat.max_canvas} places, {', '.join(shown)}{drafts}"
 

@@ -103,6 +103,7 @@ class Memory:
         if longest > self._positions or 2 * longest <= self._positions:
             self._resize(longest, g)
         for tensor, declared in zip(self._tensors, self._declared, strict=True):
+            tensor[g] = 0  # what is not a number is seen through any mask
             own, axis = encoded[declared.name], declared.shape.index("S") - 1
             front = (slice(None),) * axis + (slice(min(own.shape[axis], self._positions)),)
             tensor[g][front] = own[front]

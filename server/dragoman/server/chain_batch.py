@@ -67,6 +67,8 @@ class ChainPool:
     def admit(self, g: int) -> None:
         """A source that has read nothing; slots that only a source which left needed are given up."""
         self.length[g] = 0
+        for tensor in self._tensors:  # what is not a number is seen through any mask
+            tensor[g] = 0
         wanted = max(GRAIN, round_up(int(self.length[: g + 1].max())))
         if 2 * wanted <= self._shape[2]:
             self._resize(wanted)

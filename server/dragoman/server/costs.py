@@ -57,9 +57,9 @@ class _Size:
 
     def next(self) -> bool:
         """Whether the next round speculates."""
-        if not self._left and self._is_trial and self.is_known:
+        if self._left <= 0 and self._is_trial and self.is_known:
             self.is_speculative, self._left, self._is_trial = self.pays, PROBE_ROUNDS, False
-        elif not self._left:
+        elif self._left <= 0:
             self.is_speculative, self._left, self._is_trial = not self.is_speculative, TRIAL_ROUNDS, True
         self._left -= 1
         return self.is_speculative

@@ -94,12 +94,15 @@ class NodePool:
         self._depth = np.zeros((capacity, slots), np.int64) if arch.is_relative else None
 
     def admit(self, g: int, initial: Mapping[str, Floats]) -> None:  # noqa: ARG002 - its roots start with nothing
-        """A tree's root has no ancestors. Old keys and values stay in their slots, unseen.
+        """A tree's root has no ancestors. What another source left is wiped out: what is not a number is seen through
+        any mask.
 
         Slots are filled from the lowest, so that the highest in use says how large the pool has to be: what a long
         source needed is given up here once it has left.
         """
         self._ancestors[g] = False
+        for tensor in self._tensors:
+            tensor[g] = 0
         used = np.flatnonzero(self._ancestors[:g].any((0, 1)))
         wanted = max(self._fewest, round_up((int(used[-1]) + 1 if len(used) else 0) + self._width))
         if 2 * wanted <= self._ancestors.shape[2]:
@@ -152,7 +155,7 @@ class NodePool:
         One without a living child is kept too: its source leaves, as it has no other.
         """
         g, slot = np.arange(sources), self._ancestors[:sources, 0].sum(1)
-        if int(slot.max(initial=0)) + 1 >= self._ancestors.shape[2]:
+        if int(slot.max(initial=0)) + 1 > self._ancestors.shape[2]:
             self._resize(self._ancestors.shape[2] + max(GRAIN, round_up(self._ancestors.shape[2] // 2)), sources)
         for tensor, fresh in zip(self._tensors, new, strict=True):
             tensor[g, :, slot] = fresh[:, :, 0]

@@ -136,14 +136,18 @@ def test_json_of_a_broken_bundle_lists_the_problems(inspect, directory, tmp_path
 def test_other_decoders_are_shown(inspect, bundle_at, manifest, tmp_path):
     """What they are, and which ids mean something to them alone."""
     masked = Nat("mask-predict", 2, 64, mask_id=10, last_id=0, length_classes=8, block=4, passes=3)
-    nat = {"mask-predict": masked, "ctc": Nat("ctc", 1, 300, canvas="split", upsample=3, blank_id=5)}
+    nat = {"mask-predict": masked, "ctc": Nat("ctc", 1, 300, canvas="split", upsample=3, blank_id=5, refines=True)}
     named = [graph for name, one in nat.items() for graph in nat_graphs(name, one, shortlist=False)]
     graphs = {**manifest.graphs, **dict.fromkeys(named, manifest.graphs["step"])}
     changed = dataclasses.replace(manifest, nat=nat, graphs=graphs)
 
     _, out, _ = inspect(bundle_at(tmp_path / "several", changed))
 
-    assert "nat           ctc: 1 layers, 3 places a source token (split), at most 300 places, blank 5" in out
+    assert (
+    ctc = "1 layers, 3 places a source token (split), further passes refine, 1 by default, at most 300 places, blank 5"
+    assert f"nat           ctc: {ctc}" in out
+        in out
+    )
     assert (
         "mask-predict: 2 layers, 8 lengths told apart (best), 1 tried, 3 passes, at most 64 places, mask its own, "
         "last 0, drafts up to 4 tokens" in out
