@@ -143,11 +143,8 @@ def test_other_decoders_are_shown(inspect, bundle_at, manifest, tmp_path):
 
     _, out, _ = inspect(bundle_at(tmp_path / "several", changed))
 
-    assert (
     ctc = "1 layers, 3 places a source token (split), further passes refine, 1 by default, at most 300 places, blank 5"
     assert f"nat           ctc: {ctc}" in out
-        in out
-    )
     assert (
         "mask-predict: 2 layers, 8 lengths told apart (best), 1 tried, 3 passes, at most 64 places, mask its own, "
         "last 0, drafts up to 4 tokens" in out
