@@ -9,7 +9,7 @@ DATA ?= ../shared/data/en-pt
 # How long `make train` trains, in epochs, and where it keeps what it has done.
 EPOCHS_autoregressive ?= 20
 EPOCHS_ctc ?= 200
-WORK ?= $(CACHE)/distill
+WORK ?= .work
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
