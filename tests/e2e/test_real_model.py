@@ -107,11 +107,12 @@ def test_a_batch_changes_no_real_line(real, data, decoder, beam, shortlist):
     to_ids, _ = reader(real)
     decoding = dataclasses.replace(real.manifest.decoding, beam_size=beam, num_hypotheses=beam, shortlist=shortlist)
     segments = [Segment(to_ids(t), decoding) for t in lines(data, "dev.en", 200)]
-    lanes = decoder(real)
+    single = decoder(real, max_batch=1)
 
-    together = lanes.together(segments)
-    alone = lanes.one_by_one(segments)
+    together = decoder(real).together(segments)
+    alone = single.together(segments)
 
+    assert max(rows for rows, _ in single.observer.steps) <= beam, "a lane had two at a time"
     differ = [
         n
         for n, (a, b) in enumerate(zip(together, alone, strict=True))
