@@ -62,7 +62,7 @@ def lengths(nat: Nat, segment: Segment, predicted: Floats32 | None) -> list[Leng
 
 def _canvases(nat: Nat, strategy: NonAutoregressive, source: int, predicted: Floats32) -> list[int]:
     """Lengths of whole canvases."""
-    shift = source - len(predicted) // 2 if nat.length_offset else 0
+    shift = _shift(nat, source, predicted)
     order = (-predicted).argsort(kind="stable")
     count = strategy.length_candidates
     if nat.length_search == "best":
@@ -74,8 +74,12 @@ def _canvases(nat: Nat, strategy: NonAutoregressive, source: int, predicted: Flo
 
 def likeliest(nat: Nat, source: int, predicted: Floats32) -> int:
     """The most probable length of a whole canvas."""
-    shift = source - len(predicted) // 2 if nat.length_offset else 0
-    return max(1, int(predicted.argmax()) + shift)
+    return max(1, int(predicted.argmax()) + _shift(nat, source, predicted))
+
+
+def _shift(nat: Nat, source: int, predicted: Floats32) -> int:
+    """What the number of a class lacks to be the length that it stands for."""
+    return source - len(predicted) // 2 if nat.length_offset else 0
 
 
 def masks(nat: Nat, source: int, size: int) -> Ints:
