@@ -1,6 +1,6 @@
 """Fixed int8 scales: how large the numbers get that each matrix is multiplied with, measured on texts.
 
-The network translates the texts in float32, greedily and by one pass of each other decoder that it has, twice: first
+The network translates the texts in float32, greedily and by two passes of each other decoder that it has, twice: first
 every product notes the largest number that it reads, then how much rounding to a fixed scale loses beside rounding each
 row to its own. A fixed scale saves the search for each row's largest number at every step; where rows differ so much
 that it would cost more than a bit, a matrix keeps row scales.
@@ -103,7 +103,7 @@ def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
         mask = src_mask.repeat_interleave(nat.upsample, -1)
         shape, cross = (len(ids), mask.shape[-1]), decoder.memory(hidden, places)
         first = torch.full(shape, network.arch.target_vocabulary)
-        shown = decoder.shown(hidden, places) if nat.canvas == "shown" else None
+        shown = decoder.shown(hidden, places)
         if nat.kind == "mask-predict":
             assert nat.mask_id is not None
             first = nat.mask_id + (torch.zeros(shape).long() if shown is None else torch.arange(shape[1]).expand(shape))

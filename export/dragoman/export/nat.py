@@ -90,8 +90,10 @@ class NatDecoder(nn.Module):
         logits: Tensor = self.length(total / words.sum(1))
         return logits
 
-    def shown(self, hidden: Tensor, places: Tensor) -> Tensor:
-        """What masks show of the source's positions [G, S, d]."""
+    def shown(self, hidden: Tensor, places: Tensor) -> Tensor | None:
+        """What masks show of the source's positions [G, S, d]; None where they show nothing."""
+        if self.nat.canvas != "shown":
+            return None
         return F.embedding(places, self.split(hidden))
 
     def embed(self, network: Network, ids: Tensor, shown: Tensor | None = None) -> Tensor:

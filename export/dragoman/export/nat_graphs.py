@@ -114,8 +114,9 @@ class NatMemoryGraph(_NatGraph):
     def forward(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
         """As `NatDecoder.memory`; what masks show [G, S, d]; log-probabilities of lengths [G, classes]."""
         found = self.decoder.memory(hidden, places)
-        if self.decoder.nat.canvas == "shown":
-            found.append(self.decoder.shown(hidden, places))
+        shown = self.decoder.shown(hidden, places)
+        if shown is not None:
+            found.append(shown)
         if self.decoder.nat.length_classes:
             found.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
         return found

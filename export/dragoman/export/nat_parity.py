@@ -32,9 +32,10 @@ def nat_inputs(network: Network, graph: str, sizes: dict[str, int], source: Tens
         ids = torch.randint(0, network.arch.target_vocabulary, (count, length))
         ids[:, ::3] = decoder.nat.mask_id or 0
         given = {"ids": ids, "canvas_mask": mask, **dict(zip(names, memory, strict=True)), "src_mask": src_mask}
-        if decoder.nat.canvas == "shown":
+        shown = decoder.shown(hidden, places)
+        if shown is not None:
             ids[:, ::3] += torch.randint(0, padded.shape[1], ids[:, ::3].shape)
-            given["shown"] = decoder.shown(hidden, places)
+            given["shown"] = shown
     if decoder.nat.refines:
         given["ids"] = torch.randint(0, 2 * network.arch.target_vocabulary, (*padded.shape, decoder.nat.upsample))
     if graph.endswith(SHORTLIST):

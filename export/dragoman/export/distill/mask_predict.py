@@ -33,7 +33,7 @@ class MaskPredict(nn.Module):
         cross = decoder.memory(given.encoded, given.places)
         targets, is_place, hidden = self._noise(decoder, given, cross, words)
         canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)
-        source = cross, given.src_mask, shown_of(decoder, given.encoded, given.places)
+        source = cross, given.src_mask, decoder.shown(given.encoded, given.places)
         x = self._run(decoder, canvas, is_place, source)
         rows, right = x[hidden.flatten()], words.number[targets[hidden]]
         named = (rows * words.rows.to(rows.dtype)[right]).sum(-1).float() + words.bias[right]
@@ -73,7 +73,7 @@ class MaskPredict(nn.Module):
         whole = (kind[:, 0] == 0).nonzero().squeeze(1)
         if len(whole):
             with torch.no_grad():
-                shown = shown_of(decoder, given.encoded, given.places[whole])
+                shown = decoder.shown(given.encoded, given.places[whole])
             own = [part[whole] for part in cross], given.src_mask[whole], shown
             canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)[whole]
             wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], own, words)
@@ -106,11 +106,6 @@ class MaskPredict(nn.Module):
         x = decoder.embed(self.network, canvas, shown)
         mask = (~is_place)[:, None, None].to(x.dtype) * MASKED
         return decoder.run(x, (canvas.shape[0], canvas.shape[1]), mask, cross, src_mask)
-
-
-def shown_of(decoder: NatDecoder, hidden: Tensor, places: Tensor) -> Tensor | None:
-    """What the masks of canvases show, where they show something."""
-    return decoder.shown(hidden, places) if decoder.nat.canvas == "shown" else None
 
 
 def masks_of(nat: Nat, source_lengths: Tensor, lengths: Tensor, longest: int) -> Tensor:

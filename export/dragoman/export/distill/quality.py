@@ -11,7 +11,7 @@ from torch import Tensor
 from dragoman.bundle.manifest import Tokenizer
 from dragoman.export.distill.corpus import Ragged, pad
 from dragoman.export.distill.evaluation import Measured, scores
-from dragoman.export.distill.mask_predict import masks_of, shown_of
+from dragoman.export.distill.mask_predict import masks_of
 from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import MASKED, Network
@@ -95,7 +95,7 @@ def mask_predict(
     place = torch.arange(longest, device=hidden.device)
     inner = place < (lengths - int(last is not None)).unsqueeze(1)
     masks = masks_of(decoder.nat, (mask[:, 0, 0] == 0).sum(1), lengths, longest)
-    shown = shown_of(decoder, hidden, places)
+    shown = decoder.shown(hidden, places)
     canvas = torch.where(inner, masks, eos_id if last is None else last)
     is_hidden = inner
     canvas_mask = (place >= lengths.unsqueeze(1))[:, None, None].float() * MASKED
