@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +25,8 @@ from dragoman.export.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
 from dragoman.export.importers.marian import read_marian
 from dragoman.export.load import canonical_weights
-from dragoman.export.nat import attach
+from dragoman.export.nat import attach, decoders
+from dragoman.export.nat_graphs import is_nat
 from dragoman.export.network import Network
 from dragoman.export.recurrent import network_of
 from dragoman.export.trace import trace
@@ -44,6 +46,34 @@ def data() -> Path:
             f"the en-pt test data is not part of the project; it is looked for in {DATA.relative_to(ROOT.parent)}"
         )
     return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _traced_once() -> Iterator[None]:
+    """Exports trace a graph of an architecture once, and put the weights of later networks in by their names.
+
+    Tracing takes most of an export, and no node that it makes depends on the weights. Every export still proves its
+    graphs beside its own network, so a weight that did not get to its place would end it.
+    """
+    traced: dict[object, ir.Model] = {}
+
+    def trace_once(network: Network, graph: str) -> ir.Model:
+        nat = decoders(network) if graph == "encoder" or is_nat(graph) else {}
+        key = graph, network.arch, tuple(nat.items())
+        if key not in traced:
+            traced[key] = trace(network, graph)
+        model = traced[key].clone()
+        outputs = (value for node in model.graph for value in node.outputs)
+        for value in (*model.graph.inputs, *model.graph.initializers.values(), *outputs):
+            value.type = copy(value.type)  # a clone's are the original's, and the int8 and fp16 passes write to them
+        weights = dict(network.named_parameters())
+        for name in model.graph.initializers.keys() & weights.keys():
+            model.graph.initializers[name].const_value = ir.tensor(weights[name].numpy(), name=name)
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dragoman.export.export.trace", trace_once)
+        yield
 
 
 class Observer:
@@ -177,20 +207,12 @@ def nat_checkpoint(directory: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision], Bundle]:
-    """The same as a bundle. Tracing its nine graphs takes most of an export, and is the same for both precisions."""
-    traced: dict[str, ir.Model] = {}
-
-    def trace_once(network: Network, graph: str) -> ir.Model:
-        if graph not in traced:
-            traced[graph] = trace(network, graph)
-        return traced[graph].clone()
+    """The same as a bundle."""
 
     def make(precision: Precision) -> Bundle:
         def write(at: Path) -> None:
             checkpoint = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("dragoman.export.export.trace", trace_once)
-                export(checkpoint, at, precision=precision, progress=lambda _: None)
+            export(checkpoint, at, precision=precision, progress=lambda _: None)
 
         return kept(f"nat-{precision}", write, Path(__file__))
 
@@ -236,18 +258,25 @@ def tiny_checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     return random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint"))
 
 
+def tiny_bundle(checkpoint: Checkpoint, precision: Precision) -> Bundle:
+    """A random model as a bundle."""
+
+    def write(at: Path) -> None:
+        export(checkpoint, at, precision=precision, progress=lambda _: None)
+
+    return kept(f"{checkpoint.name}-{precision}", write, Path(__file__))
+
+
 @pytest.fixture(scope="session")
-def tiny_fp32(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def tiny_fp32(tiny_checkpoint: Checkpoint) -> Bundle:
     """The random model as a float32 bundle."""
-    directory = tmp_path_factory.mktemp("tiny") / "bundle"
-    return export(tiny_checkpoint, directory, precision="fp32", progress=lambda _: None)
+    return tiny_bundle(tiny_checkpoint, "fp32")
 
 
 @pytest.fixture(scope="session")
-def tiny_int8(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def tiny_int8(tiny_checkpoint: Checkpoint) -> Bundle:
     """The random model as an int8 bundle."""
-    directory = tmp_path_factory.mktemp("tiny") / "bundle"
-    return export(tiny_checkpoint, directory, precision="int8", progress=lambda _: None)
+    return tiny_bundle(tiny_checkpoint, "int8")
 
 
 @pytest.fixture(scope="session", params=["fp32", "int8"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -66,13 +68,27 @@ class Product(Toy):
         return [(words @ hidden.T).T]
 
 
-def traced(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> ir.Model:
-    automatic = torch.export.Dim.AUTO
+INPUTS: dict[type[Toy], tuple[torch.Tensor, ...]] = {
+    Toy: (torch.zeros(7, dtype=torch.long),),
+    Rectified: (torch.zeros(5, 16),),
+    LookUp: (torch.zeros(5, dtype=torch.long),),
+    Product: (torch.zeros(3, 16), torch.zeros(5, 16)),
+}
+
+
+@functools.cache
+def traced_once(kind: type[Toy]) -> onnx.ModelProto:
+    automatic, inputs = torch.export.Dim.AUTO, INPUTS[kind]
     axes = tuple({n: automatic for n in range(t.ndim) if t.shape[n] != 16} for t in inputs)
     program = torch.onnx.export(
-        module.eval(), inputs, dynamic_shapes=axes, dynamo=True, opset_version=20, optimize=False, verbose=False
+        kind().eval(), inputs, dynamic_shapes=axes, dynamo=True, opset_version=20, optimize=False, verbose=False
     )
-    model: ir.Model = optimizer.optimize(program.model, input_size_limit=32)
+    return ir.to_proto(optimizer.optimize(program.model, input_size_limit=32))
+
+
+def traced(kind: type[Toy]) -> ir.Model:
+    """A graph that the passes may change."""
+    model = ir.from_proto(traced_once(kind))
     model.graph.opset_imports[MS] = 1
     return model
 
@@ -95,7 +111,7 @@ def loaded(model: ir.Model, path: Path):
 
 def toy_session(tmp_path: Path, activation_scale: float | None, *, per_row: bool):
     matrix, embedding = weights(activation_scale, per_row=per_row)
-    model = traced(Toy(), (torch.zeros(7, dtype=torch.long),))
+    model = traced(Toy)
     quantize_matrices(model, {"weight": matrix})
     quantize_embedding(model, "table", embedding, activation_scale)
     return loaded(model, tmp_path / "toy.onnx"), matrix, embedding
@@ -131,10 +147,10 @@ def test_int8_graph_computes_rounded_products(tmp_path, activation_scale, per_ro
 def test_words_from_one_graph_are_multiplied_in_another(tmp_path, activation_scale, per_row):
     """Stored words go from graph to graph as integers, with their scales where each has its own."""
     _, embedding = weights(activation_scale, per_row=per_row)
-    finder = traced(LookUp(), (torch.zeros(5, dtype=torch.long),))
+    finder = traced(LookUp)
     finder.graph.outputs[0].name = WORDS
     quantize_candidates(finder, "table", embedding)
-    product = traced(Product(), (torch.zeros(3, 16), torch.zeros(5, 16)))
+    product = traced(Product)
     quantize_words(product, embedding, activation_scale)
     hidden = np.random.default_rng(1).normal(size=(7, 16)).astype(np.float32)
     candidates = np.array([7, 0, 63, 20, 7])
@@ -165,7 +181,7 @@ def test_a_row_does_not_depend_on_the_others(tmp_path, activation_scale):
 def test_a_relu_is_the_lowest_integer(tmp_path, activation_scale):
     """Behind a ReLU the integers begin at zero and have 255 steps; a row of negative numbers gives the bias."""
     matrix, _ = weights(activation_scale, per_row=False)
-    model = traced(Rectified(), (torch.zeros(5, 16),))
+    model = traced(Rectified)
     quantize_matrices(model, {"weight": matrix})
     RemoveUnusedNodesPass()(model)
     x = np.random.default_rng(2).normal(size=(9, 16)).astype(np.float32)
