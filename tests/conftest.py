@@ -6,8 +6,8 @@ import gc
 import os
 import signal
 
-# Two threads of torch wait for each other by spinning: with models as small as these that gains nothing, and beside other
-# programs it takes three times the processor time that one thread does.
+# Two threads of torch spin while they wait for each other: that gains nothing with models as small as these, and takes
+# three times the processor time of one thread beside other programs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

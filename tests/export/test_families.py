@@ -15,7 +15,15 @@ from dragoman.export.trace import save, trace
 GRAPHS = ("encoder", "step")
 FAMILIES: dict[str, dict[str, Any]] = {
     "gru": {"decoder": "gru", "recurrent": Recurrent(12, 10, 9, 18, attention="dot", input_feeding=False)},
-    "shaw": {"heads": 4, "ffn": 24, "positions": "shaw", "relative_distance": 5, "norm_kind": "affine"},
+    "shaw": {
+        "heads": 4,
+        "ffn": 24,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "positions": "shaw",
+        "relative_distance": 5,
+        "norm_kind": "affine",
+    },
 }
 
 

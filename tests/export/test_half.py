@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -28,8 +29,13 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def halved(network) -> dict[str, ir.Model]:
-    models = {graph: trace(network, graph) for graph in GRAPHS}
+def traced(network) -> dict[str, onnx.ModelProto]:
+    return {graph: ir.to_proto(trace(network, graph)) for graph in GRAPHS}
+
+
+@pytest.fixture(scope="module")
+def halved(traced) -> dict[str, ir.Model]:
+    models = {graph: ir.from_proto(proto) for graph, proto in traced.items()}
     for model in models.values():
         to_half(model)
     return models
@@ -70,9 +76,9 @@ def test_outputs_are_those_of_the_network(network, halved, tmp_path):
     assert max(line.max_difference for line in lines) < 1e-3
 
 
-def test_weights_that_float16_cannot_hold_are_refused(network):
+def test_weights_that_float16_cannot_hold_are_refused(traced):
     """Their name is said, and the way out; a bias that stands for never is no such weight."""
-    model = trace(network, "step")
+    model = ir.from_proto(traced["step"])
     weight = model.graph.initializers["decoder.layers.0.ffn.up.weight"]
     weight.const_value = ir.tensor(weight.const_value.numpy() * 1e6, name=weight.name)
     bias = model.graph.initializers["output_bias"]
