@@ -9,6 +9,8 @@ import signal
 # Two threads of torch spin while they wait for each other: that gains nothing with models as small as these, and takes
 # three times the processor time of one thread beside other programs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Of graphs that are traced once, torch's cache of shapes costs more than it saves: a fifth of a step's tracing.
+os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 
 
 def pytest_configure() -> None:

@@ -15,6 +15,8 @@ from dragoman.server.errors import StartError
 from dragoman.server.options import listen_problem, split_address
 
 _IDLE_TIMEOUT_S = 30
+_POLL_S = 0.1
+"""How often the thread that listens looks whether it shall stop."""
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -37,7 +39,7 @@ class HttpServer:
                 f"--metrics-listen {address}: cannot listen there: {listen_problem(address, reason)}"
             ) from error
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="http", daemon=True
         )
         self._thread.start()
 
