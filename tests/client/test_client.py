@@ -193,13 +193,13 @@ def test_the_deadline_holds_and_is_not_retried(fake: Any) -> None:
         ended.wait(10)
         return pb.TranslateResponse()
 
-    fake.reply = hang
-
     with Client(fake.address) as client:
+        client.translate("a")  # connecting takes no part of the time
+        fake.reply = hang
         with pytest.raises(DeadlineExceeded):
-            client.translate("a", timeout_s=0.2)
+            client.translate("a", timeout_s=0.5)
         assert ended.wait(10)
-    assert len(fake.requests) == 1
+    assert len(fake.requests) == 2
 
 
 def test_the_clients_own_timeout_is_the_default(fake: Any) -> None:

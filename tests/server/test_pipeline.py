@@ -251,7 +251,7 @@ async def test_a_deadline_reaches_the_lanes(pipeline: Pipeline, lanes: FakeLanes
     """Segments carry it, and what is late comes back as such."""
     lanes.hold()
 
-    outcomes = await translate(pipeline, "The dog.", "", deadline_s=time.monotonic() + 0.02)
+    outcomes = await translate(pipeline, "The dog.", "", deadline_s=time.monotonic() + 0.2)
 
     assert isinstance(outcomes[0], DeadlineExceeded)
     assert translation(outcomes[1]).text == ""
