@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from importlib.resources import files
@@ -50,31 +50,41 @@ def data() -> Path:
     return DATA
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _traced_once() -> Iterator[None]:
-    """Exports trace a graph of an architecture once, and put the weights of later networks in by their names.
+TRACED: dict[object, ir.Model] = {}
+
+
+def trace_once(network: Network, graph: str) -> ir.Model:
+    """As `trace`, but once for a graph of an architecture: weights of later networks are put in by their names.
 
     Tracing takes most of an export, and no node that it makes depends on the weights. Every export still proves its
     graphs beside its own network, so a weight that did not get to its place would end it.
     """
-    traced: dict[object, ir.Model] = {}
+    nat = decoders(network) if graph == "encoder" or is_nat(graph) else {}
+    key = graph, network.arch, tuple(nat.items())
+    if key not in TRACED:
+        TRACED[key] = trace(network, graph)
+    model = TRACED[key].clone()
+    outputs = (value for node in model.graph for value in node.outputs)
+    for value in (*model.graph.inputs, *model.graph.initializers.values(), *outputs):
+        value.type = copy(value.type)  # a clone's are the original's, and the int8 and fp16 passes write to them
+    weights = dict(network.named_parameters())
+    for name in model.graph.initializers.keys() & weights.keys():
+        model.graph.initializers[name].const_value = ir.tensor(weights[name].numpy(), name=name)
+    return model
 
-    def trace_once(network: Network, graph: str) -> ir.Model:
-        nat = decoders(network) if graph == "encoder" or is_nat(graph) else {}
-        key = graph, network.arch, tuple(nat.items())
-        if key not in traced:
-            traced[key] = trace(network, graph)
-        model = traced[key].clone()
-        outputs = (value for node in model.graph for value in node.outputs)
-        for value in (*model.graph.inputs, *model.graph.initializers.values(), *outputs):
-            value.type = copy(value.type)  # a clone's are the original's, and the int8 and fp16 passes write to them
-        weights = dict(network.named_parameters())
-        for name in model.graph.initializers.keys() & weights.keys():
-            model.graph.initializers[name].const_value = ir.tensor(weights[name].numpy(), name=name)
-        return model
 
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """Exports that share what they trace."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dragoman.export.export.trace", trace_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared_traces() -> Iterator[None]:
+    """The exports of a module share what they trace, also with other modules."""
+    with traced_once():
         yield
 
 
@@ -300,7 +310,7 @@ def kept(name: str, make: Callable[[Path], object], *also: Path) -> Bundle:
     state = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:16]
     directory = ROOT / ".cache" / "tests" / f"{name}-{state}"
     if not directory.exists():
-        with suppress(BundleExists):  # another run of the tests was faster
+        with traced_once(), suppress(BundleExists):  # another run of the tests may be faster
             make(directory)
     return open_bundle(directory)
 

@@ -70,7 +70,7 @@ def checkpoint(kind: str, directory) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def copying(tmp_path_factory) -> tuple[Checkpoint, Bundle]:
+def copying(tmp_path_factory, shared_traces) -> tuple[Checkpoint, Bundle]:
     directory = tmp_path_factory.mktemp("copying")
     made = checkpoint("lstm", directory)
     return made, export(made, directory / "bundle", precision="fp32", progress=lambda _: None)
