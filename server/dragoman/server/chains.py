@@ -109,6 +109,10 @@ class Chains:
         attention = any(one.source.wants_attention for one in self._chains)
         return Query(ids, depth, named, best + len(words.suppressed) + 1 + lost, attention)
 
+    def followed(self, reply: Reply) -> None:
+        """The decoder went on by itself: what it read behind each newest word, its own best each time, is the draft."""
+        self._drafts = reply.ids[:, :-1, 0].tolist()
+
     def advance(self, reply: Reply) -> list[Chained]:
         """Keep of each draft what stands, and one word more."""
         scores = self._scores(reply)
