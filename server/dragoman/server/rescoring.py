@@ -126,7 +126,7 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
 
 
 def _empty_pool(manifest: Manifest, sources: int, width: int) -> dict[str, np.ndarray]:
-    return ChainPool(manifest.architecture, sources).feed(sources, width)
+    return ChainPool(manifest.architecture, sources).feed(sources, np.tri(width, dtype=np.bool_))
 
 
 def _with(one: _Candidate, logps: list[float]) -> Hypothesis:

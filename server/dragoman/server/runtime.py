@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 Feed = dict[str, npt.NDArray[np.generic]]
 Outputs = dict[str, Any]
 
-STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
+STEP, STEP_SHORTLIST, CANDIDATES, STRIDE = "step", "step_shortlist", "candidates", "stride"
 ATTENTION, EXTENDED, HIDDEN = "attention", "extended", "hidden"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
