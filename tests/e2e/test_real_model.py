@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,9 +18,6 @@ from dragoman.export.parity import packed
 from dragoman.server.batch import encode
 from dragoman.server.domain import Segment
 from dragoman.server.runtime import Runtime
-
-EVERY = 1 if os.environ.get("DRAGOMAN_PARITY") else 2
-"""Which of the lines are decoded alone over the whole vocabulary, too: with `make parity` all, else every other."""
 
 
 def reader(bundle):
@@ -107,14 +103,10 @@ def test_float32_with_shortlist_equals_the_native_engine(real_fp32, data, decode
 @pytest.mark.parametrize("beam", [1, 4])
 @pytest.mark.parametrize("shortlist", [False, True])
 def test_a_batch_changes_no_real_line(real, data, decoder, beam, shortlist):
-    """200 lines in mixed batches against one by one, float32 and int8, every hypothesis of the beam: 0 differences.
-
-    Every other of them over the whole vocabulary, more than two lanes have room for; the shortlist is the default.
-    """
+    """200 lines in mixed batches against one by one, float32 and int8, every hypothesis of the beam: 0 differences."""
     to_ids, _ = reader(real)
     decoding = dataclasses.replace(real.manifest.decoding, beam_size=beam, num_hypotheses=beam, shortlist=shortlist)
-    texts = lines(data, "dev.en", 200)[:: 1 if shortlist else EVERY]
-    segments = [Segment(to_ids(t), decoding) for t in texts]
+    segments = [Segment(to_ids(t), decoding) for t in lines(data, "dev.en", 200)]
     single = decoder(real, max_batch=1)
 
     together = decoder(real).together(segments)
