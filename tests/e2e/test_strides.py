@@ -134,10 +134,35 @@ def test_one_that_leaves_between_strides_changes_no_other(runtime: Runtime, shor
     dropped = [n for n in (0, 3, 7) if n in batch.owners]
 
     assert dropped
-    assert [batch.drop(n) for n in dropped] == [1] * len(dropped)
+    assert [batch.drop(n) for n in dropped] == [STRIDE_STEPS] * len(dropped)
     while len(batch):
         found |= {one.owner: (one.hypotheses, one.steps) for one in batch.step()}
     assert found == {n: answer for n, answer in alone.items() if n not in dropped}
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_what_a_stride_reads_last_may_be_no_number(runtime: Runtime, shortlist: Shortlist, monkeypatch, place: int):
+    """What lies before it stands and is gone on from; at the first place of a run, the source alone is lost."""
+    segments = asked(20, limit=40)
+    plain, run_graph = run(runtime, strides(runtime, shortlist), segments, 8), runtime.run
+    rounds = []
+
+    def run_badly(graph: str, feed: dict) -> dict:
+        said = run_graph(graph, feed)
+        if graph == STRIDE:
+            rounds.append(feed["depth"])
+            said["topk_logp"][place if len(rounds) % 2 else STRIDE_STEPS :] = np.nan
+        return said
+
+    monkeypatch.setattr(runtime, "run", run_badly)
+    found = run(runtime, strides(runtime, shortlist), segments, 8)
+    monkeypatch.setattr(runtime, "run", lambda graph, feed: {n: t * np.nan for n, t in run_graph(graph, feed).items()})
+    batch = strides(runtime, shortlist)
+    batch.admit(0, segments[0], encode(runtime, segments[:1])[0])
+
+    assert [found[n][0][0].ids for n in range(20)] == [plain[n][0][0].ids for n in range(20)]
+    assert [found[n][0][0].reason for n in range(20)] == [plain[n][0][0].reason for n in range(20)]
+    assert [one.hypotheses for one in batch.step()] == [()]
 
 
 def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortlist: Shortlist):

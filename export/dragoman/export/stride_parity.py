@@ -37,9 +37,12 @@ def prove_stride(network: Network, directory: Path, precision: Precision) -> tup
     if "mask" in own:
         own["mask"] = np.concatenate([given["mask"][..., :-1], np.zeros((SOURCES, 1, 1, ROUNDS), np.float32)], 3)
     found = dict(zip(outputs, stride.run(outputs, {**own, COUNT: np.array(ROUNDS)}), strict=True))
-    worst = dict.fromkeys([name for name in outputs if name != "topk_id"], 0.0)
-    half = SLOTS // 2
+    # Words are compared by what the step gives those that the stride names.
+    worst, half = dict.fromkeys([name for name in outputs if name != "topk_id"], 0.0), SLOTS // 2
+    worst["chosen_logp"] = 0.0
     for n in range(ROUNDS):
+        given["chosen"] = found["topk_id"][n][:, None]
+        found["chosen_logp"] = found["topk_logp"]
         expected = dict(zip([v.name for v in step.get_outputs()], step.run(None, given), strict=True))
         for name in worst:
             mine = found[name][:, :, n : n + 1] if name.startswith(("new_k", "new_v")) else found[name][n]

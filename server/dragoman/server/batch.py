@@ -81,7 +81,7 @@ class Group(Protocol[T]):
         """Run the decoder once for all sources; those that are finished leave."""
 
     def drop(self, owner: T) -> int:
-        """A source leaves unfinished; returns the steps that were run for it."""
+        """A source leaves unfinished; returns how many target positions were decoded for it."""
 
 
 class Memory:
@@ -200,7 +200,7 @@ class Batch(Generic[T]):
         reply, new, broken = self._words.answer(query, feed)
         advance = self._search.advance(reply)
         self._kept.keep(new, advance)
-        leaving = sorted(broken | set(advance.finished))
+        leaving = sorted({*broken, *advance.finished})
         done = [
             Finished(
                 self.owners[g],
@@ -215,7 +215,7 @@ class Batch(Generic[T]):
         return done
 
     def drop(self, owner: T) -> int:
-        """A source leaves unfinished; returns the steps that were run for it."""
+        """See `Group`."""
         g = self.owners.index(owner)
         steps = self._search.steps(g)
         self._remove(g)

@@ -254,26 +254,29 @@ class ChainBatch(Generic[T]):
             reply, new, broken = self._stride()
         else:
             reply, new, broken = self._verify([NOTHING] * n, 1)
+        for g, place in broken.items():  # what lies before it stands, and may be all that there is
+            self._chains.cut(g, place)
         chained = self._chains.advance(reply)
         self._read.keep(new, [one.kept for one in chained])
         for g, one in enumerate(chained):
             self._steps[g] += 1
             if is_drafted:
                 self._work[g] += Work(drafted=one.drafted, accepted=one.accepted)
-        leaving = sorted(broken | {g for g, one in enumerate(chained) if one.has_ended})
-        done = [self._finished(g, is_broken=g in broken) for g in leaving]
+        lost = {g for g, place in broken.items() if place == 0}
+        leaving = sorted(lost | {g for g, one in enumerate(chained) if one.has_ended})
+        done = [self._finished(g, is_broken=g in lost) for g in leaving]
         for g in reversed(leaving):
             self._remove(g)
         if speculation is not None:
             _note(speculation, chained, time.perf_counter() - started_s, is_drafted=is_drafted)
         return done
 
-    def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Floats], set[int]]:
-        """One run of the decoder over all chains; also the sources whose numbers are not finite."""
+    def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Floats], dict[int, int]]:
+        """One run of the decoder over all chains; also the first place of a source whose numbers are not finite."""
         query = self._chains.ask(drafts, width)
         return self._words.answer(query, self._feed(query, np.tri(width, dtype=np.bool_)))
 
-    def _stride(self) -> tuple[Reply, list[Floats], set[int]]:
+    def _stride(self) -> tuple[Reply, list[Floats], dict[int, int]]:
         """The same, with the decoder's own words for drafts."""
         query = self._chains.ask([NOTHING] * len(self), 1)
         feed = self._feed(query, np.ones((1, STRIDE_STEPS), np.bool_))
@@ -297,9 +300,9 @@ class ChainBatch(Generic[T]):
     def drop(self, owner: T) -> int:
         """See `Group`."""
         g = self.owners.index(owner)
-        steps = self._steps[g]
+        decoded = len(self._chains.prefixes[g])
         self._remove(g)
-        return steps
+        return decoded
 
     def _remove(self, g: int) -> None:
         last = len(self) - 1

@@ -113,6 +113,10 @@ class Chains:
         """The decoder went on by itself: what it read behind each newest word, its own best each time, is the draft."""
         self._drafts = reply.ids[:, :-1, 0].tolist()
 
+    def cut(self, g: int, places: int) -> None:
+        """No more than so many places of source g's round are to be looked at; one is, always."""
+        self._drafts[g] = self._drafts[g][: max(0, places - 1)]
+
     def advance(self, reply: Reply) -> list[Chained]:
         """Keep of each draft what stands, and one word more."""
         scores = self._scores(reply)

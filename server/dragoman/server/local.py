@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,14 +107,22 @@ class LocalTranslator:
         return [_explained(one) for one in self._wait(self._pipeline.score(request))]
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        # Not `Runner.run`, whose care for Ctrl-C costs some per cent of a short text: closing cancels what is left.
-        return self._runner.get_loop().run_until_complete(work)
+        # As `Runner.run`, whose way of noticing Ctrl-C takes some per cent of a short text's time.
+        loop = self._runner.get_loop()
+        task = loop.create_task(work)
+        try:
+            return loop.run_until_complete(task)
+        except BaseException:
+            if task.cancel():  # what is in the lanes leaves them
+                with suppress(asyncio.CancelledError):
+                    loop.run_until_complete(task)
+            raise
 
     def close(self) -> None:
-        """End the threads. What is still being translated, after Ctrl-C, is given up."""
-        self._runner.close()
+        """End the threads."""
         self._pipeline.lanes.close()
         self._executor.shutdown()
+        self._runner.close()
 
 
 def _explained(outcome: T) -> T | LocalEngineFailure:

@@ -41,10 +41,11 @@ class Words:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
 
-    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Floats], set[int]]:
-        """One run of the decoder: what it says, what to keep, and the sources whose numbers are not finite.
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Floats], dict[int, int]]:
+        """One run of the decoder: what it says, what to keep, and of the sources with numbers that are not finite the
+        first such place.
 
-        Those have zeros in their place: nothing may be made of them, and nothing of others depends on them.
+        Those have zeros there: nothing may be made of them, and nothing of others depends on them.
         """
         shape = query.ids.shape
         chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
@@ -66,7 +67,7 @@ class Words:
         )
         return reply, new, broken
 
-    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Floats], set[int]]:
+    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Floats], dict[int, int]]:
         """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
         top = np.zeros(min(query.best, len(self)), np.int64)
         feed = {**feed, **self.feed(), "ids": query.ids, "depth": query.depth, "top": top, "count": np.array(count)}
@@ -76,10 +77,11 @@ class Words:
         return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
 
 
-def _silenced(logp: Floats) -> set[int]:
-    """The sources whose numbers are not finite, which get zeros in place of them."""
+def _silenced(logp: Floats) -> dict[int, int]:
+    """The first place of each source whose numbers are not finite; they are zeros from now on."""
     is_sound = np.isfinite(logp)
-    broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
-    for g in broken:
-        logp[g] = 0.0
-    return broken
+    if is_sound.all():
+        return {}
+    logp[~is_sound] = 0.0
+    is_bad: npt.NDArray[np.bool_] = ~np.all(is_sound, axis=2)
+    return {g: int(is_bad[g].argmax()) for g in np.flatnonzero(np.any(is_bad, axis=1)).tolist()}
