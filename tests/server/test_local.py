@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,27 @@ def test_a_failing_engine_says_why(bundle: Bundle, failure: Exception) -> None:
         pytest.raises(EngineFailure, match=r"^the engine failed on this text: .*node 7 of step\.onnx"),
     ):
         translator.translate(["fine"])
+
+
+def test_ctrl_c_takes_a_text_out_of_the_lanes(bundle: Bundle) -> None:
+    """Who catches it and goes on finds the lanes free, and is answered."""
+    lanes = FakeLanes()
+    lanes.hold()
+
+    def interrupt() -> None:
+        lanes.wait_until(3)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with LocalTranslator(bundle.directory, lanes=lanes) as translator:
+        waiter = threading.Thread(target=interrupt)
+        waiter.start()
+        with pytest.raises(KeyboardInterrupt):
+            translator.translate(["one", "two", "three"])
+        waiter.join()
+
+        assert lanes.waiting_segments == 0
+        lanes.release()
+        assert [one.text for one in translator.translate(["four"])] == ["four"]
 
 
 def test_a_missing_bundle_is_said(tmp_path: Path) -> None:
