@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.bundle.rules import MAX_BEAM_SIZE
@@ -100,23 +99,11 @@ class LocalTranslator:
 
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._wait(self._pipeline.translate(request))]
+        return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
 
     def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
         """What became of each pair of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._wait(self._pipeline.score(request))]
-
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        # As `Runner.run`, whose way of noticing Ctrl-C takes some per cent of a short text's time.
-        loop = self._runner.get_loop()
-        task = loop.create_task(work)
-        try:
-            return loop.run_until_complete(task)
-        except BaseException:
-            if task.cancel():  # what is in the lanes leaves them
-                with suppress(asyncio.CancelledError):
-                    loop.run_until_complete(task)
-            raise
+        return [_explained(one) for one in self._runner.run(self._pipeline.score(request))]
 
     def close(self) -> None:
         """End the threads."""
