@@ -40,7 +40,8 @@ def dtypes(values) -> set[ir.DataType | None]:
 
 
 def test_products_are_float16_and_what_must_not_round_is_not(halved):
-    """Every matrix product works in float16; norms, softmax, the search of the best words and a graph's ends do not."""
+    """Every matrix product works in float16, and so do keys and values from graph to graph; norms, softmax, the search
+    of the best words and a graph's other ends do not."""
     for model in halved.values():
         kinds = {op: [n for n in model.graph if n.op_type == op] for op in ("MatMul", "Softmax", "TopK")}
         assert all(dtypes((*n.inputs, *n.outputs)) == {HALF} for n in kinds["MatMul"])
@@ -49,7 +50,10 @@ def test_products_are_float16_and_what_must_not_round_is_not(halved):
         assert norms
         logits = [use for n in kinds["TopK"] for use in n.inputs[0].producer().inputs]
         assert dtypes(logits) <= {FULL}, "the output layer's bias is added in float32"
-        assert dtypes((*model.graph.inputs, *model.graph.outputs)) == {FULL}
+        ends = (*model.graph.inputs, *model.graph.outputs)
+        kept = [value for value in ends if value.name.startswith(("self_", "new_", "cross_"))]
+        assert dtypes(kept) == {HALF}
+        assert dtypes(set(ends) - set(kept)) == {FULL}
 
 
 def test_weights_are_stored_once_and_in_half_the_room(halved):

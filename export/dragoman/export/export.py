@@ -25,6 +25,7 @@ from dragoman.export.nat_graphs import is_nat
 from dragoman.export.network import Network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
+from dragoman.export.store_graphs import store_graphs
 from dragoman.export.trace import save, signature_of, to_int8, trace
 
 SHORTLIST_FILE = "shortlist.npz"
@@ -61,8 +62,12 @@ def export(
                 to_half(model)
         progress("writing")
         root = writer.path("encoder.onnx").parent
-        save(models, root)
+        if precision != "int8":  # whose kernels are for processors, where nothing is kept on a device
+            models |= (
+                store_graphs(checkpoint.architecture, signature_of(models["step"], "")) if "step" in models else {}
+            )
         signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
+        save(models, root)
         del models
         for name, source in checkpoint.tokenizer_files.items():
             content = source.read_bytes() if isinstance(source, Path) else source

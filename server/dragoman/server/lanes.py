@@ -21,6 +21,7 @@ from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
 from dragoman.server.batch import Finished, Group, encode
 from dragoman.server.domain import Decoded, Engine, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
+from dragoman.server.hardware import PROCESSOR, Hardware
 from dragoman.server.pool import round_up
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver, Pulse
@@ -80,9 +81,16 @@ class Lanes:
     """Decodes segments of one bundle on several threads. All public methods are thread-safe."""
 
     def __init__(
-        self, bundle: Bundle, *, num_lanes: int, threads_per_lane: int, max_batch: int, observer: LaneObserver
+        self,
+        bundle: Bundle,
+        *,
+        num_lanes: int,
+        threads_per_lane: int,
+        max_batch: int,
+        observer: LaneObserver,
+        hardware: Hardware = PROCESSOR,
     ) -> None:
-        self.runtime = Runtime(bundle, threads=threads_per_lane)
+        self.runtime = Runtime(bundle, threads=threads_per_lane, hardware=hardware)
         manifest = bundle.manifest
         self.shortlist = None
         if manifest.shortlist is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Feed, Floats, Runtime
+from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Feed, Runtime
 from dragoman.server.search import Query, Reply
 from dragoman.server.shortlist import Candidates, Shortlist
 
@@ -41,7 +42,7 @@ class Words:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
 
-    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Floats], set[int]]:
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any], set[int]]:
         """One run of the decoder: what it says, what to keep, and the sources whose numbers are not finite.
 
         Those have zeros in their place: nothing may be made of them, and nothing of others depends on them.
