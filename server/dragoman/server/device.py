@@ -216,6 +216,12 @@ class Device:
             # A processor's values are views of what the next run overwrites.
             return {name: np.array(value.numpy()) for name, value in bucket.told.items()} | bucket.left
 
+    def visit(self, graph: str, names: Sequence[str], feed: Mapping[str, Array]) -> list[Any]:
+        """A run whose inputs and outputs are all the host's."""
+        with _ON_DEVICE:
+            outputs: list[Any] = self._sessions[graph].run(names, feed)
+        return outputs
+
     def _note(self, key: Hashable, found: Mapping[str, Any]) -> None:
         if len(self._lane.seen) >= MOST_SEEN:
             self._lane.seen.clear()

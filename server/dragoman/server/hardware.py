@@ -39,7 +39,11 @@ PROCESSOR = Hardware()
 
 def hardware_of(provider: str, device: int) -> Hardware:
     """What the options of a command mean."""
-    return Hardware("cuda", device, keeps=True) if provider == "cuda" else PROCESSOR
+    if provider == "cuda":
+        return Hardware("cuda", device, keeps=True)
+    if device:
+        raise StartError(f"--device {device}: names a GPU, and --provider is {provider}: add --provider cuda")
+    return PROCESSOR
 
 
 def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: Sequence[str]) -> None:

@@ -35,12 +35,15 @@ PATIENCE_ROUNDS = 32
 _logger = logging.getLogger(__name__)
 
 
-def best_batch(manifest: Manifest) -> int:
+def best_batch(manifest: Manifest, hardware: Hardware) -> int:
     """So many sources a lane give the highest throughput.
 
     The more, the more use is made of weights that are read from memory once a step. But the words of a lexical
-    shortlist are those of all sources together, and soon cost more than the small models that have one.
+    shortlist are those of all sources together, and soon cost more than the small models that have one. A GPU computes
+    for many in the time that it reads the weights in.
     """
+    if hardware.provider == "cuda":
+        return 256
     return 16 if manifest.shortlist is not None else 64
 
 
@@ -103,7 +106,7 @@ class Lanes:
                 )
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
-        self.max_batch, self.observer = max_batch or best_batch(manifest), observer
+        self.max_batch, self.observer = max_batch or best_batch(manifest, hardware), observer
         self.makes = groups.Groups(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -178,8 +179,9 @@ class Runtime:
             raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
 
     def _run(self, graph: str, feed: Feed, names: list[str] | None = None) -> list[Any]:
+        run = self._sessions[graph].run if self.device is None else partial(self.device.visit, graph)
         try:
-            outputs: list[Any] = self._sessions[graph].run(names or self._outputs[graph], feed)
+            outputs: list[Any] = run(names or self._outputs[graph], feed)
         except Exception as error:
             raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
         return outputs
