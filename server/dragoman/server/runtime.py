@@ -8,9 +8,10 @@ memory, and `device` runs the graphs; nothing is computed on the processor inste
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,13 @@ SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
 
 
-def check_installation(installed: Sequence[str] | None = None) -> None:
-    """Refuse to run on an installation whose two packages have overwritten one another."""
+def check_installation(installed: Collection[tuple[str, Path]] | None = None) -> None:
+    """Refuse to run on an installation whose two packages have overwritten one another, as they do in one folder."""
     names = ("onnxruntime", "onnxruntime-gpu")
     if installed is None:
-        installed = [d.metadata["Name"] for d in metadata.distributions() if d.metadata["Name"] in names]
-    if set(names) <= set(installed):
+        found = [one for one in metadata.distributions() if one.metadata["Name"] in names]
+        installed = [(one.metadata["Name"], Path(str(one.locate_file("")))) for one in found]
+    if any(all((name, place) in installed for name in names) for _, place in installed):
         raise StartError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: uninstall both, then "
             "install dragoman[cpu] or dragoman[gpu]"
