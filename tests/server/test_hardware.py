@@ -27,7 +27,7 @@ from dragoman.server.lanes import best_batch
 
 GPU = Hardware("cuda", 1, keeps=True)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-BUNDLE = Path("bundle")
+BUNDLE, NEW = Path("bundle"), "1.31.1"
 
 
 @pytest.fixture
@@ -40,15 +40,16 @@ def exported(bundle) -> Manifest:
 
 def test_what_a_gpu_runs_is_not_refused(exported):
     """Either float precision, with the graphs that write to the device; and nothing is asked of a processor."""
-    refuse(exported, BUNDLE, GPU, [CUDA, CPU])
-    refuse(replace(exported, precision="fp32"), BUNDLE, GPU, [CUDA, CPU])
-    refuse(replace(exported, precision="int8", graphs={}), BUNDLE, PROCESSOR, [CPU])
+    refuse(exported, BUNDLE, GPU, [CUDA, CPU], NEW)
+    refuse(replace(exported, precision="fp32"), BUNDLE, GPU, [CUDA, CPU], NEW)
+    refuse(replace(exported, precision="int8", graphs={}), BUNDLE, PROCESSOR, [CPU], "1.20.1")
 
 
 @pytest.mark.parametrize(
     ("change", "available", "reason"),
     [
         ({}, [CPU], r"--provider cuda: .* uninstall onnxruntime and install dragoman\[gpu\], or .* --provider cpu"),
+        ({"version": "1.30.0"}, [CUDA], r"--provider cuda: ONNX Runtime 1.30.0 .*: install 1.31 or later"),
         ({"precision": "int8"}, [CUDA], r"bundle: int8 is for processors, .*: export it again with --precision fp16"),
         (
             {"architecture": {"decoder": "gru", "recurrent": Recurrent(1, 1, 1, 1)}},
@@ -74,12 +75,18 @@ def test_what_it_does_not_run_is_refused_with_the_way_out(exported, change, avai
     precision = change.get("precision", "fp16")
 
     with pytest.raises(StartError, match=reason):
-        refuse(replace(exported, architecture=arch, graphs=graphs, precision=precision), BUNDLE, GPU, available)
+        refuse(
+            replace(exported, architecture=arch, graphs=graphs, precision=precision),
+            BUNDLE,
+            GPU,
+            available,
+            change.get("version", NEW),
+        )
 
 
 def test_a_model_without_a_step_needs_no_stores(exported):
     """A bundle of non-autoregressive decoders alone keeps nothing on a device."""
-    refuse(replace(exported, graphs={"encoder": exported.graphs["encoder"]}), BUNDLE, GPU, [CUDA])
+    refuse(replace(exported, graphs={"encoder": exported.graphs["encoder"]}), BUNDLE, GPU, [CUDA], NEW)
 
 
 def test_a_gpu_is_named_where_one_is_asked_for():

@@ -13,6 +13,7 @@ from dragoman.server.errors import StartError
 Provider = Literal["cpu", "cuda"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+OLDEST_FOR_CUDA = (1, 31)
 CAPTURED = frozenset({"step", "pool.keep", "pool.move", "memory.move"})
 """Graphs whose launches are captured: they run at every step, in few shapes, and read no number on the processor."""
 STORES = frozenset({"pool.keep", "pool.move", "memory.move", "memory.fit"})
@@ -46,12 +47,17 @@ def hardware_of(provider: str, device: int) -> Hardware:
     return PROCESSOR
 
 
-def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: Sequence[str]) -> None:
-    """Say what cannot run there, and what to do instead."""
+def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: Sequence[str], version: str) -> None:
+    """Say what cannot run there, and what to do instead. `version` and `available` are ONNX Runtime's."""
     if hardware.provider == "cuda" and PROVIDERS["cuda"] not in available:
         raise StartError(
             "--provider cuda: the installed ONNX Runtime is the one for processors: uninstall onnxruntime and install "
             "dragoman[gpu], or serve with --provider cpu"
+        )
+    if hardware.provider == "cuda" and tuple(map(int, version.split(".")[:2])) < OLDEST_FOR_CUDA:
+        raise StartError(
+            f"--provider cuda: ONNX Runtime {version} may repeat captured launches on memory that it has given away: "
+            f"install {'.'.join(map(str, OLDEST_FOR_CUDA))} or later, as dragoman[gpu] does"
         )
     if hardware.provider == "cuda" and manifest.precision == "int8":
         raise StartError(

@@ -67,7 +67,8 @@ class Runtime:
 
         self.manifest = bundle.manifest
         self.provider = PROVIDERS[hardware.provider]
-        refuse(self.manifest, bundle.directory, hardware, onnxruntime.get_available_providers())
+        available, version = onnxruntime.get_available_providers(), onnxruntime.__version__
+        refuse(self.manifest, bundle.directory, hardware, available, version)
         if hardware.provider == "cuda":
             onnxruntime.preload_dlls()
         elif self.manifest.precision == "fp16":
