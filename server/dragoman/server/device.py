@@ -20,7 +20,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -82,8 +82,7 @@ class _Owned:
         self._spares.put(self._form, self._value)
 
 
-@dataclass(frozen=True)
-class Resident:
+class Resident(NamedTuple):
     """A tensor in a device's memory, or a part of one."""
 
     owner: object

@@ -31,9 +31,17 @@ class _Rows:
     """Named tensors [P, ...] whose rows are sources, and what is to become of the rows."""
 
     def __init__(self, device: Device, part: str, tensors: Mapping[str, Resident], capacity: int) -> None:
-        self.device, self._part, self.tensors, self.capacity = device, part, dict(tensors), capacity
+        self.device, self._part, self.capacity = device, part, capacity
         self.scratch, self._zero = capacity, capacity + 1
         self._origins: dict[int, int] = {}
+        self.set(tensors)
+
+    def set(self, tensors: Mapping[str, Resident]) -> None:
+        """These are the tensors from now on. Each step sees them in the same few ways, which are made once."""
+        self.tensors = dict(tensors)
+        self.as_rows = {name: tensor.viewed(tensor.shape[0], -1) for name, tensor in tensors.items()}
+        self.as_nodes = {name: tensor.viewed(-1, tensor.shape[-1]) for name, tensor in tensors.items()}
+        self._fronts: dict[int, Feed] = {}
 
     def wipe(self, g: int) -> None:
         """Row g becomes zeros."""
@@ -50,7 +58,9 @@ class _Rows:
     def feed(self, sources: int) -> Feed:
         """The front of all tensors."""
         rows = rounded(sources, self.capacity)
-        return {name: tensor.front(rows) for name, tensor in self.tensors.items()}
+        if rows not in self._fronts:
+            self._fronts[rows] = {name: tensor.front(rows) for name, tensor in self.tensors.items()}
+        return dict(self._fronts[rows])
 
     def flush(self) -> None:
         """Carry out what is noted."""
@@ -61,9 +71,10 @@ class _Rows:
         at[: len(self._origins)] = list(self._origins.values())
         to[: len(self._origins)] = list(self._origins)
         self._origins.clear()
-        flat = {name: tensor.viewed(tensor.shape[0], -1) for name, tensor in self.tensors.items()}
         nothing = np.full(rows, self.scratch)  # moves done twice would move on
-        self.write("move", flat, flat, {"at": at, "to": to[:, None]}, {"at": nothing, "to": nothing[:, None]})
+        self.write(
+            "move", self.as_rows, self.as_rows, {"at": at, "to": to[:, None]}, {"at": nothing, "to": nothing[:, None]}
+        )
 
     def write(
         self,
@@ -83,10 +94,12 @@ class _Rows:
         """All rows, with so many of the axis of slots or positions."""
         self.flush()
         old, rows = self.tensors, self.capacity + SPARE_ROWS
-        self.tensors = {
-            name: self.device.zeros((*t.shape[: axes[name]], size, *t.shape[axes[name] + 1 :]), t.dtype)
-            for name, t in old.items()
-        }
+        self.set(
+            {
+                name: self.device.zeros((*t.shape[: axes[name]], size, *t.shape[axes[name] + 1 :]), t.dtype)
+                for name, t in old.items()
+            }
+        )
         before = next(old[name].shape[axis] for name, axis in axes.items())
         self.copy(old, np.arange(rows), np.arange(rows), axes, before, size)
 
@@ -159,9 +172,9 @@ class ResidentSlots:
         row, at = np.full((rows, nodes), self._rows.scratch), np.zeros((rows, nodes), np.int64)
         row[g, place], at[g, place] = g, slot
         to = (row[:, None] * self._heads + np.arange(self._heads)[:, None]) * self.size + at[:, None]  # [G, H, q]
-        flat = {name: tensor.viewed(-1, self._width) for name, tensor in self._rows.tensors.items()}
-        fresh = {name: one.viewed(-1, self._width) for name, one in zip(flat, new, strict=True)}
-        self._rows.write("keep", flat, fresh, {"to": to.reshape(-1, 1)})
+        into = self._rows.as_nodes
+        fresh = {name: one.viewed(-1, self._width) for name, one in zip(into, new, strict=True)}
+        self._rows.write("keep", into, fresh, {"to": to.reshape(-1, 1)})
 
 
 class ResidentStates:
