@@ -30,8 +30,8 @@ Kind = Literal["cpu", "cuda"]
 Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and type."""
 
-MOST_BUCKETS = 256
-"""Of a lane. Runs beyond them are not captured: each holds device memory that ONNX Runtime gives back at the end."""
+MOST_BUCKETS = 128
+"""Of a lane and a graph. Further ones are not captured: each holds device memory that is only given back at the end."""
 MOST_SEEN = 4096
 """Combinations that have come once are remembered up to here."""
 SPARE_BYTES = 1 << 31
@@ -144,6 +144,8 @@ class _Bucket:
     binding: Any
     options: Any
     staged: dict[str, Any]
+    last: dict[str, Array]
+    """What was staged."""
     told: dict[str, Any]
     left: dict[str, Resident]
 
@@ -152,7 +154,7 @@ class _Lane(threading.local):
     """What belongs to one thread."""
 
     def __init__(self) -> None:
-        self.buckets: dict[Hashable, _Bucket] = {}
+        self.buckets: dict[str, dict[Hashable, _Bucket]] = {}
         self.seen: dict[Hashable, dict[str, Form]] = {}
         self.spares = _Spares()
 
@@ -166,7 +168,7 @@ class Device:
         self._lane = _Lane()
 
     def __repr__(self) -> str:
-        return f"<Device {self.kind}:{self._index} {len(self._lane.buckets)} buckets of this lane>"
+        return f"<Device {self.kind}:{self._index} {sum(map(len, self._lane.buckets.values()))} buckets of this lane>"
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Resident:
         """A new tensor, or a spare one with whatever its last user left."""
@@ -201,14 +203,15 @@ class Device:
         with _ON_DEVICE:
             if graph not in self._captured:
                 return self._plain(run)
-            bucket = self._lane.buckets.get(run.key)
+            buckets = self._lane.buckets.setdefault(graph, {})
+            bucket = buckets.get(run.key)
             if bucket is None:
                 forms = self._lane.seen.pop(run.key, None)
-                if forms is None or len(self._lane.buckets) >= MOST_BUCKETS:
+                if forms is None or len(buckets) >= MOST_BUCKETS:
                     found = self._plain(run)
                     self._note(run.key, found)
                     return found
-                bucket = self._lane.buckets[run.key] = self._bucket(run, forms)
+                bucket = buckets[run.key] = self._bucket(run, forms)
                 if rehearsal:
                     self._replay(graph, bucket, {**sent, **rehearsal})
             self._replay(graph, bucket, sent)
@@ -264,11 +267,14 @@ class Device:
         for name, value in out.items():
             binding.bind_ortvalue_output(name, value)
         told, left = {name: out[name] for name in run.told}, {name: _resident(out[name]) for name in run.left}
-        return _Bucket(binding, _options(str(next(_GRAPH_IDS))), staged, told, left)
+        return _Bucket(binding, _options(str(next(_GRAPH_IDS))), staged, {}, told, left)
 
     def _replay(self, graph: str, bucket: _Bucket, sent: Mapping[str, Array]) -> None:
         for name, array in sent.items():
-            bucket.staged[name].update_inplace(array)
+            # A copy to a GPU takes some ten microseconds however small it is, and masks of sources seldom change.
+            if not np.array_equal(bucket.last.get(name, ()), array):
+                bucket.staged[name].update_inplace(array)
+                bucket.last[name] = array.copy()
         self._sessions[graph].run_with_iobinding(bucket.binding, bucket.options)
 
 
