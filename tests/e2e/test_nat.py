@@ -16,7 +16,7 @@ from dragoman.export.nat import decoder_of
 from dragoman.export.network import Network
 from dragoman.export.parity import packed
 from dragoman.server.batch import Batch, Encoded, Group, encode
-from dragoman.server.chain_batch import ChainBatch, Drafter
+from dragoman.server.chain_batch import ChainBatch, Drafter, Speculation
 from dragoman.server.ctc_batch import CtcBatch
 from dragoman.server.domain import (
     Beam,
@@ -210,7 +210,7 @@ class Always:
     def wants_drafts(self, sources: int) -> bool:
         return True
 
-    def note_plain(self, sources: int, seconds: float) -> None:
+    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
         raise AssertionError
 
     def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
@@ -272,17 +272,14 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     layout = Layout.of(asked[0])
     greedy = run(Batch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
     adversary = Adversary({one.ids: greedy[n][0][0].ids for n, one in enumerate(asked)})
-    strategy = Speculative(DraftSource.NAT, 4, "mask-predict")
     accepted = []
-    batch: ChainBatch[int] = ChainBatch(
-        runtime,
-        None,
+    speculation = Speculation(
+        Speculative(DraftSource.NAT, 4, "mask-predict"),
         adversary,
         Always(),
-        strategy=strategy,
-        capacity=32,
-        on_drafts=lambda sources, drafted, right: accepted.append((sources, drafted, right)),
+        lambda sources, drafted, right: accepted.append((sources, drafted, right)),
     )
+    batch: ChainBatch[int] = ChainBatch(runtime, None, speculation, capacity=32, has_stride=True)
 
     found = run(batch, asked, encoded, 32)
 
@@ -308,8 +305,8 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
         if name == "passes":
             return NatBatch(runtime, None, name="mask-predict", capacity=8)
         right = {one.ids: (3, 4, 5) for one in asked}
-        options = {"strategy": strategy, "capacity": 8, "on_drafts": lambda *_: None}
-        return ChainBatch(runtime, None, Adversary(right), Always(), **options)
+        speculation = Speculation(strategy, Adversary(right), Always(), lambda *_: None)
+        return ChainBatch(runtime, None, speculation, capacity=8, has_stride=True)
 
     alone = {n: run(group(), [one], [encoded[n]], 1)[0] for n, one in enumerate(asked)}
     batch, found = group(), {}

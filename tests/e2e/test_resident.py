@@ -28,7 +28,9 @@ from dragoman.server.domain import (
     Speculative,
 )
 from dragoman.server.errors import Cancelled, StartError
+from dragoman.server.groups import Groups
 from dragoman.server.hardware import CAPTURED, PROCESSOR, Hardware
+from dragoman.server.runtime import STRIDE
 
 VOCABULARY, EOS = 320, 0
 KEPT_THERE = Hardware(keeps=True)
@@ -72,8 +74,9 @@ def facts(answers):
 
 
 @pytest.fixture
-def both(decoder):
-    """Lanes of either path for a bundle."""
+def both(decoder, monkeypatch):
+    """Lanes of either path for a bundle, neither of which strides: that counts other steps, and is for processors."""
+    monkeypatch.setattr(Groups, "_strides", lambda *_: False)
 
     def make(bundle, **options):
         return [decoder(bundle, hardware=hardware, **options) for hardware in (PROCESSOR, KEPT_THERE)]
@@ -319,3 +322,15 @@ def test_captured_graphs_copy_nothing_between_processor_and_gpu(on_device, real_
                 sizes.update(node.output)
             else:
                 assert not sizes & set(numbers), f"{name}: {node.op_type} reads {sizes & set(numbers)} as numbers"
+
+
+def test_strides_are_left_to_processors(on_device, decoder):
+    """A bundle's stride is not even loaded where a device keeps the nodes, and greedy search says the same without."""
+    segments = [Segment(s, replace(GREEDY, shortlist=True)) for s in sources(12, seed=6)]
+
+    here, there = (decoder(on_device, hardware=hardware) for hardware in (PROCESSOR, KEPT_THERE))
+    plain, resident = here.together(segments), there.together(segments)
+
+    assert [one.hypotheses[0].ids for one in resident] == [one.hypotheses[0].ids for one in plain]
+    assert STRIDE not in there.lanes.runtime._sessions
+    assert (STRIDE in here.lanes.runtime._sessions) == (STRIDE in on_device.manifest.graphs)

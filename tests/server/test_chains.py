@@ -180,6 +180,38 @@ def test_all_that_weighs_words_weighs_drafted_ones(changes):
             np.testing.assert_array_equal(ours[0].attention, theirs[0].attention)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("decoding", [{}, {"unknown_handling": "allow"}, {"max_length": 5}])
+def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding):
+    """Where the best word must not be put out, or the text is over, the rest of what it read is thrown away."""
+    model, asked = Model(6), segments(40, **decoding)
+    chains, owners, found, cut = Chains(WORDS), list(range(40)), {}, 0
+    for one in asked:
+        chains.admit(one)
+    while owners:
+        query = chains.ask([()] * len(owners), 1)
+        histories = [[tuple(prefix)] for prefix in chains.prefixes]
+        assert query.ids.tolist() == [[own[0][-1] if own[0] else START] for own in histories]
+        for _ in range(steps):
+            places = replace(query, ids=np.zeros((len(owners), len(histories[0])), np.int64))
+            reply = model.answer(replace(places, named=np.zeros((*places.ids.shape, 0), np.int64)), histories)
+            histories = [
+                [*own, (*own[-1], word)] for own, word in zip(histories, reply.ids[:, -1, 0].tolist(), strict=True)
+            ]
+        chains.followed(reply)
+        chained = chains.advance(reply)
+        for g in reversed(range(len(owners))):
+            cut += not chained[g].has_ended and chained[g].kept < steps
+            if chained[g].has_ended:
+                found[owners[g]] = chains.hypotheses(g)
+                chains.remove(g)
+                owners[g] = owners[-1]
+                del owners[-1]
+
+    assert [found[n] for n in range(40)] == [greedy(model, one) for one in asked]
+    assert (cut > 0) == (steps > 1), "some strides are cut short by a word that must not be put out"
+
+
 def test_what_is_right_is_accepted_and_counted():
     """All of a right draft, its end token included; nothing of a wrong one."""
     model, asked = Model(2), segments(20)

@@ -18,7 +18,7 @@ def play(
             extra = first_s if went.count(True) % 6 == 1 else 0
             costs.note_speculative(sources, speculative_s + extra, round(tokens * sources))
         else:
-            costs.note_plain(sources, plain_s)
+            costs.note_plain(sources, plain_s, sources)
     return went
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.bundle.manifest import Architecture, Tensor
 from dragoman.server.batch import Memory
-from dragoman.server.chain_batch import ChainPool
+from dragoman.server.chain_batch import ChainPool, ChainStates
 from dragoman.server.pool import MASKED, NodePool, NodeStates, round_up
 from dragoman.server.search import Advance
 
@@ -144,19 +144,39 @@ def test_rounding_up():
 def test_what_is_no_number_stays_with_its_source(width):
     """Behind any mask it would still be seen: whoever takes the place of a broken source starts clean."""
     pool, chains = NodePool(ARCH, capacity=2, width=width), ChainPool(ARCH, capacity=2)
+    states = ChainStates([3], capacity=2)
     memory = Memory([Tensor("cross_k.0", "float32", ("G", 2, 2, "S"))], capacity=2)
     broken = np.full((2, 2, width, 2), np.nan, np.float32)
     for g in range(2):
         pool.admit(g, {})
         chains.admit(g)
+        states.admit(g)
         memory.admit(g, {"cross_k.0": np.full((2, 2, 16), np.nan, np.float32)}, 16)
     pool.keep([broken] * 2, Advance(np.zeros((2, width), np.int64), np.ones((2, width), np.bool_), []))
     chains.keep([broken[:, :, :1]] * 2, [1, 1])
+    states.keep([np.full((4, 2, 3), np.nan, np.float32)], [4, 0])
 
     for g in range(2):
         pool.admit(g, {})
         chains.admit(g)
+        states.admit(g)
         memory.admit(g, {"cross_k.0": np.zeros((2, 2, 3), np.float32)}, 3)
 
-    for feed in (pool.feed(2), chains.feed(2, 1), memory.feed(2)):
+    one = np.ones((1, 1), np.bool_)
+    for feed in (pool.feed(2), chains.feed(2, one), states.feed(2, one), memory.feed(2)):
         assert all(np.isfinite(tensor).all() for tensor in feed.values())
+
+
+def test_a_chains_state_is_that_of_its_last_word_that_stands():
+    """Of a stride's states, [U, G, d], each source takes the one behind the words it keeps; moving takes it along."""
+    states = ChainStates([1, 2], capacity=3)
+    for g in range(3):
+        states.admit(g)
+    said = np.arange(4 * 3, dtype=np.float32).reshape(4, 3, 1)
+
+    states.keep([said, np.repeat(said, 2, 2)], [4, 1, 2])
+    states.move(2, 0)
+
+    fed = states.feed(2, np.ones((1, 4), np.bool_))
+    assert fed["state.0"].tolist() == [[[5]], [[1]]]
+    assert fed["state.1"].tolist() == [[[5, 5]], [[1, 1]]]

@@ -26,6 +26,8 @@ from dragoman.export.network import Network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
 from dragoman.export.store_graphs import store_graphs
+from dragoman.export.stride import STRIDE, has_stride, looped, widened
+from dragoman.export.stride_parity import prove_stride
 from dragoman.export.trace import save, signature_of, to_int8, trace
 
 SHORTLIST_FILE = "shortlist.npz"
@@ -54,18 +56,9 @@ def export(
         for graph in graphs:
             progress(f"tracing {graph}")
             models[graph] = trace(network, graph)
-        if precision == "int8":
-            quantise(models, checkpoint, network, calibration, progress)
-        elif precision == "fp16":
-            progress("halving")
-            for model in models.values():
-                to_half(model)
+        lower(models, checkpoint, network, precision, calibration, progress)
         progress("writing")
         root = writer.path("encoder.onnx").parent
-        if precision != "int8":  # whose kernels are for processors, where nothing is kept on a device
-            models |= (
-                store_graphs(checkpoint.architecture, signature_of(models["step"], "")) if "step" in models else {}
-            )
         signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
         save(models, root)
         del models
@@ -76,6 +69,7 @@ def export(
             write_shortlist(checkpoint.shortlist, writer.path(SHORTLIST_FILE))
         progress("comparing with the network")
         parity = prove(network, root, graphs, precision, checkpoint.tokenizer.start_id)
+        parity += prove_stride(network, root, precision) if STRIDE in signatures else ()
         del network
         if checkpoint.oracle is not None:
             progress(f"comparing with {checkpoint.oracle.name}")
@@ -105,6 +99,30 @@ def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     nat = [nat_graphs(name, one, shortlist=has_shortlist) for name, one in checkpoint.nat.items()]
     step = ("step",) if checkpoint.architecture.decoder_layers else ()
     return ("encoder", *step, *(("candidates", "step_shortlist") if has_shortlist else ()), *itertools.chain(*nat))
+
+
+def lower(
+    models: dict[str, ir.Model],
+    checkpoint: Checkpoint,
+    network: Network,
+    precision: Precision,
+    calibration: Sequence[Sequence[int]] | None,
+    progress: Progress,
+) -> None:
+    """From what was traced to what is written, in place; a stride comes of the step."""
+    arch, shortlist = checkpoint.architecture, checkpoint.shortlist is not None
+    if has_stride(arch, precision, shortlist=shortlist):
+        models[STRIDE] = widened(models["step_shortlist" if shortlist else "step"])
+    if precision == "int8":
+        quantise(models, checkpoint, network, calibration, progress)
+    elif precision == "fp16":
+        progress("halving")
+        for model in models.values():
+            to_half(model)
+    if STRIDE in models:
+        looped(models[STRIDE], arch.max_positions - 1)
+    if precision != "int8" and "step" in models:  # int8 is for processors, where nothing is kept on a device
+        models |= store_graphs(arch, signature_of(models["step"], "step.onnx"))
 
 
 def quantise(

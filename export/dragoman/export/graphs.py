@@ -35,13 +35,11 @@ def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple
     if block is None:
         values, index = logits.topk(count)
     else:
-        blocks = logits.unflatten(-1, (-1, block))  # [n, b, block]
-        peaks = blocks.amax(-1)
+        peaks = logits.unflatten(-1, (-1, block)).amax(-1)
         chosen = peaks.topk(torch.sym_min(count, peaks.shape[1])).indices  # [n, k], blocks of each row
-        row = torch.arange(logits.shape[0]).unsqueeze(-1) * peaks.shape[1]
-        values, index = F.embedding(row + chosen, blocks.flatten(0, 1)).flatten(1).topk(count)
-        words = chosen.unsqueeze(-1) * block + torch.arange(block)
-        index = words.flatten(1).gather(1, index)
+        words = (chosen.unsqueeze(-1) * block + torch.arange(block)).flatten(1)
+        values, index = logits.gather(1, words).topk(count)
+        index = words.gather(1, index)
     peak = values[:, :1]
     if exact:
         normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)

@@ -157,9 +157,10 @@ class Embedding(nn.Module):
     def forward(self, ids: Tensor, depth: Tensor, *, may_start: bool) -> Tensor:
         """[G, n] ids and positions -> [G, n, d]."""
         last = self.words.shape[0] - 1
-        x = F.embedding(ids.clamp(max=last) if may_start else ids, self.words) * self.scale
+        scale: Tensor | float = self.scale
         if may_start:
-            x = x * (ids <= last).unsqueeze(-1).to(x.dtype)
+            scale = torch.where(ids <= last, self.scale, 0.0).to(self.words.dtype).unsqueeze(-1)
+        x = F.embedding(ids.clamp(max=last) if may_start else ids, self.words) * scale
         if self.positions is not None:
             x = x + F.embedding(depth, self.positions)
         return x if self.norm is None else self.norm(x)

@@ -6,7 +6,7 @@ held is the relative error of each output as a whole. A model that fails is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,11 @@ def prove(
             *compare_graphs(network, directory, graphs, precision),
             *([compare_forms(network, directory, precision, start_id)] if "step" in graphs else []),
         )
+    return check(lines)
+
+
+def check(lines: Sequence[Parity]) -> tuple[Parity, ...]:
+    """These comparisons; raises with every line that fails."""
     failed = [
         f"{p.compared}: {p.tensor} differs by {p.max_difference:.3g}, allowed {p.tolerance:.3g}"
         for p in lines
@@ -247,4 +252,4 @@ def prove(
     ]
     if failed:
         raise ParityError("the exported graphs do not compute what the network computes: " + "; ".join(failed))
-    return lines
+    return tuple(lines)

@@ -235,10 +235,10 @@ def quantize_words(model: ir.Model, weight: Int8Weight, output_scale: float | No
 
 def _lookup(build: _Builder, node: ir.Node, words: ir.Value, step: ir.Value) -> ir.Value:
     """Gathered words [..., d] as floats."""
+    if step.is_initializer():
+        return build.add(node, "DequantizeLinear", words, step, build.scalar(ZERO, np.uint8))
     real = build.add(node, "Cast", words, to=ir.DataType.FLOAT)
     real = build.add(node, "Sub", real, build.scalar(float(ZERO)))
-    if step.is_initializer():
-        return build.add(node, "Mul", real, step)
     return build.add(
         node, "Mul", real, build.add(node, "Unsqueeze", step, build.constant("const.last", np.array([-1])))
     )

@@ -1,32 +1,39 @@
-"""Sources that are decoded by speculation: a step drafts, verifies, and keeps what stands.
+"""Sources that greedy search takes several words at a time: by speculation, or by the decoder's own stride.
 
-The decoder reads the newest word of each source and the words that were drafted behind it as one chain: one run of the
-ordinary step graph, whose node pool is here simply the words read so far, in their order. How much of its draft each
-source keeps is its own affair. A chain is as wide for all sources of a batch in all rounds with drafts, so that a
-source's numbers do not depend on what shares its batch. Where drafts do not pay (`costs`), steps go without.
+Speculation drafts, verifies, and keeps what stands. The decoder reads the newest word of each source and the words that
+were drafted behind it as one chain: one run of the ordinary step graph, whose node pool is here simply the words read
+so far, in their order. How much of its draft each source keeps is its own affair. A chain is as wide for all sources of
+a batch in all rounds with drafts, so that a source's numbers do not depend on what shares its batch.
+
+Where drafts do not pay (`costs`) or are not asked for, the stride graph takes some steps in one run, where the bundle
+has one: a draft that the decoder makes itself, and that stands but where another word than the best is wanted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.server.batch import Encoded, Finished, Memory, replace_by_last, vocabulary_of
+from dragoman.server.batch import NO_WORK, Encoded, Finished, Memory, memory_of, replace_by_last, vocabulary_of
 from dragoman.server.chains import Chained, Chains, Draft
 from dragoman.server.domain import Engine, Segment, Speculative, Work
-from dragoman.server.pool import GRAIN, MASKED, pool_names, pool_shape, round_up, slots_of
+from dragoman.server.pool import GRAIN, MASKED, STATE, pool_names, pool_shape, round_up, slots_of
 from dragoman.server.runtime import Runtime
-from dragoman.server.search import Reply
+from dragoman.server.search import Query, Reply
 from dragoman.server.shortlist import Shortlist
 from dragoman.server.stores import Feed, HostSlots, Slots
 from dragoman.server.words import Words
 
 T = TypeVar("T")
 NOTHING: Draft = ()
+STRIDE_STEPS = 4
+"""Of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
 
 
 class Drafter(Protocol):
@@ -48,11 +55,54 @@ class Judge(Protocol):
     def wants_drafts(self, sources: int) -> bool:
         """Whether the next round of so many sources shall speculate."""
 
-    def note_plain(self, sources: int, seconds: float) -> None:
-        """A step without drafts took so long."""
+    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
+        """A round without drafts took so long, and all sources together got so many tokens."""
 
     def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
         """A round with drafts took so long, and all sources together got so many tokens."""
+
+
+class Read(Protocol):
+    """What the decoder keeps of the words that sources have read."""
+
+    def admit(self, g: int) -> None:
+        """A source that has read nothing."""
+
+    def move(self, source: int, target: int) -> None:
+        """What belonged to index `source` belongs to index `target`."""
+
+    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
+        """Graph inputs; `own` [q, w] says which of the w nodes of a run its q nodes see."""
+
+    def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
+        """Of each source's new words, the first so many stand."""
+
+
+class ChainStates:
+    """Recurrent states [G, 1, d] of the newest word that each source has read."""
+
+    def __init__(self, widths: Sequence[int], capacity: int) -> None:
+        self._states = [np.zeros((capacity, 1, d), np.float32) for d in widths]
+
+    def admit(self, g: int) -> None:
+        """See `Read`."""
+        for state in self._states:
+            state[g] = 0
+
+    def move(self, source: int, target: int) -> None:
+        """See `Read`."""
+        for state in self._states:
+            state[target] = state[source]
+
+    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:  # noqa: ARG002 - they see one another by turns
+        """See `Read`."""
+        return {f"{STATE}{n}": state[:sources] for n, state in enumerate(self._states)}
+
+    def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
+        """See `Read`; a source that keeps none leaves."""
+        last = np.maximum(np.array(counts), 1) - 1, np.arange(len(counts))
+        for state, fresh in zip(self._states, new, strict=True):
+            state[: len(counts), 0] = fresh[last]
 
 
 class ChainPool:
@@ -76,15 +126,14 @@ class ChainPool:
         self._slots.move(source, target)
         self.length[target] = self.length[source]
 
-    def feed(self, sources: int, width: int) -> Feed:
-        """The pool, and the mask [G, 1, q, T + q] that opens all words read and a chain's own beginning."""
+    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
+        """The pool, and the mask [G, 1, q, T + w] that opens all words read, and of the run's own what `own` says."""
         slots = np.arange(self._slots.size)
         read = slots < self.length[:sources, None]
-        chain = np.tri(width, dtype=np.bool_)
         is_open = np.concatenate(
             [
-                np.broadcast_to(read[:, None], (sources, width, len(slots))),
-                np.broadcast_to(chain, (sources, width, width)),
+                np.broadcast_to(read[:, None], (sources, len(own), len(slots))),
+                np.broadcast_to(own, (sources, *own.shape)),
             ],
             axis=2,
         )
@@ -104,27 +153,39 @@ class ChainPool:
         self.length[:n] += counts
 
 
+@dataclass(frozen=True)
+class Speculation:
+    """One way of drafting."""
+
+    strategy: Speculative
+    drafter: Drafter
+    judge: Judge
+    on_drafts: Callable[[int, int, int], None]
+    """Is told of each round's sources, and of its drafted and accepted tokens."""
+
+    def is_wanted(self, sources: int) -> bool:
+        """Whether the next round drafts. What a lossy draft may change must not depend on the load."""
+        return self.strategy.lossy is not None or self.judge.wants_drafts(sources)
+
+
 class ChainBatch(Generic[T]):
-    """Up to `capacity` sources of one way of drafting. `on_drafts` is told of drafted and accepted tokens."""
+    """Up to `capacity` sources of one way of drafting, or none. Rounds without drafts are strides or single steps."""
 
     def __init__(
         self,
         runtime: Runtime,
         shortlist: Shortlist | None,
-        drafter: Drafter,
-        judge: Judge,
+        speculation: Speculation | None,
         *,
-        strategy: Speculative,
         capacity: int,
-        on_drafts: Callable[[int, int, int], None],
+        has_stride: bool,
     ) -> None:
         manifest = runtime.manifest
         self.owners: list[T] = []
-        self._drafter, self._judge = drafter, judge
-        self._strategy, self._on_drafts = strategy, on_drafts
+        self._speculation, self._has_stride = speculation, has_stride
         self._chains = Chains(vocabulary_of(manifest))
-        self._pool = ChainPool(manifest.architecture, capacity, slots_of(runtime, capacity, GRAIN))
-        self._memory = Memory(manifest.graphs["encoder"].outputs, capacity, runtime.device)
+        self._read = read_for(runtime, capacity)
+        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
         self._last_place = manifest.architecture.max_positions - 1
         self._words = Words(runtime, shortlist)
         self._work: list[Work] = []
@@ -134,7 +195,7 @@ class ChainBatch(Generic[T]):
         return len(self.owners)
 
     def __repr__(self) -> str:
-        return f"<ChainBatch {len(self)} sources, {self._strategy}>"
+        return f"<ChainBatch {len(self)} sources, {self._speculation}>"
 
     @property
     def rows(self) -> int:
@@ -155,58 +216,63 @@ class ChainBatch(Generic[T]):
         """See `Group`."""
         g = len(self.owners)
         self.owners.append(owner)
-        self._work.append(Work())
+        self._work.append(NO_WORK)
         self._steps.append(0)
         self._chains.admit(segment)
-        self._pool.admit(g)
+        self._read.admit(g)
         self._memory.admit(g, encoded.made, len(segment.ids))
-        self._drafter.admit(segment, encoded)
+        if self._speculation is not None:
+            self._speculation.drafter.admit(segment, encoded)
         self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
         """See `Group`."""
         started_s = time.perf_counter()
-        n = len(self)
-        # What a lossy draft may change must not depend on the load.
-        is_speculative = self._strategy.lossy is not None or self._judge.wants_drafts(n)
-        drafts: Sequence[Draft] = [NOTHING] * n
-        width = 1
-        if is_speculative:
-            drafts, width = self._drafter.draft(self._chains.prefixes, self._strategy.tokens), self._strategy.tokens + 1
-        reply, new, broken = self._verify(drafts, width)
+        n, speculation = len(self), self._speculation
+        is_drafted = speculation is not None and speculation.is_wanted(n)
+        if speculation is not None and is_drafted:
+            tokens = speculation.strategy.tokens
+            reply, new, broken = self._verify(speculation.drafter.draft(self._chains.prefixes, tokens), tokens + 1)
+        elif self._has_stride:
+            reply, new, broken = self._stride()
+        else:
+            reply, new, broken = self._verify([NOTHING] * n, 1)
         chained = self._chains.advance(reply)
-        self._pool.keep(new, [one.kept for one in chained])
+        self._read.keep(new, [one.kept for one in chained])
         for g, one in enumerate(chained):
             self._steps[g] += 1
-            self._work[g] += Work(drafted=one.drafted, accepted=one.accepted)
+            if is_drafted:
+                self._work[g] += Work(drafted=one.drafted, accepted=one.accepted)
         leaving = sorted(broken | {g for g, one in enumerate(chained) if one.has_ended})
         done = [self._finished(g, is_broken=g in broken) for g in leaving]
         for g in reversed(leaving):
             self._remove(g)
-        self._note(chained, time.perf_counter() - started_s, is_speculative=is_speculative)
+        if speculation is not None:
+            _note(speculation, chained, time.perf_counter() - started_s, is_drafted=is_drafted)
         return done
-
-    def _note(self, chained: Sequence[Chained], seconds: float, *, is_speculative: bool) -> None:
-        if not is_speculative:
-            self._judge.note_plain(len(chained), seconds)
-            return
-        tokens = sum(one.kept for one in chained)
-        self._judge.note_speculative(len(chained), seconds, tokens)
-        drafted, accepted = sum(one.drafted for one in chained), sum(one.accepted for one in chained)
-        self._on_drafts(len(chained), drafted, accepted)
 
     def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Any], set[int]]:
         """One run of the decoder over all chains; also the sources whose numbers are not finite."""
         query = self._chains.ask(drafts, width)
+        return self._words.answer(query, self._feed(query, np.tri(width, dtype=np.bool_)))
+
+    def _stride(self) -> tuple[Reply, list[Any], set[int]]:
+        """The same, with the decoder's own words for drafts."""
+        query = self._chains.ask([NOTHING] * len(self), 1)
+        feed = self._feed(query, np.ones((1, STRIDE_STEPS), np.bool_))
+        reply, new, broken = self._words.follow(query, feed, STRIDE_STEPS)
+        self._chains.followed(reply)
+        return reply, new, broken
+
+    def _feed(self, query: Query, own: npt.NDArray[np.bool_]) -> Feed:
         n = len(query.ids)
         depth = np.minimum(query.depth, self._last_place)  # what lies behind the last place is never kept
-        feed = {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._pool.feed(n, width)}
-        return self._words.answer(query, feed)
+        return {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._read.feed(n, own)}
 
     def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
         work = self._work[g]
         engine = Engine.SPECULATIVE if work.drafted else Engine.GREEDY
-        if self._strategy.lossy is not None:
+        if self._speculation is not None and self._speculation.strategy.lossy is not None:
             engine = Engine.SPECULATIVE_LOSSY
         found = () if is_broken else self._chains.hypotheses(g)
         return Finished(self.owners[g], found, self._steps[g], engine, work)
@@ -224,8 +290,28 @@ class ChainBatch(Generic[T]):
         replace_by_last(self._work, g)
         replace_by_last(self._steps, g)
         if g != last:
-            self._pool.move(last, g)
+            self._read.move(last, g)
             self._memory.move(last, g)
         self._chains.remove(g)
-        self._drafter.remove(g)
+        if self._speculation is not None:
+            self._speculation.drafter.remove(g)
         self._words.remove(g)
+
+
+def _note(speculation: Speculation, chained: Sequence[Chained], seconds: float, *, is_drafted: bool) -> None:
+    """Tell what a round cost and what came of it."""
+    tokens = sum(one.kept for one in chained)
+    if not is_drafted:
+        speculation.judge.note_plain(len(chained), seconds, tokens)
+        return
+    speculation.judge.note_speculative(len(chained), seconds, tokens)
+    drafted, accepted = sum(one.drafted for one in chained), sum(one.accepted for one in chained)
+    speculation.on_drafts(len(chained), drafted, accepted)
+
+
+def read_for(runtime: Runtime, capacity: int) -> Read:
+    """The kind that the bundle's decoder has. Chains of states are of strides, which are for processors."""
+    arch = runtime.manifest.architecture
+    if arch.keeps_states:
+        return ChainStates([arch.d_model] * arch.decoder_layers, capacity)
+    return ChainPool(arch, capacity, slots_of(runtime, capacity, GRAIN))

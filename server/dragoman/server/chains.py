@@ -109,20 +109,23 @@ class Chains:
         attention = any(one.source.wants_attention for one in self._chains)
         return Query(ids, depth, named, best + len(words.suppressed) + 1 + lost, attention)
 
+    def followed(self, reply: Reply) -> None:
+        """The decoder went on by itself: what it read behind each newest word, its own best each time, is the draft."""
+        self._drafts = reply.ids[:, :-1, 0].tolist()
+
     def advance(self, reply: Reply) -> list[Chained]:
         """Keep of each draft what stands, and one word more."""
         scores = self._scores(reply)
-        best = scores.argmax(2)[:, :, None]
-        peak = np.take_along_axis(scores, best, 2)[:, :, 0]
-        words = np.take_along_axis(reply.ids, best, 2)[:, :, 0]
-        logp = np.take_along_axis(reply.logp, best, 2)[:, :, 0]
+        n, places, _ = scores.shape
+        best = np.arange(n)[:, None], np.arange(places), scores.argmax(2)
+        words, peak, logp = reply.ids[best].tolist(), scores[best].tolist(), reply.logp[best].tolist()
         found = []
         for g, chain in enumerate(self._chains):
             draft = self._drafts[g]
             kept = accepted = 0
             has_ended = False
             while kept <= len(draft) and not has_ended:
-                choice = int(words[g, kept]), float(peak[g, kept]), float(logp[g, kept])
+                choice = words[g][kept], peak[g][kept], logp[g][kept]
                 wanted = draft[kept] if kept < len(draft) else None
                 if (g, kept) in self._named or chain.lossy is not None:
                     choice = self._choose(reply, scores, g, kept, wanted)

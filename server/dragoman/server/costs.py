@@ -78,9 +78,9 @@ class Costs:
         """Whether the next round of so many sources shall speculate."""
         return self._sizes.setdefault(bucket(sources), _Size()).next()
 
-    def note_plain(self, sources: int, seconds: float) -> None:
-        """A step without drafts took so long."""
-        self._sizes.setdefault(bucket(sources), _Size()).plain.note(seconds, 1)
+    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
+        """A round without drafts took so long, and all sources together got so many tokens."""
+        self._sizes.setdefault(bucket(sources), _Size()).plain.note(seconds, tokens / sources)
 
     def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
         """A round with drafts took so long, and all sources together got so many tokens."""

@@ -5,31 +5,21 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeVar
 
-from dragoman.server.batch import Batch, Group
-from dragoman.server.chain_batch import ChainBatch, Drafter
+from dragoman.server.batch import Batch, Group, vocabulary_of
+from dragoman.server.chain_batch import ChainBatch, Drafter, Speculation
 from dragoman.server.costs import Costs
 from dragoman.server.ctc_batch import CtcBatch
-from dragoman.server.domain import DraftSource, Forced, NonAutoregressive, Segment, Speculative
+from dragoman.server.domain import Beam, DraftSource, Forced, NonAutoregressive, Segment, Speculative
 from dragoman.server.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.nat_batch import NatBatch
 from dragoman.server.rescoring import Rescored
-from dragoman.server.runtime import Runtime
+from dragoman.server.runtime import STEP_SHORTLIST, STRIDE, Runtime
 from dragoman.server.scheduling import LaneObserver
 from dragoman.server.search import Layout
 from dragoman.server.shortlist import Shortlist
+from dragoman.server.source import Source
 
 T = TypeVar("T", bound=Hashable)
-
-
-def key_of(segment: Segment) -> Hashable:
-    """Segments with equal keys share a group."""
-    match segment.strategy:
-        case NonAutoregressive(decoder=decoder, rescore=rescore):
-            return decoder, rescore, _has_shortlist(segment)
-        case Speculative() as strategy:
-            return strategy, _has_shortlist(segment)
-        case _:
-            return Layout.of(segment), _has_shortlist(segment)
 
 
 def needs_cross(segment: Segment) -> bool:
@@ -62,9 +52,32 @@ class Groups:
     def __repr__(self) -> str:
         return f"<Groups {self._runtime!r}, {self._costs}>"
 
+    def key(self, segment: Segment) -> Hashable:
+        """Segments with equal keys share a group."""
+        match segment.strategy:
+            case NonAutoregressive(decoder=decoder, rescore=rescore):
+                return decoder, rescore, _has_shortlist(segment)
+            case Speculative() as strategy:
+                return strategy, _has_shortlist(segment), self._strides(segment)
+            case _:
+                return Layout.of(segment), _has_shortlist(segment), self._strides(segment)
+
+    def _strides(self, segment: Segment) -> bool:
+        """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
+        manifest = self._runtime.manifest
+        if self._runtime.device is not None:  # where a loop would wait for the host in each round
+            return False
+        if STRIDE not in manifest.graphs or _has_shortlist(segment) != (STEP_SHORTLIST in manifest.graphs):
+            return False
+        is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
+        if not is_greedy and not isinstance(segment.strategy, Speculative):
+            return False
+        return not Source(segment, vocabulary_of(manifest), beams=1, width=1).is_special
+
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""
         shortlist = self._shortlist if _has_shortlist(segment) else None
+        has_stride, speculation = self._strides(segment), None
         match segment.strategy:
             case NonAutoregressive(decoder=decoder, rescore=rescore):
                 group: Group[T] = self._nat(decoder, shortlist)
@@ -72,17 +85,18 @@ class Groups:
                     group = Rescored(group, self._runtime)
                 return group
             case Speculative() as strategy:
-                return self._chains(strategy, shortlist)
-            case _:
+                speculation = self._speculation(strategy, shortlist)
+            case _ if not has_stride:
                 layout = Layout.of(segment)
                 return Batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+        return ChainBatch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
     def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
         if self._runtime.manifest.nat[name].kind == "ctc":
             return CtcBatch(self._runtime, shortlist, name=name)
         return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
 
-    def _chains(self, strategy: Speculative, shortlist: Shortlist | None) -> Group[T]:
+    def _speculation(self, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
         # Not by what a request may choose freely: there would be no end of them.
         key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
         costs = self._costs.setdefault(key, Costs())
@@ -90,15 +104,7 @@ class Groups:
         def on_drafts(sources: int, drafted: int, accepted: int) -> None:
             self._observer.on_drafts(sources, drafted, accepted, costs.stops_at)
 
-        return ChainBatch(
-            self._runtime,
-            shortlist,
-            self._drafter(strategy, shortlist),
-            costs,
-            strategy=strategy,
-            capacity=self._capacity,
-            on_drafts=on_drafts,
-        )
+        return Speculation(strategy, self._drafter(strategy, shortlist), costs, on_drafts)
 
     def _drafter(self, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
         runtime, name = self._runtime, strategy.decoder

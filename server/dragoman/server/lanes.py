@@ -334,7 +334,7 @@ class _Lane:
         self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 
     def _batch(self, segment: Segment) -> Group[LaneTicket]:
-        key = groups.key_of(segment)
+        key = self._lanes.makes.key(segment)
         if key not in self._batches:
             self._batches[key] = self._lanes.makes.group(segment)
         return self._batches[key]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.bundle.rules import MAX_BEAM_SIZE
@@ -99,17 +99,21 @@ class LocalTranslator:
 
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
+        return [_explained(one) for one in self._wait(self._pipeline.translate(request))]
 
     def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
         """What became of each pair of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._runner.run(self._pipeline.score(request))]
+        return [_explained(one) for one in self._wait(self._pipeline.score(request))]
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        # Not `Runner.run`, whose care for Ctrl-C costs some per cent of a short text: closing cancels what is left.
+        return self._runner.get_loop().run_until_complete(work)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads. What is still being translated, after Ctrl-C, is given up."""
+        self._runner.close()
         self._pipeline.lanes.close()
         self._executor.shutdown()
-        self._runner.close()
 
 
 def _explained(outcome: T) -> T | LocalEngineFailure:

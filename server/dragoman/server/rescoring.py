@@ -130,7 +130,7 @@ def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
     pool = ChainPool(runtime.manifest.architecture, sources, slots_of(runtime, sources, GRAIN))
     for g in range(sources):
         pool.admit(g)
-    return pool.feed(sources, width)
+    return pool.feed(sources, np.tri(width, dtype=np.bool_))
 
 
 def _with(one: _Candidate, logps: list[float]) -> Hypothesis:

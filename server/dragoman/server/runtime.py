@@ -36,7 +36,7 @@ Ints = npt.NDArray[np.int64]
 Feed = dict[str, Any]
 Outputs = dict[str, Any]
 
-STEP, STEP_SHORTLIST, CANDIDATES = "step", "step_shortlist", "candidates"
+STEP, STEP_SHORTLIST, CANDIDATES, STRIDE = "step", "step_shortlist", "candidates", "stride"
 ATTENTION, EXTENDED, HIDDEN = "attention", "extended", "hidden"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
@@ -74,8 +74,9 @@ class Runtime:
         elif self.manifest.precision == "fp16":
             way_out = "export it with --precision int8 or fp32 to serve it here, or serve it with --provider cuda"
             logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=self.manifest.name, way_out=way_out)
+        used = [name for name in self.manifest.graphs if name != STRIDE or not hardware.keeps]
         try:
-            self._sessions = {name: self._load(bundle, name, threads, hardware) for name in self.manifest.graphs}
+            self._sessions = {name: self._load(bundle, name, threads, hardware) for name in used}
         except StartError:
             raise
         except Exception as error:
@@ -126,8 +127,8 @@ class Runtime:
 
     def _check(self, bundle: Bundle) -> None:
         """The graphs are those that the manifest describes."""
-        for name, graph in self.manifest.graphs.items():
-            session = self._sessions[name]
+        for name, session in self._sessions.items():
+            graph = self.manifest.graphs[name]
             found = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
             declared = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
             if found != declared:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, Feed, Runtime
+from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Feed, Runtime
 from dragoman.server.search import Query, Reply
 from dragoman.server.shortlist import Candidates, Shortlist
 
@@ -57,10 +57,7 @@ class Words:
         feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, choices), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
         logp: npt.NDArray[np.float32] = said["topk_logp"].reshape(*shape, -1)
-        is_sound = np.isfinite(logp)
-        broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
-        for g in broken:
-            logp[g] = 0.0
+        broken = _silenced(logp)
         reply = Reply(
             logp,
             said["topk_id"].reshape(logp.shape),
@@ -69,3 +66,21 @@ class Words:
             said.get(ATTENTION),
         )
         return reply, new, broken
+
+    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Any], set[int]]:
+        """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
+        top = np.zeros(min(query.best, len(self)), np.int64)
+        feed = {**feed, **self.feed(), "ids": query.ids, "depth": query.depth, "top": top, "count": np.array(count)}
+        logp, ids, *new = self._runtime.run(STRIDE, feed).values()
+        logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
+        unasked = np.zeros(logp.shape[:2], np.float32)
+        return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
+
+
+def _silenced(logp: npt.NDArray[np.float32]) -> set[int]:
+    """The sources whose numbers are not finite, which get zeros in place of them."""
+    is_sound = np.isfinite(logp)
+    broken = set() if is_sound.all() else set(np.flatnonzero(~is_sound.all((1, 2))).tolist())
+    for g in broken:
+        logp[g] = 0.0
+    return broken

@@ -1,0 +1,164 @@
+"""The stride: several steps of greedy search in one run of one graph.
+
+A small decoder's step takes less time than what surrounds it: handing tensors over, choosing a word, handing it back.
+The stride is the step graph as the body of a loop that reads its own best word next, one node a source. It decides
+nothing: all it says of a place holds under the words before it, and whoever wants another word than the best there
+throws away the rest. Where a step takes long anyway, a stride would only make newcomers wait, and there is none.
+
+It is made from the traced step in two parts. `widened` lets new nodes attend to those of the same run (`recent_*`), in
+the flat form that the int8 passes know; `looped` closes the loop, and leaves outside whatever is the same each time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from dragoman.bundle.manifest import Architecture, Precision
+
+MOST_WEIGHTS = 12_000_000
+"""Of a decoder that has a stride, those of the output layer over the whole vocabulary included: a processor multiplies
+with so many in less than a millisecond. Where that takes longer, sources that end within a stride cost more than it
+saves."""
+NEW, RECENT, STATE = "new_", "recent_", "state."
+FOUND = ("topk_logp", "topk_id")
+STRIDE, COUNT = "stride", "count"
+
+
+def has_stride(arch: Architecture, precision: Precision, *, shortlist: bool) -> bool:
+    """Whether a bundle holds one. Not in fp16, which is for devices: a loop there waits for the host in each round."""
+    d, layers = arch.d_model, arch.decoder_layers
+    weights = layers * (6 * d * d + 2 * d * arch.ffn) + (0 if shortlist else d * arch.target_vocabulary)
+    is_plain = arch.recurrent is None and not arch.is_relative and not arch.copies
+    return is_plain and layers > 0 and precision != "fp16" and weights <= MOST_WEIGHTS
+
+
+def widened(step: ir.Model) -> ir.Model:
+    """A copy of a step graph, in float32, for one node a source that also reads the nodes of earlier rounds.
+
+    Its outputs `new_*` are then those nodes and the new one.
+    """
+    model = step.clone()
+    graph = model.graph
+    graph.outputs[:] = [value for value in graph.outputs if value.name in FOUND or str(value.name).startswith(NEW)]
+    RemoveUnusedNodesPass()(model)
+    graph.inputs[:] = [value for value in graph.inputs if value.uses()]
+    for index, new in enumerate(graph.outputs):
+        if str(new.name).startswith(NEW + STATE):
+            continue
+        producer, shape = new.producer(), [str(a) if isinstance(a, ir.SymbolicDim) else a for a in new.shape or ()]
+        if new.name in FOUND or producer is None:
+            continue
+        recent = ir.Value(name=str(new.name).replace(NEW, RECENT), type=new.type)
+        recent.shape = ir.Shape(["R" if axis == "q" else axis for axis in shape])
+        graph.inputs.append(recent)
+        node = ir.node("Concat", [recent, recent], attributes={"axis": 2})
+        graph.insert_after(producer, node)
+        (both,) = node.outputs
+        both.name, both.type, both.shape = new.name, new.type, recent.shape
+        graph.outputs[index] = both
+        new.name = f"{new.name}.one"
+        new.replace_all_uses_with(both)
+        node.replace_input_with(1, new)
+    return model
+
+
+def looped(model: ir.Model, last_place: int) -> None:
+    """Close the loop around a graph of `widened`, in place, after all passes.
+
+    Besides the step's inputs there is `count` [], how many rounds. The mask [G, 1, 1, T + count] opens the pool's
+    nodes and all of the run's. `topk_*` are of each round [count, G, k], and so are new states [count, G, d]; keys and
+    values are [G, H, count, e]. Positions end at `last_place`.
+    """
+    graph = model.graph
+    inside = {str(value.name): value for value in graph.inputs}
+    made = {str(value.name): value for value in graph.outputs}
+    states = [name for name in inside if name.startswith(STATE)]
+    recent = [name for name in inside if name.startswith(RECENT)]
+    carried = ["ids", "depth", *states, *recent]
+    twins = {*carried, "mask"} & {*inside}
+    given = {name: _twin(value) if name in twins else value for name, value in inside.items()}
+    graph.inputs[:], graph.outputs[:] = [], []
+    number, goes_on = _value("round", ir.DataType.INT64), _value("goes_on", ir.DataType.BOOL)
+    body = ir.Graph([number, goes_on, *(inside[name] for name in carried)], [], nodes=[], name="body")
+    outside, inner = _Builder(graph, graph), _Builder(graph, body)
+    varying = {inside[name] for name in twins}
+    moved = [node for node in graph if _varies(node, varying)]
+    starts = [given[name] for name in carried]
+    if recent:
+        pools = [inside[name.replace(RECENT, "self_")] for name in recent]
+        starts[-len(recent) :] = [outside.add("Slice", pool, *map(outside.row, (0, 0, 2))) for pool in pools]
+        # The mask as far as there are nodes by now: the pool's, those of earlier rounds, this one's.
+        first = outside.add("Add", outside.add("Shape", pools[0], start=2, end=3), outside.row(1))
+        size = inner.add("Add", first, number)
+        inside["mask"].replace_all_uses_with(inner.add("Slice", given["mask"], outside.row(0), size, outside.row(3)))
+    for node in moved:
+        graph.remove(node)
+        body.append(node)
+    found = [made[name] for name in (*FOUND, *map(NEW.__add__, states))]
+    following = [
+        inner.add("Slice", made["topk_id"], *map(outside.row, (0, 1, 1))),
+        inner.add("Min", inner.add("Add", inside["depth"], outside.row(1)), outside.row(last_place)),
+        *(inner.add("Unsqueeze", made[NEW + name], outside.row(1)) for name in states),
+        *(made[name.replace(RECENT, NEW)] for name in recent),
+    ]
+    body.outputs[:] = [inner.add("Identity", goes_on), *following, *found]
+    count, yes = _value(COUNT, ir.DataType.INT64), outside.constant("const.yes", np.ones((), np.bool_))
+    loop = ir.node("Loop", [count, yes, *starts], attributes={"body": body}, num_outputs=len(following) + len(found))
+    graph.append(loop)
+    graph.inputs[:] = [value for name, value in given.items() if name not in recent] + [count]
+    kept = loop.outputs[len(carried) - len(recent) : len(carried)]
+    graph.outputs[:] = [*loop.outputs[len(carried) :], *kept]
+    for value, one in zip(graph.outputs, [*found, *following[len(carried) - len(recent) :]], strict=True):
+        shape = list(one.shape or ())
+        value.name, one.name = one.name, f"{one.name}.now"
+        value.type = one.type
+        value.shape = ir.Shape([COUNT if a == "R" else a for a in shape] if one in following else [COUNT, *shape])
+    RemoveUnusedNodesPass()(model)
+
+
+class _Builder:
+    """Adds nodes at the end of one graph, and constants to the one around it."""
+
+    def __init__(self, around: ir.Graph, graph: ir.Graph) -> None:
+        self.around, self.graph = around, graph
+
+    def add(self, op: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
+        node = ir.node(op, inputs, attributes=attributes or None)
+        value: ir.Value = node.outputs[0]
+        # Two graphs that number their values by themselves would both begin at 0.
+        value.name = f"{self.graph.name}.{op}.{len(self.graph)}"
+        self.graph.append(node)
+        return value
+
+    def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
+        if name not in self.around.initializers:
+            tensor = ir.tensor(array, name=name)
+            shape, kind = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
+            self.around.register_initializer(ir.Value(name=name, const_value=tensor, shape=shape, type=kind))
+        return self.around.initializers[name]
+
+    def row(self, number: int) -> ir.Value:
+        """One number, as an axis."""
+        return self.constant(f"const.row.{number}", np.array([number]))
+
+
+def _varies(node: ir.Node, varying: set[ir.Value]) -> bool:
+    """Whether a node reads what changes from round to round; then what it puts out does, too."""
+    if not any(value in varying for value in node.inputs if value is not None):
+        return False
+    varying.update(node.outputs)
+    return True
+
+
+def _value(name: str, kind: ir.DataType) -> ir.Value:
+    return ir.Value(name=name, shape=ir.Shape([]), type=ir.TensorType(kind))
+
+
+def _twin(value: ir.Value) -> ir.Value:
+    """An input of the same name outside of the loop; the one inside gets another."""
+    twin = ir.Value(name=value.name, type=value.type, shape=value.shape)
+    value.name = f"{value.name}.now"
+    return twin
