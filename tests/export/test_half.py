@@ -28,8 +28,13 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def halved(network) -> dict[str, ir.Model]:
-    models = {graph: trace(network, graph) for graph in GRAPHS}
+def traced(network) -> dict[str, ir.Model]:
+    return {graph: trace(network, graph) for graph in GRAPHS}
+
+
+@pytest.fixture(scope="module")
+def halved(traced) -> dict[str, ir.Model]:
+    models = {graph: model.clone() for graph, model in traced.items()}
     for model in models.values():
         to_half(model)
     return models
@@ -54,6 +59,14 @@ def test_products_are_float16_and_what_must_not_round_is_not(halved):
         kept = [value for value in ends if value.name.startswith(("self_", "new_", "cross_"))]
         assert dtypes(kept) == {HALF}
         assert dtypes(set(ends) - set(kept)) == {FULL}
+
+
+def test_what_a_copy_was_made_of_stays_as_it_is(traced, halved):
+    """Halving a graph leaves the one that it was cloned from in float32."""
+    for name, model in traced.items():
+        assert halved[name] is not model
+        values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+        assert dtypes(values) == {FULL}
 
 
 def test_weights_are_stored_once_and_in_half_the_room(halved):

@@ -41,7 +41,7 @@ class _Halving:
         self.fulls: dict[ir.Value, ir.Value] = {}  # of values that are float16 themselves
         for value in graph.inputs:
             if _is_kept(value):
-                value.dtype, self.halves[value] = HALF, value
+                self._halve(value)
         self.wide = {value for value in graph.inputs if value.name in MASKS}
         """What must stay float32, as far as elementwise nodes carry it."""
         products = [node for node in graph if node.op_type == "MatMul"]
@@ -68,7 +68,7 @@ class _Halving:
                 self._widen(node)
             elif is_half:
                 for value in floats:
-                    value.dtype, self.halves[value] = HALF, value
+                    self._halve(value)
         self._outputs()
 
     def _works_in_half(self, node: ir.Node) -> bool:
@@ -80,6 +80,10 @@ class _Halving:
         if node.op_type in LAYOUT:
             return bool(read) and all(value in self.halves or value.is_initializer() for value in read)
         return node.op_type in ELEMENTWISE
+
+    def _halve(self, value: ir.Value) -> None:
+        """The value itself is float16 from now on; a type of its own, as copies of a graph share theirs."""
+        value.type, self.halves[value] = ir.TensorType(HALF), value
 
     def _half(self, at: ir.Node, value: ir.Value) -> ir.Value:
         if value not in self.halves:
@@ -122,7 +126,7 @@ class _Halving:
         made.dtype, made.shape = FULL, value.shape
         value.replace_all_uses_with(made)
         cast.replace_input_with(0, value)
-        value.dtype = HALF
+        value.type = ir.TensorType(HALF)
         self.late.add(made)
 
     def _outputs(self) -> None:
