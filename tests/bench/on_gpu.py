@@ -30,8 +30,8 @@ from engines import CACHE, Dragoman, Silent, Transformers, bundle_of
 from measure import alternate, median, percentile, processor, progress, timed, verdict
 
 from dragoman.bundle.reader import open_bundle
+from dragoman.server.buffers import Resident
 from dragoman.server.config import GPU_LANES
-from dragoman.server.device import Resident
 from dragoman.server.hardware import Hardware
 
 MODELS = {"big": random_model.BIG, "tiny": random_model.TINY}

@@ -7,16 +7,17 @@ import gc
 import numpy as np
 import pytest
 
-from dragoman.server import device as devices
-from dragoman.server.device import Device, _Owned, _Spares
+from dragoman.server import buffers
+from dragoman.server.buffers import Owned, Spares
+from dragoman.server.device import Device
 
 SMALL, LARGE = ((4,), np.dtype(np.float32)), ((100,), np.dtype(np.float32))
 
 
 def test_a_buffer_that_nobody_uses_is_had_again():
     """When the last reference to it goes, it waits for the next tensor of its form, and of no other."""
-    spares = _Spares()
-    owned = _Owned("memory", SMALL, spares)
+    spares = Spares()
+    owned = Owned("memory", SMALL, spares)
     assert spares.take(SMALL) is None
 
     del owned
@@ -29,8 +30,8 @@ def test_a_buffer_that_nobody_uses_is_had_again():
 
 def test_spare_buffers_are_bounded(monkeypatch):
     """Beyond so many bytes the oldest go, whatever their form; what is left can still be had."""
-    monkeypatch.setattr(devices, "SPARE_BYTES", 450)
-    spares = _Spares()
+    monkeypatch.setattr(buffers, "SPARE_BYTES", 450)
+    spares = Spares()
     for name in ("a", "b", "c"):
         spares.put(SMALL, name)
     spares.put(LARGE, "large")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Graph, Manifest, Recurrent
+from dragoman.server.buffers import Resident, rounded
 from dragoman.server.config import GPU_LANES, ServeOptions, usable_cpus
-from dragoman.server.device import Resident, rounded
 from dragoman.server.errors import StartError
 from dragoman.server.hardware import (
     CAPTURED,

@@ -16,6 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         (
             {"domain", "errors", "surfaces"},
             {
+                "buffers",
                 "scheduling",
                 "options",
                 "logs",

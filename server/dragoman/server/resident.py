@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Tensor
-from dragoman.server.device import NOTHING, Device, Resident, Row, rounded
+from dragoman.server.buffers import Resident, Row, rounded
+from dragoman.server.device import NOTHING, Device
 from dragoman.server.search import Advance
 from dragoman.server.stores import Feed, Ints
 

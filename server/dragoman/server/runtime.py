@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server import logs
-from dragoman.server.device import Device, Encodings, Resident
+from dragoman.server.buffers import Encodings, Resident
+from dragoman.server.device import Device
 from dragoman.server.errors import EngineFailure, StartError
 from dragoman.server.hardware import (
     CAPTURED,
