@@ -11,12 +11,15 @@ EPOCHS_autoregressive ?= 20
 EPOCHS_ctc ?= 200
 WORK ?= .work
 
+# An interpreter for `make test-gpu` and `bench-gpu`: with onnxruntime-gpu, torch for CUDA, and what else they import.
+GPU_PYTHON ?= $(CACHE)/gpu/bin/python
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-deploy test-load test-distill test-fairseq test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-deploy test-load test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -58,6 +61,18 @@ $(CACHE)/fairseq/.installed: | $(VENV)/.dev
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check omegaconf==2.3.1 hydra-core==1.3.8 bitarray==3.12.3 cffi==2.1.1 scipy==1.17.1 scikit-learn==1.9.1
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/project.pth
 	@touch $@
+
+# Where a GPU_PYTHON is given, nothing is installed; it may lack the plugins that pyproject.toml sets options of.
+test-gpu: $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs an NVIDIA GPU, and GPU_PYTHON or 8 GB for one of its own.
+	DATA=$(DATA) $(GPU_PYTHON) -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings=default tests/gpu
+
+bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16, and a step beside the floor of its memory's speed.
+	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/on_gpu.py --json $(CACHE)/gpu.json
+
+$(CACHE)/gpu/bin/python:
+	$(PYTHON) -m venv $(CACHE)/gpu.new
+	$(CACHE)/gpu.new/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu,export,demo,dev]'
+	@mv $(CACHE)/gpu.new $(CACHE)/gpu
 
 test-monitoring: $(VENV)/.dev bundles $(CACHE)/prometheus ## Dashboard, rules and alerts on a live server under load, by a real Prometheus.
 	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring/test_*.py tests/monitoring/live_run.py

@@ -17,17 +17,20 @@ from typing import Any, Literal, Protocol
 import random_model
 from random_model import END, RandomModel
 
+from dragoman.bundle.manifest import Precision
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.config import ServeOptions
 from dragoman.server.domain import Decoded, Segment
+from dragoman.server.hardware import PROCESSOR, Hardware
 from dragoman.server.lanes import Lanes
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "bench"
 Ids = Sequence[int]
-Form = Literal["int8", "int8-fixed", "fp32"]
-"""Of a bundle: with scales for each row, as CTranslate2 has them, or with fixed ones measured beforehand."""
+Form = Literal["int8", "int8-fixed", "fp32", "fp16"]
+"""Of a bundle; int8 with scales for each row, as CTranslate2 has them, or with fixed ones measured beforehand."""
 FORMS: tuple[Form, ...] = ("int8", "int8-fixed", "fp32")
+"""Those for processors."""
 MAX_BATCH = ServeOptions().max_batch
 """Sources that a lane of the server steps together unless it is told otherwise."""
 DIGITS = 12
@@ -65,10 +68,12 @@ class Silent:
 class Dragoman:
     """Lanes of one thread each, as the server has them."""
 
-    def __init__(self, bundle: Path, *, lanes: int, max_batch: int) -> None:
+    def __init__(self, bundle: Path, *, lanes: int, max_batch: int, hardware: Hardware = PROCESSOR) -> None:
         opened = open_bundle(bundle)
         self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
-        self.lanes = Lanes(opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent())
+        self.lanes = Lanes(
+            opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent(), hardware=hardware
+        )
 
     def segment(self, source: Ids, beam: int) -> Segment:
         """A source as the lanes take it."""
@@ -143,19 +148,22 @@ class CTranslate2:
 
 
 class Transformers:
-    """`generate` in float32, which is what it has for a processor."""
+    """`generate`: in float32 on a processor, which has nothing better, and in float16 on a GPU."""
 
-    def __init__(self, model: RandomModel, *, threads: int = 1) -> None:
+    def __init__(self, model: RandomModel, *, threads: int = 1, device: str = "cpu") -> None:
         import torch
 
         torch.set_num_threads(threads)
-        self.torch, self.pad = torch, model.vocabulary
-        self.model = random_model.to_transformers(model)
+        self.torch, self.pad, self.device = torch, model.vocabulary, device
+        self.model = random_model.to_transformers(model).to(device)
+        if device != "cpu":
+            self.model.half()
 
     def translate(self, sources: Sequence[Ids], beam: int) -> list[list[int]]:
         """See `Engine`."""
         torch, longest = self.torch, max(map(len, sources))
-        ids = torch.tensor([[*source, *[self.pad] * (longest - len(source))] for source in sources])
+        rows = [[*source, *[self.pad] * (longest - len(source))] for source in sources]
+        ids = torch.tensor(rows, device=self.device)
         with torch.inference_mode():
             found = self.model.generate(
                 input_ids=ids,
@@ -176,7 +184,7 @@ def bundle_of(model: RandomModel, form: Form, cache: Path = CACHE) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         for old in cache.glob(f"{model.name}-{form}-{'?' * DIGITS}"):
             shutil.rmtree(old)
-        precision: Literal["fp32", "int8"] = "fp32" if form == "fp32" else "int8"
+        precision: Precision = form if form in ("fp32", "fp16") else "int8"
         random_model.to_bundle(model, directory, precision, fixed_scales=form == "int8-fixed")
     return directory
 

@@ -219,10 +219,14 @@ def one_owner_counts_the_replicas(installation) -> Iterator[str]:
 
 
 def a_gpu_is_asked_for_in_full(installation) -> Iterator[str]:
-    """Whole GPUs, a toleration for their nodes, and no rollout that needs one more than there are."""
+    """Whole GPUs, a server that uses them, a toleration for their nodes, and no rollout that needs one more than there
+    are."""
     count = installation.server["resources"]["limits"].get("nvidia.com/gpu")
     tolerated = {one["key"] for one in installation.pod.get("tolerations", ())}
     rolling = installation.one("Deployment")["spec"]["strategy"]["rollingUpdate"]
+    provider = installation.one("ConfigMap", "dragoman")["data"].get("DRAGOMAN_PROVIDER", "cpu")
+    if (provider == "cuda") != (count is not None):
+        yield f"the server runs on {provider}, with {count or 'no'} GPUs"
     if count is None:
         if tolerated:
             yield "tolerates nodes with GPUs and asks for none"
@@ -307,6 +311,8 @@ TWINS: list[tuple[Rule, str, str, str, Any]] = [
     (one_owner_counts_the_replicas, DEV, "Deployment", "spec.replicas!", None),
     (a_gpu_is_asked_for_in_full, GPU, "Deployment", f"{POD}.containers.0.resources.limits.nvidia%gpu", "one"),
     (a_gpu_is_asked_for_in_full, GPU, "Deployment", f"{POD}.tolerations!", None),
+    (a_gpu_is_asked_for_in_full, GPU, "ConfigMap", "data.DRAGOMAN_PROVIDER", "cpu"),
+    (a_gpu_is_asked_for_in_full, CPU, "ConfigMap", "data.DRAGOMAN_PROVIDER", "cuda"),
     (a_gpu_is_asked_for_in_full, GPU, "Deployment", "spec.strategy.rollingUpdate.maxSurge", 1),
 ]  # fmt: skip
 

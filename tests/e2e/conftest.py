@@ -33,6 +33,7 @@ from dragoman.export.network import Network
 from dragoman.export.recurrent import network_of
 from dragoman.export.trace import trace
 from dragoman.server.domain import Decoded, Segment
+from dragoman.server.hardware import PROCESSOR, Hardware
 from dragoman.server.lanes import Lanes
 
 ROOT = Path(__file__).parents[2]
@@ -116,9 +117,16 @@ class Observer:
 class Decoder:
     """Lanes, called from a test: all segments at once, or one by one."""
 
-    def __init__(self, bundle: Bundle, *, max_batch: int = 32, lanes: int = 2) -> None:
+    def __init__(self, bundle: Bundle, *, max_batch: int = 32, lanes: int = 2, hardware: Hardware = PROCESSOR) -> None:
         self.observer = Observer()
-        self.lanes = Lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=self.observer)
+        self.lanes = Lanes(
+            bundle,
+            num_lanes=lanes,
+            threads_per_lane=1,
+            max_batch=max_batch,
+            observer=self.observer,
+            hardware=hardware,
+        )
 
     def together(self, segments: Sequence[Segment]) -> list[Decoded]:
         answers: list[Decoded | Exception | None] = [None] * len(segments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import onnx
 import onnx_ir as ir
 import pytest
 import torch
@@ -29,13 +28,13 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def traced(network) -> dict[str, onnx.ModelProto]:
-    return {graph: ir.to_proto(trace(network, graph)) for graph in GRAPHS}
+def traced(network) -> dict[str, ir.Model]:
+    return {graph: trace(network, graph) for graph in GRAPHS}
 
 
 @pytest.fixture(scope="module")
 def halved(traced) -> dict[str, ir.Model]:
-    models = {graph: ir.from_proto(proto) for graph, proto in traced.items()}
+    models = {graph: model.clone() for graph, model in traced.items()}
     for model in models.values():
         to_half(model)
     return models
@@ -46,7 +45,8 @@ def dtypes(values) -> set[ir.DataType | None]:
 
 
 def test_products_are_float16_and_what_must_not_round_is_not(halved):
-    """Every matrix product works in float16; norms, softmax, the search of the best words and a graph's ends do not."""
+    """Every matrix product works in float16, and so do keys and values from graph to graph; norms, softmax, the search
+    of the best words and a graph's other ends do not."""
     for model in halved.values():
         kinds = {op: [n for n in model.graph if n.op_type == op] for op in ("MatMul", "Softmax", "TopK")}
         assert all(dtypes((*n.inputs, *n.outputs)) == {HALF} for n in kinds["MatMul"])
@@ -55,7 +55,18 @@ def test_products_are_float16_and_what_must_not_round_is_not(halved):
         assert norms
         logits = [use for n in kinds["TopK"] for use in n.inputs[0].producer().inputs]
         assert dtypes(logits) <= {FULL}, "the output layer's bias is added in float32"
-        assert dtypes((*model.graph.inputs, *model.graph.outputs)) == {FULL}
+        ends = (*model.graph.inputs, *model.graph.outputs)
+        kept = [value for value in ends if value.name.startswith(("self_", "new_", "cross_"))]
+        assert dtypes(kept) == {HALF}
+        assert dtypes(set(ends) - set(kept)) == {FULL}
+
+
+def test_what_a_copy_was_made_of_stays_as_it_is(traced, halved):
+    """Halving a graph leaves the one that it was cloned from in float32."""
+    for name, model in traced.items():
+        assert halved[name] is not model
+        values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+        assert dtypes(values) == {FULL}
 
 
 def test_weights_are_stored_once_and_in_half_the_room(halved):

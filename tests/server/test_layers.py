@@ -16,6 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         (
             {"domain", "errors", "surfaces"},
             {
+                "buffers",
                 "scheduling",
                 "options",
                 "logs",
@@ -30,11 +31,23 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
                 "costs",
                 "abilities",
             },
-            {"config", "runtime", "vocabularies", "alignment", "answers", "rules", "weighing", "candidates"}
+            {
+                "config",
+                "device",
+                "hardware",
+                "stores",
+                "vocabularies",
+                "alignment",
+                "answers",
+                "rules",
+                "weighing",
+                "candidates",
+            }
             | {"nat_request"},
-            {"source", "tokenizer", "canvases", "engines"},
+            {"runtime", "source", "tokenizer", "canvases", "engines"},
             {"search", "pieces", "ctc"},
-            {"pool", "assembly", "chains", "words"},
+            {"resident", "assembly", "chains", "words"},
+            {"pool"},
             {"backlog", "batch"},
             {"nat_runs", "chain_batch"},
             {"nat_batch", "ctc_batch"},

@@ -25,6 +25,7 @@ from dragoman.export.nat_graphs import is_nat
 from dragoman.export.network import Network
 from dragoman.export.parity import prove
 from dragoman.export.source_parity import prove_source
+from dragoman.export.store_graphs import store_graphs
 from dragoman.export.stride import STRIDE, has_stride, looped, widened
 from dragoman.export.stride_parity import prove_stride
 from dragoman.export.trace import save, signature_of, to_int8, trace
@@ -58,8 +59,8 @@ def export(
         lower(models, checkpoint, network, precision, calibration, progress)
         progress("writing")
         root = writer.path("encoder.onnx").parent
-        save(models, root)
         signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
+        save(models, root)
         del models
         for name, source in checkpoint.tokenizer_files.items():
             content = source.read_bytes() if isinstance(source, Path) else source
@@ -120,6 +121,8 @@ def lower(
             to_half(model)
     if STRIDE in models:
         looped(models[STRIDE], arch.max_positions - 1)
+    if precision != "int8" and "step" in models:  # int8 is for processors, where nothing is kept on a device
+        models |= store_graphs(arch, signature_of(models["step"], "step.onnx"))
 
 
 def quantise(

@@ -1,8 +1,9 @@
 """The fp16 pass: weights and most of the work become float16, for GPUs.
 
-A graph's inputs and outputs stay float32, and so does what float16 cannot hold or must not round: norms, softmax and
-what leads to it from a mask, LSTM and GRU nodes, and everything after the output layer's product. Each value is cast at
-most once each way: a node that works in float16 reads the float16 form of what it reads, whoever made it.
+What attention reads of words and sources is kept in float16, from graph to graph. A graph's other inputs and outputs
+stay float32, and so does what float16 cannot hold or must not round: norms, softmax and what leads to it from a mask,
+LSTM and GRU nodes, and everything after the output layer's product. Each value is cast at most once each way: a node
+that works in float16 reads the float16 form of what it reads, whoever made it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"}
 LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsqueeze", "Squeeze", "Expand", "Gather"})
 """These take the form of what they read."""
 MASKS = frozenset({"mask", "src_mask", "allowed"})
+KEPT = ("self_", "new_k.", "new_v.", "cross_")
+"""Names of inputs and outputs that hold keys and values begin so."""
 NORM = frozenset({"Pow", "ReduceMean", "Sqrt", "Reciprocal"})
 """What a norm is made of where it is not one node."""
 HALF, FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -36,6 +39,9 @@ class _Halving:
         self.graph = graph
         self.halves: dict[ir.Value, ir.Value] = {}
         self.fulls: dict[ir.Value, ir.Value] = {}  # of values that are float16 themselves
+        for value in graph.inputs:
+            if _is_kept(value):
+                self._halve(value)
         self.wide = {value for value in graph.inputs if value.name in MASKS}
         """What must stay float32, as far as elementwise nodes carry it."""
         products = [node for node in graph if node.op_type == "MatMul"]
@@ -62,7 +68,7 @@ class _Halving:
                 self._widen(node)
             elif is_half:
                 for value in floats:
-                    value.dtype, self.halves[value] = HALF, value
+                    self._halve(value)
         self._outputs()
 
     def _works_in_half(self, node: ir.Node) -> bool:
@@ -74,6 +80,10 @@ class _Halving:
         if node.op_type in LAYOUT:
             return bool(read) and all(value in self.halves or value.is_initializer() for value in read)
         return node.op_type in ELEMENTWISE
+
+    def _halve(self, value: ir.Value) -> None:
+        """The value itself is float16 from now on; a type of its own, as copies of a graph share theirs."""
+        value.type, self.halves[value] = ir.TensorType(HALF), value
 
     def _half(self, at: ir.Node, value: ir.Value) -> ir.Value:
         if value not in self.halves:
@@ -116,18 +126,24 @@ class _Halving:
         made.dtype, made.shape = FULL, value.shape
         value.replace_all_uses_with(made)
         cast.replace_input_with(0, value)
-        value.dtype = HALF
+        value.type = ir.TensorType(HALF)
         self.late.add(made)
 
     def _outputs(self) -> None:
         for index, value in enumerate(self.graph.outputs):
-            if value.dtype == HALF:
-                node = ir.node("Cast", [value], attributes={"to": FULL})
+            wanted = HALF if _is_kept(value) else FULL
+            if value.dtype in (FULL, HALF) and value.dtype != wanted:
+                node = ir.node("Cast", [value], attributes={"to": wanted})
                 self.graph.append(node)
                 made = node.outputs[0]
-                made.name, made.dtype, made.shape = value.name, FULL, value.shape
-                value.name = f"{value.name}.half"
+                made.name, made.dtype, made.shape = value.name, wanted, value.shape
+                value.name = f"{value.name}.uncast"
                 self.graph.outputs[index] = made
+
+
+def _is_kept(value: ir.Value) -> bool:
+    """Whether a graph's input or output holds keys or values."""
+    return str(value.name).startswith(KEPT)
 
 
 def _is_large(value: ir.Value) -> bool:

@@ -55,8 +55,9 @@ MODULES = {
     "candidates": CandidatesGraph,
     "step_shortlist": ShortlistStepGraph,
 }
-DTYPES: dict[ir.DataType | None, Literal["float32", "int64", "uint8"]] = {
+DTYPES: dict[ir.DataType | None, Literal["float32", "float16", "int64", "uint8"]] = {
     ir.DataType.FLOAT: "float32",
+    ir.DataType.FLOAT16: "float16",
     ir.DataType.INT64: "int64",
     ir.DataType.UINT8: "uint8",
 }

@@ -10,7 +10,7 @@ import torch
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network import MASKED
-from dragoman.export.parity import encoded, packed, session
+from dragoman.export.parity import encoded, packed, run, session
 from dragoman.export.trace import example, signature
 
 Ints = npt.NDArray[np.int64]
@@ -53,7 +53,7 @@ class Walk:
         """Read one word a source [G]; log-probabilities and ids [G, k] of the best that may follow."""
         t = self._depth
         self._feed |= {"ids": words[:, None], "depth": np.full((len(words), 1), t)}
-        logp, ids, _, _, _, *kept = self._step.run(None, self._feed)
+        logp, ids, _, _, _, *kept = run(self._step, None, self._feed)
         for name, new in zip(self._kept, kept, strict=True):
             if name.startswith("state."):
                 self._feed[name] = new[:, None]

@@ -304,7 +304,7 @@ class Tensor:
     """One graph input or output. An axis is a number or the name of a dynamic size."""
 
     name: str
-    dtype: Literal["float32", "int64", "uint8"]
+    dtype: Literal["float32", "float16", "int64", "uint8"]
     shape: tuple[int | str, ...]
 
 
@@ -366,7 +366,7 @@ class Manifest:
     graphs: dict[str, Graph]
     """`encoder` and, where the architecture has decoder layers, `step`; `candidates` and `step_shortlist` where the
     bundle has a lexical shortlist. A decoder of `nat` has `nat.NAME`, with a shortlist `nat.NAME.shortlist`, too, and
-    of mask-predict `nat.NAME.memory`."""
+    of mask-predict `nat.NAME.memory`. What writes to tensors that stay on a device is `pool.*` and `memory.*`."""
     limits: Limits
     precision: Precision
     provenance: Provenance

@@ -27,6 +27,7 @@ from dragoman.server import logs
 from dragoman.server.calls import CallInterceptor
 from dragoman.server.config import ServeOptions
 from dragoman.server.errors import StartError
+from dragoman.server.hardware import hardware_of
 from dragoman.server.health import Health, statuses
 from dragoman.server.http_pages import HttpServer
 from dragoman.server.lanes import Lanes
@@ -175,10 +176,11 @@ class App:
         options = self.options
         return Lanes(
             bundle,
-            num_lanes=options.lanes,
+            num_lanes=options.num_lanes,
             threads_per_lane=options.threads_per_lane,
             max_batch=options.max_batch,
             observer=observer,
+            hardware=hardware_of(options.provider, options.device),
         )
 
     async def _start_grpc(self) -> None:

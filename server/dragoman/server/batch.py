@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Manifest, Tensor
+from dragoman.server.device import Device
 from dragoman.server.domain import Engine, Hypothesis, Segment, Work
 from dragoman.server.pool import GRAIN, MASKED, kept_for, round_up
+from dragoman.server.resident import ResidentPositions
 from dragoman.server.runtime import EXTENDED, HIDDEN, Runtime
 from dragoman.server.search import Layout, Search
 from dragoman.server.shortlist import Shortlist
+from dragoman.server.stores import Feed, HostPositions, Positions
 from dragoman.server.weighing import Vocabulary
 from dragoman.server.words import Words
 
@@ -33,7 +36,7 @@ NO_WORK = Work()
 class Encoded:
     """One source as the encoder gives it."""
 
-    made: Mapping[str, Floats]
+    made: Mapping[str, Any]
     """What the autoregressive decoder reads, by name, without the axis G: keys and values [H, ...] with padded
     positions, and first states; none where nobody wants them."""
     hidden: Floats | None
@@ -87,61 +90,49 @@ class Group(Protocol[T]):
 class Memory:
     """Cross-attention keys and values of a batch's sources, [G, H, ...] with positions S on an axis of their own."""
 
-    def __init__(self, declared: Sequence[Tensor], capacity: int) -> None:
+    def __init__(self, declared: Sequence[Tensor], capacity: int, device: Device | None = None) -> None:
         self._capacity = capacity
-        self._declared = [one for one in declared if "S" in one.shape]
-        self._positions = 0
+        positioned = [one for one in declared if "S" in one.shape]
+        self._store: Positions = (
+            HostPositions(positioned, capacity, GRAIN)
+            if device is None
+            else ResidentPositions(device, positioned, capacity, GRAIN)
+        )
         self._lengths = np.zeros(capacity, np.int64)
-        self._tensors: list[Floats] = []
-        self._mask = np.zeros((0, 1, 1, 0), np.float32)
-        self._resize(GRAIN, 0)
+        self._mask = np.full((capacity, 1, 1, GRAIN), MASKED)
 
-    def admit(self, g: int, encoded: Mapping[str, Floats], length: int) -> None:
+    def admit(self, g: int, encoded: Mapping[str, Any], length: int) -> None:
         """Source g's own keys and values, without the axis G, of which `length` positions count."""
         self._lengths[g] = length
-        longest = round_up(int(self._lengths[: g + 1].max()))
-        if longest > self._positions or 2 * longest <= self._positions:
+        longest = self._store.room(round_up(int(self._lengths[: g + 1].max())))
+        positions = self._mask.shape[3]
+        if longest > positions or 2 * longest <= positions:
             self._resize(longest, g)
-        for tensor, declared in zip(self._tensors, self._declared, strict=True):
-            tensor[g] = 0  # what is not a number is seen through any mask
-            own, axis = encoded[declared.name], declared.shape.index("S") - 1
-            front = (slice(None),) * axis + (slice(min(own.shape[axis], self._positions)),)
-            tensor[g][front] = own[front]
+        self._store.place(g, encoded)
         self._mask[g] = MASKED
         self._mask[g, ..., :length] = 0
 
     def move(self, source: int, target: int) -> None:
         """What belonged to index `source` belongs to index `target`."""
-        for tensor in (*self._tensors, self._mask):
-            tensor[target] = tensor[source]
+        self._store.move(source, target)
+        self._mask[target] = self._mask[source]
         self._lengths[target] = self._lengths[source]
 
     def longest(self, sources: int) -> int:
         """Positions of the longest of the first `sources` sources."""
         return int(self._lengths[:sources].max(initial=0))
 
-    def feed(self, sources: int) -> dict[str, npt.NDArray[np.generic]]:
+    def feed(self, sources: int) -> Feed:
         """Graph inputs for the first `sources` sources."""
-        named = zip(self._declared, self._tensors, strict=True)
-        return {"src_mask": self._mask[:sources], **{one.name: tensor[:sources] for one, tensor in named}}
+        return {"src_mask": self._mask[:sources], **self._store.feed(sources)}
 
     def _resize(self, positions: int, sources: int) -> None:
         """Make room for this many positions; the first `sources` sources keep theirs."""
-        if positions == self._positions:
-            return
-        sizes = {"G": self._capacity, "S": positions}
-        tensors = [
-            np.zeros([size if isinstance(size, int) else sizes[size] for size in declared.shape], declared.dtype)
-            for declared in self._declared
-        ]
+        self._store.resize(positions, sources)
         mask = np.full((self._capacity, 1, 1, positions), MASKED)
-        kept = min(positions, self._positions)
-        for new, old, declared in zip(tensors, self._tensors, self._declared, strict=False):  # none at first
-            axis = declared.shape.index("S")
-            front = (slice(sources),) + (slice(None),) * (axis - 1) + (slice(kept),)
-            new[front] = old[front]
+        kept = min(positions, self._mask.shape[3])
         mask[:sources, ..., :kept] = self._mask[:sources, ..., :kept]
-        self._tensors, self._mask, self._positions = tensors, mask, positions
+        self._mask = mask
 
 
 class Batch(Generic[T]):
@@ -152,8 +143,8 @@ class Batch(Generic[T]):
         self.owners: list[T] = []
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
-        self._kept = kept_for(manifest, capacity, layout.places)
-        self._memory = Memory(memory_of(manifest), capacity)
+        self._kept = kept_for(runtime, capacity, layout.places)
+        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
         self._vocabulary, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
         self._unk_id = manifest.tokenizer.unk_id
         self._words = Words(runtime, shortlist)

@@ -14,19 +14,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Architecture, Manifest
+from dragoman.bundle.manifest import Architecture
 from dragoman.server.batch import NO_WORK, Encoded, Finished, Memory, memory_of, replace_by_last, vocabulary_of
 from dragoman.server.chains import Chained, Chains, Draft
 from dragoman.server.domain import Engine, Segment, Speculative, Work
-from dragoman.server.pool import GRAIN, MASKED, STATE, Feed, Floats, round_up
+from dragoman.server.pool import GRAIN, MASKED, STATE, pool_names, pool_shape, round_up, slots_of
 from dragoman.server.runtime import Runtime
 from dragoman.server.search import Query, Reply
 from dragoman.server.shortlist import Shortlist
+from dragoman.server.stores import Feed, HostSlots, Slots
 from dragoman.server.words import Words
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Read(Protocol):
     def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
         """Graph inputs; `own` [q, w] says which of the w nodes of a run its q nodes see."""
 
-    def keep(self, new: Sequence[Floats], counts: Sequence[int]) -> None:
+    def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
         """Of each source's new words, the first so many stand."""
 
 
@@ -97,7 +98,7 @@ class ChainStates:
         """See `Read`."""
         return {f"{STATE}{n}": state[:sources] for n, state in enumerate(self._states)}
 
-    def keep(self, new: Sequence[Floats], counts: Sequence[int]) -> None:
+    def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
         """See `Read`; a source that keeps none leaves."""
         last = np.maximum(np.array(counts), 1) - 1, np.arange(len(counts))
         for state, fresh in zip(self._states, new, strict=True):
@@ -107,31 +108,27 @@ class ChainStates:
 class ChainPool:
     """Keys and values of the words that each source has read, [G, H, T, e] a layer, word t in slot t."""
 
-    def __init__(self, arch: Architecture, capacity: int) -> None:
-        self._shape = [capacity, arch.heads, GRAIN, arch.head_dim]
-        self._tensors = [np.zeros(self._shape, np.float32) for _ in range(2 * arch.decoder_layers)]
-        self._names = [f"self_{x}.{n}" for n in range(arch.decoder_layers) for x in "kv"]
+    def __init__(self, arch: Architecture, capacity: int, slots: Slots | None = None) -> None:
+        self._slots = slots or HostSlots(pool_names(arch), pool_shape(arch, capacity, GRAIN), np.float32)
         self.length = np.zeros(capacity, np.int64)
         self._is_relative = arch.positions == "relative"
 
     def admit(self, g: int) -> None:
         """A source that has read nothing; slots that only a source which left needed are given up."""
         self.length[g] = 0
-        for tensor in self._tensors:  # what is not a number is seen through any mask
-            tensor[g] = 0
-        wanted = max(GRAIN, round_up(int(self.length[: g + 1].max())))
-        if 2 * wanted <= self._shape[2]:
-            self._resize(wanted)
+        self._slots.wipe(g)  # what is not a number is seen through any mask
+        wanted = self._slots.room(max(GRAIN, round_up(int(self.length[: g + 1].max()))))
+        if 2 * wanted <= self._slots.size:
+            self._slots.resize(wanted, g)
 
     def move(self, source: int, target: int) -> None:
         """What belonged to index `source` belongs to index `target`."""
-        for tensor in self._tensors:
-            tensor[target] = tensor[source]
+        self._slots.move(source, target)
         self.length[target] = self.length[source]
 
     def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
         """The pool, and the mask [G, 1, q, T + w] that opens all words read, and of the run's own what `own` says."""
-        slots = np.arange(self._shape[2])
+        slots = np.arange(self._slots.size)
         read = slots < self.length[:sources, None]
         is_open = np.concatenate(
             [
@@ -141,33 +138,19 @@ class ChainPool:
             axis=2,
         )
         feed: Feed = {"mask": np.where(is_open, np.float32(0), MASKED)[:, None]}
-        feed |= {name: tensor[:sources] for name, tensor in zip(self._names, self._tensors, strict=True)}
+        feed |= self._slots.feed(sources)
         if self._is_relative:
             feed["slot_depth"] = np.broadcast_to(slots, (sources, len(slots)))
         return feed
 
-    def keep(self, new: Sequence[Floats], counts: Sequence[int]) -> None:
+    def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
         """Of each source's new words, the first so many stand."""
         n = len(counts)
         longest = round_up(int((self.length[:n] + counts).max(initial=0)))
-        if longest > self._shape[2]:
-            self._resize(longest + round_up(longest // 2))
-        for g, count in enumerate(counts):
-            start = int(self.length[g])
-            for tensor, fresh in zip(self._tensors, new, strict=True):
-                tensor[g, :, start : start + count] = fresh[g, :, :count]
+        if longest > self._slots.size:
+            self._slots.resize(self._slots.room(longest + round_up(longest // 2)), n)
+        self._slots.extend(new, self.length[:n], counts)
         self.length[:n] += counts
-
-    def _resize(self, slots: int) -> None:
-        kept = min(slots, self._shape[2])
-        self._shape[2] = slots
-
-        def resized(old: Floats) -> Floats:
-            new = np.zeros(self._shape, np.float32)
-            new[:, :, :kept] = old[:, :, :kept]
-            return new
-
-        self._tensors = [resized(tensor) for tensor in self._tensors]
 
 
 @dataclass(frozen=True)
@@ -201,8 +184,8 @@ class ChainBatch(Generic[T]):
         self.owners: list[T] = []
         self._speculation, self._has_stride = speculation, has_stride
         self._chains = Chains(vocabulary_of(manifest))
-        self._read = read_for(manifest, capacity)
-        self._memory = Memory(memory_of(manifest), capacity)
+        self._read = read_for(runtime, capacity)
+        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
         self._last_place = manifest.architecture.max_positions - 1
         self._words = Words(runtime, shortlist)
         self._work: list[Work] = []
@@ -271,12 +254,12 @@ class ChainBatch(Generic[T]):
             _note(speculation, chained, time.perf_counter() - started_s, is_drafted=is_drafted)
         return done
 
-    def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Floats], dict[int, int]]:
+    def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Any], dict[int, int]]:
         """One run of the decoder over all chains; also the first place of a source whose numbers are not finite."""
         query = self._chains.ask(drafts, width)
         return self._words.answer(query, self._feed(query, np.tri(width, dtype=np.bool_)))
 
-    def _stride(self) -> tuple[Reply, list[Floats], dict[int, int]]:
+    def _stride(self) -> tuple[Reply, list[Any], dict[int, int]]:
         """The same, with the decoder's own words for drafts."""
         query = self._chains.ask([NOTHING] * len(self), 1)
         feed = self._feed(query, np.ones((1, STRIDE_STEPS), np.bool_))
@@ -329,9 +312,9 @@ def _note(speculation: Speculation, chained: Sequence[Chained], seconds: float, 
     speculation.on_drafts(len(chained), drafted, accepted)
 
 
-def read_for(manifest: Manifest, capacity: int) -> Read:
-    """The kind that the bundle's decoder has."""
-    arch = manifest.architecture
+def read_for(runtime: Runtime, capacity: int) -> Read:
+    """The kind that the bundle's decoder has. Chains of states are of strides, which are for processors."""
+    arch = runtime.manifest.architecture
     if arch.keeps_states:
         return ChainStates([arch.d_model] * arch.decoder_layers, capacity)
-    return ChainPool(arch, capacity)
+    return ChainPool(arch, capacity, slots_of(runtime, capacity, GRAIN))

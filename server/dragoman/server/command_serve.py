@@ -74,7 +74,7 @@ def _announcement(app: App) -> str:
         f"serving {one.name}  {one.directions}  {one.bundle.manifest.precision}  version {one.version}"
         for one in app.models
     ]
-    lines.append(f"on {listen} with {app.options.lanes} lanes; metrics on http://{metrics_listen}/metrics")
+    lines.append(f"on {listen} with {app.options.num_lanes} lanes; metrics on http://{metrics_listen}/metrics")
     first = next(iter(app.models)).directions.first
     host, port = split_address(listen)
     target = f"127.0.0.1:{port}" if host in ("0.0.0.0", "::") else listen  # noqa: S104 - compared, not listened on

@@ -31,6 +31,10 @@ def _cgroup_quota(cgroup: Path) -> float | None:
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 
+GPU_LANES = 2
+"""One thinks while the other's step is on the device."""
+
+
 @dataclass(frozen=True)
 class ServeOptions:
     """What `dragoman serve` can be told."""
@@ -40,12 +44,16 @@ class ServeOptions:
     metrics_listen: str = option(
         "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
     )
+    provider: str = option(
+        "cpu", "What the graphs run on: this machine's processors, or a GPU of NVIDIA's.", choices=("cpu", "cuda")
+    )
+    device: int = option(0, "Which GPU, as CUDA counts them.", min=0, max=1023)
     lanes: int = option(
-        usable_cpus,
+        0,
         "Threads that each step one batch of each bundle.",
-        min=1,
+        min=0,
         max=1024,
-        default_text="the CPU quota rounded up, else the usable CPUs",
+        default_text=f"{GPU_LANES} with cuda, else the CPU quota rounded up, else the usable CPUs",
     )
     threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
     max_batch: int = option(
@@ -54,7 +62,7 @@ class ServeOptions:
         min=0,
         max=4096,
         unit="segments",
-        default_text="16 for a model with a lexical shortlist, else 64",
+        default_text="256 with cuda, else 16 for a model with a lexical shortlist, else 64",
     )
     backlog_tokens: int = option(
         65_536,
@@ -81,3 +89,8 @@ class ServeOptions:
     )
     log_level: str = option("info", "Least severe log that is written.", choices=("debug", "info", "warning", "error"))
     log_format: str = option("text", "Form of a log line.", choices=("text", "json"))
+
+    @property
+    def num_lanes(self) -> int:
+        """Those that were asked for, or that the hardware is best used by."""
+        return self.lanes or (GPU_LANES if self.provider == "cuda" else usable_cpus())

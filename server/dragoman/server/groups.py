@@ -65,6 +65,8 @@ class Groups:
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
         manifest = self._runtime.manifest
+        if self._runtime.device is not None:  # where a loop would wait for the host in each round
+            return False
         if STRIDE not in manifest.graphs or _has_shortlist(segment) != (STEP_SHORTLIST in manifest.graphs):
             return False
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1

@@ -21,6 +21,7 @@ from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
 from dragoman.server.batch import Finished, Group, encode
 from dragoman.server.domain import Decoded, Engine, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
+from dragoman.server.hardware import PROCESSOR, Hardware
 from dragoman.server.pool import round_up
 from dragoman.server.runtime import Runtime
 from dragoman.server.scheduling import Done, LaneObserver, Pulse
@@ -34,12 +35,15 @@ PATIENCE_ROUNDS = 32
 _logger = logging.getLogger(__name__)
 
 
-def best_batch(manifest: Manifest) -> int:
+def best_batch(manifest: Manifest, hardware: Hardware) -> int:
     """So many sources a lane give the highest throughput.
 
     The more, the more use is made of weights that are read from memory once a step. But the words of a lexical
-    shortlist are those of all sources together, and soon cost more than the small models that have one.
+    shortlist are those of all sources together, and soon cost more than the small models that have one. A GPU computes
+    for many in the time that it reads the weights in.
     """
+    if hardware.provider == "cuda":
+        return 256
     return 16 if manifest.shortlist is not None else 64
 
 
@@ -80,9 +84,16 @@ class Lanes:
     """Decodes segments of one bundle on several threads. All public methods are thread-safe."""
 
     def __init__(
-        self, bundle: Bundle, *, num_lanes: int, threads_per_lane: int, max_batch: int, observer: LaneObserver
+        self,
+        bundle: Bundle,
+        *,
+        num_lanes: int,
+        threads_per_lane: int,
+        max_batch: int,
+        observer: LaneObserver,
+        hardware: Hardware = PROCESSOR,
     ) -> None:
-        self.runtime = Runtime(bundle, threads=threads_per_lane)
+        self.runtime = Runtime(bundle, threads=threads_per_lane, hardware=hardware)
         manifest = bundle.manifest
         self.shortlist = None
         if manifest.shortlist is not None:
@@ -95,7 +106,7 @@ class Lanes:
                 )
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
-        self.max_batch, self.observer = max_batch or best_batch(manifest), observer
+        self.max_batch, self.observer = max_batch or best_batch(manifest, hardware), observer
         self.makes = groups.Groups(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()

@@ -12,12 +12,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from dragoman.bundle.manifest import Manifest
 from dragoman.server.batch import Encoded, Finished, Group, Memory, vocabulary_of
 from dragoman.server.chain_batch import ChainPool
 from dragoman.server.domain import FinishReason, Hypothesis, Segment
+from dragoman.server.pool import GRAIN, slots_of
 from dragoman.server.rules import ranking
 from dragoman.server.runtime import STEP, Runtime
+from dragoman.server.stores import Feed
 
 T = TypeVar("T")
 
@@ -103,7 +104,7 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
         for one in candidates
     ]
     n, width = len(candidates), max(1, *map(len, targets))
-    memory = Memory(manifest.graphs["encoder"].outputs, n)
+    memory = Memory(manifest.graphs["encoder"].outputs, n, runtime.device)
     for g, one in enumerate(candidates):
         memory.admit(g, one.encoded.made, len(one.segment.ids))
     ids = np.full((n, width), words.eos_id)
@@ -118,15 +119,18 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
         "chosen": chosen,
         "top": np.zeros(1, np.int64),
         **memory.feed(n),
-        **_empty_pool(manifest, n, width),
+        **_empty_pool(runtime, n, width),
     }
     said, _ = runtime.step(STEP, feed, attention=False)
     logp = said["chosen_logp"].reshape(n, width)
     return [_with(one, logp[g, : len(targets[g])].tolist()) for g, one in enumerate(candidates)]
 
 
-def _empty_pool(manifest: Manifest, sources: int, width: int) -> dict[str, np.ndarray]:
-    return ChainPool(manifest.architecture, sources).feed(sources, np.tri(width, dtype=np.bool_))
+def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
+    pool = ChainPool(runtime.manifest.architecture, sources, slots_of(runtime, sources, GRAIN))
+    for g in range(sources):
+        pool.admit(g)
+    return pool.feed(sources, np.tri(width, dtype=np.bool_))
 
 
 def _with(one: _Candidate, logps: list[float]) -> Hypothesis:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Feed, Floats, Runtime
+from dragoman.server.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Feed, Runtime
 from dragoman.server.search import Query, Reply
 from dragoman.server.shortlist import Candidates, Shortlist
 
@@ -41,7 +42,7 @@ class Words:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
 
-    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Floats], dict[int, int]]:
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any], dict[int, int]]:
         """One run of the decoder: what it says, what to keep, and of the sources with numbers that are not finite the
         first such place.
 
@@ -67,7 +68,7 @@ class Words:
         )
         return reply, new, broken
 
-    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Floats], dict[int, int]]:
+    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Any], dict[int, int]]:
         """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
         top = np.zeros(min(query.best, len(self)), np.int64)
         feed = {**feed, **self.feed(), "ids": query.ids, "depth": query.depth, "top": top, "count": np.array(count)}
@@ -77,7 +78,7 @@ class Words:
         return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
 
 
-def _silenced(logp: Floats) -> dict[int, int]:
+def _silenced(logp: npt.NDArray[np.float32]) -> dict[int, int]:
     """The first place of each source whose numbers are not finite; they are zeros from now on."""
     is_sound = np.isfinite(logp)
     if is_sound.all():

@@ -130,11 +130,12 @@ def test_every_field_of_the_manifest_is_required(manifest, index):
 def test_the_path_of_a_tensor_type_is_exact(manifest):
     """Deep in the manifest, the path leads to the very value."""
     document = json.loads(codec.to_json(manifest))
-    document["graphs"]["step"]["outputs"][1]["dtype"] = "float16"
+    document["graphs"]["step"]["outputs"][1]["dtype"] = "float64"
 
     (problem,) = problems_of(document, Manifest)
 
-    assert problem == "graphs.step.outputs[1].dtype: expected one of 'float32', 'int64', 'uint8', found 'float16'"
+    kinds = "'float32', 'float16', 'int64', 'uint8'"
+    assert problem == f"graphs.step.outputs[1].dtype: expected one of {kinds}, found 'float64'"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Tensors in a device's memory, and buffers that wait for the next of their form."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type."""
+
+SPARE_BYTES = 1 << 31
+"""Of device memory that a lane keeps for the next tensor of the same shape, whose address buckets know."""
+
+
+class Spares:
+    """Buffers of one lane that nobody uses at the moment, by their form, the oldest first."""
+
+    def __init__(self) -> None:
+        self._values: dict[Form, list[Any]] = {}
+        self._bytes = 0
+
+    def take(self, form: Form) -> Any | None:
+        """One of this form, with whatever it holds."""
+        values = self._values.get(form)
+        if not values:
+            return None
+        self._bytes -= _size(form)
+        return values.pop()
+
+    def put(self, form: Form, value: Any) -> None:
+        """Kept for later; others go where there is no room for it."""
+        self._values.setdefault(form, []).append(value)
+        self._bytes += _size(form)
+        while self._bytes > SPARE_BYTES:
+            oldest = next(iter(self._values))
+            if self._values[oldest]:
+                self._values[oldest].pop(0)
+                self._bytes -= _size(oldest)
+            else:
+                del self._values[oldest]
+
+
+class Owned:
+    """A buffer that goes to the spares once nobody refers to it any longer."""
+
+    def __init__(self, value: Any, form: Form, spares: Spares) -> None:
+        self._value, self._form, self._spares = value, form, spares
+
+    def __del__(self) -> None:
+        self._spares.put(self._form, self._value)
+
+
+class Resident(NamedTuple):
+    """A tensor in a device's memory, or a part of one."""
+
+    owner: object
+    """Keeps the memory."""
+    pointer: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def front(self, rows: int) -> Resident:
+        """The first so many rows."""
+        return Resident(self.owner, self.pointer, (rows, *self.shape[1:]), self.dtype)
+
+    def viewed(self, *shape: int) -> Resident:
+        """The same numbers in another shape; one -1 stands for the rest."""
+        rest = math.prod(self.shape) // abs(math.prod(shape)) if -1 in shape else 0
+        return Resident(self.owner, self.pointer, tuple(rest if n == -1 else n for n in shape), self.dtype)
+
+
+class Row:
+    """One source of a run of the encoder."""
+
+    def __init__(self, tensor: Resident, g: int) -> None:
+        self.tensor, self.g = tensor, g
+
+
+class Encodings:
+    """An output of the encoder: source g of it is [g], as of an array."""
+
+    def __init__(self, tensor: Resident) -> None:
+        self.tensor = tensor
+
+    def __getitem__(self, g: int) -> Row:
+        return Row(self.tensor, g)
+
+
+def rounded(sources: int, most: int) -> int:
+    """Rows of a run for so many sources: the next power of two, at most as many as there can be."""
+    return min(most, 1 << max(0, sources - 1).bit_length())
+
+
+def _size(form: Form) -> int:
+    shape, dtype = form
+    return math.prod(shape) * dtype.itemsize
