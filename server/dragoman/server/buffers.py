@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,31 +18,32 @@ SPARE_BYTES = 1 << 31
 
 
 class Spares:
-    """Buffers of one lane that nobody uses at the moment, by their form, the oldest first."""
+    """Buffers of one lane that nobody uses at the moment, the oldest first.
+
+    Whoever used one last may be on any thread, so what comes back waits at the door until the lane itself looks.
+    """
 
     def __init__(self) -> None:
-        self._values: dict[Form, list[Any]] = {}
-        self._bytes = 0
+        self._values: list[tuple[Form, Any]] = []
+        self._returned: deque[tuple[Form, Any]] = deque()
 
     def take(self, form: Form) -> Any | None:
-        """One of this form, with whatever it holds."""
-        values = self._values.get(form)
-        if not values:
-            return None
-        self._bytes -= _size(form)
-        return values.pop()
+        """The one of this form with the lowest address, with whatever it holds.
+
+        So that those who take the same forms in the same order have the same addresses again, which captured runs know.
+        """
+        while self._returned:
+            self._values.append(self._returned.popleft())
+        places = [place for place, (own, _) in enumerate(self._values) if own == form]
+        found = min(places, key=lambda place: self._values[place][1].data_ptr(), default=None)
+        value = None if found is None else self._values.pop(found)[1]
+        while sum(_size(own) for own, _ in self._values) > SPARE_BYTES:
+            self._values.pop(0)
+        return value
 
     def put(self, form: Form, value: Any) -> None:
-        """Kept for later; others go where there is no room for it."""
-        self._values.setdefault(form, []).append(value)
-        self._bytes += _size(form)
-        while self._bytes > SPARE_BYTES:
-            oldest = next(iter(self._values))
-            if self._values[oldest]:
-                self._values[oldest].pop(0)
-                self._bytes -= _size(oldest)
-            else:
-                del self._values[oldest]
+        """Kept for later; the oldest go where there is no room for all."""
+        self._returned.append((form, value))
 
 
 class Owned:

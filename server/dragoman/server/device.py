@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
@@ -94,13 +94,15 @@ class Device:
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Resident:
         """A new tensor, or a spare one with whatever its last user left."""
+        with _ON_DEVICE:
+            return self._buffer((shape, np.dtype(dtype)))
+
+    def _buffer(self, form: Form) -> Resident:
         from onnxruntime import OrtValue
 
-        form = shape, np.dtype(dtype)
         value = self._lane.spares.take(form)
         if value is None:
-            with _ON_DEVICE:
-                value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self._index)
+            value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self._index)
         return Resident(Owned(value, form, self._lane.spares), value.data_ptr(), *form)
 
     def run(
@@ -128,15 +130,17 @@ class Device:
             buckets = self._lane.buckets.setdefault(graph, {})
             bucket = buckets.get(run.key)
             if bucket is None:
-                forms = self._lane.seen.pop(run.key, None)
+                forms = self._lane.seen.get(run.key)
                 if forms is None or len(buckets) >= MOST_BUCKETS:
-                    found = self._plain(run)
-                    self._note(run.key, found)
-                    return found
-                bucket = buckets[run.key] = self._bucket(run, forms)
+                    return self._uncaptured(run, forms)
+                del self._lane.seen[run.key]
+                bucket = self._bucket(run, forms)
                 if rehearsal:
                     self._replay(graph, bucket, {**sent, **rehearsal})
-            self._replay(graph, bucket, sent)
+                self._replay(graph, bucket, sent)
+                buckets[run.key] = bucket  # now that nothing of the capture has failed
+            else:
+                self._replay(graph, bucket, sent)
             # A processor's values are views of what the next run overwrites.
             return {name: np.array(value.numpy()) for name, value in bucket.told.items()} | bucket.left
 
@@ -146,10 +150,21 @@ class Device:
             outputs: list[Any] = self._sessions[graph].run(names, feed)
         return outputs
 
-    def _note(self, key: Hashable, found: Mapping[str, Any]) -> None:
-        if len(self._lane.seen) >= MOST_SEEN:
-            self._lane.seen.clear()
-        self._lane.seen[key] = {name: (value.shape, value.dtype) for name, value in found.items()}
+    def _uncaptured(self, run: _Run, forms: Mapping[str, Form] | None) -> dict[str, Any]:
+        """A run of a graph that others capture; `forms` are those of its outputs, where it came before.
+
+        What ONNX Runtime allots itself may be where captured runs compute, and another lane's may be next: what is left
+        on the device goes to buffers. Their forms are found by a run of its own; graphs that leave anything are pure.
+        """
+        if forms is None:
+            found = self._plain(run)
+            if len(self._lane.seen) >= MOST_SEEN:
+                self._lane.seen.clear()
+            forms = self._lane.seen[run.key] = {name: (value.shape, value.dtype) for name, value in found.items()}
+            if not run.left:
+                return found
+        left = {name: self._buffer(forms[name]) for name in run.left}
+        return self._plain(replace(run, onto={**run.onto, **left}, left=())) | left
 
     def _plain(self, run: _Run) -> dict[str, Any]:
         """A run that is not captured, whose other outputs get memory of their own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
             "--provider cuda: the installed ONNX Runtime is the one for processors: uninstall onnxruntime and install "
             "dragoman[gpu], or serve with --provider cpu"
         )
-    if hardware.provider == "cuda" and tuple(map(int, version.split(".")[:2])) < OLDEST_FOR_CUDA:
+    if hardware.provider == "cuda" and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_FOR_CUDA:
         raise StartError(
             f"--provider cuda: ONNX Runtime {version} may repeat captured launches on memory that it has given away: "
             f"install {'.'.join(map(str, OLDEST_FOR_CUDA))} or later, as dragoman[gpu] does"
@@ -72,7 +73,8 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
     )
     if kind:
         raise StartError(f"{directory}: {kind} do not run with --provider cuda: serve it with --provider cpu")
-    missing = STORES - manifest.graphs.keys()
+    has_slots = any(tensor.name.startswith("self_") for tensor in manifest.graphs["step"].inputs)
+    missing = (STORES | ({"pool.fit"} if has_slots else set())) - manifest.graphs.keys()
     if missing:
         raise StartError(
             f"{directory}: the bundle has no graphs {', '.join(sorted(missing))}, which --provider cuda needs: export "
