@@ -35,7 +35,7 @@ COMMANDS = (
     Command("bench", "put a load on a server and measure it", "dragoman.client.command_bench", "cpu"),
     Command("top", "show live what a server does", "dragoman.client.command_top", "cpu"),
     Command("serve", "serve bundles over gRPC", "dragoman.server.command_serve", "cpu"),
-    Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "export"),
+    Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "cpu,export"),
     Command("distill", "train faster decoders for a model", "dragoman.export.distill.command", "cpu,export"),
     Command("inspect", "verify a bundle and show what it holds", "dragoman.bundle.command_inspect", "cpu"),
     Command("evaluate", "measure a bundle's translations of a test set", "dragoman.server.command_evaluate", "cpu"),
