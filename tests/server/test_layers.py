@@ -48,7 +48,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"search", "pieces", "ctc"},
             {"resident", "assembly", "chains", "words"},
             {"pool"},
-            {"backlog", "batch"},
+            {"backlog", "batch", "chain_pool"},
             {"nat_runs", "chain_batch"},
             {"nat_batch", "ctc_batch"},
             {"drafters", "rescoring"},

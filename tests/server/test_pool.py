@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.bundle.manifest import Architecture, Tensor
 from dragoman.server.batch import Memory
-from dragoman.server.chain_batch import ChainPool, ChainStates
+from dragoman.server.chain_pool import ChainPool, ChainStates
 from dragoman.server.pool import MASKED, NodePool, NodeStates, round_up
 from dragoman.server.search import Advance
 

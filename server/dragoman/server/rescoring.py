@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from dragoman.server.batch import Encoded, Finished, Group, Memory, vocabulary_of
-from dragoman.server.chain_batch import ChainPool
+from dragoman.server.chain_pool import ChainPool
 from dragoman.server.domain import FinishReason, Hypothesis, Segment
 from dragoman.server.pool import GRAIN, slots_of
 from dragoman.server.rules import ranking
