@@ -62,7 +62,7 @@ class ServeOptions:
         min=0,
         max=4096,
         unit="segments",
-        default_text="256 with cuda, else 16 for a model with a lexical shortlist, else 64",
+        default_text="256 with cuda, else 16 for a model with a lexical shortlist, else 32",
     )
     backlog_tokens: int = option(
         65_536,
