@@ -57,7 +57,8 @@ class _Rows:
         self._origins.pop(g, None)
 
     def feed(self, sources: int) -> Feed:
-        """The front of all tensors."""
+        """The front of all tensors, after what is noted."""
+        self.flush()
         rows = rounded(sources, self.capacity)
         if rows not in self._fronts:
             self._fronts[rows] = {name: tensor.front(rows) for name, tensor in self.tensors.items()}
@@ -146,7 +147,6 @@ class ResidentSlots:
 
     def feed(self, sources: int) -> Feed:
         """See `Slots`."""
-        self._rows.flush()
         return self._rows.feed(sources)
 
     def append(self, new: Sequence[Resident], slot: Ints) -> None:
@@ -196,7 +196,6 @@ class ResidentStates:
 
     def feed(self, sources: int) -> Feed:
         """See `Kept`."""
-        self._rows.flush()
         return self._rows.feed(sources)
 
     def keep(self, new: Sequence[Resident], advance: Advance) -> None:
