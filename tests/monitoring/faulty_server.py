@@ -1,8 +1,9 @@
 """The real server with faults to order: one word a line on standard input.
 
 `stall` stops every lane in the middle of its work and `go` lets them on; `slow` makes each step of the decoder take
-100 ms longer, `fast` does not; `break` makes every step fail, `mend` does not. A request with the id `defect` meets a
-defect. The build says that it is for GPUs, which is not true, so that the alert about it has something to see.
+100 ms longer, also in a run of several, `fast` does not; `break` makes every run fail, `mend` does not. A request with
+the id `defect` meets a defect. The build says that it is for GPUs, which is not true, so that the alert about it has
+something to see.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from dragoman.server import app, codec_request, command_serve
+from dragoman.server.chain_batch import STRIDE_STEPS
 from dragoman.server.lanes import Lanes
+from dragoman.server.runtime import STRIDE
 from dragoman.server.state_metrics import Build
 
 SLOWER_S = 0.1
@@ -52,7 +55,7 @@ class Faults:
         def faulty(*inputs: Any, **options: Any) -> Any:
             self.may_go.wait()
             if self.slower_s:
-                time.sleep(self.slower_s)
+                time.sleep(self.slower_s * (STRIDE_STEPS if STRIDE in inputs[:1] else 1))
             if self.is_broken:
                 raise RuntimeError("a fault to order")
             return step(*inputs, **options)
@@ -66,6 +69,7 @@ class FaultyLanes(Lanes):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.runtime.step = FAULTS.wrap(self.runtime.step)  # type: ignore[method-assign]
+        self.runtime.run = FAULTS.wrap(self.runtime.run)  # type: ignore[method-assign]
 
 
 def request(message: Any, **rest: Any) -> Any:
