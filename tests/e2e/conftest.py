@@ -171,7 +171,7 @@ NAT = {
     "mask-predict": Nat(
         "mask-predict", 1, 512, "shown", mask_id=VOCABULARY, last_id=0, length_classes=32, block=6, passes=2
     ),
-    "ctc": Nat("ctc", 1, 1024, canvas="split", upsample=2, blank_id=VOCABULARY, refines=True),
+    "ctc": Nat("ctc", 1, 1024, canvas="late", upsample=2, blank_id=VOCABULARY, refines=True),
 }
 
 

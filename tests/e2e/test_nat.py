@@ -373,9 +373,7 @@ def repeated(network: Network, ids: tuple[int, ...], passes: int) -> list[list[i
     hidden, open_ = network.encode(**given), torch.zeros(1, 1, 1, 1)
     shown, said = torch.full((1, 2 * len(ids)), VOCABULARY), []
     for _ in range(passes):
-        x = decoder.upsample(network, hidden, given["places"], shown)
-        rows = decoder.run(x, (1, 2 * len(ids)), open_, decoder.memory(hidden, given["places"]), open_)
-        logits = decoder.logits(network, rows)
+        logits = decoder.logits(network, decoder.read(network, hidden, given["places"], open_, shown))
         logits[:, 1] = -torch.inf  # the unknown word is never put out
         shown = logits.argmax(-1)[None]  # the blank, which is behind the vocabulary, shows nothing
         words = [word for word, _ in itertools.groupby(shown[0].tolist()) if word != VOCABULARY]

@@ -28,7 +28,7 @@ SOURCES = [[5, 6, 7, EOS], [EOS], [9, 8, 7, 6, 5, 4, EOS]]
 
 
 NAT = {
-    "ctc": Nat("ctc", 1, 64, "split", upsample=2, blank_id=VOCABULARY, refines=True),
+    "ctc": Nat("ctc", 1, 64, "late", upsample=2, blank_id=VOCABULARY, refines=True),
     "mask-predict": Nat("mask-predict", 1, 64, "shown", mask_id=VOCABULARY, length_classes=8),
 }
 

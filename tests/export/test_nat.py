@@ -155,6 +155,74 @@ def test_a_split_canvas_holds_each_source_position_in_its_order():
     torch.testing.assert_close(x[1, 3], parts[1, 0])
 
 
+def deeper(network: Network, decoder: NatDecoder) -> Network:
+    """A network whose encoder goes on with the layers of a decoder on a late canvas."""
+    made = Network(replace(network.arch, encoder_layers=network.arch.encoder_layers + decoder.nat.layers))
+    own = {name: weight for name, weight in network.state_dict().items() if not name.startswith("nat.")}
+    first = network.arch.encoder_layers
+    for name, weight in decoder.state_dict().items():
+        part, _, rest = name.removeprefix("layers.").partition(".")
+        if name.startswith("layers."):
+            own[f"encoder.layers.{first + int(part)}.{rest}"] = weight
+    made.load_state_dict(own)
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("changes", [{}, {"activation": "swish", "embedding_norm": True}])
+def test_a_late_canvas_is_split_from_a_deeper_encoder(changes):
+    """Post-norm: place k * i + j is part j of what an encoder with the decoder's layers on top says of row i."""
+    network = a_network(**changes)
+    attach(network, {"ctc": replace(CTC, layers=2, canvas="late")})
+    decoder = decoder_of(network, "ctc")
+    for name, weight in decoder.requires_grad_(False).named_parameters():
+        weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
+    ids = torch.randint(0, VOCABULARY, (2, 4))
+    hidden, places = encoded(network, ids)
+
+    rows = decoder.read(network, hidden, places, torch.zeros(2, 1, 1, 4)).reshape(2, 4, 3, 16)
+
+    further, _ = encoded(deeper(network, decoder), ids)
+    torch.testing.assert_close(rows, decoder.split(further).reshape(2, 4, 3, 16))
+
+
+@pytest.mark.parametrize("canvas", ["late", "split"])
+@pytest.mark.parametrize("changes", ARCHITECTURES)
+def test_padding_of_the_source_changes_nothing_of_its_canvas(changes, canvas):
+    """A source of four words, some places of which show words, alone and padded to seven."""
+    network = a_network(**changes)
+    attach(network, {"ctc": replace(CTC, canvas=canvas, refines=True)})
+    decoder = decoder_of(network, "ctc")
+    for name, weight in decoder.requires_grad_(False).named_parameters():
+        weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
+    hidden, places = encoded(network, torch.randint(0, VOCABULARY, (1, 4)))
+    shown = torch.tensor([[3, VOCABULARY, VOCABULARY + 9] * 4])
+    alone = decoder.read(network, hidden, places, torch.zeros(1, 1, 1, 4), shown)
+
+    places = torch.nn.functional.pad(places, (0, 3))  # padding reads the first word
+    src_mask = torch.full((1, 1, 1, 7), MASKED)
+    src_mask[..., :4] = 0
+    padded = decoder.read(network, hidden, places, src_mask, torch.nn.functional.pad(shown, (0, 9)))
+
+    torch.testing.assert_close(padded[:12], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_words_that_a_late_canvas_shows_are_added_to_their_source_row():
+    """By a matrix of their own, each at its part of the row; an id behind the vocabulary adds nothing."""
+    network = a_network()
+    attach(network, {"ctc": replace(CTC, layers=1, canvas="late", refines=True)})
+    decoder = decoder_of(network, "ctc")
+    for name, weight in decoder.requires_grad_(False).named_parameters():
+        weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
+    hidden, places = encoded(network, torch.randint(0, VOCABULARY, (1, 2)))
+    none, mask = VOCABULARY, torch.zeros(1, 1, 1, 2)
+
+    found = decoder.read(network, hidden, places, mask, torch.tensor([[none, none, none, none, 5, none]]))
+
+    row = hidden[1] + network.source_embedding[5] * 4.0 @ decoder.said.weight[16:32]
+    expected = decoder.read(network, torch.stack([hidden[0], row]), places, mask)
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_blank_of_its_own_is_the_column_behind_the_words():
     """Its logit is that of its own row of the output layer."""
     network = a_network()

@@ -12,7 +12,7 @@ from dragoman.export.quantize import quantize_weight
 from dragoman.export.trace import to_int8, trace
 
 WORDS = 320
-CTC = Nat("ctc", layers=1, max_canvas=64, canvas="split", upsample=2, blank_id=WORDS)
+CTC = Nat("ctc", layers=1, max_canvas=64, canvas="late", upsample=2, blank_id=WORDS, refines=True)
 
 
 @pytest.mark.parametrize(("tying", "graph"), [("all", "nat.ctc"), ("none", "step")])

@@ -100,22 +100,21 @@ def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
     for name, nat in decoders(network).items():
         decoder = decoder_of(network, name)
         hidden = network.encode(**given)
-        mask = src_mask.repeat_interleave(nat.upsample, -1)
-        shape, cross = (len(ids), mask.shape[-1]), decoder.memory(hidden, places)
+        shape = (len(ids), places.shape[1] * nat.upsample)
         first = torch.full(shape, network.arch.target_vocabulary)
-        shown = decoder.shown(hidden, places)
         if nat.kind == "mask-predict":
             assert nat.mask_id is not None
+            cross, shown = decoder.memory(hidden, places), decoder.shown(hidden, places)
             first = nat.mask_id + (torch.zeros(shape).long() if shown is None else torch.arange(shape[1]).expand(shape))
             if nat.length_classes:
                 decoder.length_logits(hidden, places, src_mask)
         canvas = first
         for _ in range(1 if nat.kind == "ctc" and not nat.refines else 2):
             if nat.kind == "ctc":
-                x = decoder.upsample(network, hidden, places, canvas if nat.refines else None)
+                x = decoder.read(network, hidden, places, src_mask, canvas if nat.refines else None)
             else:
-                x = decoder.embed(network, canvas, shown)
-            said = decoder.logits(network, decoder.run(x, shape, mask, cross, src_mask)).argmax(-1).reshape(shape)
+                x = decoder.run(decoder.embed(network, canvas, shown), shape, src_mask, cross, src_mask)
+            said = decoder.logits(network, x).argmax(-1).reshape(shape)
             canvas = torch.where(torch.arange(shape[1]) % 2 == 0, said, first)
 
 

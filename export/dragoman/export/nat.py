@@ -8,8 +8,8 @@ training, where everything is padded and the logits of all places are wanted, an
                                                                       `Network.cross` gives the other decoder's
     shown = decoder.shown(hidden, places)                             what its masks show of the source, where they do
     x = decoder.embed(network, ids, shown)                            mask-predict, one-shot, and block drafts: a canvas
-    x = decoder.upsample(network, hidden, places, ids)                CTC: the canvas that the source makes, and words
     rows = decoder.run(x, (G, T), canvas_mask, cross, src_mask)       hidden rows [G * T, d]
+    rows = decoder.read(network, hidden, places, src_mask, ids)       CTC: all of it, from the source and words shown
     logits = decoder.logits(network, rows)                            [G * T, V], and a column for a blank of its own
     lengths = decoder.length_logits(hidden, places, src_mask)         [G, classes], of the mean of the source's rows
 
@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture, Nat
 from dragoman.export.layers import Linear, Sublayer, final_norm, make_norm
-from dragoman.export.network import DecoderLayer, Network
+from dragoman.export.network import DecoderLayer, EncoderLayer, Network
 from dragoman.export.positions import RelativeBias, sinusoid
 
 
@@ -51,7 +51,8 @@ class NatDecoder(nn.Module):
         self.arch, self.nat = arch, nat
         own = replace(arch, decoder="self-attention", decoder_layers=nat.layers)
         d = arch.d_model
-        self.layers = nn.ModuleList(DecoderLayer(own) for _ in range(nat.layers))
+        kind = EncoderLayer if nat.canvas == "late" else DecoderLayer
+        self.layers = nn.ModuleList(kind(own) for _ in range(nat.layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
         if arch.positions == "relative":
@@ -60,25 +61,30 @@ class NatDecoder(nn.Module):
             self.mask = nn.Parameter(torch.empty(d))
         if nat.blank_id == arch.target_vocabulary:
             self.blank, self.blank_bias = nn.Parameter(torch.empty(d)), nn.Parameter(torch.empty(1))
-        if nat.canvas in ("split", "shown"):
+        if nat.canvas in ("split", "late", "shown"):
             self.split = Linear(arch.of_encoder.d_model, nat.upsample * d)
+        if nat.canvas == "late" and nat.refines:
+            self.said = Linear(nat.upsample * d, d, bias=False)
         if nat.length_classes:
             self.length = Linear(arch.of_encoder.d_model, nat.length_classes)
-        if nat.kind == "ctc" and arch.positions == "learned":
+        if nat.kind != "ctc" or nat.canvas == "late":
+            return
+        if arch.positions == "learned":
             self.canvas_positions = nn.Parameter(torch.empty(nat.max_canvas, d))
-        elif nat.kind == "ctc" and arch.positions == "sinusoidal":
+        elif arch.positions == "sinusoidal":
             form = arch.sinusoid_divisor_minus_one
             table = sinusoid(nat.max_canvas, d, divisor_minus_one=form, offset=arch.position_offset)
             self.register_buffer("canvas_positions", table, persistent=False)
 
-    def stack(self) -> list[DecoderLayer]:
+    def stack(self) -> list[DecoderLayer | EncoderLayer]:
         """The layers, first to last."""
-        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer | EncoderLayer)]
 
     def memory(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """The encoder's rows [n, d] and which of them stands where [G, S] -> keys [G, H, e, S], values [G, H, S, e]."""
         found = []
         for layer in self.stack():
+            assert isinstance(layer, DecoderLayer), "those of a late canvas read no memory"
             keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
             found += [keys.transpose(2, 3), values]
         return found
@@ -110,6 +116,31 @@ class NatDecoder(nn.Module):
             x = x * scale
         return self._place(x, network.target_place_vectors())
 
+    def read(
+        self, network: Network, hidden: Tensor, places: Tensor, src_mask: Tensor, ids: Tensor | None = None
+    ) -> Tensor:
+        """CTC: the encoder's rows [n, d], and words [G, S * upsample] -> rows of canvases [G * S * upsample, d].
+
+        A late canvas is made of what comes out of the layers, which work on the source's places.
+        """
+        if self.nat.canvas != "late":
+            mask = src_mask.unsqueeze(-1).expand(-1, -1, -1, -1, self.nat.upsample).flatten(3)
+            x = self.upsample(network, hidden, places, ids)
+            return self.run(x, (mask.shape[0], mask.shape[3]), mask, self.memory(hidden, places), src_mask)
+        x = F.embedding(places.flatten(), hidden)
+        if ids is not None:
+            none = x.new_zeros(())
+            x = x + self.said(self._shown_words(network, ids, none).reshape(-1, self.said.weight.shape[0]))
+        x = self.run(x, (places.shape[0], places.shape[1]), src_mask)
+        rows: Tensor = self.split(x).reshape(-1, self.arch.d_model)
+        return rows
+
+    def _shown_words(self, network: Network, ids: Tensor, otherwise: Tensor) -> Tensor:
+        """The words that a canvas shows, and what stands where it shows none: ids behind the vocabulary."""
+        words = self.arch.target_vocabulary
+        shown = F.embedding(ids.clamp(max=words - 1), network.target_words) * self.arch.embedding_scale
+        return torch.where((ids < words).unsqueeze(-1), shown.to(otherwise.dtype), otherwise)
+
     def upsample(self, network: Network, hidden: Tensor, places: Tensor, ids: Tensor | None = None) -> Tensor:
         """CTC: the canvas of each source [G, S * upsample] -> rows [G * S * upsample, d].
 
@@ -122,9 +153,7 @@ class NatDecoder(nn.Module):
             row = self.mask_vector(network)
             x = (row * self.arch.embedding_scale).expand(places.shape[0], places.shape[1] * self.nat.upsample, -1)
         if ids is not None:
-            words = self.arch.target_vocabulary
-            shown = F.embedding(ids.clamp(max=words - 1), network.target_words) * self.arch.embedding_scale
-            x = torch.where((ids < words).unsqueeze(-1), shown.to(x.dtype), x)
+            x = self._shown_words(network, ids, x)
         return self._place(x, self.canvas_positions if self.arch.positions != "relative" else None)
 
     def mask_vector(self, network: Network) -> Tensor:
@@ -144,7 +173,12 @@ class NatDecoder(nn.Module):
         return x.reshape(-1, self.arch.d_model)
 
     def run(
-        self, x: Tensor, shape: tuple[int, int], canvas_mask: Tensor, cross: list[Tensor], src_mask: Tensor
+        self,
+        x: Tensor,
+        shape: tuple[int, int],
+        canvas_mask: Tensor,
+        cross: list[Tensor] | None = None,
+        src_mask: Tensor | None = None,
     ) -> Tensor:
         """Rows of canvases [G * T, d] -> hidden rows [G * T, d]. `canvas_mask` [G, 1, 1, T] closes what is padded."""
         mask = canvas_mask
@@ -155,7 +189,13 @@ class NatDecoder(nn.Module):
             part = Sublayer(self.arch, layer.self_norm)
             q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
             x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v))
-            x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+            if isinstance(layer, EncoderLayer):
+                part = Sublayer(self.arch, layer.ffn_norm)
+                x = part.after(x, layer.ffn(part.before(x)))
+            else:
+                assert cross is not None
+                assert src_mask is not None
+                x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         return x if self.norm is None else self.norm(x)
 
     def blank_logit(self, rows: Tensor) -> Tensor | None:

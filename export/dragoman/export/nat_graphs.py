@@ -160,12 +160,9 @@ class CtcGraph(_NatGraph):
         ids: Tensor | None = None,
     ) -> list[Tensor]:
         """As `NatGraph`; source position i has the places from i * upsample on."""
-        decoder, parts = self.decoder, self.decoder.nat.upsample
-        shape = (places.shape[0], places.shape[1] * parts)
-        canvas_mask = src_mask.unsqueeze(-1).expand(-1, -1, -1, -1, parts).flatten(3)
-        x = decoder.upsample(self.network, hidden, places, None if ids is None else ids.flatten(1))
-        x = decoder.run(x, shape, canvas_mask, decoder.memory(hidden, places), src_mask)
-        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // shape[1])
+        x = self.decoder.read(self.network, hidden, places, src_mask, None if ids is None else ids.flatten(1))
+        source = rows // (places.shape[1] * self.decoder.nat.upsample)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), source)
 
 
 def _shortlist(

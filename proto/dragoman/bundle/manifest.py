@@ -33,7 +33,7 @@ TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers
 """Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
 JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
 NatKind = Literal["mask-predict", "ctc"]
-NatCanvas = Literal["masks", "source", "shown", "split"]
+NatCanvas = Literal["masks", "source", "shown", "split", "late"]
 """What a canvas holds before its first pass: masks; the source's words at an even pace (needs tying `all`); masks that
 each show a source position's hidden row, at an even pace: mask_id + position; or, of CTC alone, each source position's
 hidden row cut into several."""
@@ -265,6 +265,9 @@ class Nat:
     (but for CTC) positions are the autoregressive decoder's. `ctc` puts out one token or a blank for each place of a
     canvas that is a multiple of the source's length; `mask-predict` fills a canvas whose length is predicted, or a long
     one that is cut at the end token, in one pass or several.
+
+    The layers of a late canvas have no cross-attention: they go on with the source's rows where the encoder ends, and
+    only what comes out of them is split into places.
     """
 
     kind: NatKind

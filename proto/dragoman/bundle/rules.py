@@ -174,9 +174,9 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
     is_ctc = nat.kind == "ctc"
     if is_ctc != (nat.blank_id is not None):
         yield ".blank_id: ctc has one, and no other kind has"
-    if (nat.mask_id is None) != (is_ctc and nat.canvas == "split"):
+    if (nat.mask_id is None) != (is_ctc and nat.canvas in ("split", "late")):
         yield ".mask_id: every kind has one, but ctc whose canvas is split from the source"
-    if nat.canvas not in (("split", "masks") if is_ctc else ("masks", "source", "shown")):
+    if nat.canvas not in (("split", "late", "masks") if is_ctc else ("masks", "source", "shown")):
         yield f".canvas: {nat.canvas}, which {nat.kind} does not have"
     if nat.canvas == "source" and shape.tying != "all":
         yield f".canvas: source, which needs one vocabulary for both sides, and tying is {shape.tying}"
@@ -184,6 +184,8 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
         yield f".mask_id: {nat.mask_id}, and a mask that shows a source position is no word; it must be {words}"
     if nat.canvas == "shown" and not nat.length_classes:
         yield ".length_classes: 0, and positions are shown at the pace of a canvas whose length is known"
+    if nat.canvas == "late" and shape.encoder_width not in (None, shape.d_model):
+        yield f".canvas: late, which needs an encoder as wide as the decoder, {shape.d_model}"
     if nat.refines and not is_ctc:
         yield ".refines: true, which ctc alone has to learn"
     if is_ctc and nat.passes > 1 and not nat.refines:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from dragoman.bundle.manifest import Nat
 from dragoman.server.canvases import wanted
 from dragoman.server.domain import FinishReason, Hypothesis, NonAutoregressive, Segment
-from dragoman.server.trees import Bools, Floats, Floats32, Ints
+from dragoman.server.trees import Floats, Floats32, Ints
 from dragoman.server.weighing import Vocabulary
 
 CONSIDERED = 20
@@ -26,12 +27,9 @@ NOTHING = 1 << 30
 """What a place shows that shows no word: an id behind any vocabulary."""
 
 
-def collapse(ids: Ints, blank: int) -> Bools:
-    """Which places [T] begin a word of the text."""
-    is_new = np.ones(len(ids), np.bool_)
-    is_new[1:] = ids[1:] != ids[:-1]
-    kept: Bools = is_new & (ids != blank)
-    return kept
+def collapse(ids: Sequence[int], blank: int) -> list[int]:
+    """The places that begin a word of the text."""
+    return [n for n, (word, before) in enumerate(zip(ids, (blank, *ids), strict=False)) if word not in (before, blank)]
 
 
 @dataclass(frozen=True)
@@ -44,15 +42,12 @@ class Reading:
     """Of the tokens, and of what comes before the first; they add up to `logp`. Only of one single way."""
 
 
-def greedy(ids: Ints, logp: Floats, blank: int) -> Reading:
+def greedy(ids: Sequence[int], logp: Sequence[float], blank: int) -> Reading:
     """The text of each place's best [T]; its log-probability is that one way's."""
-    kept = collapse(ids, blank)
-    starts = np.flatnonzero(kept)
-    if not len(starts):
-        return Reading((), math.fsum(logp.tolist()), (math.fsum(logp.tolist()),))
-    bounds = [0, *starts[1:].tolist(), len(ids)]  # what comes before the first is the first's
-    parts = tuple(math.fsum(logp[a:b].tolist()) for a, b in itertools.pairwise(bounds))
-    return Reading(tuple(ids[starts].tolist()), math.fsum(parts), parts)
+    starts = collapse(ids, blank)
+    bounds = [0, *starts[1:], len(ids)]  # what comes before the first is the first's
+    parts = tuple(math.fsum(logp[a:b]) for a, b in itertools.pairwise(bounds))
+    return Reading(tuple(ids[n] for n in starts), math.fsum(parts), parts)
 
 
 @dataclass
@@ -111,7 +106,7 @@ class Reader:
         """What the canvas shows in the next pass."""
         self._said: tuple[int, ...] | None = None
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
-        self._never = [*({*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {self._blank})]
+        self._never = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {self._blank}
         self._width = segment.decoding.beam_size
         looked_at = 1 if self._width == 1 else max(CONSIDERED, self._width) + 1
         self.num_best = looked_at + len(self._never)
@@ -122,17 +117,21 @@ class Reader:
         A pass that says what the one before it has said is the last. The score is the mean over all places.
         """
         self.passes += 1
-        logp = np.where(np.isin(ids, self._never), -np.inf, logp)
-        best = logp.argmax(1)[:, None]
-        words, own = np.take_along_axis(ids, best, 1)[:, 0], np.take_along_axis(logp, best, 1)[:, 0].astype(np.float64)
+        # Lists: a source has a few dozen places, with which numpy takes longer to begin than Python to end.
+        words, own = [], []
+        for said, logps in zip(ids.tolist(), logp.tolist(), strict=True):
+            best = next((n for n, word in enumerate(said) if word not in self._never), 0)
+            words.append(said[best])
+            own.append(logps[best])
         reading = greedy(words, own, self._blank)
         if self.passes < self._most and reading.tokens != self._said:
             self._said = reading.tokens
-            self.shown = np.where(words == self._blank, NOTHING, words)
+            self.shown = np.array([NOTHING if word == self._blank else word for word in words])
             return None
         readings = [reading]
         if self._width > 1:
-            readings = prefix_beam(ids, logp.astype(np.float64), self._blank, self._width)
+            allowed = np.where(np.isin(ids, [*self._never]), -np.inf, logp.astype(np.float64))
+            readings = prefix_beam(ids, allowed, self._blank, self._width)
         found: dict[tuple[int, ...], Hypothesis] = {}
         for reading in readings:
             one = self._hypothesis(reading, len(ids))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,24 @@ def test_a_decoder_beside_begins_from_the_networks_own(a_network):
     row = torch.randn(1, 16)
     torch.testing.assert_close(decoder.split(row), torch.cat([row, row], 1))
     assert all(parameter.isfinite().all() for parameter in decoder.parameters())
+
+
+def test_a_decoder_on_a_late_canvas_begins_as_the_sources_rows(a_network):
+    """Each part is the row, whatever words are shown; all of it can learn from there."""
+    network = with_autoregressive(a_network(norm="pre"), 2, seed=1)
+    with_nat(network, replace(CTC, canvas="late", refines=True), seed=1)
+    decoder = decoder_of(network, "ctc")
+    hidden, places = torch.randn(3, 16), torch.arange(3).unsqueeze(0)
+
+    rows = decoder.read(network, hidden, places, torch.zeros(1, 1, 1, 3), torch.tensor([[5, 6, 7, 8, 9, 10]]))
+
+    normed = torch.nn.functional.layer_norm(hidden, [16], *decoder.norm.parameters(), eps=network.arch.norm_epsilon)
+    torch.testing.assert_close(rows, normed.repeat_interleave(2, 0))
+    assert all(parameter.isfinite().all() for parameter in decoder.parameters())
+    decoder.requires_grad_(True)
+    rows = decoder.read(network, hidden, places, torch.zeros(1, 1, 1, 3), torch.tensor([[5, 6, 7, 8, 9, 10]]))
+    (rows * torch.randn_like(rows)).sum().backward()
+    assert all(decoder.get_parameter(name).grad.any() for name in ("said.weight", "layers.0.self.o.weight"))
 
 
 @pytest.fixture

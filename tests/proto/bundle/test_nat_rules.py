@@ -69,6 +69,8 @@ def test_every_graph_of_a_decoder_is_needed(whole: Manifest):
             ".length_classes: 0, and positions are shown at the pace",
         ),
         ("mask-predict", {"canvas": "split"}, ".canvas: split, which mask-predict does not have"),
+        ("mask-predict", {"canvas": "late"}, ".canvas: late, which mask-predict does not have"),
+        ("ctc", {"canvas": "late", "mask_id": 1}, ".mask_id: every kind has one, but ctc whose canvas is split from"),
         ("mask-predict", {"canvas_factor": 0.0}, ".canvas_factor: 0 is not above 0 and at most 100"),
         ("mask-predict", {"max_canvas": 1025}, ".max_canvas: 1025 is more than the network's 1024 positions"),
         ("mask-predict", {"refines": True}, ".refines: true, which ctc alone has to learn"),
@@ -98,3 +100,13 @@ def test_a_canvas_of_the_source_needs_one_vocabulary(whole: Manifest):
     assert manifest_problems(apart) == [
         "nat.mask-predict.canvas: source, which needs one vocabulary for both sides, and tying is decoder"
     ]
+
+
+def test_a_late_canvas_needs_an_encoder_as_wide_as_the_decoder(whole: Manifest):
+    """Its layers are the decoder's in size, and read the encoder's rows."""
+    decoders = {**whole.nat, "ctc": replace(CTC, canvas="late")}
+    wider = replace(whole.architecture, encoder_width=24, encoder_heads=2, encoder_ffn=8)
+
+    assert manifest_problems(replace(whole, nat=decoders)) == []
+    problems = manifest_problems(replace(whole, nat=decoders, architecture=wider))
+    assert any(problem.startswith("nat.ctc.canvas: late, which needs an encoder as wide as") for problem in problems)

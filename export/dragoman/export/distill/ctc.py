@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from dragoman.export.distill.objectives import Inputs, Words, glanced, up_to
 from dragoman.export.distill.products import log_normaliser, most_probable
-from dragoman.export.distill.states import source_mask
 from dragoman.export.nat import NatDecoder, decoder_of
 from dragoman.export.network import Network
 
@@ -35,12 +34,10 @@ class Ctc(nn.Module):
         student itself would say, as further passes do, and learn to mend it.
         """
         decoder = decoder_of(self.network, self.name)
-        cross = decoder.memory(given.encoded, given.places)
         labels = Labels.of(given, words, self.eos_id)
         places = decoder.nat.upsample * given.source_lengths
         with torch.no_grad():
-            canvas = decoder.upsample(self.network, given.encoded, given.places)
-            x = self._run(decoder, canvas, given, cross)
+            x = self._read(decoder, given)
             logp = self._logp(decoder, x, labels, words)
             is_place = up_to(places, logp.shape[1])
             oracle = labels.posterior(logp, places)[0].argmax(-1)
@@ -50,8 +47,7 @@ class Ctc(nn.Module):
             is_later = torch.rand(wrong.shape, device=wrong.device) < LATER
             shown = torch.where(is_later, self._said(decoder, x, words).reshape(oracle.shape), right)
             shown = shown.masked_fill(~is_place, self.nothing)
-        canvas = decoder.upsample(self.network, given.encoded, given.places, shown)
-        logp = self._logp(decoder, self._run(decoder, canvas, given, cross), labels, words)
+        logp = self._logp(decoder, self._read(decoder, given, shown), labels, words)
         gamma, _ = labels.posterior(logp.detach(), places)
         return -(gamma * logp).sum() / given.target_lengths.sum()
 
@@ -60,11 +56,9 @@ class Ctc(nn.Module):
         """What a place shows that shows no word."""
         return self.network.arch.target_vocabulary
 
-    def _run(self, decoder: NatDecoder, canvas: Tensor, given: Inputs, cross: list[Tensor]) -> Tensor:
+    def _read(self, decoder: NatDecoder, given: Inputs, shown: Tensor | None = None) -> Tensor:
         """Hidden rows of canvases [G * U, d]."""
-        count, longest = given.places.shape[0], given.places.shape[1] * decoder.nat.upsample
-        mask = source_mask(decoder.nat.upsample * given.source_lengths, longest).to(canvas.dtype)
-        return decoder.run(canvas, (count, longest), mask, cross, given.src_mask)
+        return decoder.read(self.network, given.encoded, given.places, given.src_mask, shown)
 
     def _logp(self, decoder: NatDecoder, x: Tensor, labels: Labels, words: Words) -> Tensor:
         """Log-probability of the blank and of each label [G, U, 1 + labels]."""

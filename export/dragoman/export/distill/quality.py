@@ -72,9 +72,7 @@ def ctc(network: Network, name: str, sources: Sentences, banned: Sequence[int]) 
     blank, upsample = decoder.nat.blank_id, decoder.nat.upsample
     lengths = upsample * (mask[:, 0, 0] == 0).sum(1)
     shape = places.shape[0], places.shape[1] * upsample
-    canvas_mask = source_mask(lengths, shape[1])
-    canvas = decoder.upsample(network, hidden, places)
-    logits = decoder.logits(network, decoder.run(canvas, shape, canvas_mask, decoder.memory(hidden, places), mask))
+    logits = decoder.logits(network, decoder.read(network, hidden, places, mask))
     logits[:, list(banned)] = -torch.inf
     best = logits.argmax(-1).reshape(shape)
     before = torch.nn.functional.pad(best, (1, 0), value=-1)[:, :-1]

@@ -35,7 +35,7 @@ class Decoder:
                 "ctc",
                 layers=self.layers,
                 max_canvas=UPSAMPLE * positions,
-                canvas="split",
+                canvas="late",
                 upsample=UPSAMPLE,
                 blank_id=words,
                 refines=True,

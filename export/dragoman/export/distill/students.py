@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from dragoman.bundle.manifest import Nat
 from dragoman.export.layers import Linear
 from dragoman.export.nat import NatDecoder, attach, decoder_of
-from dragoman.export.network import DecoderLayer, Network
+from dragoman.export.network import DecoderLayer, EncoderLayer, Network
 
 
 def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
@@ -25,19 +26,19 @@ def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
 
 
 def with_nat(network: Network, nat: Nat, seed: int) -> None:
-    """A non-autoregressive decoder besides, begun from the layers of one that the network has, or of its own decoder.
+    """A non-autoregressive decoder besides, begun from the layers of the network's own.
 
-    Those of another one look both ways already.
+    The layers of a late canvas go on where the encoder ends, and have no use for what others know of a memory beside
+    them: they say nothing yet.
     """
-    others = [decoder_of(network, name) for name in network.nat]
     attach(network, {nat.kind: nat})
     decoder = decoder_of(network, nat.kind)
     torch.manual_seed(seed)
     _fill(decoder, network)
-    begin(decoder.stack(), others[-1].stack() if others else network.decoder.stack())
-    if nat.canvas == "shown" and others and others[-1].nat.canvas == "split":
-        own, given = decoder.split.state_dict(), others[-1].split.state_dict()
-        decoder.split.load_state_dict({name: given[name][..., : value.shape[-1]] for name, value in own.items()})
+    if nat.canvas == "late":
+        _silence(decoder)
+    else:
+        begin(decoder.stack(), network.decoder.stack())
     for made, known in (
         (decoder.norm, network.decoder.norm),
         (decoder.embedding_norm, network.decoder.embedding_norm),
@@ -64,12 +65,19 @@ def _fill(decoder: NatDecoder, network: Network) -> None:
             nn.init.zeros_(parameter)
         elif name in ("relative.table", "canvas_positions"):
             nn.init.normal_(parameter, std=arch.d_model**-0.5)
-    if decoder.nat.canvas in ("split", "shown"):
+    if decoder.nat.canvas in ("split", "late", "shown"):
         # Each part begins as the source's row itself.
         decoder.split.weight.data.copy_(torch.eye(arch.d_model).repeat(1, decoder.nat.upsample))
 
 
-def begin(made: list[DecoderLayer], given: list[DecoderLayer]) -> None:
+def _silence(decoder: NatDecoder) -> None:
+    """The source's rows come out as they went in, and words that are shown change nothing."""
+    said = [decoder.said] if decoder.nat.refines else []
+    for linear in (*said, *(part for layer in decoder.stack() for part in (layer.self.o, layer.ffn.down))):
+        nn.init.zeros_(linear.weight)
+
+
+def begin(made: Sequence[DecoderLayer | EncoderLayer], given: Sequence[DecoderLayer]) -> None:
     """Fill new layers from given ones, whose order is kept where there are more or fewer of them.
 
     What a recurrent layer knows of other places has no form that attention could take: its attention begins at random,
