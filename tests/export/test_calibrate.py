@@ -33,10 +33,13 @@ NAT = {
 }
 
 
-def a_network(*, nat: bool = False, **changes) -> Network:
+SPLIT = {"ctc": replace(NAT["ctc"], canvas="split")}
+
+
+def a_network(*, nat: dict[str, Nat] | None = None, **changes) -> Network:
     torch.manual_seed(3)
     network = Network(Architecture(16, 4, 24, 2, 2, VOCABULARY, VOCABULARY, **changes)).eval().requires_grad_(False)
-    attach(network, NAT if nat else {})
+    attach(network, nat or {})
     network.requires_grad_(False)
     for name, weight in network.named_parameters():
         weight.normal_(1.0 if "norm.weight" in name else 0.0, 0.3)
@@ -49,7 +52,8 @@ def a_network(*, nat: bool = False, **changes) -> Network:
         {},
         {"decoder": "ssru"},
         {"activation": "swish", "norm": "pre"},
-        {"nat": True},
+        {"nat": NAT},
+        {"nat": SPLIT},
         {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,15 +15,18 @@ from dragoman.export.trace import to_int8, trace
 
 WORDS = 320
 CTC = Nat("ctc", layers=1, max_canvas=64, canvas="late", upsample=2, blank_id=WORDS, refines=True)
+SPLIT = replace(CTC, canvas="split")
 
 
-@pytest.mark.parametrize(("tying", "graph"), [("all", "nat.ctc"), ("none", "step")])
-def test_no_matrix_stays_float_in_an_int8_graph(tying, graph):
+@pytest.mark.parametrize(
+    ("tying", "graph", "nat"), [("all", "nat.ctc", CTC), ("all", "nat.ctc", SPLIT), ("none", "step", CTC)]
+)
+def test_no_matrix_stays_float_in_an_int8_graph(tying, graph, nat):
     """Also the output layer of a graph that reads it turned and nowhere else, where folding would hide its name."""
     sizes = {"d_model": 32, "heads": 4, "ffn": 24, "encoder_layers": 1, "decoder_layers": 1, "max_positions": 32}
     words = {"source_vocabulary": WORDS, "target_vocabulary": WORDS}
     network = Network(Architecture(**sizes, **words, decoder="ssru", tying=tying))
-    attach(network, {"ctc": CTC})
+    attach(network, {"ctc": nat})
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters() if weight.ndim == 2}

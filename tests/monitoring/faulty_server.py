@@ -1,9 +1,9 @@
 """The real server with faults to order: one word a line on standard input.
 
 `stall` stops every lane in the middle of its work and `go` lets them on; `slow` makes each step of the decoder take
-100 ms longer, also in a run of several, `fast` does not; `break` makes every run fail, `mend` does not. A request with
-the id `defect` meets a defect. The build says that it is for GPUs, which is not true, so that the alert about it has
-something to see.
+100 ms longer, also in a run of several, `fast` does not; `break` makes every run of a decoder fail, `mend` does not. A
+request with the id `defect` meets a defect. The build says that it is for GPUs, which is not true, so that the alert
+about it has something to see.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class Faults:
                     self.is_broken = False
             print("done", flush=True)
 
-    def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, run: Callable[..., Any]) -> Callable[..., Any]:
         def faulty(*inputs: Any, **options: Any) -> Any:
             self.may_go.wait()
             if self.slower_s:
                 time.sleep(self.slower_s * (STRIDE_STEPS if STRIDE in inputs[:1] else 1))
             if self.is_broken:
                 raise RuntimeError("a fault to order")
-            return step(*inputs, **options)
+            return run(*inputs, **options)
 
         return faulty
 

@@ -16,13 +16,13 @@ Canonical names are those of the torch modules in `dragoman.export.network`; mat
     decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
     decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
     nat.NAME....                                                   non-autoregressive decoders, NAME as in `nat`:
-        .layers.N....   as of a decoder "self-attention", but for canvas "late", whose layers are as the encoder's;
-                        .norm and .embedding_norm where the decoder has them
+        .layers.N....   as of a decoder "self-attention", without .cross and .cross_norm for canvas "late"; .norm and,
+                        but for "late", .embedding_norm where the decoder has them
         .mask [d], .blank [d] and .blank_bias [1]                  a mask or blank that is no word of the vocabulary
         .length.{weight,bias} [d, classes]                         lengths are predicted
         .split.{weight,bias} [d, upsample * d]                     canvases "split", "late" and "shown"
         .said.weight [upsample * d, d]                             canvas "late" that refines
-        .canvas_positions [max_canvas, d]                          CTC with learned positions
+        .canvas_positions [max_canvas, d]                          CTC with learned positions, but for "late"
 
     pointer.gate [n], pointer.bias [1]                             copies only; the gate reads what the output layer
                                                                    reads, then the embedded word

@@ -1,8 +1,9 @@
 """Non-autoregressive decoders: all tokens of a canvas at once, on the encoder that the network has.
 
 A decoder is a stack of the network's own decoder layers whose self-attention sees the whole canvas. Words, output layer
-and positions are the network's (CTC, whose canvas is longer than any text, has positions of its own). One module serves
-training, where everything is padded and the logits of all places are wanted, and graphs, where only some rows are:
+and positions are the network's (CTC, whose canvas is longer than any text, has positions of its own). A late canvas is
+what comes out of layers without a memory that go on with the source's rows, which know their positions. One module
+serves training, where everything is padded and the logits of all places are wanted, and graphs, where only some are:
 
     cross = decoder.memory(hidden, places)                            keys and values of the encoder's rows, as
                                                                       `Network.cross` gives the other decoder's
@@ -53,7 +54,7 @@ class NatDecoder(nn.Module):
         d = arch.d_model
         kind = EncoderLayer if nat.canvas == "late" else DecoderLayer
         self.layers = nn.ModuleList(kind(own) for _ in range(nat.layers))
-        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
+        self.embedding_norm = make_norm(arch) if arch.embedding_norm and nat.canvas != "late" else None
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
         if arch.positions == "relative":
             self.relative = RelativeBias(arch, arch.heads, two_sided=True)
@@ -76,15 +77,18 @@ class NatDecoder(nn.Module):
             table = sinusoid(nat.max_canvas, d, divisor_minus_one=form, offset=arch.position_offset)
             self.register_buffer("canvas_positions", table, persistent=False)
 
-    def stack(self) -> list[DecoderLayer | EncoderLayer]:
-        """The layers, first to last."""
-        return [layer for layer in self.layers if isinstance(layer, DecoderLayer | EncoderLayer)]
+    def stack(self) -> list[DecoderLayer]:
+        """The layers that read a memory, first to last: none of a late canvas."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+    def further(self) -> list[EncoderLayer]:
+        """The layers of a late canvas, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, EncoderLayer)]
 
     def memory(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """The encoder's rows [n, d] and which of them stands where [G, S] -> keys [G, H, e, S], values [G, H, S, e]."""
         found = []
         for layer in self.stack():
-            assert isinstance(layer, DecoderLayer), "those of a late canvas read no memory"
             keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
             found += [keys.transpose(2, 3), values]
         return found
@@ -131,9 +135,11 @@ class NatDecoder(nn.Module):
         if ids is not None:
             none = x.new_zeros(())
             x = x + self.said(self._shown_words(network, ids, none).reshape(-1, self.said.weight.shape[0]))
-        x = self.run(x, (places.shape[0], places.shape[1]), src_mask)
-        rows: Tensor = self.split(x).reshape(-1, self.arch.d_model)
-        return rows
+        mask = self._mask(src_mask)
+        for layer in self.further():
+            x = layer.think(self._attend(layer, x, (places.shape[0], places.shape[1]), mask))
+        rows: Tensor = self.split(x if self.norm is None else self.norm(x))
+        return rows.reshape(-1, self.arch.d_model)
 
     def _shown_words(self, network: Network, ids: Tensor, otherwise: Tensor) -> Tensor:
         """The words that a canvas shows, and what stands where it shows none: ids behind the vocabulary."""
@@ -173,30 +179,28 @@ class NatDecoder(nn.Module):
         return x.reshape(-1, self.arch.d_model)
 
     def run(
-        self,
-        x: Tensor,
-        shape: tuple[int, int],
-        canvas_mask: Tensor,
-        cross: list[Tensor] | None = None,
-        src_mask: Tensor | None = None,
+        self, x: Tensor, shape: tuple[int, int], canvas_mask: Tensor, cross: list[Tensor], src_mask: Tensor
     ) -> Tensor:
         """Rows of canvases [G * T, d] -> hidden rows [G * T, d]. `canvas_mask` [G, 1, 1, T] closes what is padded."""
-        mask = canvas_mask
-        if self.arch.positions == "relative":
-            place = torch.arange(shape[1], device=x.device).unsqueeze(0)
-            mask = mask + self.relative(place, place)
+        mask = self._mask(canvas_mask)
         for n, layer in enumerate(self.stack()):
-            part = Sublayer(self.arch, layer.self_norm)
-            q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
-            x = part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v))
-            if isinstance(layer, EncoderLayer):
-                part = Sublayer(self.arch, layer.ffn_norm)
-                x = part.after(x, layer.ffn(part.before(x)))
-            else:
-                assert cross is not None
-                assert src_mask is not None
-                x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+            x = self._attend(layer, x, shape, mask)
+            x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         return x if self.norm is None else self.norm(x)
+
+    def _mask(self, closed: Tensor) -> Tensor:
+        """What is added to scores of self-attention, given what is where padding is closed [G, 1, 1, T]."""
+        if self.arch.positions != "relative":
+            return closed
+        place = torch.arange(closed.shape[3], device=closed.device).unsqueeze(0)
+        bias: Tensor = self.relative(place, place)
+        return closed + bias
+
+    def _attend(self, layer: DecoderLayer | EncoderLayer, x: Tensor, shape: tuple[int, int], mask: Tensor) -> Tensor:
+        """Self-attention in both directions: rows [G * T, d] -> [G * T, d]."""
+        part = Sublayer(self.arch, layer.self_norm)
+        q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
+        return part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v))
 
     def blank_logit(self, rows: Tensor) -> Tensor | None:
         """Of a blank that is no word [n, 1]; None where it is one, or there is none."""

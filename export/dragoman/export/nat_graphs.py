@@ -161,8 +161,8 @@ class CtcGraph(_NatGraph):
     ) -> list[Tensor]:
         """As `NatGraph`; source position i has the places from i * upsample on."""
         x = self.decoder.read(self.network, hidden, places, src_mask, None if ids is None else ids.flatten(1))
-        source = rows // (places.shape[1] * self.decoder.nat.upsample)
-        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), source)
+        of = rows // (places.shape[1] * self.decoder.nat.upsample)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), of)
 
 
 def _shortlist(

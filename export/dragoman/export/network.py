@@ -51,7 +51,10 @@ class EncoderLayer(nn.Module):
         if number is not None:
             y = y + self.self.near_values(weights, number)
         y = y.transpose(1, 2).reshape(-1, self.self.heads * self.self.width)
-        x = part.after(x, self.self.o(F.embedding(rows, y)))
+        return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
+
+    def think(self, x: Tensor) -> Tensor:
+        """The feed-forward part: rows [n, d] -> [n, d]."""
         part = Sublayer(self.arch, self.ffn_norm)
         return part.after(x, self.ffn(part.before(x)))
 

@@ -36,7 +36,7 @@ NatKind = Literal["mask-predict", "ctc"]
 NatCanvas = Literal["masks", "source", "shown", "split", "late"]
 """What a canvas holds before its first pass: masks; the source's words at an even pace (needs tying `all`); masks that
 each show a source position's hidden row, at an even pace: mask_id + position; or, of CTC alone, each source position's
-hidden row cut into several."""
+hidden row cut into several. A late one holds nothing before: the rows are cut behind the layers."""
 LengthSearch = Literal["best", "around"]
 """Which lengths are tried side by side: the most probable ones, or the neighbours of the most probable one."""
 Slot = Literal["source", "target"]

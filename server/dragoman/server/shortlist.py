@@ -116,7 +116,7 @@ class Candidates:
         return np.where(self._count[words] > 0, self._place[words], len(self._words) - 1)
 
     def _renew(self) -> None:
-        words = np.flatnonzero(self._count > 0)  # of truths it is found seven times as fast as of numbers
+        words = np.flatnonzero(self._count > 0)  # booleans are searched seven times as fast as numbers
         self._words = np.zeros((len(words) // BLOCK + 1) * BLOCK, np.int64)  # the last is nobody's
         self._words[: len(words)] = words
         self._rows = self._look_up(self._words)

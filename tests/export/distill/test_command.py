@@ -25,12 +25,12 @@ def given(tmp_path):
 
 
 def test_defaults_are_those_of_the_help(parser, given, tmp_path):
-    """Two decoders, trained in the order in which one begins from the other; the work lies beside the output."""
+    """Two decoders; the work lies beside the output."""
     plan = plan_of(parser.parse_args(given))
 
     assert [(one.kind, one.layers, one.epochs) for one in plan.decoders] == [
         ("autoregressive", 2, 10),
-        ("mask-predict", 3, 10),
+        ("ctc", 2, 10),
     ]
     assert plan.work == tmp_path / "out.work"
     assert plan.development is None
@@ -67,7 +67,7 @@ def test_wrong_arguments_are_refused_by_the_parser(parser, given, capsys, argume
     ("arguments", "said"),
     [
         (["--dev-source", "a"], "go together"),
-        (["--layers", "ctc=3"], "--decoder does not: it is not trained"),
+        (["--layers", "mask-predict=3"], "--decoder does not: it is not trained"),
         (["--text", "missing.en"], "missing.en: no such file"),
     ],
 )

@@ -66,14 +66,15 @@ def test_the_autoregressive_loss_is_the_cross_entropy_with_the_teacher(a_network
     assert float(loss) == pytest.approx(total / count, rel=1e-4)
 
 
-@pytest.fixture
-def ctc(a_network, corpus_of, monkeypatch):
+@pytest.fixture(params=["late", "split"])
+def ctc(a_network, corpus_of, monkeypatch, request):
     """A student of CTC whose canvases show nothing, and its corpus."""
     monkeypatch.setattr(objectives, "REVEALED", (0.0, 0.0))
     monkeypatch.setattr(ctc_module, "LATER", 0.0)
     teacher = a_network()
     network = with_autoregressive(teacher, 1, seed=1)
-    with_nat(network, Nat("ctc", layers=1, max_canvas=128, canvas="split", upsample=2, blank_id=VOCABULARY), seed=1)
+    nat = Nat("ctc", 1, 128, canvas=request.param, upsample=2, blank_id=VOCABULARY, refines=True)
+    with_nat(network, nat, seed=1)
     network.nat.requires_grad_(True)
     return Ctc(network, "ctc", EOS), corpus_of(teacher)
 
@@ -84,13 +85,8 @@ def plain_ctc(student: Ctc, corpus, chosen) -> torch.Tensor:
     for index in chosen:
         given, _ = given_of(corpus, [index], student.network)
         places = 2 * given.places.shape[1]
-        x = decoder.run(
-            decoder.upsample(student.network, given.encoded, given.places),
-            (1, places),
-            torch.zeros(1, 1, 1, places),
-            decoder.memory(given.encoded, given.places),
-            given.src_mask,
-        )
+        nothing = torch.full((1, places), VOCABULARY)
+        x = decoder.read(student.network, given.encoded, given.places, given.src_mask, nothing)
         logp = decoder.logits(student.network, x).log_softmax(-1).unsqueeze(1)
         length = int(given.target_lengths) - 1
         sizes = torch.tensor([places]), torch.tensor([length])

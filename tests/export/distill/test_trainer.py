@@ -28,7 +28,7 @@ SETTINGS = Settings(
     evaluate_every=6,
 )
 NAT = {
-    "ctc": Nat("ctc", layers=1, max_canvas=128, canvas="split", upsample=2, blank_id=VOCABULARY),
+    "ctc": Nat("ctc", layers=1, max_canvas=128, canvas="late", upsample=2, blank_id=VOCABULARY, refines=True),
     "mask-predict": Nat(
         "mask-predict", layers=1, max_canvas=64, mask_id=VOCABULARY, last_id=EOS, length_classes=16, block=3
     ),

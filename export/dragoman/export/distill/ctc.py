@@ -26,6 +26,7 @@ class Ctc(nn.Module):
     def __init__(self, network: Network, name: str, eos_id: int) -> None:
         super().__init__()
         self.network, self.name, self.eos_id = network, name, eos_id
+        assert decoder_of(network, name).nat.refines, "it learns to read words as well"
 
     def forward(self, given: Inputs, words: Words) -> Tensor:
         """The loss of one batch: -log P(target) a target word, some of which its canvas shows.

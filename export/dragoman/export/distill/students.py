@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 from dragoman.bundle.manifest import Nat
 from dragoman.export.layers import Linear
 from dragoman.export.nat import NatDecoder, attach, decoder_of
-from dragoman.export.network import DecoderLayer, EncoderLayer, Network
+from dragoman.export.network import DecoderLayer, Network
 
 
 def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
@@ -71,13 +70,13 @@ def _fill(decoder: NatDecoder, network: Network) -> None:
 
 
 def _silence(decoder: NatDecoder) -> None:
-    """The source's rows come out as they went in, and words that are shown change nothing."""
+    """The source's rows come out normed and otherwise as they went in, and words that are shown change nothing."""
     said = [decoder.said] if decoder.nat.refines else []
-    for linear in (*said, *(part for layer in decoder.stack() for part in (layer.self.o, layer.ffn.down))):
+    for linear in (*said, *(part for layer in decoder.further() for part in (layer.self.o, layer.ffn.down))):
         nn.init.zeros_(linear.weight)
 
 
-def begin(made: Sequence[DecoderLayer | EncoderLayer], given: Sequence[DecoderLayer]) -> None:
+def begin(made: list[DecoderLayer], given: list[DecoderLayer]) -> None:
     """Fill new layers from given ones, whose order is kept where there are more or fewer of them.
 
     What a recurrent layer knows of other places has no form that attention could take: its attention begins at random,
