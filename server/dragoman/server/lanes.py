@@ -17,7 +17,7 @@ from collections.abc import Hashable, Sequence
 from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server import groups, logs
-from dragoman.server.backlog import Backlog, Pace, Speeds, encoder_runs
+from dragoman.server.backlog import ENCODE_TOKENS, GPU_ENCODE_TOKENS, Backlog, Pace, Speeds, encoder_runs
 from dragoman.server.batch import Finished, Group, encode
 from dragoman.server.domain import Decoded, Engine, Priority, Segment
 from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
@@ -108,6 +108,7 @@ class Lanes:
             except ValueError as error:
                 raise StartError(f"{bundle.directory}: {error}") from error
         self.max_batch, self.observer = max_batch or best_batch(manifest, hardware), observer
+        self.encode_tokens = GPU_ENCODE_TOKENS if hardware.provider == "cuda" else ENCODE_TOKENS
         self.makes = groups.Groups(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
@@ -296,7 +297,7 @@ class _Lane:
                 wanted.append(ticket)
             else:
                 ticket.answer(problem)
-        for run in encoder_runs(wanted, lambda t: len(t.segment.ids)):
+        for run in encoder_runs(wanted, lambda t: len(t.segment.ids), self._lanes.encode_tokens):
             self._encode(run)
         self.num_active = sum(map(len, self._batches.values()))
         for batch in list(self._batches.values()):
