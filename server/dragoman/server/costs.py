@@ -9,12 +9,13 @@ Lanes write here without a lock: a measurement that gets lost does no harm.
 
 from __future__ import annotations
 
-TRIAL_ROUNDS = 16
-"""How long either way is gone before they are compared, and the other way every so often."""
-PROBE_ROUNDS = 256
+TRIAL_ROUNDS = 48
+"""How long either way is gone before they are compared, and the other way every so often: a few whole translations, as
+what is drafted once for a translation weighs the more the less of it is left."""
+PROBE_ROUNDS = 480
 """How long the better way is gone until the other one is tried again."""
-FADES = 0.05
-"""Weight of the newest round."""
+FADES = 0.02
+"""Weight of the newest round: what is known is that of as many as a trial has."""
 
 
 def bucket(sources: int) -> int:
