@@ -135,7 +135,7 @@ class NatDecoder(nn.Module):
         if ids is not None:
             none = x.new_zeros(())
             x = x + self.said(self._shown_words(network, ids, none).reshape(-1, self.said.weight.shape[0]))
-        mask = self._mask(src_mask)
+        mask = self._mask(src_mask, places.shape[1])
         for layer in self.further():
             x = layer.think(self._attend(layer, x, (places.shape[0], places.shape[1]), mask))
         rows: Tensor = self.split(x if self.norm is None else self.norm(x))
@@ -182,17 +182,17 @@ class NatDecoder(nn.Module):
         self, x: Tensor, shape: tuple[int, int], canvas_mask: Tensor, cross: list[Tensor], src_mask: Tensor
     ) -> Tensor:
         """Rows of canvases [G * T, d] -> hidden rows [G * T, d]. `canvas_mask` [G, 1, 1, T] closes what is padded."""
-        mask = self._mask(canvas_mask)
+        mask = self._mask(canvas_mask, shape[1])
         for n, layer in enumerate(self.stack()):
             x = self._attend(layer, x, shape, mask)
             x, _ = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         return x if self.norm is None else self.norm(x)
 
-    def _mask(self, closed: Tensor) -> Tensor:
-        """What is added to scores of self-attention, given what is where padding is closed [G, 1, 1, T]."""
+    def _mask(self, closed: Tensor, places: int) -> Tensor:
+        """What is added to scores of self-attention among so many places, given what closes their padding."""
         if self.arch.positions != "relative":
             return closed
-        place = torch.arange(closed.shape[3], device=closed.device).unsqueeze(0)
+        place = torch.arange(places, device=closed.device).unsqueeze(0)
         bias: Tensor = self.relative(place, place)
         return closed + bias
 
