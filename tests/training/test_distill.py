@@ -61,7 +61,7 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
     assert (work / "labels.jsonl").stat().st_mtime_ns == labels
     assert not list(tmp_path.glob(".*partial*"))
     assert report["bytes"] < 40e6
-    assert {row["name"] for row in report["quality"]} >= {"student: greedy", "student: ctc, 1 pass"}
+    assert {row["name"] for row in report["quality"]} >= {"student: greedy", "student: ctc"}
     _serve(output)
     assert seconds < LIMIT_S
 
