@@ -25,6 +25,7 @@ import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -203,11 +204,9 @@ def wait_for(holds: Callable[[], bool], limit_s: float = 30.0) -> float:
     """Seconds that it took."""
     started_s = time.monotonic()
     while time.monotonic() < started_s + limit_s:
-        try:
+        with suppress(OSError, ValueError):  # not listening yet
             if holds():
                 return time.monotonic() - started_s
-        except (OSError, ValueError):
-            pass  # not listening yet
         time.sleep(0.1)
     raise TimeoutError(f"not within {limit_s:g} s")
 

@@ -36,6 +36,7 @@ ENCODE_TOKENS = 256
 """Padded tokens in one run of the encoder: few enough that decoding is not held up, and that what a layer makes of them
 stays in a processor's nearest cache, which is worth a tenth of the run."""
 GPU_ENCODE_TOKENS = 512
+"""The same of a GPU, which has no such cache and takes a launch for each node of a run."""
 
 
 class _Flow(Generic[T]):
