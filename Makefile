@@ -38,7 +38,7 @@ test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and image
 	CACHE=$(CACHE) $(BIN)/python -m pytest tests/deploy/cluster
 
 parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each search, beside the originals (an hour).
-	DRAGOMAN_PARITY=500+ $(BIN)/python -m pytest tests/export/importers/test_hf_models.py tests/e2e/test_profiles.py
+	DRAGOMAN_PARITY=500+ $(BIN)/python -m pytest tests/export/importers/hf/test_models.py tests/e2e/test_profiles.py
 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }

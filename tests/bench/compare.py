@@ -37,8 +37,8 @@ def native() -> Any:
 
 def throughput(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, float]:
     """Source words a second of both, all lines at once on two processors."""
-    from dragoman.server.domain import Splitting
-    from dragoman.server.local import LocalTranslator
+    from dragoman.server.app.local import LocalTranslator
+    from dragoman.server.core.requests import Splitting
 
     words = sum(len(line.split()) for line in lines)
     engines = [native(), native()]
@@ -59,8 +59,8 @@ def throughput(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, flo
 
 def latency(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, float]:
     """Median milliseconds a line of both, one line at a time on one processor."""
-    from dragoman.server.domain import Splitting
-    from dragoman.server.local import LocalTranslator
+    from dragoman.server.app.local import LocalTranslator
+    from dragoman.server.core.requests import Splitting
 
     engine = native()
     with LocalTranslator(bundle, threads=1) as translator:

@@ -39,7 +39,7 @@ class Way:
 
 def ways(decoders: dict[str, Any]) -> dict[str, Way]:
     """All that can be compared, by name; `decoders` are the student's non-autoregressive ones."""
-    from dragoman.server.domain import DecodingOverrides, EnginePreference, NatOverrides
+    from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides
 
     greedy = {"engine": EnginePreference.GREEDY}
     beam = {"engine": EnginePreference.BEAM, "overrides": DecodingOverrides(beam_size=4)}
@@ -69,7 +69,7 @@ def ways(decoders: dict[str, Any]) -> dict[str, Way]:
 
 def translate(translator: Any, way: Way, texts: Sequence[str]) -> list[str]:
     """The translations; raises what went wrong."""
-    from dragoman.server.domain import Request
+    from dragoman.server.core.requests import Request
 
     found = translator.outcomes(Request(tuple(texts), **way.options))
     for one in found:
@@ -118,7 +118,7 @@ PHASES = {"at once": at_once, "latency": latency}
 
 def measure(args: argparse.Namespace, lines: list[str], references: list[str]) -> int:
     """One phase, in this process; prints JSON."""
-    from dragoman.server.local import LocalTranslator
+    from dragoman.server.app.local import LocalTranslator
 
     threads = 1 if args.phase == "latency" else 2
     with LocalTranslator(args.teacher, threads) as teacher, LocalTranslator(args.student, threads) as student:

@@ -19,10 +19,10 @@ from random_model import END, RandomModel
 
 from dragoman.bundle.manifest import Precision
 from dragoman.bundle.reader import open_bundle
-from dragoman.server.config import ServeOptions
-from dragoman.server.domain import Decoded, Segment
-from dragoman.server.hardware import PROCESSOR, Hardware
-from dragoman.server.lanes import Lanes
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "bench"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dragoman.server import batch as batch_module
-from dragoman.server.domain import Decoded, Hypothesis, Segment
-from dragoman.server.errors import Cancelled
-from dragoman.server.lanes import Lanes
+from dragoman.server.batches import tree_batch as batch_module
+from dragoman.server.core.errors import Cancelled
+from dragoman.server.core.segments import Decoded, Hypothesis, Segment
+from dragoman.server.lanes.lanes import Lanes
 
 Answer = tuple[Hypothesis, ...]
 

@@ -14,11 +14,13 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from dragoman.server.app import SERVICE
-from dragoman.server.domain import Engine, FinishReason, TextHypothesis, Timings, Translation
-from dragoman.server.metrics import Metrics
-from dragoman.server.rpc_metrics import RpcMetrics
-from dragoman.server.scheduling import Pulse
+from dragoman.server.app.app import SERVICE
+from dragoman.server.core.ports import Pulse
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.telemetry.request_metrics import Metrics
+from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 
 TOKENS = 32
 BATCH = 16

@@ -30,9 +30,9 @@ from engines import CACHE, Dragoman, Silent, Transformers, bundle_of
 from measure import alternate, median, percentile, processor, progress, timed, verdict
 
 from dragoman.bundle.reader import open_bundle
-from dragoman.server.buffers import Resident
-from dragoman.server.config import GPU_LANES
-from dragoman.server.hardware import Hardware
+from dragoman.server.app.serve_options import GPU_LANES
+from dragoman.server.runtime.buffers import Resident
+from dragoman.server.runtime.hardware import Hardware
 
 MODELS = {"big": random_model.BIG, "tiny": random_model.TINY}
 BARS = {1: 5.0, 64: 3.0}

@@ -28,7 +28,7 @@ from engines import CACHE, FORMS, Dragoman, bundle_of
 from measure import processor, usable
 
 from dragoman.bundle.reader import open_bundle
-from dragoman.server import lanes as lanes_module
+from dragoman.server.lanes import lanes as lanes_module
 
 PRODUCTS = ("MatMul", "Gemm")
 Sources = Sequence[Sequence[int]]

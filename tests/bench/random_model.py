@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Precision, Tokenizer
 from dragoman.bundle.reader import Bundle
-from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.export import export
 
 if TYPE_CHECKING:

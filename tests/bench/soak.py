@@ -23,8 +23,8 @@ from measure import progress
 from under_load import DATA, read, segments_of, strangers
 
 from dragoman.bundle.reader import open_bundle
-from dragoman.server.domain import Segment
-from dragoman.server.lanes import Lanes
+from dragoman.server.core.segments import Segment
+from dragoman.server.lanes.lanes import Lanes
 
 SAMPLE_S, SHOWN_S = 1.0, 30.0
 WAVES, WAVE_S = (128, 2, 64, 8, 32), 4.0

@@ -24,9 +24,9 @@ from load import Answer, Load, Offer, alone, differs, furthest
 from measure import progress
 
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.server.domain import Segment
-from dragoman.server.lanes import Lanes
-from dragoman.server.tokenizer import Tokenizer
+from dragoman.server.core.segments import Segment
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.text.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "en-pt" / "mono.en.gz"
 BEAMS = (1, 2, 4, 5)

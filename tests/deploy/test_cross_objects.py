@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dragoman.server.config import ServeOptions
-from dragoman.server.errors import StartError
-from dragoman.server.options import declared, load, split_address
+from dragoman.server.app.options import declared, load
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.addresses import split_address
+from dragoman.server.core.errors import StartError
 
 LOOPBACK = ("127.", "localhost", "[::1]")
 MARGIN_S = 5

@@ -15,9 +15,10 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dragoman.server.app import SERVICE, App
-from dragoman.server.config import ServeOptions
-from dragoman.server.options import load, split_address
+from dragoman.server.app.app import SERVICE, App
+from dragoman.server.app.options import load
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.addresses import split_address
 from dragoman.server.testing import FakeLanes, write_bundle
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

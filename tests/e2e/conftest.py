@@ -23,18 +23,18 @@ import torch
 from dragoman.bundle.errors import BundleExists
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Precision, Recurrent, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.export.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
-from dragoman.export.importers.marian import read_marian
-from dragoman.export.load import canonical_weights
-from dragoman.export.nat import attach, decoders
-from dragoman.export.nat_graphs import is_nat
-from dragoman.export.network import Network
-from dragoman.export.recurrent import network_of
-from dragoman.export.trace import trace
-from dragoman.server.domain import Decoded, Segment
-from dragoman.server.hardware import PROCESSOR, Hardware
-from dragoman.server.lanes import Lanes
+from dragoman.export.graphs.signatures import is_nat
+from dragoman.export.graphs.trace import trace
+from dragoman.export.importers.marian.importer import read_marian
+from dragoman.export.network.load import canonical_weights
+from dragoman.export.network.nat import attach, decoders
+from dragoman.export.network.network import Network
+from dragoman.export.network.recurrent import network_of
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "en-pt"

@@ -14,7 +14,7 @@ import pytest
 
 from dragoman.client import Client, DragomanError, Nat, Options
 
-COMMAND = [sys.executable, "-c", "from dragoman.client.main import main; raise SystemExit(main())"]
+COMMAND = [sys.executable, "-c", "from dragoman.cli.main import main; raise SystemExit(main())"]
 
 
 def dragoman(*arguments: str, text: str | None = None, code: int = 0) -> str:

@@ -12,12 +12,14 @@ from sentencepiece import SentencePieceTrainer
 
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Tokenizer
 from dragoman.bundle.reader import Bundle
-from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.export import export
-from dragoman.export.load import checkpoint_weights, load_network
-from dragoman.export.recurrent import network_of
-from dragoman.server.domain import DecodingOverrides, Forced, Output, Pair, Request, Sample, ScoreRequest, Segment
-from dragoman.server.local import LocalTranslator
+from dragoman.export.network.load import checkpoint_weights, load_network
+from dragoman.export.network.recurrent import network_of
+from dragoman.server.app.local import LocalTranslator
+from dragoman.server.core.requests import DecodingOverrides, Output, Pair, Request, ScoreRequest
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Forced, Sample
 
 WORDS, EOS, UNK, START = 64, 0, 1, 2
 KNOWN = [f"word{n}" for n in range(WORDS - 3)]

@@ -18,8 +18,8 @@ from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Architecture, Decoding, Graph, LanguagePair, Limits, Manifest, Provenance
 from dragoman.bundle.writer import BundleWriter
-from dragoman.export.importers.hf_tokenizer import TokenizerSource, read_tokenizer
-from dragoman.server.tokenizer import Tokenizer
+from dragoman.export.importers.hf.tokenizer import TokenizerSource, read_tokenizer
+from dragoman.server.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 

@@ -11,29 +11,23 @@ import pytest
 import torch
 
 from dragoman.bundle.reader import Bundle
-from dragoman.export.load import load_network
-from dragoman.export.nat import decoder_of
-from dragoman.export.network import Network
-from dragoman.export.parity import packed
-from dragoman.server.batch import Batch, Encoded, Group, encode
-from dragoman.server.chain_batch import ChainBatch, Drafter, Speculation
-from dragoman.server.ctc_batch import CtcBatch
-from dragoman.server.domain import (
-    Beam,
-    DraftSource,
-    Engine,
-    FinishReason,
-    Lossy,
-    NonAutoregressive,
-    Segment,
-    Speculative,
-    Strategy,
-)
-from dragoman.server.drafters import BlockDrafts, HypothesisDrafts
-from dragoman.server.nat_batch import NatBatch
-from dragoman.server.runtime import Runtime
-from dragoman.server.search import Layout
-from dragoman.server.shortlist import Shortlist
+from dragoman.export.graphs.running import packed
+from dragoman.export.network.load import load_network
+from dragoman.export.network.nat import decoder_of
+from dragoman.export.network.network import Network
+from dragoman.server.batches.chain_batch import ChainBatch
+from dragoman.server.batches.ctc_batch import CtcBatch
+from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts
+from dragoman.server.batches.drafting import Drafter, Speculation
+from dragoman.server.batches.encoding import encode
+from dragoman.server.batches.group import Encoded, Group
+from dragoman.server.batches.mask_predict_batch import NatBatch
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, NonAutoregressive, Speculative, Strategy
+from dragoman.server.decode.layout import Layout
+from dragoman.server.runtime.runtime import Runtime
 
 END, VOCABULARY = 0, 320
 
@@ -163,7 +157,7 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
         return NatBatch(runtime, words, name="mask-predict", capacity=12)
 
     together = run(group(), asked, encoded, 12)
-    monkeypatch.setattr("dragoman.server.nat_runs.MAX_LOGITS", 100 * VOCABULARY)
+    monkeypatch.setattr("dragoman.server.batches.nat_runs.MAX_LOGITS", 100 * VOCABULARY)
     order: list[int] = []
     batch = group()
     for n, one in enumerate(asked):

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.domain import Forced, Segment
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Forced
 
 ASKED = os.environ.get("DRAGOMAN_PARITY", "60")
 SENTENCES = int(ASKED.removesuffix("+"))

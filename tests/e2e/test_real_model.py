@@ -12,12 +12,12 @@ import pytest
 import torch
 from sentencepiece import SentencePieceProcessor
 
-from dragoman.export.importers.marian import read_marian
-from dragoman.export.load import load_network
-from dragoman.export.parity import packed
-from dragoman.server.batch import encode
-from dragoman.server.domain import Segment
-from dragoman.server.runtime import Runtime
+from dragoman.export.graphs.running import packed
+from dragoman.export.importers.marian.importer import read_marian
+from dragoman.export.network.load import load_network
+from dragoman.server.batches.encoding import encode
+from dragoman.server.core.segments import Segment
+from dragoman.server.runtime.runtime import Runtime
 
 
 def reader(bundle):

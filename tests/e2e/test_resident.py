@@ -13,24 +13,24 @@ import onnx
 import pytest
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server import device as devices
-from dragoman.server import lanes as lanes_module
-from dragoman.server.batch import encode
-from dragoman.server.costs import Costs
-from dragoman.server.domain import (
+from dragoman.server.batches.encoding import encode
+from dragoman.server.batches.factory import Groups
+from dragoman.server.core.errors import Cancelled, StartError
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import (
     Alternatives,
     DiverseBeam,
     DraftSource,
     Forced,
     NonAutoregressive,
     Sample,
-    Segment,
     Speculative,
 )
-from dragoman.server.errors import Cancelled, StartError
-from dragoman.server.groups import Groups
-from dragoman.server.hardware import CAPTURED, PROCESSOR, Hardware
-from dragoman.server.runtime import STRIDE
+from dragoman.server.decode.draft_costs import Costs
+from dragoman.server.lanes import lanes as lanes_module
+from dragoman.server.runtime import device as devices
+from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
+from dragoman.server.runtime.runtime import STRIDE
 
 VOCABULARY, EOS = 320, 0
 KEPT_THERE = Hardware(keeps=True)

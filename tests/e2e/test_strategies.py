@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.domain import Alternatives, DiverseBeam, Engine, FinishReason, Forced, Sample, Segment
-from dragoman.server.errors import Cancelled
+from dragoman.server.core.errors import Cancelled
+from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.core.strategies import Alternatives, DiverseBeam, Engine, Forced, Sample
 
 VOCABULARY, EOS, UNK = 320, 0, 1
 GREEDY = Decoding(max_length=25)

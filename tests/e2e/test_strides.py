@@ -12,16 +12,19 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.reader import Bundle
-from dragoman.export.errors import ExportError
-from dragoman.export.load import load_network
-from dragoman.export.stride_parity import prove_stride
-from dragoman.server.batch import Batch, Group, encode
-from dragoman.server.chain_batch import STRIDE_STEPS, ChainBatch
-from dragoman.server.domain import Alternatives, Beam, FinishReason, Forced, Sample, Segment
-from dragoman.server.groups import Groups
-from dragoman.server.runtime import STRIDE, Runtime
-from dragoman.server.search import Layout
-from dragoman.server.shortlist import Shortlist
+from dragoman.export.core.errors import ExportError
+from dragoman.export.network.load import load_network
+from dragoman.export.proof.stride_parity import prove_stride
+from dragoman.server.batches.chain_batch import STRIDE_STEPS, ChainBatch
+from dragoman.server.batches.encoding import encode
+from dragoman.server.batches.factory import Groups
+from dragoman.server.batches.group import Group
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.core.strategies import Alternatives, Beam, Forced, Sample
+from dragoman.server.decode.layout import Layout
+from dragoman.server.runtime.runtime import STRIDE, Runtime
 
 WORDS, END = 320, 0
 NO_STRIDE = "recurrent networks and relative positions have no stride"

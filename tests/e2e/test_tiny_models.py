@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.export.load import load_network
-from dragoman.server.domain import FinishReason, Segment
-from dragoman.server.errors import Cancelled, DeadlineExceeded, EngineFailure
-from dragoman.server.liveness import Fault, fault_of
+from dragoman.export.network.load import load_network
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure
+from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.telemetry.liveness import Fault, fault_of
 
 VOCABULARY, EOS = 320, 0
 

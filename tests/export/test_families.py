@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture, Recurrent
-from dragoman.export.parity import prove
-from dragoman.export.recurrent import network_of
-from dragoman.export.trace import save, trace
+from dragoman.export.graphs.trace import save, trace
+from dragoman.export.network.recurrent import network_of
+from dragoman.export.proof.parity import prove
 
 GRAPHS = ("encoder", "step")
 FAMILIES: dict[str, dict[str, Any]] = {

@@ -13,12 +13,12 @@ import sentencepiece
 import torch
 
 from dragoman.export.export import export
-from dragoman.export.importers.fairseq import read_fairseq
-from dragoman.export.load import load_network
-from dragoman.export.nat import decoder_of
-from dragoman.export.walk import padded
-from dragoman.server.domain import Segment
-from dragoman.server.lanes import Lanes
+from dragoman.export.importers.fairseq.importer import read_fairseq
+from dragoman.export.network.load import load_network
+from dragoman.export.network.nat import decoder_of
+from dragoman.export.proof.walk import padded
+from dragoman.server.core.segments import Segment
+from dragoman.server.lanes.lanes import Lanes
 
 GOLDEN = Path(os.environ.get("GOLDEN", ".cache/fairseq/golden"))
 TOLERANCE = 1e-4

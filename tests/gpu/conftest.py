@@ -14,8 +14,8 @@ import pytest
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.export import export
-from dragoman.server.domain import Decoded, Segment
-from dragoman.server.hardware import PROVIDERS, Hardware
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.runtime.hardware import PROVIDERS, Hardware
 
 PROVIDER = os.environ.get("PROVIDER", "cuda")
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server import device as devices
-from dragoman.server.domain import Sample, Segment
-from dragoman.server.hardware import PROCESSOR, PROVIDERS, SHAPE_OPS
-from dragoman.server.lanes import Lanes
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Sample
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.runtime import device as devices
+from dragoman.server.runtime.hardware import PROCESSOR, PROVIDERS, SHAPE_OPS
 
 VOCABULARY, EOS = 320, 0
 GREEDY = Decoding(max_length=30)

@@ -21,7 +21,7 @@ from dragoman.client import Options, codec
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / os.environ.get("CACHE", ".cache") / "en-pt"
-COMMAND = [sys.executable, "-c", "from dragoman.client.main import main; raise SystemExit(main())"]
+COMMAND = [sys.executable, "-c", "from dragoman.cli.main import main; raise SystemExit(main())"]
 TEXT = "The meeting has been moved to Thursday afternoon."
 CALLS = 400
 TOLERANCE = 0.05

@@ -15,13 +15,14 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
-from dragoman.server.app import _HEALTH, SERVICE
-from dragoman.server.metrics import Metrics
-from dragoman.server.pipeline import Pipeline, RequestLimits
-from dragoman.server.rpc_metrics import RpcMetrics
-from dragoman.server.state_metrics import Build, StateMetrics
+from dragoman.server.app.app import _HEALTH, SERVICE
+from dragoman.server.core.limits import RequestLimits
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.request_metrics import Metrics
+from dragoman.server.telemetry.rpc_metrics import RpcMetrics
+from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.testing import FakeLanes, write_bundle
-from dragoman.server.tokenizer import Tokenizer
+from dragoman.server.text.tokenizer import Tokenizer
 
 MONITORING = Path(__file__).parents[2] / "deploy/monitoring"
 _STRINGS = re.compile(r'"[^"]*"')

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dragoman.server import app, codec_request, command_serve
-from dragoman.server.chain_batch import STRIDE_STEPS
-from dragoman.server.lanes import Lanes
-from dragoman.server.runtime import STRIDE
-from dragoman.server.state_metrics import Build
+from dragoman.server.app import app, command_serve
+from dragoman.server.batches.chain_batch import STRIDE_STEPS
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.runtime.runtime import STRIDE
+from dragoman.server.telemetry.state_metrics import Build
+from dragoman.server.transport.codec import requests
 
 SLOWER_S = 0.1
 
@@ -83,8 +84,8 @@ def installed() -> Build:
 
 
 FAULTS = Faults()
-real_request, real_build = codec_request.request, Build.installed()
-codec_request.request = request
+real_request, real_build = requests.request, Build.installed()
+requests.request = request
 Build.installed = installed  # type: ignore[method-assign]
 app.Lanes = FaultyLanes  # type: ignore[misc]
 

@@ -35,7 +35,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dragoman.server.metrics import LATENCY_BUCKETS_S, OUTCOMES
+from dragoman.server.telemetry.request_metrics import LATENCY_BUCKETS_S, OUTCOMES
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 

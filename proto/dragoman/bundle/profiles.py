@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
-from .manifest import Decoding, Profile
+from dragoman.bundle.manifest import Decoding, Profile
 
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import codec
-from .directions import Directions
-from .errors import BundleCorrupt, BundleError, BundleMissing, BundleTooNew, BundleTooOld
-from .manifest import FORMAT_VERSION, MANIFEST_NAME, File, Manifest
-from .rules import manifest_problems
+from dragoman.bundle import codec
+from dragoman.bundle.directions import Directions
+from dragoman.bundle.errors import BundleCorrupt, BundleError, BundleMissing, BundleTooNew, BundleTooOld
+from dragoman.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, File, Manifest
+from dragoman.bundle.rules import manifest_problems
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """A manifest of a model with a thousand graphs is smaller than this."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .manifest import MANIFEST_NAME, NAT_NAMES, Architecture, Decoding, Manifest, Nat, Tokenizer
+from dragoman.bundle.manifest import MANIFEST_NAME, NAT_NAMES, Architecture, Decoding, Manifest, Nat, Tokenizer
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")

@@ -15,11 +15,11 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from types import TracebackType
 
-from . import codec
-from .errors import BundleError, BundleExists
-from .manifest import MANIFEST_NAME, Manifest
-from .reader import Bundle, hash_file, open_bundle
-from .rules import name_problem
+from dragoman.bundle import codec
+from dragoman.bundle.errors import BundleError, BundleExists
+from dragoman.bundle.manifest import MANIFEST_NAME, Manifest
+from dragoman.bundle.reader import Bundle, hash_file, open_bundle
+from dragoman.bundle.rules import name_problem
 
 
 class BundleWriter:

@@ -35,22 +35,10 @@ from dragoman.bundle.manifest import (
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.rules import ATTENTION, nat_graphs
 from dragoman.bundle.writer import BundleWriter
-from dragoman.server.domain import (
-    Alternatives,
-    Decoded,
-    Engine,
-    FinishReason,
-    Forced,
-    Hypothesis,
-    NonAutoregressive,
-    Priority,
-    Sample,
-    Segment,
-    Speculative,
-    Work,
-)
-from dragoman.server.errors import Cancelled, DeadlineExceeded, Draining
-from dragoman.server.scheduling import Done, Pulse
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
+from dragoman.server.core.ports import Done, Pulse
+from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Priority, Segment, Work
+from dragoman.server.core.strategies import Alternatives, Engine, Forced, NonAutoregressive, Sample, Speculative
 
 VOCABULARY = 400
 _SENTENCES = (

@@ -15,9 +15,10 @@ import grpc
 import pytest
 
 from dragoman.client import AsyncClient, Unavailable
-from dragoman.server.app import App
-from dragoman.server.config import ServeOptions
-from dragoman.server.options import load, split_address
+from dragoman.server.app.app import App
+from dragoman.server.app.options import load
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.addresses import split_address
 from dragoman.server.testing import FakeLanes, write_bundle
 
 ENVOY = Path(sys.executable).with_name("envoy")

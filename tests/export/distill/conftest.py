@@ -12,7 +12,7 @@ import torch
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.distill.corpus import Corpus, Ragged, open_corpus, write_ids
 from dragoman.export.distill.states import compute_states
-from dragoman.export.network import Network
+from dragoman.export.network.network import Network
 
 VOCABULARY, EOS, START = 40, 0, 40
 

@@ -11,12 +11,12 @@ import pytest
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Engine, FinishReason, Hypothesis, Options, Splitting, Translation
-from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import evaluation, prepare
 from dragoman.export.distill.corpus import Corpus, Ragged
 from dragoman.export.distill.evaluation import Measured, evaluate, ways
 from dragoman.export.distill.settings import Decoder
-from dragoman.export.errors import ExportError
 
 TEXTS = Measured(["one two three four five", "six"], ["um dois tres quatro cinco", "seis"], "here")
 

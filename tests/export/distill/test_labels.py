@@ -10,9 +10,9 @@ import pytest
 
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import FinishReason, Hypothesis, Options, Translation
+from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import labels
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
-from dragoman.export.errors import ExportError
 
 OPTIONS = Options()
 

@@ -15,14 +15,9 @@ from dragoman.export.distill import mask_predict, objectives
 from dragoman.export.distill.corpus import collate
 from dragoman.export.distill.ctc import Ctc, Labels
 from dragoman.export.distill.mask_predict import MaskPredict
-from dragoman.export.distill.objectives import (
-    Autoregressive,
-    inputs_of,
-    sample_words,
-    up_to,
-)
+from dragoman.export.distill.objectives import Autoregressive, inputs_of, sample_words, up_to
 from dragoman.export.distill.students import with_autoregressive, with_nat
-from dragoman.export.nat import decoder_of
+from dragoman.export.network.nat import decoder_of
 
 VOCABULARY, EOS, START = 40, 0, 40
 

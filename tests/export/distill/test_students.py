@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Nat, Tokenizer
-from dragoman.export.checkpoint import Checkpoint, Quantized
+from dragoman.export.core.checkpoint import Checkpoint, Quantized
 from dragoman.export.distill.quality import ctc, greedy, mask_predict
 from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.written import student_checkpoint
-from dragoman.export.load import checkpoint_weights, load_network
-from dragoman.export.nat import decoder_of
+from dragoman.export.network.load import checkpoint_weights, load_network
+from dragoman.export.network.nat import decoder_of
 
 VOCABULARY, EOS, START = 40, 0, 40
 CTC = Nat("ctc", layers=3, max_canvas=128, canvas="split", upsample=2, blank_id=VOCABULARY)

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Nat
+from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import Corpus
 from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.mask_predict import MaskPredict
 from dragoman.export.distill.objectives import Autoregressive
 from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Settings, Trainer
-from dragoman.export.errors import ExportError
 
 VOCABULARY, EOS, START = 40, 0, 40
 SETTINGS = Settings(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.work import alone, open_work, write_whole
-from dragoman.export.errors import ExportError
 
 OWN = {"beam_size": None, "max_tokens": 100}
 

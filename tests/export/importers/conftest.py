@@ -18,8 +18,8 @@ import torch
 import yaml
 from torch import nn
 
-from dragoman.export.importers.marian_bin import FLOAT32, INT8, INTGEMM8, Item, write_items
-from dragoman.export.network import MASKED
+from dragoman.export.importers.marian.bin import FLOAT32, INT8, INTGEMM8, Item, write_items
+from dragoman.export.network.network import MASKED
 
 WIDTH, INNER, HEADS, WORDS = 8, 12, 2, 24
 

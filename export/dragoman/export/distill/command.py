@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.client.arguments import count
+from dragoman.cli.arguments import count
+from dragoman.cli.progress import StatusLine
 from dragoman.client.errors import DragomanError
-from dragoman.client.progress import StatusLine
-from dragoman.export.command import FORMATS, is_out_of_memory
+from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.distill.kinds import DEFAULT, EPOCHS, KINDS, LAYERS, Kind
-from dragoman.export.errors import ExportError
+from dragoman.export.importers.formats import FORMATS
 
 if TYPE_CHECKING:
     from dragoman.export.distill.settings import Decoder, Plan

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from dragoman.export.distill.objectives import Inputs, Words, glanced, up_to
 from dragoman.export.distill.products import log_normaliser, most_probable
-from dragoman.export.nat import NatDecoder, decoder_of
-from dragoman.export.network import Network
+from dragoman.export.network.nat import NatDecoder, decoder_of
+from dragoman.export.network.network import Network
 
 LATER = 0.5
 """Share of the texts that are read as in a further pass."""

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from dragoman.bundle.reader import Bundle
-from dragoman.export.checkpoint import Checkpoint
-from dragoman.export.command import read
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill import report
 from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus, some_sources
 from dragoman.export.distill.ctc import Ctc
@@ -27,10 +27,10 @@ from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_
 from dragoman.export.distill.work import alone, open_work, sha256, write_whole
 from dragoman.export.distill.written import student_checkpoint
 from dragoman.export.export import export
-from dragoman.export.load import load_network
-from dragoman.export.nat import decoder_of
-from dragoman.export.network import Network
-from dragoman.export.pieces import Pieces
+from dragoman.export.importers.formats import read
+from dragoman.export.network.load import load_network
+from dragoman.export.network.nat import decoder_of
+from dragoman.export.network.network import Network
 
 PICTURE_FILE = "report.svg"
 

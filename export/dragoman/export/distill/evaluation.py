@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragoman.client.commands.local import local_translator, translate_batches
 from dragoman.client.errors import DragomanError
-from dragoman.client.local import local_translator, translate_batches
 from dragoman.client.types import EnginePreference, Nat, Options, Splitting
-from dragoman.export.errors import ExportError
+from dragoman.export.core.errors import ExportError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from dragoman.bundle.manifest import Nat
 from dragoman.export.distill.objectives import Inputs, Words, glanced
 from dragoman.export.distill.products import log_normaliser, most_probable
-from dragoman.export.nat import NatDecoder, decoder_of
-from dragoman.export.network import MASKED, Network
+from dragoman.export.network.nat import NatDecoder, decoder_of
+from dragoman.export.network.network import MASKED, Network
 
 LENGTH_WEIGHT = 0.1
 Source = tuple[list[Tensor], Tensor, Tensor | None]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dragoman.export.distill.corpus import Batch
 from dragoman.export.distill.products import divergence
 from dragoman.export.distill.states import source_mask
-from dragoman.export.network import Network
+from dragoman.export.network.network import Network
 
 REVEALED = (0.5, 0.3)
 """Share of what is still wrong that glancing gives away, at the first step and at the last."""

@@ -6,17 +6,17 @@ import json
 from collections.abc import Callable, Sequence
 
 from dragoman.bundle.reader import open_bundle
-from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.errors import ExportError
+from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
 from dragoman.export.distill.evaluation import Measured
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
 from dragoman.export.distill.settings import Decoder, Plan
 from dragoman.export.distill.states import compute_states, done_of, graph_encoder
 from dragoman.export.distill.work import write_whole
-from dragoman.export.errors import ExportError
 from dragoman.export.export import export
-from dragoman.export.network import Network
-from dragoman.export.pieces import Pieces
+from dragoman.export.network.network import Network
 
 TEACHER, ENCODER, LABELS_FILE, DROPPED_FILE = "teacher", "encoder", "labels.jsonl", "dropped.json"
 HELD_OUT = 200

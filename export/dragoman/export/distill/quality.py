@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from dragoman.bundle.manifest import Tokenizer
+from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import Ragged, pad
 from dragoman.export.distill.evaluation import Measured, scores
 from dragoman.export.distill.mask_predict import masks_of
 from dragoman.export.distill.states import source_mask
-from dragoman.export.nat import NatDecoder, decoder_of
-from dragoman.export.network import MASKED, Network
-from dragoman.export.parity import packed
-from dragoman.export.pieces import Pieces
+from dragoman.export.graphs.running import packed
+from dragoman.export.network.nat import NatDecoder, decoder_of
+from dragoman.export.network.network import MASKED, Network
 
 LINES, MOST_IDS = 100, 60
 LONGEST = 3

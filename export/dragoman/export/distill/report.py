@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from dragoman.client.svg import COLOURS, FAINT, document, line, text, ticks
+from dragoman.cli.svg import COLOURS, FAINT, document, line, text, ticks
 from dragoman.export.distill.evaluation import Row
 from dragoman.export.distill.trainer import Point
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dragoman.bundle.manifest import Nat, Precision
 from dragoman.export.distill.kinds import Kind
 from dragoman.export.distill.trainer import Settings
-from dragoman.export.network import Network
+from dragoman.export.network.network import Network
 
 UPSAMPLE = 2
 LENGTH_CLASSES = 128

@@ -15,13 +15,13 @@ import onnxruntime
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from dragoman.export.checkpoint import Checkpoint
+from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
 from dragoman.export.distill.work import write_whole
-from dragoman.export.load import int8_weights
-from dragoman.export.network import MASKED, Network
-from dragoman.export.parity import packed
-from dragoman.export.trace import save, to_int8, trace
+from dragoman.export.graphs.running import packed
+from dragoman.export.graphs.trace import save, to_int8, trace
+from dragoman.export.network.network import MASKED, Network
+from dragoman.export.passes.int8_weights import int8_weights
 
 CHUNK = 4096
 """Pairs that are computed between two marks of how far it is."""

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from dragoman.bundle.manifest import Nat
-from dragoman.export.layers import Linear
-from dragoman.export.nat import NatDecoder, attach, decoder_of
-from dragoman.export.network import DecoderLayer, Network
+from dragoman.export.network.layers import Linear
+from dragoman.export.network.nat import NatDecoder, attach, decoder_of
+from dragoman.export.network.network import DecoderLayer, Network
 
 
 def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:

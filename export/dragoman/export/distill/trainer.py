@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import Corpus, Ints, batches_of, collate
 from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.mask_predict import MaskPredict
 from dragoman.export.distill.objectives import Autoregressive, Inputs, Words, inputs_of, sample_words
 from dragoman.export.distill.work import write_whole
-from dragoman.export.errors import ExportError
 
 LARGEST_GRADIENT = 1.0
 MEAN_DECAY = 0.9995

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dragoman.export.errors import ExportError
+from dragoman.export.core.errors import ExportError
 
 IDENTITY_FILE, LOCK_FILE = "distill.json", "lock"
 

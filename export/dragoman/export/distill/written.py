@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dragoman.export.checkpoint import Checkpoint
-from dragoman.export.load import checkpoint_weights
-from dragoman.export.nat import decoders
-from dragoman.export.network import Network
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.network.load import checkpoint_weights
+from dragoman.export.network.nat import decoders
+from dragoman.export.network.network import Network
 
 
 def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str, str]) -> Checkpoint:

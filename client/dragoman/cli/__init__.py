@@ -1,0 +1,1 @@
+"""The command line's own tools: the subcommands, checked arguments, a progress line, pictures."""

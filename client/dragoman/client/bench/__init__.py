@@ -1,0 +1,1 @@
+"""`dragoman bench`: an open-loop load generator and its report."""

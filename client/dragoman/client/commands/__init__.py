@@ -1,0 +1,1 @@
+"""The subcommands that call a server, or stand in for one."""

@@ -1,0 +1,131 @@
+"""Arguments that say how to decode, and the options that they stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import Action, ArgumentParser, BooleanOptionalAction, Namespace
+from typing import Any, Protocol
+
+from dragoman.cli.arguments import at_least_zero, count, finite, member, positive
+from dragoman.client.types import (
+    Alternatives,
+    Diversity,
+    DraftSource,
+    EarlyStopping,
+    EnginePreference,
+    LengthPenaltyKind,
+    Lossy,
+    Nat,
+    OffsetUnit,
+    OnTooLong,
+    Options,
+    Priority,
+    Sampling,
+    Speculation,
+    Splitting,
+    UnknownHandling,
+)
+
+
+class _Group(Protocol):
+    def add_argument(self, *names: str, **arguments: Any) -> Action: ...
+
+
+def register(parser: ArgumentParser) -> None:
+    """Declare the arguments, in groups by what they are about."""
+    search = parser.add_argument_group("search; what is left out is the model's own way")
+    search.add_argument("--beam-size", type=count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
+    search.add_argument("--num-hypotheses", type=count, metavar="N", help="translations of each text, best first")
+    _choice(search, "--engine", EnginePreference, "which way of decoding to prefer")
+    search.add_argument("--profile", metavar="NAME", help="whose rules hold: marian, fairseq, hf or ct2")
+    _choice(search, "--early-stopping", EarlyStopping, "when a beam search may end")
+    search.add_argument("--patience", type=positive, metavar="X", help="wait for X times the beam's hypotheses")
+    search.add_argument("--diversity-groups", type=count, metavar="N", help="groups that avoid each other's words")
+    search.add_argument("--diversity-penalty", type=finite, metavar="X", help="how much they avoid them")
+    search.add_argument("--alternatives", type=count, metavar="N", help="best N first words, each continued")
+    search.add_argument("--min-probability", type=finite, metavar="X", help="least probability of an alternative")
+    length = parser.add_argument_group("lengths and penalties")
+    length.add_argument("--length-penalty", type=finite, metavar="X", help="larger favours longer translations")
+    _choice(length, "--length-penalty-kind", LengthPenaltyKind, "what --length-penalty means")
+    length.add_argument("--word-penalty", type=finite, metavar="X", help="added to the score for each token")
+    length.add_argument("--coverage-penalty", type=finite, metavar="X", help="for source words nothing attends to")
+    length.add_argument("--min-length", type=at_least_zero, metavar="N", help="fewest tokens of a translation")
+    length.add_argument("--max-length", type=count, metavar="N", help="most tokens of a sentence's translation")
+    length.add_argument("--max-length-factor", type=positive, metavar="X", help="most target tokens a source token")
+    length.add_argument("--repetition-penalty", type=positive, metavar="X", help="above 1: repeats are less likely")
+    length.add_argument("--no-repeat-ngram-size", type=at_least_zero, metavar="N", help="no N tokens come twice")
+    _register_words(parser)
+    _register_engines(parser)
+    sampling = parser.add_argument_group("sampling; each of these asks for it")
+    sampling.add_argument("--sampling", action="store_true", help="draw tokens at random")
+    sampling.add_argument("--top-k", type=count, metavar="N", help="only from the N most probable tokens")
+    sampling.add_argument("--top-p", type=positive, metavar="X", help="only from those that have X together")
+    sampling.add_argument("--temperature", type=positive, metavar="X", help="below 1 more certain, above more varied")
+    sampling.add_argument("--seed", type=at_least_zero, metavar="N", help="makes the draws repeatable")
+
+
+def _register_engines(parser: ArgumentParser) -> None:
+    nat = parser.add_argument_group("decoding without autoregression; where --engine nat, fast or auto runs it")
+    nat.add_argument("--passes", type=count, metavar="N", help="refinement passes over the whole text")
+    nat.add_argument("--length-scale", type=positive, metavar="X", help="multiplies the predicted length")
+    nat.add_argument("--exact-length", type=count, metavar="N", help="tokens of each piece, instead of a prediction")
+    nat.add_argument("--length-candidates", type=count, metavar="N", help="lengths tried side by side; the best wins")
+    nat.add_argument("--nat-decoder", metavar="NAME", help="which of the model's decoders runs: see dragoman models")
+    nat.add_argument("--rescore", action="store_const", const=True, help="let the other decoder score and choose")
+    drafts = parser.add_argument_group("speculation; where --engine speculative, balanced, fast or auto runs it")
+    _choice(drafts, "--draft", DraftSource, "where drafts come from")
+    drafts.add_argument("--draft-tokens", type=count, metavar="N", help="tokens drafted at a time")
+    drafts.add_argument("--lossy-top", type=count, metavar="N", help="accept drafts among the N best words: NOT exact")
+    drafts.add_argument("--lossy-margin", type=finite, metavar="X", help="and at most X less probable than the best")
+
+
+def _register_words(parser: ArgumentParser) -> None:
+    words = parser.add_argument_group("words")
+    words.add_argument("--prefix", dest="target_prefix", metavar="TEXT", help="what each translation begins with")
+    words.add_argument(
+        "--suppress",
+        dest="suppressed_tokens",
+        action="append",
+        metavar="TOKEN",
+        help="never put this token of the vocabulary out; may be repeated",
+    )
+    _choice(words, "--unknown-handling", UnknownHandling, "what becomes of unknown words")
+    words.add_argument(
+        "--shortlist", action=BooleanOptionalAction, help="choose words from the lexical shortlist only: faster"
+    )
+    texts = parser.add_argument_group("texts and results")
+    _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
+    _choice(texts, "--on-too-long", OnTooLong, "what is done with a piece that is too long (default: split)")
+    _choice(texts, "--priority", Priority, "who goes first when several wait (default: normal)")
+    texts.add_argument("--scores", action="store_const", const=True, help="each hypothesis's score, in --json")
+    texts.add_argument("--token-scores", action="store_const", const=True, help="each token's, in --json")
+    texts.add_argument("--alignments", action="store_const", const=True, help="links between words, in --json")
+    texts.add_argument("--sentence-spans", action="store_const", const=True, help="where sentences went, in --json")
+    _choice(texts, "--offset-unit", OffsetUnit, "what offsets count (default: code_point)")
+
+
+def _choice(group: _Group, name: str, kind: Any, text: str) -> None:
+    known = [one for one in kind if one.name != "UNKNOWN"]
+    group.add_argument(name, type=member(kind), metavar=f"{{{','.join(known)}}}", help=text)
+
+
+def options(args: Namespace) -> Options:
+    """The options that a command line stands for."""
+    names = {field.name for field in dataclasses.fields(Options)} - {"alternatives", "suppressed_tokens"}
+    given = {name: value for name, value in vars(args).items() if name in names and value is not None}
+    sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed)
+    diversity = Diversity(args.diversity_groups, args.diversity_penalty)
+    alternatives = Alternatives(args.alternatives, args.min_probability)
+    lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)
+    nat = Nat(*lengths, args.nat_decoder, args.rescore)
+    lossy = Lossy(args.lossy_top, args.lossy_margin)
+    speculation = Speculation(args.draft, args.draft_tokens, lossy if lossy != Lossy() else None)
+    return Options(
+        **{name: value for name, value in given.items() if name != "sampling"},
+        suppressed_tokens=tuple(args.suppressed_tokens) if args.suppressed_tokens else None,
+        sampling=sampling if args.sampling or sampling != Sampling() else None,
+        diversity=diversity if diversity != Diversity() else None,
+        alternatives=alternatives if alternatives != Alternatives() else None,
+        nat=nat if nat != Nat() else None,
+        speculation=speculation if speculation != Speculation() else None,
+    )

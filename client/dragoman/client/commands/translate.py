@@ -1,0 +1,209 @@
+"""`dragoman translate`: texts, a file or a pipe through a server, or with a bundle in this process."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dragoman.cli.arguments import SERVER_HELP, positive, server_of
+from dragoman.cli.progress import Progress
+from dragoman.client import codec
+from dragoman.client.client import Client
+from dragoman.client.commands import decoding_arguments
+from dragoman.client.commands.arrivals import Lines
+from dragoman.client.errors import DragomanError, Unavailable
+from dragoman.client.types import FinishReason, Translation
+
+DESCRIPTION = """\
+Translate texts: those on the command line, or else each line of a file or of the standard input.
+
+One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses or --alternatives above 1
+each line out is one hypothesis: position of the text from 0, score, text, with tabs between them. What may be
+incomplete is reported on the standard error. Lines travel in batches, and none waits long for those after it.
+"""
+
+EPILOG = """\
+examples:
+  dragoman translate --from en --to pt "Hello, world!"
+  dragoman translate --to pt < english.txt > portuguese.txt
+  dragoman translate --bundle ./enpt --json --alignments "Hello, world!"
+  dragoman translate --num-hypotheses 5 --top-p 0.9 --seed 1 "Hello, world!"
+
+The exit code is 1 if any text has no translation.
+"""
+
+TIMEOUT_S = 300.0
+"""Longer than the client's own: several calls wait in line on purpose."""
+
+Outcome = Translation | DragomanError
+Batches = Iterable[list[str]]
+Translate = Callable[[Batches], Iterator[Outcome]]
+
+
+class UsageError(Exception):
+    """Arguments that do not go together."""
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.usage, parser.description, parser.epilog = "dragoman translate [options] [TEXT ...]", DESCRIPTION, EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text; none: the lines of --file or standard input")
+    parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
+    parser.add_argument("--json", action="store_true", help="one JSON object a text, with all that is known about it")
+    where = parser.add_argument_group("where")
+    where.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
+    where.add_argument("--bundle", type=Path, metavar="DIR", help="decode in this process, without a server")
+    where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
+    where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
+    where.add_argument("--model", metavar="NAME", help="default: the server's model for the languages")
+    where.add_argument(
+        "--timeout",
+        type=positive,
+        metavar="SECONDS",
+        help=f"longest wait for one call (default: {TIMEOUT_S:g})",
+    )
+    decoding_arguments.register(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Translate; the process's exit code."""
+    try:
+        _check(args)
+        with _input(args) as (batches, errors), _translator(args) as translate:
+            return _write(args, translate(batches), errors)
+    except UsageError as error:
+        return _complain(error, code=2)
+    except Unavailable as error:
+        server = server_of(args.server)
+        return _complain(
+            f"{server} does not answer: {error}; start a server with `dragoman serve`, name another with --server, "
+            "or decode without one with --bundle DIR"
+        )
+    except (DragomanError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        return _complain(error)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if sys.stdout is None:
+        raise UsageError("the standard output is closed, and the translations have no other way out")
+    if sys.stdin is None and not args.texts and not args.file:
+        raise UsageError("the standard input is closed: give a TEXT or --file")
+    only_json = [name for name in ("scores", "token_scores", "alignments", "sentence_spans") if getattr(args, name)]
+    if only_json and not args.json:
+        raise UsageError(f"--{only_json[0].replace('_', '-')} has no place in plain lines: add --json")
+    if args.texts and args.file:
+        raise UsageError("TEXT and --file exclude each other: give one of them")
+    if args.bundle:
+        for name in ("server", "model", "timeout"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name} is about a server, --bundle uses none: give one of them")
+
+
+@contextmanager
+def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, DragomanError]]]:
+    """The texts, and the errors of those that could not be read, by position."""
+    size, max_bytes = codec.BATCH_SIZE, codec.BATCH_BYTES
+    if args.bundle:  # one call at a time, with all that several would hold
+        size, max_bytes = size * codec.IN_FLIGHT, max_bytes * codec.IN_FLIGHT
+    if args.texts:
+        yield codec.batches(args.texts, size, max_bytes), {}
+    elif args.file:
+        with args.file.open("rb") as file:
+            lines = Lines(file)
+            yield lines.batches(size, max_bytes), lines.errors
+    else:
+        if sys.stdin.isatty():
+            print("type lines to translate; Ctrl-D ends", file=sys.stderr)
+        lines = Lines(sys.stdin.buffer)
+        yield lines.batches(size, max_bytes), lines.errors
+
+
+@contextmanager
+def _translator(args: argparse.Namespace) -> Iterator[Translate]:
+    options = decoding_arguments.options(args)
+    if args.bundle:
+        from dragoman.client.commands import local
+
+        with local.local_translator(args.bundle) as translator:
+            yield lambda batches: local.translate_batches(translator, batches, options)
+    else:
+        with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
+            yield lambda batches: client.translate_batches(batches, options)
+
+
+def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], errors: Mapping[int, DragomanError]) -> int:
+    """Print each outcome as it comes; the exit code."""
+    code = 0
+    as_lines = not args.texts
+    several = max(args.num_hypotheses or 1, args.alternatives or 1) > 1
+    # Translations on the same terminal show well enough that something happens.
+    is_shown = as_lines and sys.stderr.isatty() and not sys.stdout.isatty()
+    with Progress(sys.stderr, is_shown=is_shown) as progress:
+        for index, translated in enumerate(outcomes):
+            outcome = errors.get(index, translated)
+            name = f"line {index + 1}" if as_lines else f"text {index + 1}"
+            if problem := _problem(outcome):
+                progress.clear()
+                print(f"dragoman translate: {name}: {problem}", file=sys.stderr)
+            if isinstance(outcome, DragomanError):
+                code = 1
+            print(_json(index, outcome) if args.json else _plain(index, outcome, several, as_lines), flush=True)
+            progress.advance()
+    return code
+
+
+def _problem(outcome: Outcome) -> str:
+    """What a reader must know about an outcome before relying on it; empty if nothing."""
+    if isinstance(outcome, DragomanError):
+        return f"not translated: {outcome}"
+    if outcome.source_truncated:
+        return "the end of the text was dropped, it is longer than the model can read (--splitting sentences)"
+    if outcome.finish_reason is FinishReason.LENGTH:
+        return "the length limit was reached, the translation may be incomplete (--max-length, --max-length-factor)"
+    if not outcome.is_complete:
+        return f"the translation may be incomplete, decoding ended with {outcome.finish_reason}"
+    return ""
+
+
+def _json(index: int, outcome: Outcome) -> str:
+    facts: dict[str, object] = {"index": index}
+    if isinstance(outcome, DragomanError):
+        facts["error"] = {"code": outcome.code, "message": str(outcome)}
+    else:
+        facts |= {"text": outcome.text} | dataclasses.asdict(outcome, dict_factory=_without_what_was_not_asked_for)
+    return json.dumps(facts, ensure_ascii=False)
+
+
+def _without_what_was_not_asked_for(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    facts = dict(items)
+    for name in ("tokens", "alignments", "sentence_spans"):
+        if facts.get(name) == ():
+            del facts[name]
+    if "score" in facts and facts["finish_reason"] is None:  # a hypothesis that ended as its translation
+        del facts["finish_reason"]
+    return facts
+
+
+def _plain(index: int, outcome: Outcome, several: bool, as_lines: bool) -> str:  # noqa: FBT001 - private
+    if isinstance(outcome, DragomanError):
+        return ""  # keeps the lines that follow in their places
+    shown = [
+        f"{index}\t{'' if one.score is None else format(one.score, '.4f')}\t{one.text}" if several else one.text
+        for one in (outcome.hypotheses if several else outcome.hypotheses[:1])
+    ]
+    # A line that came in as one goes out as one, whatever the model put into it.
+    return "\n".join(text.replace("\n", " ") if as_lines or several else text for text in shown)
+
+
+def _complain(problem: object, *, code: int = 1) -> int:
+    print(f"dragoman translate: {problem}", file=sys.stderr)
+    return code

@@ -1,0 +1,1 @@
+"""Activations of a network on real texts, from which int8 takes its scales."""

@@ -1,0 +1,1 @@
+"""What all of export speaks of: checkpoints, errors, reasons."""

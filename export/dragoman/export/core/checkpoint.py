@@ -1,0 +1,127 @@
+"""A checkpoint as an importer read it: architecture, canonical weights, tokenizer, decoding settings.
+
+Canonical names are those of the torch modules in `dragoman.export.network.network`; matrices are [in, out]
+(y = x @ w + b):
+
+    source_embedding [Vs, d]   target_embedding [Vt, d]   output_embedding [Vt, d]   output_bias [Vt]
+        (tying "all": only source_embedding; "decoder": source_embedding and target_embedding; "none": all three)
+    source_positions, target_positions [max_positions, d]          learned positions only
+    {encoder,decoder}.embedding_norm.{weight,bias}                 embedding_norm only
+    {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
+    {encoder,decoder}.relative.table [buckets, heads]              relative positions only
+    encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
+    {encoder,decoder}.layers.N.self.{relative_k,relative_v} [2 * farthest + 1, e]   positions "shaw" only
+    {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
+    {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
+    decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
+    decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
+    decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
+    nat.NAME....                                                   non-autoregressive decoders, NAME as in `nat`:
+        .layers.N....   as of a decoder "self-attention", without .cross and .cross_norm for canvas "late"; .norm and,
+                        but for "late", .embedding_norm where the decoder has them
+        .mask [d], .blank [d] and .blank_bias [1]                  a mask or blank that is no word of the vocabulary
+        .length.{weight,bias} [d, classes]                         lengths are predicted
+        .split.{weight,bias} [d, upsample * d]                     canvases "split", "late" and "shown"
+        .said.weight [upsample * d, d]                             canvas "late" that refines
+        .canvas_positions [max_canvas, d]                          CTC with learned positions, but for "late"
+
+    pointer.gate [n], pointer.bias [1]                             copies only; the gate reads what the output layer
+                                                                   reads, then the embedded word
+
+Recurrent models have embeddings, output and pointer (whose gate reads the context, the hidden state and the embedded
+word) under the same names, and besides, h being the width of the decoder and M that of what the encoder says of a word:
+
+    encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM and GRU have them: [gates * w, in]
+    decoder.bridge.{hidden,cell}.{weight,bias}                     bridge only: [M, h]
+    decoder.layers.N.{input,state}.{weight,bias}                   of the word or the layer below, and of its own state;
+                                                                   [in, gates * h], gates in torch's order
+    decoder.attention.key.weight [M, h]                            attention "general"
+    decoder.attention.{key.{weight,bias},query.weight,score}       attention "additive": [M, e], [e], [h, e], [e]
+    decoder.attention.out.{weight,bias} [M + h, h]                 of context and hidden state
+    decoder.out.{weight,bias} [h, d]                               where the output layer is not as wide as the decoder
+
+Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of
+the head's width when weights are loaded; who does not want that multiplies the keys' matrix by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Tokenizer
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A weight that the source holds as integers: real = values * scale."""
+
+    values: npt.NDArray[np.int8]
+    """Same shape and orientation as the canonical weight."""
+    scale: float
+    activation_scale: float | None
+    """The source's own calibrated scale of the input: real = integer * scale. None where it has none."""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """For each source id, the target ids worth considering."""
+
+    first: int
+    """Target ids below this are always candidates."""
+    offsets: npt.NDArray[np.int64]
+    """[source vocabulary + 1]: source id s owns `ids[offsets[s]:offsets[s + 1]]`."""
+    ids: npt.NDArray[np.int32]
+
+
+class Oracle(Protocol):
+    """A model in the library that it comes from, which the exported graphs are compared with."""
+
+    @property
+    def name(self) -> str:
+        """The library and its version."""
+
+    @property
+    def avoided_ids(self) -> tuple[int, ...]:
+        """What it reads in ways of its own and no text holds: padding."""
+
+    def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Of each word [G, T, V] after each of those that the decoder reads, `read` [G, T], the start id first."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model in canonical form."""
+
+    name: str
+    pairs: tuple[LanguagePair, ...]
+    """Empty where the tokenizer's languages say it."""
+    architecture: Architecture
+    weights: dict[str, npt.NDArray[np.float32]]
+    quantized: dict[str, Quantized]
+    """By canonical name; each of these is also in `weights`, multiplied out."""
+    tokenizer: Tokenizer
+    tokenizer_files: Mapping[str, Path | bytes]
+    """Name inside the bundle -> file to copy, or what it holds."""
+    decoding: Decoding
+    limits: Limits
+    source_format: str
+    source_files: tuple[Path, ...]
+    """Every file that was read, for provenance."""
+    licence: str = ""
+    output_activation_scale: float | None = None
+    """The source's own calibrated scale of the output layer's input, which a tied embedding cannot carry itself."""
+    shortlist: Shortlist | None = None
+    notes: tuple[str, ...] = field(default=())
+    """What a user should know about this import; printed by the command."""
+    nat: dict[str, Nat] = field(default_factory=dict)
+    """Non-autoregressive decoders on the same encoder, as the manifest describes them."""
+    history: dict[str, str] = field(default_factory=dict)
+    """What was done to the weights since they were read, for provenance."""
+    oracle: Oracle | None = None
+    """None where the library that the source is from has not been installed."""

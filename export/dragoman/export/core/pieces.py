@@ -1,0 +1,49 @@
+"""Texts as a model's ids, where its tokenizer is one that an export can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.errors import ExportError
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
+
+
+class Pieces:
+    """SentencePiece on both sides."""
+
+    def __init__(self, checkpoint: Checkpoint, purpose: str) -> None:
+        words = checkpoint.tokenizer
+        if words.kind != "sentencepiece":
+            raise ExportError(
+                f"{purpose} reads texts with SentencePiece alone, and this model's tokenizer is of kind {words.kind}"
+            )
+        self._eos_id = words.eos_id
+        self._source, self._target = (_opened(checkpoint, name) for name in (words.source, words.target))
+
+    def source(self, text: str) -> list[int]:
+        """Ids of a source text without the end token."""
+        found: list[int] = self._source.encode(text)
+        return found
+
+    def target(self, text: str) -> list[int]:
+        """Ids of a target text without the end token."""
+        found: list[int] = self._target.encode(text)
+        return found
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of target ids."""
+        found: str = self._target.decode(list(ids))
+        return found
+
+
+def _opened(checkpoint: Checkpoint, name: str) -> SentencePieceProcessor:
+    from sentencepiece import SentencePieceProcessor
+
+    model = checkpoint.tokenizer_files[name]
+    if isinstance(model, bytes):
+        return SentencePieceProcessor(model_proto=model)
+    return SentencePieceProcessor(model_file=str(model))

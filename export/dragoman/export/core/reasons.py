@@ -1,0 +1,42 @@
+"""Collect every unmet condition, then refuse once: whoever exports a model fixes it in one round, not in five."""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+
+from dragoman.export.core.errors import UnsupportedModel
+
+
+class Reasons:
+    """Why a model cannot be exported, as far as is known yet."""
+
+    def __init__(self) -> None:
+        self._unmet: list[str] = []
+
+    def add(self, reason: str) -> None:
+        """Something stands against it. A reason given twice counts once."""
+        if reason not in self._unmet:
+            self._unmet.append(reason)
+
+    def require(self, condition: object, reason: str) -> None:
+        """`condition` must be true; `reason` says what is wrong when it is not."""
+        if not condition:
+            self.add(reason)
+
+    def raise_if_any(self, origin: Path) -> None:
+        """Raise `UnsupportedModel` with all of them, or return when there are none."""
+        if self._unmet:
+            raise UnsupportedModel(origin, self._unmet)
+
+    def __len__(self) -> int:
+        return len(self._unmet)
+
+    def __repr__(self) -> str:
+        return f"<Reasons {len(self._unmet)} unmet>"
+
+
+def short(value: object) -> str:
+    """A value from outside, fit for a message: YAML can be small as text and endless when it is shown."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""From the network to ONNX graphs: their modules, signatures and traces."""

@@ -1,0 +1,128 @@
+"""The graphs of non-autoregressive decoders: a canvas to the best words of its places.
+
+Mask-predict has `nat.NAME.memory`, run once for a source, and `nat.NAME`, run for each pass and each draft; CTC does
+all in one run of `nat.NAME`. Both read the hidden rows that the encoder graph puts out beside the other decoder's keys
+and values. Only the places named by `rows` go through the output layer, which costs more than all the rest: what is
+padded or kept does not. Each graph comes over the whole vocabulary and, where the bundle has a lexical shortlist, over
+its candidates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.export.graphs.graphs import SHORTLIST_BLOCK, best, block_size
+from dragoman.export.graphs.signatures import MEMORY, decoder_name
+from dragoman.export.network.nat import NatDecoder, decoder_of
+from dragoman.export.network.network import Network
+
+
+class _NatGraph(nn.Module):
+    """A decoder of a network, and the output layer in both forms."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+        self.block = block_size(network.arch.target_vocabulary)
+
+    @property
+    def decoder(self) -> NatDecoder:
+        """The one whose graph this is."""
+        return decoder_of(self.network, self.name)
+
+    def best(
+        self, hidden: Tensor, top: Tensor, shortlist: tuple[Tensor, Tensor, Tensor] | None, of: Tensor
+    ) -> list[Tensor]:
+        """Log-probabilities and ids [r, k] of the best words; `of` [r] says whose rows they are."""
+        if shortlist is None:
+            values, index, normaliser = best(self.network.logits(hidden), top.shape[0], self.block, exact=False)
+        else:
+            candidates, allowed, words = shortlist
+            logits = (words @ hidden.T).T + F.embedding(of, allowed)
+            values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
+            index = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
+        blank = self.decoder.blank_logit(hidden)
+        if blank is not None:
+            peak = torch.maximum(normaliser, blank)
+            # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
+            share = (normaliser - peak).exp().double() + (blank - peak).exp().double()
+            normaliser = peak + share.log().to(peak.dtype)
+            ids = torch.full_like(blank, self.network.arch.target_vocabulary, dtype=torch.int64)
+            values, order = torch.cat([values, blank], -1).topk(top.shape[0])
+            index = torch.cat([index, ids], -1).gather(1, order)
+        return [values - normaliser, index]
+
+
+class NatMemoryGraph(_NatGraph):
+    """Cross-attention keys and values of the decoder's layers, and the lengths that it expects: once for a source."""
+
+    def forward(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """As `NatDecoder.memory`; what masks show [G, S, d]; log-probabilities of lengths [G, classes]."""
+        found = self.decoder.memory(hidden, places)
+        shown = self.decoder.shown(hidden, places)
+        if shown is not None:
+            found.append(shown)
+        if self.decoder.nat.length_classes:
+            found.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
+        return found
+
+
+class NatGraph(_NatGraph):
+    """One pass over canvases."""
+
+    def forward(
+        self,
+        ids: Tensor,
+        canvas_mask: Tensor,
+        cross: list[Tensor],
+        src_mask: Tensor,
+        rows: Tensor,
+        top: Tensor,
+        candidates: Tensor | None = None,
+        allowed: Tensor | None = None,
+        words: Tensor | None = None,
+        shown: Tensor | None = None,
+    ) -> list[Tensor]:
+        """`rows` [r] are places of all canvases, counted through; `allowed` as the step graph takes it."""
+        shape = (ids.shape[0], ids.shape[1])
+        x = self.decoder.run(self.decoder.embed(self.network, ids, shown), shape, canvas_mask, cross, src_mask)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // ids.shape[1])
+
+
+class CtcGraph(_NatGraph):
+    """Encoded sources to the best words of their canvases."""
+
+    def forward(
+        self,
+        hidden: Tensor,
+        places: Tensor,
+        src_mask: Tensor,
+        rows: Tensor,
+        top: Tensor,
+        candidates: Tensor | None = None,
+        allowed: Tensor | None = None,
+        words: Tensor | None = None,
+        ids: Tensor | None = None,
+    ) -> list[Tensor]:
+        """As `NatGraph`; source position i has the places from i * upsample on."""
+        x = self.decoder.read(self.network, hidden, places, src_mask, None if ids is None else ids.flatten(1))
+        of = rows // (places.shape[1] * self.decoder.nat.upsample)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), of)
+
+
+def _shortlist(
+    candidates: Tensor | None, allowed: Tensor | None, words: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    if candidates is None or allowed is None or words is None:
+        return None
+    return candidates, allowed, words
+
+
+def nat_module(network: Network, graph: str) -> nn.Module:
+    """The torch module that a graph is exported from."""
+    name = decoder_name(graph)
+    if graph.endswith(MEMORY):
+        return NatMemoryGraph(network, name)
+    return (CtcGraph if decoder_of(network, name).nat.kind == "ctc" else NatGraph)(network, name)

@@ -1,0 +1,1 @@
+"""What several formats read: tensors, JSON, model cards, tables of names."""

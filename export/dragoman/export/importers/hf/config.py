@@ -1,0 +1,253 @@
+"""`config.json` of a Hugging Face model, and what each of its options means in the canonical network.
+
+Families differ in few things, which are one table. An option that is absent has transformers' default for the family;
+sizes have none here, because a checkpoint always states them. Dropout and its like are of training and not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dragoman.bundle.manifest import Activation, Architecture, NormPlacement, Positions
+from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.sizes import MOST
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu-tanh",
+    "gelu_fast": "gelu-tanh",
+    "gelu_accurate": "gelu-tanh",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "quick_gelu": "gelu-sigmoid",
+    "silu": "swish",
+    "swish": "swish",
+}
+
+MOST_BUCKETS = 65_536
+RELATIVE_POSITIONS = 512
+"""T5 could go on for ever; it was trained on this many."""
+OTHER_HEADS = ("Classification", "Answering", "CausalLM", "EncoderModel")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What transformers' code for a model type fixes, and its defaults for options that may be absent."""
+
+    norm: NormPlacement
+    positions: Positions
+    embedding_norm: bool = False
+    is_sinusoid_fairseq: bool = False
+    """fairseq's exponents, and positions that begin behind the padding's id."""
+    activation: str = "gelu"
+    scales_embedding: bool = False
+    is_tied: bool = True
+    pad: int = 1
+    start: int | None = 2
+
+
+FAMILIES = {
+    "bart": Family("post", "learned", embedding_norm=True),
+    "mbart": Family("pre", "learned", embedding_norm=True, start=None),
+    "marian": Family("post", "sinusoidal", pad=58100, start=58100),
+    "pegasus": Family("pre", "sinusoidal", pad=0, start=0),
+    "m2m_100": Family("pre", "sinusoidal", is_sinusoid_fairseq=True, activation="relu", scales_embedding=True),
+    "fsmt": Family(
+        "post", "sinusoidal", is_sinusoid_fairseq=True, activation="relu", scales_embedding=True, is_tied=False
+    ),
+    "t5": Family("pre", "relative", activation="relu", pad=0, start=0),
+    "mt5": Family("pre", "relative", activation="gated-gelu", pad=0, start=0),
+}
+"""By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
+
+
+class Config:
+    """Options with their types checked; what is wrong becomes a reason."""
+
+    def __init__(self, options: Mapping[str, Any], reasons: Reasons) -> None:
+        self._options, self._reasons = options, reasons
+        self.kind = options.get("model_type")
+        self.family = FAMILIES.get(self.kind) if isinstance(self.kind, str) else None
+
+    def __contains__(self, name: str) -> bool:
+        return self._options.get(name) is not None
+
+    def raw(self, name: str) -> Any:
+        """As it stands; None where it is absent."""
+        return self._options.get(name)
+
+    def whole(self, name: str, most: int, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number within bounds."""
+        value = self._options.get(name)
+        value = default if value is None else value
+        if type(value) is int and least <= value <= most:
+            return value
+        self._reasons.add(f"{name} must be a whole number from {least} to {most}, config.json says {short(value)}")
+        return least
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self._options.get(name)
+        value = default if value is None else value
+        if type(value) is bool:
+            return value
+        self._reasons.add(f"{name} must be true or false, config.json says {short(value)}")
+        return default
+
+    def positive(self, name: str, default: float) -> float:
+        """A small number above zero."""
+        value = self._options.get(name, default)
+        if type(value) in (int, float) and 0 < value < 1:
+            return float(value)
+        self._reasons.add(f"{name} must be above 0 and below 1, config.json says {short(value)}")
+        return default
+
+    def activation(self, value: object) -> Activation:
+        """One of the activations that there are."""
+        if isinstance(value, str) and value in ACTIVATIONS:
+            return ACTIVATIONS[value]
+        self._reasons.add(f"the activation must be one of {', '.join(ACTIVATIONS)}, config.json says {short(value)}")
+        return "relu"
+
+
+def check_kind(config: Config, reasons: Reasons) -> None:
+    """Whether the model is of a kind that can be exported at all."""
+    kinds = ", ".join(FAMILIES)
+    reasons.require(config.family, f"model_type must be one of {kinds}, config.json says {short(config.kind)}")
+    reasons.require(
+        config.flag("is_encoder_decoder", default=True), "is_encoder_decoder must be true, config.json says false"
+    )
+    reasons.require(
+        "quantization_config" not in config,
+        "the weights are quantised (quantization_config): export the model from before that, with --precision int8",
+    )
+    reasons.require("auto_map" not in config, "the model brings code of its own (auto_map), which is never run")
+    heads = config.raw("architectures")
+    for name in heads if isinstance(heads, list) else ():
+        is_other = isinstance(name, str) and name.endswith(OTHER_HEADS)
+        reasons.require(not is_other, f"architectures says {short(name)}, which does not generate text")
+
+
+def read_architecture(config: Config, reasons: Reasons) -> Architecture | None:
+    """The architecture that the options describe, as far as they say; None when there is a reason against it."""
+    before = len(reasons)
+    check_kind(config, reasons)
+    if config.family is None:
+        return None
+    arch = _t5(config, reasons) if config.family.positions == "relative" else _transformer(config, config.family)
+    for side, heads in (("encoder", arch.encoder_heads), ("decoder", arch.heads)):
+        divides = arch.head_width is not None or heads is None or arch.d_model % heads == 0
+        reasons.require(divides, f"{side}_attention_heads {heads} must divide d_model {arch.d_model}")
+    return arch if len(reasons) == before else None
+
+
+def shares_vocabulary(config: Config) -> bool:
+    """Whether source and target have one vocabulary, and may have one embedding."""
+    if config.kind == "fsmt":
+        return is_tied(config)
+    return config.kind != "marian" or config.flag("share_encoder_decoder_embeddings", default=True)
+
+
+def is_tied(config: Config) -> bool:
+    """Whether a separate output layer may be absent."""
+    if config.family is None or config.family.positions == "relative":
+        return True  # whatever config.json says: transformers ties them when the file does not hold both
+    return config.flag("tie_word_embeddings", default=config.family.is_tied)
+
+
+def scales_output(config: Config) -> bool:
+    """Whether the decoder's output is divided by the root of its width: the first T5 only."""
+    if config.kind != "t5":
+        return False
+    # Told apart by a sign that has nothing to do with it, until transformers 5 gave it a name.
+    return config.flag("scale_decoder_outputs", default=config.raw("tie_word_embeddings") is not False)
+
+
+def pad_id(config: Config) -> int:
+    """What sources are padded with; some families number positions without it."""
+    assert config.family is not None, "checked before"
+    return config.whole("pad_token_id", MOST["vocab"], config.family.pad, least=0)
+
+
+def _vocabularies(config: Config) -> tuple[int, int]:
+    if config.kind == "fsmt":
+        return config.whole("src_vocab_size", MOST["vocab"]), config.whole("tgt_vocab_size", MOST["vocab"])
+    source = config.whole("vocab_size", MOST["vocab"])
+    if shares_vocabulary(config):
+        return source, source
+    return source, config.whole("decoder_vocab_size", MOST["vocab"], source)
+
+
+def _transformer(config: Config, family: Family) -> Architecture:
+    d_model = config.whole("d_model", MOST["width"])
+    sizes = {
+        (side, name): config.whole(f"{side}_{theirs}", MOST[name])
+        for side in ("encoder", "decoder")
+        for name, theirs in (("layers", "layers"), ("heads", "attention_heads"), ("ffn", "ffn_dim"))
+    }
+    source, target = _vocabularies(config)
+    activation = config.raw("activation_function")
+    return Architecture(
+        d_model=d_model,
+        heads=sizes["decoder", "heads"],
+        ffn=sizes["decoder", "ffn"],
+        encoder_layers=sizes["encoder", "layers"],
+        decoder_layers=sizes["decoder", "layers"],
+        source_vocabulary=source,
+        target_vocabulary=target,
+        norm=family.norm,
+        activation=config.activation(family.activation if activation is None else activation),
+        positions=family.positions,
+        sinusoid_divisor_minus_one=family.is_sinusoid_fairseq,
+        max_positions=config.whole("max_position_embeddings", MOST["positions"]),
+        embedding_scale=float(d_model**0.5) if config.flag("scale_embedding", default=family.scales_embedding) else 1.0,
+        embedding_norm=family.embedding_norm,
+        norm_epsilon=1e-5,
+        encoder_heads=_if_other(sizes["encoder", "heads"], sizes["decoder", "heads"]),
+        encoder_ffn=_if_other(sizes["encoder", "ffn"], sizes["decoder", "ffn"]),
+        position_offset=pad_id(config) + 1 if family.is_sinusoid_fairseq else 0,
+    )
+
+
+def _t5(config: Config, reasons: Reasons) -> Architecture:
+    assert config.family is not None, "checked before"
+    layers = config.whole("num_layers", MOST["layers"])
+    source, target = _vocabularies(config)
+    buckets = config.whole("relative_attention_num_buckets", MOST_BUCKETS, 32, least=4)
+    farthest = config.whole("relative_attention_max_distance", MOST["positions"], 128)
+    reasons.require(
+        farthest > buckets // 2,
+        f"relative_attention_max_distance must be more than half of the {buckets} buckets, config.json says {farthest}",
+    )
+    project = config.raw("feed_forward_proj")
+    gate, _, activation = str(config.family.activation if project is None else project).rpartition("-")
+    reasons.require(gate in ("", "gated"), f"feed_forward_proj must be NAME or gated-NAME, it is {short(project)}")
+    if gate and activation == "gelu":
+        activation = "gelu_new"  # the name is older than the distinction
+    return Architecture(
+        d_model=config.whole("d_model", MOST["width"]),
+        heads=config.whole("num_heads", MOST["heads"]),
+        ffn=config.whole("d_ff", MOST["ffn"]),
+        encoder_layers=layers,
+        decoder_layers=config.whole("num_decoder_layers", MOST["layers"], layers),
+        source_vocabulary=source,
+        target_vocabulary=target,
+        norm="pre",
+        activation=config.activation(activation),
+        positions="relative",
+        max_positions=config.whole("n_positions", MOST["positions"], RELATIVE_POSITIONS),
+        norm_epsilon=config.positive("layer_norm_epsilon", 1e-6),
+        head_width=config.whole("d_kv", MOST["width"]),
+        norm_kind="rms",
+        gated=bool(gate),
+        linear_bias=False,
+        relative_buckets=buckets,
+        relative_distance=farthest,
+    )
+
+
+def _if_other(size: int, usual: int) -> int | None:
+    return None if size == usual else size

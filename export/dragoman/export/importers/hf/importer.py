@@ -1,0 +1,131 @@
+"""Import a Hugging Face directory of an encoder-decoder.
+
+    1. config.json -> architecture        hf_config, a table of families
+    2. weights                            hf_files; safetensors, or a pickle read for its tensors alone
+    3. tensors -> canonical weights       hf_names, a table
+    4. generation_config.json             hf_generation
+    5. tokenizer                          hf_tokenizer
+
+transformers itself is not needed. Every step adds what stands against the model to the same reasons, and the import is
+refused with all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Architecture, Limits
+from dragoman.export.core.checkpoint import Checkpoint, Oracle
+from dragoman.export.core.errors import UnsupportedModel
+from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.files.json_files import model_folder, read_json
+from dragoman.export.importers.files.model_card import CARD, licence_of
+from dragoman.export.importers.files.tensors import open_tensors
+from dragoman.export.importers.hf.config import Config, pad_id, read_architecture
+from dragoman.export.importers.hf.folder import CONFIG, GENERATION
+from dragoman.export.importers.hf.generation import Generation, read_generation
+from dragoman.export.importers.hf.oracle import NEVER, oracle_of
+from dragoman.export.importers.hf.tokenizer import TokenizerSource, read_tokenizer
+from dragoman.export.importers.hf.weights import place_weights
+
+
+@dataclass(frozen=True)
+class HfModel:
+    """Everything of a directory but its tokenizer and languages."""
+
+    folder: Path
+    kind: str
+    architecture: Architecture
+    weights: dict[str, npt.NDArray[np.float32]]
+    generation: Generation
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    oracle: Oracle | None
+
+
+def read_hf(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    """Read the model in the directory `path`. Raises `ExportError`."""
+    reasons = Reasons()
+    folder = model_folder(path)
+    model = read_model(folder, reasons)
+    text = _read_tokenizer(folder, source_language, target_language, reasons)
+    reasons.raise_if_any(path)
+    assert model is not None, "a model that is not read has a reason"
+    assert text is not None, "a tokenizer that is not read has a reason"
+    tokenizer, generation, longest = text.tokenizer, model.generation, model.architecture.max_positions
+    if tokenizer.forced_first is None:
+        tokenizer = replace(tokenizer, forced_first=generation.forced_first_id)
+    licence = licence_of(folder / CARD)
+    return Checkpoint(
+        name=str(text.pairs[0]) if len(text.pairs) == 1 else model.kind.replace("_", "-"),
+        pairs=text.pairs,
+        architecture=model.architecture,
+        weights=model.weights,
+        quantized={},
+        tokenizer=replace(
+            tokenizer,
+            eos_id=generation.eos_id,
+            start_id=generation.start_id,
+            suppressed_ids=generation.suppressed_ids,
+        ),
+        tokenizer_files=dict(text.files),
+        decoding=generation.decoding,
+        limits=Limits(max_source_tokens=longest, max_target_tokens=longest),
+        source_format=f"huggingface-{model.kind}",
+        source_files=tuple(dict.fromkeys((*model.files, *text.read))),
+        licence=licence,
+        notes=(*model.notes, *text.notes, *(() if licence else ("the files state no licence",))),
+        oracle=model.oracle,
+    )
+
+
+def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
+    """Configuration and weights; None when there is a reason against them."""
+    options = read_json(folder / CONFIG, reasons)
+    if not options:
+        return None
+    config = Config(options, reasons)
+    arch = read_architecture(config, reasons)
+    tensors = open_tensors(folder, reasons)
+    if arch is None:
+        return None
+    generation_file = folder / GENERATION
+    settings: dict[str, Any] = read_json(generation_file, reasons) if generation_file.is_file() else {}
+    assert config.family is not None, "an architecture has a family"
+    generation = read_generation(settings, options, config.family, arch, reasons)
+    placed = place_weights(tensors, config, arch, reasons) if tensors is not None else None
+    if placed is None or tensors is None or len(reasons):
+        return None
+    arch, weights = placed.architecture, placed.weights
+    left_out = generation.suppressed_ids if generation.renormalizes else ()
+    if left_out:
+        bias = weights.get("output_bias", np.zeros(arch.target_vocabulary, np.float32)).copy()
+        bias[list(left_out)] += NEVER
+        arch, weights = replace(arch, output_bias=True), {**weights, "output_bias": bias}
+    oracle = oracle_of(folder, pad_id(config), left_out)
+    without = () if oracle is not None else ("transformers is not installed, so nothing was compared with it",)
+    return HfModel(
+        folder,
+        kind=str(config.kind),
+        architecture=arch,
+        weights=weights,
+        generation=generation,
+        files=(folder / CONFIG, *([generation_file] if settings else []), *tensors.files),
+        notes=(*placed.notes, *generation.notes, *without),
+        oracle=oracle,
+    )
+
+
+def _read_tokenizer(folder: Path, source: str | None, target: str | None, reasons: Reasons) -> TokenizerSource | None:
+    """None, with its reasons among the others, where it cannot be read."""
+    try:
+        return read_tokenizer(folder, read_json(folder / CONFIG, Reasons()), source=source, target=target)
+    except UnsupportedModel as error:
+        for reason in error.reasons:
+            reasons.add(reason)
+        return None

@@ -1,0 +1,262 @@
+"""The vocabulary of a Hugging Face directory, in a form that the server reads.
+
+Three kinds come out. A `tokenizer.json` stays one, freed of what only gets in the way (template, padding, truncation);
+byte-level BPE files (`vocab.json`, `merges.txt`) become one. A SentencePiece model stays as it is, with a table from
+pieces to ids where the model counts otherwise than SentencePiece does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import decoders, models, pre_tokenizers
+
+from dragoman.bundle.manifest import TokenizerKind
+from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.hf.directory import read_json
+
+SHARED, SOURCE, TARGET = "vocabulary", "source", "target"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The vocabulary of one language, or of both."""
+
+    ids: dict[str, int]
+    """Of every token, special ones included."""
+    special: frozenset[str]
+    """Tokens that are no text."""
+
+    def ids_of(self, tokens: Iterable[str]) -> set[int]:
+        """The ids of those tokens that there are."""
+        return {self.ids[token] for token in tokens if token in self.ids}
+
+    def reachable(self) -> int:
+        """One more than the largest id that stands for text."""
+        return max((index for token, index in self.ids.items() if token not in self.special), default=-1) + 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a directory's files say about text and ids."""
+
+    kind: TokenizerKind
+    source: Side
+    target: Side
+    source_file: str
+    target_file: str
+    files: dict[str, Path | bytes]
+    """Name inside the bundle -> what it holds."""
+    read: tuple[Path, ...]
+    tables: tuple[str | None, str | None] = (None, None)
+    """Names of the files with the ids of pieces."""
+    encode: Callable[[str], list[int]] | None = None
+    """The ids of a text alone, where whoever reads the vocabulary needs them: for T5's prompts."""
+    notes: tuple[str, ...] = field(default=())
+
+
+def sentencepiece_with_tables(
+    models_of: tuple[Path, Path], tables: tuple[Path, Path], is_special: Callable[[str], object], reasons: Reasons
+) -> Vocabulary | None:
+    """SentencePiece models of both sides and the directory's own tables from pieces to ids (MarianMT, M2M100)."""
+    processors = [_processor(path, reasons) for path in models_of]
+    sides = [_side(_table(path, reasons), is_special) for path in tables]
+    if None in processors or not all(side.ids for side in sides):
+        return None
+    names = [f"{SHARED}.spm"] * 2 if models_of[0] == models_of[1] else [f"{SOURCE}.spm", f"{TARGET}.spm"]
+    listed = [f"{SHARED}.json"] * 2 if tables[0] == tables[1] else [f"{SOURCE}.json", f"{TARGET}.json"]
+    words = dict(zip(listed, (_words(side) for side in sides), strict=True))
+    return Vocabulary(
+        kind="sentencepiece-vocabulary",
+        source=sides[0],
+        target=sides[1],
+        source_file=names[0],
+        target_file=names[1],
+        files={**dict(zip(names, models_of, strict=True)), **words},
+        read=tuple(dict.fromkeys((*models_of, *tables))),
+        tables=(listed[0], listed[1]),
+    )
+
+
+def merges_with_tables(
+    merges: Path, tables: tuple[Path, Path], is_special: Callable[[str], object], reasons: Reasons
+) -> Vocabulary | None:
+    """fastBPE's merges, and the tables from pieces to ids of both sides (FSMT)."""
+    sides = [_side(_table(path, reasons), is_special) for path in tables]
+    reasons.require(merges.is_file(), f"{merges.name} is missing")
+    if not all(side.ids for side in sides):
+        return None
+    return Vocabulary(
+        kind="moses-fastbpe",
+        source=sides[0],
+        target=sides[1],
+        source_file=merges.name,
+        target_file=merges.name,
+        files={merges.name: merges, f"{SOURCE}.json": _words(sides[0]), f"{TARGET}.json": _words(sides[1])},
+        read=(merges, *tables),
+        tables=(f"{SOURCE}.json", f"{TARGET}.json"),
+    )
+
+
+def sentencepiece_with_offset(
+    path: Path, offset: int, fixed: dict[str, int], more: dict[str, int], reasons: Reasons
+) -> Vocabulary | None:
+    """A SentencePiece model whose ids are shifted (mBART, NLLB, Pegasus); `fixed` and `more` are special tokens."""
+    processor = _processor(path, reasons)
+    if processor is None:
+        return None
+    pieces = range(processor.get_piece_size())
+    # What SentencePiece itself calls unknown, unused or a control piece has its id from `fixed`, if it has one.
+    words = [i for i in pieces if not (processor.is_control(i) or processor.is_unknown(i) or processor.is_unused(i))]
+    ids = {processor.id_to_piece(index): index + offset for index in words} | fixed | more
+    side = Side(ids, frozenset((*fixed, *more)))
+    return Vocabulary(
+        kind="sentencepiece-vocabulary",
+        source=side,
+        target=side,
+        source_file=f"{SHARED}.spm",
+        target_file=f"{SHARED}.spm",
+        files={f"{SHARED}.spm": path, f"{SHARED}.json": _words(side)},
+        read=(path,),
+        tables=(f"{SHARED}.json", f"{SHARED}.json"),
+    )
+
+
+def sentencepiece_alone(path: Path, reasons: Reasons) -> Vocabulary | None:
+    """A SentencePiece model whose ids are the model's (T5)."""
+    processor = _processor(path, reasons)
+    if processor is None:
+        return None
+    ids = {processor.id_to_piece(index): index for index in range(processor.get_piece_size())}
+    special = {piece for piece, i in ids.items() if processor.is_control(i) or processor.is_unknown(i)}
+    side = Side(ids, frozenset(special))
+    return Vocabulary(
+        kind="sentencepiece",
+        source=side,
+        target=side,
+        source_file=f"{SHARED}.spm",
+        target_file=f"{SHARED}.spm",
+        encode=lambda text: list(processor.encode(text)),
+        files={f"{SHARED}.spm": path},
+        read=(path,),
+    )
+
+
+def tokenizer_json(path: Path, also_special: Callable[[str], object], reasons: Reasons) -> Vocabulary | None:
+    """A `tokenizer.json`. Tokens of which `also_special` is true are no text either."""
+    content = read_json(path, reasons)
+    if len(reasons):
+        return None
+    return _fast(content, path, (path,), also_special, reasons)
+
+
+def byte_level_bpe(vocabulary: Path, merges: Path, special: Iterable[str], reasons: Reasons) -> Vocabulary | None:
+    """BART's older files, as the `tokenizer.json` that they amount to."""
+    try:
+        model = models.BPE.from_file(str(vocabulary), str(merges), continuing_subword_prefix="", end_of_word_suffix="")
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        reasons.add(f"{vocabulary.name} and {merges.name} are not a byte-level BPE vocabulary: {short(str(error))}")
+        return None
+    fast = FastTokenizer(model)
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    fast.add_special_tokens([token for token in special if fast.token_to_id(token) is not None])
+    return _fast(json.loads(fast.to_str()), vocabulary, (vocabulary, merges), lambda _: False, reasons)
+
+
+def _fast(
+    content: dict[str, Any],
+    path: Path,
+    read: tuple[Path, ...],
+    also_special: Callable[[str], object],
+    reasons: Reasons,
+) -> Vocabulary | None:
+    try:
+        ids = FastTokenizer.from_str(json.dumps(content)).get_vocab(with_added_tokens=True)
+        flagged = {token["content"] for token in content.get("added_tokens", ()) if token["special"]}
+        special = frozenset(flagged | set(filter(also_special, ids)))
+        text = json.dumps(_freed(content, special), ensure_ascii=False)
+        fast = FastTokenizer.from_str(text)
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        reasons.add(f"{path.name} is not a tokenizer.json that can be read: {short(str(error))}")
+        return None
+    fast.encode_special_tokens = True
+    side = Side(ids, special)
+    _check_text_stays_text(fast, side, path, reasons)
+    return Vocabulary(
+        kind="tokenizers",
+        source=side,
+        target=side,
+        source_file="tokenizer.json",
+        target_file="tokenizer.json",
+        encode=lambda text: list(fast.encode(text, add_special_tokens=False).ids),
+        files={"tokenizer.json": text.encode()},
+        read=read,
+    )
+
+
+def _freed(content: dict[str, Any], special: frozenset[str]) -> dict[str, Any]:
+    """Without template, padding and truncation, and with special tokens that no text can spell.
+
+    A Unigram model would find `</s>` in a text, because its special tokens lie among its words. They get names that
+    begin with a space, which no text reaches the model with; their ids stay.
+    """
+    freed = {**content, "post_processor": None, "padding": None, "truncation": None}
+    if content["model"].get("type") == "Unigram":
+        words = [[f" {word}" if word in special else word, score] for word, score in content["model"]["vocab"]]
+        freed["model"] = {**content["model"], "vocab": words}
+        freed["added_tokens"] = [
+            {**token, "content": f" {token['content']}"} if token["content"] in special else token
+            for token in content.get("added_tokens", ())
+        ]
+    return freed
+
+
+def _check_text_stays_text(fast: FastTokenizer, side: Side, path: Path, reasons: Reasons) -> None:
+    control = {side.ids[token]: token for token in side.special if token in side.ids and not token.startswith("<unk")}
+    for token in control.values():
+        for probe in (token, f" {token}", f"a {token} b"):
+            found = control.keys() & set(fast.encode(probe, add_special_tokens=False).ids)
+            if found:
+                names = ", ".join(sorted(control[index] for index in found))
+                reasons.add(f"{path.name} reads {short(probe)} in a text as the control token {names}")
+                return
+
+
+def _side(ids: dict[str, int], is_special: Callable[[str], object]) -> Side:
+    return Side(ids, frozenset(filter(is_special, ids)))
+
+
+def _words(side: Side) -> bytes:
+    """The table that the server reads. A run of unknown characters is one piece, which may spell a special token."""
+    words = {token: index for token, index in side.ids.items() if token not in side.special}
+    return json.dumps(words, ensure_ascii=False, indent=0).encode()
+
+
+def _processor(path: Path, reasons: Reasons) -> Any:
+    if not path.is_file():
+        reasons.add(f"{path.name} is missing")
+        return None
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=str(path))
+    except (OSError, RuntimeError, ValueError):
+        reasons.add(f"{path.name} is not a SentencePiece model")
+        return None
+
+
+def _table(path: Path, reasons: Reasons) -> dict[str, int]:
+    if not path.is_file():
+        reasons.add(f"{path.name} is missing")
+        return {}
+    table = read_json(path, reasons)
+    if not all(type(index) is int and index >= 0 for index in table.values()):
+        reasons.add(f"{path.name} must be an object from pieces to ids")
+        return {}
+    reasons.require("<unk>" in table and "</s>" in table, f"{path.name} has no <unk> or no </s>")
+    return table if "<unk>" in table else {}

@@ -1,0 +1,1 @@
+"""Marian models, Firefox's students among them."""

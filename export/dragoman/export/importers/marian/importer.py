@@ -1,0 +1,222 @@
+"""Import a Marian model: the student models of Bergamot and Firefox, and what Marian's trainer saves.
+
+    1. find the files                     marian_folder
+    2. read the weights                   marian_files
+    3. options -> architecture            marian_options, a checklist
+    4. parameters -> canonical weights    marian_names, a table
+    5. vocabularies and shortlist         SentencePiece; marian_shortlist
+    6. decoding settings                  here
+
+Every step adds what stands against the model to the same reasons, and the import is refused with all of them.
+What cannot be read at all (a damaged file) is its own error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import sentencepiece
+
+from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
+from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
+from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.marian.files import read_model
+from dragoman.export.importers.marian.folder import MarianFolder, language_pair, model_files, read_folder
+from dragoman.export.importers.marian.options import Options, read_architecture, read_options, shares_source_and_target
+from dragoman.export.importers.marian.shortlist import read_shortlist
+from dragoman.export.importers.marian.weights import place_weights
+
+# Marian's own, for a model without decoding settings.
+DEFAULT_BEAM, DEFAULT_NORMALIZE, DEFAULT_LENGTH_FACTOR = 12, 0.0, 3.0
+
+MAX_TOKENS = 512
+"""Students are trained on single sentences; beyond this they have never seen a position."""
+
+# Weights that carry no licence themselves, by SHA-256: files of Mozilla's firefox-translations-models.
+KNOWN_LICENCES = {
+    "d968735704c75e33c2e183b9241f14c0b2a560d01d88a2728e5c0119a4d7fb22": "MPL-2.0",  # en-pt tiny
+    "6c3b7af01772022a19712410c63342ba581468c2f1aac34d7488409c4043e697": "MPL-2.0",  # pt-en tiny
+}
+
+
+def recognises(path: Path) -> str | None:
+    """What is at `path`, if it is a Marian model or a folder with one; None if it is not."""
+    models = model_files(path)
+    return f"Marian model {', '.join(model.name for model in models)}" if models else None
+
+
+def read_marian(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    """Read the model at `path`, a folder or the model's file. Raises `ExportError`."""
+    reasons = Reasons()
+    folder = read_folder(path, reasons)
+    if folder is None:
+        reasons.raise_if_any(path)
+        raise AssertionError("a folder without a model has a reason")
+    pair = language_pair(folder, source_language, target_language, reasons)
+    model = read_model(folder.model)
+    options = read_options(model.config, "the model's own configuration", reasons)
+    architecture = read_architecture(options, model, reasons)
+    limits = _limits(architecture)
+    decoding = _decoding(folder, limits, reasons)
+    if architecture is None:
+        reasons.raise_if_any(path)
+        raise AssertionError("an architecture that is not read has a reason")
+    is_shared = shares_source_and_target(options)
+    weights = place_weights(model, architecture, is_source_shared=is_shared, reasons=reasons)
+    tokenizer = _tokenizer(folder, architecture, reasons)
+    shortlist = _shortlist(folder, architecture)
+    reasons.raise_if_any(path)
+    assert tokenizer is not None, "a tokenizer that is not read has a reason"
+    assert folder.vocabularies is not None, "vocabularies that are not found have a reason"
+    return Checkpoint(
+        name=str(pair),
+        pairs=(pair,),
+        architecture=architecture,
+        weights=weights.floats,
+        quantized=weights.quantized,
+        tokenizer=tokenizer,
+        tokenizer_files=dict(zip((tokenizer.source, tokenizer.target), folder.vocabularies, strict=True)),
+        decoding=decoding,
+        limits=limits,
+        source_format="marian-bin" if folder.model.suffix == ".bin" else "marian-npz",
+        source_files=_source_files(folder),
+        licence=_licence(folder.model),
+        output_activation_scale=weights.output_activation_scale,
+        shortlist=shortlist,
+        notes=tuple(_notes(folder, architecture, quantized=len(weights.quantized))),
+    )
+
+
+def _limits(architecture: Architecture | None) -> Limits:
+    tokens = MAX_TOKENS if architecture is None else min(MAX_TOKENS, architecture.max_positions)
+    return Limits(max_source_tokens=tokens, max_target_tokens=tokens)
+
+
+def _decoding(folder: MarianFolder, limits: Limits, reasons: Reasons) -> Decoding:
+    settings = folder.settings
+    beam = settings.get("beam-size", DEFAULT_BEAM)
+    if type(beam) is not int or not 1 <= beam <= MAX_BEAM_SIZE:
+        reasons.add(f"beam-size must be a whole number from 1 to {MAX_BEAM_SIZE}, the settings say {short(beam)}")
+    normalize = _number(settings, "normalize", DEFAULT_NORMALIZE, reasons)
+    reasons.require(
+        normalize <= MAX_LENGTH_PENALTY,
+        f"normalize must be at most {MAX_LENGTH_PENALTY:g}, the settings say {normalize:g}",
+    )
+    factor = _number(settings, "max-length-factor", DEFAULT_LENGTH_FACTOR, reasons)
+    reasons.require(
+        0 < factor <= MAX_LENGTH_FACTOR,
+        f"max-length-factor must be above 0 and at most {MAX_LENGTH_FACTOR:g}, the settings say {factor:g}",
+    )
+    penalty = _number(settings, "word-penalty", 0.0, reasons)
+    reasons.require(penalty == 0, f"word-penalty must be 0, the settings say {penalty}: only normalize is decoded with")
+    models = settings.get("models", [])
+    reasons.require(
+        not isinstance(models, list) or len(models) <= 1, "the settings name an ensemble; only one model is read"
+    )
+    for key in ("output-sampling", "force-decode"):
+        value = settings.get(key)
+        reasons.require(not value, f"{key} must be off, the settings say {short(value)}")
+    return Decoding(
+        profile="marian",
+        beam_size=beam,
+        length_penalty=normalize,
+        max_length=limits.max_target_tokens,
+        max_length_factor=factor,
+        unknown_handling="allow" if settings.get("allow-unk", False) else "suppress",
+        shortlist=folder.shortlist is not None,
+    )
+
+
+def _number(settings: Options, key: str, default: float, reasons: Reasons) -> float:
+    value = settings.get(key, default)
+    if type(value) in (int, float) and 0 <= value < 1e6:  # also false for NaN
+        return float(value)
+    reasons.add(f"{key} must be a number from 0, the settings say {short(value)}")
+    return default
+
+
+def _tokenizer(folder: MarianFolder, architecture: Architecture, reasons: Reasons) -> Tokenizer | None:
+    if folder.vocabularies is None:
+        return None
+    source, target = folder.vocabularies
+    sizes = architecture.source_vocabulary, architecture.target_vocabulary
+    ids = {_special_ids(file, size, reasons) for file, size in zip((source, target), sizes, strict=True)}
+    if None in ids:
+        return None
+    if len(ids) > 1:
+        reasons.add(f"{source.name} and {target.name} number the end of a sentence or the unknown word differently")
+        return None
+    (special,) = ids
+    assert special is not None, "checked above"
+    eos, unk = special
+    is_shared = source == target
+    return Tokenizer(
+        kind="sentencepiece",
+        source="vocabulary.spm" if is_shared else "source.spm",
+        target="vocabulary.spm" if is_shared else "target.spm",
+        eos_id=eos,
+        unk_id=unk,
+        start_id=architecture.target_vocabulary,  # no such word: Marian begins with a zero embedding
+    )
+
+
+def _special_ids(file: Path, vocabulary: int, reasons: Reasons) -> tuple[int, int] | None:
+    """Ids of the end of a sentence and of the unknown word."""
+    if file.suffix in (".yml", ".yaml"):
+        reasons.add(
+            f"{file.name} lists words but not how text is cut into them; the SentencePiece model (.spm) that the "
+            f"vocabulary was made with has to take its place"
+        )
+        return None
+    try:
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(file))
+    except (OSError, RuntimeError, ValueError):
+        reasons.add(f"{file.name} is not a SentencePiece model, which is the only kind of vocabulary that is read")
+        return None
+    if pieces.get_piece_size() != vocabulary:
+        reasons.add(f"{file.name} has {pieces.get_piece_size()} pieces, the model's vocabulary is {vocabulary}")
+        return None
+    eos, unk = pieces.eos_id(), pieces.unk_id()
+    if min(eos, unk) < 0:
+        reasons.add(f"{file.name} lacks the end of a sentence or the unknown word")
+        return None
+    return eos, unk
+
+
+def _shortlist(folder: MarianFolder, architecture: Architecture) -> Shortlist | None:
+    if folder.shortlist is None:
+        return None
+    return read_shortlist(
+        folder.shortlist,
+        source_vocabulary=architecture.source_vocabulary,
+        target_vocabulary=architecture.target_vocabulary,
+    )
+
+
+def _source_files(folder: MarianFolder) -> tuple[Path, ...]:
+    files = [folder.model, folder.settings_file, *(folder.vocabularies or ()), folder.shortlist]
+    return tuple(dict.fromkeys(file for file in files if file is not None))
+
+
+def _licence(model: Path) -> str:
+    with model.open("rb") as file:
+        return KNOWN_LICENCES.get(hashlib.file_digest(file, "sha256").hexdigest(), "")
+
+
+def _notes(folder: MarianFolder, architecture: Architecture, *, quantized: int) -> Iterator[str]:
+    if folder.settings_file is None:
+        yield (
+            f"no decoding settings name {folder.model.name}, so Marian's own hold: beam {DEFAULT_BEAM}, "
+            f"no length normalisation, at most {DEFAULT_LENGTH_FACTOR:g} target tokens for each source token"
+        )
+    if folder.unused:
+        yield f"not used, because they do not name {folder.model.name}: {', '.join(folder.unused)}"
+    if quantized:
+        yield f"{quantized} weights are int8 in the source; fp32 reproduces those, not the model before them"
+    if architecture.positions == "learned":
+        yield f"positions are learned: the longest source or target has {architecture.max_positions} tokens"
+    if not _licence(folder.model):
+        yield "the files state no licence; set it in the export if you know it"

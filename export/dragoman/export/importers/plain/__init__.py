@@ -1,0 +1,1 @@
+"""The project's own plain format of a checkpoint."""

@@ -1,0 +1,1 @@
+"""The canonical network, written once: what is exported, compared and trained."""

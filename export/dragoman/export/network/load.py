@@ -1,0 +1,99 @@
+"""Put a checkpoint into the canonical network, and find every weight's integers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.errors import ExportError
+from dragoman.export.network.nat import attach
+from dragoman.export.network.network import Network
+from dragoman.export.network.recurrent import network_of
+
+KEYS = re.compile(r"\.((self|cross)\.k\.(weight|bias)|self\.relative_k)$")
+PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
+"""What the network holds as one matrix, because it multiplies the same rows."""
+JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")
+EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
+
+
+def _key_scale(arch: Architecture, name: str) -> np.float32:
+    """Attention scores are divided by sqrt(head width) here, once, and not at every step."""
+    if not KEYS.search(name):
+        return np.float32(1.0)
+    return np.float32((arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim) ** -0.5)
+
+
+def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Only keys are copied, and what torch could not take as it is."""
+    scale = _key_scale(checkpoint.architecture, name)
+    return np.require(weight, requirements="W") if scale == 1 else weight * scale
+
+
+def _parts(name: str) -> list[str]:
+    """The canonical tensors that one parameter of the network is joined from, in the order of its columns."""
+    match = JOINED.match(name)
+    if match is None:
+        return [name]
+    layer, joined, kind = match.groups()
+    return [f"{layer}.{part}.{kind}" for part in PARTS[joined]]
+
+
+def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """Every canonical tensor that a network is filled with."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, parameter in network.named_parameters():
+        parts, (*rows, columns) = _parts(name), parameter.shape
+        shapes |= {part: (*rows, columns // len(parts)) for part in parts}
+    return shapes
+
+
+def load_network(checkpoint: Checkpoint) -> Network:
+    """The network with the checkpoint's weights, ready for inference."""
+    network = network_of(checkpoint.architecture)
+    attach(network, checkpoint.nat)
+    wrong, expected = [], canonical_shapes(network)
+    for name, shape in expected.items():
+        found = checkpoint.weights.get(name)
+        if found is None and name not in absent(checkpoint):
+            wrong.append(f"missing {name} {list(shape)}")
+        elif found is not None and found.shape != shape:
+            wrong.append(f"{name} is {list(found.shape)}, not {list(shape)}")
+    wrong += [f"unexpected {name}" for name in checkpoint.weights if name not in expected]
+    if wrong:
+        raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
+    for name, parameter in network.named_parameters():
+        parts = _parts(name)
+        if name in checkpoint.weights:  # shares the checkpoint's memory, which may be the file itself
+            parameter.data = torch.from_numpy(_scaled(checkpoint, name, checkpoint.weights[name]))
+            continue
+        for part, own in zip(parts, np.split(parameter.detach().numpy(), len(parts), axis=-1), strict=True):
+            own[...] = _scaled(checkpoint, part, checkpoint.weights[part]) if part in checkpoint.weights else 0
+    return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+
+
+def canonical_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """A network's parameters under the names of a checkpoint; keys still hold what `load_network` multiplies in."""
+    weights: dict[str, npt.NDArray[np.float32]] = {}
+    for name, parameter in network.named_parameters():
+        parts = _parts(name)
+        columns = np.split(parameter.detach().cpu().numpy(), len(parts), axis=-1)
+        weights |= {part: np.ascontiguousarray(own) for part, own in zip(parts, columns, strict=True)}
+    return weights
+
+
+def checkpoint_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
+    """A network's parameters as the weights of a checkpoint: `load_network` makes the same network of them."""
+    arch, weights = network.arch, canonical_weights(network)
+    return {name: weight / _key_scale(arch, name) if KEYS.search(name) else weight for name, weight in weights.items()}
+
+
+def absent(checkpoint: Checkpoint) -> set[str]:
+    """Tensors that stand for zeros: biases of matrices that some models have and some have not."""
+    units = {f"decoder.layers.{n}.rnn.input.bias" for n in range(checkpoint.architecture.decoder_layers)}
+    return {*units, "decoder.attention.key.bias", "decoder.attention.out.bias"}

@@ -1,0 +1,380 @@
+"""The canonical network: one Transformer encoder-decoder that every importer fills, and what all networks share.
+
+It is written once, in the form that graphs are exported from, and is the oracle that graphs are compared with.
+The decoder has two forms. `step` computes new tree nodes, given what the pool holds about their ancestors; `full` is
+the plain teacher-forced pass over whole sequences, kept as an independent, obvious version of the same thing.
+
+Shapes: G sources, S source positions, T pool slots, q new nodes a source, H heads, e their width, V target words.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.network.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, final_norm, make_norm
+from dragoman.export.network.pointer import Pointer, mixed
+from dragoman.export.network.positions import RelativeBias, clipped, sinusoid
+
+MASKED = -1e9
+"""Added to attention scores that must not count: exp() of it is exactly zero."""
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward."""
+
+    self: Attention
+    self_norm: nn.Module
+    ffn_norm: nn.Module
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
+        self.self_norm = make_norm(arch)
+        self.ffn = FeedForward(arch, arch.ffn)
+        self.ffn_norm = make_norm(arch)
+        self.arch = arch
+
+    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor, number: Tensor | None) -> Tensor:
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] is of Shaw's distances."""
+        part = Sublayer(self.arch, self.self_norm)
+        # Every place reads the row that stands there; what padding reads is masked.
+        padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
+        q, k, v = self.self.split(padded, *places.shape)
+        if number is not None:
+            number = number.expand(places.shape[0], -1, -1)
+            mask = mask + self.self.near_scores(q, number)
+        weights = torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1)
+        y = weights @ v
+        if number is not None:
+            y = y + self.self.near_values(weights, number)
+        y = y.transpose(1, 2).reshape(-1, self.self.heads * self.self.width)
+        return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
+
+    def think(self, x: Tensor) -> Tensor:
+        """The feed-forward part: rows [n, d] -> [n, d]."""
+        part = Sublayer(self.arch, self.ffn_norm)
+        return part.after(x, self.ffn(part.before(x)))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention or SSRU, cross-attention, feed-forward."""
+
+    self: Attention
+    rnn: Ssru
+    cross: Attention
+    ffn: FeedForward
+    self_norm: nn.Module
+    cross_norm: nn.Module
+    ffn_norm: nn.Module
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        if arch.decoder == "ssru":
+            self.rnn = Ssru(arch.d_model)
+        else:
+            self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
+        self.self_norm = make_norm(arch)
+        self.cross = Attention(arch, arch.heads, arch.head_dim, own=False)
+        self.cross_norm = make_norm(arch)
+        self.ffn = FeedForward(arch, arch.ffn)
+        self.ffn_norm = make_norm(arch)
+        self.arch = arch
+
+    def attend(
+        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor, number: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
+
+        `number` [G, q, T + q] is of Shaw's distances.
+
+        The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
+        """
+        part = Sublayer(self.arch, self.self_norm)
+        q, k, v = self.self.split(self.self.qkv(part.before(x)), *shape)
+        scores = torch.cat([q @ pool[0].transpose(2, 3), q @ k.transpose(2, 3)], 3)
+        if number is not None:
+            scores = scores + self.self.near_scores(q, number)
+        weights = torch.softmax(scores + mask, dim=-1)
+        slots = pool[0].shape[2]
+        y = weights[..., :slots] @ pool[1] + weights[..., slots:] @ v
+        if number is not None:
+            y = y + self.self.near_values(weights, number)
+        return part.after(x, self.self.merge(y)), [k, v]
+
+    def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The recurrent unit: rows, and their new states."""
+        part = Sublayer(self.arch, self.self_norm)
+        new = self.rnn(part.before(x), state)
+        return part.after(x, torch.relu(new)), new
+
+    def rest(
+        self, x: Tensor, shape: tuple[int, int], keys: Tensor, values: Tensor, src_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Everything after the part that sees other target positions, and the cross-attention [G, H, q, S].
+
+        Keys come turned, [G, H, e, S]: made once and read at every step, they are read in the order they lie in.
+        """
+        part = Sublayer(self.arch, self.cross_norm)
+        (q,) = self.cross.split(self.cross.q(part.before(x)), *shape)
+        weights = torch.softmax(q @ keys + src_mask, dim=-1)
+        x = part.after(x, self.cross.merge(weights @ values))
+        part = Sublayer(self.arch, self.ffn_norm)
+        return part.after(x, self.ffn(part.before(x))), weights
+
+
+class Encoder(nn.Module):
+    """The encoder's stack; embeddings come from the network that owns them."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        own = arch.of_encoder
+        if arch.positions == "relative":
+            self.relative = RelativeBias(arch, own.heads, two_sided=True)
+        self.layers = nn.ModuleList(EncoderLayer(own) for _ in range(arch.encoder_layers))
+        self.embedding_norm = make_norm(own) if arch.embedding_norm else None
+        self.norm = final_norm(own, wanted=arch.encoder_final_norm)
+
+
+class Decoder(nn.Module):
+    """The decoder's stack."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        if arch.positions == "relative":
+            self.relative = RelativeBias(arch, arch.heads, two_sided=False)
+        self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
+        self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
+        self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
+
+    def stack(self) -> list[DecoderLayer]:
+        """The layers, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+
+class Network(nn.Module):
+    """An encoder-decoder with the weights of one checkpoint."""
+
+    positions: Tensor
+    """Sinusoids [max_positions, d]."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        self.arch = arch
+        own = arch.recurrent
+        source, target = (arch.of_encoder.d_model, arch.d_model)
+        if own is not None:
+            source, target = own.source_width, own.target_width
+        self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, source))
+        if arch.tying != "all":
+            self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, target))
+        if arch.tying == "none":
+            self.output_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, arch.d_model))
+        if arch.output_bias:
+            self.output_bias = nn.Parameter(torch.empty(arch.target_vocabulary))
+        self._build(arch)
+        if arch.copies:
+            self.pointer = Pointer(self._pointer_inputs())
+        self.nat = nn.ModuleDict()
+        """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.network.nat`."""
+
+    def _build(self, arch: Architecture) -> None:
+        """All but the words."""
+        d, encoder_d = arch.d_model, arch.of_encoder.d_model
+        if arch.positions == "learned":
+            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, encoder_d))
+            self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
+        elif arch.positions == "sinusoidal":
+            form = arch.sinusoid_divisor_minus_one
+            for name, width in (("positions", d), *((("source_positions", encoder_d),) if encoder_d != d else ())):
+                table = sinusoid(arch.max_positions, width, divisor_minus_one=form, offset=arch.position_offset)
+                self.register_buffer(name, table, persistent=False)
+        self.encoder, self.decoder = Encoder(arch), Decoder(arch)
+
+    def target_place_vectors(self) -> Tensor | None:
+        """What is added to target words where they stand [max_positions, d]; None where positions are relative."""
+        return self._positions("target")
+
+    def _positions(self, side: str) -> Tensor | None:
+        if self.arch.is_relative:
+            return None
+        own: Tensor | None = getattr(self, f"{side}_positions", None)
+        return self.positions if own is None else own
+
+    @property
+    def target_words(self) -> nn.Parameter:
+        """The matrix that target ids are embedded with: [V, d]."""
+        return self.source_embedding if self.arch.tying == "all" else self.target_embedding
+
+    @property
+    def output_words(self) -> nn.Parameter:
+        """The matrix that gives logits: [V, d]."""
+        return self.output_embedding if self.arch.tying == "none" else self.target_words
+
+    def encode(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> Tensor:
+        """The words of G sources without their padding, and their positions, both [n] -> hidden rows [n, d].
+
+        `rows` [n] says which place of G x S each word has, `places` [G, S] which word stands there (padding: any), and
+        `src_mask` [G, 1, 1, S] is additive. Only attention works on places: padding costs nothing elsewhere.
+        """
+        embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
+        x, mask = embed(ids, depth, may_start=False), src_mask
+        place, number = torch.arange(places.shape[1], device=ids.device).unsqueeze(0), None
+        if self.arch.positions == "relative":
+            mask = mask + self.encoder.relative(place, place)
+        elif self.arch.positions == "shaw":
+            number = clipped(place, place, self.arch.relative_distance)
+        for layer in self.encoder.layers:
+            x = layer(x, rows, places, mask, number)
+        return x if self.encoder.norm is None else self.encoder.norm(x)
+
+    def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
+        """Cross-attention keys [G, H, e, S] and values [G, H, S, e] of every decoder layer: k.0, v.0, k.1, v.1, ..."""
+        found = []
+        for layer in self.decoder.stack():
+            keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+            found += [keys.transpose(2, 3), values]
+        return found
+
+    def read(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """All that decoding needs of sources, which come as in `encode`: the encoder graph's outputs."""
+        return self.cross(self.encode(ids, depth, rows, places, src_mask), places)
+
+    def first(self, memory: list[Tensor]) -> list[Tensor]:
+        """What the root of each tree has for a state: an empty pool, or zeros."""
+        arch, count = self.arch, memory[0].shape[0]
+        if arch.keeps_states:
+            return [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+        return [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+
+    def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
+        """What `read` gives, from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
+        places = torch.arange(ids.numel()).reshape(ids.shape)
+        # Padding may go beyond the last position; any position will do.
+        depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
+        return self.read(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask)
+
+    def _pointer_inputs(self) -> int:
+        """What the output layer reads, and the embedded word."""
+        return 2 * self.arch.d_model
+
+    def with_gate(self, x: Tensor, ids: Tensor, also: Tensor | None = None) -> Tensor:
+        """Rows as the output layer reads them, with one column more where words are copied: the gate's.
+
+        The gate reads what the output layer does, or `also`, and the words alone, without their positions.
+        """
+        if not self.arch.copies:
+            return x
+        embed = Embedding(self.arch, self.target_words, None, None)
+        words = embed(ids.flatten(), ids.flatten(), may_start=True)
+        return torch.cat([x, self.pointer(torch.cat([x if also is None else also, words], 1))], 1)
+
+    def mixed(self, x: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
+        """Log-probabilities [n, V + S] of rows with a gate: see `pointer`."""
+        return mixed(self.logits(x), x[:, -1:], attention, extended)
+
+    def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
+        """[G, q] -> rows [G * q, d]."""
+        norm = self.decoder.embedding_norm
+        embed = Embedding(self.arch, self.target_words, self._positions("target"), norm)
+        x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
+        return x
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The decoder's output as the output layer reads it."""
+        return x if self.decoder.norm is None else self.decoder.norm(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """[n, d] -> [n, V]; a gate's column is not read."""
+        x = x[:, : self.arch.d_model] if self.arch.copies else x
+        y = x @ self.output_words.T
+        return y + self.output_bias if self.arch.output_bias else y
+
+    def step(
+        self,
+        ids: Tensor,
+        depth: Tensor,
+        mask: Tensor | None,
+        state: list[Tensor],
+        cross: list[Tensor],
+        src_mask: Tensor,
+        slot_depth: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """New nodes' hidden rows [n, d], n being G x q, what they attended to [G, q, S], and what the pool must keep.
+
+        Self-attention: `state` is the pool k.0, v.0, k.1, ... [G, H, T, e], `mask` [G, 1, q, T + q] opens each node's
+        ancestors and itself, and the new keys and values [G, H, q, e] come back. With relative positions `slot_depth`
+        [G, T] says where the pool's nodes stand. SSRU: `state` is each node's parent's [G, q, d], there is no mask, and
+        the new states [n, d] come back.
+        """
+        shape = (ids.shape[0], ids.shape[1])
+        x, kept, number = self.embed_target(ids, depth), [], None
+        if slot_depth is not None and self.arch.positions == "relative":
+            mask = mask + self.decoder.relative(depth, torch.cat([slot_depth, depth], 1))
+        elif slot_depth is not None:
+            number = clipped(depth, torch.cat([slot_depth, depth], 1), self.arch.relative_distance)
+        for n, layer in enumerate(self.decoder.stack()):
+            if self.arch.decoder == "ssru":
+                x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
+                kept.append(new)
+            else:
+                assert mask is not None
+                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask, number)
+                kept += own
+            x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+        head = self.arch.alignment_head
+        attention = weights.mean(1) if head is None else weights[:, head]
+        return self.with_gate(self.finish(x), ids), attention, kept
+
+    def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor, extended: Tensor | None = None) -> Tensor:
+        """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first.
+
+        With `extended` [G, S], log-probabilities [G, T, V + S].
+        """
+        x, weights = self._forced(ids, memory, src_mask)
+        x = self.with_gate(x, ids)
+        if extended is None:
+            return self.logits(x).reshape(*ids.shape, -1)
+        head = self.arch.alignment_head
+        return self.mixed(x, weights.mean(1) if head is None else weights[:, head], extended).reshape(*ids.shape, -1)
+
+    def forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
+        """What the output layer reads along whole sequences, rows [G * T, d]; ids [G, T] begin with the start id."""
+        return self._forced(ids, memory, src_mask)[0]
+
+    def _forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and what the last layer attended to [G, H, T, S]."""
+        shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
+        depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
+        x = self.embed_target(ids, depth)
+        causal = torch.full((shape[1], shape[1]), MASKED, dtype=x.dtype, device=ids.device).triu(1)
+        if self.arch.positions == "relative":
+            causal = causal + self.decoder.relative(depth, depth)
+        number = clipped(depth, depth, self.arch.relative_distance) if self.arch.positions == "shaw" else None
+        weights = src_mask  # a decoder without layers attends to nothing
+        for n, layer in enumerate(self.decoder.stack()):
+            if self.arch.decoder == "ssru":
+                x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
+            else:
+                part = Sublayer(self.arch, layer.self_norm)
+                q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
+                scores = q @ k.transpose(2, 3) + causal
+                if number is not None:
+                    scores = scores + layer.self.near_scores(q, number)
+                own = scores.softmax(-1)
+                y = own @ v if number is None else own @ v + layer.self.near_values(own, number)
+                x = part.after(x, layer.self.merge(y))
+            x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
+        return self.finish(x), weights
+
+
+def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
+    """The recurrent unit over whole sequences [G, T, d]: its matrices see all words at once, its states one by one."""
+    part = Sublayer(layer.arch, layer.self_norm)
+    read, state, found = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        state = layer.rnn.mix(read[:, t], state)
+        found.append(state)
+    return part.after(x, torch.relu(torch.stack(found, 1)))

@@ -1,0 +1,1 @@
+"""Exported graphs beside the network that they came from."""

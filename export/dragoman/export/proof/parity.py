@@ -1,0 +1,219 @@
+"""The proof that ends every export: the ONNX graphs compute what the torch network computes.
+
+float32 must agree closely in every output. int8 and float16 round every activation, so single numbers differ; what is
+held is the relative error of each output as a whole. A model that fails is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from dragoman.bundle.manifest import Architecture, Parity, Precision
+from dragoman.export.core.errors import ExportError
+from dragoman.export.graphs.graphs import SHORTLIST_BLOCK
+from dragoman.export.graphs.running import encoded, packed, run, session
+from dragoman.export.graphs.signatures import arguments, example, is_nat, remembered, signature
+from dragoman.export.graphs.trace import module_of
+from dragoman.export.network.nat import decoders
+from dragoman.export.network.network import MASKED, Network
+from dragoman.export.proof.nat_parity import nat_inputs
+
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.2}
+"""fp32: greatest absolute difference. fp16 and int8: root of the mean squared difference over that of the values."""
+SIZES = (
+    {"G": 1, "S": 1, "T": 16, "q": 1, "k": 2, "m": 1, "C": 10 * SHORTLIST_BLOCK},
+    {"G": 3, "S": 16, "T": 16, "q": 4, "k": 5, "m": 3, "C": 12 * SHORTLIST_BLOCK},
+    {"G": 2, "S": 33, "T": 32, "q": 2, "k": 5, "m": 2, "C": 16 * SHORTLIST_BLOCK},
+)
+
+
+class ParityError(ExportError):
+    """The exported graphs do not compute what the network computes."""
+
+
+def _within(arch: Architecture, sizes: dict[str, int]) -> dict[str, int]:
+    """These sizes, as far as the network has positions for them."""
+    most = arch.max_positions if arch.positions in ("sinusoidal", "learned") else max(sizes.values())
+    return {**sizes, **{axis: min(sizes[axis], most) for axis in "ST"}}
+
+
+def _source_mask(sizes: dict[str, int]) -> torch.Tensor:
+    """The last position of every other source is padding."""
+    mask = torch.zeros(sizes["G"], 1, 1, sizes["S"])
+    if sizes["S"] > 1:
+        mask[::2, ..., -1] = MASKED
+    return mask
+
+
+def _inputs(network: Network, graph: str, sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
+    """Random inputs; pool slots are half open."""
+    torch.manual_seed(seed)
+    arch, source = network.arch, _source(network.arch, sizes, seed)
+    if graph == "encoder":
+        return packed(source, _source_mask(sizes))
+    if is_nat(graph):
+        return nat_inputs(network, graph, sizes, packed(source, _source_mask(sizes)), source)
+    vocabulary = arch.target_vocabulary
+    sizes = {**sizes, "k": min(sizes["k"], vocabulary)}
+    given = example(signature(arch, graph).inputs, sizes)
+    for name, tensor in given.items():
+        if name == "ids":
+            tensor.random_(0, vocabulary)
+        elif name == "chosen":
+            tensor.random_(0, sizes["C"] if graph == "step_shortlist" else vocabulary)
+        elif name == "extended":  # every other position holds a word that the vocabulary lacks
+            tensor[:, ::2] = vocabulary + torch.arange(sizes["S"])[::2]
+            tensor[:, 1::2].random_(0, vocabulary)
+        elif name == "depth":
+            tensor.random_(0, 8)
+        elif name == "slot_depth":
+            tensor.random_(0, 2 * arch.relative_distance)
+        elif name == "src_mask":
+            tensor.copy_(_source_mask(sizes))
+        elif name == "mask":
+            tensor[..., : sizes["T"] // 2] = MASKED
+        elif name == "candidates":
+            tensor.random_(0, vocabulary)  # with repeats, as the server pads
+        elif tensor.dtype == torch.float32:
+            tensor.normal_()
+    return given
+
+
+def _source(arch: Architecture, sizes: dict[str, int], seed: int) -> torch.Tensor:
+    """Random source ids [G, S]."""
+    return torch.randint(
+        0, arch.source_vocabulary, (sizes["G"], sizes["S"]), generator=torch.Generator().manual_seed(seed)
+    )
+
+
+def _kept(network: Network, given: dict[str, torch.Tensor], memory: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pool or states as decoding leaves them: of random words, but of numbers such as the network makes."""
+    names = [n for n in given if n.startswith(("state.", "self_"))]
+    count, nodes = given["ids"].shape
+    is_recurrent = network.arch.keeps_states
+    length = nodes if is_recurrent else given[names[0]].shape[2]
+    words = torch.randint(0, network.arch.target_vocabulary, (count, length))
+    depth, src_mask = torch.arange(length).expand_as(words), given["src_mask"]
+    chain = torch.full((length, length), MASKED).triu(1).expand(count, 1, length, length)
+    slots = torch.zeros(count, 0, dtype=torch.long) if "slot_depth" in given else None
+    empty = [given[n] * 0 if is_recurrent else given[n][:, :, :0] for n in names]
+    *_, kept = network.step(words, depth, None if is_recurrent else chain, empty, memory, src_mask, slots)
+    return {n: t.reshape(count, length, -1) if is_recurrent else t for n, t in zip(names, kept, strict=True)}
+
+
+def compare_graphs(
+    network: Network, directory: Path, graphs: tuple[str, ...], precision: Precision
+) -> Iterator[Parity]:
+    """Every output of every graph, at several sizes."""
+    for graph in graphs:
+        runtime = session(directory / f"{graph}.onnx")
+        names = [t.name for t in signature(network.arch, graph, decoders(network)).outputs]
+        # Equal scores may come in another order, so the scores are what is compared; int8 words are integers.
+        left_out = {"topk_id", *(["words"] if precision == "int8" else [])}
+        worst = dict.fromkeys([n for n in names if n not in left_out], 0.0)
+        for seed, sizes in enumerate(_within(network.arch, sizes) for sizes in SIZES):
+            given = _inputs(network, graph, sizes, seed)
+            if graph.startswith("step"):  # cross keys and values as the encoder makes them
+                memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))
+                named = remembered(network.arch, memory)
+                given |= {n: named[n] for n in given if n.startswith("cross_")}
+                given |= _kept(network, given, memory)
+            feed = {n: v.numpy() for n, v in given.items()}
+            if graph.endswith("shortlist"):  # words go from graph to graph as they are stored
+                given["words"] = F.embedding(given["candidates"], network.output_words)
+                looked_up = session(directory / "candidates.onnx")
+                stored = looked_up.run(None, {"candidates": feed["candidates"]})
+                named = dict(zip([o.name for o in looked_up.get_outputs()], stored, strict=True))
+                feed |= {n: v for n, v in named.items() if n in [i.name for i in runtime.get_inputs()]}
+            expected = module_of(network, graph)(**arguments(given))
+            found = run(runtime, names, feed)
+            for name, a, b in zip(names, expected, found, strict=True):
+                if name in worst and b.dtype in (np.float32, np.float16):
+                    worst[name] = max(worst[name], difference(a.numpy(), b.astype(np.float32), precision))
+        for name, value in worst.items():
+            yield Parity("onnx and torch", f"{graph}/{name}", value, TOLERANCE[precision])
+
+
+def compare_forms(network: Network, directory: Path, precision: Precision, start_id: int) -> Parity:
+    """A forced target, step by step through the graphs, against the network's teacher-forced pass."""
+    arch, length = network.arch, 6
+    sizes = {**SIZES[1], "G": 2}
+    ids, src_mask = _source(arch, sizes, seed=9), _source_mask(sizes)
+    target = torch.randint(0, arch.target_vocabulary, (2, length), generator=torch.Generator().manual_seed(9))
+    read = torch.cat([torch.full((2, 1), start_id), target[:, :-1]], 1)
+    extended = ids.clone() if arch.copies else None
+    if extended is not None:
+        extended[:, ::3] = arch.target_vocabulary
+    full = (
+        network.full(read, network.memory(ids, src_mask), src_mask, extended)
+        .log_softmax(-1)
+        .gather(2, target.unsqueeze(-1))
+        .squeeze(-1)
+    )
+
+    source = {n: v.numpy() for n, v in packed(ids, src_mask).items()}
+    step, declared = session(directory / "step.onnx"), signature(arch, "step")
+    given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
+    given |= encoded(directory, arch, source)
+    given["src_mask"] = source["src_mask"]
+    if extended is not None:
+        given["extended"] = extended.numpy()
+    if "mask" in given:
+        given["mask"][..., :length] = MASKED
+    if "slot_depth" in given:
+        given["slot_depth"][:] = np.arange(length)
+    logps = []
+    for t in range(length):
+        given |= {
+            "ids": read[:, t : t + 1].numpy(),
+            "chosen": target[:, t : t + 1, None].numpy(),
+            "depth": np.full((2, 1), t),
+        }
+        _, _, logp, _, _, *kept = run(step, None, given)
+        logps.append(logp)
+        for name, new in zip([n for n in given if n.startswith(("state.", "self_"))], kept, strict=True):
+            if name.startswith("state."):
+                given[name] = new[:, None]
+            else:
+                given[name][:, :, t : t + 1] = new
+        if "mask" in given:
+            given["mask"][..., t] = 0
+    value = difference(full.numpy(), np.concatenate(logps, 1), precision)
+    return Parity("steps and full pass", "log-probabilities", value, TOLERANCE[precision])
+
+
+def difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], precision: Precision) -> float:
+    """Greatest absolute difference for fp32, relative error for the others."""
+    if precision == "fp32":
+        return float(np.abs(a - b).max())
+    return float(np.sqrt(np.square(a - b).mean() / max(float(np.square(a).mean()), 1e-12)))
+
+
+def prove(
+    network: Network, directory: Path, graphs: tuple[str, ...], precision: Precision, start_id: int
+) -> tuple[Parity, ...]:
+    """All comparisons; raises with every line that fails."""
+    with torch.inference_mode():
+        lines = (
+            *compare_graphs(network, directory, graphs, precision),
+            *([compare_forms(network, directory, precision, start_id)] if "step" in graphs else []),
+        )
+    return check(lines)
+
+
+def check(lines: Sequence[Parity]) -> tuple[Parity, ...]:
+    """These comparisons; raises with every line that fails."""
+    failed = [
+        f"{p.compared}: {p.tensor} differs by {p.max_difference:.3g}, allowed {p.tolerance:.3g}"
+        for p in lines
+        if not p.max_difference <= p.tolerance
+    ]
+    if failed:
+        raise ParityError("the exported graphs do not compute what the network computes: " + "; ".join(failed))
+    return tuple(lines)

@@ -1,0 +1,1 @@
+"""The composition root, the options, and the commands and programs that run a server."""

@@ -1,0 +1,277 @@
+"""The composition root: every object of a serving process is built here, once, and stopped in this order.
+
+Start: options, packages, bundles, lanes, HTTP, gRPC, then health says SERVING.
+Stop: health says NOT_SERVING, new requests are refused, those in flight get `drain_grace_s`, what is left is cancelled,
+the lanes answer everything they hold, HTTP ends last so that the final numbers can be scraped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from dragoman.bundle.errors import BundleError
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core import logs
+from dragoman.server.core.addresses import listen_problem
+from dragoman.server.core.errors import StartError
+from dragoman.server.core.limits import RequestLimits
+from dragoman.server.core.ports import LaneObserver, SegmentDecoder
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.runtime.hardware import hardware_of
+from dragoman.server.telemetry.loop_pulse import LoopPulse
+from dragoman.server.telemetry.request_metrics import Metrics
+from dragoman.server.telemetry.rpc_metrics import RpcMetrics
+from dragoman.server.telemetry.state_metrics import Build, StateMetrics
+from dragoman.server.telemetry.watchdog import Watchdog
+from dragoman.server.text.tokenizer import Tokenizer
+from dragoman.server.transport.health import Health, statuses
+from dragoman.server.transport.http_pages import HttpServer
+from dragoman.server.transport.interceptor import CallInterceptor
+from dragoman.server.transport.service import TranslationService
+from dragoman.v1 import translation_pb2, translation_pb2_grpc
+
+_logger = logging.getLogger(__name__)
+
+LanesOf = Callable[[Bundle, LaneObserver], SegmentDecoder]
+"""Makes the lanes of a bundle."""
+
+SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_FLUSH_S = 1.0
+"""For the last answers to reach their clients; streams that watch health stay open, and are cut after it."""
+
+
+class App:
+    """A server and everything in it. `start`, then `wait` for a signal or call `stop`."""
+
+    def __init__(self, options: ServeOptions, lanes_of: LanesOf | None = None) -> None:
+        self.options = options
+        self._lanes_of = lanes_of or self._real_lanes
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
+        self.registry = CollectorRegistry()
+        self.models = Models([])
+        self._health = Health()
+        self._started = time.perf_counter()
+        self._is_ready = False
+        self.port = 0
+        """Where gRPC is served, once started."""
+
+    @property
+    def metrics_port(self) -> int:
+        """Where HTTP is served, once started."""
+        return self._http.port
+
+    async def start(self) -> None:
+        """Open the bundles and serve them; raises `StartError` with nothing left behind."""
+        options = self.options
+        loop = asyncio.get_running_loop()
+        pipelines: list[Pipeline] = []
+        try:
+            bundles = await loop.run_in_executor(self._executor, _open, options.bundles)
+            self.metrics = Metrics(self.registry, sorted(bundle.manifest.name for bundle in bundles))
+            for bundle in bundles:
+                # One by one into a list that exists already: what is built when the next one fails must be closed.
+                pipelines += [await loop.run_in_executor(self._executor, self._pipeline, bundle)]
+            self.models = Models(pipelines)
+            self.registry.register(StateMetrics(pipelines, Build.installed()))
+            for collector in (ProcessCollector, PlatformCollector, GCCollector):
+                collector(registry=self.registry)
+            self._watch(pipelines, loop)
+            # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
+            self.metrics.ready.set_function(lambda: float(self._serving[""]))
+            self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._serving[""], self._is_live)
+        except BaseException:
+            self._close_lanes(pipelines)
+            raise
+        try:
+            await self._start_grpc()
+        except BaseException:
+            self._http.close()
+            self._close_lanes(pipelines)
+            raise
+        self._loop_pulse.start()
+        self._watchdog.start()
+        self._is_ready = True
+        await self._publish()
+        seconds = time.perf_counter() - self._started
+        logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
+
+    async def stop(self) -> None:
+        """Drain and stop, as the module says."""
+        self._is_ready = False
+        self.metrics.draining.set(1)
+        self.service.draining = True
+        await self._publish()
+        logs.event(_logger, logging.INFO, "draining", grace_s=self.options.drain_grace_s)
+        try:
+            await asyncio.wait_for(self.service.idle(), self.options.drain_grace_s)
+            grace_s = _FLUSH_S
+        except TimeoutError:
+            grace_s = 0.0
+        await self._server.stop(grace_s)
+        await asyncio.get_running_loop().run_in_executor(None, self._close_lanes, list(self.models))
+        self._loop_pulse.close()
+        self._watchdog.close()
+        self.metrics.draining.set(0)
+        self._http.close()
+        logs.event(_logger, logging.INFO, "stopped", in_time=grace_s > 0)
+
+    async def run(self, announce: Callable[[], None]) -> int:
+        """Serve until SIGINT or SIGTERM, then drain: 0. A second signal ends at once: 1."""
+        loop = asyncio.get_running_loop()
+        stopping, ending = asyncio.Event(), asyncio.Event()
+
+        def signalled() -> None:
+            (ending if stopping.is_set() else stopping).set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, signalled)
+        await self.start()
+        announce()
+        await stopping.wait()
+        stop = asyncio.create_task(self.stop())
+        end = asyncio.create_task(ending.wait())
+        await asyncio.wait({stop, end}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            logs.event(_logger, logging.WARNING, "stopped_by_second_signal")
+            # Anything gentler would wait for threads that are in the middle of a graph.
+            os._exit(1)
+        end.cancel()
+        await stop
+        return 0
+
+    def _pipeline(self, bundle: Bundle) -> Pipeline:
+        name, options = bundle.manifest.name, self.options
+        if bundle.manifest.decoding.beam_size > options.max_beam_size:
+            raise StartError(
+                f"{bundle.directory}: the model's own beam_size is {bundle.manifest.decoding.beam_size}, "
+                f"and --max-beam-size is {options.max_beam_size}: raise it"
+            )
+        limits = RequestLimits(
+            max_segments=options.max_segments,
+            max_text_bytes=options.max_text_bytes,
+            max_beam_size=options.max_beam_size,
+            backlog_tokens=options.backlog_tokens,
+        )
+        started = time.perf_counter()
+        tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
+        self.metrics.model_load.labels(name).set(time.perf_counter() - started)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+
+    def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
+        options = self.options
+        return Lanes(
+            bundle,
+            num_lanes=options.num_lanes,
+            threads_per_lane=options.threads_per_lane,
+            max_batch=options.max_batch,
+            observer=observer,
+            hardware=hardware_of(options.provider, options.device),
+        )
+
+    async def _start_grpc(self) -> None:
+        options = self.options
+        methods = [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods]
+        interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
+        self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
+        self.service = TranslationService(
+            self.models,
+            self.metrics,
+            max_request_bytes=options.max_request_bytes,
+            max_segments=options.max_segments,
+        )
+        translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
+        await self._publish()  # before it can be asked: the servicer starts with "" as SERVING
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        try:
+            self.port = self._server.add_insecure_port(options.listen)
+        except RuntimeError:
+            self.port = 0
+        if self.port == 0:
+            await self._server.stop(0)
+            reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
+            raise StartError(
+                f"--listen {options.listen}: cannot listen there: {listen_problem(options.listen, reason)}"
+            )
+        await self._server.start()
+
+    def _watch(self, pipelines: list[Pipeline], loop: asyncio.AbstractEventLoop) -> None:
+        """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
+
+        def changed() -> None:
+            asyncio.run_coroutine_threadsafe(self._publish(), loop)
+
+        self._loop_pulse = LoopPulse(self.metrics.loop_lag.add)
+        self._watchdog = Watchdog(
+            pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
+        )
+
+    def _is_live(self) -> bool:
+        return not self._watchdog.found
+
+    @property
+    def _serving(self) -> dict[str, bool]:
+        """Each name of the health service, and whether it is SERVING."""
+        names = [pipeline.name for pipeline in self.models]
+        return statuses(SERVICE.full_name, names, self._watchdog.found, is_ready=self._is_ready)
+
+    async def _publish(self) -> None:
+        """Say how things stand, to gRPC's health service."""
+        await self._health.publish(self._serving)
+
+    def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
+        for pipeline in pipelines:
+            pipeline.lanes.close()
+        self._executor.shutdown()
+
+
+def _open(directories: Iterable[str]) -> list[Bundle]:
+    """Open all bundles; all that is wrong with any of them in one error."""
+    bundles, problems = [], []
+    for directory in directories:
+        try:
+            bundles.append(open_bundle(Path(directory)))
+        except BundleError as error:
+            problems.append(str(error))
+    if problems:
+        raise StartError("\n".join(problems))
+    if not bundles:
+        raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
+    return bundles
+
+
+def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:
+    """What gRPC's core is told; times in milliseconds."""
+    return [
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        # Answers are as large as requests make them; what goes out is not an attack on us.
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", 16 * 1024),
+        # A second server on the same port would silently get half of the connections.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        # Clients behind a round-robin name find new replicas when they connect again.
+        # No grace is set, so calls in flight may go on without limit: a pipe can take hours.
+        ("grpc.max_connection_age_ms", 300_000),
+        ("grpc.max_concurrent_streams", 1_000),
+    ]

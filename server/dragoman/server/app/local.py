@@ -1,0 +1,146 @@
+"""Translate in this process, without a server: the same pipeline, without gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.bundle.rules import MAX_BEAM_SIZE
+from dragoman.server.core.errors import EngineFailure, ServingError
+from dragoman.server.core.limits import RequestLimits
+from dragoman.server.core.ports import SegmentDecoder
+from dragoman.server.core.requests import DecodingOverrides, Request, ScoreRequest, Splitting
+from dragoman.server.core.translations import Outcome, ScoreOutcome, Translation
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.runtime.hardware import usable_cpus
+from dragoman.server.text.tokenizer import Tokenizer
+
+_UNLIMITED = 2**62
+T = TypeVar("T")
+
+
+class LocalEngineFailure(EngineFailure):
+    """A failure where there is no log to look into, and nobody to keep it from: the message says why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.args = (f"the engine failed on this text: {detail}",)
+
+
+class LocalTranslator:
+    """One bundle, loaded. A context manager; not to be used inside a running event loop.
+
+    with LocalTranslator(directory) as translator:
+        [translation] = translator.translate(["Hello, world!"])
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        threads: int | None = None,
+        *,
+        max_batch: int = 0,
+        lanes: SegmentDecoder | None = None,
+    ) -> None:
+        bundle = open_bundle(directory)
+        limits = RequestLimits(_UNLIMITED, _UNLIMITED, MAX_BEAM_SIZE, _UNLIMITED)
+        tokenizer = Tokenizer(bundle)
+        lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
+        self._pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> LocalTranslator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<LocalTranslator {self.bundle!r}>"
+
+    @property
+    def bundle(self) -> Bundle:
+        """What is loaded."""
+        return self._pipeline.bundle
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What a server would have of the bundle."""
+        return self._pipeline
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        overrides: DecodingOverrides = DecodingOverrides(),  # noqa: B008 - frozen
+        splitting: Splitting = Splitting.SENTENCES,
+        source_language: str = "",
+        target_language: str = "",
+    ) -> list[Translation]:
+        """The translations of `texts`, in their order. Raises the first text's error if any failed."""
+        if not texts:
+            return []
+        request = Request(
+            tuple(texts),
+            overrides,
+            splitting=splitting,
+            source_language=source_language,
+            target_language=target_language,
+        )
+        translations: list[Translation] = []
+        for outcome in self.outcomes(request):
+            if isinstance(outcome, ServingError):
+                raise outcome
+            translations.append(outcome)
+        return translations
+
+    def outcomes(self, request: Request) -> list[Outcome]:
+        """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
+        return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
+
+    def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
+        """What became of each pair of a request, in their order. Raises what is wrong with the request as a whole."""
+        return [_explained(one) for one in self._runner.run(self._pipeline.score(request))]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pipeline.lanes.close()
+        self._executor.shutdown()
+        self._runner.close()
+
+
+def _explained(outcome: T) -> T | LocalEngineFailure:
+    """The outcome, a failure of the engine with its reason."""
+    if not isinstance(outcome, EngineFailure):
+        return outcome
+    failure = LocalEngineFailure(outcome.detail)
+    failure.__cause__ = outcome
+    return failure
+
+
+def _real_lanes(bundle: Bundle, threads: int, max_batch: int) -> SegmentDecoder:
+    return Lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=_Silent())
+
+
+class _Silent:
+    """A `LaneObserver` for which nothing matters."""
+
+    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
+        """A run of the decoder."""
+
+    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """A run of the encoder."""
+
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        """A round of speculation."""
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        """A segment left unfinished."""
+
+    def on_failed_round(self) -> None:
+        """A round failed."""

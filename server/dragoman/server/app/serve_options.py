@@ -1,0 +1,73 @@
+"""Every option of `dragoman serve`, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragoman.bundle.rules import MAX_BEAM_SIZE
+from dragoman.server.app.options import option
+from dragoman.server.runtime.hardware import usable_cpus
+
+GPU_LANES = 2
+"""One thinks while the other's step is on the device."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `dragoman serve` can be told."""
+
+    bundles: tuple[str, ...] = option((), "Bundle directories to serve.", positional="DIR", default_text="none")
+    listen: str = option("127.0.0.1:50051", "Where gRPC is served; port 0 takes a free one.", kind="address")
+    metrics_listen: str = option(
+        "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
+    )
+    provider: str = option(
+        "cpu", "What the graphs run on: this machine's processors, or a GPU of NVIDIA's.", choices=("cpu", "cuda")
+    )
+    device: int = option(0, "Which GPU, as CUDA counts them.", min=0, max=1023)
+    lanes: int = option(
+        0,
+        "Threads that each step one batch of each bundle.",
+        min=0,
+        max=1024,
+        default_text=f"{GPU_LANES} with cuda, else the CPU quota rounded up, else the usable CPUs",
+    )
+    threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
+    max_batch: int = option(
+        0,
+        "Sources that a lane steps together.",
+        min=0,
+        max=4096,
+        unit="segments",
+        default_text="256 with cuda, else 16 for a model with a lexical shortlist, else 32",
+    )
+    backlog_tokens: int = option(
+        65_536,
+        "Source tokens admitted and not yet answered, for each bundle, before requests are turned away.",
+        min=1,
+        max=2_147_483_647,
+        unit="tokens",
+    )
+    max_segments: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
+    max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
+    max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
+    max_beam_size: int = option(
+        16, "Widest beam that a request may ask for.", min=1, max=MAX_BEAM_SIZE, unit="hypotheses"
+    )
+    drain_grace_s: float = option(
+        30.0, "How long requests in flight may go on after a stop signal.", min=0, max=86_400, unit="seconds"
+    )
+    stall_seconds: float = option(
+        30.0,
+        "How long a lane with work may stand still before the server is no longer live; after as long again it ends.",
+        min=0.1,
+        max=86_400,
+        unit="seconds",
+    )
+    log_level: str = option("info", "Least severe log that is written.", choices=("debug", "info", "warning", "error"))
+    log_format: str = option("text", "Form of a log line.", choices=("text", "json"))
+
+    @property
+    def num_lanes(self) -> int:
+        """Those that were asked for, or that the hardware is best used by."""
+        return self.lanes or (GPU_LANES if self.provider == "cuda" else usable_cpus())

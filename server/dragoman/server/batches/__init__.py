@@ -1,0 +1,1 @@
+"""Groups of segments that are decoded together, one kind for each way to decode."""

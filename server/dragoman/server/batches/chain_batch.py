@@ -1,0 +1,181 @@
+"""Sources that greedy search takes several words at a time: by speculation, or by the decoder's own stride.
+
+Speculation drafts, verifies, and keeps what stands. The decoder reads the newest word of each source and the words that
+were drafted behind it as one chain: one run of the ordinary step graph, whose node pool is here simply the words read
+so far, in their order. How much of its draft each source keeps is its own affair. A chain is as wide for all sources of
+a batch in all rounds with drafts, so that a source's numbers do not depend on what shares its batch.
+
+Where drafts do not pay (`costs`) or are not asked for, the stride graph takes some steps in one run, where the bundle
+has one: a draft that the decoder makes itself, and that stands but where another word than the best is wanted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.batches.drafting import NOTHING, Speculation
+from dragoman.server.batches.group import NO_WORK, Encoded, Finished, replace_by_last
+from dragoman.server.batches.output_words import Words
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.core.segments import Segment, Work
+from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.chains import Chained, Chains, Draft
+from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.step import Query, Reply
+from dragoman.server.kvcache.chain_nodes import read_for
+from dragoman.server.kvcache.source_memory import Memory, memory_of
+from dragoman.server.kvcache.stores import Feed
+from dragoman.server.runtime.runtime import Runtime
+
+T = TypeVar("T")
+STRIDE_STEPS = 4
+"""Of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
+
+
+class ChainBatch(Generic[T]):
+    """Up to `capacity` sources of one way of drafting, or none. Rounds without drafts are strides or single steps."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        shortlist: Shortlist | None,
+        speculation: Speculation | None,
+        *,
+        capacity: int,
+        has_stride: bool,
+    ) -> None:
+        manifest = runtime.manifest
+        self.owners: list[T] = []
+        self._speculation, self._has_stride = speculation, has_stride
+        self._chains = Chains(vocabulary_of(manifest))
+        self._read = read_for(runtime, capacity)
+        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
+        self._last_place = manifest.architecture.max_positions - 1
+        self._words = Words(runtime, shortlist)
+        self._work: list[Work] = []
+        self._steps: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __repr__(self) -> str:
+        return f"<ChainBatch {len(self)} sources, {self._speculation}>"
+
+    @property
+    def rows(self) -> int:
+        """Of a step without drafts."""
+        return len(self)
+
+    @property
+    def num_live(self) -> int:
+        """All of them."""
+        return len(self)
+
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return self._memory.longest(len(self))
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """See `Group`."""
+        g = len(self.owners)
+        self.owners.append(owner)
+        self._work.append(NO_WORK)
+        self._steps.append(0)
+        self._chains.admit(segment)
+        self._read.admit(g)
+        self._memory.admit(g, encoded.made, len(segment.ids))
+        if self._speculation is not None:
+            self._speculation.drafter.admit(segment, encoded)
+        self._words.admit(segment.ids)
+
+    def step(self) -> list[Finished[T]]:
+        """See `Group`."""
+        started_s = time.perf_counter()
+        n, speculation = len(self), self._speculation
+        is_drafted = speculation is not None and speculation.is_wanted(n)
+        if speculation is not None and is_drafted:
+            tokens = speculation.strategy.tokens
+            reply, new, broken = self._verify(speculation.drafter.draft(self._chains.prefixes, tokens), tokens + 1)
+        elif self._has_stride:
+            reply, new, broken = self._stride()
+        else:
+            reply, new, broken = self._verify([NOTHING] * n, 1)
+        for g, place in broken.items():  # what lies before it stands, and may be all that there is
+            self._chains.cut(g, place)
+        chained = self._chains.advance(reply)
+        self._read.keep(new, [one.kept for one in chained])
+        for g, one in enumerate(chained):
+            self._steps[g] += 1
+            if is_drafted:
+                self._work[g] += Work(drafted=one.drafted, accepted=one.accepted)
+        lost = {g for g, place in broken.items() if place == 0}
+        leaving = sorted(lost | {g for g, one in enumerate(chained) if one.has_ended})
+        done = [self._finished(g, is_broken=g in lost) for g in leaving]
+        for g in reversed(leaving):
+            self._remove(g)
+        if speculation is not None:
+            _note(speculation, chained, time.perf_counter() - started_s, is_drafted=is_drafted)
+        return done
+
+    def _verify(self, drafts: Sequence[Draft], width: int) -> tuple[Reply, list[Any], dict[int, int]]:
+        """One run of the decoder over all chains; also the first place of a source whose numbers are not finite."""
+        query = self._chains.ask(drafts, width)
+        return self._words.answer(query, self._feed(query, np.tri(width, dtype=np.bool_)))
+
+    def _stride(self) -> tuple[Reply, list[Any], dict[int, int]]:
+        """The same, with the decoder's own words for drafts."""
+        query = self._chains.ask([NOTHING] * len(self), 1)
+        feed = self._feed(query, np.ones((1, STRIDE_STEPS), np.bool_))
+        reply, new, broken = self._words.follow(query, feed, STRIDE_STEPS)
+        self._chains.followed(reply)
+        return reply, new, broken
+
+    def _feed(self, query: Query, own: npt.NDArray[np.bool_]) -> Feed:
+        n = len(query.ids)
+        depth = np.minimum(query.depth, self._last_place)  # what lies behind the last place is never kept
+        return {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._read.feed(n, own)}
+
+    def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
+        work = self._work[g]
+        engine = Engine.SPECULATIVE if work.drafted else Engine.GREEDY
+        if self._speculation is not None and self._speculation.strategy.lossy is not None:
+            engine = Engine.SPECULATIVE_LOSSY
+        found = () if is_broken else self._chains.hypotheses(g)
+        return Finished(self.owners[g], found, self._steps[g], engine, work)
+
+    def drop(self, owner: T) -> int:
+        """See `Group`."""
+        g = self.owners.index(owner)
+        decoded = len(self._chains.prefixes[g])
+        self._remove(g)
+        return decoded
+
+    def _remove(self, g: int) -> None:
+        last = len(self) - 1
+        replace_by_last(self.owners, g)
+        replace_by_last(self._work, g)
+        replace_by_last(self._steps, g)
+        if g != last:
+            self._read.move(last, g)
+            self._memory.move(last, g)
+        self._chains.remove(g)
+        if self._speculation is not None:
+            self._speculation.drafter.remove(g)
+        self._words.remove(g)
+
+
+def _note(speculation: Speculation, chained: Sequence[Chained], seconds: float, *, is_drafted: bool) -> None:
+    """Tell what a round cost and what came of it."""
+    tokens = sum(one.kept for one in chained)
+    if not is_drafted:
+        speculation.judge.note_plain(len(chained), seconds, tokens)
+        return
+    speculation.judge.note_speculative(len(chained), seconds, tokens)
+    drafted, accepted = sum(one.drafted for one in chained), sum(one.accepted for one in chained)
+    speculation.on_drafts(len(chained), drafted, accepted)

@@ -1,0 +1,66 @@
+"""Runs of the encoder: how segments are put together, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.batches.group import Encoded
+from dragoman.server.core.segments import Segment
+from dragoman.server.runtime.padding import MASKED, round_up
+from dragoman.server.runtime.runtime import HIDDEN, Runtime
+
+T = TypeVar("T")
+
+ENCODE_TOKENS = 256
+"""Padded tokens in one run of the encoder: few enough that decoding is not held up, and that what a layer makes of them
+stays in a processor's nearest cache, which is worth a tenth of the run."""
+GPU_ENCODE_TOKENS = 512
+"""The same of a GPU, which has no such cache and takes a launch for each node of a run."""
+RUN_TOKENS = 32
+"""What a run of the encoder costs besides its tokens, in tokens."""
+
+
+def encoder_runs(items: Sequence[T], length: Callable[[T], int], tokens: int = ENCODE_TOKENS) -> list[list[T]]:
+    """Cut items into runs, the shortest first."""
+    runs: list[list[T]] = []
+    positions = 0  # of the last run
+    for item in sorted(items, key=length):  # stable: equals stay first come first served
+        padded = round_up(length(item))
+        size = len(runs[-1]) if runs else 0
+        if size and size * (padded - positions) <= RUN_TOKENS and (size + 1) * padded <= tokens:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+        positions = padded
+    return runs
+
+
+def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True, hidden: bool = False) -> list[Encoded]:
+    """Encode segments in one padded run, for the autoregressive decoder (`cross`), for others (`hidden`), or both."""
+    lengths = np.array([len(segment.ids) for segment in segments])
+    positions = round_up(int(lengths.max()))
+    is_word = np.arange(positions) < lengths[:, None]
+    found = runtime.encode(
+        {
+            "ids": np.concatenate([segment.ids for segment in segments]),
+            "depth": np.nonzero(is_word)[1],
+            "rows": np.flatnonzero(is_word),
+            "places": places_of(lengths),
+            "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
+        },
+        cross=cross,
+        hidden=hidden,
+    )
+    rows = np.split(found.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
+    return [Encoded({name: tensor[g] for name, tensor in found.items()}, rows[g]) for g in range(len(segments))]
+
+
+def places_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which of all sources' words stands where [G, S]; padding reads the word before it, masked."""
+    is_word = np.arange(round_up(int(lengths.max()))) < lengths[:, None]
+    found: npt.NDArray[np.int64] = (np.cumsum(is_word) - 1).reshape(is_word.shape)
+    return found

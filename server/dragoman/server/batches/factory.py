@@ -1,0 +1,122 @@
+"""Which sources are decoded together, and by what: the one place that knows every way of decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TypeVar
+
+from dragoman.server.batches.chain_batch import ChainBatch
+from dragoman.server.batches.ctc_batch import CtcBatch
+from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
+from dragoman.server.batches.drafting import Drafter, Speculation
+from dragoman.server.batches.group import Group
+from dragoman.server.batches.mask_predict_batch import NatBatch
+from dragoman.server.batches.rescoring import Rescored
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.core.ports import LaneObserver
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Beam, DraftSource, Forced, NonAutoregressive, Speculative
+from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.draft_costs import Costs
+from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.segment_search import Source
+from dragoman.server.runtime.runtime import STEP_SHORTLIST, STRIDE, Runtime
+
+T = TypeVar("T", bound=Hashable)
+
+
+def needs_cross(segment: Segment) -> bool:
+    """Whether the autoregressive decoder reads this source."""
+    return not isinstance(segment.strategy, NonAutoregressive) or segment.strategy.rescore
+
+
+def needs_hidden(segment: Segment) -> bool:
+    """Whether a non-autoregressive decoder reads it."""
+    strategy = segment.strategy
+    return isinstance(strategy, NonAutoregressive) or (
+        isinstance(strategy, Speculative) and strategy.draft is not DraftSource.SOURCE
+    )
+
+
+def _has_shortlist(segment: Segment) -> bool:
+    # What is forced may be outside of the shortlist.
+    is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
+    return segment.decoding.shortlist and is_free
+
+
+class Groups:
+    """Makes groups for the lanes of one bundle."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, capacity: int, observer: LaneObserver) -> None:
+        self._runtime, self._shortlist, self._capacity = runtime, shortlist, capacity
+        self._observer = observer
+        self._costs: dict[Hashable, Costs] = {}
+
+    def __repr__(self) -> str:
+        return f"<Groups {self._runtime!r}, {self._costs}>"
+
+    def key(self, segment: Segment) -> Hashable:
+        """Segments with equal keys share a group."""
+        match segment.strategy:
+            case NonAutoregressive(decoder=decoder, rescore=rescore):
+                return decoder, rescore, _has_shortlist(segment)
+            case Speculative() as strategy:
+                return strategy, _has_shortlist(segment), self._strides(segment)
+            case _:
+                return Layout.of(segment), _has_shortlist(segment), self._strides(segment)
+
+    def _strides(self, segment: Segment) -> bool:
+        """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
+        manifest = self._runtime.manifest
+        if self._runtime.device is not None:  # where a loop would wait for the host in each round
+            return False
+        if STRIDE not in manifest.graphs or _has_shortlist(segment) != (STEP_SHORTLIST in manifest.graphs):
+            return False
+        is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
+        if not is_greedy and not isinstance(segment.strategy, Speculative):
+            return False
+        return not Source(segment, vocabulary_of(manifest), beams=1, width=1).is_special
+
+    def group(self, segment: Segment) -> Group[T]:
+        """An empty group for segments like this one."""
+        shortlist = self._shortlist if _has_shortlist(segment) else None
+        has_stride, speculation = self._strides(segment), None
+        match segment.strategy:
+            case NonAutoregressive(decoder=decoder, rescore=rescore):
+                group: Group[T] = self._nat(decoder, shortlist)
+                if rescore:
+                    group = Rescored(group, self._runtime)
+                return group
+            case Speculative() as strategy:
+                speculation = self._speculation(strategy, shortlist)
+            case _ if not has_stride:
+                layout = Layout.of(segment)
+                return Batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+        return ChainBatch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
+
+    def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
+        if self._runtime.manifest.nat[name].kind == "ctc":
+            return CtcBatch(self._runtime, shortlist, name=name)
+        return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
+
+    def _speculation(self, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
+        # Not by what a request may choose freely: there would be no end of them.
+        key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
+        costs = self._costs.setdefault(key, Costs())
+
+        def on_drafts(sources: int, drafted: int, accepted: int) -> None:
+            self._observer.on_drafts(sources, drafted, accepted, costs.stops_at)
+
+        return Speculation(strategy, self._drafter(strategy, shortlist), costs, on_drafts)
+
+    def _drafter(self, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
+        runtime, name = self._runtime, strategy.decoder
+        match strategy.draft:
+            case DraftSource.SOURCE:
+                return SourceDrafts()
+            case DraftSource.NAT:
+                return BlockDrafts(runtime, shortlist, name=name, capacity=self._capacity)
+            case DraftSource.HYPOTHESIS:
+                eos_id = runtime.manifest.tokenizer.eos_id
+                return HypothesisDrafts(lambda: self._nat(name, shortlist), NonAutoregressive(name), eos_id)

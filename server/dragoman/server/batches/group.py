@@ -1,0 +1,85 @@
+"""The interface of all groups: sources that are decoded together, whatever the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.core.segments import Hypothesis, Segment, Work
+from dragoman.server.core.strategies import Engine
+
+Floats = npt.NDArray[np.float32]
+
+
+T = TypeVar("T")
+
+
+U = TypeVar("U")
+
+
+NO_WORK = Work()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One source as the encoder gives it."""
+
+    made: Mapping[str, Any]
+    """What the autoregressive decoder reads, by name, without the axis G: keys and values [H, ...] with padded
+    positions, and first states; none where nobody wants them."""
+    hidden: Floats | None
+    """Rows [n, d] without padding, where someone wants them."""
+
+
+@dataclass(frozen=True)
+class Finished(Generic[T]):
+    """A source that leaves a group."""
+
+    owner: T
+    hypotheses: tuple[Hypothesis, ...]
+    """None where the numbers were not finite."""
+    steps: int
+    engine: Engine
+    work: Work = NO_WORK
+
+
+class Group(Protocol[T]):
+    """Sources that are decoded together, whatever the way. Each carries an owner: what the caller wants back."""
+
+    @property
+    def owners(self) -> list[T]:
+        """Of the sources."""
+
+    def __len__(self) -> int:
+        """Sources."""
+
+    @property
+    def rows(self) -> int:
+        """Of the next step."""
+
+    @property
+    def num_live(self) -> int:
+        """Rows of the next step that are of use."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest source; above 0 where there is one."""
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """Take in an encoded source."""
+
+    def step(self) -> list[Finished[T]]:
+        """Run the decoder once for all sources; those that are finished leave."""
+
+    def drop(self, owner: T) -> int:
+        """A source leaves unfinished; returns how many target positions were decoded for it."""
+
+
+def replace_by_last(rows: list[U], g: int) -> None:
+    """Row g leaves; the last one takes its place."""
+    rows[g] = rows[-1]
+    del rows[-1]

@@ -1,0 +1,88 @@
+"""The output layer's end of the graphs: the words that sources may choose from, and what the decoder says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.batches.shortlist import Candidates, Shortlist
+from dragoman.server.decode.step import Query, Reply
+from dragoman.server.runtime.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Feed, Runtime
+
+
+class Words:
+    """The whole vocabulary, or the candidates that a shortlist has for a group's sources."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None) -> None:
+        self._runtime, self._shortlist = runtime, shortlist
+        self._vocabulary = runtime.manifest.architecture.target_vocabulary
+        self._candidates = Candidates(runtime.look_up, self._vocabulary)
+
+    def __len__(self) -> int:
+        """How many words a graph chooses from."""
+        if self._shortlist is None:
+            return self._vocabulary
+        self._candidates.feed()
+        return len(self._candidates)
+
+    def admit(self, source: Sequence[int]) -> None:
+        """One more source, by its ids."""
+        if self._shortlist is not None:
+            self._candidates.admit(self._shortlist.candidates(tuple(source)))
+
+    def remove(self, g: int) -> None:
+        """Source g leaves; the last one moves to its index."""
+        if self._shortlist is not None:
+            self._candidates.remove(g)
+
+    def feed(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
+        return {} if self._shortlist is None else self._candidates.feed()
+
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any], dict[int, int]]:
+        """One run of the decoder: what it says, what to keep, and of the sources with numbers that are not finite the
+        first such place.
+
+        Those have zeros there: nothing may be made of them, and nothing of others depends on them.
+        """
+        shape = query.ids.shape
+        chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
+        feed = {**feed, **self.feed()}
+        graph = STEP
+        if self._shortlist is not None:
+            graph, chosen = STEP_SHORTLIST, self._candidates.places(chosen)
+        choices = len(self) + (feed[EXTENDED].shape[1] if EXTENDED in feed else 0)
+        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, choices), np.int64)
+        said, new = self._runtime.step(graph, feed, attention=query.attention)
+        logp: npt.NDArray[np.float32] = said["topk_logp"].reshape(*shape, -1)
+        broken = _silenced(logp)
+        reply = Reply(
+            logp,
+            said["topk_id"].reshape(logp.shape),
+            said["chosen_logp"].reshape(chosen.shape),
+            said["normaliser"].reshape(shape),
+            said.get(ATTENTION),
+        )
+        return reply, new, broken
+
+    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Any], dict[int, int]]:
+        """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
+        top = np.zeros(min(query.best, len(self)), np.int64)
+        feed = {**feed, **self.feed(), "ids": query.ids, "depth": query.depth, "top": top, "count": np.array(count)}
+        logp, ids, *new = self._runtime.run(STRIDE, feed).values()
+        logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
+        unasked = np.zeros(logp.shape[:2], np.float32)
+        return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
+
+
+def _silenced(logp: npt.NDArray[np.float32]) -> dict[int, int]:
+    """The first place of each source whose numbers are not finite; they are zeros from now on."""
+    is_sound = np.isfinite(logp)
+    if is_sound.all():
+        return {}
+    logp[~is_sound] = 0.0
+    is_bad: npt.NDArray[np.bool_] = ~np.all(is_sound, axis=2)
+    return {g: int(is_bad[g].argmax()) for g in np.flatnonzero(np.any(is_bad, axis=1)).tolist()}

@@ -1,0 +1,142 @@
+"""Non-autoregressive translations, chosen among by what the autoregressive decoder holds of them.
+
+One run of the step graph reads all candidates of all sources that have finished, each as one chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from dragoman.server.batches.group import Encoded, Finished, Group
+from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
+from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.toolkits import ranking
+from dragoman.server.kvcache.chain_nodes import ChainPool
+from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.kvcache.stores import Feed
+from dragoman.server.kvcache.tree_nodes import slots_of
+from dragoman.server.runtime.padding import GRAIN
+from dragoman.server.runtime.runtime import STEP, Runtime
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A translation to be scored."""
+
+    segment: Segment
+    encoded: Encoded
+    hypothesis: Hypothesis
+
+
+class Rescored(Generic[T]):
+    """A group whose translations are scored again before they leave."""
+
+    def __init__(self, group: Group[T], runtime: Runtime) -> None:
+        self._group, self._runtime = group, runtime
+        self._admitted: dict[T, tuple[Segment, Encoded]] = {}
+
+    def __len__(self) -> int:
+        return len(self._group)
+
+    def __repr__(self) -> str:
+        return f"<Rescored {self._group!r}>"
+
+    @property
+    def owners(self) -> list[T]:
+        """See `Group`."""
+        return self._group.owners
+
+    @property
+    def rows(self) -> int:
+        """See `Group`."""
+        return self._group.rows
+
+    @property
+    def num_live(self) -> int:
+        """See `Group`."""
+        return self._group.num_live
+
+    @property
+    def longest(self) -> int:
+        """See `Group`."""
+        return self._group.longest
+
+    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+        """See `Group`."""
+        self._admitted[owner] = segment, encoded
+        self._group.admit(owner, segment, encoded)
+
+    def drop(self, owner: T) -> int:
+        """See `Group`."""
+        del self._admitted[owner]
+        return self._group.drop(owner)
+
+    def step(self) -> list[Finished[T]]:
+        """See `Group`."""
+        done = self._group.step()
+        scored = iter(
+            _scored(
+                self._runtime,
+                [_Candidate(*self._admitted[one.owner], found) for one in done for found in one.hypotheses],
+            )
+        )
+        finished = []
+        for one in done:
+            segment, _ = self._admitted.pop(one.owner)
+            found = sorted((next(scored) for _ in one.hypotheses), key=lambda each: -each.score)
+            best = tuple(found[: segment.decoding.num_hypotheses])
+            finished.append(replace(one, hypotheses=best, steps=one.steps + 1))
+        return finished
+
+
+def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothesis]:
+    """The same translations with the autoregressive decoder's log-probabilities."""
+    if not candidates:
+        return []
+    manifest = runtime.manifest
+    words = vocabulary_of(manifest)
+    targets = [
+        (*one.hypothesis.ids, *(() if one.hypothesis.reason is FinishReason.LENGTH else (words.eos_id,)))
+        for one in candidates
+    ]
+    n, width = len(candidates), max(1, *map(len, targets))
+    memory = Memory(manifest.graphs["encoder"].outputs, n, runtime.device)
+    for g, one in enumerate(candidates):
+        memory.admit(g, one.encoded.made, len(one.segment.ids))
+    ids = np.full((n, width), words.eos_id)
+    chosen = np.full((n, width, 1), words.eos_id)
+    for g, target in enumerate(targets):
+        ids[g, : len(target)] = [words.start_id, *target[:-1]][: len(target)]
+        chosen[g, : len(target), 0] = target
+    depth = np.minimum(np.arange(width), manifest.architecture.max_positions - 1)
+    feed = {
+        "ids": ids,
+        "depth": np.broadcast_to(depth, (n, width)),
+        "chosen": chosen,
+        "top": np.zeros(1, np.int64),
+        **memory.feed(n),
+        **_empty_pool(runtime, n, width),
+    }
+    said, _ = runtime.step(STEP, feed, attention=False)
+    logp = said["chosen_logp"].reshape(n, width)
+    return [_with(one, logp[g, : len(targets[g])].tolist()) for g, one in enumerate(candidates)]
+
+
+def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
+    pool = ChainPool(runtime.manifest.architecture, sources, slots_of(runtime, sources, GRAIN))
+    for g in range(sources):
+        pool.admit(g)
+    return pool.feed(sources, np.tri(width, dtype=np.bool_))
+
+
+def _with(one: _Candidate, logps: list[float]) -> Hypothesis:
+    logp = math.fsum(logps)
+    score = ranking(one.segment.decoding, logp, len(logps)) if logps else 0.0
+    return replace(one.hypothesis, logp=logp, score=score, token_logps=tuple(logps))

@@ -1,0 +1,1 @@
+"""The values and protocols that both towers share."""

@@ -1,0 +1,150 @@
+"""The server's nouns: plain frozen values that the stages hand to one another.
+
+A `Request` holds texts; each text is cut into `Segment`s, which is what lanes schedule; a segment comes back as
+`Decoded`, and the pieces of one text are joined into a `Translation`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
+from dragoman.server.core.segments import Priority
+from dragoman.server.core.strategies import (
+    Beam,
+    DraftSource,
+    Lossy,
+    Strategy,
+)
+
+
+class Splitting(enum.Enum):
+    """How a text is cut into segments."""
+
+    SENTENCES = "sentences"
+    LINES = "lines"
+    NONE = "none"
+
+
+class EnginePreference(enum.Enum):
+    """Which way of decoding a request prefers: a wish (the first four), or a demand."""
+
+    AUTO = "auto"
+    QUALITY = "quality"
+    BALANCED = "balanced"
+    FAST = "fast"
+    GREEDY = "greedy"
+    BEAM = "beam"
+    SPECULATIVE = "speculative"
+    NAT = "nat"
+
+
+class OffsetUnit(enum.Enum):
+    """What an offset into a text counts."""
+
+    CODE_POINT = "code_point"
+    UTF8_BYTE = "utf8_byte"
+    UTF16 = "utf16"
+
+
+@dataclass(frozen=True)
+class NatOverrides:
+    """What a request says about non-autoregressive decoding; None leaves the bundle's own default."""
+
+    passes: int | None = None
+    length_scale: float | None = None
+    exact_length: int | None = None
+    length_candidates: int | None = None
+    decoder: str | None = None
+    rescore: bool = False
+
+
+@dataclass(frozen=True)
+class SpeculationOverrides:
+    """What a request says about speculation; None leaves the server's own choice."""
+
+    draft: DraftSource | None = None
+    tokens: int | None = None
+    lossy: Lossy | None = None
+
+
+@dataclass(frozen=True)
+class DecodingOverrides:
+    """What a request says about decoding; None leaves the bundle's own default."""
+
+    profile: Profile | None = None
+    beam_size: int | None = None
+    num_hypotheses: int | None = None
+    length_penalty: float | None = None
+    length_penalty_kind: LengthPenaltyKind | None = None
+    word_penalty: float | None = None
+    coverage_penalty: float | None = None
+    patience: float | None = None
+    early_stopping: EarlyStopping | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    max_length_factor: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    unknown_handling: UnknownHandling | None = None
+    shortlist: bool | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a request wants to know besides the texts."""
+
+    token_scores: bool = False
+    alignments: bool = False
+    sentence_spans: bool = False
+    offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call: texts for one model, and how to treat them."""
+
+    texts: tuple[str, ...]
+    overrides: DecodingOverrides = DecodingOverrides()
+    strategy: Strategy = Beam()
+    engine: EnginePreference = EnginePreference.AUTO
+    nat: NatOverrides = NatOverrides()
+    speculation: SpeculationOverrides = SpeculationOverrides()
+    prefixes: tuple[str, ...] = ()
+    """What the translation of each text begins with; none at all, or one for each text, empty where it has none."""
+    suppressed_tokens: tuple[str, ...] = ()
+    """Tokens that must not be put out, as the target vocabulary writes them."""
+    output: Output = Output()
+    priority: Priority = Priority.NORMAL
+    splitting: Splitting = Splitting.SENTENCES
+    deadline_s: float | None = None
+    """On the monotonic clock."""
+    source_language: str = ""
+    """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
+    target_language: str = ""
+    split_long: bool = True
+    """Split a piece that is longer than the model can read; False refuses its text instead."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A text and a translation of it that is to be scored."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """One call: pairs for one model to score."""
+
+    pairs: tuple[Pair, ...]
+    overrides: DecodingOverrides = DecodingOverrides()
+    token_scores: bool = False
+    deadline_s: float | None = None
+    """On the monotonic clock."""
+    priority: Priority = Priority.NORMAL
+    source_language: str = ""
+    """As in `Request`."""
+    target_language: str = ""

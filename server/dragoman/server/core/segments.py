@@ -1,0 +1,110 @@
+"""Segments, which lanes schedule, and what becomes of them."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.strategies import (
+    Beam,
+    Engine,
+    Forced,
+    Strategy,
+)
+
+
+class FinishReason(enum.Enum):
+    """Why decoding ended."""
+
+    STOP = "stop"
+    """The model put out its end token."""
+    LENGTH = "length"
+    """The length limit was reached first: the text may be incomplete."""
+    EMPTY_INPUT = "empty_input"
+    """There was nothing to translate."""
+
+
+class Priority(enum.IntEnum):
+    """Who goes first when several wait; the lower number does."""
+
+    INTERACTIVE = 0
+    NORMAL = 1
+    BATCH = 2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sentence-sized piece of a request, as ids: the unit that is scheduled."""
+
+    ids: tuple[int, ...]
+    """Source ids, the end token included."""
+    decoding: Decoding
+    """Complete: the bundle's defaults with the request's overrides."""
+    deadline_s: float | None = None
+    strategy: Strategy = Beam()
+    prefix: tuple[int, ...] = ()
+    """Target ids that every hypothesis begins with, such as the target language's; they count as its tokens."""
+    suppressed_ids: tuple[int, ...] = ()
+    """Target ids that must not be put out, besides those that the bundle suppresses."""
+    attention: bool = False
+    """Whether hypotheses carry their attention."""
+    priority: Priority = Priority.NORMAL
+    copies: tuple[int, ...] = ()
+    """Of a model that copies: the target word that each source token is copied as. Empty: those that it is."""
+
+    @property
+    def max_target_tokens(self) -> int:
+        """Most tokens that may be put out, the end token included."""
+        if isinstance(self.strategy, Forced):
+            return len(self.prefix) + len(self.strategy.target) + 1
+        return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished path of the tree."""
+
+    ids: tuple[int, ...]
+    """Without the end token. From the size of the vocabulary upwards, copies of source positions."""
+    logp: float
+    """Sum of the tokens' log-probabilities, the end token's included."""
+    score: float
+    """`logp` under the penalties: what hypotheses are ranked by."""
+    reason: FinishReason
+    token_logps: tuple[float, ...] = ()
+    """Of each token, the end token included; they add up to `logp`."""
+    attention: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """What each token, the end token included, gave to each source token: [n, S]. Only where it was asked for."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a translation took besides steps of the decoder."""
+
+    nat_passes: int = 0
+    drafted: int = 0
+    """Tokens."""
+    accepted: int = 0
+    """Of the drafted ones."""
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.nat_passes + other.nat_passes, self.drafted + other.drafted, self.accepted + other.accepted)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a lane made of one segment."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    """Best first, never empty."""
+    engine: Engine
+    steps: int
+    queue_s: float
+    encode_s: float
+    decode_s: float
+    work: Work = Work()

@@ -1,0 +1,130 @@
+"""What comes back for each text of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dragoman.server.core.errors import (
+    ServingError,
+)
+from dragoman.server.core.segments import FinishReason, Work
+from dragoman.server.core.strategies import (
+    Engine,
+)
+
+
+class Span(NamedTuple):
+    """A half-open range of a text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of a translation went, in seconds. Stages follow one another: of several segments, they are those
+    of the one that was answered last, so that they add up.
+    """
+
+    tokenize_s: float = 0.0
+    queue_s: float = 0.0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    detokenize_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """All stages together."""
+        return self.tokenize_s + self.queue_s + self.encode_s + self.decode_s + self.detokenize_s
+
+    @classmethod
+    def last(cls, timings: Iterable[Timings]) -> Timings:
+        """Of several that began together, the one that ended last."""
+        return max(timings, key=lambda one: one.total_s, default=cls())
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """A target token as the vocabulary writes it, and its log-probability given those before it."""
+
+    token: str
+    logp: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A word of the source text, a word of the translation, and the share of the latter's attention between them."""
+
+    source: Span
+    target: Span
+    weight: float
+
+
+@dataclass(frozen=True)
+class SpanPair:
+    """A stretch of the source text and the stretch of the translation that it became."""
+
+    source: Span
+    target: Span
+
+
+@dataclass(frozen=True)
+class TextHypothesis:
+    """One reading of a whole text: its segments' hypotheses of the same rank, joined."""
+
+    text: str
+    logp: float
+    score: float
+    reason: FinishReason = FinishReason.STOP
+    """LENGTH if any segment reached its limit."""
+    tokens: tuple[TokenScore, ...] = ()
+    """End tokens included. Only where they were asked for."""
+    alignments: tuple[Alignment, ...] = ()
+    """Only where they were asked for."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of one text of a request."""
+
+    hypotheses: tuple[TextHypothesis, ...]
+    finish_reason: FinishReason
+    """That of the best hypothesis."""
+    engine: Engine | None
+    """None where nothing had to be decoded."""
+    source_tokens: int
+    target_tokens: int
+    segments: int
+    steps: int
+    timings: Timings
+    sentence_spans: tuple[SpanPair, ...] = ()
+    """Only where they were asked for."""
+    work: Work = Work()
+    """Of all segments; of passes, the most that one of them took."""
+
+    @property
+    def text(self) -> str:
+        """The best hypothesis."""
+        return self.hypotheses[0].text
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one pair of a request to score."""
+
+    logp: float
+    score: float
+    """`logp` under the penalties."""
+    source_tokens: int
+    target_tokens: int
+    timings: Timings
+    tokens: tuple[TokenScore, ...] = ()
+    """Only where they were asked for."""
+
+
+Outcome = Translation | ServingError
+
+
+ScoreOutcome = Scored | ServingError

@@ -1,0 +1,1 @@
+"""Search, drafts and canvases as pure computations."""

@@ -1,0 +1,166 @@
+"""What changes the scores of single words before a beam chooses: forced and forbidden words, and penalties.
+
+The graph gives the best words of each row and, for words that are named beforehand, their log-probability wherever they
+stand. From these and the normaliser every change is exact without ever seeing the whole row: a word that is pushed down
+leaves room for the next best, and one that is lifted was named.
+
+Two sums are kept apart: the model's log-probability of a token stays what it is, its score is what the search uses.
+Words that a bundle suppresses are passed over after normalisation; only CTranslate2 takes words out before it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dragoman.bundle.manifest import Manifest
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Forced
+from dragoman.server.decode.arrays import Bools, Floats, Ints
+
+IMPOSSIBLE = -1e8
+"""Graphs add -1e9 to what must not be chosen; a log-probability below this was masked."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Target ids with a meaning of their own."""
+
+    start_id: int
+    eos_id: int
+    unk_id: int
+    suppressed: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One place's continuations, as the graph gives them."""
+
+    words: Ints
+    """[k], best first."""
+    logp: Floats
+    named: Ints
+    """Words that `Weigher.named` asked for."""
+    named_logp: Floats
+    normaliser: float
+    """Log of the sum of exp(logit)."""
+
+
+class Weigher:
+    """The changes that one segment asks for."""
+
+    def __init__(self, segment: Segment, vocabulary: Vocabulary, *, width: int) -> None:
+        decoding, strategy = segment.decoding, segment.strategy
+        self._profile, self._width, self._eos_id = decoding.profile, width, vocabulary.eos_id
+        self._penalty, self._ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
+        self._min_length = decoding.min_length
+        unknown = {vocabulary.unk_id} if decoding.unknown_handling == "suppress" else set()
+        self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown}
+        self._renormalises = self._profile == "ct2"
+        # To transformers, what the decoder starts from has been put out.
+        is_end_first = self._profile == "hf" and vocabulary.start_id == vocabulary.eos_id
+        self._before = [vocabulary.eos_id] if is_end_first else []
+        self._prefix, self._last_at, self._last_id = segment.prefix, -1, vocabulary.eos_id
+        self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
+        if isinstance(strategy, Forced):
+            self._prefix = (*segment.prefix, *strategy.target, vocabulary.eos_id)
+        elif self._profile == "fairseq":
+            self._last_at = segment.max_target_tokens - 1
+        elif self._profile == "hf" and decoding.forced_last_id is not None:
+            self._last_at, self._last_id = segment.max_target_tokens - 1, decoding.forced_last_id
+        self._changes_all = bool(
+            segment.suppressed_ids or self._ngram or self._penalty != 1.0 or (self._renormalises and self._suppressed)
+        )
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether this segment's rows are ever changed."""
+        return bool(self._changes_all or self._prefix or self._min_length or self._last_at >= 0)
+
+    def acts_at(self, length: int) -> bool:
+        """Whether rows are changed at this length."""
+        return self._changes_all or length < self._min_length or self._forced(length) is not None
+
+    def forces_end_at(self, length: int) -> bool:
+        """Whether the end token comes here because the limit is reached, and not because the model says so."""
+        return self._last_id == self._eos_id and self._is_last(length)
+
+    def named(self, tokens: list[int]) -> list[int]:
+        """Words whose log-probability must be known to weigh what follows these tokens."""
+        forced = self._forced(len(tokens))
+        if forced is not None:
+            return [forced]
+        return sorted(self._repeatable(tokens) | (self._banned(tokens) if self._renormalises else set()))
+
+    def num_lost(self, tokens: list[int]) -> int:
+        """How many of the best words may fall out of the choice."""
+        return 0 if self._forced(len(tokens)) is not None else len(self._banned(tokens) | self._repeatable(tokens))
+
+    def weigh(self, row: Row, tokens: list[int]) -> tuple[Ints, Floats, Floats]:
+        """Continuations, their scores and their log-probabilities: the best words [k], then the named ones."""
+        words, logp = np.concatenate([row.words, row.named]), np.concatenate([row.logp, row.named_logp])
+        is_named = np.arange(len(words)) >= len(row.words)
+        forced = self._forced(len(tokens))
+        if forced is not None:
+            is_free = len(tokens) < self._num_free or (self._profile == "hf" and self._is_last(len(tokens)))
+            costs = 0.0 if is_free else logp
+            scores = np.where(is_named & (words == forced), costs, -np.inf)
+            return words, scores, logp
+        # A word that was named counts there alone.
+        is_out = (~is_named & np.isin(words, row.named)) | np.isin(words, list(self._banned(tokens)))
+        scores = np.where(is_out | (logp < IMPOSSIBLE), -np.inf, logp)
+        if self._penalty != 1.0:
+            scores = np.where(is_named, self._repeated(scores, row.normaliser), scores)
+        if self._renormalises:
+            scores = scores - _log_mass(scores, is_named, row.named_logp)
+        return words, scores, logp
+
+    def _forced(self, length: int) -> int | None:
+        """The only word that may come at this length."""
+        if length < len(self._prefix):
+            return self._prefix[length]
+        return self._last_id if self._is_last(length) else None
+
+    def _is_last(self, length: int) -> bool:
+        """Whether the word at this length is the last within the limit, and a given one."""
+        return length == self._last_at and length >= len(self._prefix)
+
+    def _banned(self, tokens: list[int]) -> set[int]:
+        """Words that must not follow these tokens."""
+        banned = set(self._suppressed)
+        if len(tokens) < self._min_length:
+            banned.add(self._eos_id)
+        n = self._ngram
+        if n:
+            stem = tokens[max(0, len(tokens) - n + 1) :]
+            banned.update(tokens[i + n - 1] for i in range(len(tokens) - n + 1) if tokens[i : i + n - 1] == stem)
+        return banned
+
+    def _repeatable(self, tokens: list[int]) -> set[int]:
+        """Words that the repetition penalty is for."""
+        return {*self._before, *tokens} if self._penalty != 1.0 else set()
+
+    def _repeated(self, logp: Floats, normaliser: float) -> Floats:
+        """Scores under the repetition penalty."""
+        if self._profile == "hf" and self._width > 1:
+            return logp * self._penalty
+        logits = logp + normaliser
+        return np.where(logits > 0, logits / self._penalty, logits * self._penalty) - normaliser
+
+
+def _log_mass(scores: Floats, is_named: Bools, named_logp: Floats) -> float:
+    """Log of the probability that a row's words have left: all that were not named, and what became of the named."""
+    rest = 1.0 - float(np.exp(named_logp).sum())
+    unnamed = float(np.logaddexp.reduce(scores[~is_named], initial=-np.inf))
+    if rest > 0.0:  # rounding may leave less than what the best words have
+        unnamed = max(unnamed, math.log(rest))
+    mass = float(np.logaddexp.reduce(scores[is_named], initial=unnamed))
+    return mass if mass > -math.inf else 0.0
+
+
+def vocabulary_of(manifest: Manifest) -> Vocabulary:
+    """What the search must know of a bundle's target vocabulary."""
+    words = manifest.tokenizer
+    return Vocabulary(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)

@@ -1,0 +1,276 @@
+"""The search that grows the token trees of sources which are stepped together.
+
+A source has one or more beams, each a search of its own with W places; the places of all beams, K = beams x W, make a
+level of its tree. Greedy search is one beam of width 1, sampling as many beams of width 1 as hypotheses are wanted,
+diverse search takes the beams in turn, and alternatives part into beams after the prefix. All sources of one `Search`
+have the same `Layout` and lie in arrays with the source as first axis; they join and leave at any step, and each has
+its own age, limit and options.
+
+What a beam does with its best continuations is a matter of `rules`, what changes the score of a word of `weighing`,
+and what a beam is offered of `candidates`. Sources that ask for more than ranking by the model's own scores are
+special: they alone cost a loop.
+
+Always true: a place that is not live has score -inf; nothing about a source depends on any other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dragoman.server.core.segments import Hypothesis, Segment
+from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
+from dragoman.server.decode import toolkits
+from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
+from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary, Weigher
+from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.proposals import Candidates, drawn, in_turn, let_only_the_best_end, part, ranked
+from dragoman.server.decode.segment_search import Source
+from dragoman.server.decode.step import Advance, Query, Reply
+from dragoman.server.decode.trees import Trees
+
+
+class Search:
+    """Trees of up to `capacity` sources of one layout."""
+
+    def __init__(self, layout: Layout, capacity: int, vocabulary: Vocabulary) -> None:
+        self.layout, self._vocabulary = layout, vocabulary
+        self._trees = Trees(capacity, layout.places)
+        self._sources: list[Source] = []
+        self._special: dict[int, Source] = {}
+        self._asked: dict[tuple[int, int], tuple[Weigher, list[int], list[int]]] = {}  # of places: tokens, words named
+        self._scores: Floats = np.full((capacity, layout.places), -np.inf)
+        self._room = np.zeros((capacity, layout.beams), np.int64)
+        self._limit = np.zeros(capacity, np.int64)
+        self._no_unknown = np.zeros(capacity, np.bool_)
+        self._is_watched = np.zeros(capacity, np.bool_)  # whether one of its beams may be over without another end
+        self._beam = np.arange(capacity * layout.beams)[:, None]
+        self._first_place = self._beam % layout.beams * layout.width
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __repr__(self) -> str:
+        return f"<Search {self.layout}, {len(self)} sources, lengths {self._trees.length[: len(self)].tolist()}>"
+
+    @property
+    def num_live(self) -> int:
+        """Live hypotheses of all sources."""
+        return int(np.count_nonzero(self._scores[: len(self)] > -np.inf))
+
+    def admit(self, segment: Segment) -> int:
+        """Plant a tree; its index is the number of sources before it."""
+        g, layout, decoding, strategy = len(self._sources), self.layout, segment.decoding, segment.strategy
+        source = Source(segment, self._vocabulary, beams=layout.beams, width=layout.width)
+        self._sources.append(source)
+        if source.is_special:
+            self._special[g] = source
+        self._trees.plant(g, self._vocabulary.start_id)
+        self._scores[g] = -np.inf
+        roots = 1 if isinstance(strategy, Alternatives) else layout.beams
+        self._scores[g, : roots * layout.width : layout.width] = 0.0
+        self._room[g], self._limit[g] = toolkits.room(decoding, layout.width), segment.max_target_tokens
+        self._no_unknown[g] = decoding.unknown_handling == "suppress"
+        self._is_watched[g] = False
+        return g
+
+    def remove(self, g: int) -> None:
+        """Take out source g; the last one moves to its index."""
+        last = len(self._sources) - 1
+        moved = self._sources.pop()
+        self._special.pop(g, None)
+        if g == last:
+            return
+        self._sources[g] = moved
+        self._trees.move(last, g)
+        for rows in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
+            rows[g] = rows[last]
+        if self._special.pop(last, None) is not None:
+            self._special[g] = moved
+
+    def steps(self, g: int) -> int:
+        """Levels grown so far."""
+        return int(self._trees.length[g])
+
+    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
+        """Of source g, as `Source.hypotheses`."""
+        return self._sources[g].hypotheses()
+
+    def ask(self) -> Query:
+        """What must be known to advance."""
+        n, layout, vocabulary = len(self), self.layout, self._vocabulary
+        best, lost = toolkits.num_candidates(layout.profile, layout.width), 0
+        self._asked = {}
+        for g, source in self._special.items():
+            best = max(best, source.num_choices)
+            if source.weigher is not None and source.weigher.acts_at(self.steps(g)):
+                for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
+                    tokens = self._trees.path(g, place).tokens
+                    self._asked[g, place] = source.weigher, tokens, source.weigher.named(tokens)
+                    lost = max(lost, source.weigher.num_lost(tokens))
+        most = max((len(words) for *_, words in self._asked.values()), default=0)
+        named = np.full((n, layout.places, most), vocabulary.eos_id)
+        for at, (*_, words) in self._asked.items():
+            named[at][: len(words)] = words
+        return Query(
+            ids=self._trees.newest[:n].copy(),
+            depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
+            named=named,
+            best=best + len(vocabulary.suppressed) + 1 + lost,
+            attention=any(source.wants_attention for source in self._special.values()),
+        )
+
+    def advance(self, reply: Reply) -> Advance:
+        """Grow every tree by one level."""
+        if self.layout.places == 1 and not self._special:
+            best = self._best_allowed(reply)
+            if best is not None:
+                return self._follow(*best)
+        return self._choose(reply)
+
+    def _best_allowed(self, reply: Reply) -> tuple[Ints, Floats32] | None:
+        """For greedy search: of each source the best word that is allowed; None where one has none."""
+        vocabulary, logp, ids = self._vocabulary, reply.logp[:, 0], reply.ids[:, 0]
+        banned = logp < IMPOSSIBLE
+        for word in vocabulary.suppressed:
+            banned |= ids == word
+        if vocabulary.unk_id not in vocabulary.suppressed:
+            banned |= (ids == vocabulary.unk_id) & self._no_unknown[: len(self), None]
+        if not banned[:, 0].any():
+            return ids[:, 0], logp[:, 0]
+        if banned.all(1).any():
+            return None
+        at = self._beam[: len(self), 0], banned.argmin(1)
+        return ids[at], logp[at]
+
+    def _follow(self, word: Ints, logp: Floats32) -> Advance:
+        """As `_choose` comes out where each source takes one word: less work, which counts for small models."""
+        n = len(word)
+        scores, ended = self._scores[:n, 0], word == self._vocabulary.eos_id
+        scores += logp
+        ended |= self._trees.length[:n] + 1 >= self._limit[:n]
+        finished: list[int] = ended.nonzero()[0].tolist()
+        for g in finished:
+            above = self._trees.path(g, 0)
+            self._sources[g].end(0, above, int(word[g]), float(logp[g]), float(scores[g]), is_top=True)
+        parents = np.zeros((n, 1), np.int64)
+        self._trees.grow(word[:, None], parents, logp[:, None])
+        scores[ended] = -np.inf
+        return Advance(parents, ~ended[:, None], finished)
+
+    def _choose(self, reply: Reply) -> Advance:
+        """Grow by what each beam chooses from what it is offered."""
+        n, layout = len(self), self.layout
+        for g, source in self._special.items():
+            if source.wants_attention:
+                assert reply.attention is not None, "it was asked for"
+                source.attend(reply.attention[g])
+        found = self._candidates(*self._weigh(reply))
+        at_limit = self._trees.length[:n] + 1 >= self._limit[:n]
+        choice = toolkits.choose(
+            layout.profile,
+            layout.width,
+            found.score,
+            found.word == self._vocabulary.eos_id,
+            at_limit if layout.beams == 1 else at_limit.repeat(layout.beams),
+            self._room[:n].reshape(-1),
+        )
+        has_ended: Bools = np.any(choice.ended, axis=1)
+        if has_ended.any():
+            self._end(found, choice.ended)
+            self._room[:n] -= choice.ended.sum(1).reshape(n, -1)
+        word, parents, logp, score = found.word, found.parent, found.logp, found.score
+        if choice.places is not None:
+            taken = self._beam[: len(word)], choice.places
+            word, parents, logp, score = word[taken], parents[taken], logp[taken], score[taken]
+        parents = parents.reshape(n, -1)
+        self._trees.grow(word.reshape(n, -1), parents, logp.reshape(n, -1))
+        self._scores[:n] = np.where(choice.live, score, -np.inf).reshape(n, -1)
+        finished = []
+        if has_ended.any() or self._is_watched[:n].any() or not choice.live.any(1).all():
+            finished = self._stop(np.any(has_ended.reshape(n, -1), axis=1))
+        return Advance(parents, self._scores[:n] > -np.inf, finished)
+
+    def _weigh(self, reply: Reply) -> tuple[Floats, Floats32, Ints]:
+        """Summed scores, log-probabilities and words of all continuations, [G, K, k]."""
+        n, logp, ids, vocabulary = len(self), reply.logp, reply.ids, self._vocabulary
+        scores = self._scores[:n, :, None] + logp
+        np.copyto(scores, -np.inf, where=logp < IMPOSSIBLE)
+        for word in vocabulary.suppressed:
+            np.copyto(scores, -np.inf, where=ids == word)
+        if vocabulary.unk_id not in vocabulary.suppressed and (no_unknown := self._no_unknown[:n]).any():
+            np.copyto(scores, -np.inf, where=(ids == vocabulary.unk_id) & no_unknown[:, None, None])
+        if not self._asked:
+            return scores, logp, ids
+        scores = np.concatenate([scores, np.full(reply.named_logp.shape, -np.inf)], 2)
+        logp = np.concatenate([logp, np.zeros_like(reply.named_logp)], 2)
+        ids = np.concatenate([ids, np.zeros(reply.named_logp.shape, np.int64)], 2)
+        for at, (weigher, tokens, named) in self._asked.items():
+            row = Row(
+                reply.ids[at],
+                reply.logp[at].astype(np.float64),
+                np.array(named, np.int64),
+                reply.named_logp[at][: len(named)].astype(np.float64),
+                float(reply.normaliser[at]),
+            )
+            words, own, logps = weigher.weigh(row, tokens)
+            size = len(words)
+            ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
+        return scores, logp, ids
+
+    def _candidates(self, scores: Floats, logp: Floats32, ids: Ints) -> Candidates:
+        """What each beam is offered."""
+        layout, size = self.layout, ids.shape[2]
+        beams, shape = len(self) * layout.beams, (-1, layout.width * size)
+        scores, logp, ids = scores.reshape(shape), logp.reshape(shape), ids.reshape(shape)
+        count = min(toolkits.num_candidates(layout.profile, layout.width), shape[1])
+        order = np.zeros((beams, count), np.int64) if layout.is_drawn else ranked(scores, count)
+        for g, source in self._special.items():
+            own, strategy = self._own(g), source.segment.strategy
+            if isinstance(strategy, Sample):
+                for beam, draw in enumerate(source.draws, own.start):
+                    order[beam] = drawn(strategy, scores[beam], ids[beam], draw)
+            elif isinstance(strategy, DiverseBeam):
+                room = np.minimum(self._room[g], layout.width)
+                order[own] = in_turn(strategy.penalty, scores[own], ids[own], room, count)
+        at = self._beam[:beams], order
+        found = Candidates(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
+        for g, source in self._special.items():
+            segment, own = source.segment, self._own(g)
+            if self.steps(g) != len(segment.prefix):
+                continue
+            if isinstance(segment.strategy, Alternatives):
+                one = Candidates(found.score[own], found.word[own], found.logp[own], found.parent[own])
+                part(segment.strategy, one, scores[own.start, :size], ids[own.start, :size], logp[own.start, :size])
+            elif segment.prefix and layout.profile == "ct2":
+                let_only_the_best_end(found, own.start, self._vocabulary.eos_id, self._vocabulary.unk_id)
+        return found
+
+    def _own(self, g: int) -> slice:
+        """The beams of source g among those of all."""
+        return slice(g * self.layout.beams, (g + 1) * self.layout.beams)
+
+    def _end(self, found: Candidates, ended: Bools) -> None:
+        """Read off the hypotheses that ended."""
+        for row, rank in zip(*(axis.tolist() for axis in ended.nonzero()), strict=True):
+            g, number = divmod(row, self.layout.beams)
+            above = self._trees.path(g, int(found.parent[row, rank]))
+            word, logp, score = found.word[row, rank], found.logp[row, rank], found.score[row, rank]
+            self._sources[g].end(number, above, int(word), float(logp), float(score), is_top=rank == 0)
+
+    def _stop(self, has_ended: Bools) -> list[int]:
+        """Close beams that are over; returns the sources all of whose beams are."""
+        n, width = len(self), self.layout.width
+        scores = self._scores[:n].reshape(n, -1, width)
+        best = scores.max(2)
+        finished = []
+        for g in (has_ended | self._is_watched[:n] | (best == -np.inf).any(1)).nonzero()[0].tolist():
+            self._is_watched[g] = False
+            for number in (best[g] > -np.inf).nonzero()[0].tolist():
+                beam = self._sources[g].beams[number]
+                if beam.is_over(float(best[g, number]), self.steps(g), int(self._limit[g])):
+                    scores[g, number] = best[g, number] = -np.inf
+                elif beam.may_be_over:
+                    self._is_watched[g] = True
+            if not (best[g] > -np.inf).any():
+                finished.append(g)
+        return finished

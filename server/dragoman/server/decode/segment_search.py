@@ -1,0 +1,89 @@
+"""One source of a search: what is asked of it, and what has come of it, beside its rows in the search's arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
+from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
+from dragoman.server.decode.arrays import Floats32
+from dragoman.server.decode.constraints import Vocabulary, Weigher
+from dragoman.server.decode.toolkits import Beam, coverage, ranking
+from dragoman.server.decode.trees import Path
+
+EVERYTHING = 1 << 30
+"""As a number of best words: the whole vocabulary."""
+
+
+class Source:
+    """A segment that is searched for in `beams` beams of width `width`."""
+
+    def __init__(self, segment: Segment, vocabulary: Vocabulary, *, beams: int, width: int) -> None:
+        self.segment, self._eos_id = segment, vocabulary.eos_id
+        decoding, strategy = segment.decoding, segment.strategy
+        weigher = Weigher(segment, vocabulary, width=width)
+        self.weigher = weigher if weigher.is_needed else None
+        wanted = 1 if isinstance(strategy, Alternatives) else decoding.num_hypotheses
+        self.beams = [Beam(decoding, width=width, wanted=wanted) for _ in range(beams)]
+        seeds = [(strategy.seed, beam) for beam in range(beams)] if isinstance(strategy, Sample) else []
+        self.draws = [np.random.default_rng(seed) for seed in seeds]
+        """Of each beam, where continuations are drawn."""
+        self.wants_attention = bool(
+            segment.attention or decoding.coverage_penalty or decoding.unknown_handling == "copy"
+        )
+        self._attention: list[Floats32] = []  # of the places of each level, [K, S], the root's first
+        self.num_choices = 1
+        """How many of each row's best words its strategy may choose from, at least."""
+        match strategy:
+            case Sample(top_k=most):
+                self.num_choices = EVERYTHING if most is None else most
+            case DiverseBeam():  # what earlier beams chose may be pushed down
+                self.num_choices = (beams + 1) * width
+            case Alternatives(count=count):
+                self.num_choices = count
+
+    def __repr__(self) -> str:
+        return f"<Source {len(self.segment.ids)} tokens, {self.beams}>"
+
+    @property
+    def is_special(self) -> bool:
+        """Whether it takes part in more than ranking by the model's own scores."""
+        kinds = Sample | DiverseBeam | Alternatives
+        return self.weigher is not None or self.wants_attention or isinstance(self.segment.strategy, kinds)
+
+    def attend(self, attention: Floats32) -> None:
+        """What the newest level's places attended to, [K, S] and padding."""
+        self._attention.append(attention[:, : len(self.segment.ids)].copy())
+
+    def end(self, number: int, above: Path, word: int, logp: float, score: float, *, is_top: bool) -> None:
+        """Beam `number` has a hypothesis: a path, a last word and its log-probability, and the summed score."""
+        decoding, logps = self.segment.decoding, [*above.logps, logp]
+        is_end = word == self._eos_id
+        is_cut = not is_end or (self.weigher is not None and self.weigher.forces_end_at(len(above.tokens)))
+        score = ranking(decoding, score, len(logps))
+        attention = None
+        if self.wants_attention:
+            levels = zip(self._attention, [0, *above.places], strict=True)
+            attention = np.stack([level[place] for level, place in levels])
+            score += decoding.coverage_penalty * coverage(attention)
+        hypothesis = Hypothesis(
+            tuple(above.tokens) if is_end else (*above.tokens, word),
+            math.fsum(logps),
+            score,
+            FinishReason.LENGTH if is_cut else FinishReason.STOP,
+            tuple(logps),
+            attention,
+        )
+        self.beams[number].end(hypothesis, is_top=is_top)
+
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The hypotheses that are wanted, best first; alternatives in the order of their first token.
+
+        None where the model left no word to choose before anything had ended.
+        """
+        if isinstance(self.segment.strategy, Alternatives):
+            return tuple(beam.ended[0] for beam in self.beams if beam.ended)
+        ended = sorted((h for beam in self.beams for h in beam.ended), key=lambda h: -h.score)
+        return tuple(ended[: self.segment.decoding.num_hypotheses])

@@ -1,0 +1,76 @@
+"""The token trees of sources that are stepped together: what was proposed, and by which way it was reached.
+
+A step adds one level to every tree: K places, each a token, its parent's place in the level above, and the
+log-probability that the model gave it. A hypothesis is a place and is read off by walking up. Places that no
+hypothesis lives in hold anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dragoman.server.decode.arrays import Floats32, Ints
+
+FIRST_LEVELS = 32
+
+
+@dataclass(frozen=True)
+class Path:
+    """A walk from the root to a place."""
+
+    tokens: list[int]
+    logps: list[float]
+    places: list[int]
+    """The place of each token in its level."""
+
+
+class Trees:
+    """Trees of up to `capacity` sources with K places a level."""
+
+    def __init__(self, capacity: int, places: int) -> None:
+        self.length = np.zeros(capacity, np.int64)
+        """Levels of each tree."""
+        self.newest = np.zeros((capacity, places), np.int64)
+        """Tokens of the newest level; the root's where there is none yet."""
+        self._rows = np.arange(capacity)
+        self._token = np.zeros((capacity, FIRST_LEVELS, places), np.int64)
+        self._parent = np.zeros((capacity, FIRST_LEVELS, places), np.int64)
+        self._logp = np.zeros((capacity, FIRST_LEVELS, places), np.float32)
+
+    def plant(self, g: int, token: int) -> None:
+        """Tree g is its root alone."""
+        self.length[g] = 0
+        self.newest[g] = token
+
+    def move(self, source: int, target: int) -> None:
+        """What belonged to index `source` belongs to index `target`."""
+        levels = self.length[source]
+        for rows in (self._token, self._parent, self._logp):
+            rows[target, :levels] = rows[source, :levels]
+        self.length[target], self.newest[target] = levels, self.newest[source]
+
+    def grow(self, token: Ints, parent: Ints, logp: Floats32) -> None:
+        """Add a level [n, K] to the first n trees."""
+        n = len(token)
+        rows, level = self._rows[:n], self.length[:n]
+        if level.max(initial=0) >= self._token.shape[1]:
+            self._token, self._parent, self._logp = (
+                np.concatenate([held, np.zeros_like(held)], axis=1) for held in (self._token, self._parent, self._logp)
+            )
+        self._token[rows, level] = self.newest[:n] = token
+        self._parent[rows, level] = parent
+        self._logp[rows, level] = logp
+        level += 1
+
+    def path(self, g: int, place: int) -> Path:
+        """The way to a place of the newest level of tree g."""
+        levels = int(self.length[g])
+        parents = self._parent[g, :levels].tolist()
+        places = [0] * levels
+        for level in range(levels - 1, -1, -1):
+            places[level] = place
+            place = parents[level][place]
+        walk = (g, np.arange(levels), places)
+        return Path(self._token[walk].tolist(), self._logp[walk].tolist(), places)

@@ -1,0 +1,1 @@
+"""Threads that step groups of segments, and the backlog that feeds them."""

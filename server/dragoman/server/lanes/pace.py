@@ -1,0 +1,55 @@
+"""How fast lanes have been of late: what waits and engines are predicted from."""
+
+from __future__ import annotations
+
+import math
+
+from dragoman.server.core.strategies import Engine
+
+MEMORY_S = 30.0
+"""What was measured so long ago counts a third; a speed is forgotten."""
+
+
+NEWEST = 0.1
+"""Weight of the newest measurement of a speed."""
+
+
+_SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engine.GREEDY}
+"""Where drafts do not pay, speculation is greedy search."""
+
+
+class Pace:
+    """How fast lanes work through source tokens, by what they did lately."""
+
+    def __init__(self) -> None:
+        self._tokens = self._seconds = 0.0
+
+    def note(self, tokens: int, seconds: float) -> None:
+        """A lane was busy for so long and finished sources of so many tokens."""
+        fades = math.exp(-seconds / MEMORY_S)
+        self._tokens = self._tokens * fades + tokens
+        self._seconds = self._seconds * fades + seconds
+
+    def seconds_for(self, tokens: int, lanes: int) -> float:
+        """How long so many tokens will take; 0 while nothing has been measured."""
+        return tokens * self._seconds / (self._tokens * lanes) if self._tokens else 0.0
+
+
+class Speeds:
+    """How long one source token takes each engine, by what it took lately; the load is part of it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[Engine, float] = {}
+        self._noted_s: dict[Engine, float] = {}
+
+    def note(self, engine: Engine, seconds: float, now_s: float) -> None:
+        """A token took so long."""
+        engine = _SAME_SPEED.get(engine, engine)
+        old = self.of(engine, now_s)
+        self._seconds[engine] = seconds if old is None else old + NEWEST * (seconds - old)
+        self._noted_s[engine] = now_s
+
+    def of(self, engine: Engine, now_s: float) -> float | None:
+        """None where it has not run for a while: the load may be another now."""
+        noted_s = self._noted_s.get(engine)
+        return None if noted_s is None or now_s > noted_s + MEMORY_S else self._seconds[engine]

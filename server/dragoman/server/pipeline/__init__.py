@@ -1,0 +1,1 @@
+"""One bundle from text to text: admission, routing, answers."""

@@ -1,0 +1,305 @@
+"""A request's way through one bundle: admission, text to segments, lanes, and segments back to text.
+
+Owns nothing but the wiring. Each text of a request ends as exactly one outcome, a `Translation` or a `ServingError`;
+what concerns the whole request (its options, its size, a full backlog) is raised instead, before any work is done.
+Whoever stops reading, by cancelling its task or closing the stream, takes its segments out of the lanes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
+
+from dragoman.bundle.directions import Directions
+from dragoman.bundle.manifest import Decoding, LanguagePair
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core.errors import (
+    DeadlineExceeded,
+    DeadlineUnmeetable,
+    EngineFailure,
+    InvalidRequest,
+    ServingError,
+    UnsupportedByModel,
+    Violation,
+)
+from dragoman.server.core.limits import RequestLimits, check_number
+from dragoman.server.core.ports import SegmentDecoder
+from dragoman.server.core.requests import EnginePreference, Request, ScoreRequest
+from dragoman.server.core.segments import Decoded, Priority, Segment
+from dragoman.server.core.strategies import Alternatives, Forced
+from dragoman.server.core.translations import Outcome, ScoreOutcome
+from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
+from dragoman.server.pipeline.answers import decode
+from dragoman.server.planning.capabilities import searches
+from dragoman.server.planning.plans import Way, choose, ways
+from dragoman.server.planning.settings import DecodingBounds, resolve
+from dragoman.server.text.assembling import Assembler, scored
+from dragoman.server.text.preparing import (
+    Prepared,
+    PreparedPair,
+    Refused,
+    check_text,
+    prepare,
+    prepare_pair,
+    suppressed_ids,
+    whole,
+    with_prefix,
+)
+from dragoman.server.text.tokenizer import Tokenizer
+
+T = TypeVar("T")
+
+INLINE_BYTES = 2_000
+"""Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
+
+
+class Pipeline:
+    """One served bundle."""
+
+    def __init__(
+        self, bundle: Bundle, tokenizer: Tokenizer, lanes: SegmentDecoder, limits: RequestLimits, executor: Executor
+    ) -> None:
+        self.bundle = bundle
+        self.lanes = lanes
+        self.limits = limits
+        self.admission = Admission(limits.backlog_tokens)
+        self.directions = Directions.of(bundle.manifest)
+        self._tokenizer = tokenizer
+        self._executor = executor
+        self._bounds = DecodingBounds(limits.max_beam_size, bundle.manifest)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name} {self.admission!r}>"
+
+    @property
+    def name(self) -> str:
+        """The model's name, which requests use."""
+        return self.bundle.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The model's version: the beginning of its bundle's digest."""
+        return self.bundle.digest[:12]
+
+    def decoding(self, request: Request) -> Decoding:
+        """What the request's segments are decoded with."""
+        return resolve(request, self._bounds)
+
+    def template(self, request: Request) -> Segment:
+        """What the request's segments have in common. Raises what is wrong with the request but for its texts."""
+        return self._template(request, self.ways(request)[0])
+
+    def ways(self, request: Request) -> list[Way]:
+        """The ways that the request may go."""
+        return ways(request, self._bounds)
+
+    def _template(self, request: Request, way: Way) -> Segment:
+        decoding = way.decoding
+        return Segment(
+            ids=(),
+            decoding=decoding,
+            deadline_s=request.deadline_s,
+            strategy=way.strategy,
+            suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
+            attention=request.output.alignments or decoding.unknown_handling == "copy",
+            priority=request.priority,
+        )
+
+    def pair(self, source: str, target: str) -> LanguagePair:
+        """What a request's tags mean. Only a model that reads its languages must know which they are."""
+        pairs = self.directions.closest(source, target).pairs
+        if len(pairs) == 1:
+            return pairs[0]
+        if self.bundle.manifest.tokenizer.slots:
+            way_out = f"name one of each side, {self.name} translates {self.directions}"
+            raise InvalidRequest("target_language" if source else "source_language", way_out)
+        first = self.directions.first
+        return LanguagePair(source or first.source, target or first.target)
+
+    async def translate(self, request: Request) -> list[Outcome]:
+        """The outcome of each text, in the order of the texts."""
+        async with aclosing(self.stream(request)) as stream:
+            outcomes = {index: outcome async for index, outcome in stream}
+        return [outcomes[index] for index in range(len(request.texts))]
+
+    async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
+        found, pair = self.ways(request), self.pair(request.source_language, request.target_language)
+        template = self._template(request, found[0])
+        decoding = template.decoding
+        texts = self._accepted(request)
+        accepted = [text for text in texts if isinstance(text, str)]
+        with self._admit(accepted, request.priority, request.deadline_s) as reservation:
+            started = time.perf_counter()
+            size = sum(map(len, accepted))
+            prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
+            tokenize_s = time.perf_counter() - started
+            reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
+            if len(found) > 1:
+                template = self._template(request, self._chosen(request, found, prepared))
+            copies_unknown = decoding.unknown_handling == "copy"
+            assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown)
+            async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
+                async for index, answers in finished:
+                    text, decoded = prepared[index], _decoded(answers)
+                    if isinstance(text, ServingError):
+                        yield index, text
+                    elif isinstance(decoded, ServingError):
+                        yield index, decoded
+                    else:
+                        yield index, assembler.translation(text, decoded, tokenize_s)
+
+    def _chosen(self, request: Request, found: Sequence[Way], prepared: Sequence[Prepared | Refused]) -> Way:
+        """The way that the request goes, by its deadline and what each way takes now."""
+        remaining_s = None
+        if request.deadline_s is not None:
+            remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
+        texts = [text for text in prepared if isinstance(text, Prepared)]
+        return choose(
+            found,
+            is_fastest=request.engine is EnginePreference.FAST,
+            tokens=max((len(ids) for text in texts for ids in text.segments), default=0),
+            remaining_s=remaining_s,
+            seconds_per_token=self.lanes.seconds_per_token,
+        )
+
+    async def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
+        """The outcome of each pair, in the order of the pairs."""
+        if not searches(self.bundle.manifest):
+            raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
+        try:
+            decoding = self.decoding(Request((), request.overrides))
+        except InvalidRequest as error:  # a request to score has these fields at its top
+            fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
+            raise InvalidRequest.of(fields) from None
+        languages = self.pair(request.source_language, request.target_language)
+        if not request.pairs:
+            raise InvalidRequest("pairs", "empty: send at least one pair")
+        check_number(len(request.pairs), self.limits.max_segments, "pairs")
+        sources = [pair.source for pair in request.pairs]
+        with self._admit(sources, request.priority, request.deadline_s) as reservation:
+            started = time.perf_counter()
+            size = sum(len(pair.source) + len(pair.target) for pair in request.pairs)
+            prepared = await self._work(size, lambda: self._prepared_pairs(request, languages))
+            tokenize_s = time.perf_counter() - started
+            reservation.correct(sum(len(pair.ids) for pair in prepared if isinstance(pair, PreparedPair)))
+            template = Segment((), decoding, request.deadline_s, priority=request.priority)
+            outcomes: dict[int, ScoreOutcome] = {}
+            async with aclosing(decode(self.lanes, [_forced(pair, template) for pair in prepared])) as finished:
+                async for index, answers in finished:
+                    pair, decoded = prepared[index], _decoded(answers)
+                    if isinstance(pair, ServingError):
+                        outcomes[index] = pair
+                    elif isinstance(decoded, ServingError):
+                        outcomes[index] = decoded
+                    else:
+                        with_tokens = request.token_scores
+                        outcomes[index] = scored(pair, decoded, self._tokenizer, tokenize_s, with_tokens=with_tokens)
+        return [outcomes[index] for index in range(len(outcomes))]
+
+    def _accepted(self, request: Request) -> list[str | Refused]:
+        """The texts, each that is too large or malformed replaced by its error."""
+        if not request.texts:
+            raise InvalidRequest("segments", "empty: send at least one text")
+        check_number(len(request.texts), self.limits.max_segments)
+        return [
+            check_text(text, f"segments[{index}].text", self.limits.max_text_bytes)
+            for index, text in enumerate(request.texts)
+        ]
+
+    def _admit(self, sources: Sequence[str], priority: Priority, deadline_s: float | None) -> Reservation:
+        """Room for a request that can be answered in time."""
+        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(priority)
+        if deadline_s is not None and now_s >= deadline_s:
+            raise DeadlineExceeded("the deadline had passed when the request arrived")
+        if deadline_s is not None and now_s + wait_s > deadline_s:
+            raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
+        return self.admission.reserve(estimate_tokens(sources), wait_s)
+
+    def _prepared(
+        self, request: Request, texts: list[str | Refused], pair: LanguagePair, decoding: Decoding
+    ) -> list[Prepared | Refused]:
+        """Cut and number all texts."""
+        prefixes = request.prefixes or ("",) * len(texts)
+        return [
+            text if isinstance(text, Refused) else self._prepare(request, index, text, prefix, pair, decoding)
+            for index, (text, prefix) in enumerate(zip(texts, prefixes, strict=True))
+        ]
+
+    def _prepare(
+        self, request: Request, index: int, text: str, prefix: str, pair: LanguagePair, decoding: Decoding
+    ) -> Prepared | Refused:
+        prepared = prepare(
+            text,
+            field=f"segments[{index}].text",
+            tokenizer=self._tokenizer,
+            splitting=request.splitting,
+            pair=pair,
+            max_tokens=self.bundle.manifest.limits.max_source_tokens,
+            split_long=request.split_long,
+        )
+        if isinstance(prepared, Prepared) and isinstance(request.strategy, Alternatives):
+            prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
+        if isinstance(prepared, Refused):
+            return prepared
+        field = f"segments[{index}].target_prefix"
+        checked = check_text(prefix, field, self.limits.max_text_bytes)
+        if isinstance(checked, Refused):
+            return checked
+        return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
+
+    def _prepared_pairs(self, request: ScoreRequest, languages: LanguagePair) -> list[PreparedPair | Refused]:
+        limits, max_bytes = self.bundle.manifest.limits, self.limits.max_text_bytes
+        return [
+            prepare_pair(
+                pair,
+                index=index,
+                tokenizer=self._tokenizer,
+                languages=languages,
+                limits=limits,
+                max_bytes=max_bytes,
+            )
+            for index, pair in enumerate(request.pairs)
+        ]
+
+    async def _work(self, size: int, work: Callable[[], T]) -> T:
+        """Do something with texts of so many characters; off the event loop where that takes long."""
+        if size < INLINE_BYTES:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
+    """What is decoded of a text."""
+    if isinstance(text, Refused):
+        return []
+    pieces = zip(text.ids, text.copies, strict=True)
+    return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in pieces if ids]
+
+
+def _forced(pair: PreparedPair | Refused, template: Segment) -> list[Segment]:
+    """What is decoded of a pair."""
+    if isinstance(pair, Refused):
+        return []
+    return [replace(template, ids=pair.ids, prefix=pair.prefix, strategy=Forced(pair.target), copies=pair.copies)]
+
+
+def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:
+    """One text's decoded pieces, or the first piece's error."""
+    decoded: list[Decoded] = []
+    for answer in answers:
+        match answer:
+            case ServingError():
+                return answer
+            case Exception():
+                failure = EngineFailure(f"decoding failed: {answer!r}")
+                failure.__cause__ = answer
+                return failure
+            case _:
+                decoded.append(answer)
+    return decoded

@@ -1,0 +1,17 @@
+"""How far tensors are padded, and what masks padding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MASKED = np.float32(-1e9)
+
+
+GRAIN = 16
+"""Slots and source positions come in multiples of this. Vector instructions then add a row's numbers in an order that
+does not depend on how far it is padded."""
+
+
+def round_up(size: int, grain: int = GRAIN) -> int:
+    """The next multiple."""
+    return -(-size // grain) * grain

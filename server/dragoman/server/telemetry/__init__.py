@@ -1,0 +1,1 @@
+"""Metrics, and the watch over lanes and the event loop."""

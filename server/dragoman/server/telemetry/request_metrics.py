@@ -1,0 +1,237 @@
+"""What becomes of requests, counted and timed; all series exist at zero from the start, and every label is bounded.
+
+A request is counted in one place, `Metrics.request`, at its end. Hence, over all labels,
+Σ dragoman_requests_total is the number of requests started less those in flight, and
+Σ dragoman_request_stage_duration_seconds_sum is Σ dragoman_request_duration_seconds_sum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from dragoman.server.core.errors import ServingError
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import Outcome, Scored, ScoreOutcome, Timings, Translation
+from dragoman.server.telemetry.histograms import TallyHistogram
+from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
+
+# fmt: off
+LATENCY_BUCKETS_S = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5,
+    0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30,
+)
+# fmt: on
+
+DEADLINE_SLACK_S = 0.05
+"""A client's clock for a deadline starts before the server's: a cancellation this near to it is the deadline's."""
+
+NO_MODEL = "none"
+"""The model label of a request that ended before it was known which model it means."""
+NO_ENGINE = "none"
+"""The engine label where nothing had to be searched for, or nothing was answered."""
+
+OUTCOMES = (
+    "ok",
+    "partial",
+    "invalid",
+    "unsupported",
+    "not_found",
+    "overloaded",
+    "deadline",
+    "unmeetable",
+    "cancelled",
+    "draining",
+    "engine_error",
+    "internal",
+)
+"""How a request ends. `partial` is an answer in which some of the texts could not be taken."""
+FAULTS = ("internal", "engine_error", "deadline", "unmeetable", "overloaded", "draining")
+"""Those that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
+ANSWERED = frozenset({"ok", "partial"})
+
+NO_TIME = Timings()
+STAGES = tuple(field.name.removesuffix("_s") for field in fields(Timings))
+OTHER, UNANSWERED = "other", "unanswered"
+"""Stages besides: what lies between the others, and all the time of a request that got no answer."""
+
+
+@dataclass
+class RequestRecord:
+    """What is known about a request while it runs; `Metrics.request` counts it at its end."""
+
+    model: str = NO_MODEL
+    outcome: str = "internal"
+    deadline_s: float | None = None
+    """On the monotonic clock."""
+    timings: Timings = NO_TIME
+    engine: str = NO_ENGINE
+
+    def end(self, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
+        """Set how the request ended from what became of its texts."""
+        errors = [outcome.outcome for outcome in outcomes if isinstance(outcome, ServingError)]
+        if faults := [outcome for outcome in FAULTS if outcome in errors]:
+            self.outcome = faults[0]
+        else:
+            self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0]
+        done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
+        self.timings = Timings.last(one.timings for one in done)
+        self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
+
+
+def _engine(outcome: Translation | Scored) -> str:
+    """What made it; a score is made by none."""
+    return outcome.engine.value if isinstance(outcome, Translation) and outcome.engine else NO_ENGINE
+
+
+class _Ends:
+    """How one model's requests end: its series, looked up once, which takes longer than counting."""
+
+    def __init__(self, model: str, requests: Counter, durations: TallyHistogram, stages: TallyHistogram) -> None:
+        self.requests = {outcome: requests.labels(model, outcome) for outcome in OUTCOMES}
+        self.unanswered = durations.labels(model, NO_ENGINE, "false"), stages.labels(model, UNANSWERED)
+
+
+class _Answers:
+    """What one model's requests are answered with."""
+
+    def __init__(self, model: str, durations: TallyHistogram, stages: TallyHistogram) -> None:
+        engines = [*(engine.value for engine in Engine), NO_ENGINE]
+        self.durations = {engine: durations.labels(model, engine, "true") for engine in engines}
+        self.stages = [(f"{stage}_s", stages.labels(model, stage)) for stage in STAGES]
+        self.other = stages.labels(model, OTHER)
+
+    def observe(self, record: RequestRecord, seconds: float) -> None:
+        """Time an answered request."""
+        self.durations[record.engine].add(seconds)
+        for name, stage in self.stages:
+            stage.add(getattr(record.timings, name))
+        self.other.add(max(0.0, seconds - record.timings.total_s))
+
+
+class Metrics:
+    """Counts and times what the server does, into one registry."""
+
+    def __init__(
+        self, registry: CollectorRegistry, models: Sequence[str], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.registry = registry
+        self._clock = clock
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"dragoman_{name}", text, labels, registry=registry)
+
+        def histogram(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+        ) -> TallyHistogram:
+            return TallyHistogram(f"dragoman_{name}", text, labels, buckets, registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"dragoman_{name}", text, labels, registry=registry)
+
+        self._started = counter("requests_started", "Requests to translate or score that arrived.")
+        requests = counter("requests", "Requests to translate or score by how they ended.", "model", "outcome")
+        durations = histogram(
+            "request_duration_seconds", "From arrival to answer or end.", "model", "engine", "answered"
+        )
+        stages = histogram(
+            "request_stage_duration_seconds",
+            "Time of a request in each stage, along its text that was finished last; adds up to its duration.",
+            "model",
+            "stage",
+        )
+        texts = counter("texts", "Texts and scored pairs by what became of them.", "model", "outcome")
+        translations = counter(
+            "translations", "Translations by why they ended and what made them.", "model", "engine", "reason"
+        )
+        source = histogram(
+            "request_source_tokens", "Source tokens of an answered request.", "model", buckets=SIZE_BUCKETS
+        )
+        target = histogram(
+            "request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS
+        )
+        source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
+        target_total = counter("target_tokens", "Target tokens put out or scored, end tokens included.", "model")
+        passes = counter("nat_passes", "Passes over texts without autoregression; the most of its pieces.", "model")
+        self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
+        self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
+        self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
+        self.draining = gauge("draining", "Whether the server is finishing its last requests: 1 or 0.")
+        lanes = LaneMetrics(models)
+        registry.register(lanes)
+        self.tallies: Mapping[str, LaneTally] = lanes.tallies
+        """Of each model: what its lanes, and the watch over them, report to."""
+
+        # All series are made here: a rate over one that appears with its first event misses that event.
+        reasons = [reason.value for reason in FinishReason]
+        engines = [*(engine.value for engine in Engine), NO_ENGINE]
+        self._ends = {model: _Ends(model, requests, durations, stages) for model in (*models, NO_MODEL)}
+        self._answers = {model: _Answers(model, durations, stages) for model in models}
+        self._passes = {model: passes.labels(model) for model in models}
+        self._texts = {(m, outcome): texts.labels(m, outcome) for m in models for outcome in OUTCOMES}
+        self._translations = {
+            (m, e, reason): translations.labels(m, e, reason) for m in models for e in engines for reason in reasons
+        }
+        for model in models:
+            self.model_load.labels(model)
+        self._tokens = {
+            m: (source.labels(m), target.labels(m), source_total.labels(m), target_total.labels(m)) for m in models
+        }
+
+    @contextmanager
+    def request(self) -> Iterator[RequestRecord]:
+        """Count a request from its arrival to its end, once, whatever happens in between."""
+        record = RequestRecord()
+        self._started.inc()
+        started = self._clock()
+        try:
+            yield record
+        except ServingError as error:
+            record.outcome = error.outcome
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            # gRPC cancels a call whose deadline passed as it does one whose client left.
+            late = record.deadline_s is not None and time.monotonic() >= record.deadline_s - DEADLINE_SLACK_S
+            record.outcome = "deadline" if late else "cancelled"
+            raise
+        except BaseException:
+            record.outcome = "internal"
+            raise
+        finally:
+            self._count(record, self._clock() - started)
+
+    def _count(self, record: RequestRecord, seconds: float) -> None:
+        ends = self._ends[record.model]
+        ends.requests[record.outcome].inc()
+        if record.outcome in ANSWERED:
+            self._answers[record.model].observe(record, seconds)
+        else:
+            for series in ends.unanswered:
+                series.add(seconds)
+
+    def answered(self, model: str, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
+        """Count what became of a request's texts or pairs."""
+        source_tokens = target_tokens = 0
+        for outcome in outcomes:
+            if isinstance(outcome, ServingError):
+                self._texts[model, outcome.outcome].inc()
+                continue
+            self._texts[model, "ok"].inc()
+            if isinstance(outcome, Translation):
+                self._translations[model, _engine(outcome), outcome.finish_reason.value].inc()
+                self._passes[model].inc(outcome.work.nat_passes)
+            source_tokens += outcome.source_tokens
+            target_tokens += outcome.target_tokens
+        if not target_tokens:
+            return
+        source, target, source_total, target_total = self._tokens[model]
+        source.add(source_tokens)
+        target.add(target_tokens)
+        source_total.inc(source_tokens)
+        target_total.inc(target_tokens)

@@ -1,0 +1,117 @@
+"""RPC counts and times under the names that gRPC's middleware for other languages made customary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+
+from dragoman.server.telemetry.histograms import TallyHistogram
+from dragoman.server.telemetry.request_metrics import LATENCY_BUCKETS_S
+
+CODES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+OTHER = "_other"
+"""Stands for every method that the server does not have, so that nobody outside can make series."""
+
+
+class Method(Protocol):
+    """What a protobuf method descriptor says."""
+
+    name: str
+    client_streaming: bool
+    server_streaming: bool
+
+
+class MethodMetrics:
+    """One method's series, looked up once, which takes longer than counting."""
+
+    def __init__(
+        self,
+        counters: tuple[Counter, Counter, Counter],
+        handled: Counter,
+        seconds: TallyHistogram,
+        labels: tuple[str, str, str],
+        codes: Iterable[str],
+    ) -> None:
+        self._started, self._received, self._sent = (counter.labels(*labels) for counter in counters)
+        self._handled = {code: handled.labels(*labels, code) for code in codes}
+        self._seconds = seconds.labels(*labels)
+
+    def started(self) -> None:
+        """A call has begun."""
+        self._started.inc()
+
+    def received(self) -> None:
+        """A message came in."""
+        self._received.inc()
+
+    def sent(self) -> None:
+        """A message went out."""
+        self._sent.inc()
+
+    def handled(self, code: str, seconds: float) -> None:
+        """A call has ended."""
+        self._handled[code].inc()
+        self._seconds.add(seconds)
+
+    def unimplemented(self) -> None:
+        """A call was refused before it began."""
+        self._started.inc()
+        self._handled["UNIMPLEMENTED"].inc()
+
+
+class RpcMetrics:
+    """Counts and times RPCs. `methods` are pairs of a service's full name and a method."""
+
+    def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, Method]]) -> None:
+        labels = ("grpc_type", "grpc_service", "grpc_method")
+
+        def counter(name: str, text: str, *more: str) -> Counter:
+            return Counter(f"grpc_server_{name}", text, (*labels, *more), registry=registry)
+
+        counters = (
+            counter("started", "RPCs started."),
+            counter("msg_received", "Messages received."),
+            counter("msg_sent", "Messages sent."),
+        )
+        handled = counter("handled", "RPCs ended.", "grpc_code")
+        seconds = TallyHistogram("grpc_server_handling_seconds", "Time of RPCs.", labels, LATENCY_BUCKETS_S, registry)
+        self._known: dict[str, MethodMetrics] = {}
+        for service, method in methods:
+            kind = _kind(client=method.client_streaming, server=method.server_streaming)
+            known = (kind, service, method.name)
+            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, known, CODES)
+        self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER), CODES)
+
+    def method(self, name: str) -> MethodMetrics:
+        """Of a method by its full name; one the server does not list shares its series with all such."""
+        return self._known.get(name, self._other)
+
+    def unknown(self) -> None:
+        """A call of a method that the server does not have."""
+        self._other.unimplemented()
+
+
+def _kind(*, client: bool, server: bool) -> str:
+    if client:
+        return "bidi_stream" if server else "client_stream"
+    return "server_stream" if server else "unary"

@@ -1,0 +1,97 @@
+"""The watch over the lanes: a thread of its own, so that it sees a blocked event loop too.
+
+A fault is counted, logged and told to `on_change`, which turns health to NOT_SERVING while the process goes on
+answering; so does the end of one that passes. One that lasts for another `limit_s` ends the process, with the stacks of
+all threads in the log: nothing gentler gets past a thread that hangs in a graph.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from dragoman.server.core import logs
+from dragoman.server.core.ports import Pulse
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.lane_metrics import LaneTally
+from dragoman.server.telemetry.liveness import Fault, Faults, fault_of
+
+EXIT_LANE_LOST = 3
+"""The process's exit code where a lane, or the event loop, hung or crashed."""
+EVENT_LOOP = "event loop"
+"""Stands among the models: it has a pulse as lanes do."""
+
+_logger = logging.getLogger(__name__)
+
+
+def end_process() -> None:
+    """End at once."""
+    faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
+    os._exit(EXIT_LANE_LOST)
+
+
+class Watchdog:
+    """Watches from `start` to `close`."""
+
+    def __init__(
+        self,
+        pipelines: Sequence[Pipeline],
+        tallies: Mapping[str, LaneTally],
+        limit_s: float,
+        on_change: Callable[[], None],
+        *,
+        loop_pulse: Pulse,
+        end: Callable[[], None] = end_process,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pipelines, self._tallies, self._limit_s = pipelines, tallies, limit_s
+        self._on_change, self._end, self._clock = on_change, end, clock
+        self._loop_pulse = loop_pulse
+        self._faults = Faults(limit_s)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    @property
+    def found(self) -> Mapping[str, Fault]:
+        """What is wrong, by model."""
+        return self._faults.found
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Look once."""
+        now_s = self._clock()
+        seen = {one.name: self._look(one.lanes.pulses, one.lanes.oldest_arrived_s, now_s) for one in self._pipelines}
+        seen[EVENT_LOOP] = self._look([self._loop_pulse], None, now_s)
+        found = {name: fault for name, fault in seen.items() if fault is not None}
+        before = self._faults.found
+        for name in self._faults.see(found, now_s):
+            if name in self._tallies:
+                self._tallies[name].on_failure(found[name].value)
+            logs.event(_logger, logging.ERROR, "lane_lost", model=name, fault=found[name].value, limit_s=self._limit_s)
+        for name in before.keys() - found.keys():
+            logs.event(_logger, logging.WARNING, "lane_recovered", model=name, fault=before[name].value)
+        if found != before:
+            self._on_change()
+        if self._faults.is_final(now_s):
+            logs.event(_logger, logging.CRITICAL, "ending", exit_code=EXIT_LANE_LOST, reason=repr(self._faults))
+            self._end()
+
+    def _look(self, pulses: Sequence[Pulse], oldest_arrived_s: float | None, now_s: float) -> Fault | None:
+        return fault_of(pulses, oldest_arrived_s, now_s, self._limit_s)
+
+    def _run(self) -> None:
+        while not self._closed.wait(min(1.0, self._limit_s / 10)):
+            self.check()

@@ -1,0 +1,1 @@
+"""Texts to segments and back: layout, tokens, alignment."""

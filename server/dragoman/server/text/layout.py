@@ -1,0 +1,179 @@
+"""Text and its layout: which stretches are translated, and what lies between them.
+
+A text is gap, piece, gap, piece, ..., gap: one gap more than pieces, each possibly empty. Pieces neither begin nor end
+with white space, so everything that is layout (line ends, indentation, blank lines, double spaces between sentences)
+is in the gaps, and joining translated pieces with the same gaps gives the layout back. Always true: joining the pieces
+themselves gives the text, character for character.
+
+Only positions are computed here; no rule ever builds a piece from anything but a slice of the text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import sentencex
+
+from dragoman.server.core.requests import Splitting
+from dragoman.server.core.translations import Span
+
+Fits = Callable[[str], bool]
+
+CLAUSE_ENDS = frozenset(
+    ",;:.!?)]}\u2013\u2014\u2026\u060c\u061b\u061f\u0964\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff01\uff1f"
+)
+WIDE_CLAUSE_ENDS = frozenset("\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff01\uff1f")
+"""After these no space is needed: scripts that write them do not put one."""
+
+_JOINERS = frozenset("\u200d\ufe0e\ufe0f")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A text taken apart."""
+
+    gaps: tuple[str, ...]
+    """One more than pieces."""
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str, spans: Iterable[Span]) -> Layout:
+        """Pieces where the spans are, which must be in order and apart; gaps everywhere else."""
+        gaps, pieces, position = [], [], 0
+        for start, end in spans:
+            assert position <= start < end <= len(text), "spans are in order, apart and not empty"
+            gaps.append(text[position:start])
+            pieces.append(text[start:end])
+            position = end
+        return cls((*gaps, text[position:]), tuple(pieces))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the pieces are."""
+        return self.spans_of(self.pieces)
+
+    def spans_of(self, pieces: Sequence[str]) -> tuple[Span, ...]:
+        """Where other pieces are once they stand in place of its own."""
+        spans, position = [], 0
+        for gap, piece in zip(self.gaps, pieces, strict=False):
+            start = position + len(gap)
+            position = start + len(piece)
+            spans.append(Span(start, position))
+        return tuple(spans)
+
+    def join(self, pieces: Sequence[str]) -> str:
+        """The text with other pieces in place of its own."""
+        woven = [part for pair in zip(self.gaps, pieces, strict=False) for part in pair]
+        assert len(pieces) == len(self.pieces), "one new piece for each"
+        return "".join((*woven, self.gaps[-1]))
+
+
+def split(text: str, splitting: Splitting, language: str) -> Iterator[Span]:
+    """Spans of the pieces of `text`, in order: sentences by the rules of `language`, lines, or the whole text."""
+    match splitting:
+        case Splitting.NONE:
+            yield from _trimmed(text, 0, len(text))
+        case Splitting.LINES:
+            for line in _lines(text):
+                yield from _trimmed(text, *line)
+        case Splitting.SENTENCES:
+            for line in _lines(text):
+                for sentence in _sentences(text, line, language):
+                    yield from _trimmed(text, *sentence)
+
+
+def fit(text: str, span: Span, fits: Fits) -> Iterator[Span]:
+    """Cut a span into spans that fit: after clause punctuation, else at white space, else inside a word.
+
+    Nothing is lost but the white space at the cuts, which becomes gaps. Raises ValueError where a single character
+    does not fit.
+    """
+    start, end = span
+    while True:
+        length = _longest_prefix(text, start, end, fits)
+        if start + length == end:
+            yield Span(start, end)
+            return
+        cut = _boundary(text, start, start + length)
+        # A prefix of a text that fits has seldom more tokens than that text; then a shorter one is taken.
+        while cut > start + 1 and not fits(text[start:cut]):
+            cut = start + (cut - start) // 2
+        yield from _trimmed(text, start, cut)
+        start = cut
+        while text[start].isspace():  # the span ends with no white space, so this ends before it
+            start += 1
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
+    """The span without white space at its ends; nothing where only white space is in it."""
+    stretch = text[start:end]
+    stripped = stretch.lstrip()
+    if stripped:
+        yield Span(end - len(stripped), start + len(stretch.rstrip()))
+
+
+def _lines(text: str) -> Iterator[Span]:
+    position = 0
+    for line in text.splitlines(keepends=True):
+        yield Span(position, position + len(line))
+        position += len(line)
+
+
+def _sentences(text: str, line: Span, language: str) -> Iterator[Span]:
+    """Sentences of one line. Only the starts that the splitter names are used, so that the spans always cover it."""
+    content = text[line.start : line.end]
+    primary = language.partition("-")[0].lower() or "en"
+    starts = {boundary["start_index"] for boundary in sentencex.get_sentence_boundaries(primary, content)}
+    cuts = sorted({0, len(content)} | {start for start in starts if 0 < start < len(content)})
+    for start, end in itertools.pairwise(cuts):
+        yield Span(line.start + start, line.start + end)
+
+
+def _longest_prefix(text: str, start: int, end: int, fits: Fits) -> int:
+    """Characters of a longest prefix that fits. Measures short prefixes first, so that the cost follows the answer."""
+    total = end - start
+    good, size = 0, min(256, total)
+    while fits(text[start : start + size]):
+        if size == total:
+            return total
+        good, size = size, min(2 * size, total)
+    bad = size
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if fits(text[start : start + middle]):
+            good = middle
+        else:
+            bad = middle
+    if good == 0:
+        raise ValueError(f"the character U+{ord(text[start]):04X} alone is more than the model can read")
+    return good
+
+
+def _boundary(text: str, start: int, end: int) -> int:
+    """The best place to cut in (start, end]: the last clause end of the second half, the last space, or `end`."""
+    middle = start + (end - start) // 2
+    for position in range(end, middle, -1):
+        before, after = text[position - 1], text[position : position + 1]
+        if before in WIDE_CLAUSE_ENDS or (before in CLAUSE_ENDS and after.isspace()):
+            return position
+    for position in range(end, start, -1):
+        if text[position : position + 1].isspace():
+            return position
+    return _whole_character(text, start, end)
+
+
+def _whole_character(text: str, start: int, end: int) -> int:
+    """The last position in (start, end] that does not part a letter from its marks or a joined emoji."""
+    for position in range(end, start, -1):
+        if not is_joined(text, position):
+            return position
+    return end
+
+
+def is_joined(text: str, position: int) -> bool:
+    """Whether a cut here would part a letter from its marks, or a joined emoji."""
+    after = text[position]
+    return after in _JOINERS or unicodedata.combining(after) != 0 or text[position - 1] == "\u200d"

@@ -1,0 +1,188 @@
+"""One text on its way in: cut into pieces and numbered. And one pair that is to be scored, which is not cut.
+
+A piece that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
+from dragoman.server.core.errors import InvalidRequest, Violation, quoted
+from dragoman.server.core.requests import Pair, Splitting
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.translations import Span
+from dragoman.server.text.layout import Layout, fit, split
+from dragoman.server.text.tokenizer import Tokenizer
+
+MAX_SUPPRESSED_TOKENS = 256
+
+Refused = InvalidRequest
+"""What stands in for a text that cannot be translated."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A text that is ready to be decoded."""
+
+    text: str
+    layout: Layout
+    ids: tuple[tuple[int, ...], ...]
+    """Of each piece, all that the model reads; empty for a piece that is kept as it stands."""
+    pair: LanguagePair
+    prefix: tuple[int, ...] = ()
+    """What the translation of each piece begins with."""
+    copies: tuple[tuple[int, ...], ...] = ()
+    """Of each piece, as in `Segment`; empty of a model that copies nothing."""
+
+    @property
+    def segments(self) -> tuple[tuple[int, ...], ...]:
+        """The pieces that are decoded."""
+        return tuple(ids for ids in self.ids if ids)
+
+    @property
+    def num_segments(self) -> int:
+        """Pieces that are decoded."""
+        return len(self.segments)
+
+    @property
+    def source_tokens(self) -> int:
+        """Tokens that the model reads, end tokens included."""
+        return sum(map(len, self.ids))
+
+
+def check_text(text: str, field: str, max_bytes: int) -> str | Refused:
+    """The text, or why it cannot be taken in."""
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        return Refused(field, f"character {error.start} is half of a surrogate pair, which is not text")
+    if size > max_bytes:
+        return Refused(field, f"{size} bytes, the limit is {max_bytes} (--max-text-bytes): send it in parts")
+    return text
+
+
+def prepare(
+    text: str,
+    *,
+    field: str,
+    tokenizer: Tokenizer,
+    splitting: Splitting,
+    pair: LanguagePair,
+    max_tokens: int,
+    split_long: bool,
+) -> Prepared | Refused:
+    """Cut a text into pieces of at most `max_tokens` tokens and number them."""
+
+    def fits(piece: str) -> bool:
+        return len(tokenizer.encode(piece, pair)) <= max_tokens
+
+    spans: list[Span] = []
+    numbered: list[tuple[int, ...]] = []
+    for span in split(text, splitting, pair.source):
+        ids = tokenizer.encode(text[span.start : span.end], pair)
+        if len(ids) <= max_tokens:
+            spans.append(span)
+            numbered.append(ids)
+            continue
+        if not split_long:
+            way_out = "let it be split (on_too_long), or send shorter pieces"
+            return Refused(field, f"a piece of {len(ids)} tokens, the model reads at most {max_tokens}: {way_out}")
+        try:
+            parts = list(fit(text, span, fits))
+        except ValueError as error:
+            return Refused(field, str(error))
+        spans.extend(parts)
+        numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
+    pieces = zip(spans, numbered, strict=True)
+    copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in pieces)
+    return Prepared(text, Layout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)
+
+
+def whole(text: Prepared, *, field: str, what: str) -> Prepared | Refused:
+    """A text that is one piece, as `what` can only be had of one."""
+    if text.num_segments == 1 and len(text.ids) == 1:
+        return text
+    if text.num_segments == 0:
+        return Refused(field, f"the text has nothing to translate, and so no place for {what}")
+    way_out = "set splitting to none, or send its parts as texts of their own"
+    return Refused(field, f"the text is cut into {len(text.ids)} pieces, and {what} is for a text of one: {way_out}")
+
+
+def with_prefix(
+    text: Prepared, prefix: str, *, field: str, tokenizer: Tokenizer, decoding: Decoding
+) -> Prepared | Refused:
+    """A text whose translation begins with `prefix`."""
+    if not prefix:
+        return text
+    one = whole(text, field=field, what="a prefix")
+    if isinstance(one, Refused):
+        return one
+    ids = (*text.prefix, *tokenizer.encode_target(prefix))
+    if tokenizer.unk_id in ids:
+        return Refused(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
+    most = Segment(one.segments[0], decoding).max_target_tokens
+    if len(ids) >= most:
+        limits = "decoding.max_length, decoding.max_length_factor"
+        return Refused(field, f"{len(ids)} tokens, and the translation has room for {most} with its end ({limits})")
+    return replace(one, prefix=ids)
+
+
+@dataclass(frozen=True)
+class PreparedPair:
+    """A pair that is ready to be scored."""
+
+    ids: tuple[int, ...]
+    """All that the model reads of the source."""
+    prefix: tuple[int, ...]
+    """What any translation begins with."""
+    target: tuple[int, ...]
+    """What follows it, without the end token."""
+    copies: tuple[int, ...] = ()
+    """As in `Segment`."""
+
+
+def prepare_pair(
+    pair: Pair, *, index: int, tokenizer: Tokenizer, languages: LanguagePair, limits: Limits, max_bytes: int
+) -> PreparedPair | Refused:
+    """Number both sides of a pair."""
+    for side in ("source", "target"):
+        checked = check_text(getattr(pair, side), f"pairs[{index}].{side}", max_bytes)
+        if isinstance(checked, Refused):
+            return checked
+    ids, target = (
+        tokenizer.encode(pair.source, languages),
+        tokenizer.encode_target_of(pair.target, pair.source, languages),
+    )
+    prefix = tokenizer.forced(languages)
+    if not ids:
+        return Refused(f"pairs[{index}].source", "nothing in it that the model could read")
+    num_targets = len(prefix) + len(target) + 1
+    sides = (("source", len(ids), limits.max_source_tokens), ("target", num_targets, limits.max_target_tokens))
+    for side, length, most in sides:
+        if length > most:
+            message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
+            return Refused(f"pairs[{index}].{side}", message)
+    return PreparedPair(ids, prefix, target, tokenizer.copies(pair.source, ids, languages))
+
+
+def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of the tokens that a request does not want to see."""
+    field = "decoding.suppressed_tokens"
+    if len(tokens) > MAX_SUPPRESSED_TOKENS:
+        raise InvalidRequest(field, f"{len(tokens)} tokens, the limit is {MAX_SUPPRESSED_TOKENS}")
+    found = {index: tokenizer.token_id(token) for index, token in enumerate(tokens)}
+    violations = [
+        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is no token of the model's target vocabulary")
+        for index, target_id in found.items()
+        if target_id is None
+    ]
+    violations += [
+        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is the end token, and no translation would end")
+        for index, target_id in found.items()
+        if target_id == tokenizer.eos_id
+    ]
+    if violations:
+        raise InvalidRequest.of(violations)
+    return tuple(dict.fromkeys(target_id for target_id in found.values() if target_id is not None))

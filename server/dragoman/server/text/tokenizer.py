@@ -1,0 +1,139 @@
+"""Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dragoman.bundle.manifest import LanguagePair, Slot
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core.errors import StartError
+from dragoman.server.core.translations import Span
+from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
+
+
+class Tokenizer:
+    """A bundle's source and target vocabularies. Thread-safe: they are only read."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
+        self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
+        self._hidden = frozenset(self._facts.hidden_ids)
+        self._copies, self._words = shape.copies, shape.target_vocabulary
+        self._source = open_vocabulary(bundle, "source")
+        source = self._facts.source, self._facts.source_vocabulary
+        target = self._facts.target, self._facts.target_vocabulary
+        self._target = self._source if source == target else open_vocabulary(bundle, "target")
+        _check_size(bundle, source[1] or source[0], self._source, "source", shape.source_vocabulary)
+        _check_size(bundle, target[1] or target[0], self._target, "target", shape.target_vocabulary)
+
+    def encode(self, text: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """What the encoder reads for a text; empty where the text has nothing that the model could read.
+
+        `pair` must be one that the bundle translates; only multilingual models need it.
+        """
+        ids = self._source.encode(text)
+        if not ids:
+            return ()
+        facts = self._facts
+        return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of target ids none of which is copied, without an end token."""
+        return self._target.decode([index for index in ids if index not in self._hidden])
+
+    def forced(self, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """What a translation must begin with."""
+        first = self._facts.forced_first
+        return () if first is None else tuple(self._filled((first,), pair)[:1])
+
+    def encode_target(self, text: str) -> tuple[int, ...]:
+        """Target ids of a text alone."""
+        return tuple(self._target.encode(text))
+
+    def copies(self, text: str, ids: Sequence[int], pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """The target word that each of `encode(text, pair)` is copied as; empty of a model that copies nothing.
+
+        What the vocabulary lacks is, from its size upwards, the first position that holds the same.
+        """
+        if not self._copies:
+            return ()
+        found, first = list(ids), dict[str, int]()
+        for position, (index, span) in enumerate(zip(ids, self.source_spans(text, pair), strict=False)):
+            if index == self.unk_id and span is not None and (name := text[span.start : span.end].strip()):
+                found[position] = self._words + first.setdefault(name, position)
+        return tuple(found)
+
+    def encode_target_of(self, text: str, source: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
+        """Target ids of a text alone, in which what the vocabulary lacks is a copy of the same in its source."""
+        ids = self.encode_target(text)
+        if not self._copies or self.unk_id not in ids:
+            return ids
+        copies = self.copies(source, self.encode(source, pair), pair)
+        spans = zip(copies, self.source_spans(source, pair), strict=False)
+        names = {
+            source[s.start : s.end].strip(): index for index, s in spans if s is not None and self.is_copied(index)
+        }
+        own = zip(ids, self._target.spans(text), strict=True)
+        return tuple(names.get(text[s.start : s.end].strip(), i) if i == self.unk_id else i for i, s in own)
+
+    def is_copied(self, target_id: int) -> bool:
+        """Whether an id stands for a source position and not for a word."""
+        return self._copies and target_id >= self._words
+
+    def source_position(self, target_id: int) -> int:
+        """Which one."""
+        return target_id - self._words
+
+    def source_spans(self, text: str, pair: LanguagePair | None = None) -> tuple[Span | None, ...]:
+        """What each id of `encode(text, pair)`, up to the end token, stands for in the text.
+
+        None for what is put before it. Where one character became several ids, all but the last have an empty span.
+        """
+        before = [None] * len(self._filled(self._facts.prefix, pair))
+        return (*before, *self._source.spans(text))
+
+    def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What each target id adds to the text: joined, they are `decode(ids)`. A copy adds what unknown words do."""
+        ids = [self.unk_id if self.is_copied(index) else index for index in ids]
+        shown = iter(self._target.surfaces([index for index in ids if index not in self._hidden]))
+        return tuple("" if index in self._hidden else next(shown) for index in ids)
+
+    def is_hidden(self, target_id: int) -> bool:
+        """Whether a target id is never shown."""
+        return target_id in self._hidden
+
+    def token(self, target_id: int) -> str:
+        """A target id as the vocabulary writes it; in angle brackets what it has no name for.
+
+        A copy is written `<copy:N>`, N being its source token's number.
+        """
+        if self.is_copied(target_id):
+            return f"<copy:{self.source_position(target_id)}>"
+        written = self._target.token(target_id)
+        if written is not None:
+            return written
+        named = {self.eos_id: "/s", self.unk_id: "unk"}
+        languages = {ids[0]: tag for tag, ids in self._facts.target_languages.items() if len(ids) == 1}
+        return f"<{named.get(target_id) or languages.get(target_id) or target_id}>"
+
+    def token_id(self, token: str) -> int | None:
+        """The target id of a token as the vocabulary writes it; None where it has no such token."""
+        return self._target.token_id(token)
+
+    def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
+        return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]
+
+    def _language(self, slot: Slot, pair: LanguagePair | None) -> tuple[int, ...]:
+        assert pair is not None, "the pipeline resolves the pair of a model that reads its languages"
+        is_source = slot == "source"
+        table = self._facts.source_languages if is_source else self._facts.target_languages
+        return table[pair.source if is_source else pair.target]
+
+
+def _check_size(bundle: Bundle, name: str, vocabulary: Vocabulary, side: str, most: int) -> None:
+    # An id beyond the network's table would be read outside of it.
+    if vocabulary.size > most:
+        raise StartError(
+            f"{bundle.path(name)} has {vocabulary.size} pieces, and the network's {side} vocabulary has room for "
+            f"{most}: export the bundle again with the vocabulary that the model was trained with"
+        )

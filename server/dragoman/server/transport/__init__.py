@@ -1,0 +1,1 @@
+"""gRPC and HTTP: messages in, messages out."""

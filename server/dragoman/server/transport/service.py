@@ -1,0 +1,263 @@
+"""The gRPC service: message in, pipeline, message out. It holds no rules of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from dragoman.server.core import logs
+from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
+from dragoman.server.core.limits import check_number
+from dragoman.server.core.requests import Request
+from dragoman.server.core.translations import Outcome, ScoreOutcome
+from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
+from dragoman.server.transport.codec import models as codec_model
+from dragoman.server.transport.codec import requests as codec_request
+from dragoman.server.transport.codec import results as codec_result
+from dragoman.server.transport.codec import supported
+from dragoman.server.transport.codec.supported import Fields
+from dragoman.server.transport.interceptor import request_id
+from dragoman.server.transport.pipe import Pipe
+from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1 import translation_pb2_grpc as pb_grpc
+
+_logger = logging.getLogger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+PATIENCE_S = 0.1
+"""Between two tries of a pipe that meets a full backlog."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A request on its way."""
+
+    pipeline: Pipeline
+    request: Request
+    id: str
+    arrived_s: float
+    timings: bool
+
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.arrived_s
+
+    def message(
+        self, *, result: pb.SegmentResult | None = None, timings: pb.Timings | None = None
+    ) -> pb.TranslateStreamResponse:
+        return pb.TranslateStreamResponse(
+            request_id=self.id,
+            result=result,
+            model=self.pipeline.name,
+            model_version=self.pipeline.version,
+            timings=timings,
+        )
+
+
+async def _translate_with_patience(call: _Call) -> list[Outcome]:
+    """Translate, waiting where the backlog is full: a pipe is held back, not turned away."""
+    while True:
+        try:
+            return await call.pipeline.translate(call.request)
+        except Overloaded:
+            # Not for as long as a client is told to wait: the lanes would have nothing left to do by then.
+            await asyncio.sleep(PATIENCE_S)
+
+
+class TranslationService(pb_grpc.TranslationServiceServicer):
+    """Serves `Models`."""
+
+    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_segments: int) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._max_request_bytes = max_request_bytes
+        self._max_segments = max_segments
+        self.draining = False
+        """Set to refuse new requests."""
+        self._num_active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request is in flight."""
+        await self._idle.wait()
+
+    @contextmanager
+    def _request(self) -> Iterator[RequestRecord]:
+        """A request in flight, counted."""
+        self._num_active += 1
+        self._idle.clear()
+        try:
+            with self._metrics.request() as record:
+                yield record
+        finally:
+            self._num_active -= 1
+            if self._num_active == 0:
+                self._idle.set()
+
+    async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
+        """All texts, answered together."""
+        with self._request() as record:
+            call = self._accept(request, context, record)
+            outcomes = await call.pipeline.translate(call.request)
+            self._end(call.pipeline, call.id, record, outcomes)
+            results = [codec_result.result(index, one, timings=call.timings) for index, one in enumerate(outcomes)]
+            return pb.TranslateResponse(
+                request_id=call.id,
+                results=results,
+                model=call.pipeline.name,
+                model_version=call.pipeline.version,
+                timings=codec_result.call_timings(outcomes, call.elapsed_s()),
+            )
+
+    async def TranslateStream(  # noqa: N802
+        self, request: pb.TranslateStreamRequest, context: Context
+    ) -> AsyncIterator[pb.TranslateStreamResponse]:
+        """One message for each text when it is finished, then one with the timings."""
+        with self._request() as record:
+            supported.refuse_unknown(request)
+            call = self._accept(request.request, context, record)
+            outcomes: list[Outcome] = []
+            async with aclosing(call.pipeline.stream(call.request)) as stream:
+                async for index, outcome in stream:
+                    outcomes.append(outcome)
+                    yield call.message(result=codec_result.result(index, outcome, timings=call.timings))
+            self._end(call.pipeline, call.id, record, outcomes, whole=False)
+            yield call.message(timings=codec_result.call_timings(outcomes, call.elapsed_s()))
+
+    async def TranslatePipe(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
+    ) -> AsyncIterator[pb.TranslatePipeResponse]:
+        """One message for each that came with texts, when it is finished; each counts as a request."""
+        settings = codec_request.PipeSettings(self._max_segments)
+
+        async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
+            async for message in request_iterator:
+                request, first = self._read(settings, message, context)
+                if request.segments:
+                    yield request, first
+
+        async def answer(one: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
+            message, first = one
+            with self._request() as record:
+                call = self._accept(message, context, record)
+                outcomes = await _translate_with_patience(call)
+                self._end(call.pipeline, call.id, record, outcomes, whole=False)
+                return pb.TranslatePipeResponse(
+                    request_id=call.id,
+                    results=[
+                        codec_result.result(first + n, one, timings=call.timings) for n, one in enumerate(outcomes)
+                    ],
+                    model=call.pipeline.name,
+                    model_version=call.pipeline.version,
+                )
+
+        async with aclosing(Pipe(answer).run(requests())) as answers:
+            async for one in answers:
+                yield one
+
+    def _read(
+        self, settings: codec_request.PipeSettings, message: pb.TranslatePipeRequest, context: Context
+    ) -> tuple[pb.TranslateRequest, int]:
+        """A message of a pipe. One without texts is no request, but what it sets is checked at once."""
+        seen = RequestRecord()
+        try:
+            request, first = settings.request(message)
+            if not request.segments:
+                call = self._accept(request, context, seen)
+                call.pipeline.template(call.request)
+        except ServingError:
+            with self._request() as record:  # refused before it could become a request: counted all the same
+                record.model = seen.model
+                raise
+        return request, first
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        """All pairs, answered together."""
+        with self._request() as record:
+            arrived_s = time.perf_counter()
+            self._arrive(len(request.pairs), "pairs", context, record)
+            supported.check(request, supported.SCORE)
+            pipeline, pair = self._models.route(codec_request.wanted(request))
+            record.model = pipeline.name
+            wanted = codec_request.score_request(request, pair=pair, deadline_s=record.deadline_s)
+            outcomes = await pipeline.score(wanted)
+            named = request.request_id or request_id()
+            self._end(pipeline, named, record, outcomes)
+            return pb.ScoreResponse(
+                request_id=named,
+                results=[codec_result.score_result(index, one) for index, one in enumerate(outcomes)],
+                model=pipeline.name,
+                model_version=pipeline.version,
+                timings=codec_result.call_timings(outcomes, time.perf_counter() - arrived_s),
+            )
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
+        """The served models that translate between the named languages."""
+        supported.check(request, Fields(frozenset({"source_language", "target_language"})))
+        found = self._models.between(request.source_language, request.target_language)
+        return pb.ListModelsResponse(models=map(self._describe, found))
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
+        """One served model."""
+        supported.check(request, Fields(frozenset({"name", "version"})))
+        if not request.name:
+            raise InvalidRequest("name", "empty; ListModels gives the names")
+        return pb.GetModelResponse(
+            model=self._describe(self._models.named(request.name, request.version, field="name"))
+        )
+
+    def _describe(self, pipeline: Pipeline) -> pb.Model:
+        return codec_model.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
+
+    def _accept(self, message: pb.TranslateRequest, context: Context, record: RequestRecord) -> _Call:
+        """Check a message and find its model."""
+        arrived_s = time.perf_counter()
+        self._arrive(len(message.segments), "segments", context, record)
+        supported.check(message)
+        pipeline, pair = self._models.route(codec_request.wanted(message))
+        record.model = pipeline.name
+        request = codec_request.request(
+            message,
+            pair=pair,
+            deadline_s=record.deadline_s,
+            fresh_seed=secrets.randbits(64),
+        )
+        return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
+
+    def _arrive(self, number: int, field: str, context: Context, record: RequestRecord) -> None:
+        """Note when a request must be answered; refuse it where it is too late, or too large, to be looked at."""
+        remaining_s = context.time_remaining()
+        record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
+        if self.draining:
+            raise Draining
+        # First of all: what follows looks at each text, and a message has room for millions.
+        check_number(number, self._max_segments, field)
+
+    def _end(
+        self,
+        pipeline: Pipeline,
+        named: str,
+        record: RequestRecord,
+        outcomes: Sequence[Outcome | ScoreOutcome],
+        *,
+        whole: bool = True,
+    ) -> None:
+        """Count what became of the texts. A `whole` call of a single text fails as that text does."""
+        failures = [outcome for outcome in outcomes if isinstance(outcome, EngineFailure)]
+        if failures:  # one line, as a failing step fails all that shared it
+            facts = {"id": named, "model": pipeline.name, "texts": len(failures), "detail": failures[0].detail}
+            logs.event(_logger, logging.ERROR, "engine_failure", exc_info=failures[0].__cause__, **facts)
+        self._metrics.answered(pipeline.name, outcomes)
+        record.end(outcomes)
+        if whole and len(outcomes) == 1 and isinstance(outcomes[0], ServingError):
+            raise outcomes[0]

@@ -1,0 +1,35 @@
+"""Progress on a terminal."""
+
+from __future__ import annotations
+
+import io
+
+from dragoman.cli.progress import Progress
+
+
+def shown(times_s: list[float], *, is_shown: bool) -> str:
+    """What work whose lines end at these times writes."""
+    stream = io.StringIO()
+    clock = iter([0.0, *times_s])
+    with Progress(stream, is_shown=is_shown, clock=lambda: next(clock)) as progress:
+        for _ in times_s:
+            progress.advance()
+    return stream.getvalue()
+
+
+def test_short_work_shows_nothing() -> None:
+    """What takes less than a second needs no explanation."""
+    assert shown([0.2, 0.5, 0.9], is_shown=True) == ""
+
+
+def test_long_work_shows_lines_and_their_rate_now_and_then() -> None:
+    """Not at every line, and the line is wiped at the end."""
+    text = shown([0.5, 2.0, 2.1, 4.0], is_shown=True)
+
+    assert text.split("\r")[1:3] == ["2 lines, 1 a second", "4 lines, 1 a second"]
+    assert text.endswith(f"\r{' ' * 19}\r")
+
+
+def test_in_a_pipe_nothing_is_shown() -> None:
+    """However long it takes."""
+    assert shown([100.0, 200.0], is_shown=False) == ""

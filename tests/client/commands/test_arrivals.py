@@ -1,0 +1,58 @@
+"""Lines as they come."""
+
+from __future__ import annotations
+
+import io
+import os
+from itertools import islice
+
+import pytest
+
+from dragoman.client.commands.arrivals import Lines
+
+
+def test_a_line_is_given_before_the_next_has_come() -> None:
+    """A writer that waits for its answer gets it: a partial batch, then the sign that no more is there for now."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, open(writing, "wb", buffering=0) as pipe:
+        batches = Lines(file).batches(32, 1000)
+        pipe.write(b"one\ntwo\nthr")
+        assert list(islice(batches, 2)) == [["one", "two"], []]
+        pipe.write(b"ee\n")
+        assert list(islice(batches, 2)) == [["three"], []]
+        pipe.write(b"end")
+        pipe.close()
+        assert [one for one in batches if one] == [["end"]]
+
+
+def test_a_full_batch_is_followed_by_the_sign_of_a_pause_too() -> None:
+    """Answers to a batch that happens to be full are not kept back until more lines come."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, open(writing, "wb", buffering=0) as pipe:
+        batches = Lines(file).batches(2, 1000)
+        pipe.write(b"one\ntwo\n")
+        assert list(islice(batches, 2)) == [["one", "two"], []]
+
+
+def test_lines_of_a_large_file_survive_the_cuts_of_reading() -> None:
+    """Characters of several bytes and lines cross the edges of what is read at once; bad bytes keep their place."""
+    lines = [f"línea {i}".encode() * (i % 40) for i in range(20_000)]
+    lines[7_000] = b"\xc3"
+    source = Lines(io.BytesIO(b"\n".join(lines)))
+
+    texts = [text for batch in source.batches(32, 16_000) for text in batch]
+
+    assert len(texts) == len(lines)
+    assert [text.encode() for i, text in enumerate(texts) if i != 7_000] == lines[:7_000] + lines[7_001:]
+    assert list(source.errors) == [7_000]
+
+
+def test_an_error_of_reading_is_the_readers() -> None:
+    """It is raised where the lines are read, not lost in a thread."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        list(Lines(Broken()).batches(2, 10))

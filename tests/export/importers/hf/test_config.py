@@ -1,0 +1,205 @@
+"""config.json as a checklist: what is not supported, and what contradicts the weights, is named all at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from dragoman.export.core.errors import UnsupportedModel
+from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.hf.config import ACTIVATIONS, FAMILIES, Config, read_architecture, scales_output
+from dragoman.export.importers.hf.folder import recognises
+from dragoman.export.importers.hf.importer import read_model
+
+BART = {
+    "model_type": "bart",
+    "vocab_size": 50,
+    "d_model": 12,
+    "max_position_embeddings": 32,
+    **{f"{side}_layers": 1 for side in ("encoder", "decoder")},
+    **{f"{side}_attention_heads": 3 for side in ("encoder", "decoder")},
+    **{f"{side}_ffn_dim": 8 for side in ("encoder", "decoder")},
+}
+T5 = {"model_type": "t5", "vocab_size": 50, "d_model": 12, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 3}
+
+
+def refusals(options) -> list[str]:
+    """Every reason against these options."""
+    reasons = Reasons()
+    assert read_architecture(Config(options, reasons), reasons) is None
+    with pytest.raises(UnsupportedModel) as refused:
+        reasons.raise_if_any("here")
+    return list(refused.value.reasons)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model_type": "whisper"}, "model_type must be one of bart, mbart, marian, pegasus, m2m_100, fsmt, t5, mt5"),
+        ({"model_type": ["bart"]}, "model_type must be one of"),
+        ({"is_encoder_decoder": False}, "is_encoder_decoder must be true"),
+        ({"is_encoder_decoder": "yes"}, "is_encoder_decoder must be true or false, config.json says 'yes'"),
+        ({"quantization_config": {"bits": 4}}, "the weights are quantised"),
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "the model brings code of its own (auto_map), which is never run"),
+        ({"architectures": ["BartForSequenceClassification"]}, "which does not generate text"),
+        ({"d_model": 12.0}, "d_model must be a whole number from 1 to 65536, config.json says 12.0"),
+        ({"d_model": True}, "d_model must be a whole number"),
+        ({"d_model": 13}, "decoder_attention_heads 3 must divide d_model 13"),
+        ({"encoder_layers": 10**9}, "encoder_layers must be a whole number from 1 to 256"),
+        ({"decoder_layers": 0}, "decoder_layers must be a whole number"),
+        ({"vocab_size": None}, "vocab_size must be a whole number"),
+        ({"activation_function": "mish"}, "the activation must be one of relu, gelu, "),
+        ({"activation_function": {"a": 1}}, "the activation must be one of"),
+        ({"scale_embedding": 1}, "scale_embedding must be true or false"),
+    ],
+)
+def test_what_is_not_supported_is_named(options, reason):
+    """Each option that is wrong has its own reason, with what it is and what it may be."""
+    assert any(reason in each for each in refusals({**BART, **options}))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"feed_forward_proj": "doubly-gated-gelu"}, "feed_forward_proj must be NAME or gated-NAME"),
+        ({"feed_forward_proj": 3}, "the activation must be one of"),
+        ({"relative_attention_num_buckets": 3}, "relative_attention_num_buckets must be a whole number from 4"),
+        ({"relative_attention_max_distance": 16}, "must be more than half of the 32 buckets, config.json says 16"),
+        ({"layer_norm_epsilon": 0}, "layer_norm_epsilon must be above 0 and below 1"),
+        ({"layer_norm_epsilon": "1e-6"}, "layer_norm_epsilon must be above 0 and below 1"),
+        ({"d_kv": -1}, "d_kv must be a whole number"),
+    ],
+)
+def test_what_is_not_supported_of_t5_is_named(options, reason):
+    """The same for options that only T5 has."""
+    assert any(reason in each for each in refusals({**T5, **options}))
+
+
+def test_all_reasons_come_at_once():
+    """Three things that are wrong are three reasons of one refusal."""
+    assert len(refusals({**BART, "activation_function": "mish", "d_model": 13, "auto_map": {}})) >= 3
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_transformers_has_every_activation_by_its_name(name):
+    """No name in the table is made up."""
+    from transformers.activations import ACT2FN
+
+    assert name in ACT2FN
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_transformers_has_every_family_by_its_name(name):
+    """No model type in the table is made up, and defaults for what may be absent are transformers' own."""
+    from transformers import CONFIG_MAPPING
+
+    family, theirs = FAMILIES[name], CONFIG_MAPPING[name]()
+
+    assert theirs.pad_token_id == family.pad
+    if family.positions != "relative":
+        assert theirs.decoder_start_token_id == family.start
+        assert theirs.activation_function == family.activation
+        assert theirs.scale_embedding == family.scales_embedding
+        assert theirs.tie_word_embeddings == family.is_tied
+    else:
+        assert theirs.feed_forward_proj == family.activation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tie_word_embeddings": True},
+        {"tie_word_embeddings": False},
+        {"tie_word_embeddings": True, "scale_decoder_outputs": False},
+        {"tie_word_embeddings": False, "scale_decoder_outputs": True},
+    ],
+)
+def test_which_t5_scales_its_output(options):
+    """Files of every release: the first T5 does, later ones said so by not tying, and now by a name of its own."""
+    from transformers import T5Config
+
+    config = Config({**T5, **options}, Reasons())
+
+    assert scales_output(config) == T5Config(**options).scale_decoder_outputs
+    assert not scales_output(Config({**T5, **options, "model_type": "mt5"}, Reasons()))
+
+
+def change(folder, **options) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | options), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"vocab_size": 29}, "shared.weight has the shape [28, 16], config.json calls for [29, 16]"),
+        ({"d_model": 17}, "config.json calls for [28, 17]"),
+        ({"num_heads": 3}, "SelfAttention.q.weight has the shape [12, 16], config.json calls for [18, 16]"),
+        ({"d_ff": 21}, "DenseReluDense.wi.weight has the shape [20, 16], config.json calls for [21, 16]"),
+        ({"num_layers": 2}, "8 tensors, such as encoder.block.1.layer.0.SelfAttention.q.weight, "),
+        ({"num_decoder_layers": 2}, "such as decoder.block.1.layer.0.SelfAttention.q.weight, "),
+        ({"feed_forward_proj": "gated-gelu"}, "not known to a t5 model of this configuration"),
+        ({"relative_attention_num_buckets": 16}, "relative_attention_bias.weight has the shape [32, 2]"),
+        ({"model_type": "bart"}, "encoder_layers must be a whole number"),
+    ],
+)
+def test_a_configuration_that_contradicts_its_weights_is_refused(t5, options, reason):
+    """Sizes, layers and kinds that the weights do not have are named with what the weights have."""
+    change(t5, **options)
+    reasons = Reasons()
+
+    assert read_model(t5, reasons) is None
+
+    with pytest.raises(UnsupportedModel) as refused:
+        reasons.raise_if_any(t5)
+    assert reason in str(refused.value)
+
+
+def test_tensors_that_nobody_knows_are_named(t5):
+    """A tensor that the architecture has no place for may mean another architecture."""
+    tensors = load_file(t5 / "model.safetensors")
+    save_file(tensors | {"encoder.adapter.weight": tensors["shared.weight"].clone()}, t5 / "model.safetensors")
+    reasons = Reasons()
+
+    assert read_model(t5, reasons) is None
+
+    with pytest.raises(UnsupportedModel, match=r"encoder\.adapter\.weight is not known to a t5 model"):
+        reasons.raise_if_any(t5)
+
+
+def test_a_tensor_that_is_missing_is_named(t5):
+    """By the name that it has in the file."""
+    tensors = load_file(t5 / "model.safetensors")
+    del tensors["decoder.block.0.layer.1.EncDecAttention.k.weight"]
+    save_file(tensors, t5 / "model.safetensors")
+    reasons = Reasons()
+
+    assert read_model(t5, reasons) is None
+
+    with pytest.raises(UnsupportedModel, match=r"EncDecAttention\.k\.weight is missing, which config\.json calls for"):
+        reasons.raise_if_any(t5)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1, "a": 2}', "[" * 100_000, "\ufeff{}", '{"vocab_size": NaN}'])
+def test_a_configuration_that_is_none_is_refused(t5, text):
+    """Whatever is not one JSON object is said to be none."""
+    (t5 / "config.json").write_text(text, encoding="utf-8")
+    reasons = Reasons()
+
+    assert read_model(t5, reasons) is None
+
+    with pytest.raises(UnsupportedModel, match=r"config\.json"):
+        reasons.raise_if_any(t5)
+
+
+def test_a_directory_is_known_by_its_configuration(t5, tmp_path):
+    """A directory and its config.json are known; other files, and configurations of other things, are not."""
+    (tmp_path / "config.json").write_text('{"setting": 1}', encoding="utf-8")
+
+    assert recognises(t5) == "Hugging Face model of type 't5'"
+    assert recognises(t5 / "config.json") == "Hugging Face model of type 't5'"
+    assert recognises(t5 / "spiece.model") is None
+    assert recognises(tmp_path) is None

@@ -1,0 +1,203 @@
+"""Plain folders: recurrent models beside torch's own cells, Transformers beside plain formulas, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dragoman.bundle import codec
+from dragoman.export.core.errors import ExportError, UnsupportedModel
+from dragoman.export.importers.formats import read
+from dragoman.export.network.load import load_network
+
+WORDS = 40
+TOKENIZER = {"kind": "sentencepiece", "source": "a.spm", "target": "a.spm", "eos_id": 0, "unk_id": 1, "start_id": 2}
+
+
+def write(folder, architecture, weights, **others):
+    """A plain folder; matrices are [out, in]."""
+    document = {"architecture": architecture, "tokenizer": TOKENIZER, "pairs": [{"source": "en", "target": "pt"}]}
+    (folder / "dragoman.json").write_text(json.dumps({**document, **others}))
+    (folder / "a.spm").write_bytes(b"these tests speak in ids")
+    save_file({name: weight.detach().contiguous() for name, weight in weights.items()}, folder / "model.safetensors")
+    return folder
+
+
+SHAPES = {
+    "two ways": {},
+    "one way, no bridge, nothing fed": {"bidirectional": False, "bridge": False, "feeding": False, "layers": 1},
+    "hidden as wide as the output, three layers": {"bridge": False, "out": 10, "layers": 3},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("attention", ["dot", "general", "additive"])
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_recurrent_steps_are_those_of_torchs_own_cells(tmp_path, recurrent_reference, kind, attention, shape):
+    """Each step, of a padded batch, is within 1e-4 of nn.LSTM or nn.GRU with plain attention."""
+    reference = recurrent_reference(kind, attention, **SHAPES[shape])
+
+    network = load_network(read(write(tmp_path, reference.architecture, reference.weights()), "auto", None, None))
+
+    reference.assert_same_steps(network)
+
+
+def test_a_description_is_refused_with_all_that_is_wrong(tmp_path, recurrent_reference):
+    """Impossible sizes, a file elsewhere, a missing pair and an unknown key are told at once."""
+    reference = recurrent_reference("gru", "dot")
+    sizes = {**reference.architecture["recurrent"], "bridge": False, "attention": "general", "decoder_hidden": 11}
+    wrong = {**reference.architecture, "recurrent": sizes, "encoder_layers": 3}
+    folder = write(tmp_path, wrong, reference.weights(), pairs=[], tokenizer={**TOKENIZER, "source": "../b.spm"})
+
+    with pytest.raises(UnsupportedModel) as caught:
+        read(folder, "plain", None, None)
+
+    said = " ".join(caught.value.reasons)
+    for part in ("bridge: false", "encoder_layers: 3", "'../b.spm'", "names no pairs"):
+        assert part in said
+    write(tmp_path, {**wrong, "depth": 3}, reference.weights())
+    with pytest.raises(UnsupportedModel, match=r"architecture.depth"):
+        read(folder, "plain", None, None)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path, recurrent_reference):
+    """What is missing, too much, or of another shape is said by its canonical name."""
+    reference = recurrent_reference("lstm", "general")
+    weights = reference.weights()
+    weights["decoder.layer.0.weight_ih"] = weights.pop("decoder.layers.0.weight_ih")
+    weights["decoder.out.weight"] = weights["decoder.out.weight"].T
+    folder = write(tmp_path, reference.architecture, weights)
+
+    with pytest.raises(ExportError) as caught:
+        load_network(read(folder, "auto", None, None))
+
+    for part in ("missing decoder.layers.0.input.weight", "unexpected decoder.layer.0", "decoder.out.weight is [9, 8]"):
+        assert part in str(caught.value)
+
+
+def test_what_is_left_out_has_the_manifests_default(tmp_path, recurrent_reference):
+    """A description says what differs; languages and names follow."""
+    reference = recurrent_reference("gru", "general")
+    given = {
+        "decoding": {"beam_size": 3, "num_hypotheses": 2},
+        "limits": {"max_source_tokens": 9, "max_target_tokens": 8},
+    }
+    folder = write(tmp_path, reference.architecture, reference.weights(), **given, licence="MIT")
+
+    found = read(folder / "dragoman.json", "auto", "de", "fr")
+
+    assert (found.name, str(found.pairs[0]), found.licence) == ("de-fr", "de-fr", "MIT")
+    assert (found.decoding.beam_size, found.decoding.max_length) == (3, 512)
+    assert (found.limits.max_source_tokens, found.architecture.max_positions) == (9, 1024)
+    assert codec.to_json(found.tokenizer) == codec.to_json(read(folder, "plain", None, None).tokenizer)
+
+
+class Transformer:
+    """One layer a side, in plain formulas: Shaw's positions, PowerNorm after training, one source at a time."""
+
+    width, heads, farthest, epsilon = 12, 3, 2, 1e-5
+
+    def __init__(self):
+        torch.manual_seed(8)
+        d, e = self.width, self.width // self.heads
+        self.weights = {f"{side}_embedding": torch.randn(WORDS, d) for side in ("source", "target", "output")}
+        self.weights["output_bias"] = torch.randn(WORDS)
+        for side, attentions in (("encoder", ["self"]), ("decoder", ["self", "cross"])):
+            for name in attentions:
+                for part in "qkvo":
+                    self.add(f"{side}.layers.0.{name}.{part}", d, d)
+            for part in "kv":
+                self.weights[f"{side}.layers.0.self.relative_{part}"] = torch.randn(2 * self.farthest + 1, e)
+            self.add(f"{side}.layers.0.ffn.up", 17, d)
+            self.add(f"{side}.layers.0.ffn.down", d, 17)
+            for norm in [f"{name}_norm" for name in (*attentions, "ffn")]:
+                self.weights[f"{side}.layers.0.{norm}.weight"] = torch.randn(d)
+                self.weights[f"{side}.layers.0.{norm}.bias"] = torch.randn(d)
+                self.weights[f"{side}.layers.0.{norm}.running_phi"] = torch.rand(1, d, 1) * 3
+
+    architecture = {  # noqa: RUF012 - read only
+        "d_model": 12,
+        "heads": 3,
+        "ffn": 17,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "source_vocabulary": WORDS,
+        "target_vocabulary": WORDS,
+        "tying": "none",
+        "positions": "shaw",
+        "relative_distance": 2,
+        "norm_kind": "affine",
+        "norm_epsilon": 1e-5,
+    }
+
+    def add(self, name, rows, columns):
+        self.weights[f"{name}.weight"] = torch.randn(rows, columns) * 0.4
+        self.weights[f"{name}.bias"] = torch.randn(rows) * 0.4
+
+    def linear(self, name, x):
+        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+
+    def norm(self, name, x):
+        phi = self.weights[f"{name}.running_phi"].flatten()
+        return x / (phi + self.epsilon).sqrt() * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    def attention(self, name, x, y, *, sees_all, is_relative):
+        """Position by position, head by head."""
+        q, k, v = self.linear(f"{name}.q", x), self.linear(f"{name}.k", y), self.linear(f"{name}.v", y)
+        e, rows = self.width // self.heads, []
+        for i in range(len(x)):
+            heads = []
+            for h in range(self.heads):
+                own = slice(h * e, (h + 1) * e)
+                keys, values = [], []
+                for j in range(len(y) if sees_all else i + 1):
+                    number = max(-self.farthest, min(self.farthest, j - i)) + self.farthest
+                    near = [self.weights[f"{name}.relative_{p}"][number] if is_relative else 0 for p in "kv"]
+                    keys.append(k[j, own] + near[0])
+                    values.append(v[j, own] + near[1])
+                weights = torch.softmax(torch.stack(keys) @ q[i, own] / e**0.5, 0)
+                heads.append(weights @ torch.stack(values))
+            rows.append(torch.cat(heads))
+        return self.linear(f"{name}.o", torch.stack(rows))
+
+    def ffn(self, side, x):
+        inner = torch.relu(self.linear(f"{side}.layers.0.ffn.up", x))
+        return self.norm(f"{side}.layers.0.ffn_norm", x + self.linear(f"{side}.layers.0.ffn.down", inner))
+
+    def logits(self, source, read):
+        """[T, V] after each word that is read."""
+        x = self.weights["source_embedding"][source]
+        y = self.attention("encoder.layers.0.self", x, x, sees_all=True, is_relative=True)
+        memory = self.ffn("encoder", self.norm("encoder.layers.0.self_norm", x + y))
+        x = self.weights["target_embedding"][read]
+        y = self.attention("decoder.layers.0.self", x, x, sees_all=False, is_relative=True)
+        x = self.norm("decoder.layers.0.self_norm", x + y)
+        y = self.attention("decoder.layers.0.cross", x, memory, sees_all=True, is_relative=False)
+        x = self.ffn("decoder", self.norm("decoder.layers.0.cross_norm", x + y))
+        return x @ self.weights["output_embedding"].T + self.weights["output_bias"]
+
+
+def test_shaws_positions_and_powernorm_are_the_plain_formulas(tmp_path):
+    """Keys and values by clipped distance on both sides, and norms by constant statistics: logits within 1e-4."""
+    plain = Transformer()
+    network = load_network(read(write(tmp_path, plain.architecture, plain.weights), "auto", None, None))
+
+    for source, target in ([3, 4, 5, 6, 7, 8, 0], [2, 9, 10, 11, 12, 13]), ([0], [2, 5]):
+        mask = torch.zeros(1, 1, 1, len(source))
+        found = network.full(torch.tensor([target]), network.memory(torch.tensor([source]), mask), mask)[0]
+        torch.testing.assert_close(found, plain.logits(source, target), atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_that_are_none_are_refused(tmp_path):
+    """A mean of squares must be of its norm's width and cannot be negative."""
+    plain = Transformer()
+    plain.weights["encoder.layers.0.self_norm.running_phi"] *= -1
+    plain.weights["encoder.layers.0.ffn_norm.running_phi"] = torch.ones(3)
+
+    with pytest.raises(UnsupportedModel) as caught:
+        read(write(tmp_path, plain.architecture, plain.weights), "auto", None, None)
+
+    assert len(caught.value.reasons) == 2

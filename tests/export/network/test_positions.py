@@ -1,0 +1,69 @@
+"""Sinusoids against their formulas, and T5's buckets against T5's own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from transformers.models.t5.modeling_t5 import T5Attention
+
+from dragoman.bundle.manifest import Architecture
+from dragoman.export.network.positions import RelativeBias, bucket, sinusoid
+
+
+@pytest.mark.parametrize("minus_one", [True, False])
+@pytest.mark.parametrize("offset", [0, 2])
+def test_sinusoids_follow_their_formula(minus_one, offset):
+    """sin in the first half of the columns, cos in the second, frequencies 10000 ** (-i / divisor)."""
+    table = sinusoid(9, 8, divisor_minus_one=minus_one, offset=offset)
+
+    for row, i in itertools.product(range(9), range(4)):
+        angle = (row + offset) * 10000 ** (-i / (3 if minus_one else 4))
+        assert table[row, i] == pytest.approx(math.sin(angle), abs=1e-6)
+        assert table[row, 4 + i] == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_an_odd_width_ends_in_a_zero_column():
+    """fairseq leaves the last column of an odd table empty."""
+    assert not np.any(sinusoid(5, 7, divisor_minus_one=True)[:, 6].numpy())
+
+
+def test_an_odd_width_has_one_more_sine():
+    """The other form has a sine more than cosines, all of them of the odd width's frequencies."""
+    table = sinusoid(5, 7, divisor_minus_one=False)
+
+    for row, i in itertools.product(range(5), range(4)):
+        assert table[row, i] == pytest.approx(math.sin(row * 10000 ** (-2 * i / 7)), abs=1e-6)
+    assert table[3, 4] == pytest.approx(math.cos(3.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("buckets", "farthest"), [(32, 128), (32, 20), (32, 1000), (7, 9), (4, 3), (64, 256), (16, 300)]
+)
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_buckets_are_those_of_t5(buckets, farthest, two_sided):
+    """Every distance from -2000 to 2000 has T5's bucket, also where a rounding error would give its neighbour."""
+    distance = torch.arange(-2000, 2001)
+
+    found = bucket(distance, buckets, farthest, two_sided=two_sided)
+
+    expected = T5Attention._relative_position_bucket(distance, two_sided, buckets, farthest)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_biases_are_the_buckets_of_all_distances(two_sided):
+    """Queries and keys at any places of their own: each pair has its bucket's bias, far beyond the farthest too."""
+    arch = Architecture(8, 3, 8, 1, 1, 9, 9, positions="relative", relative_buckets=8, relative_distance=12)
+    bias = RelativeBias(arch, 3, two_sided=two_sided)
+    torch.nn.init.normal_(bias.table)
+    queries, keys = torch.randint(0, 60, (2, 4)), torch.randint(0, 60, (2, 30))
+
+    found = bias(queries, keys)
+
+    distance = keys[:, None, :] - queries[:, :, None]
+    expected = bias.table[bucket(distance, 8, 12, two_sided=two_sided)].permute(0, 3, 1, 2)
+    assert torch.equal(found, expected)

@@ -1,0 +1,153 @@
+"""The serving process: its signals, its exit codes, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from dragoman.bundle.reader import Bundle
+from dragoman.server.app import command_serve
+from dragoman.server.app.app import _channel_options
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.telemetry.watchdog import EXIT_LANE_LOST
+from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1 import translation_pb2_grpc as pb_grpc
+
+ROOT = Path(__file__).parents[3]
+# Lanes that need no model; everything else is what `dragoman serve` runs.
+PROGRAM = """
+import argparse, sys
+from dragoman.server import command_serve
+from dragoman.server.app.app import App
+from dragoman.server.testing import FakeLanes
+
+lanes = FakeLanes()
+if "--hang" in sys.argv:
+    sys.argv.remove("--hang")
+    lanes.pulses[0].beat(0.0, is_busy=True)
+if "--hold" in sys.argv:
+    sys.argv.remove("--hold")
+    lanes.hold()
+command_serve.App = lambda options: App(options, lambda bundle, observer: lanes)
+parser = argparse.ArgumentParser()
+command_serve.register(parser)
+sys.exit(command_serve.run(parser.parse_args()))
+"""
+
+
+@contextmanager
+def serving(bundle: Bundle, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A serving process, and what it announced as JSON."""
+    command = [sys.executable, "-c", PROGRAM, str(bundle.directory), "--json", *arguments]
+    command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    path = os.pathsep.join(str(ROOT / part) for part in ("proto", "server", "export", "client"))
+    environ = {**os.environ, "PYTHONPATH": path}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate(timeout=10)[1]
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+
+
+def test_sigterm_drains_and_ends_well(bundle: Bundle) -> None:
+    """A process that translates is told to stop, says so in its log, and exits with 0."""
+    with serving(bundle) as (process, facts):
+        with grpc.insecure_channel(facts["listen"]) as channel:
+            stub = pb_grpc.TranslationServiceStub(channel)
+            answer = stub.Translate(pb.TranslateRequest(segments=[pb.Segment(text="The dog.")]), timeout=10)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+
+    assert answer.results[0].text == "The dog."
+    assert facts["models"][0]["name"] == "echo"  # type: ignore[index]
+    assert process.returncode == 0, log
+    assert [line.split()[2] for line in log.splitlines()] == ["draining", "stopped"]
+
+
+def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:
+    """Even with a request in flight and a long grace."""
+    with (
+        serving(bundle, "--hold", "--drain-grace-s", "1000") as (process, facts),
+        grpc.insecure_channel(facts["listen"]) as channel,
+    ):
+        stub = pb_grpc.TranslationServiceStub(channel)
+        segments = [pb.Segment(text=""), pb.Segment(text="The dog.")]
+        stream = stub.TranslateStream(pb.TranslateStreamRequest(request=pb.TranslateRequest(segments=segments)))
+        assert next(stream).result.index == 0  # so the other text is in the lanes now
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "draining" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+        stream.cancel()
+
+    assert process.returncode == 1
+
+
+def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
+    """The log has the fault, the end, and what every thread was doing; nothing waits for the lane."""
+    with serving(bundle, "--hang", "--stall-seconds", "0.1") as (process, _):
+        _, log = process.communicate(timeout=10)
+
+    assert process.returncode == EXIT_LANE_LOST == 3
+    events = [line.split()[2] for line in log.splitlines() if line[:2] == "20"]
+    assert events == ["lane_lost", "ending"]
+    assert "model=echo fault=hang" in log
+    assert "Current thread" in log
+
+
+def arguments(*given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command_serve.register(parser)
+    return parser.parse_args(given)
+
+
+def test_print_config_shows_and_stops(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option with its value and origin; nothing is served."""
+    monkeypatch.setenv("DRAGOMAN_MAX_BATCH", "7")
+
+    assert command_serve.run(arguments("--lanes", "3", "--print-config")) == 0
+
+    printed = capsys.readouterr().out
+    assert "lanes = 3  # --lanes\n" in printed
+    assert "max-batch = 7  # DRAGOMAN_MAX_BATCH\n" in printed
+    assert 'listen = "127.0.0.1:50051"  # default\n' in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--lanes", "x"], "--lanes: 'x' is not a whole number"),
+        ([], "no bundle to serve: name at least one directory"),
+        (["/nowhere"], "/nowhere: no such directory"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str], given: list[str], message: str) -> None:
+    """Exit code 1 and no traceback."""
+    assert command_serve.run(arguments(*given)) == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"dragoman serve: {message}")
+    assert "Traceback" not in error
+
+
+def test_connections_age_but_calls_are_not_cut() -> None:
+    """Clients connect again and find new replicas; a pipe on an old connection goes on for as long as it likes."""
+    options = dict(_channel_options(ServeOptions()))
+
+    assert options["grpc.max_connection_age_ms"] == 300_000
+    assert "grpc.max_connection_age_grace_ms" not in options  # gRPC's own default is without limit

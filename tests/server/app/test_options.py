@@ -1,0 +1,162 @@
+"""Options from four sources."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from dragoman.server.app.options import add_flags, declared, load
+from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.addresses import split_address
+from dragoman.server.core.errors import StartError
+from dragoman.server.runtime.hardware import usable_cpus
+
+README = Path(__file__).parents[3] / "server/README.md"
+
+
+def parsed(*arguments: str) -> dict[str, object]:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, ServeOptions)
+    return vars(parser.parse_args(arguments))
+
+
+def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    """Each value says where it came from."""
+    file = tmp_path / "options.toml"
+    file.write_text('max-batch = 1\nmax-segments = 2\nmax-beam-size = 3\nbundles = ["a", "b"]\n')
+    flags = parsed("--max-batch", "11", "--config", str(file))
+
+    loaded = load(ServeOptions, flags, {"DRAGOMAN_MAX_BATCH": "21", "DRAGOMAN_MAX_SEGMENTS": "22"})
+
+    options = loaded.values
+    assert (options.max_batch, options.max_segments, options.max_beam_size) == (11, 22, 3)
+    assert (options.bundles, options.backlog_tokens) == (("a", "b"), 65_536)
+    assert [loaded.origins[name] for name in ("max_batch", "max_segments", "max_beam_size", "backlog_tokens")] == [
+        "--max-batch",
+        "DRAGOMAN_MAX_SEGMENTS",
+        f"{file}: max-beam-size",
+        "default",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["--max-batch", "many"], {}, r"--max-batch: 'many' is not a whole number, 0 to 4096"),
+        (["--max-batch", "-1"], {}, r"--max-batch: '-1' is not a whole number, 0 to 4096"),
+        (["--lanes="], {}, r"--lanes: '' is not a whole number"),
+        ([], {"DRAGOMAN_LANES": "2.5"}, r"DRAGOMAN_LANES: '2.5' is not a whole number"),
+        ([], {"DRAGOMAN_DRAIN_GRACE_S": "nan"}, r"DRAGOMAN_DRAIN_GRACE_S: 'nan' is not a number"),
+        ([], {"DRAGOMAN_DRAIN_GRACE_S": "-1"}, r"DRAGOMAN_DRAIN_GRACE_S: '-1' is not a number, 0 to 86400"),
+        ([], {"DRAGOMAN_LOG_FORMAT": "xml"}, r"DRAGOMAN_LOG_FORMAT: 'xml' is not one of text, json"),
+        (["--listen", "50051"], {}, r"--listen: '50051' is not HOST:PORT"),
+        (["--listen", "localhost:70000"], {}, r"--listen: 'localhost:70000' is not HOST:PORT"),
+        (["--listen", "http://localhost:1"], {}, r"--listen: .* is not HOST:PORT"),
+    ],
+)
+def test_malformed_values_name_their_source(arguments: list[str], environ: dict[str, str], message: str) -> None:
+    """A value that is wrong is an error that says where it stands and what would be right, never a default."""
+    with pytest.raises(StartError, match=message):
+        load(ServeOptions, parsed(*arguments), environ)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("max-bach = 1", "unknown option max-bach; options are bundles, listen"),
+        ("max-batch = true", "max-batch: True is not a whole number"),
+        ("max-batch = 1.5", "max-batch: 1.5 is not a whole number"),
+        ("bundles = [1]", "bundles: .* is not a list of texts"),
+        ("listen = 1", "listen: 1 is not a text"),
+        ("max-batch", "not TOML"),
+    ],
+)
+def test_mistakes_in_the_file_are_errors(tmp_path: Path, content: str, message: str) -> None:
+    """Unknown keys and values of another type are refused with the file's name."""
+    file = tmp_path / "options.toml"
+    file.write_text(content)
+
+    with pytest.raises(StartError, match=message) as refused:
+        load(ServeOptions, parsed("--config", str(file)), {})
+
+    assert str(refused.value).startswith(str(file))
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """Also when the environment names it."""
+    with pytest.raises(StartError, match=r"none\.toml: cannot be read: No such file"):
+        load(ServeOptions, parsed(), {"DRAGOMAN_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Kubernetes sets such variables for a Service called dragoman; none of them is the twin of an option."""
+    environ = {
+        "DRAGOMAN_PORT": "tcp://10.0.0.1:50051",
+        "DRAGOMAN_SERVICE_HOST": "10.0.0.1",
+        "DRAGOMAN_SERVICE_PORT": "1",
+    }
+
+    assert load(ServeOptions, parsed(), environ).values == load(ServeOptions, parsed(), {}).values
+
+
+def test_what_is_printed_is_a_file_that_gives_the_same_options(tmp_path: Path) -> None:
+    """`--print-config` can be saved and used."""
+    loaded = load(
+        ServeOptions, parsed("one", 'two "quoted" \\', "3\nlines\t\x7f😀", "--lanes", "3", "--drain-grace-s", "1.5"), {}
+    )
+    file = tmp_path / "options.toml"
+    file.write_text(str(loaded))
+
+    assert load(ServeOptions, parsed("--config", str(file)), {}).values == loaded.values
+
+
+def test_every_flag_has_help_with_its_facts() -> None:
+    """Help, default and variable of each option are in `--help`."""
+    parser = argparse.ArgumentParser()
+    add_flags(parser, ServeOptions)
+    text = " ".join(parser.format_help().split())
+
+    for one in declared(ServeOptions):
+        assert one.meta.help.split()[0] in text
+        assert one.variable in text
+
+
+def test_the_readme_has_the_options() -> None:
+    """The README's table is the declaration."""
+    rows = [
+        f"| `{one.flag}` | `{one.variable}` | {one.default_text} | {one.meta.unit} | {one.bounds} | {one.meta.help} |"
+        for one in declared(ServeOptions)
+    ]
+
+    assert "\n".join(rows) in README.read_text("utf-8"), "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"), [("127.0.0.1:1", "127.0.0.1", 1), ("[::1]:65535", "::1", 65535), ("a.b:0", "a.b", 0)]
+)
+def test_addresses_are_split(address: str, host: str, port: int) -> None:
+    """Brackets belong to the notation, not to the host."""
+    assert split_address(address) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "10000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "99999999 100"}, None),
+        ({}, None),
+    ],
+)
+def test_lanes_follow_the_quota(tmp_path: Path, files: dict[str, str], cpus: int | None) -> None:
+    """The control group's quota rounded up, in either version; without one, or above them, the CPUs of the affinity."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))

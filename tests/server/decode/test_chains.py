@@ -1,0 +1,305 @@
+"""Speculation in its pure form: whatever is drafted, what comes out is greedy search's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.core.strategies import DraftSource, Lossy, Speculative
+from dragoman.server.decode.chains import Chains
+from dragoman.server.decode.constraints import Vocabulary
+from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.lookup import copied, follow
+from dragoman.server.decode.search import Search
+from dragoman.server.decode.step import Query, Reply
+
+END, UNKNOWN, PAD, START = 2, 1, 0, 99
+WORDS = Vocabulary(START, END, UNKNOWN, (PAD,))
+SIZE = 14
+Words = tuple[int, ...]
+
+
+class Model:
+    """A language model: what follows depends on all words so far."""
+
+    def __init__(self, seed: int) -> None:
+        logits = np.random.default_rng(seed).normal(size=(499, SIZE)) * 2
+        self.normaliser = np.log(np.exp(logits).sum(1)).astype(np.float32)
+        self._logp = (logits - self.normaliser[:, None]).astype(np.float32)
+
+    def row(self, history: Words) -> int:
+        return hash(history) % 499
+
+    def answer(self, query: Query, histories: Sequence[Sequence[Words]]) -> Reply:
+        """What the decoder says of places that stand behind these words."""
+        rows = np.array([[self.row(one) for one in own] for own in histories])
+        logp = self._logp[rows]
+        order = np.argsort(-logp, axis=2, kind="stable")[:, :, : query.best]
+        attention = np.random.default_rng(0).random((499, 7)).astype(np.float32)[rows] if query.attention else None
+        return Reply(
+            np.take_along_axis(logp, order, 2),
+            order,
+            np.take_along_axis(logp, query.named, 2),
+            self.normaliser[rows],
+            attention,
+        )
+
+
+def greedy(model: Model, segment: Segment):
+    """One source through the ordinary search."""
+    search = Search(Layout.of(segment), 1, WORDS)
+    search.admit(segment)
+    history: Words = ()
+    while True:
+        query = search.ask()
+        history = (*history, int(query.ids[0, 0])) if query.depth[0, 0] else ()
+        if search.advance(model.answer(query, [[history]])).finished:
+            return search.hypotheses(0)
+
+
+Drafter = Callable[[Words, Words, int], Sequence[int]]
+"""The right translation with its end token, what there is of it so far, and how many words are wanted."""
+
+
+def random_words(right: Words, prefix: Words, count: int) -> list[int]:
+    return np.random.default_rng([len(right), len(prefix)]).integers(3, SIZE, count).tolist()
+
+
+def half_right(right: Words, prefix: Words, count: int) -> list[int]:
+    draft = [*right[len(prefix) :][:count]]
+    return [*draft[: count // 2], *random_words(right, prefix, count - count // 2)]
+
+
+DRAFTERS: dict[str, Drafter] = {
+    "always wrong": lambda right, prefix, count: [(w + 1) % SIZE for w in right[len(prefix) :][:count]],
+    "always right": lambda right, prefix, count: right[len(prefix) :][:count],
+    "right, and far too long": lambda right, prefix, count: [*right[len(prefix) :], *[5] * 50][:count],
+    "ends early": lambda right, prefix, count: [*right[len(prefix) :][:1], END, END],
+    "ends at once": lambda right, prefix, count: [END] * count,
+    "ends late": lambda right, prefix, count: [w if w != END else 4 for w in right[len(prefix) :][:count]],
+    "repeats": lambda right, prefix, count: [*prefix[-1:]] * count,
+    "nothing": lambda right, prefix, count: [],
+    "random": random_words,
+    "half right": half_right,
+    "what is forbidden": lambda right, prefix, count: [PAD, UNKNOWN, PAD][:count],
+}
+
+
+def speculate(model: Model, segments: Sequence[Segment], drafters: Sequence[Drafter], tokens: int, capacity: int):
+    """All segments, `capacity` at a time; each with a drafter of its own. Hypotheses, and accepted tokens of each."""
+    right = [(*greedy(model, one)[0].ids, END) for one in segments]
+    chains, waiting, owners = Chains(WORDS), list(range(len(segments)))[::-1], list[int]()
+    found, accepted = {}, dict.fromkeys(range(len(segments)), 0)
+    while waiting or owners:
+        while waiting and len(owners) < capacity:
+            owners.append(waiting.pop())
+            chains.admit(segments[owners[-1]])
+        prefixes = [tuple(prefix) for prefix in chains.prefixes]
+        drafts = [drafters[n](right[n], own, tokens) for n, own in zip(owners, prefixes, strict=True)]
+        query = chains.ask(drafts, tokens + 1)
+        histories = [
+            [(*own, *query.ids[g, 1 : place + 1].tolist()) for place in range(tokens + 1)]
+            for g, own in enumerate(prefixes)
+        ]
+        for g, own in enumerate(prefixes):
+            assert query.depth[g].tolist() == list(range(len(own), len(own) + tokens + 1))
+            assert query.ids[g, 0] == (own[-1] if own else START)
+        chained = chains.advance(model.answer(query, histories))
+        for g in reversed(range(len(owners))):
+            accepted[owners[g]] += chained[g].accepted
+            assert chained[g].has_ended or chained[g].kept == chained[g].accepted + 1
+            if chained[g].has_ended:
+                found[owners[g]] = chains.hypotheses(g)
+                chains.remove(g)
+                owners[g] = owners[-1]
+                del owners[-1]
+    return [found[n] for n in range(len(segments))], [accepted[n] for n in range(len(segments))]
+
+
+def segments(number: int, **decoding) -> list[Segment]:
+    rng = np.random.default_rng(3)
+    plain = replace(Decoding(max_length=30, max_length_factor=100.0), **decoding)
+    return [Segment((*rng.integers(3, SIZE, 6).tolist(), END), plain) for _ in range(number)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_thousand_ragged_sources_equal_greedy_search(seed):
+    """All drafters side by side, in batches of 7: tokens, log-probabilities and reasons are the same, 0 differences."""
+    model = Model(seed)
+    asked = [replace(one, decoding=replace(one.decoding, max_length=1 + n % 23)) for n, one in enumerate(segments(340))]
+    drafters = [list(DRAFTERS.values())[n % len(DRAFTERS)] for n in range(len(asked))]
+
+    found, _ = speculate(model, asked, drafters, tokens=3, capacity=7)
+
+    assert found == [greedy(model, one) for one in asked]
+    assert {one[0].reason for one in found} == {FinishReason.STOP, FinishReason.LENGTH}
+
+
+@pytest.mark.parametrize("name", DRAFTERS)
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_whatever_is_drafted_greedy_search_decides(name, tokens):
+    """Each drafter on its own, with drafts of one token and of several."""
+    model, asked = Model(11), segments(25)
+
+    found, _ = speculate(model, asked, [DRAFTERS[name]] * 25, tokens, capacity=4)
+
+    assert found == [greedy(model, one) for one in asked]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"decoding": {"min_length": 6}},
+        {"decoding": {"no_repeat_ngram_size": 1}},
+        {"decoding": {"repetition_penalty": 1.5}},
+        {"decoding": {"repetition_penalty": 0.7, "profile": "hf"}},
+        {"decoding": {"profile": "fairseq", "max_length": 7}},
+        {"decoding": {"profile": "ct2", "min_length": 3}},
+        {"decoding": {"unknown_handling": "allow"}},
+        {"decoding": {"length_penalty": 0.5, "word_penalty": 0.3}},
+        {"prefix": (7, 4, 4, 9)},
+        {"suppressed_ids": (3, 5, 8)},
+        {"attention": True},
+    ],
+)
+def test_all_that_weighs_words_weighs_drafted_ones(changes):
+    """Forced, forbidden and penalised words, whose effect depends on the words before; scores and attention, too."""
+    model, own = Model(5), dict(changes)
+    asked = [replace(one, **own) for one in segments(22, **own.pop("decoding", {}))]
+    names = list(DRAFTERS.values())
+
+    found, _ = speculate(model, asked, [names[n % len(names)] for n in range(22)], tokens=4, capacity=5)
+
+    expected = [greedy(model, one) for one in asked]
+    assert found == expected
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours[0].attention is None) == (theirs[0].attention is None)
+        if theirs[0].attention is not None:
+            np.testing.assert_array_equal(ours[0].attention, theirs[0].attention)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("decoding", [{}, {"unknown_handling": "allow"}, {"max_length": 5}])
+def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding):
+    """Where the best word must not be put out, or the text is over, the rest of what it read is thrown away."""
+    model, asked = Model(6), segments(40, **decoding)
+    chains, owners, found, cut = Chains(WORDS), list(range(40)), {}, 0
+    for one in asked:
+        chains.admit(one)
+    while owners:
+        query = chains.ask([()] * len(owners), 1)
+        histories = [[tuple(prefix)] for prefix in chains.prefixes]
+        assert query.ids.tolist() == [[own[0][-1] if own[0] else START] for own in histories]
+        for _ in range(steps):
+            places = replace(query, ids=np.zeros((len(owners), len(histories[0])), np.int64))
+            reply = model.answer(replace(places, named=np.zeros((*places.ids.shape, 0), np.int64)), histories)
+            histories = [
+                [*own, (*own[-1], word)] for own, word in zip(histories, reply.ids[:, -1, 0].tolist(), strict=True)
+            ]
+        chains.followed(reply)
+        chained = chains.advance(reply)
+        for g in reversed(range(len(owners))):
+            cut += not chained[g].has_ended and chained[g].kept < steps
+            if chained[g].has_ended:
+                found[owners[g]] = chains.hypotheses(g)
+                chains.remove(g)
+                owners[g] = owners[-1]
+                del owners[-1]
+
+    assert [found[n] for n in range(40)] == [greedy(model, one) for one in asked]
+    assert (cut > 0) == (steps > 1), "some strides are cut short by a word that must not be put out"
+
+
+def test_what_is_right_is_accepted_and_counted():
+    """All of a right draft, its end token included; nothing of a wrong one."""
+    model, asked = Model(2), segments(20)
+
+    _, right = speculate(model, asked, [DRAFTERS["always right"]] * 20, tokens=3, capacity=20)
+    _, wrong = speculate(model, asked, [DRAFTERS["always wrong"]] * 20, tokens=3, capacity=20)
+
+    lengths = [len(greedy(model, one)[0].token_logps) for one in asked]
+    # Of each round of four tokens the last is the model's own word.
+    assert right == [length - length // 4 for length in lengths]
+    assert wrong == [0] * 20
+
+
+def test_a_source_that_leaves_in_the_middle_changes_no_other():
+    """Cancelling moves the last source to its place."""
+    model, asked = Model(4), segments(3)
+    alone = [greedy(model, one) for one in asked]
+    chains, owners = Chains(WORDS), [0, 1, 2]
+    for one in asked:
+        chains.admit(one)
+    found = {}
+    for step in range(40):
+        if step == 2:
+            chains.remove(0)
+            owners = [2, 1]
+        prefixes = [tuple(prefix) for prefix in chains.prefixes]
+        query = chains.ask([[4, 5]] * len(owners), 3)
+        histories = [[p, (*p, 4), (*p, 4, 5)] for p in prefixes]
+        chained = chains.advance(model.answer(query, histories))
+        for g in reversed(range(len(owners))):
+            if chained[g].has_ended:
+                found[owners[g]] = chains.hypotheses(g)
+                chains.remove(g)
+                owners[g] = owners[-1]
+                del owners[-1]
+        if not owners:
+            break
+
+    assert found[1] == alone[1]
+    assert found[2] == alone[2]
+
+
+def lossy(top: int, margin: float) -> Speculative:
+    return Speculative(DraftSource.NAT, 2, "mask-predict", Lossy(top, margin))
+
+
+def test_a_lossy_source_keeps_what_is_likely_enough():
+    """Among so many best words, and within the margin; beside it, an exact source keeps to the best."""
+    model = Model(8)
+    (one,) = segments(1)
+    chains = Chains(WORDS)
+    ranked = [w for w in np.argsort(-model._logp[model.row(())]).tolist() if w not in (PAD, UNKNOWN, END)]
+    second = ranked[1]
+    gap = float(model._logp[model.row(()), ranked[0]] - model._logp[model.row(()), second])
+    for strategy in (lossy(9, gap + 0.01), lossy(9, gap / 2), lossy(2, 100.0), None):
+        chains.admit(replace(one, strategy=strategy) if strategy else one)
+    last = ranked[3]
+    drafts = [[second], [second], [last], [second]]
+
+    query = chains.ask(drafts, 2)
+    chained = chains.advance(model.answer(query, [[(), (draft[0],)] for draft in drafts]))
+
+    assert [each.accepted for each in chained] == [1, 0, 0, 0]
+    assert [prefix[0] for prefix in chains.prefixes] == [second, *[ranked[0]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "found"),
+    [
+        ((5, 6, 7, 8), (), (5, 6, 7)),
+        ((5, 6, 7, 8), (5, 6), (7, 8)),
+        ((5, 6, 7, 8), (9, 9, 6), (7, 8)),  # found again by one word
+        ((5, 6, 9, 5, 7, 8), (4, 9, 5), (7, 8)),  # by two, as one is ambiguous
+        ((5, 1, 2, 5, 3, 4), (9, 9, 9, 5), (3, 4)),  # of two places the nearer one
+        ((5, 6), (5, 6), ()),
+        ((5, 6), (7,), ()),
+        ((), (7,), ()),
+    ],
+)
+def test_a_text_is_followed_where_the_translation_agrees(text, prefix, found):
+    """Read on from the beginning, or from where the last words are found again."""
+    assert follow(text, prefix, 3) == found
+
+
+def test_a_source_is_not_read_before_a_word_of_it_is_found():
+    """Its beginning is in another language."""
+    assert copied((5, 6, 7), (), 3) == ()
+    assert copied((5, 6, 7), (9, 5), 2) == (6, 7)

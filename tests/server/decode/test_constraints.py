@@ -1,0 +1,212 @@
+"""Changes of single words' scores: from the best words and a few named ones, against a version with the whole row."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.segments import Segment
+from dragoman.server.core.strategies import Forced
+from dragoman.server.decode.constraints import Row, Vocabulary, Weigher
+
+EOS, UNK, PAD = 2, 1, 0
+VOCABULARY = Vocabulary(99, EOS, UNK, (PAD,))
+SIZE = 30
+
+
+def a_row(logits: np.ndarray, named: list[int], best: int) -> Row:
+    """What the graph gives of these logits."""
+    normaliser = np.log(np.exp(logits.astype(np.float64)).sum())
+    logp = (logits - normaliser).astype(np.float64)
+    words = np.lexsort((np.arange(SIZE), -logp))[:best]
+    return Row(words, logp[words], np.array(named, np.int64), logp[named], float(normaliser))
+
+
+def weighed(segment: Segment, tokens: list[int], logits: np.ndarray, *, width: int, best: int = 5):
+    """The `best` words that may follow with score and log-probability, as a search would have them."""
+    weigher = Weigher(segment, VOCABULARY, width=width)
+    assert weigher.is_needed
+    assert weigher.acts_at(len(tokens))
+    row = a_row(logits, weigher.named(tokens), best + weigher.num_lost(tokens))
+    words, scores, logp = weigher.weigh(row, tokens)
+    order = sorted(np.flatnonzero(scores > -np.inf), key=lambda i: (-scores[i], words[i]))[:best]
+    return [(int(words[i]), float(scores[i]), float(logp[i])) for i in order]
+
+
+def by_the_whole_row(segment: Segment, tokens: list[int], logits: np.ndarray, *, width: int, best: int = 5):
+    """The same, each change made where its toolkit makes it."""
+    decoding, logits = segment.decoding, logits.astype(np.float64)
+    logp = logits - np.log(np.exp(logits).sum())
+    banned = {PAD, *segment.suppressed_ids}
+    banned |= {UNK} if decoding.unknown_handling == "suppress" else set()
+    banned |= {EOS} if len(tokens) < decoding.min_length else set()
+    n = decoding.no_repeat_ngram_size
+    grams = [tokens[i : i + n] for i in range(len(tokens) - n + 1)] if n else []
+    banned |= {gram[-1] for gram in grams if gram[:-1] == tokens[len(tokens) - n + 1 :]}
+    changed = logits.copy()
+    for word in set(tokens):
+        factor = decoding.repetition_penalty if logits[word] < 0 else 1 / decoding.repetition_penalty
+        changed[word] *= factor
+    scores = changed - np.log(np.exp(logits).sum())
+    if decoding.profile == "hf" and width > 1:
+        scores = logp.copy()
+        scores[list(set(tokens))] *= decoding.repetition_penalty
+    scores[list(banned)] = -np.inf
+    if decoding.profile == "ct2":
+        scores -= np.log(np.exp(scores).sum())
+    order = sorted(np.flatnonzero(scores > -np.inf), key=lambda i: (-scores[i], i))[:best]
+    return [(int(i), float(scores[i]), float(logp[i])) for i in order]
+
+
+OPTIONS = [
+    {"min_length": 9},
+    {"repetition_penalty": 1.8},
+    {"repetition_penalty": 0.6},
+    {"no_repeat_ngram_size": 1},
+    {"no_repeat_ngram_size": 2},
+    {"no_repeat_ngram_size": 3},
+    {"min_length": 9, "repetition_penalty": 1.8, "no_repeat_ngram_size": 2, "unknown_handling": "allow"},
+]
+
+
+@pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
+@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("suppressed", [(), (3, 4, EOS, 5)])
+def test_the_best_words_are_those_of_the_whole_row(profile, width, options, suppressed):
+    """Words, scores and log-probabilities of the best five, over many rows and histories full of repeats."""
+    rng = np.random.default_rng(1)
+    segment = Segment((5, EOS), Decoding(profile=profile, max_length_factor=99.0, **options), suppressed_ids=suppressed)
+    for _ in range(20):
+        tokens = rng.integers(3, 9, int(rng.integers(0, 9))).tolist()
+        logits = rng.normal(size=SIZE).astype(np.float32) * 4
+
+        found = weighed(segment, tokens, logits, width=width)
+
+        expected = by_the_whole_row(segment, tokens, logits, width=width)
+        assert [w for w, *_ in found] == [w for w, *_ in expected]
+        np.testing.assert_allclose([row[1:] for row in found], [row[1:] for row in expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
+def test_a_prefix_is_the_only_word(profile):
+    """Its cost is nothing in hf and ct2 and its log-probability in the others, even of a suppressed word."""
+    segment = Segment((5, EOS), Decoding(profile=profile), prefix=(7, PAD), suppressed_ids=(7,))
+    logits = np.linspace(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+
+    for tokens, word in (([], 7), ([7], PAD)):
+        ((found, score, own),) = weighed(segment, tokens, logits, width=4)
+        assert (found, own) == (word, pytest.approx(logp[word]))
+        assert score == pytest.approx(0.0 if profile in ("hf", "ct2") else logp[word])
+
+
+def test_a_target_to_score_is_its_own_log_probability():
+    """In every profile, with its end token, and whatever the minimum length is."""
+    for profile in ("marian", "fairseq", "hf", "ct2"):
+        segment = Segment((5, EOS), Decoding(profile=profile, min_length=9), strategy=Forced((7,)))
+        ((first, score, _),) = weighed(segment, [], np.linspace(0, 3, SIZE), width=1)
+        ((last, *_),) = weighed(segment, [7], np.linspace(0, 3, SIZE), width=1)
+        assert (first, last) == (7, EOS)
+        assert score < -1
+        assert not Weigher(segment, VOCABULARY, width=1).forces_end_at(1)
+
+
+@pytest.mark.parametrize("profile", ["hf", "ct2", "marian", "fairseq"])
+def test_what_every_target_begins_with_costs_a_score_what_it_costs_a_translation(profile):
+    """A language's token is free where a prefix is; the target's own words never are."""
+    logits = np.random.default_rng(4).normal(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+    segment = Segment((5,), Decoding(profile=profile), prefix=(9,), strategy=Forced((7,)))
+
+    [(word, score, first)] = weighed(segment, [], logits, width=1)
+    assert (word, first) == (9, pytest.approx(logp[9]))
+    assert score == pytest.approx(0.0 if profile in ("hf", "ct2") else logp[9])
+    assert weighed(segment, [9], logits, width=1) == [(7, pytest.approx(logp[7]), pytest.approx(logp[7]))]
+    assert weighed(segment, [9, 7], logits, width=1) == [(EOS, pytest.approx(logp[EOS]), pytest.approx(logp[EOS]))]
+    assert segment.max_target_tokens == 3
+
+
+def test_fairseq_ends_at_the_limit():
+    """Only the end token may come there, unless the prefix goes that far; nobody else forces it."""
+    segment = Segment((5, EOS), Decoding(profile="fairseq", max_length=3, max_length_factor=9))
+    weigher = Weigher(segment, VOCABULARY, width=4)
+
+    assert [weigher.acts_at(n) for n in range(3)] == [False, False, True]
+    assert weigher.forces_end_at(2)
+    ((word, score, logp),) = weighed(segment, [7, 7], np.linspace(0, 3, SIZE), width=4)
+    assert (word, score) == (EOS, logp)
+    long = Weigher(Segment((5, EOS), segment.decoding, prefix=(7, 8, 9)), VOCABULARY, width=4)
+    assert not long.forces_end_at(2)
+    hf = Segment((5, EOS), Decoding(profile="hf", max_length=3))
+    assert not Weigher(hf, VOCABULARY, width=4).is_needed
+
+
+@pytest.mark.parametrize("last", [EOS, 11])
+def test_transformers_has_the_last_word_within_the_limit_for_nothing(last):
+    """Whatever it is, and whatever is suppressed or comes too early; not in other profiles, and not in a score."""
+    decoding = Decoding(profile="hf", forced_last_id=last, max_length=4, max_length_factor=9.0, min_length=9)
+    segment = Segment((5,), decoding, suppressed_ids=(11,))
+    logits = np.random.default_rng(5).normal(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+
+    assert weighed(segment, [7, 8, 9], logits, width=4) == [(last, 0.0, pytest.approx(logp[last]))]
+    assert Weigher(segment, VOCABULARY, width=4).forces_end_at(3) == (last == EOS)
+    assert len(weighed(segment, [7, 8], logits, width=4)) == 5
+    assert len(weighed(replace(segment, decoding=replace(decoding, profile="ct2")), [7, 8, 9], logits, width=4)) == 5
+    scored = replace(segment, strategy=Forced((7, 8, 9)))
+    assert weighed(scored, [7, 8, 9], logits, width=1) == [(EOS, pytest.approx(logp[EOS]), pytest.approx(logp[EOS]))]
+
+
+def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
+    """Where a model starts from its end token, hf penalises the end from the first word on, and no other profile."""
+    vocabulary = Vocabulary(EOS, EOS, UNK)
+    named = {
+        profile: Weigher(
+            Segment((5, EOS), Decoding(profile=profile, repetition_penalty=1.5)), vocabulary, width=4
+        ).named([7])
+        for profile in ("marian", "hf")
+    }
+
+    assert named == {"marian": [7], "hf": [EOS, 7]}
+
+
+@pytest.mark.parametrize("mass", [1.0 - 1e-7, 1.0 - 1e-9, 1.0, 1.0 + 1e-6])
+def test_renormalising_survives_rounding(mass):
+    """Where float32 says that banned words have all the probability, or more, scores stay log-probabilities."""
+    segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, unknown_handling="allow"))
+    weigher = Weigher(segment, Vocabulary(99, EOS, UNK), width=4)
+    row = Row(np.array([EOS, 7, 8]), np.array([math.log(mass), -18.0, -19.0]), np.array([EOS]), np.log([mass]), 3.0)
+
+    _, scores, _ = weigher.weigh(row, [])
+
+    assert scores[[0, 3]].tolist() == [-np.inf, -np.inf]
+    assert scores.max() <= 0.0
+    assert scores[1] - scores[2] == pytest.approx(1.0)
+
+
+def test_a_row_without_a_word_left_says_so():
+    """Everything banned or masked: all scores are -inf, none is nan."""
+    segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, repetition_penalty=1.5))
+    weigher = Weigher(segment, VOCABULARY, width=4)
+    named = weigher.named([])
+    row = Row(np.array([EOS, 7]), np.array([-0.1, -1e9]), np.array(named), np.full(len(named), -0.5), 0.0)
+
+    _, scores, _ = weigher.weigh(row, [])
+
+    assert (scores == -np.inf).all()
+
+
+def test_plain_segments_need_no_weigher():
+    """Suppressed and unknown words alone are passed over without one, but for CTranslate2's renormalisation."""
+    for profile, unknown in itertools.product(("marian", "hf"), ("allow", "suppress")):
+        decoding = Decoding(profile=profile, unknown_handling=unknown)
+        assert not Weigher(Segment((5, EOS), decoding), VOCABULARY, width=4).is_needed
+    assert Weigher(Segment((5, EOS), Decoding(profile="ct2")), VOCABULARY, width=4).is_needed
+    allowed = Segment((5, EOS), Decoding(profile="ct2", unknown_handling="allow"))
+    assert not Weigher(allowed, Vocabulary(99, EOS, UNK), width=4).is_needed

@@ -1,0 +1,604 @@
+"""A request's way through admission, text and lanes, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+
+import pytest
+
+from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    DeadlineUnmeetable,
+    EngineFailure,
+    InvalidRequest,
+    Overloaded,
+    ServingError,
+)
+from dragoman.server.core.requests import DecodingOverrides, Output, Pair, Request, ScoreRequest, Splitting
+from dragoman.server.core.segments import FinishReason, Priority, Segment
+from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Engine, Forced, Sample, Strategy
+from dragoman.server.core.translations import Outcome, Scored, Translation
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.testing import FakeLanes
+from dragoman.server.text.tokenizer import Tokenizer
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def translation(outcome: Outcome) -> Translation:
+    assert isinstance(outcome, Translation), outcome
+    return outcome
+
+
+async def translate(pipeline: Pipeline, *texts: str, **fields: object) -> list[Outcome]:
+    return await pipeline.translate(Request(texts, **fields))  # type: ignore[arg-type]
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Let the event loop run until a condition holds; the test's own time-out bounds it."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0)
+
+
+async def test_a_text_comes_back_with_its_layout(pipeline: Pipeline) -> None:
+    """Sentences are decoded one by one, and what lies between them is kept."""
+    text = "  The lazy dog.  Is it true?\r\n\r\n\tThe box!\n"
+
+    [outcome] = await translate(pipeline, text)
+
+    one = translation(outcome)
+    assert one.text == text
+    assert (one.segments, one.finish_reason, one.engine) == (3, FinishReason.STOP, Engine.GREEDY)
+    assert one.source_tokens == one.target_tokens > 3
+    assert one.timings.encode_s == 0.001
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t \r\n", "\u00a0", "\u200b\ufeff", "\u2028"])
+async def test_nothing_to_translate_comes_back_as_it_is(pipeline: Pipeline, lanes: FakeLanes, text: str) -> None:
+    """An empty or invisible text is its own translation, and nothing is decoded."""
+    [outcome] = await translate(pipeline, text)
+
+    one = translation(outcome)
+    assert (one.text, one.finish_reason, one.engine) == (text, FinishReason.EMPTY_INPUT, None)
+    assert (one.source_tokens, one.target_tokens, one.segments) == (0, 0, 0)
+    assert lanes.submitted == []
+
+
+async def test_long_sentences_are_split_and_never_cut(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """A sentence of many times the model's limit is decoded in pieces that fit, and comes back whole."""
+    text = "the quick brown fox jumps over the lazy dog, " * 12 + "end"
+
+    [outcome] = await translate(pipeline, text)
+
+    assert translation(outcome).text == text
+    assert len(lanes.submitted) > 10
+    assert all(len(segment.ids) <= 32 for segment in lanes.submitted)
+
+
+async def test_one_endless_word_is_split(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """A word without any place to cut is cut between tokens, and joined without a space."""
+    text = "x" * 900
+
+    [outcome] = await translate(pipeline, text)
+
+    assert translation(outcome).text == text
+    assert all(len(segment.ids) <= 32 for segment in lanes.submitted)
+
+
+async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """With `split_long` off, a text with a piece over the limit fails alone, with the numbers and the way out."""
+    [long, short] = await translate(pipeline, "the lazy dog " * 40, "the dog", split_long=False)
+
+    assert isinstance(long, InvalidRequest)
+    assert long.violations[0].field == "segments[0].text"
+    assert "the model reads at most 32" in str(long)
+    assert translation(short).text == "the dog"
+
+
+async def test_bad_texts_do_not_lose_the_good_ones(pipeline: Pipeline) -> None:
+    """Each text has its own outcome, in the order of the texts."""
+    outcomes = await translate(pipeline, "The dog.", "x" * 10_001, "half \ud800", "", "The fox.")
+
+    assert [type(outcome) for outcome in outcomes] == [
+        Translation,
+        InvalidRequest,
+        InvalidRequest,
+        Translation,
+        Translation,
+    ]
+    assert str(outcomes[1]).startswith("segments[1].text: 10001 bytes, the limit is 10000")
+    assert str(outcomes[2]).startswith("segments[2].text: character 5 is half of a surrogate pair")
+
+
+async def test_hypotheses_of_pieces_are_joined_by_rank(pipeline: Pipeline) -> None:
+    """Rank n of a text is made of its pieces' rank n; log-probabilities add up, scores are means by length."""
+    overrides = DecodingOverrides(beam_size=3, num_hypotheses=2)
+
+    [outcome] = await translate(pipeline, "The dog.\nThe fox.", overrides=overrides)
+
+    one = translation(outcome)
+    assert one.engine is Engine.BEAM
+    assert [hypothesis.text for hypothesis in one.hypotheses] == ["The dog.\nThe fox.", "The dog..\nThe fox.."]
+    assert one.hypotheses[0].logp > one.hypotheses[1].logp
+    # The fake's best hypothesis has one unit a token, so its score under a length penalty of 1 is -1 for any text.
+    assert one.hypotheses[0].score == pytest.approx(-1.0)
+
+
+async def test_a_length_limit_is_reported(pipeline: Pipeline) -> None:
+    """One piece that reached its limit makes the text's reason LENGTH."""
+    [outcome] = await translate(pipeline, "The\nquick brown fox jumps", overrides=DecodingOverrides(max_length=4))
+
+    assert translation(outcome).finish_reason is FinishReason.LENGTH
+
+
+async def test_one_stream_gives_each_text_as_it_finishes(pipeline: Pipeline) -> None:
+    """Every index comes exactly once."""
+    texts = tuple(f"text {n}" for n in range(20))
+
+    async with aclosing(pipeline.stream(Request(texts))) as stream:
+        found = {index: translation(outcome).text async for index, outcome in stream}
+
+    assert found == dict(enumerate(texts))
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (0, "segments: empty: send at least one text"),
+        (65, r"segments: 65 texts, the limit is 64 \(--max-segments\)"),
+        (10_000, r"segments: 10000 texts, the limit is 64 \(--max-segments\)"),
+    ],
+)
+async def test_too_many_or_no_texts_are_refused_before_any_work(
+    pipeline: Pipeline, lanes: FakeLanes, number: int, message: str
+) -> None:
+    """The message says how many came and how many may."""
+    with pytest.raises(InvalidRequest, match=message):
+        await translate(pipeline, *["x"] * number)
+
+    assert (lanes.submitted, pipeline.admission.held_requests) == ([], 0)
+
+
+async def test_a_full_backlog_refuses_the_whole_request(pipeline_of: Callable[..., Pipeline], lanes: FakeLanes) -> None:
+    """All texts or none: what does not fit leaves no segment behind, and fits again once there is room."""
+    pipeline = pipeline_of(backlog_tokens=30)
+    lanes.hold()
+    first = asyncio.create_task(translate(pipeline, "The quick brown fox jumps."))
+    await eventually(lambda: lanes.waiting_segments == 1)
+    held = pipeline.admission.held_tokens
+
+    with pytest.raises(Overloaded, match=f"the backlog holds {held} source tokens") as refused:
+        await translate(pipeline, "a", "The lazy dog sleeps in the box, " * 3)
+
+    assert refused.value.retry_after_s
+    assert (lanes.waiting_segments, pipeline.admission.held_tokens) == (1, held)
+    lanes.release()
+    await first
+    assert (pipeline.admission.held_tokens, pipeline.admission.held_requests) == (0, 0)
+    assert len(await translate(pipeline, "a", "The lazy dog.")) == 2
+
+
+async def test_a_request_larger_than_the_backlog_is_not_told_to_retry(pipeline_of: Callable[..., Pipeline]) -> None:
+    """No pause would help, so it is invalid, not overload."""
+    with pytest.raises(InvalidRequest, match="the whole backlog takes 10"):
+        await translate(pipeline_of(backlog_tokens=10), "x" * 100)
+
+
+async def test_the_reservation_is_corrected_to_the_tokens(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """While a request is decoded it holds what it has, not what was estimated from its bytes."""
+    lanes.hold()
+    task = asyncio.create_task(translate(pipeline, "zzzzzzzzzz"))
+    await eventually(lambda: lanes.waiting_segments == 1)
+
+    assert pipeline.admission.held_tokens == lanes.waiting_tokens
+
+    lanes.release()
+    await task
+
+
+async def test_cancelling_takes_every_segment_out_of_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Whoever stops waiting leaves neither work nor a reservation behind."""
+    lanes.hold()
+    task = asyncio.create_task(translate(pipeline, "The dog. The fox.", "The box."))
+    await eventually(lambda: lanes.waiting_segments == 3)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (lanes.waiting_segments, lanes.cancelled) == (0, 3)
+    assert pipeline.admission.held_tokens == 0
+
+
+async def test_closing_a_stream_takes_the_rest_out_of_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """A reader that leaves after the first text cancels the others."""
+    stream = pipeline.stream(Request(("", "The dog.", "The fox.")))
+    lanes.hold()
+    index, _ = await anext(stream)
+
+    await stream.aclose()
+
+    assert index == 0
+    assert (lanes.waiting_segments, lanes.cancelled, pipeline.admission.held_tokens) == (0, 2, 0)
+
+
+async def test_a_deadline_reaches_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Segments carry it, and what is late comes back as such."""
+    lanes.hold()
+
+    outcomes = await translate(pipeline, "The dog.", "", deadline_s=time.monotonic() + 0.2)
+
+    assert isinstance(outcomes[0], DeadlineExceeded)
+    assert translation(outcomes[1]).text == ""
+
+
+async def test_a_deadline_that_has_passed_costs_nothing(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """The request is refused before it is tokenized."""
+    with pytest.raises(DeadlineExceeded):
+        await translate(pipeline, "The dog.", deadline_s=time.monotonic() - 1)
+
+    assert lanes.submitted == []
+
+
+@pytest.mark.parametrize("failure", [EngineFailure("node 7 of /models/x"), ValueError("/models/x"), Cancelled()])
+async def test_a_failing_lane_is_an_outcome(pipeline: Pipeline, lanes: FakeLanes, failure: Exception) -> None:
+    """Every exception of a lane becomes a serving error that says nothing of the inside, and room is given back."""
+    lanes.failure = failure
+
+    [outcome] = await translate(pipeline, "The dog.")
+
+    assert isinstance(outcome, ServingError)
+    assert "/models" not in str(outcome)
+    assert pipeline.admission.held_tokens == 0
+    lanes.failure = None
+    assert translation((await translate(pipeline, "The dog."))[0]).text == "The dog."
+
+
+async def test_decoding_defaults_are_the_bundles(pipeline_of: Callable[..., Pipeline], lanes: FakeLanes) -> None:
+    """What the request leaves open is the bundle's own, within what the network can take."""
+    pipeline = pipeline_of(
+        manifest={"decoding": Decoding(beam_size=4, max_length=500), "limits": Limits(32, 64)},
+    )
+
+    await translate(pipeline, "The dog.", overrides=DecodingOverrides(length_penalty=0.5))
+
+    assert lanes.submitted[0].decoding == Decoding(beam_size=4, max_length=64, length_penalty=0.5)
+
+
+async def test_long_texts_leave_the_event_loop_free(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Text over the threshold is tokenized elsewhere: other tasks run before it is submitted."""
+    lanes.hold()
+    task = asyncio.create_task(translate(pipeline, "The dog is in the box. " * 200, splitting=Splitting.SENTENCES))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert not lanes.submitted
+
+    await eventually(lambda: lanes.waiting_segments == 200)
+    lanes.release()
+    await task
+
+
+@pytest.mark.parametrize(
+    ("overrides", "beam_size"),
+    [
+        ({"length_penalty": 0.6, "length_penalty_kind": "gnmt", "word_penalty": -0.5, "coverage_penalty": 0.2}, 1),
+        ({"patience": 2.0, "beam_size": 4, "min_length": 3, "max_length": 20, "max_length_factor": 1.5}, 4),
+        ({"early_stopping": "exhaustive", "repetition_penalty": 1.5, "no_repeat_ngram_size": 2}, 1),
+        ({"profile": "fairseq", "unknown_handling": "allow"}, 1),
+    ],
+)
+async def test_decoding_options_reach_every_segment(
+    pipeline: Pipeline, lanes: FakeLanes, overrides: dict[str, object], beam_size: int
+) -> None:
+    """With the values that were set."""
+    await translate(pipeline, "The dog. The fox.", overrides=DecodingOverrides(**overrides))  # type: ignore[arg-type]
+
+    assert len(lanes.submitted) == 2
+    for segment in lanes.submitted:
+        assert {name: getattr(segment.decoding, name) for name in overrides} == overrides
+        assert segment.decoding.beam_size == beam_size
+
+
+@pytest.mark.parametrize(
+    "strategy", [Beam(), Sample(3, top_k=5, top_p=0.5, temperature=0.7), DiverseBeam(2, 0.5), Alternatives(2, 0.1)]
+)
+@pytest.mark.parametrize("priority", Priority)
+async def test_strategy_and_priority_reach_the_segment(
+    pipeline: Pipeline, lanes: FakeLanes, strategy: Strategy, priority: Priority
+) -> None:
+    """As they were asked for."""
+    overrides = DecodingOverrides(beam_size=1 if isinstance(strategy, Sample) else 4)
+
+    await translate(pipeline, "The dog.", strategy=strategy, priority=priority, overrides=overrides)
+
+    [segment] = lanes.submitted
+    assert (segment.strategy, segment.priority) == (strategy, priority)
+
+
+async def test_what_must_not_be_said_reaches_the_segment(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """As ids, each once."""
+    [outcome] = await translate(pipeline, "The dog.", suppressed_tokens=("▁do", "T", "T"))
+
+    assert lanes.submitted[0].suppressed_ids == (tokenizer.token_id("▁do"), tokenizer.token_id("T"))
+    assert translation(outcome).text == "heg."
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fields"),
+    [
+        (("",), ["[0]"]),
+        (("▁do", "nowhere", "</s>", "dog dog"), ["[1]", "[3]", "[2]"]),
+        (("<s>",), ["[0]"]),
+        (("▁do",) * 257, [""]),
+    ],
+)
+async def test_tokens_that_cannot_be_suppressed_are_refused_by_their_place(
+    pipeline: Pipeline, lanes: FakeLanes, tokens: tuple[str, ...], fields: list[str]
+) -> None:
+    """Those that the vocabulary lacks, the end token, and more than there may be."""
+    with pytest.raises(InvalidRequest) as refused:
+        await translate(pipeline, "a", suppressed_tokens=tokens)
+
+    assert [one.field for one in refused.value.violations] == [f"decoding.suppressed_tokens{at}" for at in fields]
+    assert lanes.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "attention"),
+    [
+        ({}, False),
+        ({"output": Output(token_scores=True, sentence_spans=True)}, False),
+        ({"output": Output(alignments=True)}, True),
+        ({"overrides": DecodingOverrides(unknown_handling="copy")}, True),
+    ],
+)
+async def test_attention_is_asked_for_where_it_is_needed(
+    pipeline: Pipeline, lanes: FakeLanes, fields: dict[str, object], attention: bool
+) -> None:
+    """And only there: it costs."""
+    await translate(pipeline, "The dog.", **fields)
+
+    assert lanes.submitted[0].attention == attention
+
+
+async def test_a_prefix_is_the_beginning_of_the_translation(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Of the text that has one, and it counts as its tokens."""
+    outcomes = await translate(pipeline, " The dog.", "The fox.", prefixes=("Ó,", ""))
+
+    first, second = map(translation, outcomes)
+    assert (first.text, second.text) == (" Ó, The dog.", "The fox.")
+    assert first.target_tokens == first.source_tokens + len(lanes.submitted[0].prefix)
+    assert lanes.submitted[1].prefix == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "message"),
+    [
+        ("The dog. The fox.", "O", r"the text is cut into 2 pieces, and a prefix is for a text of one: set splitting"),
+        ("The dog.\n\u200b", "O", r"the text is cut into 2 pieces"),
+        (" ", "O", "the text has nothing to translate"),
+        ("The dog.", "the quick brown fox jumps over the lazy dog " * 4, r"\d+ tokens, and .* room for \d+"),
+        ("The dog.", "half \ud800", "half of a surrogate pair"),
+        ("The dog.", "x" * 10_001, "10001 bytes, the limit is 10000"),
+    ],
+)
+async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
+    pipeline: Pipeline, lanes: FakeLanes, text: str, prefix: str, message: str
+) -> None:
+    """By name, with the way out."""
+    bad, good = await translate(pipeline, text, "The fox.", prefixes=(prefix, ""))
+
+    assert isinstance(bad, InvalidRequest)
+    assert [one.field for one in bad.violations] == ["segments[0].target_prefix"]
+    assert re.search(message, str(bad))
+    assert translation(good).text == "The fox."
+    assert len(lanes.submitted) == 1
+
+
+async def test_alternatives_are_for_a_text_of_one_piece(pipeline: Pipeline) -> None:
+    """Those of several would be combined at random."""
+    split, one = await translate(pipeline, "The dog. The fox.", "The fox.", strategy=Alternatives(3, 0.2))
+
+    assert isinstance(split, InvalidRequest)
+    assert split.violations[0].field == "decoding.alternatives"
+    assert [hypothesis.text for hypothesis in translation(one).hypotheses] == ["The fox.", "The fox.."]
+
+
+async def test_draws_of_a_sample_are_hypotheses_and_depend_on_its_seed(pipeline: Pipeline) -> None:
+    """Equal seeds give equal draws; the engine says what they are."""
+
+    async def draws(seed: int) -> list[str]:
+        overrides = DecodingOverrides(num_hypotheses=5)
+        [outcome] = await translate(pipeline, "The lazy dog.", strategy=Sample(seed), overrides=overrides)
+        assert translation(outcome).engine is Engine.SAMPLING
+        return [one.text for one in translation(outcome).hypotheses]
+
+    first = await draws(1)
+    assert first == await draws(1) != await draws(2)
+    assert len(first) == 5
+    assert len(set(first)) > 1
+
+
+async def score(pipeline: Pipeline, *pairs: tuple[str, str], **fields: object) -> list[Scored | ServingError]:
+    return await pipeline.score(ScoreRequest(tuple(Pair(*pair) for pair in pairs), **fields))  # type: ignore[arg-type]
+
+
+async def test_a_pair_is_scored_as_one_segment(pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer) -> None:
+    """However many sentences it has; nothing is split."""
+    [scored] = await score(pipeline, ("The dog. The fox.", "O cão.\nA raposa."), priority=Priority.BATCH)
+
+    [segment] = lanes.submitted
+    assert segment.ids == tokenizer.encode("The dog. The fox.")
+    assert segment.strategy == Forced(tokenizer.encode_target("O cão. A raposa."))
+    assert segment.priority is Priority.BATCH
+    assert isinstance(scored, Scored)
+    assert (scored.source_tokens, scored.target_tokens) == (len(segment.ids), len(segment.strategy.target) + 1)
+    assert (scored.logp, scored.score, scored.tokens) == (-scored.target_tokens, -1.0, ())
+
+
+async def test_an_empty_translation_has_the_score_of_its_end(pipeline: Pipeline) -> None:
+    """Which is one token."""
+    [scored] = await score(pipeline, ("The dog.", ""), token_scores=True)
+
+    assert isinstance(scored, Scored)
+    assert [(one.token, one.logp) for one in scored.tokens] == [("</s>", -1.0)]
+
+
+async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """All else is the bundle's."""
+    overrides = DecodingOverrides(length_penalty=0.0, length_penalty_kind="gnmt")
+    [scored] = await score(pipeline, ("The dog.", "The dog."), overrides=overrides)
+
+    assert isinstance(scored, Scored)
+    assert scored.score == scored.logp
+    assert lanes.submitted[0].decoding == Decoding(max_length=64, length_penalty=0.0, length_penalty_kind="gnmt")
+
+
+async def test_bad_pairs_do_not_lose_the_good_ones(pipeline_of: Callable[..., Pipeline]) -> None:
+    """Each has its own outcome, in the order of the pairs, and names its side."""
+    pipeline = pipeline_of(backlog_tokens=10_000)
+    outcomes = await score(
+        pipeline,
+        ("The dog.", "a"),
+        ("", "a"),
+        ("\u200b", "a"),
+        ("the lazy dog " * 40, "a"),
+        ("a", "the lazy dog " * 80),
+        ("x" * 10_001, "a"),
+        ("a", "half \ud800"),
+        ("The fox.", "b"),
+    )
+
+    assert [one.violations[0].field if isinstance(one, ServingError) else "" for one in outcomes] == [
+        "",
+        "pairs[1].source",
+        "pairs[2].source",
+        "pairs[3].source",
+        "pairs[4].target",
+        "pairs[5].source",
+        "pairs[6].target",
+        "",
+    ]
+    assert "the model takes at most 32" in str(outcomes[3])
+    assert pipeline.admission.held_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"pairs": ()}, "pairs"),
+        ({"pairs": (Pair("a", "b"),) * 65}, "pairs"),
+        ({"pairs": (Pair("a", "b"),), "overrides": DecodingOverrides(length_penalty=-1.0)}, "length_penalty"),
+    ],
+)
+async def test_bad_requests_to_score_are_refused_before_any_work(
+    pipeline: Pipeline, lanes: FakeLanes, fields: dict[str, object], field: str
+) -> None:
+    """By the names that their fields have there."""
+    with pytest.raises(InvalidRequest) as refused:
+        await pipeline.score(ScoreRequest(**fields))  # type: ignore[arg-type]
+
+    assert [one.field for one in refused.value.violations] == [field]
+    assert lanes.submitted == []
+
+
+async def test_cancelling_a_score_takes_its_pairs_out_of_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """As with a translation."""
+    lanes.hold()
+    task = asyncio.create_task(score(pipeline, ("The dog.", "a"), ("The fox.", "b")))
+    await eventually(lambda: lanes.waiting_segments == 2)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (lanes.waiting_segments, lanes.cancelled, pipeline.admission.held_tokens) == (0, 2, 0)
+
+
+async def test_a_failing_lane_fails_its_pair(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """With nothing of the inside."""
+    lanes.failure = ValueError("/models/x")
+
+    [outcome] = await score(pipeline, ("The dog.", "a"))
+
+    assert isinstance(outcome, EngineFailure)
+    assert "/models" not in str(outcome)
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_a_request_that_cannot_be_in_time_is_refused_at_admission(
+    pipeline: Pipeline, lanes: FakeLanes, priority: Priority
+) -> None:
+    """By the wait of its own priority; one without a deadline, or with time enough, is taken in."""
+    lanes.waits_s[priority] = 1000.0
+    soon = time.monotonic() + 500.0
+
+    with pytest.raises(DeadlineUnmeetable, match=r"wait for about 1e\+03 s and its deadline is in (500|499\.\d*) s"):
+        await translate(pipeline, "The dog.", deadline_s=soon, priority=priority)
+    with pytest.raises(DeadlineUnmeetable):
+        await score(pipeline, ("The dog.", "a"), deadline_s=soon, priority=priority)
+    assert lanes.submitted == []
+    assert pipeline.admission.held_requests == 0
+
+    other = Priority.BATCH if priority is Priority.INTERACTIVE else Priority.INTERACTIVE
+    assert len(await translate(pipeline, "The dog.", priority=priority)) == 1
+    assert len(await translate(pipeline, "The dog.", deadline_s=soon, priority=other)) == 1
+    assert len(await translate(pipeline, "The dog.", deadline_s=soon + 1000, priority=priority)) == 1
+
+
+@pytest.mark.parametrize(("wait_s", "retry_after_s"), [(0.0, 0.1), (3.25, 3.25)])
+async def test_overload_is_over_when_what_waits_is_done(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, wait_s: float, retry_after_s: float
+) -> None:
+    """As far as it is known; clients do not try in a circle where it is not."""
+    pipeline = pipeline_of(backlog_tokens=12)
+    lanes.hold()
+    lanes.waits_s[Priority.BATCH] = wait_s
+    first = asyncio.create_task(translate(pipeline, "The dog."))
+    await eventually(lambda: lanes.waiting_segments == 1)
+
+    with pytest.raises(Overloaded) as refused:
+        await translate(pipeline, "The quick brown fox jumps.", priority=Priority.BATCH)
+
+    assert refused.value.retry_after_s == retry_after_s
+    lanes.release()
+    await first
+
+
+async def test_the_languages_reach_the_lanes(many: Bundle, lanes: FakeLanes, pipeline: Pipeline) -> None:
+    """Of each piece of each text; where one of them is left open, the request is refused with what there is."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, executor)
+
+        outcomes = await translate(told, "The dog. The fox!", "", source_language="en", target_language="zh-Hant-TW")
+        submitted = lanes.submitted
+        outcomes += await score(told, ("The dog.", "The dog."), source_language="en", target_language="pt")
+        *submitted, score_segment = lanes.submitted
+        with pytest.raises(InvalidRequest, match=r"source_language: .* many translates en/pt/zh-Hant into en/pt/zh-"):
+            await translate(told, "The dog.")
+        with pytest.raises(InvalidRequest, match=r"target_language: "):
+            await translate(told, "The dog.", source_language="en")
+
+    assert [translation(one).text for one in outcomes[:2]] == ["The dog. The fox!", ""]
+    assert [(one.ids[:3], one.prefix) for one in submitted] == [((390, 5, 392), (392,))] * 2
+    assert score_segment.prefix == (391,)
+    assert (score_segment.ids[:3], score_segment.max_target_tokens) == ((390, 5, 391), 2 + len(score_segment.ids) - 4)
+    assert all(one.prefix == () for one in (await _segments(pipeline, lanes)))
+
+
+async def _segments(pipeline: Pipeline, lanes: FakeLanes) -> list[Segment]:
+    before = len(lanes.submitted)
+    await translate(pipeline, "The dog.")
+    return lanes.submitted[before:]

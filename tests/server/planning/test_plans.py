@@ -1,0 +1,290 @@
+"""Which way a request goes: demands, wishes, deadlines, and what is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dragoman.bundle.manifest import Decoding, Manifest, Nat
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
+from dragoman.server.core.requests import (
+    DecodingOverrides,
+    EnginePreference,
+    NatOverrides,
+    Output,
+    Request,
+    SpeculationOverrides,
+)
+from dragoman.server.core.strategies import (
+    Beam,
+    DiverseBeam,
+    DraftSource,
+    Engine,
+    Lossy,
+    NonAutoregressive,
+    Sample,
+    Speculative,
+    Strategy,
+)
+from dragoman.server.planning.capabilities import draft_sources, engines, nat_decoders
+from dragoman.server.planning.plans import DRAFT_TOKENS, Way, choose, ways
+from dragoman.server.planning.settings import DecodingBounds
+
+E = EnginePreference
+MASKED = Nat("mask-predict", 1, 64, mask_id=400, last_id=0, length_classes=16, block=8, passes=4, length_candidates=2)
+CTC = Nat("ctc", 1, 64, canvas="split", upsample=2, blank_id=400)
+
+
+@pytest.fixture
+def manifest(bundle: Bundle) -> Manifest:
+    """Both decoders, and one vocabulary for both sides."""
+    return replace(bundle.manifest, nat={"ctc": CTC, "mask-predict": MASKED})
+
+
+@pytest.fixture
+def plain(bundle: Bundle) -> Manifest:
+    """A recurrent decoder and no other."""
+    return replace(bundle.manifest, architecture=replace(bundle.manifest.architecture, decoder="ssru"))
+
+
+def found(manifest: Manifest, engine: EnginePreference = E.AUTO, **request: Any) -> list[Way]:
+    return ways(Request((), engine=engine, **request), DecodingBounds(8, manifest))
+
+
+def one(manifest: Manifest, engine: EnginePreference, **request: Any) -> Way:
+    [way] = found(manifest, engine, **request)
+    return way
+
+
+def refused(manifest: Manifest, engine: EnginePreference, **request: Any) -> tuple[type[ServingError], str]:
+    with pytest.raises((InvalidRequest, UnsupportedByModel)) as info:
+        found(manifest, engine, **request)
+    [violation] = info.value.violations
+    return info.type, violation.field
+
+
+def test_a_bundle_says_what_it_can_do(manifest: Manifest, plain: Manifest) -> None:
+    """Decoders and drafts, the default first; a recurrent decoder verifies no drafts."""
+    assert nat_decoders(manifest) == ["mask-predict", "ctc"]
+    assert draft_sources(manifest) == [DraftSource.HYPOTHESIS, DraftSource.NAT, DraftSource.SOURCE]
+    assert engines(manifest) == [Engine.SPECULATIVE, Engine.SPECULATIVE_LOSSY, Engine.NAT]
+    assert (nat_decoders(plain), draft_sources(plain), engines(plain)) == ([], [], [])
+    apart = replace(manifest, nat={"ctc": CTC}, tokenizer=replace(manifest.tokenizer, target="other.spm"))
+    assert draft_sources(apart) == [DraftSource.HYPOTHESIS]
+
+
+def test_demands_have_the_bundles_defaults(manifest: Manifest) -> None:
+    """What the request does not set."""
+    assert one(manifest, E.NAT).strategy == NonAutoregressive("mask-predict", 4, 2)
+    assert one(manifest, E.NAT, nat=NatOverrides(decoder="ctc")).strategy == NonAutoregressive("ctc")
+    assert one(manifest, E.SPECULATIVE).strategy == Speculative(DraftSource.HYPOTHESIS, DRAFT_TOKENS, "ctc")
+    blocks = one(manifest, E.SPECULATIVE, speculation=SpeculationOverrides(DraftSource.NAT)).strategy
+    assert blocks == Speculative(DraftSource.NAT, DRAFT_TOKENS, "mask-predict")
+
+
+def test_demands_have_what_the_request_sets(manifest: Manifest) -> None:
+    """Every field arrives."""
+    nat = NatOverrides(passes=2, length_scale=1.5, length_candidates=5, rescore=True)
+    assert one(manifest, E.NAT, nat=nat).strategy == NonAutoregressive("mask-predict", 2, 5, 1.5, None, rescore=True)
+    exact = NatOverrides(exact_length=9)
+    assert one(manifest, E.NAT, nat=exact).strategy == NonAutoregressive("mask-predict", 4, 1, exact_length=9)
+    drafts = SpeculationOverrides(DraftSource.SOURCE, 8, Lossy(3, 1.0))
+    way = one(manifest, E.SPECULATIVE, speculation=drafts)
+    assert way.strategy == Speculative(DraftSource.SOURCE, 8, "", Lossy(3, 1.0))
+
+
+def test_a_bundles_beam_is_not_one_of_ctc(manifest: Manifest) -> None:
+    """Only a request's own is; more texts than lengths are tried ask for more lengths."""
+    wide = replace(manifest, decoding=Decoding(beam_size=4, num_hypotheses=2))
+    assert one(wide, E.NAT, nat=NatOverrides(decoder="ctc")).decoding.beam_size == 1
+    beam = one(wide, E.NAT, overrides=DecodingOverrides(beam_size=5, num_hypotheses=3))
+    assert (beam.strategy, beam.decoding.beam_size, beam.decoding.num_hypotheses) == (NonAutoregressive("ctc"), 5, 3)
+    several = one(wide, E.NAT, overrides=DecodingOverrides(num_hypotheses=3))
+    assert several.strategy == NonAutoregressive("mask-predict", 4, 3)
+    assert (several.decoding.beam_size, several.decoding.num_hypotheses) == (1, 3)
+
+
+@pytest.mark.parametrize("engine", [E.SPECULATIVE, E.NAT])
+def test_what_the_model_lacks_is_refused_with_what_it_has(
+    plain: Manifest, manifest: Manifest, engine: EnginePreference
+) -> None:
+    """Another model could do it."""
+    with pytest.raises(UnsupportedByModel, match=r"^engine: this model has no .*: it has greedy and beam search$"):
+        found(plain, engine)
+    without = replace(manifest, nat={})
+    with pytest.raises(UnsupportedByModel, match=r"it has greedy and beam search and speculative$"):
+        found(without, E.NAT)
+
+
+def test_a_bundle_without_search_has_one_way(manifest: Manifest) -> None:
+    """All wishes come to it; what names another engine, or asks for what a search does, is refused."""
+    graphs = {name: graph for name, graph in manifest.graphs.items() if name != "step"}
+    alone = replace(manifest, graphs=graphs)
+    for engine in (E.AUTO, E.QUALITY, E.BALANCED, E.FAST, E.NAT):
+        assert one(alone, engine, deadline_s=5.0).engine is Engine.NAT
+    for engine in (E.GREEDY, E.BEAM, E.SPECULATIVE):
+        with pytest.raises(UnsupportedByModel, match=rf"no {engine.value} decoding: it has nat$"):
+            found(alone, engine)
+    assert refused(alone, E.AUTO, strategy=Sample(1)) == (InvalidRequest, "engine")
+    assert refused(alone, E.AUTO, nat=NatOverrides(rescore=True)) == (UnsupportedByModel, "nat.rescore")
+    assert engines(alone) == [Engine.NAT]
+
+
+LACKING: list[tuple[str, dict[str, Any]]] = [
+    ("nat.decoder", {"nat": NatOverrides(decoder="levenshtein")}),
+    ("nat.passes", {"nat": NatOverrides(decoder="ctc", passes=2)}),
+    ("nat.length_scale", {"nat": NatOverrides(decoder="ctc", length_scale=2.0)}),
+    ("nat.exact_length", {"nat": NatOverrides(decoder="ctc", exact_length=2)}),
+    ("nat.length_candidates", {"nat": NatOverrides(decoder="ctc", length_candidates=2)}),
+    ("decoding.min_length", {"nat": NatOverrides(decoder="ctc"), "overrides": DecodingOverrides(min_length=2)}),
+    ("segments.target_prefix", {"nat": NatOverrides(decoder="ctc"), "prefixes": ("a",)}),
+    ("output.alignments", {"output": Output(alignments=True)}),
+    ("decoding.unknown_handling", {"overrides": DecodingOverrides(unknown_handling="copy")}),
+    ("output.token_scores", {"output": Output(token_scores=True), "overrides": DecodingOverrides(beam_size=2)}),
+]
+
+
+@pytest.mark.parametrize(("field", "request_"), LACKING)
+def test_what_no_decoder_of_the_model_can_is_refused(manifest: Manifest, field: str, request_: dict[str, Any]) -> None:
+    """By name: nothing is dropped in silence."""
+    assert refused(manifest, E.NAT, **request_) == (
+        (UnsupportedByModel, field) if field != "output.token_scores" else (InvalidRequest, "decoding.beam_size")
+    )
+
+
+def test_a_beam_of_ctc_has_no_scores_of_tokens(manifest: Manifest) -> None:
+    """Many ways lead to a text."""
+    only = replace(manifest, nat={"ctc": CTC})
+    wanted = {"output": Output(token_scores=True), "overrides": DecodingOverrides(beam_size=2)}
+    assert refused(only, E.NAT, **wanted) == (UnsupportedByModel, "output.token_scores")
+
+
+def test_scoring_again_needs_a_decoder_that_reads_whole_texts(plain: Manifest) -> None:
+    """A recurrent one does not."""
+    recurrent = replace(plain, nat={"ctc": CTC})
+    assert refused(recurrent, E.NAT, nat=NatOverrides(rescore=True)) == (UnsupportedByModel, "nat.rescore")
+
+
+NONSENSE: list[tuple[EnginePreference, str, dict[str, Any]]] = [
+    (E.NAT, "nat.passes", {"nat": NatOverrides(passes=0)}),
+    (E.NAT, "nat.passes", {"nat": NatOverrides(passes=65)}),
+    (E.AUTO, "nat.passes", {"nat": NatOverrides(passes=0)}),
+    (E.NAT, "nat.length_scale", {"nat": NatOverrides(length_scale=float("nan"))}),
+    (E.NAT, "nat.length_candidates", {"nat": NatOverrides(length_candidates=17)}),
+    (E.NAT, "nat.exact_length", {"nat": NatOverrides(exact_length=64)}),
+    (E.NAT, "nat.exact_length", {"nat": NatOverrides(exact_length=0)}),
+    (E.NAT, "nat.length_scale", {"nat": NatOverrides(exact_length=4, length_scale=1.0)}),
+    (E.NAT, "engine", {"strategy": Sample(1)}),
+    (E.NAT, "decoding.repetition_penalty", {"overrides": DecodingOverrides(repetition_penalty=1.5)}),
+    (E.NAT, "decoding.length_penalty", {"overrides": DecodingOverrides(length_penalty=0.5)}),
+    (E.NAT, "decoding.profile", {"overrides": DecodingOverrides(profile="fairseq")}),
+    (
+        E.NAT,
+        "decoding.num_hypotheses",
+        {"nat": NatOverrides(length_candidates=2), "overrides": DecodingOverrides(num_hypotheses=3)},
+    ),
+    (E.SPECULATIVE, "engine", {"strategy": DiverseBeam(1, 1.0)}),
+    (E.SPECULATIVE, "engine", {"overrides": DecodingOverrides(beam_size=2)}),
+    (E.SPECULATIVE, "speculation.draft_tokens", {"speculation": SpeculationOverrides(tokens=17)}),
+    (E.SPECULATIVE, "speculation.lossy.top", {"speculation": SpeculationOverrides(lossy=Lossy(1, 1.0))}),
+    (E.SPECULATIVE, "speculation.lossy.margin", {"speculation": SpeculationOverrides(lossy=Lossy(2, -1.0))}),
+    (E.AUTO, "speculation.lossy", {"speculation": SpeculationOverrides(lossy=Lossy(2, 1.0))}),
+    (E.GREEDY, "nat", {"nat": NatOverrides(passes=2)}),
+    (E.NAT, "speculation", {"speculation": SpeculationOverrides(tokens=2)}),
+    (E.QUALITY, "speculation", {"speculation": SpeculationOverrides(tokens=2)}),
+]
+
+
+@pytest.mark.parametrize(("engine", "field", "request_"), NONSENSE)
+def test_what_makes_no_sense_is_refused(
+    manifest: Manifest, engine: EnginePreference, field: str, request_: dict[str, Any]
+) -> None:
+    """Out of range, or without a meaning beside the rest."""
+    assert refused(manifest, engine, **request_) == (InvalidRequest, field)
+
+
+def test_penalties_rank_what_is_scored_again(manifest: Manifest) -> None:
+    """There the autoregressive decoder's scores count."""
+    wanted = {"nat": NatOverrides(rescore=True), "overrides": DecodingOverrides(length_penalty=0.5)}
+    assert one(manifest, E.NAT, **wanted).decoding.length_penalty == 0.5
+
+
+@pytest.mark.parametrize(
+    ("engine", "beam", "deadline_s", "expected"),
+    [
+        (E.AUTO, 1, None, [Speculative]),
+        (E.AUTO, 4, None, [Beam]),
+        (E.AUTO, 1, 5.0, [Speculative, NonAutoregressive]),
+        (E.AUTO, 4, 5.0, [Beam, Speculative, NonAutoregressive]),
+        (E.BALANCED, 4, 5.0, [Speculative]),
+        (E.QUALITY, 1, 5.0, [Beam]),
+        (E.GREEDY, 1, 5.0, [Beam]),
+        (E.FAST, 4, None, [Speculative, NonAutoregressive]),
+    ],
+)
+def test_wishes_leave_several_ways(
+    manifest: Manifest, engine: EnginePreference, beam: int, deadline_s: float | None, expected: list[type[Strategy]]
+) -> None:
+    """The best translation first."""
+    own = replace(manifest, decoding=Decoding(beam_size=beam))
+    assert [type(way.strategy) for way in found(own, engine, deadline_s=deadline_s)] == expected
+
+
+def test_wishes_give_way_to_what_is_asked_for(manifest: Manifest, plain: Manifest) -> None:
+    """Draws, and what the other decoder cannot do; a bundle without decoders that draft keeps to greedy search."""
+    assert [way.strategy for way in found(manifest, E.FAST, strategy=Sample(1))] == [Sample(1)]
+    ways_ = found(manifest, E.FAST, output=Output(alignments=True), overrides=DecodingOverrides(repetition_penalty=2.0))
+    assert [type(way.strategy) for way in ways_] == [Speculative]
+    assert [way.strategy for way in found(plain, E.FAST)] == [Beam()]
+    source_only = replace(manifest, nat={})
+    assert [way.strategy for way in found(source_only, E.BALANCED)] == [Beam()]
+
+
+def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
+    """Unless the request says how many; of CTC where that can do what else is asked for."""
+    assert found(manifest, E.FAST)[1].strategy == NonAutoregressive("ctc", 1)
+    longer = NatOverrides(length_scale=1.5)
+    assert found(manifest, E.FAST, nat=longer)[1].strategy == NonAutoregressive("mask-predict", 1, 2, 1.5)
+    only = replace(manifest, nat={"mask-predict": MASKED})
+    assert found(only, E.FAST)[1].strategy == NonAutoregressive("mask-predict", 1, 2)
+    assert found(manifest, E.FAST, nat=NatOverrides(passes=3))[1].strategy == NonAutoregressive("mask-predict", 3, 2)
+
+
+BEAM, GREEDY, NAT = (
+    Way(Beam(), Decoding(beam_size=4)),
+    Way(Speculative(DraftSource.NAT, 4), Decoding()),
+    Way(NonAutoregressive("ctc"), Decoding()),
+)
+
+
+@pytest.mark.parametrize(
+    ("paces", "remaining_s", "is_fastest", "expected"),
+    [
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, None, False, BEAM),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.25, False, BEAM),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.15, False, GREEDY),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.05, False, NAT),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.001, False, NAT),  # none is in time
+        ({Engine.BEAM: 0.01}, 0.05, False, GREEDY),  # what has not run lately is tried
+        ({}, 0.001, False, BEAM),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.001, Engine.NAT: 0.004}, None, True, GREEDY),
+        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004}, None, True, NAT),
+        ({}, None, True, NAT),
+    ],
+)
+def test_the_first_way_in_time_is_gone(
+    paces: dict[Engine, float], remaining_s: float | None, *, is_fastest: bool, expected: Way
+) -> None:
+    """Of twenty source tokens; or the fastest way where that is asked for, or none is in time."""
+    way = choose(
+        [BEAM, GREEDY, NAT],
+        is_fastest=is_fastest,
+        tokens=20,
+        remaining_s=remaining_s,
+        seconds_per_token=paces.get,
+    )
+
+    assert way is expected

@@ -1,0 +1,159 @@
+"""What may run where, and how CUDA is set up: decisions from plain values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.manifest import Graph, Manifest, Recurrent
+from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
+from dragoman.server.core.errors import StartError
+from dragoman.server.lanes.lanes import best_batch
+from dragoman.server.runtime.buffers import Resident, rounded
+from dragoman.server.runtime.hardware import (
+    CAPTURED,
+    PROCESSOR,
+    STORES,
+    Hardware,
+    cuda_options,
+    hardware_of,
+    placement_problem,
+    refuse,
+    usable_cpus,
+)
+
+GPU = Hardware("cuda", 1, keeps=True)
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+BUNDLE, NEW = Path("bundle"), "1.31.1"
+
+
+@pytest.fixture
+def exported(bundle) -> Manifest:
+    """A float16 bundle with all that a device needs."""
+    plain: Manifest = bundle.manifest
+    stores = {name: Graph(f"{name}.onnx", (), ()) for name in STORES}
+    return replace(plain, precision="fp16", graphs={**plain.graphs, **stores})
+
+
+def refusal(*given) -> str | None:
+    """What `refuse` says; None where it lets it pass."""
+    try:
+        refuse(*given)
+    except StartError as error:
+        return str(error)
+    return None
+
+
+def test_what_a_gpu_runs_is_not_refused(exported):
+    """Either float precision, with the graphs that write to the device; and nothing is asked of a processor."""
+    assert refusal(exported, BUNDLE, GPU, [CUDA, CPU], NEW) is None
+    assert refusal(replace(exported, precision="fp32"), BUNDLE, GPU, [CUDA, CPU], NEW) is None
+    assert refusal(replace(exported, precision="int8", graphs={}), BUNDLE, PROCESSOR, [CPU], "1.20.1") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "available", "reason"),
+    [
+        ({}, [CPU], r"--provider cuda: .* uninstall onnxruntime and install dragoman\[gpu\], or .* --provider cpu"),
+        ({"version": "1.30.0"}, [CUDA], r"--provider cuda: ONNX Runtime 1.30.0 .*: install 1.31 or later"),
+        ({"precision": "int8"}, [CUDA], r"bundle: int8 is for processors, .*: export it again with --precision fp16"),
+        (
+            {"architecture": {"decoder": "gru", "recurrent": Recurrent(1, 1, 1, 1)}},
+            [CUDA],
+            r"bundle: decoders of gru do not run with --provider cuda",
+        ),
+        (
+            {"architecture": {"copies": True}},
+            [CUDA],
+            r"bundle: models that copy from the source do not run with --provider cuda",
+        ),
+        (
+            {"graphs": ("step", "pool.keep", "pool.move")},
+            [CUDA],
+            r"no graphs memory.fit, memory.move, .*: export it again",
+        ),
+    ],
+)
+def test_what_it_does_not_run_is_refused_with_the_way_out(exported, change, available, reason):
+    """Never run elsewhere instead: a server that is asked for a GPU starts on one, or says why not."""
+    arch = replace(exported.architecture, **change.get("architecture", {}))
+    graphs = {name: exported.graphs[name] for name in change.get("graphs", exported.graphs)}
+    precision = change.get("precision", "fp16")
+
+    with pytest.raises(StartError, match=reason):
+        refuse(
+            replace(exported, architecture=arch, graphs=graphs, precision=precision),
+            BUNDLE,
+            GPU,
+            available,
+            change.get("version", NEW),
+        )
+
+
+def test_a_model_without_a_step_needs_no_stores(exported):
+    """A bundle of non-autoregressive decoders alone keeps nothing on a device."""
+    alone = replace(exported, graphs={"encoder": exported.graphs["encoder"]})
+
+    assert refusal(alone, BUNDLE, GPU, [CUDA], NEW) is None
+
+
+def test_a_gpu_is_named_where_one_is_asked_for():
+    """--device goes with --provider cuda and with nothing else."""
+    assert hardware_of("cuda", 1) == GPU
+    assert hardware_of("cpu", 0) == PROCESSOR
+    with pytest.raises(StartError, match=r"--device 1: names a GPU, and --provider is cpu: add --provider cuda"):
+        hardware_of("cpu", 1)
+
+
+def test_only_what_runs_at_every_step_is_captured():
+    """Launches are captured for the graphs whose inputs are all on the device, and for no others."""
+    options = {name: cuda_options(3, is_captured=name in CAPTURED) for name in ("step", "encoder", "memory.fit")}
+
+    assert {name: one["enable_cuda_graph"] for name, one in options.items()} == {
+        "step": "1",
+        "encoder": "0",
+        "memory.fit": "0",
+    }
+    assert {one["device_id"] for one in options.values()} == {"3"}
+
+
+@pytest.mark.parametrize(
+    ("providers", "assigned", "problem"),
+    [
+        ([CUDA, CPU], [(CUDA, "MatMul"), (CPU, "Shape"), (CPU, "Concat")], None),
+        ([CUDA, CPU], [(CUDA, "MatMul"), (CPU, "TopK"), (CPU, "LSTM"), (CPU, "TopK")], r"^LSTM, TopK would run on the"),
+        ([CPU], [(CPU, "Shape")], r"could not set up CUDA and would run on CPUExecutionProvider: check .* --device"),
+    ],
+)
+def test_nothing_runs_on_the_processor_instead(providers, assigned, problem):
+    """ONNX Runtime is content with a processor where CUDA fails, as a whole or for a node; a server is not."""
+    found = placement_problem(providers, assigned)
+
+    assert (found is None) == (problem is None)
+    assert re.search(problem or "None", str(found))
+
+
+def test_defaults_fit_the_hardware(exported):
+    """A GPU gets two lanes, each with as many sources as it computes in the time of a few."""
+    assert ServeOptions(provider="cuda").num_lanes == GPU_LANES == 2
+    assert ServeOptions().num_lanes == usable_cpus()
+    assert ServeOptions(provider="cuda", lanes=5).num_lanes == 5
+    assert best_batch(exported, GPU) > best_batch(exported, PROCESSOR)
+
+
+def test_rows_of_a_run_are_powers_of_two():
+    """Few sizes have to be captured; a full batch is never exceeded."""
+    assert [rounded(n, 48) for n in (1, 2, 3, 5, 32, 33, 48)] == [1, 2, 4, 8, 32, 48, 48]
+
+
+def test_a_view_is_of_the_same_memory():
+    """The front of a tensor and its other shapes have its address and as many numbers as they say."""
+    whole = Resident(None, 4096, (6, 2, 16, 8), np.dtype(np.float16))
+
+    assert whole.front(4).viewed(-1, 8).shape == (4 * 2 * 16, 8)
+    assert whole.viewed(6, -1).shape == (6, 256)
+    assert {whole.front(1).pointer, whole.viewed(-1).pointer} == {4096}

@@ -1,0 +1,300 @@
+"""What is counted, and that all of it is there from the start."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.app.app import SERVICE
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
+from dragoman.server.core.segments import FinishReason, Priority, Segment
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import Scored, TextHypothesis, Timings, Translation
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.lane_metrics import FAILURES
+from dragoman.server.telemetry.request_metrics import OTHER, OUTCOMES, STAGES, UNANSWERED, Metrics
+from dragoman.server.telemetry.rpc_metrics import RpcMetrics
+from dragoman.server.telemetry.state_metrics import Build, StateMetrics
+from dragoman.server.testing import FakeLanes
+
+README = Path(__file__).parents[3] / "server/README.md"
+DONE = Translation((TextHypothesis("a", -1, -1),), FinishReason.STOP, Engine.BEAM, 3, 4, 1, 5, Timings(queue_s=0.25))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry(), ["echo"])
+
+
+def watch(metrics: Metrics, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic) -> None:
+    build = Build("0", "0", "0", "cpu")
+    metrics.registry.register(StateMetrics([pipeline], build, clock))
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def series(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_no_series_appears_later(metrics: Metrics, pipeline: Pipeline) -> None:
+    """Whatever happens, each series it counts in was there at zero: a rate must not miss the first event."""
+    watch(metrics, pipeline)
+    before = series(metrics)
+
+    for outcome in OUTCOMES:
+        with metrics.request() as record:
+            record.model, record.outcome = "echo", outcome
+    for reason in FinishReason:
+        for engine in (None, *Engine):
+            one = Translation(DONE.hypotheses, reason, engine, 1, 1, 1, 1, Timings())
+            metrics.answered("echo", [one, InvalidRequest("a", "b")])
+    tally = metrics.tallies["echo"]
+    tally.on_step(8, 4, 0.01)
+    tally.on_encode(2, 30, 40, 0.01)
+    tally.on_failed_round()
+    for reason in FAILURES:
+        tally.on_failure(reason)
+    for error in (Cancelled(), DeadlineExceeded()):
+        tally.on_drop(3, error.outcome)
+
+    assert series(metrics) == before
+    assert value(metrics, "dragoman_requests_total", model="none", outcome="draining") == 0
+
+
+def test_how_a_request_ends_is_counted_once_however_it_ends(metrics: Metrics) -> None:
+    """An answer, an error, a cancellation, a passed deadline and a defect each count in one outcome."""
+
+    def failing(error: BaseException, deadline_s: float | None) -> None:
+        with metrics.request() as record:
+            record.deadline_s = deadline_s
+            raise error
+
+    for error, deadline_s in (
+        (Draining(), None),
+        (asyncio.CancelledError(), None),
+        (GeneratorExit(), None),
+        (asyncio.CancelledError(), 0.0),
+        (ZeroDivisionError(), None),
+    ):
+        with pytest.raises(type(error)):
+            failing(error, deadline_s)
+    bad, lost = InvalidRequest("a", "b"), EngineFailure("c")
+    for outcomes in ([DONE, DONE], [DONE, bad], [bad], [bad, DONE, lost]):
+        with metrics.request() as record:
+            record.model = "echo"
+            record.end(outcomes)
+
+    counted = {
+        outcome: sum(
+            value(metrics, "dragoman_requests_total", model=model, outcome=outcome) or 0 for model in ("echo", "none")
+        )
+        for outcome in OUTCOMES
+    }
+    assert {outcome: number for outcome, number in counted.items() if number} == {
+        "ok": 1,
+        "partial": 1,
+        "invalid": 1,
+        "draining": 1,
+        "cancelled": 2,
+        "deadline": 1,
+        "engine_error": 1,  # whoever's fault the other was
+        "internal": 1,
+    }
+    assert value(metrics, "dragoman_requests_started_total") == sum(counted.values())
+    durations = ("none", "none", "false"), ("echo", "none", "false"), ("echo", "beam", "true")
+    name = "dragoman_request_duration_seconds_count"
+    assert [value(metrics, name, model=m, engine=e, answered=a) for m, e, a in durations] == [5, 2, 2]
+
+
+def total(metrics: Metrics, name: str) -> float:
+    """A sample over all labels."""
+    return sum(s.value for metric in metrics.registry.collect() for s in metric.samples if s.name == name)
+
+
+def test_the_stages_of_a_request_add_up_to_its_duration() -> None:
+    """Of several texts those of the last one count, what lies between them is `other`, and no answer is a stage too."""
+    ticks = iter((100.0, 100.02, 200.0, 200.5))
+    metrics = Metrics(CollectorRegistry(), ["echo"], clock=lambda: next(ticks))
+    quick = replace(DONE, timings=Timings(tokenize_s=0.001, queue_s=0.002, decode_s=0.001))
+    slow = replace(DONE, timings=Timings(tokenize_s=0.001, queue_s=0.001, encode_s=0.002, decode_s=0.005))
+    with metrics.request() as record:
+        record.model = "echo"
+        record.end([quick, slow, quick])
+    with metrics.request() as record:
+        record.model = "echo"
+        record.end([InvalidRequest("a", "b")])
+
+    name = "dragoman_request_stage_duration_seconds"
+    stages = {s: value(metrics, f"{name}_sum", model="echo", stage=s) for s in (*STAGES, OTHER, UNANSWERED)}
+    assert stages == pytest.approx(
+        {
+            "tokenize": 0.001,
+            "queue": 0.001,
+            "encode": 0.002,
+            "decode": 0.005,
+            "detokenize": 0,
+            "other": 0.011,
+            "unanswered": 0.5,
+        }
+    )
+    assert total(metrics, f"{name}_sum") == pytest.approx(total(metrics, "dragoman_request_duration_seconds_sum"))
+    for stage in (*STAGES, OTHER, UNANSWERED):
+        assert value(metrics, f"{name}_count", model="echo", stage=stage) == 1
+
+
+def test_an_answer_counts_tokens_and_reasons(metrics: Metrics) -> None:
+    """Texts that failed count as texts, not as translations; where all failed there is nothing to measure."""
+    metrics.answered("echo", [DONE, DONE, InvalidRequest("a", "b")])
+    metrics.answered("echo", [InvalidRequest("a", "b")])
+
+    assert value(metrics, "dragoman_source_tokens_total", model="echo") == 6
+    assert value(metrics, "dragoman_target_tokens_total", model="echo") == 8
+    assert value(metrics, "dragoman_request_source_tokens_bucket", model="echo", le="8.0") == 1
+    assert value(metrics, "dragoman_request_target_tokens_sum", model="echo") == 8
+    assert value(metrics, "dragoman_texts_total", model="echo", outcome="ok") == 2
+    assert value(metrics, "dragoman_texts_total", model="echo", outcome="invalid") == 2
+    assert value(metrics, "dragoman_translations_total", model="echo", engine="beam", reason="stop") == 2
+
+
+def test_lanes_are_watched(metrics: Metrics) -> None:
+    """Rows, useful rows, tokens with and without padding, and what was done for nothing."""
+    tally = metrics.tallies["echo"]
+
+    tally.on_step(8, 6, 0.004)
+    tally.on_encode(2, 30, 40, 0.002)
+    tally.on_drop(7, "cancelled")
+    tally.on_drafts(4, 12, 9, None)
+    tally.on_drafts(2, 8, 0, 16)
+
+    assert value(metrics, "dragoman_batch_rows_sum", model="echo") == 8
+    assert value(metrics, "dragoman_batch_used_rows_total", model="echo") == 6
+    assert value(metrics, "dragoman_step_duration_seconds_bucket", model="echo", le="0.005") == 1
+    assert value(metrics, "dragoman_step_duration_seconds_count", model="echo") == 1
+    assert value(metrics, "dragoman_encode_padded_tokens_total", model="echo") == 40
+    assert value(metrics, "dragoman_wasted_target_tokens_total", model="echo", reason="cancelled") == 7
+    assert value(metrics, "dragoman_speculation_rounds_total", model="echo") == 6
+    assert value(metrics, "dragoman_drafted_tokens_total", model="echo") == 20
+    assert value(metrics, "dragoman_accepted_tokens_total", model="echo") == 9
+    assert value(metrics, "dragoman_speculation_stops_at_sources", model="echo") == 16
+
+
+def test_gauges_are_read_at_the_scrape(metrics: Metrics, pipeline: Pipeline) -> None:
+    """They cannot drift from what they describe."""
+    watch(metrics, pipeline)
+
+    with pipeline.admission.reserve(7):
+        held = value(metrics, "dragoman_admitted_tokens", model="echo")
+
+    assert (held, value(metrics, "dragoman_admitted_tokens", model="echo")) == (7, 0)
+    assert value(metrics, "dragoman_admission_limit_tokens", model="echo") == 2_000
+
+
+def test_the_age_of_what_waits_and_of_a_stall_are_taken_at_the_scrape(
+    metrics: Metrics, pipeline: Pipeline, lanes: FakeLanes
+) -> None:
+    """Both grow while nobody touches them: a metric that only a working lane updates would hide a lane that hangs."""
+    lanes.hold()
+    ticket = lanes.submit(Segment((5, 0), Decoding()), lambda _: None)
+    lanes.pulses[0].beat(ticket.submitted_s, is_busy=True)
+    watch(metrics, pipeline, lambda: ticket.submitted_s + 40)
+
+    assert value(metrics, "dragoman_queue_oldest_age_seconds", model="echo") == pytest.approx(40)
+    assert value(metrics, "dragoman_lane_stalled_seconds", model="echo", lane="0") == pytest.approx(40)
+
+
+def test_the_predicted_wait_is_that_of_a_newcomer_behind_all(
+    metrics: Metrics, pipeline: Pipeline, lanes: FakeLanes
+) -> None:
+    """The one that the lanes turn requests away by: a batch's, as all others go before it."""
+    watch(metrics, pipeline)
+    lanes.waits_s = {Priority.INTERACTIVE: 0.1, Priority.NORMAL: 0.2, Priority.BATCH: 0.4}
+
+    assert value(metrics, "dragoman_queue_predicted_wait_seconds", model="echo") == pytest.approx(0.4)
+
+
+def test_scores_count_as_texts_and_time_and_as_no_translation(metrics: Metrics) -> None:
+    """A scored pair is made by no engine and ends for no reason, and its stages still add up to the request's time."""
+    scored = Scored(-1.0, -0.5, source_tokens=3, target_tokens=2, timings=Timings(queue_s=0.25, decode_s=0.5))
+
+    with metrics.request() as record:
+        record.model = "echo"
+        metrics.answered("echo", [scored])
+        record.end([scored])
+
+    assert value(metrics, "dragoman_texts_total", model="echo", outcome="ok") == 1
+    assert value(metrics, "dragoman_target_tokens_total", model="echo") == 2
+    stage = "dragoman_request_stage_duration_seconds_sum"
+    assert value(metrics, stage, model="echo", stage="decode") == pytest.approx(0.5)
+    duration = "dragoman_request_duration_seconds_count"
+    assert value(metrics, duration, model="echo", engine="none", answered="true") == 1
+    translations = [one for one in metrics.registry.collect() if one.name == "dragoman_translations"]
+    assert not any(sample.value for sample in translations[0].samples if sample.name.endswith("_total"))
+
+
+def test_unknown_rpcs_share_one_label() -> None:
+    """Methods come from the service's own description; nobody outside can add one."""
+    registry = CollectorRegistry()
+    rpc = RpcMetrics(registry, [(SERVICE.full_name, method) for method in SERVICE.methods])
+    labels = {"grpc_service": SERVICE.full_name, "grpc_method": "TranslateStream", "grpc_type": "server_stream"}
+
+    stream = rpc.method("/dragoman.v1.TranslationService/TranslateStream")
+    stream.started()
+    stream.received()
+    stream.sent()
+    stream.handled("OK", 0.1)
+    for n in range(5):
+        rpc.method(f"/x/{n}").started()
+    rpc.unknown()
+
+    assert registry.get_sample_value("grpc_server_handled_total", {**labels, "grpc_code": "OK"}) == 1
+    assert registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1
+    assert registry.get_sample_value("grpc_server_msg_received_total", labels) == 1
+    assert registry.get_sample_value("grpc_server_msg_sent_total", labels) == 1
+    other = {"grpc_service": "_other", "grpc_method": "_other", "grpc_type": "unary"}
+    assert registry.get_sample_value("grpc_server_started_total", other) == 6
+    assert registry.get_sample_value("grpc_server_handled_total", {**other, "grpc_code": "UNIMPLEMENTED"}) == 1
+
+
+def test_names_follow_the_conventions(metrics: Metrics, pipeline: Pipeline) -> None:
+    """One prefix, base units, `_total` on counters and nowhere else."""
+    watch(metrics, pipeline)
+
+    for metric in metrics.registry.collect():
+        assert re.fullmatch(r"dragoman_[a-z][a-z0-9_]*", metric.name)
+        assert metric.documentation.endswith(".")
+        assert not metric.name.endswith(("_total", "_ms", "_milliseconds"))
+    assert b"# TYPE dragoman_requests_total counter" in generate_latest(metrics.registry)
+
+
+def test_the_readme_has_the_metrics(metrics: Metrics, pipeline: Pipeline) -> None:
+    """The README's table is what is exposed."""
+    watch(metrics, pipeline)
+    RpcMetrics(metrics.registry, [(SERVICE.full_name, method) for method in SERVICE.methods])
+    rows = []
+    for metric in metrics.registry.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        shown = ", ".join(label for label in _order(labels))
+        rows.append(f"| `{name}` | {metric.type} | {shown} | {metric.documentation} |")
+
+    assert "\n".join(rows) in README.read_text("utf-8"), "\n".join(rows)
+
+
+def _order(labels: set[str]) -> list[str]:
+    return sorted(labels, key=lambda label: (label != "model", label))

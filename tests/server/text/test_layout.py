@@ -1,0 +1,137 @@
+"""Cutting texts and putting them together again."""
+# ruff: noqa: RUF001 - the scripts and quotation marks are the point.
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dragoman.server.core.requests import Splitting
+from dragoman.server.text.layout import Layout, Span, fit, split
+
+NASTY = [
+    "",
+    " ",
+    "\r\n",
+    "\n\n\n",
+    "One. Two! Three?",
+    "One.  Two.\tThree.\u00a0Four.",
+    "Para one.\r\n\r\n  Para two, indented.\rOld Mac.\n",
+    "\tTabs\tinside\tand around\t",
+    "Dr. Smith paid $3.50 at 5 p.m. He left.",
+    "שלום עולם. מה שלומך?\u200f",
+    "مرحبا بالعالم. كيف حالك؟",
+    "👩\u200d👩\u200d👧\u200d👦 family. 🤷\u200d♀️ shrug!",
+    "第一句。第二句！第三句？",
+    "nospacesatallbutaverylongword" * 20,
+    "...!!!???",
+    "\ufeffWith a mark. And more.",
+    "nul\x00inside. bell\x07. unit\x1fseparator.",
+    "line\u2028separator\u2029paragraph\x85next\x0bvertical\x0cfeed",
+    "Z\u0351\u036ba\u0300\u0301\u0302lgo. text.",
+    "</s> <unk> <pad> ▁ ▁▁.",
+    "(" * 300,
+    "a. " * 300,
+    "\u200b",
+    "ends with space ",
+    "“Quoted.” ‘So?’ he said. — Yes.",
+]
+
+
+@pytest.mark.parametrize("splitting", Splitting)
+@pytest.mark.parametrize("text", NASTY)
+def test_pieces_and_gaps_give_the_text_back(text: str, splitting: Splitting) -> None:
+    """Joining a text's own pieces gives the text, character for character, and no piece has white space at its ends."""
+    layout = Layout.of(text, split(text, splitting, "en"))
+
+    assert layout.join(layout.pieces) == text
+    assert all(piece and piece == piece.strip() for piece in layout.pieces)
+    assert all(gap == "" or gap.isspace() for gap in layout.gaps)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_mixtures_give_the_text_back(seed: int) -> None:
+    """The same for random mixtures of the nasty ones, in any language and cut to fit as well."""
+    dice = random.Random(seed)
+    text = "".join(dice.choice(NASTY)[: dice.randrange(1, 40)] for _ in range(dice.randrange(1, 12)))
+    language = dice.choice(["en", "pt-BR", "zh", "ar", "", "xx-none"])
+    limit = dice.randrange(1, 30)
+
+    spans = list(split(text, Splitting.SENTENCES, language))
+    fitted = [part for span in spans for part in fit(text, span, lambda piece: len(piece) <= limit)]
+    layout = Layout.of(text, fitted)
+
+    assert layout.join(layout.pieces) == text
+    assert all(len(piece) <= limit for piece in layout.pieces)
+    assert all(gap == "" or gap.isspace() for gap in layout.gaps)
+
+
+def test_layout_survives_translation() -> None:
+    """Blank lines, indentation, double spaces and the line end of the source are those of the translation."""
+    text = "One.  Two.\r\n\r\n\t- three\n"
+
+    layout = Layout.of(text, split(text, Splitting.SENTENCES, "en"))
+
+    assert layout.pieces == ("One.", "Two.", "- three")
+    assert layout.join(["Um.", "Dois.", "- três"]) == "Um.  Dois.\r\n\r\n\t- três\n"
+
+
+def test_an_empty_gap_stays_empty() -> None:
+    """No space is invented between sentences that had none."""
+    text = "第一句。第二句。"
+
+    layout = Layout.of(text, split(text, Splitting.SENTENCES, "zh"))
+
+    assert layout.join(["First.", "Second."]) == "First.Second."
+
+
+def test_lines_are_not_cut_into_sentences() -> None:
+    """Splitting at lines keeps sentences together; no splitting keeps everything together."""
+    text = "One. Two.\nThree."
+
+    lines = Layout.of(text, split(text, Splitting.LINES, "en")).pieces
+    whole = Layout.of(text, split(text, Splitting.NONE, "en")).pieces
+
+    assert (lines, whole) == (("One. Two.", "Three."), (text,))
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "pieces"),
+    [
+        ("one two, three four five", 14, ["one two,", "three four", "five"]),
+        ("one two three four", 9, ["one two", "three", "four"]),
+        ("一二三，四五六七八", 6, ["一二三，", "四五六七八"]),
+        ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
+        ("1,000,000,000 2", 13, ["1,000,000,000", "2"]),
+        ("e\u0301e\u0301e\u0301", 3, ["e\u0301", "e\u0301", "e\u0301"]),
+        ("👩\u200d👧👩\u200d👧", 4, ["👩\u200d👧", "👩\u200d👧"]),
+    ],
+)
+def test_long_pieces_are_cut_at_the_best_place(text: str, limit: int, pieces: list[str]) -> None:
+    """After clause punctuation, else at white space, else inside a word, but not inside a character with its marks."""
+    spans = list(fit(text, Span(0, len(text)), lambda piece: len(piece) <= limit))
+
+    assert [text[span.start : span.end] for span in spans] == pieces
+
+
+def test_a_character_that_does_not_fit_is_an_error() -> None:
+    """Rather than dropped or sent on too long."""
+    with pytest.raises(ValueError, match=r"U\+FDFA alone"):
+        list(fit("ab\ufdfa", Span(0, 3), lambda piece: "\ufdfa" not in piece))
+
+
+def test_cutting_a_million_characters_measures_each_a_few_times() -> None:
+    """The cost of cutting grows with the text, not with its square."""
+    measured = 0
+
+    def fits(piece: str) -> bool:
+        nonlocal measured
+        measured += len(piece)
+        return len(piece) <= 1000
+
+    text = "x" * 1_000_000
+    spans = list(fit(text, Span(0, len(text)), fits))
+
+    assert len(spans) == 1000
+    assert measured < 20 * len(text)

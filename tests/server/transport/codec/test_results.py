@@ -1,0 +1,98 @@
+"""What became of a request, on the wire."""
+
+from __future__ import annotations
+
+from dragoman.server.core.errors import EngineFailure
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import (
+    Alignment,
+    Scored,
+    Span,
+    SpanPair,
+    TextHypothesis,
+    Timings,
+    TokenScore,
+    Translation,
+)
+from dragoman.server.transport.codec import results
+from dragoman.v1 import translation_pb2 as pb
+
+TRANSLATION = Translation(
+    hypotheses=(
+        TextHypothesis(
+            "um",
+            -1.5,
+            -0.75,
+            FinishReason.LENGTH,
+            tokens=(TokenScore("▁um", -0.5), TokenScore("</s>", -1.0)),
+            alignments=(Alignment(Span(0, 3), Span(0, 2), 0.5),),
+        ),
+        TextHypothesis("uma", -2.0, -1.0, FinishReason.STOP),
+    ),
+    finish_reason=FinishReason.LENGTH,
+    engine=Engine.BEAM,
+    source_tokens=3,
+    target_tokens=4,
+    segments=2,
+    steps=7,
+    timings=Timings(0.001, 0.002, 0.003, 0.004, 0.005),
+    sentence_spans=(SpanPair(Span(1, 3), Span(0, 2)),),
+)
+
+
+def test_a_result_says_all_that_is_known() -> None:
+    """Every field of a translation is on the wire; timings only where they were asked for."""
+    result = results.result(5, TRANSLATION, timings=True)
+
+    assert (result.index, result.text, result.finish_reason) == (5, "um", pb.FINISH_REASON_LENGTH)
+    assert [(one.text, one.log_probability, one.score) for one in result.hypotheses] == [
+        ("um", -1.5, -0.75),
+        ("uma", -2.0, -1.0),
+    ]
+    assert (result.engine, result.source_tokens, result.target_tokens) == (pb.ENGINE_BEAM, 3, 4)
+    assert (result.decode_steps, result.pieces, result.timings.detokenize.ToMilliseconds()) == (7, 2, 5)
+    assert list(result.sentence_spans) == [pb.SpanPair(source={"start": 1, "end": 3}, target={"start": 0, "end": 2})]
+    assert not results.result(5, TRANSLATION, timings=False).HasField("timings")
+
+
+def test_a_hypothesis_says_all_that_is_known() -> None:
+    """Its tokens and alignments; its reason where that is not the result's."""
+    first, second = results.result(0, TRANSLATION, timings=False).hypotheses
+
+    assert [(one.token, one.log_probability) for one in first.tokens] == [("▁um", -0.5), ("</s>", -1.0)]
+    assert list(first.alignments) == [
+        pb.Alignment(source={"start": 0, "end": 3}, target={"start": 0, "end": 2}, weight=0.5)
+    ]
+    assert first.finish_reason == pb.FINISH_REASON_UNSPECIFIED
+    assert (second.finish_reason, len(second.tokens)) == (pb.FINISH_REASON_STOP, 0)
+
+
+def test_a_score_says_all_that_is_known() -> None:
+    """Every field but the timings, which are the call's."""
+    scored = Scored(-3.0, -1.5, 4, 2, Timings(queue_s=0.25), (TokenScore("▁a", -3.0),))
+
+    assert results.score_result(2, scored) == pb.ScoreResult(
+        index=2,
+        log_probability=-3.0,
+        score=-1.5,
+        source_tokens=4,
+        target_tokens=2,
+        tokens=[pb.TokenScore(token="▁a", log_probability=-3.0)],
+    )
+    assert results.call_timings([scored], 1.0).queue.ToMilliseconds() == 250
+
+
+def test_every_reason_and_engine_has_a_number() -> None:
+    """A new member of either enum cannot be forgotten."""
+    assert set(FinishReason) == results.FINISH_REASON.keys()
+    assert {None, *Engine} == results.ENGINE.keys()
+
+
+def test_an_error_is_a_status_and_nothing_else() -> None:
+    """What failed inside stays inside, of a text and of a pair."""
+    status = pb.SegmentStatus(code=13, message="the engine failed on this text; the server's log says why")
+    failure = EngineFailure("node 7 of /models/x")
+
+    assert results.result(1, failure, timings=True) == pb.SegmentResult(index=1, status=status)
+    assert results.score_result(1, failure) == pb.ScoreResult(index=1, status=status)

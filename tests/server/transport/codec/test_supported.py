@@ -1,0 +1,124 @@
+"""What is honoured of a message; above all, that nothing of it is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
+from dragoman.server.transport.codec.supported import SCORE, TRANSLATE, Fields, check
+from dragoman.v1 import translation_pb2 as pb
+
+
+def leaves(descriptor: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a message that holds a value, at any depth, with its path."""
+    for field in descriptor.fields:
+        if field.message_type is None:
+            yield f"{path}{field.name}", field
+        else:
+            yield from leaves(field.message_type, f"{path}{field.name}.")
+
+
+def with_field(kind: Any, path: str, value: Any = None) -> Any:
+    """A message in which one field is set, to something that is not its default."""
+    message = request = kind()
+    *parents, name = path.split(".")
+    for parent in parents:
+        field = message.DESCRIPTOR.fields_by_name[parent]
+        message = getattr(message, parent).add() if field.is_repeated else getattr(message, parent)
+    field = message.DESCRIPTOR.fields_by_name[name]
+    if value is None:
+        value = "x" if field.cpp_type == field.CPPTYPE_STRING else field.cpp_type == field.CPPTYPE_BOOL or 1
+    if field.is_repeated:
+        getattr(message, name).append(value)
+    else:
+        setattr(message, name, value)
+    return request
+
+
+KINDS: dict[str, tuple[Any, Fields]] = {
+    "translate": (pb.TranslateRequest, TRANSLATE),
+    "score": (pb.ScoreRequest, SCORE),
+}
+PATHS = {name: dict(leaves(kind.DESCRIPTOR)) for name, (kind, _) in KINDS.items()}
+
+
+@pytest.mark.parametrize(("name", "path"), [(name, path) for name, paths in PATHS.items() for path in paths])
+def test_every_field_is_supported_or_refused(name: str, path: str) -> None:
+    """A field that this server does not declare as supported is refused by its name: none is ignored."""
+    kind, fields = KINDS[name]
+    request = with_field(kind, path, max(fields.values.get(path, ()), default=None))
+
+    if path in fields.supported:
+        check(request, fields)
+    else:
+        with pytest.raises(UnsupportedOption) as refused:
+            check(request, fields)
+        assert f"{path}.".startswith(f"{refused.value.field.replace('[0]', '')}.")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_declared_exists(name: str) -> None:
+    """No path or value is declared that the protocol does not have, and every supported enum declares its values."""
+    _, fields = KINDS[name]
+    paths = PATHS[name]
+    enums = {path for path, field in paths.items() if field.enum_type is not None}
+
+    assert paths.keys() >= fields.supported
+    assert fields.values.keys() == enums & fields.supported
+    for path, values in fields.values.items():
+        assert values <= set(paths[path].enum_type.values_by_number)
+
+
+def test_all_of_decoding_is_honoured() -> None:
+    """Whatever the protocol can ask of a search."""
+    decoding = {path for path in PATHS["translate"] if path.startswith("decoding.")}
+
+    assert len(decoding) > 20
+    assert decoding <= TRANSLATE.supported
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "number"),
+    [
+        (name, path, number)
+        for name, (_, fields) in KINDS.items()
+        for path in sorted(fields.values)
+        for number in [*PATHS[name][path].enum_type.values_by_number, 99, -1]
+    ],
+)
+def test_every_enum_value_is_supported_or_refused(name: str, path: str, number: int) -> None:
+    """A known value that is not implemented is unsupported and the others are listed; an unknown one is invalid."""
+    kind, fields = KINDS[name]
+    request = with_field(kind, path, number)
+
+    if number in fields.values[path]:
+        check(request, fields)
+    elif number in PATHS[name][path].enum_type.values_by_number:
+        with pytest.raises(UnsupportedOption, match=f"{path}: .* does not implement .* it implements .*UNSPECIFIED"):
+            check(request, fields)
+    else:
+        with pytest.raises(InvalidRequest, match=f"{path}: {number} is no value of"):
+            check(request, fields)
+
+
+@pytest.mark.parametrize("within", [b"", b"\x5a\x03"])
+def test_fields_of_a_newer_protocol_are_refused(within: bytes) -> None:
+    """Also inside of a message: what a newer client asks for is not dropped in silence."""
+    unknown = b"\xf8\x07\x01"  # field 127, a number
+    message = pb.TranslateRequest.FromString(within + unknown)
+
+    with pytest.raises(UnsupportedOption, match=r"(decoding\.)?field number 127: not known to this server"):
+        check(message)
+
+
+def test_the_place_in_a_list_is_named() -> None:
+    """Which of the texts has the unsupported field."""
+    segments = [pb.Segment(text="a"), pb.Segment(text="b", context="c")]
+
+    with pytest.raises(UnsupportedOption) as refused:
+        check(pb.TranslateRequest(segments=segments))
+
+    assert refused.value.field == "segments[1].context"
