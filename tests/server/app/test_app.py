@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 # Lanes that need no model; everything else is what `dragoman serve` runs.
 PROGRAM = """
 import argparse, sys
-from dragoman.server import command_serve
+from dragoman.server.app import command_serve
 from dragoman.server.app.app import App
 from dragoman.server.testing import FakeLanes
 

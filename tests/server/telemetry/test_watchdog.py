@@ -23,7 +23,7 @@ class Watched:
     """A watchdog over fake lanes; seconds pass when told to, and its checks with them."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.now_s = time.monotonic()
+        self.now_s = float(int(time.monotonic()))  # whole seconds add up without rounding
         self.loop = Pulse(self.now_s)
         self.tally = LaneTally()
         self.changes = self.ends = 0

@@ -25,7 +25,6 @@ from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
-from dragoman.server.core.addresses import listen_problem
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
@@ -40,7 +39,7 @@ from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport.health import Health, statuses
-from dragoman.server.transport.http_pages import HttpServer
+from dragoman.server.transport.http_pages import HttpServer, listen_problem
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
 from dragoman.v1 import translation_pb2, translation_pb2_grpc

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
-from dragoman.server.core.addresses import _ADDRESS
+from dragoman.server.core.addresses import ADDRESS
 from dragoman.server.core.errors import StartError
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ def _checked(one: Option, raw: Any, origin: str) -> Any:
     if meta.choices and raw not in meta.choices:
         raise wrong(f"one of {one.bounds}")
     if meta.kind == "address":
-        match = _ADDRESS.fullmatch(raw)
+        match = ADDRESS.fullmatch(raw)
         if match is None or int(match[2]) > 65_535:
             raise wrong("HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
     return raw

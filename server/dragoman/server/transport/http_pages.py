@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from dragoman.server.core.addresses import listen_problem, split_address
+from dragoman.server.core.addresses import split_address
 from dragoman.server.core.errors import StartError
 
 _IDLE_TIMEOUT_S = 30
@@ -115,3 +115,13 @@ class _Page(BaseHTTPRequestHandler):
 
 def _family(host: str) -> int:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def listen_problem(address: str, reason: str) -> str:
+    """Why a checked HOST:PORT cannot be listened on: `reason`, unless its host is not even known."""
+    host, port = split_address(address)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return f"the host {host} cannot be resolved ({error.strerror}): name one of this machine's, such as 0.0.0.0"
+    return reason
