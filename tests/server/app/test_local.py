@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,14 +56,18 @@ def test_a_failing_engine_says_why(bundle: Bundle, failure: Exception) -> None:
         translator.translate(["fine"])
 
 
-def test_ctrl_c_takes_a_text_out_of_the_lanes(bundle: Bundle) -> None:
-    """Who catches it and goes on finds the lanes free, and is answered."""
+@pytest.mark.parametrize("thread", [threading.main_thread, threading.current_thread])
+def test_ctrl_c_takes_a_text_out_of_the_lanes(bundle: Bundle, thread: Callable[[], threading.Thread]) -> None:
+    """Who catches it and goes on finds the lanes free, and is answered; also where the loop's wait is not interrupted.
+
+    A signal that comes just before the main thread waits interrupts as little as one that another thread meets.
+    """
     lanes = FakeLanes()
     lanes.hold()
 
     def interrupt() -> None:
         lanes.wait_until(3)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(thread().ident or 0, signal.SIGINT)
 
     with LocalTranslator(bundle.directory, lanes=lanes) as translator:
         waiter = threading.Thread(target=interrupt)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.bundle.rules import MAX_BEAM_SIZE
+from dragoman.server.app.interrupts import InterruptibleRunner
 from dragoman.server.core.errors import EngineFailure, ServingError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
@@ -53,7 +54,7 @@ class LocalTranslator:
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
         self._pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
-        self._runner = asyncio.Runner()
+        self._runner = InterruptibleRunner()
 
     def __enter__(self) -> LocalTranslator:
         return self
@@ -109,9 +110,10 @@ class LocalTranslator:
 
     def close(self) -> None:
         """End the threads."""
-        self._pipeline.lanes.close()
-        self._executor.shutdown()
-        self._runner.close()
+        with ExitStack() as ends:  # all of them, also where Ctrl-C comes in the middle
+            ends.callback(self._runner.close)
+            ends.callback(self._executor.shutdown)
+            ends.callback(self._pipeline.lanes.close)
 
 
 def _explained(outcome: T) -> T | LocalEngineFailure:
