@@ -18,8 +18,8 @@ Reply = Callable[[pb.TranslateRequest, grpc.ServicerContext], pb.TranslateRespon
 def upper(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
     """Each text in capitals; an empty text as the contract has it."""
     response = pb.TranslateResponse(request_id="1", model="fake", model_version="1")
-    for index, segment in enumerate(request.segments):
-        text = segment.text.upper()
+    for index, sent in enumerate(request.texts):
+        text = sent.text.upper()
         response.results.add(
             index=index,
             text=text,

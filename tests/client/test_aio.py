@@ -72,7 +72,7 @@ async def test_many_texts_keep_their_order_with_several_calls_at_once(fake: Any)
     plain = fake.reply
 
     def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
-        text = request.segments[0].text
+        text = request.texts[0].text
         if text == "c":
             third.set()
         assert text != "a" or third.wait(10), "calls do not overlap"
@@ -141,8 +141,8 @@ async def test_many_texts_outlast_a_full_server_and_a_bad_text(fake: Any) -> Non
         if len(fake.requests) <= 6:
             context.set_trailing_metadata((("grpc-retry-pushback-ms", "1"),))
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
-        if "bad" in [segment.text for segment in request.segments]:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "segments[1].text: too long")
+        if "bad" in [text.text for text in request.texts]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "texts[1].text: too long")
         return plain(request, context)  # type: ignore[no-any-return]
 
     fake.reply = reply

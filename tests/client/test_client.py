@@ -41,7 +41,7 @@ def test_a_list_gives_a_list_in_one_call(fake: Any) -> None:
     assert [one.text for one in translations] == ["B", "A", ""]
     assert fake.requests == [
         pb.TranslateRequest(
-            segments=[{"text": "b"}, {"text": "a"}, {"text": ""}],
+            texts=[{"text": "b"}, {"text": "a"}, {"text": ""}],
             decoding={"beam_size": 4},
             splitting=pb.SPLITTING_NONE,
         )
@@ -61,11 +61,11 @@ def test_an_empty_list_needs_no_server() -> None:
 def fail_b(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
     """All texts succeed but b."""
     response = pb.TranslateResponse()
-    for index, segment in enumerate(request.segments):
-        if segment.text == "b":
+    for index, sent in enumerate(request.texts):
+        if sent.text == "b":
             response.results.add(index=index, status={"code": 3, "message": "too long"})
         else:
-            response.results.add(index=index, text=segment.text.upper(), finish_reason=pb.FINISH_REASON_STOP)
+            response.results.add(index=index, text=sent.text.upper(), finish_reason=pb.FINISH_REASON_STOP)
     return response
 
 
@@ -110,7 +110,7 @@ def test_many_texts_keep_their_order_with_several_calls_at_once(fake: Any) -> No
     plain = fake.reply
 
     def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
-        texts = [segment.text for segment in request.segments]
+        texts = [text.text for text in request.texts]
         if "a2" in texts:
             last_arrived.set()
         assert "a0" not in texts or last_arrived.wait(10), "calls do not overlap"
@@ -123,7 +123,7 @@ def test_many_texts_keep_their_order_with_several_calls_at_once(fake: Any) -> No
         outcomes = list(client.translate_many(texts, Options(beam_size=2), batch_size=2, in_flight=3))
 
     assert [one.text for one in outcomes if isinstance(one, Translation)] == [text.upper() for text in texts]
-    assert sorted(len(request.segments) for request in fake.requests) == [1, 2, 2, 2]
+    assert sorted(len(request.texts) for request in fake.requests) == [1, 2, 2, 2]
     assert all(request.decoding.beam_size == 2 for request in fake.requests)
 
 

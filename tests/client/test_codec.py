@@ -99,7 +99,7 @@ def sent(message: Any) -> dict[str, object]:
     for field, value in message.ListFields():
         if field.name in ("decoding", "output"):
             found |= sent(value)
-        elif field.name == "segments":
+        elif field.name == "texts":
             found |= {name: prefix for name, prefix in sent(value[0]).items() if name != "text"}
         elif field.name == "pairs":
             pass
@@ -187,7 +187,7 @@ def test_without_options_only_the_texts_are_sent() -> None:
     """Everything else is left to the server and the bundle."""
     message = codec.request(["a", "", "ü\n"], Options())
 
-    assert message == pb.TranslateRequest(segments=[{"text": "a"}, {"text": ""}, {"text": "ü\n"}])
+    assert message == pb.TranslateRequest(texts=[{"text": "a"}, {"text": ""}, {"text": "ü\n"}])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_the_wire_cannot_carry_is_refused_by_name(options: dict[str, Any], 
 
 def test_a_text_that_is_not_unicode_is_refused_by_its_position() -> None:
     """A lone surrogate, as Python makes of undecodable bytes, cannot travel."""
-    with pytest.raises(InvalidRequest, match=r"segments\[1\]\.text: .*surrogate"):
+    with pytest.raises(InvalidRequest, match=r"texts\[1\]\.text: .*surrogate"):
         codec.request(["fine", "\udcff"], Options())
 
 
@@ -219,7 +219,7 @@ def test_a_result_comes_back_whole() -> None:
         "source_truncated": True,
         "source_tokens": 3,
         "target_tokens": 4,
-        "pieces": 2,
+        "segments": 2,
         "decode_steps": 5,
         "nat_passes": 6,
         "drafted_tokens": 8,
@@ -227,7 +227,7 @@ def test_a_result_comes_back_whole() -> None:
         "cache_hit": True,
         "detected_source_language": "en",
     }
-    result = pb.SegmentResult(text="a", finish_reason=pb.FINISH_REASON_LENGTH, engine=pb.ENGINE_NAT, **facts)
+    result = pb.TextResult(text="a", finish_reason=pb.FINISH_REASON_LENGTH, engine=pb.ENGINE_NAT, **facts)
     result.hypotheses.add(
         text="a",
         log_probability=-2.0,
@@ -267,7 +267,7 @@ def test_the_client_knows_every_value_of_the_contract(enum: Any, kind: Any) -> N
 
 def test_values_of_a_newer_contract_are_unknown_and_not_complete() -> None:
     """An old client never takes a reason that it does not know for a good end."""
-    outcome = codec.outcome(pb.SegmentResult.FromString(b"\x28\x63\x48\x63"))  # fields 5 and 9, both 99
+    outcome = codec.outcome(pb.TextResult.FromString(b"\x28\x63\x48\x63"))  # fields 5 and 9, both 99
 
     assert isinstance(outcome, Translation)
     assert (outcome.finish_reason, outcome.engine) == (FinishReason.UNKNOWN, Engine.UNKNOWN)
@@ -276,7 +276,7 @@ def test_values_of_a_newer_contract_are_unknown_and_not_complete() -> None:
 
 def test_an_empty_text_has_no_engine() -> None:
     """Nothing was decoded, so nothing decoded it; the translation is complete."""
-    outcome = codec.outcome(pb.SegmentResult(finish_reason=pb.FINISH_REASON_EMPTY_INPUT))
+    outcome = codec.outcome(pb.TextResult(finish_reason=pb.FINISH_REASON_EMPTY_INPUT))
 
     assert isinstance(outcome, Translation)
     assert (outcome.text, outcome.engine, outcome.is_complete) == ("", None, True)
@@ -300,13 +300,13 @@ def test_a_failed_text_is_its_error_and_the_others_are_kept() -> None:
 
 def test_a_code_beyond_the_known_is_the_servers_fault() -> None:
     """No number of a status makes the client fail."""
-    assert isinstance(codec.outcome(pb.SegmentResult(status={"code": 99})), ServerFault)
+    assert isinstance(codec.outcome(pb.TextResult(status={"code": 99})), ServerFault)
 
 
 @pytest.mark.parametrize("indices", [[], [0], [1, 0], [0, 1, 2]])
 def test_results_that_do_not_match_the_texts_are_refused(indices: list[int]) -> None:
     """A translation is never given to the wrong text."""
-    response = pb.TranslateResponse(results=[pb.SegmentResult(index=index) for index in indices])
+    response = pb.TranslateResponse(results=[pb.TextResult(index=index) for index in indices])
 
     with pytest.raises(ServerFault):
         codec.outcomes(response, 2)
@@ -328,7 +328,7 @@ def test_a_models_defaults_are_what_was_set_and_nothing_more() -> None:
     assert model.defaults == Options(beam_size=4, length_penalty=0.6, shortlist=False, sampling=Sampling(top_p=0.9))
     assert model.language_pairs == (LanguagePair("en", "pt"),)
     assert (model.engines, model.state) == ((Engine.BEAM, Engine.GREEDY), ModelState.SERVING)
-    assert (model.limits.max_beam_size, model.limits.max_segments) == (12, 0)
+    assert (model.limits.max_beam_size, model.limits.max_texts) == (12, 0)
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 16777216.0, 1e-45, float("inf")])

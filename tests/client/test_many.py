@@ -27,7 +27,7 @@ GONE = from_status("UNAVAILABLE", "connection refused")
 def answer(message: pb.TranslateRequest) -> pb.TranslateResponse:
     """Each text in capitals."""
     return pb.TranslateResponse(
-        results=[{"index": i, "text": one.text.upper(), "finish_reason": 1} for i, one in enumerate(message.segments)]
+        results=[{"index": i, "text": one.text.upper(), "finish_reason": 1} for i, one in enumerate(message.texts)]
     )
 
 
@@ -45,7 +45,7 @@ class Play:
         step = many.advance(exchange)
         while isinstance(step, many.Attempt):
             self.now_s += step.pause_s
-            sent = [one.text for one in step.message.segments]
+            sent = [one.text for one in step.message.texts]
             self.sent.append(sent)
             step = many.advance(exchange, self._reply(sent) or answer(step.message))
         return [one.text if isinstance(one, Translation) else one for one in step]
@@ -80,7 +80,7 @@ def test_a_server_that_was_there_is_waited_for_and_one_that_was_not_is_not() -> 
     assert (absent.now_s, len(absent.sent)) == (0, 1)
 
 
-@pytest.mark.parametrize("error", [InvalidRequest("segments[0].text: too long"), InvalidRequest("no"), TOO_LARGE])
+@pytest.mark.parametrize("error", [InvalidRequest("texts[0].text: too long"), InvalidRequest("no"), TOO_LARGE])
 def test_a_refused_batch_is_sent_text_by_text(error: DragomanError) -> None:
     """The text that is at fault gets the error, without a pause; the others are translated."""
     play = Play(lambda texts: error if "bad" in texts else None)

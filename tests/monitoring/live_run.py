@@ -238,7 +238,7 @@ class Client:
         self, *texts: str, timeout_s: float = 60.0, leave_after_s: float | None = None, **fields: Any
     ) -> float:
         """One request; the seconds that it took."""
-        message = pb.TranslateRequest(segments=[pb.Segment(text=text) for text in texts], **fields)
+        message = pb.TranslateRequest(texts=[pb.Text(text=text) for text in texts], **fields)
         started_s = time.monotonic()
         call = self.stub.Translate(message, timeout=timeout_s)
         if leave_after_s is not None:

@@ -60,10 +60,10 @@ def request(texts: Sequence[str], options: Options) -> pb.TranslateRequest:
     """The message that asks for translations of `texts`."""
     message = pb.TranslateRequest()
     for index, text in enumerate(texts):
-        segment = message.segments.add()
-        _set(segment, "text", text, f"segments[{index}].text")
+        wire_text = message.texts.add()
+        _set(wire_text, "text", text, f"texts[{index}].text")
         if options.target_prefix is not None:
-            _set(segment, "target_prefix", options.target_prefix, "target_prefix")
+            _set(wire_text, "target_prefix", options.target_prefix, "target_prefix")
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if value is not None and field.name != "target_prefix":
@@ -152,7 +152,7 @@ def listed(texts: Sequence[Item]) -> Sequence[Item]:
     return texts
 
 
-def outcome(result: pb.SegmentResult) -> Translation | DragomanError:
+def outcome(result: pb.TextResult) -> Translation | DragomanError:
     """What became of one text."""
     if result.HasField("status"):
         return _error(result.status)
@@ -165,7 +165,7 @@ def outcome(result: pb.SegmentResult) -> Translation | DragomanError:
         source_truncated=result.source_truncated,
         source_tokens=result.source_tokens,
         target_tokens=result.target_tokens,
-        pieces=result.pieces,
+        segments=result.segments,
         decode_steps=result.decode_steps,
         nat_passes=result.nat_passes,
         drafted_tokens=result.drafted_tokens,
@@ -200,7 +200,7 @@ def _score(result: pb.ScoreResult) -> Score | DragomanError:
     )
 
 
-def _error(status: pb.SegmentStatus) -> DragomanError:
+def _error(status: pb.TextStatus) -> DragomanError:
     return from_status(_CODES.get(status.code, "UNKNOWN"), status.message)
 
 

@@ -31,7 +31,7 @@ LONGEST_PAUSE_S = 2.0
 _TOO_LARGE = "larger than max"
 """What gRPC says of a message that no pause makes smaller."""
 _OPTIONS = {field.name for kind in (pb.TranslateRequest, pb.ScoreRequest) for field in kind.DESCRIPTOR.fields} - {
-    "segments",
+    "texts",
     "pairs",
 }
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Splitting(StrEnum):
-    """How a text is cut into the pieces that the model sees one by one."""
+    """How a text is cut into the segments that the model sees one by one."""
 
     SENTENCES = "sentences"
     LINES = "lines"
@@ -19,7 +19,7 @@ class Splitting(StrEnum):
 
 
 class OnTooLong(StrEnum):
-    """What is done with a piece that is longer than the model can read."""
+    """What is done with a segment that is longer than the model can read."""
 
     SPLIT = "split"
     REJECT = "reject"
@@ -218,7 +218,7 @@ class Options:
     priority: Priority | None = None
     cache: CacheMode | None = None
     target_prefix: str | None = None
-    """What the translation of each text must begin with; for texts of one piece."""
+    """What the translation of each text must begin with; for texts of one segment."""
 
     scores: bool | None = None
     token_scores: bool | None = None
@@ -326,8 +326,8 @@ class Translation:
     """Whether the end of the text was dropped because the model cannot read so much."""
     source_tokens: int = 0
     target_tokens: int = 0
-    pieces: int = 0
-    """Sentence-sized pieces that the text was cut into."""
+    segments: int = 0
+    """Sentence-sized parts that the text was cut into."""
     decode_steps: int = 0
     nat_passes: int = 0
     drafted_tokens: int = 0
@@ -377,7 +377,7 @@ class LanguagePair:
 class Limits:
     """What a request may ask for at most; 0 is no limit of its own."""
 
-    max_segments: int
+    max_texts: int
     max_text_bytes: int
     max_source_tokens: int
     max_target_tokens: int

@@ -187,9 +187,9 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "segments", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -206,7 +206,7 @@ class TranslateRequest(_message.Message):
     CACHE_FIELD_NUMBER: _ClassVar[int]
     SPECULATION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    segments: _containers.RepeatedCompositeFieldContainer[Segment]
+    texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
     target_language: str
     model: str
@@ -222,9 +222,9 @@ class TranslateRequest(_message.Message):
     output: OutputOptions
     cache: CacheMode
     speculation: SpeculationOptions
-    def __init__(self, request_id: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ...) -> None: ...
 
-class Segment(_message.Message):
+class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -378,11 +378,11 @@ class TranslateResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    results: _containers.RepeatedCompositeFieldContainer[SegmentResult]
+    results: _containers.RepeatedCompositeFieldContainer[TextResult]
     model: str
     model_version: str
     timings: Timings
-    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[SegmentResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[TextResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
 
 class TranslateStreamRequest(_message.Message):
     __slots__ = ("request",)
@@ -398,19 +398,19 @@ class TranslateStreamResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    result: SegmentResult
+    result: TextResult
     model: str
     model_version: str
     timings: Timings
-    def __init__(self, request_id: _Optional[str] = ..., result: _Optional[_Union[SegmentResult, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., result: _Optional[_Union[TextResult, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
 
 class TranslatePipeRequest(_message.Message):
-    __slots__ = ("settings", "segments")
+    __slots__ = ("settings", "texts")
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
-    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
     settings: TranslateRequest
-    segments: _containers.RepeatedCompositeFieldContainer[Segment]
-    def __init__(self, settings: _Optional[_Union[TranslateRequest, _Mapping]] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+    texts: _containers.RepeatedCompositeFieldContainer[Text]
+    def __init__(self, settings: _Optional[_Union[TranslateRequest, _Mapping]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ...) -> None: ...
 
 class TranslatePipeResponse(_message.Message):
     __slots__ = ("request_id", "results", "model", "model_version")
@@ -419,13 +419,13 @@ class TranslatePipeResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    results: _containers.RepeatedCompositeFieldContainer[SegmentResult]
+    results: _containers.RepeatedCompositeFieldContainer[TextResult]
     model: str
     model_version: str
-    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[SegmentResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[TextResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
 
-class SegmentResult(_message.Message):
-    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "pieces")
+class TextResult(_message.Message):
+    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "segments")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -444,9 +444,9 @@ class SegmentResult(_message.Message):
     SENTENCE_SPANS_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
-    PIECES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     index: int
-    status: SegmentStatus
+    status: TextStatus
     text: str
     hypotheses: _containers.RepeatedCompositeFieldContainer[Hypothesis]
     finish_reason: FinishReason
@@ -463,10 +463,10 @@ class SegmentResult(_message.Message):
     sentence_spans: _containers.RepeatedCompositeFieldContainer[SpanPair]
     terms: _containers.RepeatedCompositeFieldContainer[TermOutcome]
     timings: Timings
-    pieces: int
-    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[SegmentStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., pieces: _Optional[int] = ...) -> None: ...
+    segments: int
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., segments: _Optional[int] = ...) -> None: ...
 
-class SegmentStatus(_message.Message):
+class TextStatus(_message.Message):
     __slots__ = ("code", "message")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -606,13 +606,13 @@ class ScoreResult(_message.Message):
     TARGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     index: int
-    status: SegmentStatus
+    status: TextStatus
     log_probability: float
     score: float
     source_tokens: int
     target_tokens: int
     tokens: _containers.RepeatedCompositeFieldContainer[TokenScore]
-    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[SegmentStatus, _Mapping]] = ..., log_probability: _Optional[float] = ..., score: _Optional[float] = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ...) -> None: ...
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., log_probability: _Optional[float] = ..., score: _Optional[float] = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[TokenScore, _Mapping]]] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("source_language", "target_language")
@@ -687,8 +687,8 @@ class LanguagePair(_message.Message):
     def __init__(self, source_language: _Optional[str] = ..., target_language: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_segments", "max_text_bytes", "max_source_tokens", "max_target_tokens", "max_beam_size", "max_hypotheses", "max_terms", "max_message_bytes", "max_backlog_tokens")
-    MAX_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("max_texts", "max_text_bytes", "max_source_tokens", "max_target_tokens", "max_beam_size", "max_hypotheses", "max_terms", "max_message_bytes", "max_backlog_tokens")
+    MAX_TEXTS_FIELD_NUMBER: _ClassVar[int]
     MAX_TEXT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_TARGET_TOKENS_FIELD_NUMBER: _ClassVar[int]
@@ -697,7 +697,7 @@ class Limits(_message.Message):
     MAX_TERMS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_BACKLOG_TOKENS_FIELD_NUMBER: _ClassVar[int]
-    max_segments: int
+    max_texts: int
     max_text_bytes: int
     max_source_tokens: int
     max_target_tokens: int
@@ -706,4 +706,4 @@ class Limits(_message.Message):
     max_terms: int
     max_message_bytes: int
     max_backlog_tokens: int
-    def __init__(self, max_segments: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_source_tokens: _Optional[int] = ..., max_target_tokens: _Optional[int] = ..., max_beam_size: _Optional[int] = ..., max_hypotheses: _Optional[int] = ..., max_terms: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_backlog_tokens: _Optional[int] = ...) -> None: ...
+    def __init__(self, max_texts: _Optional[int] = ..., max_text_bytes: _Optional[int] = ..., max_source_tokens: _Optional[int] = ..., max_target_tokens: _Optional[int] = ..., max_beam_size: _Optional[int] = ..., max_hypotheses: _Optional[int] = ..., max_terms: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_backlog_tokens: _Optional[int] = ...) -> None: ...

@@ -73,7 +73,7 @@ class TranslationServiceServicer(object):
 
     def Translate(self, request, context):
         """Translates a list of texts and answers when all of them are done. A text that fails does not fail the others: its
-        own `SegmentResult.status` says why, and the call is OK even where every text failed. Only a call of exactly one
+        own `TextResult.status` says why, and the call is OK even where every text failed. Only a call of exactly one
         text fails as that text does. What is wrong with the request as a whole fails the call before any work is done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -81,7 +81,7 @@ class TranslationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def TranslateStream(self, request, context):
-        """Translates a list of texts and sends each result as soon as it is finished, in any order: `SegmentResult.index`
+        """Translates a list of texts and sends each result as soon as it is finished, in any order: `TextResult.index`
         says which text it belongs to. The last message carries the timings of the call. A text that fails has its own
         status, also where it is the only one.
         """

@@ -78,7 +78,7 @@ def test_texts_and_options_are_sent_as_asked(bench, fake, tmp_path: Path) -> Non
 
     assert bench("--rate", "300", "--duration", "0.1", "--warmup", "0", "--arrivals", "constant", *what) == 0
 
-    texts = [request.segments[0].text for request in fake.requests]
+    texts = [request.texts[0].text for request in fake.requests]
     assert {text: texts.count(text) for text in texts} == {"one": 10, " two": 10, "three ": 10}
     for request in fake.requests:
         assert (request.source_language, request.target_language, request.model) == ("en", "pt", "m")

@@ -35,7 +35,7 @@ def test_calls_leave_while_others_are_unanswered(fake) -> None:
 
     def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
         everybody.wait()
-        return pb.TranslateResponse(results=[pb.SegmentResult(text="x")])
+        return pb.TranslateResponse(results=[pb.TextResult(text="x")])
 
     fake.reply = reply
 
@@ -68,7 +68,7 @@ def test_connections_are_as_many_as_asked_for(fake, connections: int) -> None:
 
     def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
         peers.append(context.peer())
-        return pb.TranslateResponse(results=[pb.SegmentResult(text="x")])
+        return pb.TranslateResponse(results=[pb.TextResult(text="x")])
 
     fake.reply = reply
     send(fake, [0.0] * 6, connections=connections)
@@ -88,7 +88,7 @@ def test_a_call_that_fails_is_not_made_again(fake) -> None:
 
 def test_a_text_that_failed_in_a_call_that_went_well_is_a_failure(fake) -> None:
     """The outcome is that of the text."""
-    result = pb.SegmentResult()
+    result = pb.TextResult()
     result.status.code = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     fake.reply = lambda request, context: pb.TranslateResponse(results=[result])
 
@@ -108,7 +108,7 @@ def test_every_call_has_the_deadline(fake) -> None:
 def test_more_than_can_be_kept_in_flight_is_counted(fake) -> None:
     """What finds too many unanswered is not sent, and not forgotten."""
     release = threading.Event()
-    fake.reply = lambda request, context: (release.wait(20), pb.TranslateResponse(results=[pb.SegmentResult()]))[1]
+    fake.reply = lambda request, context: (release.wait(20), pb.TranslateResponse(results=[pb.TextResult()]))[1]
 
     def messages() -> Iterator[bytes]:
         yield from [MESSAGE] * 5
@@ -130,7 +130,7 @@ def test_more_than_can_be_kept_in_flight_is_counted(fake) -> None:
 
 def test_stages_are_read_from_the_answer(fake) -> None:
     """Those that the server fills, under the contract's names."""
-    response = pb.TranslateResponse(results=[pb.SegmentResult(text="x")])
+    response = pb.TranslateResponse(results=[pb.TextResult(text="x")])
     response.timings.queue.FromMilliseconds(1250)
     fake.reply = lambda request, context: response
 

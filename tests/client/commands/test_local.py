@@ -70,7 +70,7 @@ def test_texts_come_back_in_order_with_every_fact(translator: LocalTranslator) -
     first, second, _ = outcomes
     assert isinstance(first, Translation)
     assert isinstance(second, Translation)
-    assert (first.pieces, first.decode_steps) == (1, first.source_tokens)
+    assert (first.segments, first.decode_steps) == (1, first.source_tokens)
     assert (first.hypotheses[0].score, second.finish_reason) == (-1.0, FinishReason.EMPTY_INPUT)
 
 

@@ -45,7 +45,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
     """All decisions are left to the server and the bundle."""
     translate(fake, "hello")
 
-    assert fake.requests == [pb.TranslateRequest(segments=[{"text": "hello"}])]
+    assert fake.requests == [pb.TranslateRequest(texts=[{"text": "hello"}])]
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,13 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
 def test_a_flag_arrives_on_the_wire(fake: Any, flags: list[str], expected: dict[str, Any]) -> None:
     """Each flag sets its field and no other."""
     assert translate(fake, "hello", *flags) == 0
-    assert fake.requests == [pb.TranslateRequest(segments=[{"text": "hello"}], **expected)]
+    assert fake.requests == [pb.TranslateRequest(texts=[{"text": "hello"}], **expected)]
 
 
 def test_a_prefix_goes_with_every_text(fake: Any) -> None:
     """It is a field of the texts, not of the options."""
     assert translate(fake, "a", "b", "--prefix", "Olá") == 0
-    assert fake.requests == [
-        pb.TranslateRequest(segments=[{"text": text, "target_prefix": "Olá"} for text in ("a", "b")])
-    ]
+    assert fake.requests == [pb.TranslateRequest(texts=[{"text": text, "target_prefix": "Olá"} for text in ("a", "b")])]
 
 
 def test_every_option_has_a_flag(fake: Any) -> None:
@@ -141,7 +139,7 @@ def test_what_plain_lines_have_no_place_for_needs_json(fake: Any, capsys: Captur
 
 def test_json_has_what_was_asked_for(fake: Any, capsys: Capture) -> None:
     """Tokens, alignments and sentences as objects of their own."""
-    result = pb.SegmentResult(text="A", finish_reason=pb.FINISH_REASON_STOP)
+    result = pb.TextResult(text="A", finish_reason=pb.FINISH_REASON_STOP)
     result.hypotheses.add(
         text="A",
         tokens=[pb.TokenScore(token="▁A", log_probability=-0.5)],
@@ -180,8 +178,8 @@ def test_each_line_of_a_pipe_is_one_line_out(fake: Any, feed: Any, capsys: Captu
 
     assert capsys.readouterr().out.split("\n") == [*map(str.upper, lines), "", "", "WINDOWS", "ÚLTIMO", ""]
     assert len(fake.requests) == 4
-    (last,) = [request for request in fake.requests if request.segments[-1].text == "último"]
-    assert last.segments[-3].text == ""
+    (last,) = [request for request in fake.requests if request.texts[-1].text == "último"]
+    assert last.texts[-3].text == ""
 
 
 def test_a_separator_that_only_unicode_knows_ends_no_line(fake: Any, feed: Any, capsys: Capture) -> None:
@@ -209,7 +207,7 @@ def test_a_text_of_the_command_line_may_have_lines(fake: Any, capsys: Capture) -
     """It is sent and printed as it is."""
     translate(fake, "a\nb")
 
-    assert fake.requests[0].segments[0].text == "a\nb"
+    assert fake.requests[0].texts[0].text == "a\nb"
     assert capsys.readouterr().out == "A\nB\n"
 
 
@@ -252,7 +250,7 @@ def test_json_holds_everything_that_is_known(fake: Any, capsys: Capture) -> None
 
 def test_several_hypotheses_are_numbered_by_their_text(fake: Any, capsys: Capture) -> None:
     """Position, score and text; a score that is not known is left out."""
-    result = pb.SegmentResult(
+    result = pb.TextResult(
         finish_reason=pb.FINISH_REASON_STOP, hypotheses=[{"text": "A", "score": -0.25}, {"text": "B"}]
     )
     fake.reply = lambda request, context: pb.TranslateResponse(results=[result])
@@ -386,8 +384,8 @@ def test_a_line_that_a_server_refuses_costs_no_other(fake: Any, feed: Any, capsy
     plain = fake.reply
 
     def reply(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.TranslateResponse:
-        if "bad" in [segment.text for segment in request.segments]:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "segments[1].text: too long")
+        if "bad" in [text.text for text in request.texts]:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "texts[1].text: too long")
         return plain(request, context)  # type: ignore[no-any-return]
 
     fake.reply = reply
@@ -396,7 +394,7 @@ def test_a_line_that_a_server_refuses_costs_no_other(fake: Any, feed: Any, capsy
     assert translate(fake) == 1
     assert capsys.readouterr() == (
         "A\n\nC\n",
-        "dragoman translate: line 2: not translated: segments[1].text: too long\n",
+        "dragoman translate: line 2: not translated: texts[1].text: too long\n",
     )
 
 

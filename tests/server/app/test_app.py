@@ -68,7 +68,7 @@ def test_sigterm_drains_and_ends_well(bundle: Bundle) -> None:
     with serving(bundle) as (process, facts):
         with grpc.insecure_channel(facts["listen"]) as channel:
             stub = pb_grpc.TranslationServiceStub(channel)
-            answer = stub.Translate(pb.TranslateRequest(segments=[pb.Segment(text="The dog.")]), timeout=10)
+            answer = stub.Translate(pb.TranslateRequest(texts=[pb.Text(text="The dog.")]), timeout=10)
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=10)
 
@@ -85,8 +85,8 @@ def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:
         grpc.insecure_channel(facts["listen"]) as channel,
     ):
         stub = pb_grpc.TranslationServiceStub(channel)
-        segments = [pb.Segment(text=""), pb.Segment(text="The dog.")]
-        stream = stub.TranslateStream(pb.TranslateStreamRequest(request=pb.TranslateRequest(segments=segments)))
+        texts = [pb.Text(text=""), pb.Text(text="The dog.")]
+        stream = stub.TranslateStream(pb.TranslateStreamRequest(request=pb.TranslateRequest(texts=texts)))
         assert next(stream).result.index == 0  # so the other text is in the lanes now
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None

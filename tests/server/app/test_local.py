@@ -39,7 +39,7 @@ def test_a_bad_text_raises(bundle: Bundle) -> None:
     """In a program an error is an exception."""
     with (
         LocalTranslator(bundle.directory, lanes=FakeLanes()) as translator,
-        pytest.raises(InvalidRequest, match=r"segments\[1\]\.text"),
+        pytest.raises(InvalidRequest, match=r"texts\[1\]\.text"),
     ):
         translator.translate(["fine", "half \udc00"])
 

@@ -25,17 +25,17 @@ def parsed(*arguments: str) -> dict[str, object]:
 def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
     """Each value says where it came from."""
     file = tmp_path / "options.toml"
-    file.write_text('max-batch = 1\nmax-segments = 2\nmax-beam-size = 3\nbundles = ["a", "b"]\n')
+    file.write_text('max-batch = 1\nmax-texts = 2\nmax-beam-size = 3\nbundles = ["a", "b"]\n')
     flags = parsed("--max-batch", "11", "--config", str(file))
 
-    loaded = load(ServeOptions, flags, {"DRAGOMAN_MAX_BATCH": "21", "DRAGOMAN_MAX_SEGMENTS": "22"})
+    loaded = load(ServeOptions, flags, {"DRAGOMAN_MAX_BATCH": "21", "DRAGOMAN_MAX_TEXTS": "22"})
 
     options = loaded.values
-    assert (options.max_batch, options.max_segments, options.max_beam_size) == (11, 22, 3)
+    assert (options.max_batch, options.max_texts, options.max_beam_size) == (11, 22, 3)
     assert (options.bundles, options.backlog_tokens) == (("a", "b"), 65_536)
-    assert [loaded.origins[name] for name in ("max_batch", "max_segments", "max_beam_size", "backlog_tokens")] == [
+    assert [loaded.origins[name] for name in ("max_batch", "max_texts", "max_beam_size", "backlog_tokens")] == [
         "--max-batch",
-        "DRAGOMAN_MAX_SEGMENTS",
+        "DRAGOMAN_MAX_TEXTS",
         f"{file}: max-beam-size",
         "default",
     ]

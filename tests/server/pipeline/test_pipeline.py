@@ -99,7 +99,7 @@ async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: 
     [long, short] = await translate(pipeline, "the lazy dog " * 40, "the dog", split_long=False)
 
     assert isinstance(long, InvalidRequest)
-    assert long.violations[0].field == "segments[0].text"
+    assert long.violations[0].field == "texts[0].text"
     assert "the model reads at most 32" in str(long)
     assert translation(short).text == "the dog"
 
@@ -115,8 +115,8 @@ async def test_bad_texts_do_not_lose_the_good_ones(pipeline: Pipeline) -> None:
         Translation,
         Translation,
     ]
-    assert str(outcomes[1]).startswith("segments[1].text: 10001 bytes, the limit is 10000")
-    assert str(outcomes[2]).startswith("segments[2].text: character 5 is half of a surrogate pair")
+    assert str(outcomes[1]).startswith("texts[1].text: 10001 bytes, the limit is 10000")
+    assert str(outcomes[2]).startswith("texts[2].text: character 5 is half of a surrogate pair")
 
 
 async def test_hypotheses_of_pieces_are_joined_by_rank(pipeline: Pipeline) -> None:
@@ -153,9 +153,9 @@ async def test_one_stream_gives_each_text_as_it_finishes(pipeline: Pipeline) -> 
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (0, "segments: empty: send at least one text"),
-        (65, r"segments: 65 texts, the limit is 64 \(--max-segments\)"),
-        (10_000, r"segments: 10000 texts, the limit is 64 \(--max-segments\)"),
+        (0, "texts: empty: send at least one text"),
+        (65, r"texts: 65 texts, the limit is 64 \(--max-texts\)"),
+        (10_000, r"texts: 10000 texts, the limit is 64 \(--max-texts\)"),
     ],
 )
 async def test_too_many_or_no_texts_are_refused_before_any_work(
@@ -401,7 +401,7 @@ async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
     bad, good = await translate(pipeline, text, "The fox.", prefixes=(prefix, ""))
 
     assert isinstance(bad, InvalidRequest)
-    assert [one.field for one in bad.violations] == ["segments[0].target_prefix"]
+    assert [one.field for one in bad.violations] == ["texts[0].target_prefix"]
     assert re.search(message, str(bad))
     assert translation(good).text == "The fox."
     assert len(lanes.submitted) == 1

@@ -140,7 +140,7 @@ LACKING: list[tuple[str, dict[str, Any]]] = [
     ("nat.exact_length", {"nat": NatOverrides(decoder="ctc", exact_length=2)}),
     ("nat.length_candidates", {"nat": NatOverrides(decoder="ctc", length_candidates=2)}),
     ("decoding.min_length", {"nat": NatOverrides(decoder="ctc"), "overrides": DecodingOverrides(min_length=2)}),
-    ("segments.target_prefix", {"nat": NatOverrides(decoder="ctc"), "prefixes": ("a",)}),
+    ("texts.target_prefix", {"nat": NatOverrides(decoder="ctc"), "prefixes": ("a",)}),
     ("output.alignments", {"output": Output(alignments=True)}),
     ("decoding.unknown_handling", {"overrides": DecodingOverrides(unknown_handling="copy")}),
     ("output.token_scores", {"output": Output(token_scores=True), "overrides": DecodingOverrides(beam_size=2)}),

@@ -44,7 +44,7 @@ async def stub_of(served: Any) -> AsyncIterator[Any]:
 
 
 def texts(*given: str, **fields: Any) -> pb.TranslateRequest:
-    return pb.TranslateRequest(segments=[pb.Segment(text=text) for text in given], **fields)
+    return pb.TranslateRequest(texts=[pb.Text(text=text) for text in given], **fields)
 
 
 def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
@@ -112,15 +112,15 @@ async def test_a_stream_sends_each_text_when_it_is_done(serve: Serve) -> None:
 
 
 BAD = {
-    "no texts": (texts(), "INVALID_ARGUMENT", "segments"),
+    "no texts": (texts(), "INVALID_ARGUMENT", "texts"),
     # Their number is looked at first: looking at each would take long.
     "1,025 texts, the last one bad": (
-        pb.TranslateRequest(segments=[*[pb.Segment()] * 1024, pb.Segment(context="x")]),
+        pb.TranslateRequest(texts=[*[pb.Text()] * 1024, pb.Text(context="x")]),
         "INVALID_ARGUMENT",
-        "segments",
+        "texts",
     ),
-    "10,000 texts": (texts(*["a"] * 10_000), "INVALID_ARGUMENT", "segments"),
-    "1 MB of one word": (texts("x" * 1_000_000), "INVALID_ARGUMENT", "segments[0].text"),
+    "10,000 texts": (texts(*["a"] * 10_000), "INVALID_ARGUMENT", "texts"),
+    "1 MB of one word": (texts("x" * 1_000_000), "INVALID_ARGUMENT", "texts[0].text"),
     "beam of 0": (texts("a", decoding=pb.DecodingOptions(beam_size=0)), "INVALID_ARGUMENT", "decoding.beam_size"),
     "beam of a billion": (texts("a", decoding={"beam_size": 10**9}), "INVALID_ARGUMENT", "decoding.beam_size"),
     "n-best over beam": (
@@ -141,7 +141,7 @@ BAD = {
     "unknown version": (texts("a", model="echo", model_version="2"), "NOT_FOUND", "model_version"),
     "terms": (texts("a", terms=[pb.Term(source="a", target="b")]), "UNIMPLEMENTED", "terms"),
     "HTML": (texts("a", format=pb.INPUT_FORMAT_HTML), "UNIMPLEMENTED", "format"),
-    "context": (pb.TranslateRequest(segments=[{"text": "a", "context": "b"}]), "UNIMPLEMENTED", "segments[0].context"),
+    "context": (pb.TranslateRequest(texts=[{"text": "a", "context": "b"}]), "UNIMPLEMENTED", "texts[0].context"),
     "no top-k": (texts("a", decoding={"sampling": {"top_k": 0}}), "INVALID_ARGUMENT", "decoding.sampling.top_k"),
     "two strategies": (
         texts("a", decoding={"sampling": {}, "alternatives": {"count": 2}}),
@@ -154,9 +154,9 @@ BAD = {
         "decoding.suppressed_tokens[1]",
     ),
     "a prefix of what is split": (
-        pb.TranslateRequest(segments=[{"text": "The dog. The fox.", "target_prefix": "O"}]),
+        pb.TranslateRequest(texts=[{"text": "The dog. The fox.", "target_prefix": "O"}]),
         "INVALID_ARGUMENT",
-        "segments[0].target_prefix",
+        "texts[0].target_prefix",
     ),
     "an engine it lacks": (texts("a", engine=pb.ENGINE_PREFERENCE_NAT), "FAILED_PRECONDITION", "engine"),
     "a profile of 1 MB": (texts("a", decoding={"profile": "é" * 500_000}), "INVALID_ARGUMENT", "decoding.profile"),
@@ -315,7 +315,7 @@ async def test_a_sample_without_a_seed_is_another_one_each_time(serve: Serve) ->
 
 
 def piped(*given: str, settings: pb.TranslateRequest | None = None) -> pb.TranslatePipeRequest:
-    return pb.TranslatePipeRequest(settings=settings, segments=texts(*given).segments)
+    return pb.TranslatePipeRequest(settings=settings, texts=texts(*given).texts)
 
 
 async def test_a_pipe_answers_everything_that_comes(serve: Serve) -> None:
@@ -353,7 +353,7 @@ async def test_a_pipe_is_not_read_further_than_it_is_answered(serve: Serve) -> N
     ("bad", "field"),
     [
         (piped("x", settings=pb.TranslateRequest(model="nope")), "model"),
-        (piped("x", settings=texts("y")), "settings.segments"),
+        (piped("x", settings=texts("y")), "settings.texts"),
         (piped("x", settings=pb.TranslateRequest(format=pb.INPUT_FORMAT_XML)), "format"),
     ],
 )
@@ -382,7 +382,7 @@ async def test_a_bad_message_ends_a_pipe_after_what_came_before(
             "decoding.suppressed_tokens[0]",
             "invalid",
         ),
-        (texts("y"), "settings.segments", "invalid"),
+        (texts("y"), "settings.texts", "invalid"),
     ],
 )
 async def test_settings_without_texts_are_checked_at_once(
@@ -697,7 +697,7 @@ async def test_messages_are_counted_both_ways(serve: Serve) -> None:
         _ = [one async for one in stub.TranslateStream(pb.TranslateStreamRequest(request=texts("The dog.", "A.")))]
         parts = [
             pb.TranslatePipeRequest(settings=texts()),
-            *[pb.TranslatePipeRequest(segments=texts("A.").segments)] * 3,
+            *[pb.TranslatePipeRequest(texts=texts("A.").texts)] * 3,
         ]
         _ = [one async for one in stub.TranslatePipe(iter(parts))]
 
@@ -808,7 +808,7 @@ MASKED = Nat("mask-predict", 1, 64, mask_id=400, last_id=0, length_classes=16, b
 
 
 async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
-    """Passes, drafted and accepted tokens, of all pieces of a text; the model lists what it can do."""
+    """Passes, drafted and accepted tokens, of all segments of a text; the model lists what it can do."""
     write_bundle(tmp_path / "several", name="several", nat={"mask-predict": MASKED})
     served = await serve(tmp_path / "several")
     two = "The quick brown fox jumps. Pack my box!"
@@ -821,7 +821,7 @@ async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
         [model] = (await stub.ListModels(pb.ListModelsRequest())).models
 
     [found] = nat.results
-    assert (found.engine, found.nat_passes, found.pieces) == (pb.ENGINE_NAT, 3, 2)
+    assert (found.engine, found.nat_passes, found.segments) == (pb.ENGINE_NAT, 3, 2)
     [found] = drafted.results
     assert (found.engine, found.nat_passes) == (pb.ENGINE_SPECULATIVE, 0)
     assert (found.drafted_tokens, found.accepted_tokens) == (DRAFT_TOKENS * found.source_tokens, found.source_tokens)

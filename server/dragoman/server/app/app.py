@@ -162,7 +162,7 @@ class App:
                 f"and --max-beam-size is {options.max_beam_size}: raise it"
             )
         limits = RequestLimits(
-            max_segments=options.max_segments,
+            max_texts=options.max_texts,
             max_text_bytes=options.max_text_bytes,
             max_beam_size=options.max_beam_size,
             backlog_tokens=options.backlog_tokens,
@@ -192,7 +192,7 @@ class App:
             self.models,
             self.metrics,
             max_request_bytes=options.max_request_bytes,
-            max_segments=options.max_segments,
+            max_texts=options.max_texts,
         )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
         await self._publish()  # before it can be asked: the servicer starts with "" as SERVING

@@ -48,7 +48,7 @@ class ServeOptions:
         max=2_147_483_647,
         unit="tokens",
     )
-    max_segments: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
+    max_texts: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
     max_beam_size: int = option(

@@ -43,7 +43,7 @@ class Admission:
         """
         if tokens > self.limit_tokens:
             raise InvalidRequest(
-                "segments",
+                "texts",
                 f"about {tokens} source tokens, and the whole backlog takes {self.limit_tokens}: "
                 "send fewer texts at once, or raise --backlog-tokens",
             )

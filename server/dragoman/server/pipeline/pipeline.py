@@ -180,7 +180,7 @@ class Pipeline:
         languages = self.pair(request.source_language, request.target_language)
         if not request.pairs:
             raise InvalidRequest("pairs", "empty: send at least one pair")
-        check_number(len(request.pairs), self.limits.max_segments, "pairs")
+        check_number(len(request.pairs), self.limits.max_texts, "pairs")
         sources = [pair.source for pair in request.pairs]
         with self._admit(sources, request.priority, request.deadline_s) as reservation:
             started = time.perf_counter()
@@ -205,10 +205,10 @@ class Pipeline:
     def _accepted(self, request: Request) -> list[str | Refused]:
         """The texts, each that is too large or malformed replaced by its error."""
         if not request.texts:
-            raise InvalidRequest("segments", "empty: send at least one text")
-        check_number(len(request.texts), self.limits.max_segments)
+            raise InvalidRequest("texts", "empty: send at least one text")
+        check_number(len(request.texts), self.limits.max_texts)
         return [
-            check_text(text, f"segments[{index}].text", self.limits.max_text_bytes)
+            check_text(text, f"texts[{index}].text", self.limits.max_text_bytes)
             for index, text in enumerate(request.texts)
         ]
 
@@ -236,7 +236,7 @@ class Pipeline:
     ) -> Prepared | Refused:
         prepared = prepare(
             text,
-            field=f"segments[{index}].text",
+            field=f"texts[{index}].text",
             tokenizer=self._tokenizer,
             splitting=request.splitting,
             pair=pair,
@@ -247,7 +247,7 @@ class Pipeline:
             prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
         if isinstance(prepared, Refused):
             return prepared
-        field = f"segments[{index}].target_prefix"
+        field = f"texts[{index}].target_prefix"
         checked = check_text(prefix, field, self.limits.max_text_bytes)
         if isinstance(checked, Refused):
             return checked

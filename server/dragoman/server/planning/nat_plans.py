@@ -82,7 +82,7 @@ def _decoder_problems(request: Request, decoding: Decoding, manifest: Manifest, 
         if request.overrides.min_length:
             yield UnsupportedByModel("decoding.min_length", f"the decoder {name} has no length to choose")
         if any(request.prefixes) or manifest.tokenizer.forced_first is not None:
-            field = "segments.target_prefix" if any(request.prefixes) else "engine"
+            field = "texts.target_prefix" if any(request.prefixes) else "engine"
             yield UnsupportedByModel(field, f"the decoder {name} cannot begin with given words")
         if decoding.beam_size > 1 and request.output.token_scores and not wanted.rescore:
             message = (

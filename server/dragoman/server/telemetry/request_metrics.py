@@ -158,7 +158,7 @@ class Metrics:
         )
         source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
         target_total = counter("target_tokens", "Target tokens put out or scored, end tokens included.", "model")
-        passes = counter("nat_passes", "Passes over texts without autoregression; the most of its pieces.", "model")
+        passes = counter("nat_passes", "Passes over texts without autoregression; the most of its segments.", "model")
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")

@@ -52,7 +52,7 @@ class _Call:
         return time.perf_counter() - self.arrived_s
 
     def message(
-        self, *, result: pb.SegmentResult | None = None, timings: pb.Timings | None = None
+        self, *, result: pb.TextResult | None = None, timings: pb.Timings | None = None
     ) -> pb.TranslateStreamResponse:
         return pb.TranslateStreamResponse(
             request_id=self.id,
@@ -76,11 +76,11 @@ async def _translate_with_patience(call: _Call) -> list[Outcome]:
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Serves `Models`."""
 
-    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_segments: int) -> None:
+    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_texts: int) -> None:
         self._models = models
         self._metrics = metrics
         self._max_request_bytes = max_request_bytes
-        self._max_segments = max_segments
+        self._max_texts = max_texts
         self.draining = False
         """Set to refuse new requests."""
         self._num_active = 0
@@ -138,12 +138,12 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
     ) -> AsyncIterator[pb.TranslatePipeResponse]:
         """One message for each that came with texts, when it is finished; each counts as a request."""
-        settings = codec_request.PipeSettings(self._max_segments)
+        settings = codec_request.PipeSettings(self._max_texts)
 
         async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
             async for message in request_iterator:
                 request, first = self._read(settings, message, context)
-                if request.segments:
+                if request.texts:
                     yield request, first
 
         async def answer(one: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
@@ -172,7 +172,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         seen = RequestRecord()
         try:
             request, first = settings.request(message)
-            if not request.segments:
+            if not request.texts:
                 call = self._accept(request, context, seen)
                 call.pipeline.template(call.request)
         except ServingError:
@@ -222,7 +222,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def _accept(self, message: pb.TranslateRequest, context: Context, record: RequestRecord) -> _Call:
         """Check a message and find its model."""
         arrived_s = time.perf_counter()
-        self._arrive(len(message.segments), "segments", context, record)
+        self._arrive(len(message.texts), "texts", context, record)
         supported.check(message)
         pipeline, pair = self._models.route(codec_request.wanted(message))
         record.model = pipeline.name
@@ -241,7 +241,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         if self.draining:
             raise Draining
         # First of all: what follows looks at each text, and a message has room for millions.
-        check_number(number, self._max_segments, field)
+        check_number(number, self._max_texts, field)
 
     def _end(
         self,

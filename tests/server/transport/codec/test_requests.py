@@ -33,7 +33,7 @@ def read(fresh_seed: int = 0, **fields: Any) -> Request:
 def test_a_request_is_read_completely() -> None:
     """Each supported field arrives where it belongs; what is not set stays open."""
     message = pb.TranslateRequest(
-        segments=[pb.Segment(text="a", target_prefix="A"), pb.Segment()],
+        texts=[pb.Text(text="a", target_prefix="A"), pb.Text()],
         splitting=pb.SPLITTING_LINES,
         on_too_long=pb.ON_TOO_LONG_REJECT,
         engine=pb.ENGINE_PREFERENCE_QUALITY,
@@ -229,7 +229,7 @@ def test_a_bad_request_to_score_is_invalid(fields: dict[str, Any], field: str) -
 def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
     """A message has room for millions of empty texts."""
     settings = PipeSettings(2)
-    settings.request(pb.TranslatePipeRequest(settings=pb.TranslateRequest(), segments=[pb.Segment()] * 2))
+    settings.request(pb.TranslatePipeRequest(settings=pb.TranslateRequest(), texts=[pb.Text()] * 2))
 
-    with pytest.raises(InvalidRequest, match="segments: 3 texts, the limit is 2"):
-        settings.request(pb.TranslatePipeRequest(segments=[pb.Segment()] * 3))
+    with pytest.raises(InvalidRequest, match="texts: 3 texts, the limit is 2"):
+        settings.request(pb.TranslatePipeRequest(texts=[pb.Text()] * 3))

@@ -51,7 +51,7 @@ def test_a_result_says_all_that_is_known() -> None:
         ("uma", -2.0, -1.0),
     ]
     assert (result.engine, result.source_tokens, result.target_tokens) == (pb.ENGINE_BEAM, 3, 4)
-    assert (result.decode_steps, result.pieces, result.timings.detokenize.ToMilliseconds()) == (7, 2, 5)
+    assert (result.decode_steps, result.segments, result.timings.detokenize.ToMilliseconds()) == (7, 2, 5)
     assert list(result.sentence_spans) == [pb.SpanPair(source={"start": 1, "end": 3}, target={"start": 0, "end": 2})]
     assert not results.result(5, TRANSLATION, timings=False).HasField("timings")
 
@@ -91,8 +91,8 @@ def test_every_reason_and_engine_has_a_number() -> None:
 
 def test_an_error_is_a_status_and_nothing_else() -> None:
     """What failed inside stays inside, of a text and of a pair."""
-    status = pb.SegmentStatus(code=13, message="the engine failed on this text; the server's log says why")
+    status = pb.TextStatus(code=13, message="the engine failed on this text; the server's log says why")
     failure = EngineFailure("node 7 of /models/x")
 
-    assert results.result(1, failure, timings=True) == pb.SegmentResult(index=1, status=status)
+    assert results.result(1, failure, timings=True) == pb.TextResult(index=1, status=status)
     assert results.score_result(1, failure) == pb.ScoreResult(index=1, status=status)

@@ -116,9 +116,9 @@ def test_fields_of_a_newer_protocol_are_refused(within: bytes) -> None:
 
 def test_the_place_in_a_list_is_named() -> None:
     """Which of the texts has the unsupported field."""
-    segments = [pb.Segment(text="a"), pb.Segment(text="b", context="c")]
+    texts = [pb.Text(text="a"), pb.Text(text="b", context="c")]
 
     with pytest.raises(UnsupportedOption) as refused:
-        check(pb.TranslateRequest(segments=segments))
+        check(pb.TranslateRequest(texts=texts))
 
-    assert refused.value.field == "segments[1].context"
+    assert refused.value.field == "texts[1].context"

@@ -31,7 +31,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         decoding=_decoding(pipeline.decoding(Request(()))),
         profiles=sorted(PROFILES, key=lambda profile: profile != manifest.decoding.profile),
         limits=pb.Limits(
-            max_segments=limits.max_segments,
+            max_texts=limits.max_texts,
             max_text_bytes=limits.max_text_bytes,
             max_source_tokens=manifest.limits.max_source_tokens,
             max_target_tokens=manifest.limits.max_target_tokens,

@@ -107,9 +107,9 @@ def request(
     """The request that a message stands for. `fresh_seed` is for a sample that names none."""
     _check_id(message.request_id)
     decoding, output = message.decoding, message.output
-    prefixes = tuple(segment.target_prefix for segment in message.segments)
+    prefixes = tuple(text.target_prefix for text in message.texts)
     return Request(
-        texts=tuple(segment.text for segment in message.segments),
+        texts=tuple(text.text for text in message.texts),
         overrides=_overrides(decoding),
         strategy=_strategy(decoding, fresh_seed),
         engine=_ENGINE[message.engine],
@@ -215,8 +215,8 @@ def _strategy(decoding: pb.DecodingOptions, fresh_seed: int) -> Strategy:
 class PipeSettings:
     """How the texts of a pipe are translated: the last settings that came."""
 
-    def __init__(self, max_segments: int) -> None:
-        self._max_segments = max_segments
+    def __init__(self, max_texts: int) -> None:
+        self._max_texts = max_texts
         self._settings: pb.TranslateRequest | None = None
         self._request_id = ""
         self._next_index = 0
@@ -224,10 +224,10 @@ class PipeSettings:
     def request(self, message: pb.TranslatePipeRequest) -> tuple[pb.TranslateRequest, int]:
         """A message's texts as a request, and the index of its first text in the whole pipe."""
         refuse_unknown(message)
-        check_number(len(message.segments), self._max_segments)
+        check_number(len(message.texts), self._max_texts)
         if message.HasField("settings"):
-            if message.settings.segments:
-                raise InvalidRequest("settings.segments", "must be empty: a pipe's texts stand beside its settings")
+            if message.settings.texts:
+                raise InvalidRequest("settings.texts", "must be empty: a pipe's texts stand beside its settings")
             if self._settings is None:
                 self._request_id = message.settings.request_id
             self._settings = message.settings
@@ -236,7 +236,7 @@ class PipeSettings:
         request = pb.TranslateRequest()
         request.CopyFrom(self._settings)
         request.request_id = self._request_id
-        request.segments.extend(message.segments)
+        request.texts.extend(message.texts)
         first = self._next_index
-        self._next_index += len(message.segments)
+        self._next_index += len(message.texts)
         return request, first

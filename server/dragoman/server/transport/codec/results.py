@@ -39,11 +39,11 @@ ENGINE = {
 }
 
 
-def result(index: int, outcome: Outcome, *, timings: bool) -> pb.SegmentResult:
+def result(index: int, outcome: Outcome, *, timings: bool) -> pb.TextResult:
     """What became of one text."""
     if isinstance(outcome, ServingError):
-        return pb.SegmentResult(index=index, status=_status(outcome))
-    return pb.SegmentResult(
+        return pb.TextResult(index=index, status=_status(outcome))
+    return pb.TextResult(
         index=index,
         text=outcome.text,
         hypotheses=[_hypothesis(one, outcome.finish_reason) for one in outcome.hypotheses],
@@ -55,7 +55,7 @@ def result(index: int, outcome: Outcome, *, timings: bool) -> pb.SegmentResult:
         nat_passes=outcome.work.nat_passes,
         drafted_tokens=outcome.work.drafted,
         accepted_tokens=outcome.work.accepted,
-        pieces=outcome.segments,
+        segments=outcome.segments,
         sentence_spans=[
             pb.SpanPair(source=_span(pair.source), target=_span(pair.target)) for pair in outcome.sentence_spans
         ],
@@ -77,8 +77,8 @@ def score_result(index: int, outcome: ScoreOutcome) -> pb.ScoreResult:
     )
 
 
-def _status(error: ServingError) -> pb.SegmentStatus:
-    return pb.SegmentStatus(code=Code.Value(error.code), message=str(error))
+def _status(error: ServingError) -> pb.TextStatus:
+    return pb.TextStatus(code=Code.Value(error.code), message=str(error))
 
 
 def _hypothesis(one: TextHypothesis, reason: FinishReason) -> pb.Hypothesis:

@@ -35,8 +35,8 @@ TRANSLATE = Fields(
     frozenset(
         {
             "request_id",
-            "segments.text",
-            "segments.target_prefix",
+            "texts.text",
+            "texts.target_prefix",
             "source_language",
             "target_language",
             "model",
