@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dragoman.server.core.strategies import Alternatives, Sample
-from dragoman.server.decode.proposals import Candidates, drawn, in_turn, let_only_the_best_end, part, ranked
+from dragoman.server.decode.proposals import Offers, drawn, in_turn, let_only_the_best_end, part, ranked
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -102,8 +102,8 @@ def test_dead_beams_take_nothing():
     assert scores[1].tolist() == [-1.0, -2.0]
 
 
-def some_candidates() -> Candidates:
-    return Candidates(
+def some_candidates() -> Offers:
+    return Offers(
         np.array([[-1.0, -2.0], [-np.inf, -np.inf], [-np.inf, -np.inf]]),
         np.full((3, 2), 4),
         np.full((3, 2), -0.5, np.float32),
@@ -128,7 +128,7 @@ def test_beams_part(least, expected):
 
 def test_only_the_best_may_end():
     """Lower candidates that end die in their place; the best may end, and what goes on is left alone."""
-    found = Candidates(
+    found = Offers(
         np.array([[-1.0, -2.0, -3.0]]), np.array([[2, 2, 7]]), np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int64)
     )
 

@@ -9,7 +9,16 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import FinishReason, Hypothesis
-from dragoman.server.decode.toolkits import UNLIMITED, Beam, choose, coverage, enough, num_candidates, ranking, room
+from dragoman.server.decode.toolkits import (
+    UNLIMITED,
+    BeamResults,
+    choose,
+    coverage,
+    enough,
+    num_candidates,
+    ranking,
+    room,
+)
 
 X = -np.inf
 
@@ -88,8 +97,8 @@ def test_coverage():
     assert coverage(np.zeros((2, 3), np.float32)) == 0.0
 
 
-def a_beam(scores, *, width=4, wanted=1, tops=False, **options) -> Beam:
-    beam = Beam(Decoding(**options), width=width, wanted=wanted)
+def a_beam(scores, *, width=4, wanted=1, tops=False, **options) -> BeamResults:
+    beam = BeamResults(Decoding(**options), width=width, wanted=wanted)
     for n, score in enumerate(scores):
         beam.end(Hypothesis((n,), score, score, FinishReason.STOP), is_top=tops)
     return beam
@@ -100,7 +109,7 @@ def test_a_beam_keeps_its_best_hypotheses():
     beam = a_beam([-2.0, -1.0, -2.0, -1.0, -3.0], width=3, profile="hf")
 
     assert [h.ids for h in beam.ended] == [(1,), (3,), (0,)]
-    assert repr(beam) == "<Beam 3 wide, 3 ended>"
+    assert repr(beam) == "<BeamResults 3 wide, 3 ended>"
 
 
 @pytest.mark.parametrize(

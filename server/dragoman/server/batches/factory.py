@@ -20,7 +20,7 @@ from dragoman.server.core.strategies import Beam, DraftSource, Forced, NonAutore
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.layout import Layout
-from dragoman.server.decode.segment_search import Source
+from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.runtime.runtime import STEP_SHORTLIST, STRIDE, Runtime
 
 T = TypeVar("T", bound=Hashable)
@@ -76,7 +76,7 @@ class Groups:
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
             return False
-        return not Source(segment, vocabulary_of(manifest), beams=1, width=1).is_special
+        return not SegmentSearch(segment, vocabulary_of(manifest), beams=1, width=1).is_special
 
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""

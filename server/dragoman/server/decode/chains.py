@@ -19,7 +19,7 @@ from dragoman.server.core.segments import Hypothesis, Segment
 from dragoman.server.core.strategies import Lossy, Speculative
 from dragoman.server.decode.arrays import Floats, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary
-from dragoman.server.decode.segment_search import Source
+from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.decode.trees import Path
 
@@ -39,7 +39,7 @@ class Chained:
 
 @dataclass
 class _Chain:
-    source: Source
+    search: SegmentSearch
     limit: int
     tokens: list[int]
     logps: list[float]
@@ -69,19 +69,19 @@ class Chains:
 
     def admit(self, segment: Segment) -> None:
         """One more source, without tokens."""
-        source = Source(segment, self._vocabulary, beams=1, width=1)
+        search = SegmentSearch(segment, self._vocabulary, beams=1, width=1)
         strategy = segment.strategy
         lossy = strategy.lossy if isinstance(strategy, Speculative) else None
-        self._chains.append(_Chain(source, segment.max_target_tokens, [], [], lossy))
+        self._chains.append(_Chain(search, segment.max_target_tokens, [], [], lossy))
 
     def remove(self, g: int) -> None:
-        """Source g leaves."""
+        """SegmentSearch g leaves."""
         self._chains[g] = self._chains[-1]
         del self._chains[-1]
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
         """Of a source that has ended."""
-        return self._chains[g].source.hypotheses()
+        return self._chains[g].search.hypotheses()
 
     def ask(self, drafts: Sequence[Draft], width: int) -> Query:
         """What must be known to verify them: a chain of `width` words for each source, one more than any draft."""
@@ -96,7 +96,7 @@ class Chains:
             ids[g, 0] = chain.tokens[-1] if chain.tokens else words.start_id
             ids[g, 1 : 1 + len(draft)] = draft
             best = max(best, chain.lossy.top if chain.lossy else 1)
-            weigher = chain.source.weigher
+            weigher = chain.search.weigher
             if weigher is None:
                 continue
             for place in range(len(draft) + 1):
@@ -108,7 +108,7 @@ class Chains:
         named = np.full((n, width, most), words.eos_id)
         for at, own in self._named.items():
             named[at][: len(own)] = own
-        attention = any(one.source.wants_attention for one in self._chains)
+        attention = any(one.search.wants_attention for one in self._chains)
         return Query(ids, depth, named, best + len(words.suppressed) + 1 + lost, attention)
 
     def followed(self, reply: Reply) -> None:
@@ -138,9 +138,9 @@ class Chains:
                 if choice[1] == -np.inf:  # the model leaves no word to choose
                     has_ended = True
                     break
-                if chain.source.wants_attention:
+                if chain.search.wants_attention:
                     assert reply.attention is not None, "it was asked for"
-                    chain.source.attend(reply.attention[g, kept : kept + 1])
+                    chain.search.attend(reply.attention[g, kept : kept + 1])
                 has_ended = self._put(chain, *choice)
                 kept += 1
                 if choice[0] != wanted:
@@ -164,7 +164,7 @@ class Chains:
         chain.score += score
         if word == self._vocabulary.eos_id or len(chain.tokens) + 1 >= chain.limit:
             above = Path(chain.tokens, chain.logps, [0] * len(chain.tokens))
-            chain.source.end(0, above, word, logp, chain.score, is_top=True)
+            chain.search.end(0, above, word, logp, chain.score, is_top=True)
             return True
         chain.tokens.append(word)
         chain.logps.append(logp)
@@ -176,7 +176,7 @@ class Chains:
         scores = np.where(reply.logp < IMPOSSIBLE, -np.inf, reply.logp.astype(np.float64))
         for word in words.suppressed:
             np.copyto(scores, -np.inf, where=reply.ids == word)
-        handling = [one.source.segment.decoding.unknown_handling for one in self._chains]
+        handling = [one.search.segment.decoding.unknown_handling for one in self._chains]
         no_unknown = np.array([one == "suppress" for one in handling], np.bool_)
         np.copyto(scores, -np.inf, where=(reply.ids == words.unk_id) & no_unknown[:, None, None])
         return scores
@@ -184,7 +184,7 @@ class Chains:
     def _weighed(self, reply: Reply, g: int, place: int) -> tuple[Ints, Floats, Floats]:
         """Words, scores and log-probabilities of one place under what its segment asks for."""
         chain, named = self._chains[g], self._named[g, place]
-        assert chain.source.weigher is not None
+        assert chain.search.weigher is not None
         row = Row(
             reply.ids[g, place],
             reply.logp[g, place].astype(np.float64),
@@ -193,7 +193,7 @@ class Chains:
             float(reply.normaliser[g, place]),
         )
         # Up to here all drafted words were right, or the place would not be looked at.
-        return chain.source.weigher.weigh(row, chain.tokens)
+        return chain.search.weigher.weigh(row, chain.tokens)
 
 
 def _best(words: Ints, scores: Floats, logps: Floats) -> tuple[int, float, float]:

@@ -15,7 +15,7 @@ from dragoman.server.decode.arrays import Floats, Floats32, Ints
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Offers:
     """Continuations of each beam [N, C], best first."""
 
     score: Floats
@@ -60,7 +60,7 @@ def in_turn(penalty: float, scores: Floats, words: Ints, room: Ints, count: int)
     return order
 
 
-def part(strategy: Alternatives, found: Candidates, scores: Floats, words: Ints, logp: Floats32) -> None:
+def part(strategy: Alternatives, found: Offers, scores: Floats, words: Ints, logp: Floats32) -> None:
     """Give each of one source's beams one of the best continuations of its first place, and nothing else.
 
     The best is always among them, how improbable it may be.
@@ -73,7 +73,7 @@ def part(strategy: Alternatives, found: Candidates, scores: Floats, words: Ints,
             found.word[beam, 0], found.logp[beam, 0] = words[at], logp[at]
 
 
-def let_only_the_best_end(found: Candidates, row: int, eos_id: int, instead: int) -> None:
+def let_only_the_best_end(found: Offers, row: int, eos_id: int, instead: int) -> None:
     """CTranslate2's rule for the step after a forced prefix: a lower candidate that ends dies, but keeps its place."""
     dies = found.word[row] == eos_id
     dies[0] = False

@@ -23,8 +23,8 @@ from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary, Weigher
 from dragoman.server.decode.layout import Layout
-from dragoman.server.decode.proposals import Candidates, drawn, in_turn, let_only_the_best_end, part, ranked
-from dragoman.server.decode.segment_search import Source
+from dragoman.server.decode.proposals import Offers, drawn, in_turn, let_only_the_best_end, part, ranked
+from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.trees import Trees
 
@@ -35,8 +35,8 @@ class Search:
     def __init__(self, layout: Layout, capacity: int, vocabulary: Vocabulary) -> None:
         self.layout, self._vocabulary = layout, vocabulary
         self._trees = Trees(capacity, layout.places)
-        self._sources: list[Source] = []
-        self._special: dict[int, Source] = {}
+        self._searches: list[SegmentSearch] = []
+        self._special: dict[int, SegmentSearch] = {}
         self._asked: dict[tuple[int, int], tuple[Weigher, list[int], list[int]]] = {}  # of places: tokens, words named
         self._scores: Floats = np.full((capacity, layout.places), -np.inf)
         self._room = np.zeros((capacity, layout.beams), np.int64)
@@ -47,7 +47,7 @@ class Search:
         self._first_place = self._beam % layout.beams * layout.width
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._searches)
 
     def __repr__(self) -> str:
         return f"<Search {self.layout}, {len(self)} sources, lengths {self._trees.length[: len(self)].tolist()}>"
@@ -59,11 +59,11 @@ class Search:
 
     def admit(self, segment: Segment) -> int:
         """Plant a tree; its index is the number of sources before it."""
-        g, layout, decoding, strategy = len(self._sources), self.layout, segment.decoding, segment.strategy
-        source = Source(segment, self._vocabulary, beams=layout.beams, width=layout.width)
-        self._sources.append(source)
-        if source.is_special:
-            self._special[g] = source
+        g, layout, decoding, strategy = len(self._searches), self.layout, segment.decoding, segment.strategy
+        search = SegmentSearch(segment, self._vocabulary, beams=layout.beams, width=layout.width)
+        self._searches.append(search)
+        if search.is_special:
+            self._special[g] = search
         self._trees.plant(g, self._vocabulary.start_id)
         self._scores[g] = -np.inf
         roots = 1 if isinstance(strategy, Alternatives) else layout.beams
@@ -75,12 +75,12 @@ class Search:
 
     def remove(self, g: int) -> None:
         """Take out source g; the last one moves to its index."""
-        last = len(self._sources) - 1
-        moved = self._sources.pop()
+        last = len(self._searches) - 1
+        moved = self._searches.pop()
         self._special.pop(g, None)
         if g == last:
             return
-        self._sources[g] = moved
+        self._searches[g] = moved
         self._trees.move(last, g)
         for rows in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
             rows[g] = rows[last]
@@ -92,21 +92,21 @@ class Search:
         return int(self._trees.length[g])
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """Of source g, as `Source.hypotheses`."""
-        return self._sources[g].hypotheses()
+        """Of source g, as `SegmentSearch.hypotheses`."""
+        return self._searches[g].hypotheses()
 
     def ask(self) -> Query:
         """What must be known to advance."""
         n, layout, vocabulary = len(self), self.layout, self._vocabulary
         best, lost = toolkits.num_candidates(layout.profile, layout.width), 0
         self._asked = {}
-        for g, source in self._special.items():
-            best = max(best, source.num_choices)
-            if source.weigher is not None and source.weigher.acts_at(self.steps(g)):
+        for g, search in self._special.items():
+            best = max(best, search.num_choices)
+            if search.weigher is not None and search.weigher.acts_at(self.steps(g)):
                 for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
                     tokens = self._trees.path(g, place).tokens
-                    self._asked[g, place] = source.weigher, tokens, source.weigher.named(tokens)
-                    lost = max(lost, source.weigher.num_lost(tokens))
+                    self._asked[g, place] = search.weigher, tokens, search.weigher.named(tokens)
+                    lost = max(lost, search.weigher.num_lost(tokens))
         most = max((len(words) for *_, words in self._asked.values()), default=0)
         named = np.full((n, layout.places, most), vocabulary.eos_id)
         for at, (*_, words) in self._asked.items():
@@ -116,7 +116,7 @@ class Search:
             depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
             named=named,
             best=best + len(vocabulary.suppressed) + 1 + lost,
-            attention=any(source.wants_attention for source in self._special.values()),
+            attention=any(search.wants_attention for search in self._special.values()),
         )
 
     def advance(self, reply: Reply) -> Advance:
@@ -151,7 +151,7 @@ class Search:
         finished: list[int] = ended.nonzero()[0].tolist()
         for g in finished:
             above = self._trees.path(g, 0)
-            self._sources[g].end(0, above, int(word[g]), float(logp[g]), float(scores[g]), is_top=True)
+            self._searches[g].end(0, above, int(word[g]), float(logp[g]), float(scores[g]), is_top=True)
         parents = np.zeros((n, 1), np.int64)
         self._trees.grow(word[:, None], parents, logp[:, None])
         scores[ended] = -np.inf
@@ -160,10 +160,10 @@ class Search:
     def _choose(self, reply: Reply) -> Advance:
         """Grow by what each beam chooses from what it is offered."""
         n, layout = len(self), self.layout
-        for g, source in self._special.items():
-            if source.wants_attention:
+        for g, search in self._special.items():
+            if search.wants_attention:
                 assert reply.attention is not None, "it was asked for"
-                source.attend(reply.attention[g])
+                search.attend(reply.attention[g])
         found = self._candidates(*self._weigh(reply))
         at_limit = self._trees.length[:n] + 1 >= self._limit[:n]
         choice = toolkits.choose(
@@ -217,29 +217,29 @@ class Search:
             ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
         return scores, logp, ids
 
-    def _candidates(self, scores: Floats, logp: Floats32, ids: Ints) -> Candidates:
+    def _candidates(self, scores: Floats, logp: Floats32, ids: Ints) -> Offers:
         """What each beam is offered."""
         layout, size = self.layout, ids.shape[2]
         beams, shape = len(self) * layout.beams, (-1, layout.width * size)
         scores, logp, ids = scores.reshape(shape), logp.reshape(shape), ids.reshape(shape)
         count = min(toolkits.num_candidates(layout.profile, layout.width), shape[1])
         order = np.zeros((beams, count), np.int64) if layout.is_drawn else ranked(scores, count)
-        for g, source in self._special.items():
-            own, strategy = self._own(g), source.segment.strategy
+        for g, search in self._special.items():
+            own, strategy = self._own(g), search.segment.strategy
             if isinstance(strategy, Sample):
-                for beam, draw in enumerate(source.draws, own.start):
+                for beam, draw in enumerate(search.draws, own.start):
                     order[beam] = drawn(strategy, scores[beam], ids[beam], draw)
             elif isinstance(strategy, DiverseBeam):
                 room = np.minimum(self._room[g], layout.width)
                 order[own] = in_turn(strategy.penalty, scores[own], ids[own], room, count)
         at = self._beam[:beams], order
-        found = Candidates(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
-        for g, source in self._special.items():
-            segment, own = source.segment, self._own(g)
+        found = Offers(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
+        for g, search in self._special.items():
+            segment, own = search.segment, self._own(g)
             if self.steps(g) != len(segment.prefix):
                 continue
             if isinstance(segment.strategy, Alternatives):
-                one = Candidates(found.score[own], found.word[own], found.logp[own], found.parent[own])
+                one = Offers(found.score[own], found.word[own], found.logp[own], found.parent[own])
                 part(segment.strategy, one, scores[own.start, :size], ids[own.start, :size], logp[own.start, :size])
             elif segment.prefix and layout.profile == "ct2":
                 let_only_the_best_end(found, own.start, self._vocabulary.eos_id, self._vocabulary.unk_id)
@@ -249,13 +249,13 @@ class Search:
         """The beams of source g among those of all."""
         return slice(g * self.layout.beams, (g + 1) * self.layout.beams)
 
-    def _end(self, found: Candidates, ended: Bools) -> None:
+    def _end(self, found: Offers, ended: Bools) -> None:
         """Read off the hypotheses that ended."""
         for row, rank in zip(*(axis.tolist() for axis in ended.nonzero()), strict=True):
             g, number = divmod(row, self.layout.beams)
             above = self._trees.path(g, int(found.parent[row, rank]))
             word, logp, score = found.word[row, rank], found.logp[row, rank], found.score[row, rank]
-            self._sources[g].end(number, above, int(word), float(logp), float(score), is_top=rank == 0)
+            self._searches[g].end(number, above, int(word), float(logp), float(score), is_top=rank == 0)
 
     def _stop(self, has_ended: Bools) -> list[int]:
         """Close beams that are over; returns the sources all of whose beams are."""
@@ -266,7 +266,7 @@ class Search:
         for g in (has_ended | self._is_watched[:n] | (best == -np.inf).any(1)).nonzero()[0].tolist():
             self._is_watched[g] = False
             for number in (best[g] > -np.inf).nonzero()[0].tolist():
-                beam = self._sources[g].beams[number]
+                beam = self._searches[g].beams[number]
                 if beam.is_over(float(best[g, number]), self.steps(g), int(self._limit[g])):
                     scores[g, number] = best[g, number] = -np.inf
                 elif beam.may_be_over:

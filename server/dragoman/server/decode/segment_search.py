@@ -10,14 +10,14 @@ from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
 from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import Vocabulary, Weigher
-from dragoman.server.decode.toolkits import Beam, coverage, ranking
+from dragoman.server.decode.toolkits import BeamResults, coverage, ranking
 from dragoman.server.decode.trees import Path
 
 EVERYTHING = 1 << 30
 """As a number of best words: the whole vocabulary."""
 
 
-class Source:
+class SegmentSearch:
     """A segment that is searched for in `beams` beams of width `width`."""
 
     def __init__(self, segment: Segment, vocabulary: Vocabulary, *, beams: int, width: int) -> None:
@@ -26,7 +26,7 @@ class Source:
         weigher = Weigher(segment, vocabulary, width=width)
         self.weigher = weigher if weigher.is_needed else None
         wanted = 1 if isinstance(strategy, Alternatives) else decoding.num_hypotheses
-        self.beams = [Beam(decoding, width=width, wanted=wanted) for _ in range(beams)]
+        self.beams = [BeamResults(decoding, width=width, wanted=wanted) for _ in range(beams)]
         seeds = [(strategy.seed, beam) for beam in range(beams)] if isinstance(strategy, Sample) else []
         self.draws = [np.random.default_rng(seed) for seed in seeds]
         """Of each beam, where continuations are drawn."""
@@ -45,7 +45,7 @@ class Source:
                 self.num_choices = count
 
     def __repr__(self) -> str:
-        return f"<Source {len(self.segment.ids)} tokens, {self.beams}>"
+        return f"<SegmentSearch {len(self.segment.ids)} tokens, {self.beams}>"
 
     @property
     def is_special(self) -> bool:
@@ -58,7 +58,7 @@ class Source:
         self._attention.append(attention[:, : len(self.segment.ids)].copy())
 
     def end(self, number: int, above: Path, word: int, logp: float, score: float, *, is_top: bool) -> None:
-        """Beam `number` has a hypothesis: a path, a last word and its log-probability, and the summed score."""
+        """BeamResults `number` has a hypothesis: a path, a last word and its log-probability, and the summed score."""
         decoding, logps = self.segment.decoding, [*above.logps, logp]
         is_end = word == self._eos_id
         is_cut = not is_end or (self.weigher is not None and self.weigher.forces_end_at(len(above.tokens)))

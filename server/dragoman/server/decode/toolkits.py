@@ -85,7 +85,7 @@ def coverage(attention: Floats32) -> float:
     return float(np.log(np.minimum(total[total > 0], 1.0)).sum())
 
 
-class Beam:
+class BeamResults:
     """What has ended in one beam, and whether it is over."""
 
     def __init__(self, decoding: Decoding, *, width: int, wanted: int) -> None:
@@ -97,7 +97,7 @@ class Beam:
         """Those of use, best first; of equals, what ended first."""
 
     def __repr__(self) -> str:
-        return f"<Beam {self._width} wide, {len(self.ended)} ended>"
+        return f"<BeamResults {self._width} wide, {len(self.ended)} ended>"
 
     def end(self, hypothesis: Hypothesis, *, is_top: bool) -> None:
         """A hypothesis has ended; `is_top` where no candidate of the step had a higher score."""
