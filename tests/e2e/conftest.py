@@ -21,11 +21,11 @@ import pytest
 import torch
 
 from dragoman.bundle.errors import BundleExists
+from dragoman.bundle.graphs import is_nat
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Precision, Recurrent, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
-from dragoman.export.graphs.signatures import is_nat
 from dragoman.export.graphs.trace import trace
 from dragoman.export.importers.marian.importer import read_marian
 from dragoman.export.network.load import canonical_weights

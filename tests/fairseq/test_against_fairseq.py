@@ -16,7 +16,7 @@ from dragoman.export.export import export
 from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
-from dragoman.export.proof.walk import padded
+from dragoman.export.proof.stepping import padded
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.lanes import Lanes
 

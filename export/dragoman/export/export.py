@@ -1,4 +1,4 @@
-"""One export, from checkpoint to bundle, in one screen: read, build, trace, quantise, prove, write."""
+"""One export, from checkpoint to bundle: build the network, trace, quantise, write, prove."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from dragoman.bundle.graphs import CANDIDATES, ENCODER, STEP, STEP_SHORTLIST, STRIDE, file_of, is_nat, nat_graphs
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
-from dragoman.bundle.rules import nat_graphs
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibration.calibrate import OUTPUT, measure_scales
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.errors import ExportError
-from dragoman.export.graphs.signatures import is_nat, signature_of
 from dragoman.export.graphs.store_graphs import store_graphs
-from dragoman.export.graphs.trace import save, to_int8, trace
+from dragoman.export.graphs.trace import signature_of, trace
+from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.load import load_network
 from dragoman.export.network.network import Network
 from dragoman.export.passes.half import to_half
 from dragoman.export.passes.int8_weights import int8_weights
-from dragoman.export.passes.stride import STRIDE, has_stride, looped, widened
+from dragoman.export.passes.quantize import to_int8
+from dragoman.export.passes.stride import has_stride, looped, widened
 from dragoman.export.proof.parity import prove
 from dragoman.export.proof.source_parity import prove_source
 from dragoman.export.proof.stride_parity import prove_stride
@@ -52,15 +53,15 @@ def export(
     graphs = graph_names(checkpoint)
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
-        check_room(checkpoint, precision, writer.path("encoder.onnx").parent)
+        root = writer.path(file_of(ENCODER)).parent
+        check_room(checkpoint, precision, root)
         models = {}
         for graph in graphs:
             progress(f"tracing {graph}")
             models[graph] = trace(network, graph)
         lower(models, checkpoint, network, precision, calibration, progress)
         progress("writing")
-        root = writer.path("encoder.onnx").parent
-        signatures = {name: signature_of(model, f"{name}.onnx") for name, model in models.items()}
+        signatures = {name: signature_of(model, name) for name, model in models.items()}
         save(models, root)
         del models
         for name, source in checkpoint.tokenizer_files.items():
@@ -95,11 +96,11 @@ def export(
 
 
 def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What a bundle of it holds."""
+    """The graphs of its bundle that are traced, in this order."""
     has_shortlist = checkpoint.shortlist is not None
-    nat = [nat_graphs(name, one, shortlist=has_shortlist) for name, one in checkpoint.nat.items()]
-    step = ("step",) if checkpoint.architecture.decoder_layers else ()
-    return ("encoder", *step, *(("candidates", "step_shortlist") if has_shortlist else ()), *itertools.chain(*nat))
+    nat = [nat_graphs(name, decoder, shortlist=has_shortlist) for name, decoder in checkpoint.nat.items()]
+    step = (STEP,) if checkpoint.architecture.decoder_layers else ()
+    return (ENCODER, *step, *((CANDIDATES, STEP_SHORTLIST) if has_shortlist else ()), *itertools.chain(*nat))
 
 
 def lower(
@@ -110,10 +111,10 @@ def lower(
     calibration: Sequence[Sequence[int]] | None,
     progress: Progress,
 ) -> None:
-    """From what was traced to what is written, in place; a stride comes of the step."""
+    """From traced graphs to those that are written, in place; a stride is made from the step."""
     arch, shortlist = checkpoint.architecture, checkpoint.shortlist is not None
     if has_stride(arch, precision, shortlist=shortlist):
-        models[STRIDE] = widened(models["step_shortlist" if shortlist else "step"])
+        models[STRIDE] = widened(models[STEP_SHORTLIST if shortlist else STEP])
     if precision == "int8":
         quantise(models, checkpoint, network, calibration, progress)
     elif precision == "fp16":
@@ -122,8 +123,8 @@ def lower(
             to_half(model)
     if STRIDE in models:
         looped(models[STRIDE], arch.max_positions - 1)
-    if precision != "int8" and "step" in models:  # int8 is for processors, where nothing is kept on a device
-        models |= store_graphs(arch, signature_of(models["step"], "step.onnx"))
+    if precision != "int8" and STEP in models:  # int8 is for processors, where nothing is kept on a device
+        models |= store_graphs(arch, signature_of(models[STEP], STEP))
 
 
 def quantise(
@@ -145,12 +146,12 @@ def quantise(
     matrices, embeddings = int8_weights(checkpoint, network, scales)
     output_scale = scales.get(OUTPUT, checkpoint.output_activation_scale)
     for name, model in models.items():
-        # Scales were found for what the autoregressive decoder puts out.
+        # The output layer's scale was measured on what the autoregressive decoder gives it.
         to_int8(model, matrices, embeddings, None if is_nat(name) else output_scale)
 
 
 def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:
-    """Say before the work that the weights will not fit on the disk."""
+    """Refuse before the work where the weights will not fit on the disk."""
     weights = {id(weight): weight.nbytes for weight in checkpoint.weights.values()}
     needed = sum(weights.values()) // {"fp32": 1, "fp16": 2, "int8": 4}[precision]
     free = shutil.disk_usage(directory).free
@@ -162,7 +163,7 @@ def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) ->
 
 
 def provenance(checkpoint: Checkpoint, precision: Precision, calibration: Sequence[Sequence[int]] | None) -> Provenance:
-    """What was read, by what, and how."""
+    """What the bundle was made from, by which version and with which options."""
     options: dict[str, str] = {"precision": precision, **checkpoint.history}
     if calibration:
         digest = hashlib.sha256(repr([list(ids) for ids in calibration]).encode()).hexdigest()
@@ -181,7 +182,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_shortlist(shortlist: Shortlist, path: Path) -> None:
-    """The form that the server reads."""
+    """Write a shortlist in the form that the server reads."""
     with path.open("wb") as file:
         np.savez(
             file,

@@ -367,9 +367,9 @@ class Manifest:
     decoding: Decoding
     tokenizer: Tokenizer
     graphs: dict[str, Graph]
-    """`encoder` and, where the architecture has decoder layers, `step`; `candidates` and `step_shortlist` where the
-    bundle has a lexical shortlist. A decoder of `nat` has `nat.NAME`, with a shortlist `nat.NAME.shortlist`, too, and
-    of mask-predict `nat.NAME.memory`. What writes to tensors that stay on a device is `pool.*` and `memory.*`."""
+    """By the names of `dragoman.bundle.graphs`: `encoder` and, where the architecture has decoder layers, `step`;
+    `candidates` and `step_shortlist` where the bundle has a lexical shortlist; `nat.NAME` and what goes with it for
+    each decoder of `nat`; `stride`, and graphs that write to what stays on a device, where they are of use."""
     limits: Limits
     precision: Precision
     provenance: Provenance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dragoman.bundle.graphs import ATTENTION, CANDIDATES, ENCODER, STEP, STEP_SHORTLIST, nat_graphs
 from dragoman.bundle.manifest import MANIFEST_NAME, NAT_NAMES, Architecture, Decoding, Manifest, Nat, Tokenizer
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
@@ -16,9 +17,6 @@ MAX_PATIENCE = 100.0
 MAX_REPETITION_PENALTY = 100.0
 MAX_COVERAGE_PENALTY = 100.0
 MAX_WORD_PENALTY = 100.0
-ATTENTION = "attention"
-"""Output of a step graph that says what each new token gave to each source token."""
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,19 +58,19 @@ def _references(manifest: Manifest) -> Iterator[str]:
         if name not in manifest.files:
             yield f"{where}: the file {name!a} is not listed in files"
     is_alone = manifest.architecture.decoder_layers == 0  # nothing decodes but what `nat` names
-    for graph in ("encoder", *(() if is_alone else ("step",))):
+    for graph in (ENCODER, *(() if is_alone else (STEP,))):
         if graph not in manifest.graphs:
             yield f"graphs.{graph}: missing"
-    if is_alone and ("step" in manifest.graphs or not manifest.nat):
+    if is_alone and (STEP in manifest.graphs or not manifest.nat):
         yield "architecture.decoder_layers: 0, which needs decoders in nat, and has no use for a step graph"
-    for graph, other in (("step_shortlist", "candidates"), ("candidates", "step_shortlist")):
+    for graph, other in ((STEP_SHORTLIST, CANDIDATES), (CANDIDATES, STEP_SHORTLIST)):
         if graph in manifest.graphs and other not in manifest.graphs:
             yield f"graphs.{other}: missing, and {graph} is of no use without it"
     for name, nat in sorted(manifest.nat.items()):
-        for graph in nat_graphs(name, nat, shortlist="candidates" in manifest.graphs):
+        for graph in nat_graphs(name, nat, shortlist=CANDIDATES in manifest.graphs):
             if graph not in manifest.graphs:
                 yield f"graphs.{graph}: missing, and nat.{name} needs it"
-    if manifest.decoding.shortlist and (manifest.shortlist is None or "step_shortlist" not in manifest.graphs):
+    if manifest.decoding.shortlist and (manifest.shortlist is None or STEP_SHORTLIST not in manifest.graphs):
         yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
     if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
         yield f"pairs: {len(manifest.pairs)}; a tokenizer with Moses' rules is for exactly one pair"
@@ -93,7 +91,7 @@ def _copies(manifest: Manifest) -> Iterator[str]:
         shape.source_vocabulary != shape.target_vocabulary
     ):
         yield "architecture.copies: true, which needs one vocabulary for both sides"
-    if "step_shortlist" in manifest.graphs:
+    if STEP_SHORTLIST in manifest.graphs:
         yield "graphs.step_shortlist: over candidates, and a word that is copied is none of them"
     if words.start_id >= shape.target_vocabulary:
         yield f"tokenizer.start_id: {words.start_id}, which in a model that copies stands for a source position"
@@ -143,12 +141,6 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     for name, nat in sorted(manifest.nat.items()):
         for problem in (*_nat(name, nat, shape), *_canvas(nat, manifest)):
             yield f"nat.{name}{problem}"
-
-
-def nat_graphs(name: str, nat: Nat, *, shortlist: bool) -> tuple[str, ...]:
-    """The graphs of one non-autoregressive decoder, in the order in which they are made."""
-    memory = (f"nat.{name}.memory",) if nat.kind == "mask-predict" else ()
-    return (*memory, f"nat.{name}", *((f"nat.{name}.shortlist",) if shortlist else ()))
 
 
 def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
@@ -305,7 +297,7 @@ def attention_problems(manifest: Manifest, decoding: Decoding) -> Iterator[tuple
 
 def has_attention(manifest: Manifest, *, shortlist: bool) -> bool:
     """Whether the graph that decodes puts out its attention."""
-    graph = manifest.graphs.get("step_shortlist" if shortlist else "step")
+    graph = manifest.graphs.get(STEP_SHORTLIST if shortlist else STEP)
     return graph is not None and any(tensor.name == ATTENTION for tensor in graph.outputs)
 
 

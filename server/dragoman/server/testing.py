@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from sentencepiece import SentencePieceTrainer
 
+from dragoman.bundle.graphs import ATTENTION, nat_graphs
 from dragoman.bundle.manifest import (
     Architecture,
     Decoding,
@@ -33,7 +34,6 @@ from dragoman.bundle.manifest import (
     Tokenizer,
 )
 from dragoman.bundle.reader import Bundle
-from dragoman.bundle.rules import ATTENTION, nat_graphs
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.core.ports import Done, Pulse

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture, Nat
-from dragoman.export.graphs.trace import to_int8, trace
+from dragoman.export.graphs.trace import trace
 from dragoman.export.network.nat import attach
 from dragoman.export.network.network import Network
-from dragoman.export.passes.quantize import quantize_weight
+from dragoman.export.passes.int8_weights import quantize_weight
+from dragoman.export.passes.quantize import to_int8
 
 WORDS = 320
 CTC = Nat("ctc", layers=1, max_canvas=64, canvas="late", upsample=2, blank_id=WORDS, refines=True)

@@ -8,7 +8,8 @@ import torch
 
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.core.errors import ExportError
-from dragoman.export.graphs.trace import save, trace
+from dragoman.export.graphs.trace import trace
+from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.network import Network
 from dragoman.export.passes.half import to_half
 from dragoman.export.proof.parity import prove

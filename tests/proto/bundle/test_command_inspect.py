@@ -9,8 +9,8 @@ import json
 import pytest
 
 from dragoman.bundle import command_inspect
+from dragoman.bundle.graphs import nat_graphs
 from dragoman.bundle.manifest import Architecture, Nat, Parity, Recurrent
-from dragoman.bundle.rules import nat_graphs
 
 
 @pytest.fixture

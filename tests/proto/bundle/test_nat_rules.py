@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dragoman.bundle.codec import from_json, to_json
+from dragoman.bundle.graphs import nat_graphs
 from dragoman.bundle.manifest import File, Graph, Manifest, Nat
-from dragoman.bundle.rules import manifest_problems, nat_graphs
+from dragoman.bundle.rules import manifest_problems
 
 MASKED = Nat("mask-predict", 1, 64, mask_id=10, last_id=0, length_classes=8, block=4)
 CTC = Nat("ctc", 1, 200, canvas="split", upsample=2, blank_id=10)

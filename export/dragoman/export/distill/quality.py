@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dragoman.bundle.graphs import PLACES, SRC_MASK
 from dragoman.bundle.manifest import Tokenizer
 from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import Ragged, pad
@@ -31,7 +32,7 @@ def _padded(network: Network, sources: Sentences) -> tuple[Tensor, Tensor, Tenso
     given = {
         name: value.to(network.source_embedding.device) for name, value in packed(torch.from_numpy(ids), mask).items()
     }
-    return network.encode(**given), given["places"], given["src_mask"]
+    return network.encode(**given), given[PLACES], given[SRC_MASK]
 
 
 @torch.inference_mode()

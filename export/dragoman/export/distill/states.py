@@ -15,13 +15,16 @@ import onnxruntime
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from dragoman.bundle.graphs import ENCODER, HIDDEN, PLACES, file_of
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
 from dragoman.export.distill.work import write_whole
 from dragoman.export.graphs.running import packed
-from dragoman.export.graphs.trace import save, to_int8, trace
+from dragoman.export.graphs.trace import trace
+from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.network import MASKED, Network
 from dragoman.export.passes.int8_weights import int8_weights
+from dragoman.export.passes.quantize import to_int8
 
 CHUNK = 4096
 """Pairs that are computed between two marks of how far it is."""
@@ -41,7 +44,7 @@ def source_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:
 
 def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, threads: int) -> Encoder:
     """The encoder as an int8 graph that gives its own rows, and not yet any decoder's keys and values of them."""
-    model = trace(teacher, "encoder")
+    model = trace(teacher, ENCODER)
     reader = next(
         node
         for node in model.graph
@@ -60,12 +63,12 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
         checkpoint.output_activation_scale,
     )
     directory.mkdir(exist_ok=True)
-    save({"hidden": model}, directory)
+    save({HIDDEN: model}, directory)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
-        directory / "hidden.onnx",
+        directory / file_of(HIDDEN),
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=["SkipLayerNormFusion"],
@@ -132,7 +135,7 @@ def _forced(
     mask = source_mask(torch.from_numpy(source_lengths), ids.shape[1])
     rows = encode(ids, mask)
     read = torch.cat([torch.full_like(read[:, :1], start_id), read[:, :-1]], 1)
-    memory = teacher.cross(torch.from_numpy(rows), packed(ids, mask)["places"])
+    memory = teacher.cross(torch.from_numpy(rows), packed(ids, mask)[PLACES])
     kept = teacher.forced(read, memory, mask).reshape(*read.shape, -1).numpy()
     encoded = np.split(rows, np.cumsum(source_lengths)[:-1])
     return encoded, [own[:length] for own, length in zip(kept, target_lengths, strict=True)]

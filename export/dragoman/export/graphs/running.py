@@ -1,7 +1,8 @@
-"""Runs of exported graphs, for those who compare or measure."""
+"""Runs of exported graphs in ONNX Runtime, for whoever compares or measures them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +11,72 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
+from dragoman.bundle.graphs import (
+    CANDIDATE_IDS,
+    CANDIDATES,
+    DEPTH,
+    ENCODER,
+    IDS,
+    INITIAL,
+    PLACES,
+    ROWS,
+    SRC_MASK,
+    STATE,
+    file_of,
+    signature,
+)
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.graphs.signatures import remembered, signature
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """One thread, and without the fusion that is slower than what it replaces."""
+def session(directory: Path, graph: str) -> onnxruntime.InferenceSession:
+    """A graph of a bundle on one thread, without the fusion that is slower than what it replaces."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
+        directory / file_of(graph),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["SkipLayerNormFusion"],
     )
 
 
 def run(runtime: onnxruntime.InferenceSession, names: list[str] | None, feed: Arrays) -> list[Any]:
     """A graph's outputs; what it takes in float16 is rounded on the way in."""
-    halves = {one.name for one in runtime.get_inputs() if one.type == "tensor(float16)"}
-    found: list[Any] = runtime.run(
+    halves = {tensor.name for tensor in runtime.get_inputs() if tensor.type == "tensor(float16)"}
+    outputs: list[Any] = runtime.run(
         names, {name: array.astype(np.float16) if name in halves else array for name, array in feed.items()}
     )
-    return found
+    return outputs
 
 
 def packed(padded: torch.Tensor, src_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Padded ids [G, S] and their mask as the encoder graph takes them."""
+    """Padded ids [G, S] and their mask as the encoder graph takes them: words without their padding."""
     is_word = (src_mask[:, 0, 0] == 0).flatten()
     rows = is_word.nonzero().flatten()
     places = (is_word.cumsum(0) - 1).clamp(min=0).reshape(padded.shape)
     depth = torch.arange(padded.shape[1]).expand_as(padded).flatten()[rows]
-    return {"ids": padded.flatten()[rows], "depth": depth, "rows": rows, "places": places, "src_mask": src_mask}
+    return {IDS: padded.flatten()[rows], DEPTH: depth, ROWS: rows, PLACES: places, SRC_MASK: src_mask}
 
 
 def encoded(directory: Path, arch: Architecture, source: Arrays) -> Arrays:
     """What a step takes of the encoder graph's outputs, by name."""
-    names = [tensor.name for tensor in signature(arch, "encoder").outputs]
-    return remembered(arch, run(session(directory / "encoder.onnx"), names, source))
+    names = [tensor.name for tensor in signature(arch, ENCODER).outputs]
+    return remembered(arch, run(session(directory, ENCODER), names, source))
+
+
+def remembered(arch: Architecture, outputs: Sequence[Any]) -> dict[str, Any]:
+    """The encoder's outputs under the names that the step takes them by."""
+    named = zip((tensor.name for tensor in signature(arch, ENCODER).outputs), outputs, strict=True)
+    return {
+        name.replace(INITIAL, STATE): value[:, None] if name.startswith(INITIAL) else value for name, value in named
+    }
+
+
+def looked_up(directory: Path, candidates: npt.NDArray[np.generic]) -> Arrays:
+    """The output layer's rows of candidate words as they are stored, by name."""
+    runtime = session(directory, CANDIDATES)
+    rows = runtime.run(None, {CANDIDATE_IDS: candidates})
+    return dict(zip([value.name for value in runtime.get_outputs()], rows, strict=True))

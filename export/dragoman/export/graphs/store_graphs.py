@@ -1,14 +1,8 @@
 """Graphs without weights, by which a server writes to what it keeps on a device: pools of nodes, and sources' memory.
 
-All write in place: the server binds an output `NAME.written` onto the buffer that is the input `NAME`, and the runtime
-then writes the rows that change and nothing else. Names of the tensors are those of the step graph.
-
-  pool.keep    new nodes' keys and values into their slots, all tensors taken as rows [P, e]; or, of a recurrent
-               decoder, each hypothesis' state from the new ones
-  pool.move    sources' rows [P, w] from others: who leaves is replaced, who joins begins with zeros
-  pool.fit     the same, where slots become more or fewer
-  memory.move  of cross-attention keys and values
-  memory.fit   encoded sources into their places, padded with zeros, or positions becoming more or fewer
+What each does is said in `dragoman.bundle.graphs`. All write in place: the server binds the output `written(name)` onto
+the buffer that is the input `name`, and the runtime then writes the rows that change and nothing else. Tensors have the
+names of the step graph's inputs; `POOL_KEEP` and both moves take them as rows [P, w], whatever their axes.
 """
 
 from __future__ import annotations
@@ -17,8 +11,24 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from dragoman.bundle.graphs import (
+    AT,
+    CROSS,
+    KEPT,
+    MEMORY_FIT,
+    MEMORY_MOVE,
+    POOL_FIT,
+    POOL_KEEP,
+    POOL_MOVE,
+    SELF,
+    STATE,
+    TO,
+    incoming,
+    pads,
+    written,
+)
 from dragoman.bundle.manifest import Architecture, Graph, Tensor
-from dragoman.export.graphs.graphs import OPSET
+from dragoman.export.graphs.trace import OPSET
 
 DTYPES = {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16}
 Axes = tuple[int | str, ...]
@@ -26,23 +36,20 @@ Writer = Callable[["_Builder", Tensor], ir.Node]
 
 
 def store_graphs(arch: Architecture, step: Graph) -> dict[str, ir.Model]:
-    """The graphs for this step graph; none for decoders that a device does not run.
-
-    Those are `lstm` and `gru`, and models that copy.
-    """
+    """The graphs for this step graph; none for `lstm`, `gru` and models that copy, which no device runs."""
     if arch.recurrent is not None or arch.copies:
         return {}
     inputs = step.inputs
-    nodes = [tensor for tensor in inputs if tensor.name.startswith("self_")]
-    states = [tensor for tensor in inputs if tensor.name.startswith("state.")]
-    cross = [tensor for tensor in inputs if tensor.name.startswith("cross_")]
-    made = {
-        "pool.keep": _graph("pool.keep", nodes, _keep) if nodes else _graph("pool.keep", states, _inherit),
-        "pool.move": _graph("pool.move", nodes or states, _move),
-        "memory.move": _graph("memory.move", cross, _move),
-        "memory.fit": _graph("memory.fit", cross, _fit),
+    nodes = [tensor for tensor in inputs if tensor.name.startswith(SELF)]
+    states = [tensor for tensor in inputs if tensor.name.startswith(STATE)]
+    cross = [tensor for tensor in inputs if tensor.name.startswith(CROSS)]
+    models = {
+        POOL_KEEP: _graph(POOL_KEEP, nodes, _keep) if nodes else _graph(POOL_KEEP, states, _inherit),
+        POOL_MOVE: _graph(POOL_MOVE, nodes or states, _move),
+        MEMORY_MOVE: _graph(MEMORY_MOVE, cross, _move),
+        MEMORY_FIT: _graph(MEMORY_FIT, cross, _fit),
     }
-    return {**made, "pool.fit": _graph("pool.fit", nodes, _fit)} if nodes else made
+    return {**models, POOL_FIT: _graph(POOL_FIT, nodes, _fit)} if nodes else models
 
 
 def _graph(name: str, tensors: list[Tensor], writer: Writer) -> ir.Model:
@@ -50,7 +57,7 @@ def _graph(name: str, tensors: list[Tensor], writer: Writer) -> ir.Model:
     for tensor in tensors:
         node = writer(builder, tensor)
         (output,) = node.outputs
-        output.name, output.dtype = f"{tensor.name}.written", DTYPES[tensor.dtype]
+        output.name, output.dtype = written(tensor.name), DTYPES[tensor.dtype]
         builder.outputs.append(output)
     inputs, nodes, constants = list(builder.inputs.values()), builder.nodes, list(builder.constants.values())
     graph = ir.Graph(inputs, builder.outputs, nodes=nodes, initializers=constants, name=name, opset_imports={"": OPSET})
@@ -97,34 +104,34 @@ class _Builder:
 def _keep(to: _Builder, tensor: Tensor) -> ir.Node:
     axes, dtype = ("P", tensor.shape[-1]), DTYPES[tensor.dtype]
     into = to.input(tensor.name, dtype, axes)
-    new = to.input(f"from.{tensor.name}", dtype, ("n", tensor.shape[-1]))
-    return to.node("ScatterND", [into, to.index("to", ("n", 1)), new], axes)
+    new = to.input(incoming(tensor.name), dtype, ("n", tensor.shape[-1]))
+    return to.node("ScatterND", [into, to.index(TO, ("n", 1)), new], axes)
 
 
 def _inherit(to: _Builder, tensor: Tensor) -> ir.Node:
     axes, dtype = ("n", tensor.shape[-1]), DTYPES[tensor.dtype]
-    new = to.input(f"from.{tensor.name}", dtype, axes)
-    return to.node("Gather", [new, to.index("at", ("n",))], axes, axis=0)
+    new = to.input(incoming(tensor.name), dtype, axes)
+    return to.node("Gather", [new, to.index(AT, ("n",))], axes, axis=0)
 
 
 def _move(to: _Builder, tensor: Tensor) -> ir.Node:
     # One width for each tensor: those of keys and values need not be the same.
     axes, dtype = ("P", f"w.{tensor.name}"), DTYPES[tensor.dtype]
     into = to.input(tensor.name, dtype, axes)
-    source = to.input(f"from.{tensor.name}", dtype, ("F", axes[1]))
-    rows = to.step("Gather", [source, to.index("at", ("r",))], ("r", axes[1]), axis=0)
-    return to.node("ScatterND", [into, to.index("to", ("r", 1)), rows], axes)
+    source = to.input(incoming(tensor.name), dtype, ("F", axes[1]))
+    rows = to.step("Gather", [source, to.index(AT, ("r",))], ("r", axes[1]), axis=0)
+    return to.node("ScatterND", [into, to.index(TO, ("r", 1)), rows], axes)
 
 
 def _fit(to: _Builder, tensor: Tensor) -> ir.Node:
     # The first axis is the source's; the one that is fitted is of slots or positions.
-    own, dtype = tensor.shape[1:], DTYPES[tensor.dtype]
-    axis = 1 + next(n for n, size in enumerate(own) if isinstance(size, str))
-    given, kept = (tuple(size if isinstance(size, int) else name for size in own) for name in ("given", "kept"))
-    into = to.input(tensor.name, dtype, ("P", *own))
-    source = to.input(f"from.{tensor.name}", dtype, ("F", *given))
-    picked = to.step("Gather", [source, to.index("at", ("r",))], ("r", *given), axis=0)
-    ends = [to.number(0), to.index("kept", (1,)), to.number(axis)]
+    row, dtype = tensor.shape[1:], DTYPES[tensor.dtype]
+    axis = 1 + next(n for n, size in enumerate(row) if isinstance(size, str))
+    given, kept = (tuple(size if isinstance(size, int) else name for size in row) for name in ("given", "kept"))
+    into = to.input(tensor.name, dtype, ("P", *row))
+    source = to.input(incoming(tensor.name), dtype, ("F", *given))
+    picked = to.step("Gather", [source, to.index(AT, ("r",))], ("r", *given), axis=0)
+    ends = [to.number(0), to.index(KEPT, (1,)), to.number(axis)]
     cut = to.step("Slice", [picked, *ends], ("r", *kept))
-    padded = to.step("Pad", [cut, to.index(f"pads.{axis}", (8,))], ("r", *own))
-    return to.node("ScatterND", [into, to.index("to", ("r", 1)), padded], ("P", *own))
+    padded = to.step("Pad", [cut, to.index(pads(axis), (8,))], ("r", *row))
+    return to.node("ScatterND", [into, to.index(TO, ("r", 1)), padded], ("P", *row))

@@ -1,68 +1,35 @@
-"""From canonical modules to ONNX: tracing, names, int8, and one weights file for all graphs of a bundle."""
+"""From a torch module to an ONNX graph with the names and axes of its signature, and back from the graph to those."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import optimizer
-from torch import nn
 
+from dragoman.bundle.graphs import SHORTLIST_BLOCK, file_of, signature
+from dragoman.bundle.manifest import Graph as Signature
 from dragoman.bundle.manifest import Tensor as TensorType
-from dragoman.export.graphs.graphs import (
-    OPSET,
-    SHORTLIST_BLOCK,
-    CandidatesGraph,
-    EncoderGraph,
-    ShortlistStepGraph,
-    StepGraph,
-)
-from dragoman.export.graphs.nat_graphs import nat_module
-from dragoman.export.graphs.signatures import (
-    arguments,
-    example,
-    is_nat,
-    signature,
-)
+from dragoman.export.graphs.arguments import arguments, example
+from dragoman.export.graphs.modules import module_of
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
-from dragoman.export.passes.quantize import (
-    MS,
-    WORDS,
-    Int8Weight,
-    quantize_candidates,
-    quantize_embedding,
-    quantize_matrices,
-    quantize_words,
-)
+from dragoman.export.passes.reshapes import constant_reshapes
 
-WEIGHTS_FILE = "weights.bin"
-ALIGNMENT = 4096
-"""Of each weight in the file, so that it can be mapped into memory."""
-SMALL = 1024
-"""Constants up to this many bytes stay inside the graph, where shape inference sees them."""
+OPSET = 20
 FOLDABLE = 32
 """Nodes whose inputs are constants of up to this many numbers are computed at export."""
-MODULES = {
-    "encoder": EncoderGraph,
-    "step": StepGraph,
-    "candidates": CandidatesGraph,
-    "step_shortlist": ShortlistStepGraph,
+DTYPES: dict[ir.DataType | None, Literal["float32", "float16", "int64", "uint8"]] = {
+    ir.DataType.FLOAT: "float32",
+    ir.DataType.FLOAT16: "float16",
+    ir.DataType.INT64: "int64",
+    ir.DataType.UINT8: "uint8",
 }
-
-
-def module_of(network: Network, graph: str) -> nn.Module:
-    """The torch module that a graph is exported from."""
-    return (nat_module(network, graph) if is_nat(graph) else MODULES[graph](network)).eval()
 
 
 def trace(network: Network, graph: str) -> ir.Model:
@@ -153,79 +120,14 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def constant_reshapes(model: ir.Model) -> None:
-    """Write a new shape as a constant where every axis is a number, one of the old axes in its place, or the rest."""
-    for node in model.graph:
-        if node.op_type != "Reshape" or node.inputs[1].is_initializer():  # type: ignore[union-attr]
-            continue
-        old, new = node.inputs[0].shape, node.outputs[0].shape  # type: ignore[union-attr]
-        if old is None or new is None:
-            continue
-        axes = [a if isinstance(a, int) else 0 if n < len(old) and old[n] == a else -1 for n, a in enumerate(new)]
-        if axes.count(-1) <= 1:
-            name = "const.shape." + ".".join(map(str, axes))
-            shape = model.graph.initializers.get(name)
-            if shape is None:
-                tensor = ir.tensor(np.array(axes, np.int64), name=name)
-                shape = ir.Value(
-                    name=name, const_value=tensor, shape=ir.Shape([len(axes)]), type=ir.TensorType(tensor.dtype)
-                )
-                model.graph.register_initializer(shape)
-            node.replace_input_with(1, shape)
-            node.attributes.pop("allowzero", None)  # a zero stands for the old axis
-    RemoveUnusedNodesPass()(model)
+def signature_of(model: ir.Model, graph: str) -> Signature:
+    """Names, types and axes of a graph as they are after the passes."""
+
+    def read(values: Sequence[ir.Value]) -> tuple[TensorType, ...]:
+        return tuple(TensorType(str(v.name), DTYPES[v.dtype], tuple(map(_size, v.shape or ()))) for v in values)
+
+    return Signature(file_of(graph), read(model.graph.inputs), read(model.graph.outputs))
 
 
-def output_embedding(embeddings: dict[str, Int8Weight]) -> tuple[str, Int8Weight]:
-    """The table that gives logits: the last that a tying leaves."""
-    name = next(n for n in ("output_embedding", "target_embedding", "source_embedding") if n in embeddings)
-    return name, embeddings[name]
-
-
-def to_int8(
-    model: ir.Model, matrices: dict[str, Int8Weight], embeddings: dict[str, Int8Weight], output_scale: float | None
-) -> None:
-    """Turn a float32 graph into an int8 one, in place."""
-    output, weight = output_embedding(embeddings)
-    if any(value.name == WORDS for value in model.graph.outputs):
-        quantize_candidates(model, output, weight)
-    if any(value.name == WORDS for value in model.graph.inputs):
-        quantize_words(model, weight, output_scale)
-    quantize_matrices(model, matrices)
-    for name, table in embeddings.items():
-        quantize_embedding(model, name, table, output_scale)
-    model.graph.opset_imports[MS] = 1
-    RemoveUnusedNodesPass()(model)
-    left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]
-    left += [str(n.name) for n in model.graph if n.op_type in ("MatMul", "Gemm") and n.inputs[1].is_initializer()]  # type: ignore[union-attr]
-    assert not left, f"still float32 after quantising: {', '.join(left)}"
-
-
-def save(models: dict[str, ir.Model], directory: Path) -> None:
-    """Write every graph, and the weights of all of them once, into one file beside them."""
-    places: dict[str, tuple[int, int]] = {}
-    with (directory / WEIGHTS_FILE).open("wb") as file:
-        for model in models.values():
-            for value in model.graph.initializers.values():
-                tensor = value.const_value
-                assert tensor is not None
-                if tensor.nbytes <= SMALL:
-                    continue
-                data = tensor.tobytes()
-                key = f"{hashlib.sha256(data).hexdigest()}:{len(data)}"
-                if key not in places:
-                    file.write(b"\0" * (-file.tell() % ALIGNMENT))
-                    places[key] = file.tell(), len(data)
-                    file.write(data)
-                offset, length = places[key]
-                value.const_value = ir.ExternalTensor(
-                    WEIGHTS_FILE,
-                    offset,
-                    length,
-                    tensor.dtype,
-                    shape=ir.Shape(tensor.shape.numpy()),
-                    name=str(value.name),
-                    base_dir=directory,
-                )
-    for name, model in models.items():
-        ir.save(model, directory / f"{name}.onnx")
+def _size(axis: int | ir.SymbolicDim) -> int | str:
+    return axis if isinstance(axis, int) else str(axis.value)

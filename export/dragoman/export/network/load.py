@@ -1,4 +1,4 @@
-"""Put a checkpoint into the canonical network, and find every weight's integers."""
+"""Between a checkpoint's weights and the parameters of the canonical network, in both directions."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")
 EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 
-def _key_scale(arch: Architecture, name: str) -> np.float32:
-    """Attention scores are divided by sqrt(head width) here, once, and not at every step."""
+def key_scale(arch: Architecture, name: str) -> np.float32:
+    """What a weight is multiplied with: attention scores are divided by sqrt(head width) here, not at every step."""
     if not KEYS.search(name):
         return np.float32(1.0)
     return np.float32((arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim) ** -0.5)
 
 
-def _scaled(checkpoint: Checkpoint, name: str, weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Only keys are copied, and what torch could not take as it is."""
-    scale = _key_scale(checkpoint.architecture, name)
+def scaled(checkpoint: Checkpoint, name: str) -> npt.NDArray[np.float32]:
+    """A weight as the network multiplies with it. Only keys are copied, and what torch could not take as it is."""
+    scale, weight = key_scale(checkpoint.architecture, name), checkpoint.weights[name]
     return np.require(weight, requirements="W") if scale == 1 else weight * scale
 
 
-def _parts(name: str) -> list[str]:
+def parts_of(name: str) -> list[str]:
     """The canonical tensors that one parameter of the network is joined from, in the order of its columns."""
     match = JOINED.match(name)
     if match is None:
@@ -48,7 +48,7 @@ def canonical_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """Every canonical tensor that a network is filled with."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, parameter in network.named_parameters():
-        parts, (*rows, columns) = _parts(name), parameter.shape
+        parts, (*rows, columns) = parts_of(name), parameter.shape
         shapes |= {part: (*rows, columns // len(parts)) for part in parts}
     return shapes
 
@@ -59,21 +59,21 @@ def load_network(checkpoint: Checkpoint) -> Network:
     attach(network, checkpoint.nat)
     wrong, expected = [], canonical_shapes(network)
     for name, shape in expected.items():
-        found = checkpoint.weights.get(name)
-        if found is None and name not in absent(checkpoint):
+        weight = checkpoint.weights.get(name)
+        if weight is None and name not in absent(checkpoint):
             wrong.append(f"missing {name} {list(shape)}")
-        elif found is not None and found.shape != shape:
-            wrong.append(f"{name} is {list(found.shape)}, not {list(shape)}")
+        elif weight is not None and weight.shape != shape:
+            wrong.append(f"{name} is {list(weight.shape)}, not {list(shape)}")
     wrong += [f"unexpected {name}" for name in checkpoint.weights if name not in expected]
     if wrong:
         raise ExportError(f"{checkpoint.name}: the weights do not fit the architecture: " + "; ".join(sorted(wrong)))
     for name, parameter in network.named_parameters():
-        parts = _parts(name)
+        parts = parts_of(name)
         if name in checkpoint.weights:  # shares the checkpoint's memory, which may be the file itself
-            parameter.data = torch.from_numpy(_scaled(checkpoint, name, checkpoint.weights[name]))
+            parameter.data = torch.from_numpy(scaled(checkpoint, name))
             continue
-        for part, own in zip(parts, np.split(parameter.detach().numpy(), len(parts), axis=-1), strict=True):
-            own[...] = _scaled(checkpoint, part, checkpoint.weights[part]) if part in checkpoint.weights else 0
+        for part, columns in zip(parts, np.split(parameter.detach().numpy(), len(parts), axis=-1), strict=True):
+            columns[...] = scaled(checkpoint, part) if part in checkpoint.weights else 0
     return network.eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 
@@ -81,19 +81,19 @@ def canonical_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
     """A network's parameters under the names of a checkpoint; keys still hold what `load_network` multiplies in."""
     weights: dict[str, npt.NDArray[np.float32]] = {}
     for name, parameter in network.named_parameters():
-        parts = _parts(name)
+        parts = parts_of(name)
         columns = np.split(parameter.detach().cpu().numpy(), len(parts), axis=-1)
-        weights |= {part: np.ascontiguousarray(own) for part, own in zip(parts, columns, strict=True)}
+        weights |= {part: np.ascontiguousarray(each) for part, each in zip(parts, columns, strict=True)}
     return weights
 
 
 def checkpoint_weights(network: Network) -> dict[str, npt.NDArray[np.float32]]:
     """A network's parameters as the weights of a checkpoint: `load_network` makes the same network of them."""
     arch, weights = network.arch, canonical_weights(network)
-    return {name: weight / _key_scale(arch, name) if KEYS.search(name) else weight for name, weight in weights.items()}
+    return {name: weight / key_scale(arch, name) if KEYS.search(name) else weight for name, weight in weights.items()}
 
 
 def absent(checkpoint: Checkpoint) -> set[str]:
-    """Tensors that stand for zeros: biases of matrices that some models have and some have not."""
+    """Tensors that a checkpoint may leave out, since they are zero then: biases that only some models have."""
     units = {f"decoder.layers.{n}.rnn.input.bias" for n in range(checkpoint.architecture.decoder_layers)}
     return {*units, "decoder.attention.key.bias", "decoder.attention.out.bias"}

@@ -12,14 +12,15 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from dragoman.bundle.graphs import ALLOWED, CROSS, MASK, NEW, SELF, SRC_MASK, TOPK_LOGP
 from dragoman.export.core.errors import ExportError
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"})
 LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsqueeze", "Squeeze", "Expand", "Gather"})
 """These take the form of what they read."""
-MASKS = frozenset({"mask", "src_mask", "allowed"})
-KEPT = ("self_", "new_k.", "new_v.", "cross_")
-"""Names of inputs and outputs that hold keys and values begin so."""
+MASKS = frozenset({MASK, SRC_MASK, ALLOWED})
+KEYS_AND_VALUES = (SELF, f"{NEW}k.", f"{NEW}v.", CROSS)
+"""Names of inputs and outputs that hold them begin so."""
 NORM = frozenset({"Pow", "ReduceMean", "Sqrt", "Reciprocal"})
 """What a norm is made of where it is not one node."""
 HALF, FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -40,12 +41,12 @@ class _Halving:
         self.halves: dict[ir.Value, ir.Value] = {}
         self.fulls: dict[ir.Value, ir.Value] = {}  # of values that are float16 themselves
         for value in graph.inputs:
-            if _is_kept(value):
+            if _holds_keys_or_values(value):
                 self._halve(value)
         self.wide = {value for value in graph.inputs if value.name in MASKS}
         """What must stay float32, as far as elementwise nodes carry it."""
         products = [node for node in graph if node.op_type == "MatMul"]
-        has_words = any(value.name == "topk_logp" for value in graph.outputs)
+        has_words = any(value.name == TOPK_LOGP for value in graph.outputs)
         self.output_layer = products[-1] if has_words else None  # nothing is multiplied after it
         self.late: set[ir.Value] = set()
         """What comes of the output layer's product."""
@@ -131,7 +132,7 @@ class _Halving:
 
     def _outputs(self) -> None:
         for index, value in enumerate(self.graph.outputs):
-            wanted = HALF if _is_kept(value) else FULL
+            wanted = HALF if _holds_keys_or_values(value) else FULL
             if value.dtype in (FULL, HALF) and value.dtype != wanted:
                 node = ir.node("Cast", [value], attributes={"to": wanted})
                 self.graph.append(node)
@@ -141,9 +142,9 @@ class _Halving:
                 self.graph.outputs[index] = made
 
 
-def _is_kept(value: ir.Value) -> bool:
+def _holds_keys_or_values(value: ir.Value) -> bool:
     """Whether a graph's input or output holds keys or values."""
-    return str(value.name).startswith(KEPT)
+    return str(value.name).startswith(KEYS_AND_VALUES)
 
 
 def _is_large(value: ir.Value) -> bool:

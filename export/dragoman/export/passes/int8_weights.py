@@ -1,35 +1,52 @@
-"""Weights in int8, one scale a column."""
+"""The integers of int8 graphs: the checkpoint's own where it has them, else made from its floats here."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dragoman.export.core.checkpoint import Checkpoint
-from dragoman.export.network.load import (
-    EMBEDDINGS,
-    _key_scale,
-    _parts,
-    _scaled,
-)
+from dragoman.export.network.load import EMBEDDINGS, key_scale, parts_of, scaled
 from dragoman.export.network.network import Network
-from dragoman.export.passes.quantize import Int8Weight, quantize_weight
+
+TINY = 1e-12
+"""A row of zeros must not be divided by zero."""
+
+
+@dataclass(frozen=True)
+class Int8Weight:
+    """A matrix [in, out] or an embedding [V, d] as integers."""
+
+    values: npt.NDArray[np.int8]
+    scale: npt.NDArray[np.float32]
+    """One number, or one for each output column (matrix) or word (embedding)."""
+    activation_scale: float | None
+    """Fixed scale of what it is multiplied with; None: each row gets its own as the graph runs."""
+
+
+def quantize_weight(weight: npt.NDArray[np.float32], *, axis: int) -> Int8Weight:
+    """Symmetric int8, one scale for each column (axis 0 is reduced) or each word (axis 1)."""
+    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), TINY) / np.float32(127)
+    values = np.rint(weight / scale).astype(np.int8)
+    return Int8Weight(values, scale.reshape(-1).astype(np.float32), None)
 
 
 def int8_weights(
     checkpoint: Checkpoint, network: Network, scales: dict[str, float | None]
 ) -> tuple[dict[str, Int8Weight], dict[str, Int8Weight]]:
-    """The network's matrices and embeddings as integers: the checkpoint's own where it has them, else quantised here.
+    """The network's matrices and its embeddings, by name.
 
-    `scales` are those of what matrices are multiplied with, where that was measured (None: one for each row); they go
-    before the checkpoint's.
+    `scales` of what matrices are multiplied with go before the checkpoint's, where they were measured; None there means
+    one for each row.
     """
     matrices: dict[str, Int8Weight] = {}
     embeddings: dict[str, Int8Weight] = {}
     for name, parameter in network.named_parameters():
         is_embedding = name in EMBEDDINGS
         if is_embedding or (parameter.ndim == 2 and name.endswith(".weight")):
-            made = [_int8(checkpoint, part, is_embedding=is_embedding) for part in _parts(name)]
+            made = [_int8(checkpoint, part, is_embedding=is_embedding) for part in parts_of(name)]
             (embeddings if is_embedding else matrices)[name] = _join(
                 made, scales[name] if name in scales else _common_scale(made)
             )
@@ -37,17 +54,17 @@ def int8_weights(
 
 
 def _int8(checkpoint: Checkpoint, name: str, *, is_embedding: bool) -> Int8Weight:
-    own = checkpoint.quantized.get(name)
-    if own is None:
-        return quantize_weight(_scaled(checkpoint, name, checkpoint.weights[name]), axis=1 if is_embedding else 0)
-    scale: npt.NDArray[np.float32] = np.array([own.scale], np.float32) * _key_scale(checkpoint.architecture, name)
-    return Int8Weight(own.values, scale, own.activation_scale)
+    stored = checkpoint.quantized.get(name)
+    if stored is None:
+        return quantize_weight(scaled(checkpoint, name), axis=1 if is_embedding else 0)
+    scale: npt.NDArray[np.float32] = np.array([stored.scale], np.float32) * key_scale(checkpoint.architecture, name)
+    return Int8Weight(stored.values, scale, stored.activation_scale)
 
 
 def _common_scale(parts: list[Int8Weight]) -> float | None:
     """What is joined reads the same numbers, hence with one scale: the coarsest."""
-    own = [part.activation_scale for part in parts if part.activation_scale is not None]
-    return max(own) if len(own) == len(parts) else None
+    scales = [part.activation_scale for part in parts if part.activation_scale is not None]
+    return max(scales) if len(scales) == len(parts) else None
 
 
 def _join(parts: list[Int8Weight], scale: float | None) -> Int8Weight:

@@ -1,7 +1,7 @@
 """The int8 passes: matrices become integers, and what multiplies them becomes `MatMulIntegerToFloat`.
 
 Activations are unsigned, weights signed and symmetric: the pairing that processors have instructions for. An
-activation's scale is either the source's own calibrated one or one for each row, found as it runs. Both make a row's
+activation's scale is either a fixed one, calibrated, or one for each row, computed as the graph runs. Both make a row's
 result a function of that row alone, so that a translation cannot depend on what shares its batch.
 
 A row scale costs five small nodes a matrix. ONNX Runtime multiplies the bias by it as well, so with a row scale the
@@ -20,32 +20,39 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from dragoman.bundle.graphs import WORD_SCALE, WORDS
+from dragoman.export.passes.int8_weights import TINY, Int8Weight
 
 MS = "com.microsoft"
 ZERO = 128
 """The unsigned representation of zero."""
-WORDS, WORD_SCALE = "words", "word_scale"
-"""Names of what the candidates graph hands to the step over a shortlist."""
-TINY = 1e-12
-"""A row of zeros must not be divided by zero."""
 
 
-@dataclass(frozen=True)
-class Int8Weight:
-    """A matrix [in, out] or an embedding [V, d] as integers."""
-
-    values: npt.NDArray[np.int8]
-    scale: npt.NDArray[np.float32]
-    """One number, or one for each output column (matrix) or word (embedding)."""
-    activation_scale: float | None
-    """Fixed scale of what it is multiplied with; None: found for each row as it runs."""
+def output_embedding(embeddings: dict[str, Int8Weight]) -> tuple[str, Int8Weight]:
+    """The table that gives logits, and its name: the last of three that tying leaves."""
+    name = next(n for n in ("output_embedding", "target_embedding", "source_embedding") if n in embeddings)
+    return name, embeddings[name]
 
 
-def quantize_weight(weight: npt.NDArray[np.float32], *, axis: int) -> Int8Weight:
-    """Symmetric int8, one scale for each column (axis 0 is reduced) or each word (axis 1)."""
-    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), TINY) / np.float32(127)
-    values = np.rint(weight / scale).astype(np.int8)
-    return Int8Weight(values, scale.reshape(-1).astype(np.float32), None)
+def to_int8(
+    model: ir.Model, matrices: dict[str, Int8Weight], embeddings: dict[str, Int8Weight], output_scale: float | None
+) -> None:
+    """Turn a float32 graph into an int8 one, in place."""
+    output, weight = output_embedding(embeddings)
+    if any(value.name == WORDS for value in model.graph.outputs):
+        quantize_candidates(model, output, weight)
+    if any(value.name == WORDS for value in model.graph.inputs):
+        quantize_words(model, weight, output_scale)
+    quantize_matrices(model, matrices)
+    for name, table in embeddings.items():
+        quantize_embedding(model, name, table, output_scale)
+    model.graph.opset_imports[MS] = 1
+    RemoveUnusedNodesPass()(model)
+    left = [name for name in (*matrices, *embeddings) if name in model.graph.initializers]
+    left += [str(n.name) for n in model.graph if n.op_type in ("MatMul", "Gemm") and n.inputs[1].is_initializer()]  # type: ignore[union-attr]
+    assert not left, f"still float32 after quantising: {', '.join(left)}"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""The stride: several steps of greedy search in one run of one graph.
+"""The stride: several steps of greedy search in one run of one graph, made from the traced step.
 
 A small decoder's step takes less time than what surrounds it: handing tensors over, choosing a word, handing it back.
 The stride is the step graph as the body of a loop that reads its own best word next, one node a source. It decides
-nothing: all it says of a place holds under the words before it, and whoever wants another word than the best there
+nothing: what it says of a place holds given the words before it, and whoever wants another word than the best there
 throws away the rest. Where a step takes long anyway, a stride would only make newcomers wait, and there is none.
 
-It is made from the traced step in two parts. `widened` lets new nodes attend to those of the same run (`recent_*`), in
+It is made in two parts. `widened` lets new nodes attend to those of the same run (`recent_*`), in
 the flat form that the int8 passes know; `looped` closes the loop, and leaves outside whatever is the same each time.
 """
 
@@ -16,19 +16,18 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from dragoman.bundle.graphs import COUNT, DEPTH, IDS, MASK, NEW, RECENT, SELF, STATE, TOPK_ID, TOPK_LOGP
 from dragoman.bundle.manifest import Architecture, Precision
 
 MOST_WEIGHTS = 12_000_000
-"""Of a decoder that has a stride, those of the output layer over the whole vocabulary included: a processor multiplies
-with so many in less than a millisecond. Where that takes longer, sources that end within a stride cost more than it
-saves."""
-NEW, RECENT, STATE = "new_", "recent_", "state."
-FOUND = ("topk_logp", "topk_id")
-STRIDE, COUNT = "stride", "count"
+"""The most that a decoder with a stride has, those of the output layer over the whole vocabulary included: a processor
+multiplies with so many in less than a millisecond. Where that takes longer, sources that end within a stride cost more
+than it saves."""
+BEST = (TOPK_LOGP, TOPK_ID)
 
 
 def has_stride(arch: Architecture, precision: Precision, *, shortlist: bool) -> bool:
-    """Whether a bundle holds one. Not in fp16, which is for devices: a loop there waits for the host in each round."""
+    """Whether a bundle has a stride. None in fp16, which is for devices: a loop there waits for the host each round."""
     d, layers = arch.d_model, arch.decoder_layers
     weights = layers * (6 * d * d + 2 * d * arch.ffn) + (0 if shortlist else d * arch.target_vocabulary)
     is_plain = arch.recurrent is None and not arch.is_relative and not arch.copies
@@ -36,20 +35,20 @@ def has_stride(arch: Architecture, precision: Precision, *, shortlist: bool) -> 
 
 
 def widened(step: ir.Model) -> ir.Model:
-    """A copy of a step graph, in float32, for one node a source that also reads the nodes of earlier rounds.
+    """A copy of a step graph, in float32, for one node a source that also reads the nodes of earlier rounds (`RECENT`).
 
-    Its outputs `new_*` are then those nodes and the new one.
+    Its outputs `NEW` are then those nodes and the new one.
     """
     model = step.clone()
     graph = model.graph
-    graph.outputs[:] = [value for value in graph.outputs if value.name in FOUND or str(value.name).startswith(NEW)]
+    graph.outputs[:] = [value for value in graph.outputs if value.name in BEST or str(value.name).startswith(NEW)]
     RemoveUnusedNodesPass()(model)
     graph.inputs[:] = [value for value in graph.inputs if value.uses()]
     for index, new in enumerate(graph.outputs):
         if str(new.name).startswith(NEW + STATE):
             continue
         producer, shape = new.producer(), [str(a) if isinstance(a, ir.SymbolicDim) else a for a in new.shape or ()]
-        if new.name in FOUND or producer is None:
+        if new.name in BEST or producer is None:
             continue
         recent = ir.Value(name=str(new.name).replace(NEW, RECENT), type=new.type)
         recent.shape = ir.Shape(["R" if axis == "q" else axis for axis in shape])
@@ -68,8 +67,8 @@ def widened(step: ir.Model) -> ir.Model:
 def looped(model: ir.Model, last_place: int) -> None:
     """Close the loop around a graph of `widened`, in place, after all passes.
 
-    Besides the step's inputs there is `count` [], how many rounds. The mask [G, 1, 1, T + count] opens the pool's
-    nodes and all of the run's. `topk_*` are of each round [count, G, k], and so are new states [count, G, d]; keys and
+    Besides the step's inputs there is `COUNT` [], how many rounds. The mask [G, 1, 1, T + count] opens the pool's
+    nodes and all of the run's. Best words [count, G, k] and new states [count, G, d] come from each round; keys and
     values are [G, H, count, e]. Positions end at `last_place`.
     """
     graph = model.graph
@@ -77,8 +76,8 @@ def looped(model: ir.Model, last_place: int) -> None:
     made = {str(value.name): value for value in graph.outputs}
     states = [name for name in inside if name.startswith(STATE)]
     recent = [name for name in inside if name.startswith(RECENT)]
-    carried = ["ids", "depth", *states, *recent]
-    twins = {*carried, "mask"} & {*inside}
+    carried = [IDS, DEPTH, *states, *recent]
+    twins = {*carried, MASK} & {*inside}
     given = {name: _twin(value) if name in twins else value for name, value in inside.items()}
     graph.inputs[:], graph.outputs[:] = [], []
     number, goes_on = _value("round", ir.DataType.INT64), _value("goes_on", ir.DataType.BOOL)
@@ -88,34 +87,35 @@ def looped(model: ir.Model, last_place: int) -> None:
     moved = [node for node in graph if _varies(node, varying)]
     starts = [given[name] for name in carried]
     if recent:
-        pools = [inside[name.replace(RECENT, "self_")] for name in recent]
+        pools = [inside[name.replace(RECENT, SELF)] for name in recent]
         starts[-len(recent) :] = [outside.add("Slice", pool, *map(outside.row, (0, 0, 2))) for pool in pools]
         # The mask as far as there are nodes by now: the pool's, those of earlier rounds, this one's.
         first = outside.add("Add", outside.add("Shape", pools[0], start=2, end=3), outside.row(1))
         size = inner.add("Add", first, number)
-        inside["mask"].replace_all_uses_with(inner.add("Slice", given["mask"], outside.row(0), size, outside.row(3)))
+        inside[MASK].replace_all_uses_with(inner.add("Slice", given[MASK], outside.row(0), size, outside.row(3)))
     for node in moved:
         graph.remove(node)
         body.append(node)
-    found = [made[name] for name in (*FOUND, *map(NEW.__add__, states))]
+    each_round = [made[name] for name in (*BEST, *map(NEW.__add__, states))]
     following = [
-        inner.add("Slice", made["topk_id"], *map(outside.row, (0, 1, 1))),
-        inner.add("Min", inner.add("Add", inside["depth"], outside.row(1)), outside.row(last_place)),
+        inner.add("Slice", made[TOPK_ID], *map(outside.row, (0, 1, 1))),
+        inner.add("Min", inner.add("Add", inside[DEPTH], outside.row(1)), outside.row(last_place)),
         *(inner.add("Unsqueeze", made[NEW + name], outside.row(1)) for name in states),
         *(made[name.replace(RECENT, NEW)] for name in recent),
     ]
-    body.outputs[:] = [inner.add("Identity", goes_on), *following, *found]
+    body.outputs[:] = [inner.add("Identity", goes_on), *following, *each_round]
     count, yes = _value(COUNT, ir.DataType.INT64), outside.constant("const.yes", np.ones((), np.bool_))
-    loop = ir.node("Loop", [count, yes, *starts], attributes={"body": body}, num_outputs=len(following) + len(found))
+    outputs = len(following) + len(each_round)
+    loop = ir.node("Loop", [count, yes, *starts], attributes={"body": body}, num_outputs=outputs)
     graph.append(loop)
     graph.inputs[:] = [value for name, value in given.items() if name not in recent] + [count]
     kept = loop.outputs[len(carried) - len(recent) : len(carried)]
     graph.outputs[:] = [*loop.outputs[len(carried) :], *kept]
-    for value, one in zip(graph.outputs, [*found, *following[len(carried) - len(recent) :]], strict=True):
-        shape = list(one.shape or ())
-        value.name, one.name = one.name, f"{one.name}.now"
-        value.type = one.type
-        value.shape = ir.Shape([COUNT if a == "R" else a for a in shape] if one in following else [COUNT, *shape])
+    for value, now in zip(graph.outputs, [*each_round, *following[len(carried) - len(recent) :]], strict=True):
+        shape = list(now.shape or ())
+        value.name, now.name = now.name, f"{now.name}.now"
+        value.type = now.type
+        value.shape = ir.Shape([COUNT if a == "R" else a for a in shape] if now in following else [COUNT, *shape])
     RemoveUnusedNodesPass()(model)
 
 
@@ -146,7 +146,7 @@ class _Builder:
 
 
 def _varies(node: ir.Node, varying: set[ir.Value]) -> bool:
-    """Whether a node reads what changes from round to round; then what it puts out does, too."""
+    """Whether a node reads what changes from round to round; its outputs then change as well."""
     if not any(value in varying for value in node.inputs if value is not None):
         return False
     varying.update(node.outputs)

@@ -1,7 +1,7 @@
 """The proof that ends every export: the ONNX graphs compute what the torch network computes.
 
-float32 must agree closely in every output. int8 and float16 round every activation, so single numbers differ; what is
-held is the relative error of each output as a whole. A model that fails is not written.
+float32 must agree closely in every output. int8 and float16 round every activation, so single numbers differ; there the
+relative error of each output as a whole is bounded. A model that fails is not written.
 """
 
 from __future__ import annotations
@@ -14,12 +14,33 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from dragoman.bundle.graphs import (
+    CANDIDATE_IDS,
+    CHOSEN,
+    CROSS,
+    DEPTH,
+    ENCODER,
+    EXTENDED,
+    IDS,
+    MASK,
+    SELF,
+    SHORTLIST_BLOCK,
+    SLOT_DEPTH,
+    SRC_MASK,
+    STATE,
+    STEP,
+    STEP_SHORTLIST,
+    TOPK_ID,
+    WORDS,
+    is_nat,
+    is_over_shortlist,
+    signature,
+)
 from dragoman.bundle.manifest import Architecture, Parity, Precision
 from dragoman.export.core.errors import ExportError
-from dragoman.export.graphs.graphs import SHORTLIST_BLOCK
-from dragoman.export.graphs.running import encoded, packed, run, session
-from dragoman.export.graphs.signatures import arguments, example, is_nat, remembered, signature
-from dragoman.export.graphs.trace import module_of
+from dragoman.export.graphs.arguments import arguments, example
+from dragoman.export.graphs.modules import module_of
+from dragoman.export.graphs.running import encoded, looked_up, packed, remembered, run, session
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import MASKED, Network
 from dragoman.export.proof.nat_parity import nat_inputs
@@ -38,7 +59,7 @@ class ParityError(ExportError):
 
 
 def _within(arch: Architecture, sizes: dict[str, int]) -> dict[str, int]:
-    """These sizes, as far as the network has positions for them."""
+    """These sizes, no longer than the network has positions."""
     most = arch.max_positions if arch.positions in ("sinusoidal", "learned") else max(sizes.values())
     return {**sizes, **{axis: min(sizes[axis], most) for axis in "ST"}}
 
@@ -55,7 +76,7 @@ def _inputs(network: Network, graph: str, sizes: dict[str, int], seed: int) -> d
     """Random inputs; pool slots are half open."""
     torch.manual_seed(seed)
     arch, source = network.arch, _source(network.arch, sizes, seed)
-    if graph == "encoder":
+    if graph == ENCODER:
         return packed(source, _source_mask(sizes))
     if is_nat(graph):
         return nat_inputs(network, graph, sizes, packed(source, _source_mask(sizes)), source)
@@ -63,22 +84,22 @@ def _inputs(network: Network, graph: str, sizes: dict[str, int], seed: int) -> d
     sizes = {**sizes, "k": min(sizes["k"], vocabulary)}
     given = example(signature(arch, graph).inputs, sizes)
     for name, tensor in given.items():
-        if name == "ids":
+        if name == IDS:
             tensor.random_(0, vocabulary)
-        elif name == "chosen":
-            tensor.random_(0, sizes["C"] if graph == "step_shortlist" else vocabulary)
-        elif name == "extended":  # every other position holds a word that the vocabulary lacks
+        elif name == CHOSEN:
+            tensor.random_(0, sizes["C"] if graph == STEP_SHORTLIST else vocabulary)
+        elif name == EXTENDED:  # every other position holds a word that the vocabulary lacks
             tensor[:, ::2] = vocabulary + torch.arange(sizes["S"])[::2]
             tensor[:, 1::2].random_(0, vocabulary)
-        elif name == "depth":
+        elif name == DEPTH:
             tensor.random_(0, 8)
-        elif name == "slot_depth":
+        elif name == SLOT_DEPTH:
             tensor.random_(0, 2 * arch.relative_distance)
-        elif name == "src_mask":
+        elif name == SRC_MASK:
             tensor.copy_(_source_mask(sizes))
-        elif name == "mask":
+        elif name == MASK:
             tensor[..., : sizes["T"] // 2] = MASKED
-        elif name == "candidates":
+        elif name == CANDIDATE_IDS:
             tensor.random_(0, vocabulary)  # with repeats, as the server pads
         elif tensor.dtype == torch.float32:
             tensor.normal_()
@@ -92,16 +113,16 @@ def _source(arch: Architecture, sizes: dict[str, int], seed: int) -> torch.Tenso
     )
 
 
-def _kept(network: Network, given: dict[str, torch.Tensor], memory: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Pool or states as decoding leaves them: of random words, but of numbers such as the network makes."""
-    names = [n for n in given if n.startswith(("state.", "self_"))]
-    count, nodes = given["ids"].shape
+def _decoded(network: Network, given: dict[str, torch.Tensor], memory: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pool or states as decoding leaves them: the words are random, the numbers are what the network makes of them."""
+    names = [n for n in given if n.startswith((STATE, SELF))]
+    count, nodes = given[IDS].shape
     is_recurrent = network.arch.keeps_states
     length = nodes if is_recurrent else given[names[0]].shape[2]
     words = torch.randint(0, network.arch.target_vocabulary, (count, length))
-    depth, src_mask = torch.arange(length).expand_as(words), given["src_mask"]
+    depth, src_mask = torch.arange(length).expand_as(words), given[SRC_MASK]
     chain = torch.full((length, length), MASKED).triu(1).expand(count, 1, length, length)
-    slots = torch.zeros(count, 0, dtype=torch.long) if "slot_depth" in given else None
+    slots = torch.zeros(count, 0, dtype=torch.long) if SLOT_DEPTH in given else None
     empty = [given[n] * 0 if is_recurrent else given[n][:, :, :0] for n in names]
     *_, kept = network.step(words, depth, None if is_recurrent else chain, empty, memory, src_mask, slots)
     return {n: t.reshape(count, length, -1) if is_recurrent else t for n, t in zip(names, kept, strict=True)}
@@ -112,28 +133,26 @@ def compare_graphs(
 ) -> Iterator[Parity]:
     """Every output of every graph, at several sizes."""
     for graph in graphs:
-        runtime = session(directory / f"{graph}.onnx")
+        runtime = session(directory, graph)
         names = [t.name for t in signature(network.arch, graph, decoders(network)).outputs]
         # Equal scores may come in another order, so the scores are what is compared; int8 words are integers.
-        left_out = {"topk_id", *(["words"] if precision == "int8" else [])}
+        left_out = {TOPK_ID, *([WORDS] if precision == "int8" else [])}
         worst = dict.fromkeys([n for n in names if n not in left_out], 0.0)
         for seed, sizes in enumerate(_within(network.arch, sizes) for sizes in SIZES):
             given = _inputs(network, graph, sizes, seed)
-            if graph.startswith("step"):  # cross keys and values as the encoder makes them
+            if graph in (STEP, STEP_SHORTLIST):  # cross keys and values as the encoder makes them
                 memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))
                 named = remembered(network.arch, memory)
-                given |= {n: named[n] for n in given if n.startswith("cross_")}
-                given |= _kept(network, given, memory)
+                given |= {n: named[n] for n in given if n.startswith(CROSS)}
+                given |= _decoded(network, given, memory)
             feed = {n: v.numpy() for n, v in given.items()}
-            if graph.endswith("shortlist"):  # words go from graph to graph as they are stored
-                given["words"] = F.embedding(given["candidates"], network.output_words)
-                looked_up = session(directory / "candidates.onnx")
-                stored = looked_up.run(None, {"candidates": feed["candidates"]})
-                named = dict(zip([o.name for o in looked_up.get_outputs()], stored, strict=True))
-                feed |= {n: v for n, v in named.items() if n in [i.name for i in runtime.get_inputs()]}
+            if is_over_shortlist(graph):  # words go from graph to graph as they are stored
+                given[WORDS] = F.embedding(given[CANDIDATE_IDS], network.output_words)
+                stored = looked_up(directory, feed[CANDIDATE_IDS])
+                feed |= {n: v for n, v in stored.items() if n in [i.name for i in runtime.get_inputs()]}
             expected = module_of(network, graph)(**arguments(given))
-            found = run(runtime, names, feed)
-            for name, a, b in zip(names, expected, found, strict=True):
+            computed = run(runtime, names, feed)
+            for name, a, b in zip(names, expected, computed, strict=True):
                 if name in worst and b.dtype in (np.float32, np.float16):
                     worst[name] = max(worst[name], difference(a.numpy(), b.astype(np.float32), precision))
         for name, value in worst.items():
@@ -141,7 +160,7 @@ def compare_graphs(
 
 
 def compare_forms(network: Network, directory: Path, precision: Precision, start_id: int) -> Parity:
-    """A forced target, step by step through the graphs, against the network's teacher-forced pass."""
+    """A forced target, step by step through the graphs, beside the network's teacher-forced pass."""
     arch, length = network.arch, 6
     sizes = {**SIZES[1], "G": 2}
     ids, src_mask = _source(arch, sizes, seed=9), _source_mask(sizes)
@@ -158,32 +177,32 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
     )
 
     source = {n: v.numpy() for n, v in packed(ids, src_mask).items()}
-    step, declared = session(directory / "step.onnx"), signature(arch, "step")
+    step, declared = session(directory, STEP), signature(arch, STEP)
     given = {n: v.numpy() for n, v in example(declared.inputs, {**SIZES[0], "G": 2, "S": 16, "T": length}).items()}
     given |= encoded(directory, arch, source)
-    given["src_mask"] = source["src_mask"]
+    given[SRC_MASK] = source[SRC_MASK]
     if extended is not None:
-        given["extended"] = extended.numpy()
-    if "mask" in given:
-        given["mask"][..., :length] = MASKED
-    if "slot_depth" in given:
-        given["slot_depth"][:] = np.arange(length)
+        given[EXTENDED] = extended.numpy()
+    if MASK in given:
+        given[MASK][..., :length] = MASKED
+    if SLOT_DEPTH in given:
+        given[SLOT_DEPTH][:] = np.arange(length)
     logps = []
     for t in range(length):
         given |= {
-            "ids": read[:, t : t + 1].numpy(),
-            "chosen": target[:, t : t + 1, None].numpy(),
-            "depth": np.full((2, 1), t),
+            IDS: read[:, t : t + 1].numpy(),
+            CHOSEN: target[:, t : t + 1, None].numpy(),
+            DEPTH: np.full((2, 1), t),
         }
         _, _, logp, _, _, *kept = run(step, None, given)
         logps.append(logp)
-        for name, new in zip([n for n in given if n.startswith(("state.", "self_"))], kept, strict=True):
-            if name.startswith("state."):
+        for name, new in zip([n for n in given if n.startswith((STATE, SELF))], kept, strict=True):
+            if name.startswith(STATE):
                 given[name] = new[:, None]
             else:
                 given[name][:, :, t : t + 1] = new
-        if "mask" in given:
-            given["mask"][..., t] = 0
+        if MASK in given:
+            given[MASK][..., t] = 0
     value = difference(full.numpy(), np.concatenate(logps, 1), precision)
     return Parity("steps and full pass", "log-probabilities", value, TOLERANCE[precision])
 
@@ -198,17 +217,17 @@ def difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], precision
 def prove(
     network: Network, directory: Path, graphs: tuple[str, ...], precision: Precision, start_id: int
 ) -> tuple[Parity, ...]:
-    """All comparisons; raises with every line that fails."""
+    """All comparisons; raises `ParityError` with every line that fails."""
     with torch.inference_mode():
         lines = (
             *compare_graphs(network, directory, graphs, precision),
-            *([compare_forms(network, directory, precision, start_id)] if "step" in graphs else []),
+            *([compare_forms(network, directory, precision, start_id)] if STEP in graphs else []),
         )
     return check(lines)
 
 
 def check(lines: Sequence[Parity]) -> tuple[Parity, ...]:
-    """These comparisons; raises with every line that fails."""
+    """The comparisons, unless some of them fail: then all those are raised together."""
     failed = [
         f"{p.compared}: {p.tensor} differs by {p.max_difference:.3g}, allowed {p.tolerance:.3g}"
         for p in lines

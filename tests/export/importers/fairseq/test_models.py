@@ -21,7 +21,7 @@ from dragoman.export.export import export
 from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
-from dragoman.export.proof.walk import Walk, padded
+from dragoman.export.proof.stepping import Stepper, padded
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.lanes import Lanes
@@ -539,11 +539,11 @@ def test_steps_and_searches_are_fairseqs(exported):
     model, plain, checkpoint, bundle = exported
     sources, read = some_words(model.options, model.tensors, lengths=(*LENGTHS, 7))
     words, limit = checkpoint.architecture.target_vocabulary, 12
-    walk = Walk(bundle.directory, checkpoint.architecture, sources, read.shape[1], words)
+    stepper = Stepper(bundle.directory, checkpoint.architecture, sources, read.shape[1], words)
 
     expected = plain.logits(sources, read).log_softmax(-1).numpy()
     for t in range(read.shape[1]):
-        logp, ids = walk.read(read[:, t].numpy())
+        logp, ids = stepper.read(read[:, t].numpy())
         np.testing.assert_allclose(
             np.take_along_axis(logp, ids.argsort(-1), -1), expected[:, t], atol=TOLERANCE, rtol=0
         )

@@ -24,7 +24,7 @@ from dragoman.export.core.reasons import Reasons
 from dragoman.export.export import export
 from dragoman.export.importers.hf.importer import read_model
 from dragoman.export.network.load import load_network
-from dragoman.export.proof.walk import Walk, padded
+from dragoman.export.proof.stepping import Stepper, padded
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.telemetry.lane_metrics import LaneTally
@@ -403,12 +403,12 @@ def test_the_graphs_give_the_log_probabilities_of_transformers_at_each_step(expo
     model, checkpoint, bundle = exported
     sources, read = inputs(model, lengths=(*SOURCE_LENGTHS, 30), steps=9)
     vocabulary = checkpoint.architecture.target_vocabulary
-    walk = Walk(bundle.directory, checkpoint.architecture, sources, read.shape[1], vocabulary)
+    stepper = Stepper(bundle.directory, checkpoint.architecture, sources, read.shape[1], vocabulary)
 
     expected = theirs(model, sources, read).log_softmax(-1).numpy()
 
     for t in range(read.shape[1]):
-        logp, ids = walk.read(read[:, t].numpy())
+        logp, ids = stepper.read(read[:, t].numpy())
         found = np.take_along_axis(logp, ids.argsort(-1), -1)
         np.testing.assert_allclose(found, expected[:, t], atol=TOLERANCE, rtol=TOLERANCE)
 

@@ -1,10 +1,10 @@
-"""The graphs of non-autoregressive decoders: a canvas to the best words of its places.
+"""The graphs of non-autoregressive decoders as torch modules: a canvas to the best words of its places.
 
-Mask-predict has `nat.NAME.memory`, run once for a source, and `nat.NAME`, run for each pass and each draft; CTC does
-all in one run of `nat.NAME`. Both read the hidden rows that the encoder graph puts out beside the other decoder's keys
-and values. Only the places named by `rows` go through the output layer, which costs more than all the rest: what is
-padded or kept does not. Each graph comes over the whole vocabulary and, where the bundle has a lexical shortlist, over
-its candidates.
+Mask-predict has a memory graph, run once for a source, and a graph that is run for each pass and each draft; CTC does
+all in one run. Both read the hidden rows that the encoder graph gives beside the other decoder's keys and values. Only
+the places named by `rows` go through the output layer, which costs more than all the rest: what is padded, or stays as
+it is, does not. Each graph comes over the whole vocabulary and, where the bundle has a lexical shortlist, over its
+candidates.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.export.graphs.graphs import SHORTLIST_BLOCK, best, block_size
-from dragoman.export.graphs.signatures import MEMORY, decoder_name
+from dragoman.bundle.graphs import SHORTLIST_BLOCK, decoder_name, is_nat_memory
+from dragoman.export.graphs.best_words import best_words, block_size
 from dragoman.export.network.nat import NatDecoder, decoder_of
 from dragoman.export.network.network import Network
 
@@ -29,19 +29,19 @@ class _NatGraph(nn.Module):
 
     @property
     def decoder(self) -> NatDecoder:
-        """The one whose graph this is."""
+        """The decoder that this graph runs."""
         return decoder_of(self.network, self.name)
 
     def best(
-        self, hidden: Tensor, top: Tensor, shortlist: tuple[Tensor, Tensor, Tensor] | None, of: Tensor
+        self, hidden: Tensor, top: Tensor, shortlist: tuple[Tensor, Tensor, Tensor] | None, source: Tensor
     ) -> list[Tensor]:
-        """Log-probabilities and ids [r, k] of the best words; `of` [r] says whose rows they are."""
+        """Log-probabilities and ids [r, k] of the best words; `source` [r] says which source each row belongs to."""
         if shortlist is None:
-            values, index, normaliser = best(self.network.logits(hidden), top.shape[0], self.block, exact=False)
+            values, index, normaliser = best_words(self.network.logits(hidden), top.shape[0], self.block, exact=False)
         else:
             candidates, allowed, words = shortlist
-            logits = (words @ hidden.T).T + F.embedding(of, allowed)
-            values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
+            logits = (words @ hidden.T).T + F.embedding(source, allowed)
+            values, index, normaliser = best_words(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
             index = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
         blank = self.decoder.blank_logit(hidden)
         if blank is not None:
@@ -59,14 +59,14 @@ class NatMemoryGraph(_NatGraph):
     """Cross-attention keys and values of the decoder's layers, and the lengths that it expects: once for a source."""
 
     def forward(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """As `NatDecoder.memory`; what masks show [G, S, d]; log-probabilities of lengths [G, classes]."""
-        found = self.decoder.memory(hidden, places)
+        """Keys and values; what masks show [G, S, d]; log-probabilities of lengths [G, classes]."""
+        outputs = self.decoder.memory(hidden, places)
         shown = self.decoder.shown(hidden, places)
         if shown is not None:
-            found.append(shown)
+            outputs.append(shown)
         if self.decoder.nat.length_classes:
-            found.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
-        return found
+            outputs.append(self.decoder.length_logits(hidden, places, src_mask).log_softmax(-1))
+        return outputs
 
 
 class NatGraph(_NatGraph):
@@ -85,7 +85,7 @@ class NatGraph(_NatGraph):
         words: Tensor | None = None,
         shown: Tensor | None = None,
     ) -> list[Tensor]:
-        """`rows` [r] are places of all canvases, counted through; `allowed` as the step graph takes it."""
+        """`rows` [r] are places of all canvases, counted through; `allowed` is what the step graph takes."""
         shape = (ids.shape[0], ids.shape[1])
         x = self.decoder.run(self.decoder.embed(self.network, ids, shown), shape, canvas_mask, cross, src_mask)
         return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // ids.shape[1])
@@ -106,10 +106,10 @@ class CtcGraph(_NatGraph):
         words: Tensor | None = None,
         ids: Tensor | None = None,
     ) -> list[Tensor]:
-        """As `NatGraph`; source position i has the places from i * upsample on."""
+        """`rows` [r] are places of all canvases, counted through: source position i has those from i * upsample on."""
         x = self.decoder.read(self.network, hidden, places, src_mask, None if ids is None else ids.flatten(1))
-        of = rows // (places.shape[1] * self.decoder.nat.upsample)
-        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), of)
+        source = rows // (places.shape[1] * self.decoder.nat.upsample)
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), source)
 
 
 def _shortlist(
@@ -123,6 +123,6 @@ def _shortlist(
 def nat_module(network: Network, graph: str) -> nn.Module:
     """The torch module that a graph is exported from."""
     name = decoder_name(graph)
-    if graph.endswith(MEMORY):
+    if is_nat_memory(graph):
         return NatMemoryGraph(network, name)
     return (CtcGraph if decoder_of(network, name).nat.kind == "ctc" else NatGraph)(network, name)

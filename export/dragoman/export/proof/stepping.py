@@ -1,4 +1,4 @@
-"""Reading target words through the graphs of a bundle, one by one: what a proof needs of decoding, and no more."""
+"""A bundle's graphs, stepped through target words one by one: what a proof needs of decoding, and no more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS, MASK, SELF, SLOT_DEPTH, SRC_MASK, STATE, STEP, signature
 from dragoman.bundle.manifest import Architecture
+from dragoman.export.graphs.arguments import example
 from dragoman.export.graphs.running import encoded, packed, run, session
-from dragoman.export.graphs.signatures import example, signature
 from dragoman.export.network.network import MASKED
 
 Ints = npt.NDArray[np.int64]
@@ -28,38 +29,38 @@ def padded(sources: list[list[int]], pad: int = 0) -> tuple[Ints, Floats]:
     return ids, mask
 
 
-class Walk:
-    """A path down the tree of each source, whose next word the caller chooses."""
+class Stepper:
+    """One hypothesis of each source, whose next word the caller chooses."""
 
     def __init__(self, directory: Path, arch: Architecture, sources: list[list[int]], longest: int, top: int) -> None:
         ids, mask = padded(sources)
         given = packed(torch.from_numpy(ids), torch.from_numpy(mask))
-        self._step = session(directory / "step.onnx")
+        self._step = session(directory, STEP)
         sizes = {"G": len(sources), "S": ids.shape[1], "T": longest, "q": 1, "m": 1, "k": top}
-        self._feed = {n: v.numpy() for n, v in example(signature(arch, "step").inputs, sizes).items()}
+        self._feed = {n: v.numpy() for n, v in example(signature(arch, STEP).inputs, sizes).items()}
         source = {name: value.numpy() for name, value in given.items()}
         self._feed |= encoded(directory, arch, source)
-        self._feed["src_mask"] = mask
-        if "extended" in self._feed:
-            self._feed["extended"] = ids
-        self._kept = [n for n in self._feed if n.startswith(("state.", "self_"))]
+        self._feed[SRC_MASK] = mask
+        if EXTENDED in self._feed:
+            self._feed[EXTENDED] = ids
+        self._kept = [n for n in self._feed if n.startswith((STATE, SELF))]
         self._depth = 0
-        if "mask" in self._feed:
-            self._feed["mask"][..., :longest] = MASKED
-        if "slot_depth" in self._feed:
-            self._feed["slot_depth"][:] = np.arange(longest)
+        if MASK in self._feed:
+            self._feed[MASK][..., :longest] = MASKED
+        if SLOT_DEPTH in self._feed:
+            self._feed[SLOT_DEPTH][:] = np.arange(longest)
 
     def read(self, words: Ints) -> tuple[Floats, Ints]:
         """Read one word a source [G]; log-probabilities and ids [G, k] of the best that may follow."""
         t = self._depth
-        self._feed |= {"ids": words[:, None], "depth": np.full((len(words), 1), t)}
+        self._feed |= {IDS: words[:, None], DEPTH: np.full((len(words), 1), t)}
         logp, ids, _, _, _, *kept = run(self._step, None, self._feed)
         for name, new in zip(self._kept, kept, strict=True):
-            if name.startswith("state."):
+            if name.startswith(STATE):
                 self._feed[name] = new[:, None]
             else:
                 self._feed[name][:, :, t : t + 1] = new
-        if "mask" in self._feed:
-            self._feed["mask"][..., t] = 0
+        if MASK in self._feed:
+            self._feed[MASK][..., t] = 0
         self._depth += 1
         return logp, ids

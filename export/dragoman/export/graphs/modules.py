@@ -1,58 +1,23 @@
-"""The graphs of a bundle, as torch modules with flat inputs and outputs, and their export to ONNX.
-
-Input and output names are declared here once; the manifest's signatures are read back from the exported graph.
-"""
+"""The graphs of a bundle as torch modules with flat inputs and outputs, which are those of `dragoman.bundle.graphs`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dragoman.bundle.graphs import CANDIDATES, ENCODER, SHORTLIST_BLOCK, STEP, STEP_SHORTLIST, is_nat
+from dragoman.export.graphs.best_words import best_words, block_size
+from dragoman.export.graphs.nat_modules import nat_module
 from dragoman.export.network.network import Network
-
-OPSET = 20
-BLOCKS = (128, 125, 100, 64, 50, 256, 250)
-"""Sizes that the vocabulary may be cut into for the two-stage search of the best words."""
-SHORTLIST_BLOCK = 32
-"""Candidates come in multiples of this many (the host pads)."""
-
-
-def block_size(vocabulary: int) -> int | None:
-    """The block that a vocabulary of this size is searched in; None where one stage does.
-
-    At least 64 blocks are left, which is enough for the widest beam and the words that it passes over.
-    """
-    return next((b for b in BLOCKS if vocabulary % b == 0 and vocabulary // b >= 64), None)
-
-
-def best(logits: Tensor, count: int, block: int | None, *, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The `count` highest of the last axis of [n, V], exactly, their indices, and the log of the normaliser [n, 1].
-
-    The best k lie within the k blocks of greatest maximum, so only those are searched. The normaliser is taken over
-    all V, by way of the best word's share: a softmax is one fast kernel, ReduceLogSumExp several times slower.
-    """
-    if block is None:
-        values, index = logits.topk(count)
-    else:
-        peaks = logits.unflatten(-1, (-1, block)).amax(-1)
-        chosen = peaks.topk(torch.sym_min(count, peaks.shape[1])).indices  # [n, k], blocks of each row
-        words = (chosen.unsqueeze(-1) * block + torch.arange(block)).flatten(1)
-        values, index = logits.gather(1, words).topk(count)
-        index = words.gather(1, index)
-    peak = values[:, :1]
-    if exact:
-        normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
-    else:
-        # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
-        normaliser = peak - logits.softmax(-1).gather(1, index[:, :1]).double().log().to(logits.dtype)
-    return values, index, normaliser
 
 
 class EncoderGraph(nn.Module):
-    """Source ids to what decoding needs of a source, once: keys and values of attention, and first states.
+    """Source ids to what decoding reads of a source: keys and values of attention, and first states.
 
-    Non-autoregressive decoders make their own of the hidden rows, which come last where the network has any.
+    Non-autoregressive decoders make their own from the hidden rows, which come last where the network has any.
     """
 
     def __init__(self, network: Network) -> None:
@@ -60,7 +25,7 @@ class EncoderGraph(nn.Module):
         self.network = network
 
     def forward(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """As `Network.read`."""
+        """What `Network.read` gives, and the hidden rows behind it where `nat` decoders read them."""
         if not len(self.network.nat):
             return self.network.read(ids, depth, rows, places, src_mask)
         hidden = self.network.encode(ids, depth, rows, places, src_mask)
@@ -88,9 +53,9 @@ class StepGraph(nn.Module):
         slot_depth: Tensor | None = None,
         extended: Tensor | None = None,
     ) -> list[Tensor]:
-        """As `Network.step`. `chosen` [G, q, m]: words whose log-probability is wanted; `top` [k]: how many best.
+        """`Network.step` and the output layer: as many best words as `top` [k] is long, and those `chosen` [G, q, m].
 
-        With `extended` [G, S], words are those of `pointer`, and what they have instead of logits is normalised.
+        With `extended` [G, S], words may be copied: log-probabilities are those of `pointer`, which need no normaliser.
         """
         hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
         if extended is not None:
@@ -99,13 +64,13 @@ class StepGraph(nn.Module):
             named = logp.gather(1, chosen.flatten(0, 1))
             return [values, index, named, torch.zeros_like(values[:, :1]), attention, *kept]
         logits = self.network.logits(hidden)
-        values, index, normaliser = best(logits, top.shape[0], self.block, exact=False)
+        values, index, normaliser = best_words(logits, top.shape[0], self.block, exact=False)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
         return [values - normaliser, index, named, normaliser, attention, *kept]
 
 
 class CandidatesGraph(nn.Module):
-    """The output layer's rows of candidate words. Run when the candidates change, not at every step."""
+    """The output layer's rows and biases of candidate words."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -149,7 +114,20 @@ class ShortlistStepGraph(nn.Module):
         logits = (words @ hidden.T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
         logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
         # The order of addition depends on what the batch-mates add to the candidates: in float64 it does not show.
-        values, index, normaliser = best(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
+        values, index, normaliser = best_words(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
-        best_words = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
-        return [values - normaliser, best_words, named, normaliser, attention, *kept]
+        words_found = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
+        return [values - normaliser, words_found, named, normaliser, attention, *kept]
+
+
+MODULES: dict[str, Callable[[Network], nn.Module]] = {
+    ENCODER: EncoderGraph,
+    STEP: StepGraph,
+    CANDIDATES: CandidatesGraph,
+    STEP_SHORTLIST: ShortlistStepGraph,
+}
+
+
+def module_of(network: Network, graph: str) -> nn.Module:
+    """The torch module that a graph is exported from."""
+    return (nat_module(network, graph) if is_nat(graph) else MODULES[graph](network)).eval()

@@ -1,4 +1,4 @@
-"""Graphs of networks that no importer's tests trace: GRU with every attention but additive, Shaw's positions."""
+"""The proof, on graphs of networks that no importer's tests trace: GRU with dot attention, Shaw's positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture, Recurrent
-from dragoman.export.graphs.trace import save, trace
+from dragoman.export.graphs.trace import trace
+from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.recurrent import network_of
 from dragoman.export.proof.parity import prove
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dragoman.export.graphs.graphs import best, block_size
+from dragoman.export.graphs.best_words import best_words, block_size
 
 
 @pytest.mark.parametrize("block", [None, 16, 32])
@@ -17,7 +17,7 @@ def test_two_stages_find_what_a_full_sort_finds(block, count, seed, exact):
     torch.manual_seed(seed)
     logits = torch.randn(7, 512).mul(3).round(decimals=1)  # rounding makes ties
 
-    values, index, normaliser = best(logits, count, block, exact=exact)
+    values, index, normaliser = best_words(logits, count, block, exact=exact)
 
     assert torch.equal(values, logits.sort(descending=True).values[:, :count])
     assert torch.equal(logits.gather(1, index), values)
@@ -31,7 +31,7 @@ def test_words_far_below_the_best_do_not_disturb(exact):
     logits = torch.full((1, 64), -1e9)
     logits[0, 40] = 2.0
 
-    values, index, normaliser = best(logits, 2, 32, exact=exact)
+    values, index, normaliser = best_words(logits, 2, 32, exact=exact)
 
     assert index[0, 0] == 40
     assert values[0, 1] < -1e8

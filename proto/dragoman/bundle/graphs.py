@@ -1,0 +1,260 @@
+"""The graphs of a bundle and their tensors: every name that export and server must agree on, said once.
+
+An export traces graphs with the names and shapes of `signature`; the server feeds and reads them by the constants.
+
+Axes: G sources, S source positions, q new nodes a source, T slots of a pool or places of a canvas, n rows (source words
+without padding, or nodes of all sources), r rows of all canvases that are asked for, k best words, m chosen words, C
+candidate words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dragoman.bundle.manifest import Architecture, Graph, Nat, Tensor
+
+ENCODER = "encoder"
+"""Source words to what attention reads of a source, to first states, and to hidden rows where `nat` reads them."""
+STEP = "step"
+"""New nodes of many sources' trees to their best next words over the whole vocabulary, and to what is kept of them."""
+CANDIDATES = "candidates"
+"""Candidate words to their rows of the output layer: run when the candidates change, not at every step."""
+STEP_SHORTLIST = "step_shortlist"
+"""The step over candidate words."""
+STRIDE = "stride"
+"""`COUNT` steps of greedy search in one run, one node a source, over the candidates where the bundle has them."""
+
+POOL_KEEP = "pool.keep"
+"""New nodes' keys and values into their slots, or each hypothesis's states from its parent's new ones."""
+POOL_MOVE = "pool.move"
+"""Rows of sources from other rows: who leaves is replaced, who joins begins with zeros."""
+POOL_FIT = "pool.fit"
+"""The same while slots become more or fewer."""
+MEMORY_MOVE = "memory.move"
+"""Rows of cross-attention keys and values from other rows."""
+MEMORY_FIT = "memory.fit"
+"""Encoded sources into their rows, padded with zeros, or positions becoming more or fewer."""
+
+IDS, DEPTH, TOP = "ids", "depth", "top"
+"""Words and where they stand; a vector as long as the number of best words that are wanted."""
+ROWS, PLACES = "rows", "places"
+"""Encoder: which place of G x S each word has, and which word stands in each place. Canvases: the rows asked for."""
+MASK, SRC_MASK, CANVAS_MASK = "mask", "src_mask", "canvas_mask"
+"""Additive, hence 0 where something is seen."""
+SLOT_DEPTH = "slot_depth"
+"""How many ancestors the node in each slot has, where positions are relative."""
+EXTENDED = "extended"
+"""Which word each source position holds, where words are copied; ids behind the vocabulary are source positions."""
+CHOSEN = "chosen"
+"""Words whose log-probability is wanted, whatever it is; over a shortlist, by their place among the candidates."""
+CANDIDATE_IDS, ALLOWED, WORDS = "candidates", "allowed", "words"
+"""The candidate words, each source's bias of them (very negative where it may not say one), and their output rows."""
+WORD_BIAS, WORD_SCALE = "word_bias", "word_scale"
+"""Biases of candidate words; in int8, their scales."""
+COUNT = "count"
+"""How many steps a stride takes."""
+SHOWN = "shown"
+"""What masks show of the source's positions."""
+
+HIDDEN = "hidden"
+"""The encoder's rows, one a word, which non-autoregressive decoders read."""
+TOPK_LOGP, TOPK_ID, CHOSEN_LOGP, NORMALISER = "topk_logp", "topk_id", "chosen_logp", "normaliser"
+"""Log-probabilities and ids of the best words, those of the chosen ones, and the log of the softmax's denominator."""
+ATTENTION = "attention"
+"""What each new token gave to each source token."""
+LENGTH_LOGP = "length_logp"
+"""Log-probabilities of the lengths that a decoder tells apart."""
+
+SELF, CROSS, NEW, RECENT = "self_", "cross_", "new_", "recent_"
+"""Before `k.N` and `v.N`, the keys and values of layer N: the pool's, the source's, those of new nodes (which may have
+`new_state.N` instead), and those of the same stride's earlier nodes."""
+STATE, INITIAL = "state.", "initial."
+"""Before N: a node's states, and those that the encoder gives a root."""
+
+AT, TO, KEPT = "at", "to", "kept"
+"""Graphs that write: rows that are read, rows that are written, and how many slots or positions stay."""
+
+SHORTLIST_BLOCK = 32
+"""Candidates come in multiples of this many: the best of them are searched for block by block."""
+
+_NAT, _MEMORY, _SHORTLIST = "nat.", ".memory", ".shortlist"
+_Shape = tuple[int | str, ...]
+
+
+def file_of(graph: str) -> str:
+    """The file of the bundle that a graph lies in."""
+    return f"{graph}.onnx"
+
+
+def nat_graph(decoder: str, *, shortlist: bool = False) -> str:
+    """Canvases, or for CTC the encoder's rows, to the best words of their places: run for each pass and each draft."""
+    return f"{_NAT}{decoder}{_SHORTLIST if shortlist else ''}"
+
+
+def nat_memory_graph(decoder: str) -> str:
+    """Hidden rows to keys and values of that decoder's layers and to lengths: once a source, for mask-predict alone."""
+    return f"{_NAT}{decoder}{_MEMORY}"
+
+
+def nat_graphs(decoder: str, nat: Nat, *, shortlist: bool) -> tuple[str, ...]:
+    """The graphs of a non-autoregressive decoder, in the order in which they are made."""
+    memory = (nat_memory_graph(decoder),) if nat.kind == "mask-predict" else ()
+    return (*memory, nat_graph(decoder), *((nat_graph(decoder, shortlist=True),) if shortlist else ()))
+
+
+def is_nat(graph: str) -> bool:
+    """Whether a graph belongs to a non-autoregressive decoder."""
+    return graph.startswith(_NAT)
+
+
+def is_nat_memory(graph: str) -> bool:
+    """Whether a graph makes what a non-autoregressive decoder reads of a source."""
+    return is_nat(graph) and graph.endswith(_MEMORY)
+
+
+def is_over_shortlist(graph: str) -> bool:
+    """Whether a graph chooses among candidate words."""
+    return graph == STEP_SHORTLIST or (is_nat(graph) and graph.endswith(_SHORTLIST))
+
+
+def decoder_name(graph: str) -> str:
+    """The non-autoregressive decoder that a graph belongs to."""
+    return graph.removeprefix(_NAT).removesuffix(_MEMORY).removesuffix(_SHORTLIST)
+
+
+def key_value_names(kind: str, layers: int) -> list[str]:
+    """`k.0`, `v.0`, `k.1`, ... with SELF, CROSS, NEW or RECENT before them."""
+    return [f"{kind}{x}.{n}" for n in range(layers) for x in "kv"]
+
+
+def incoming(tensor: str) -> str:
+    """The input of a graph that writes which holds the new rows of a tensor."""
+    return f"from.{tensor}"
+
+
+def written(tensor: str) -> str:
+    """Its output, which the server binds onto the buffer that is the input, so that only what changes is written."""
+    return f"{tensor}.written"
+
+
+def pads(axis: int) -> str:
+    """How far an axis of slots or positions is padded, in the form that ONNX pads four axes by."""
+    return f"pads.{axis}"
+
+
+def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingProxyType({})) -> Graph:
+    """Inputs and outputs of a graph as it is traced, in float32; `nat` are the non-autoregressive decoders by name.
+
+    int8 makes `WORDS` integers and puts `WORD_SCALE` beside them where each word has its own; fp16 halves keys and
+    values. A bundle's own manifest has all graphs as they are written.
+    """
+    if is_nat(graph):
+        return _nat_signature(arch, graph, nat[decoder_name(graph)])
+    if graph == ENCODER:
+        return _encoder_signature(arch, has_nat=bool(nat))
+    if graph == CANDIDATES:
+        candidates, _, words = _shortlist(arch)
+        return Graph(file_of(graph), (candidates,), (words, Tensor(WORD_BIAS, "float32", ("C",))))
+    return _step_signature(arch, graph)
+
+
+def _encoder_signature(arch: Architecture, *, has_nat: bool) -> Graph:
+    words = [Tensor(name, "int64", ("n",)) for name in (IDS, DEPTH, ROWS)]
+    first = [Tensor(f"{INITIAL}{n}", "float32", ("G", width)) for n, width in enumerate(_state_widths(arch)[0])]
+    hidden = [_hidden(arch)] if has_nat else []
+    return Graph(file_of(ENCODER), (*words, _places(), _src_mask()), (*_cross(arch), *first, *hidden))
+
+
+def _step_signature(arch: Architecture, graph: str) -> Graph:
+    inputs = [Tensor(IDS, "int64", ("G", "q")), Tensor(DEPTH, "int64", ("G", "q"))]
+    if arch.keeps_states:
+        widths = [width for part in _state_widths(arch) for width in part]
+        inputs += [Tensor(f"{STATE}{n}", "float32", ("G", "q", width)) for n, width in enumerate(widths)]
+        kept = [Tensor(f"{NEW}{STATE}{n}", "float32", ("n", width)) for n, width in enumerate(widths)]
+    else:
+        pool: _Shape = ("G", arch.heads, "T", arch.head_dim)
+        new: _Shape = ("G", arch.heads, "q", arch.head_dim)
+        inputs.append(Tensor(MASK, "float32", ("G", 1, "q", "T+q")))
+        if arch.is_relative:
+            inputs.append(Tensor(SLOT_DEPTH, "int64", ("G", "T")))
+        inputs += [Tensor(name, "float32", pool) for name in key_value_names(SELF, arch.decoder_layers)]
+        kept = [Tensor(name, "float32", new) for name in key_value_names(NEW, arch.decoder_layers)]
+    inputs += [*_cross(arch), _src_mask()]
+    if arch.copies:
+        inputs.append(Tensor(EXTENDED, "int64", ("G", "S")))
+    if graph == STEP_SHORTLIST:
+        inputs += _shortlist(arch)
+    inputs += [Tensor(CHOSEN, "int64", ("G", "q", "m")), _top()]
+    outputs = (
+        *_best_words("n"),
+        Tensor(CHOSEN_LOGP, "float32", ("n", "m")),
+        Tensor(NORMALISER, "float32", ("n", 1)),
+        Tensor(ATTENTION, "float32", ("G", "q", "S")),
+    )
+    return Graph(file_of(graph), tuple(inputs), (*outputs, *kept))
+
+
+def _nat_signature(arch: Architecture, graph: str, nat: Nat) -> Graph:
+    cross = _keys_and_values(nat.layers, arch.heads, arch.head_dim, arch.head_dim)
+    shown = (Tensor(SHOWN, "float32", ("G", "S", arch.d_model)),) if nat.canvas == "shown" else ()
+    source = (_hidden(arch), _places(), _src_mask())
+    if is_nat_memory(graph):
+        lengths = (Tensor(LENGTH_LOGP, "float32", ("G", nat.length_classes)),) if nat.length_classes else ()
+        return Graph(file_of(graph), source, (*cross, *shown, *lengths))
+    if nat.kind == "ctc":
+        said = (Tensor(IDS, "int64", ("G", "S", nat.upsample)),) if nat.refines else ()
+        inputs = (*source, *said)
+    else:
+        canvas = (Tensor(IDS, "int64", ("G", "T")), Tensor(CANVAS_MASK, "float32", ("G", 1, 1, "T")))
+        inputs = (*canvas, *cross, *shown, _src_mask())
+    words = _shortlist(arch) if is_over_shortlist(graph) else ()
+    return Graph(file_of(graph), (*inputs, *words, Tensor(ROWS, "int64", ("r",)), _top()), _best_words("r"))
+
+
+def _cross(arch: Architecture) -> tuple[Tensor, ...]:
+    """What attention reads of a source; recurrent decoders attend once, with one head."""
+    if arch.recurrent is not None:
+        return _keys_and_values(1, 1, arch.recurrent.key_width, arch.recurrent.memory_width)
+    return _keys_and_values(arch.decoder_layers, arch.heads, arch.head_dim, arch.head_dim)
+
+
+def _keys_and_values(layers: int, heads: int, key: int, value: int) -> tuple[Tensor, ...]:
+    """Of the source. Keys come turned: made once and read at every step, they are read in the order they lie in."""
+    shapes: tuple[_Shape, _Shape] = ("G", heads, key, "S"), ("G", heads, "S", value)
+    names = key_value_names(CROSS, layers)
+    return tuple(Tensor(name, "float32", shape) for name, shape in zip(names, shapes * layers, strict=True))
+
+
+def _state_widths(arch: Architecture) -> tuple[list[int], list[int]]:
+    """Widths of a node's states: those that the encoder gives a root, and those that begin with zeros."""
+    sizes = arch.recurrent
+    if sizes is None:
+        return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
+    states = arch.decoder_layers * (2 if arch.decoder == "lstm" else 1)
+    return [sizes.decoder_hidden] * states, [sizes.decoder_hidden] * sizes.input_feeding
+
+
+def _shortlist(arch: Architecture) -> tuple[Tensor, Tensor, Tensor]:
+    allowed = Tensor(ALLOWED, "float32", ("G", "C"))
+    return Tensor(CANDIDATE_IDS, "int64", ("C",)), allowed, Tensor(WORDS, "float32", ("C", arch.d_model))
+
+
+def _best_words(row: str) -> tuple[Tensor, Tensor]:
+    return Tensor(TOPK_LOGP, "float32", (row, "k")), Tensor(TOPK_ID, "int64", (row, "k"))
+
+
+def _hidden(arch: Architecture) -> Tensor:
+    return Tensor(HIDDEN, "float32", ("n", arch.of_encoder.d_model))
+
+
+def _places() -> Tensor:
+    return Tensor(PLACES, "int64", ("G", "S"))
+
+
+def _src_mask() -> Tensor:
+    return Tensor(SRC_MASK, "float32", ("G", 1, 1, "S"))
+
+
+def _top() -> Tensor:
+    return Tensor(TOP, "int64", ("k",))
