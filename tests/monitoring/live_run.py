@@ -284,6 +284,7 @@ async def play(server: Server, records: Records, mark: Callable[[str], None]) ->
         records.latencies_s = await client.open_loop(RATE, STEADY_S)
         asking.cancel()
         mark("steady_end")
+        await asyncio.sleep(SCRAPE_S)  # a scrape is dated when it begins, reads later, and is given up after this long
         await odd_requests(client)
         await broken(server, client)
         mark("overload")
