@@ -20,10 +20,10 @@ from dragoman.server.batches.ctc_batch import CtcBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.group import Encoded, Group
-from dragoman.server.batches.mask_predict_batch import NatBatch
+from dragoman.server.batches.group import Group, Source
+from dragoman.server.batches.mask_predict_batch import MaskPredictBatch
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, NonAutoregressive, Speculative, Strategy
 from dragoman.server.decode.layout import Layout
@@ -109,7 +109,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
         if kind == "blocks":
             return BlockDrafts(runtime, None, name="mask-predict", capacity=8)
         once = NonAutoregressive("mask-predict")
-        return HypothesisDrafts(lambda: NatBatch(runtime, None, name="mask-predict", capacity=8), once, END)
+        return HypothesisDrafts(lambda: MaskPredictBatch(runtime, None, name="mask-predict", capacity=8), once, END)
 
     def alone(n: int, prefix: list[int]) -> list[int]:
         drafter = make()
@@ -154,7 +154,7 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
         words = table if shortlist else None
         if mode == "ctc":
             return CtcBatch(runtime, words, name="ctc")
-        return NatBatch(runtime, words, name="mask-predict", capacity=12)
+        return MaskPredictBatch(runtime, words, name="mask-predict", capacity=12)
 
     together = run(group(), asked, encoded, 12)
     monkeypatch.setattr("dragoman.server.batches.nat_runs.MAX_LOGITS", 100 * VOCABULARY)
@@ -218,7 +218,7 @@ class Adversary:
         self._right = right
         self._texts: list[tuple[int, ...]] = []
 
-    def admit(self, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, segment: Segment, source: Source) -> None:
         self._texts.append(segment.ids)
 
     def remove(self, g: int) -> None:
@@ -242,7 +242,7 @@ class Adversary:
         return drafts
 
 
-def run(group: Group[int], asked: Sequence[Segment], encoded: Sequence[Encoded], places: int) -> dict[int, tuple]:
+def run(group: Group[int], asked: Sequence[Segment], encoded: Sequence[Source], places: int) -> dict[int, tuple]:
     """All of them, so many at a time."""
     waiting, found = list(range(len(asked)))[::-1], {}
     while waiting or len(group):
@@ -254,7 +254,7 @@ def run(group: Group[int], asked: Sequence[Segment], encoded: Sequence[Encoded],
     return found
 
 
-def all_encoded(runtime: Runtime, asked: Sequence[Segment], *, hidden: bool = False) -> list[Encoded]:
+def all_encoded(runtime: Runtime, asked: Sequence[Segment], *, hidden: bool = False) -> list[Source]:
     return [encode(runtime, [one], hidden=hidden)[0] for one in asked]
 
 
@@ -264,7 +264,7 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     asked = segments(nat_fp32, 1000, Beam())
     encoded = all_encoded(runtime, asked)
     layout = Layout.of(asked[0])
-    greedy = run(Batch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
+    greedy = run(TreeBatch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
     adversary = Adversary({one.ids: greedy[n][0][0].ids for n, one in enumerate(asked)})
     accepted = []
     speculation = Speculation(
@@ -297,7 +297,7 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
 
     def group() -> Group[int]:
         if name == "passes":
-            return NatBatch(runtime, None, name="mask-predict", capacity=8)
+            return MaskPredictBatch(runtime, None, name="mask-predict", capacity=8)
         right = {one.ids: (3, 4, 5) for one in asked}
         speculation = Speculation(strategy, Adversary(right), Always(), lambda *_: None)
         return ChainBatch(runtime, None, speculation, capacity=8, has_stride=True)

@@ -78,7 +78,7 @@ def test_golden_numbers_inside_the_network(real_fp32, data):
 
         segment = Segment(tuple(case["source_ids"]), real_fp32.manifest.decoding)
         [encoded] = encode(runtime, [segment])
-        for n, (ours, torchs) in enumerate(zip(encoded.made.values(), memory, strict=True)):
+        for n, (ours, torchs) in enumerate(zip(encoded.tensors.values(), memory, strict=True)):
             length = ids.shape[1]  # keys come turned
             own = ours[..., :length] if n % 2 == 0 else ours[:, :length]
             np.testing.assert_allclose(own, torchs[0].numpy(), atol=1e-3)

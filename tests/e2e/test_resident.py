@@ -14,7 +14,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.factory import Groups
+from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.core.errors import Cancelled, StartError
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import (
@@ -76,7 +76,7 @@ def facts(answers):
 @pytest.fixture
 def both(decoder, monkeypatch):
     """Lanes of either path for a bundle, neither of which strides: that counts other steps, and is for processors."""
-    monkeypatch.setattr(Groups, "_strides", lambda *_: False)
+    monkeypatch.setattr(GroupFactory, "_strides", lambda *_: False)
 
     def make(bundle, **options):
         return [decoder(bundle, hardware=hardware, **options) for hardware in (PROCESSOR, KEPT_THERE)]
@@ -325,11 +325,11 @@ def test_a_source_that_is_no_number_spoils_nobody(on_device, decoder, monkeypatc
         made = encode(runtime, segments, **wanted)
         for one, segment in zip(made, segments, strict=True):
             if segment is nan:
-                row = one.made["cross_k.0"]
+                row = one.tensors["cross_k.0"]
                 bad = runtime.device.zeros(row.tensor.shape, row.tensor.dtype)
                 fill = np.full(bad.shape, np.nan, bad.dtype)
                 bad.owner._value.update_inplace(fill)
-                one.made["cross_k.0"] = type(row)(bad, row.g)
+                one.tensors["cross_k.0"] = type(row)(bad, row.g)
         return made
 
     monkeypatch.setattr(lanes_module, "encode", spoil)

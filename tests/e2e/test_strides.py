@@ -17,10 +17,10 @@ from dragoman.export.network.load import load_network
 from dragoman.export.proof.stride_parity import prove_stride
 from dragoman.server.batches.chain_batch import STRIDE_STEPS, ChainBatch
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.factory import Groups
+from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Alternatives, Beam, Forced, Sample
 from dragoman.server.decode.layout import Layout
@@ -73,7 +73,7 @@ def strides(runtime: Runtime, shortlist: Shortlist) -> ChainBatch[int]:
 def test_strides_are_steps(runtime: Runtime, shortlist: Shortlist):
     """Words and reasons of 80 sources, the longest of 60 words, are greedy search's; a stride counts as one step."""
     segments = asked(80, limit=60)
-    single = Batch(runtime, shortlist, layout=Layout.of(segments[0]), capacity=8)
+    single = TreeBatch(runtime, shortlist, layout=Layout.of(segments[0]), capacity=8)
 
     by_steps, by_strides = run(runtime, single, segments, 8), run(runtime, strides(runtime, shortlist), segments, 8)
 
@@ -103,7 +103,7 @@ def test_a_stride_goes_on_from_the_word_that_is_chosen(tiny: Bundle, shortlist: 
     frequent = int(counts.argmax())
     refusing = Runtime(tiny)
     refusing.manifest = replace(tiny.manifest, tokenizer=replace(tiny.manifest.tokenizer, unk_id=frequent))
-    single = Batch(refusing, shortlist, layout=Layout.of(segments[0]), capacity=8)
+    single = TreeBatch(refusing, shortlist, layout=Layout.of(segments[0]), capacity=8)
 
     by_steps, by_strides = run(refusing, single, segments, 8), run(refusing, strides(refusing, shortlist), segments, 8)
 
@@ -171,7 +171,7 @@ def test_what_a_stride_reads_last_may_be_no_number(runtime: Runtime, shortlist: 
 def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortlist: Shortlist):
     """Whatever weighs words, reads attention, draws or keeps several takes single steps; so does the whole vocabulary
     where the stride is over a shortlist."""
-    groups = Groups(runtime, shortlist, capacity=4, observer=None)  # type: ignore[arg-type]  # nothing is drafted
+    groups = GroupFactory(runtime, shortlist, capacity=4, observer=None)  # type: ignore[arg-type]  # nothing is drafted
     (greedy,) = asked(1, limit=40)
 
     def decoding(**options) -> Segment:
@@ -195,7 +195,7 @@ def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortl
     assert isinstance(groups.group(greedy), ChainBatch)
     assert groups.key(greedy) == groups.key(replace(greedy, ids=(3, END), strategy=Beam()))
     for name, segment in others.items():
-        assert isinstance(groups.group(segment), Batch), name
+        assert isinstance(groups.group(segment), TreeBatch), name
         assert groups.key(segment) != groups.key(greedy), name
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragoman.server.batches.shortlist import BLOCK, MASKED, MULTIPLE, Candidates, Shortlist
+from dragoman.server.batches.shortlist import BLOCK, MULTIPLE, CandidateUnion, Shortlist
+from dragoman.server.runtime.padding import MASKED
 
 VOCABULARY, EOS = 200, 0
 
@@ -48,7 +49,7 @@ def look_up(words: np.ndarray) -> dict[str, np.ndarray]:
     return {"words": words[:, None] * 2.0, "word_bias": words / 10}
 
 
-def shown(candidates: Candidates, g: int) -> dict[int, float]:
+def shown(candidates: CandidateUnion, g: int) -> dict[int, float]:
     """Word -> what is added to its logit, for all that source g may say."""
     feed = candidates.feed()
     assert len(feed["candidates"]) % BLOCK == 0
@@ -61,7 +62,7 @@ def shown(candidates: Candidates, g: int) -> dict[int, float]:
 def test_each_source_is_shown_its_own_words_with_their_bias(seed):
     """Whoever joins or leaves, a source may say its own words and no others."""
     rng = np.random.default_rng(seed)
-    candidates, own = Candidates(look_up, VOCABULARY), []
+    candidates, own = CandidateUnion(look_up, VOCABULARY), []
     for _ in range(40):
         if own and rng.random() < 0.45:
             g = int(rng.integers(len(own)))
@@ -79,7 +80,7 @@ def test_each_source_is_shown_its_own_words_with_their_bias(seed):
 @pytest.mark.parametrize("number", [8, BLOCK - 1, BLOCK, BLOCK + 1])
 def test_a_word_that_is_no_candidate_stands_where_all_are_masked(number):
     """Words are found at their places; any other, at one that no source may say, however many candidates there are."""
-    candidates = Candidates(look_up, VOCABULARY)
+    candidates = CandidateUnion(look_up, VOCABULARY)
     candidates.admit(np.arange(number))
     feed = candidates.feed()
 

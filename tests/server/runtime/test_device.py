@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dragoman.server.runtime import buffers
-from dragoman.server.runtime.buffers import Owned, Spares
+from dragoman.server.runtime.buffers import Loan, Spares
 from dragoman.server.runtime.device import Device
 
 SMALL, LARGE = ((4,), np.dtype(np.float32)), ((100,), np.dtype(np.float32))
@@ -18,7 +18,7 @@ SMALL, LARGE = ((4,), np.dtype(np.float32)), ((100,), np.dtype(np.float32))
 def test_a_buffer_that_nobody_uses_is_had_again():
     """When the last reference to it goes, it waits for the next tensor of its form, and of no other."""
     spares, memory = Spares(), At(8)
-    owned = Owned(memory, SMALL, spares)
+    owned = Loan(memory, SMALL, spares)
     assert spares.take(SMALL) is None
 
     del owned
@@ -50,7 +50,7 @@ def test_who_comes_again_finds_the_same_addresses():
     """In whatever order buffers come back, also from other threads, the lowest address is had first."""
     spares = Spares()
     for order in ((5, 3, 4), (4, 5, 3)):
-        lent = [Owned(At(address), SMALL, spares) for address in order]
+        lent = [Loan(At(address), SMALL, spares) for address in order]
         while lent:
             returner = threading.Thread(target=lent.pop)
             returner.start()
@@ -66,8 +66,8 @@ def test_the_second_run_of_a_size_is_captured(graph, ids):
     device = Device("cpu", 0, {graph: session}, {"step"})
 
     for _ in range(3):
-        assert device.run(graph, {"x": np.arange(3)}, told=["y"])["y"].tolist() == [0, 2, 4]
-    device.run(graph, {"x": np.arange(4)}, told=["y"])
+        assert device.run(graph, {"x": np.arange(3)}, fetch=["y"])["y"].tolist() == [0, 2, 4]
+    device.run(graph, {"x": np.arange(4)}, fetch=["y"])
 
     assert ["-1" if one == "-1" else "new" for one in session.ids[:3]] == ids
     assert session.ids[1] == session.ids[2]

@@ -1,1 +1,1 @@
-"""Groups of segments that are decoded together, one kind for each way to decode."""
+"""Groups of segments that are decoded together, a kind for each engine."""

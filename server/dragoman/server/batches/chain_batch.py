@@ -16,20 +16,20 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.batches.drafting import NOTHING, Speculation
-from dragoman.server.batches.group import NO_WORK, Encoded, Finished, replace_by_last
+from dragoman.server.batches.drafting import NO_DRAFT, Speculation
+from dragoman.server.batches.group import NO_WORK, Finished, Source, replace_by_last
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.chains import Chained, Chains, Draft
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.step import Query, Reply
-from dragoman.server.kvcache.chain_nodes import read_for
+from dragoman.server.kvcache.chain_nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory, memory_of
-from dragoman.server.kvcache.stores import Feed
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class ChainBatch(Generic[T]):
         self.owners: list[T] = []
         self._speculation, self._has_stride = speculation, has_stride
         self._chains = Chains(vocabulary_of(manifest))
-        self._read = read_for(runtime, capacity)
+        self._nodes = chain_nodes_of(runtime, capacity)
         self._memory = Memory(memory_of(manifest), capacity, runtime.device)
         self._last_place = manifest.architecture.max_positions - 1
         self._words = Words(runtime, shortlist)
@@ -81,17 +81,17 @@ class ChainBatch(Generic[T]):
         """See `Group`."""
         return self._memory.longest(len(self))
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """See `Group`."""
         g = len(self.owners)
         self.owners.append(owner)
         self._work.append(NO_WORK)
         self._steps.append(0)
         self._chains.admit(segment)
-        self._read.admit(g)
-        self._memory.admit(g, encoded.made, len(segment.ids))
+        self._nodes.admit(g)
+        self._memory.admit(g, source.tensors, len(segment.ids))
         if self._speculation is not None:
-            self._speculation.drafter.admit(segment, encoded)
+            self._speculation.drafter.admit(segment, source)
         self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
@@ -105,11 +105,11 @@ class ChainBatch(Generic[T]):
         elif self._has_stride:
             reply, new, broken = self._stride()
         else:
-            reply, new, broken = self._verify([NOTHING] * n, 1)
+            reply, new, broken = self._verify([NO_DRAFT] * n, 1)
         for g, place in broken.items():  # what lies before it stands, and may be all that there is
             self._chains.cut(g, place)
         chained = self._chains.advance(reply)
-        self._read.keep(new, [one.kept for one in chained])
+        self._nodes.keep(new, [one.kept for one in chained])
         for g, one in enumerate(chained):
             self._steps[g] += 1
             if is_drafted:
@@ -130,16 +130,16 @@ class ChainBatch(Generic[T]):
 
     def _stride(self) -> tuple[Reply, list[Any], dict[int, int]]:
         """The same, with the decoder's own words for drafts."""
-        query = self._chains.ask([NOTHING] * len(self), 1)
+        query = self._chains.ask([NO_DRAFT] * len(self), 1)
         feed = self._feed(query, np.ones((1, STRIDE_STEPS), np.bool_))
         reply, new, broken = self._words.follow(query, feed, STRIDE_STEPS)
         self._chains.followed(reply)
         return reply, new, broken
 
-    def _feed(self, query: Query, own: npt.NDArray[np.bool_]) -> Feed:
+    def _feed(self, query: Query, own: Bools) -> Feed:
         n = len(query.ids)
         depth = np.minimum(query.depth, self._last_place)  # what lies behind the last place is never kept
-        return {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._read.feed(n, own)}
+        return {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._nodes.feed(n, own)}
 
     def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
         work = self._work[g]
@@ -162,7 +162,7 @@ class ChainBatch(Generic[T]):
         replace_by_last(self._work, g)
         replace_by_last(self._steps, g)
         if g != last:
-            self._read.move(last, g)
+            self._nodes.move(last, g)
             self._memory.move(last, g)
         self._chains.remove(g)
         if self._speculation is not None:

@@ -7,11 +7,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from dragoman.server.batches.group import Encoded, Finished, replace_by_last
-from dragoman.server.batches.nat_runs import Floats, NatWords, longest_waiting, source_feed
+from dragoman.server.batches.group import Finished, Source, replace_by_last
+from dragoman.server.batches.nat_runs import NatWords, longest_waiting, source_feed
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.ctc import NOTHING, Reader
 from dragoman.server.runtime.runtime import Runtime
@@ -27,7 +28,7 @@ class CtcBatch(Generic[T]):
         self._nat = runtime.manifest.nat[name]
         self._vocabulary = vocabulary_of(runtime.manifest)
         self._words = NatWords(runtime, shortlist, name)
-        self._sources: list[tuple[Segment, Floats]] = []
+        self._sources: list[tuple[Segment, Floats32]] = []
         self._readers: list[Reader] = []
         self._arrivals: list[int] = []
         self._clock = itertools.count()
@@ -53,12 +54,12 @@ class CtcBatch(Generic[T]):
         """See `Group`."""
         return max((len(segment.ids) for segment, _ in self._sources), default=0)
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """See `Group`."""
-        assert encoded.hidden is not None, "it was encoded for this"
+        assert source.hidden is not None, "it was encoded for this"
         self.owners.append(owner)
         self._arrivals.append(next(self._clock))
-        self._sources.append((segment, encoded.hidden))
+        self._sources.append((segment, source.hidden))
         self._readers.append(Reader(segment, self._nat, self._vocabulary))
         self._words.admit(segment)
 

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dragoman.server.batches.drafting import NOTHING
-from dragoman.server.batches.group import Encoded, Group, replace_by_last
-from dragoman.server.batches.nat_runs import Floats, Ints, NatMemory, NatWords, canvas_feed
+from dragoman.server.batches.drafting import NO_DRAFT
+from dragoman.server.batches.group import Group, Source, replace_by_last
+from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import NonAutoregressive
+from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.chains import Draft
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.lookup import copied, follow
@@ -30,7 +31,7 @@ class SourceDrafts:
     def __init__(self) -> None:
         self._texts: list[tuple[int, ...]] = []
 
-    def admit(self, segment: Segment, encoded: Encoded) -> None:  # noqa: ARG002 - see `Drafter`
+    def admit(self, segment: Segment, source: Source) -> None:  # noqa: ARG002 - see `Drafter`
         """See `Drafter`."""
         self._texts.append(segment.ids)
 
@@ -50,12 +51,12 @@ class HypothesisDrafts:
     def __init__(self, make: Callable[[], Group[int]], strategy: NonAutoregressive, eos_id: int) -> None:
         self._make, self._strategy, self._eos_id = make, strategy, eos_id
         self._texts: list[tuple[int, ...] | None] = []
-        self._sources: list[tuple[Segment, Encoded]] = []
+        self._sources: list[tuple[Segment, Source]] = []
 
-    def admit(self, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, segment: Segment, source: Source) -> None:
         """See `Drafter`."""
         plain = replace(segment.decoding, beam_size=1, num_hypotheses=1)
-        self._sources.append((replace(segment, strategy=self._strategy, decoding=plain), encoded))
+        self._sources.append((replace(segment, strategy=self._strategy, decoding=plain), source))
         self._texts.append(None)
 
     def remove(self, g: int) -> None:
@@ -89,7 +90,7 @@ class BlockDrafts:
         self._memory = NatMemory(runtime, name, capacity)
         self._sizes: list[int] = []
         """Of each source, how many words it has."""
-        self._hidden: list[Floats | None] = []
+        self._hidden: list[Floats32 | None] = []
         self._slots: list[int | None] = []
         """Of each source, where the memory has it; none before its first draft."""
         self._lengths: list[int] = []
@@ -99,11 +100,11 @@ class BlockDrafts:
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
         self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
 
-    def admit(self, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, segment: Segment, source: Source) -> None:
         """See `Drafter`."""
-        assert encoded.hidden is not None, "it was encoded for this"
+        assert source.hidden is not None, "it was encoded for this"
         self._sizes.append(len(segment.ids))
-        self._hidden.append(encoded.hidden)
+        self._hidden.append(source.hidden)
         self._slots.append(None)
         self._lengths.append(1)
         self._words.admit(segment)
@@ -148,7 +149,7 @@ class BlockDrafts:
             for g, prefix in enumerate(prefixes)
             if len(first) + len(prefix) + count <= self._nat.max_canvas
         }
-        drafts: list[Draft] = [NOTHING] * len(prefixes)
+        drafts: list[Draft] = [NO_DRAFT] * len(prefixes)
         if not canvases:
             return drafts
         feed, width = canvas_feed([*canvases.values()])

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dragoman.server.batches.group import Encoded
+from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Speculative
 from dragoman.server.decode.chains import Draft
 
-NOTHING: Draft = ()
+NO_DRAFT: Draft = ()
 
 
 class Drafter(Protocol):
     """Where drafts come from: the one interface of all sources of them. A wrong draft costs time and nothing else."""
 
-    def admit(self, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, segment: Segment, source: Source) -> None:
         """One more source."""
 
     def remove(self, g: int) -> None:

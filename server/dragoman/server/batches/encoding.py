@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.batches.group import Encoded
+from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
+from dragoman.server.decode.arrays import Ints
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import HIDDEN, Runtime
 
@@ -39,7 +39,7 @@ def encoder_runs(items: Sequence[T], length: Callable[[T], int], tokens: int = E
     return runs
 
 
-def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True, hidden: bool = False) -> list[Encoded]:
+def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True, hidden: bool = False) -> list[Source]:
     """Encode segments in one padded run, for the autoregressive decoder (`cross`), for others (`hidden`), or both."""
     lengths = np.array([len(segment.ids) for segment in segments])
     positions = round_up(int(lengths.max()))
@@ -49,18 +49,18 @@ def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True,
             "ids": np.concatenate([segment.ids for segment in segments]),
             "depth": np.nonzero(is_word)[1],
             "rows": np.flatnonzero(is_word),
-            "places": places_of(lengths),
+            "places": packed_rows(lengths),
             "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
         },
         cross=cross,
         hidden=hidden,
     )
     rows = np.split(found.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
-    return [Encoded({name: tensor[g] for name, tensor in found.items()}, rows[g]) for g in range(len(segments))]
+    return [Source({name: tensor[g] for name, tensor in found.items()}, rows[g]) for g in range(len(segments))]
 
 
-def places_of(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def packed_rows(lengths: Ints) -> Ints:
     """Which of all sources' words stands where [G, S]; padding reads the word before it, masked."""
     is_word = np.arange(round_up(int(lengths.max()))) < lengths[:, None]
-    found: npt.NDArray[np.int64] = (np.cumsum(is_word) - 1).reshape(is_word.shape)
+    found: Ints = (np.cumsum(is_word) - 1).reshape(is_word.shape)
     return found

@@ -10,10 +10,10 @@ from dragoman.server.batches.ctc_batch import CtcBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.group import Group
-from dragoman.server.batches.mask_predict_batch import NatBatch
+from dragoman.server.batches.mask_predict_batch import MaskPredictBatch
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import Batch
+from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Beam, DraftSource, Forced, NonAutoregressive, Speculative
@@ -45,7 +45,7 @@ def _has_shortlist(segment: Segment) -> bool:
     return segment.decoding.shortlist and is_free
 
 
-class Groups:
+class GroupFactory:
     """Makes groups for the lanes of one bundle."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, capacity: int, observer: LaneObserver) -> None:
@@ -54,7 +54,7 @@ class Groups:
         self._costs: dict[Hashable, Costs] = {}
 
     def __repr__(self) -> str:
-        return f"<Groups {self._runtime!r}, {self._costs}>"
+        return f"<GroupFactory {self._runtime!r}, {self._costs}>"
 
     def key(self, segment: Segment) -> Hashable:
         """Segments with equal keys share a group."""
@@ -92,13 +92,13 @@ class Groups:
                 speculation = self._speculation(strategy, shortlist)
             case _ if not has_stride:
                 layout = Layout.of(segment)
-                return Batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+                return TreeBatch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
         return ChainBatch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
     def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
         if self._runtime.manifest.nat[name].kind == "ctc":
             return CtcBatch(self._runtime, shortlist, name=name)
-        return NatBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
+        return MaskPredictBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
 
     def _speculation(self, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
         # Not by what a request may choose freely: there would be no end of them.

@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from dragoman.server.core.segments import Hypothesis, Segment, Work
 from dragoman.server.core.strategies import Engine
-
-Floats = npt.NDArray[np.float32]
-
+from dragoman.server.decode.arrays import Floats32
 
 T = TypeVar("T")
 
@@ -25,13 +20,13 @@ NO_WORK = Work()
 
 
 @dataclass(frozen=True)
-class Encoded:
+class Source:
     """One source as the encoder gives it."""
 
-    made: Mapping[str, Any]
+    tensors: Mapping[str, Any]
     """What the autoregressive decoder reads, by name, without the axis G: keys and values [H, ...] with padded
     positions, and first states; none where nobody wants them."""
-    hidden: Floats | None
+    hidden: Floats32 | None
     """Rows [n, d] without padding, where someone wants them."""
 
 
@@ -69,7 +64,7 @@ class Group(Protocol[T]):
     def longest(self) -> int:
         """Tokens of its longest source; above 0 where there is one."""
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source."""
 
     def step(self) -> list[Finished[T]]:

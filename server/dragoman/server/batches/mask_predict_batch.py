@@ -12,11 +12,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from dragoman.server.batches.group import Encoded, Finished, replace_by_last
-from dragoman.server.batches.nat_runs import Floats, Ints, NatMemory, NatWords, canvas_feed, longest_waiting
+from dragoman.server.batches.group import Finished, Source, replace_by_last
+from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed, longest_waiting
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.mask_predict import Canvas, CanvasSource, all_rows
 from dragoman.server.runtime.runtime import Runtime
@@ -24,7 +25,7 @@ from dragoman.server.runtime.runtime import Runtime
 T = TypeVar("T")
 
 
-class NatBatch(Generic[T]):
+class MaskPredictBatch(Generic[T]):
     """Up to `capacity` sources of mask-predict."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
@@ -34,7 +35,7 @@ class NatBatch(Generic[T]):
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
         self._sources: list[CanvasSource] = []
-        self._new: list[tuple[Segment, Floats]] = []
+        self._new: list[tuple[Segment, Floats32]] = []
         self._arrivals: list[int] = []
         self._clock = itertools.count()
 
@@ -42,7 +43,7 @@ class NatBatch(Generic[T]):
         return len(self.owners)
 
     def __repr__(self) -> str:
-        return f"<NatBatch {self._words.graph}, {len(self)} sources>"
+        return f"<MaskPredictBatch {self._words.graph}, {len(self)} sources>"
 
     @property
     def rows(self) -> int:
@@ -60,12 +61,12 @@ class NatBatch(Generic[T]):
         sources = [one.segment for one in self._sources] + [segment for segment, _ in self._new]
         return max((len(segment.ids) for segment in sources), default=0)
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """See `Group`."""
-        assert encoded.hidden is not None, "it was encoded for this"
+        assert source.hidden is not None, "it was encoded for this"
         self.owners.append(owner)
         self._arrivals.append(next(self._clock))
-        self._new.append((segment, encoded.hidden))
+        self._new.append((segment, source.hidden))
         self._words.admit(segment)
 
     def step(self) -> list[Finished[T]]:
@@ -107,7 +108,7 @@ class NatBatch(Generic[T]):
             self._sources.append(CanvasSource(segment, self._nat, self._vocabulary, own))
         self._new.clear()
 
-    def _tell(self, open_: list[tuple[int, int]], canvases: list[Canvas], logp: Floats, ids: Ints) -> set[int]:
+    def _tell(self, open_: list[tuple[int, int]], canvases: list[Canvas], logp: Floats32, ids: Ints) -> set[int]:
         """Hand each canvas its places' words; returns the sources whose numbers are not finite."""
         broken, start = set[int](), 0
         for (g, n), canvas in zip(open_, canvases, strict=True):

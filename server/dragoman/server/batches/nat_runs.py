@@ -6,28 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.batches.encoding import places_of
+from dragoman.server.batches.encoding import packed_rows
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
+from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Feed = dict[str, npt.NDArray[np.generic]]
 
 MAX_LOGITS = 1 << 24
 """Of one run, 64 MB: all places at once of many sources would need more memory than the model. The rest goes next."""
 
 
-def source_feed(hidden: Sequence[Floats]) -> Feed:
+def source_feed(hidden: Sequence[Floats32]) -> Feed:
     """What the encoder made of sources, as the graphs take it."""
     lengths = np.array([len(rows) for rows in hidden])
-    places = places_of(lengths)
+    places = packed_rows(lengths)
     is_word = np.arange(places.shape[1]) < lengths[:, None]
     src_mask = np.where(is_word, np.float32(0), MASKED)[:, None, None]
     return {"hidden": np.concatenate(hidden), "places": places, "src_mask": src_mask}
@@ -54,7 +51,7 @@ class NatWords:
         """Source g leaves; the last one moves to its index."""
         self._words.remove(g)
 
-    def best(self, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats, Ints]:
+    def best(self, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats32, Ints]:
         """Log-probabilities and ids [r, k] of the best words of these rows; `sources` says whose each canvas is."""
         lists = self._words.feed()
         feed |= {**lists, **({"allowed": lists["allowed"][sources]} if lists else {})}
@@ -70,17 +67,17 @@ class NatMemory:
         self._runtime, self._graph = runtime, f"nat.{name}.memory"
         self._memory = Memory(runtime.manifest.graphs[self._graph].outputs, capacity)
 
-    def admit(self, first: int, hidden: Sequence[Floats]) -> Floats | None:
+    def admit(self, first: int, hidden: Sequence[Floats32]) -> Floats32 | None:
         """Sources from index `first` on; log-probabilities of their lengths [n, classes], where they are predicted."""
         found = self._runtime.run(self._graph, source_feed(hidden))
-        predicted: Floats | None = found.pop("length_logp", None)
+        predicted: Floats32 | None = found.pop("length_logp", None)
         for n, rows in enumerate(hidden):
             self._memory.admit(first + n, {name: tensor[n] for name, tensor in found.items()}, len(rows))
         return predicted
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
-        self._memory.move(source, target)
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
+        self._memory.move(row, to)
 
     def feed(self, sources: Ints, count: int) -> Feed:
         """Graph inputs of canvases of these sources; `count` is how many there are."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.batches.shortlist import Candidates, Shortlist
+from dragoman.server.batches.shortlist import CandidateUnion, Shortlist
+from dragoman.server.decode.arrays import Bools, Floats32
 from dragoman.server.decode.step import Query, Reply
-from dragoman.server.runtime.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Feed, Runtime
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Runtime
 
 
 class Words:
@@ -19,7 +20,7 @@ class Words:
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None) -> None:
         self._runtime, self._shortlist = runtime, shortlist
         self._vocabulary = runtime.manifest.architecture.target_vocabulary
-        self._candidates = Candidates(runtime.look_up, self._vocabulary)
+        self._candidates = CandidateUnion(runtime.look_up, self._vocabulary)
 
     def __len__(self) -> int:
         """How many words a graph chooses from."""
@@ -38,7 +39,7 @@ class Words:
         if self._shortlist is not None:
             self._candidates.remove(g)
 
-    def feed(self) -> dict[str, npt.NDArray[np.generic]]:
+    def feed(self) -> Feed:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
 
@@ -57,7 +58,7 @@ class Words:
         choices = len(self) + (feed[EXTENDED].shape[1] if EXTENDED in feed else 0)
         feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, choices), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
-        logp: npt.NDArray[np.float32] = said["topk_logp"].reshape(*shape, -1)
+        logp: Floats32 = said["topk_logp"].reshape(*shape, -1)
         broken = _silenced(logp)
         reply = Reply(
             logp,
@@ -78,11 +79,11 @@ class Words:
         return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
 
 
-def _silenced(logp: npt.NDArray[np.float32]) -> dict[int, int]:
+def _silenced(logp: Floats32) -> dict[int, int]:
     """The first place of each source whose numbers are not finite; they are zeros from now on."""
     is_sound = np.isfinite(logp)
     if is_sound.all():
         return {}
     logp[~is_sound] = 0.0
-    is_bad: npt.NDArray[np.bool_] = ~np.all(is_sound, axis=2)
+    is_bad: Bools = ~np.all(is_sound, axis=2)
     return {g: int(is_bad[g].argmax()) for g in np.flatnonzero(np.any(is_bad, axis=1)).tolist()}

@@ -12,14 +12,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from dragoman.server.batches.group import Encoded, Finished, Group
+from dragoman.server.batches.group import Finished, Group, Source
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.chain_nodes import ChainPool
 from dragoman.server.kvcache.source_memory import Memory
-from dragoman.server.kvcache.stores import Feed
 from dragoman.server.kvcache.tree_nodes import slots_of
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import GRAIN
 from dragoman.server.runtime.runtime import STEP, Runtime
 
@@ -31,7 +31,7 @@ class _Candidate:
     """A translation to be scored."""
 
     segment: Segment
-    encoded: Encoded
+    source: Source
     hypothesis: Hypothesis
 
 
@@ -40,7 +40,7 @@ class Rescored(Generic[T]):
 
     def __init__(self, group: Group[T], runtime: Runtime) -> None:
         self._group, self._runtime = group, runtime
-        self._admitted: dict[T, tuple[Segment, Encoded]] = {}
+        self._admitted: dict[T, tuple[Segment, Source]] = {}
 
     def __len__(self) -> int:
         return len(self._group)
@@ -68,10 +68,10 @@ class Rescored(Generic[T]):
         """See `Group`."""
         return self._group.longest
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """See `Group`."""
-        self._admitted[owner] = segment, encoded
-        self._group.admit(owner, segment, encoded)
+        self._admitted[owner] = segment, source
+        self._group.admit(owner, segment, source)
 
     def drop(self, owner: T) -> int:
         """See `Group`."""
@@ -109,7 +109,7 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
     n, width = len(candidates), max(1, *map(len, targets))
     memory = Memory(manifest.graphs["encoder"].outputs, n, runtime.device)
     for g, one in enumerate(candidates):
-        memory.admit(g, one.encoded.made, len(one.segment.ids))
+        memory.admit(g, one.source.tensors, len(one.segment.ids))
     ids = np.full((n, width), words.eos_id)
     chosen = np.full((n, width, 1), words.eos_id)
     for g, target in enumerate(targets):

@@ -1,7 +1,7 @@
 """Lexical shortlists: which target words a source text makes likely.
 
 A bundle's file (`.npz`, no pickles) holds `first`, `offsets` [source vocabulary + 1] and `ids`: source word s owns
-`ids[offsets[s]:offsets[s + 1]]`, and every target word below `first` is always a candidate. `Candidates` keeps the
+`ids[offsets[s]:offsets[s + 1]]`, and every target word below `first` is always a candidate. `CandidateUnion` keeps the
 union of what the sources of a batch may say; each source still sees its own words only.
 """
 
@@ -12,22 +12,21 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
-Ids = npt.NDArray[np.int64]
-Feed = dict[str, npt.NDArray[np.generic]]
+from dragoman.server.decode.arrays import Ints
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.padding import MASKED
 
 MULTIPLE = 8
 """A source's candidates are filled up to a multiple of this with the lowest words, as Marian's engines do."""
 BLOCK = 32
 """The graph takes candidates in multiples of this."""
-MASKED = np.float32(-1e9)
 
 
 class Shortlist:
     """The table of one bundle."""
 
-    def __init__(self, first: int, offsets: Ids, ids: Ids, *, vocabulary: int, eos_id: int) -> None:
+    def __init__(self, first: int, offsets: Ints, ids: Ints, *, vocabulary: int, eos_id: int) -> None:
         self.first, self.offsets, self.ids = first, offsets, ids
         self.vocabulary = vocabulary
         self._always = np.union1d(np.arange(first), [eos_id])
@@ -47,7 +46,7 @@ class Shortlist:
             raise ValueError(f"{path.name}: the shortlist's lists do not fit vocabularies of {sizes}")
         return cls(int(first), offsets, ids, vocabulary=vocabulary, eos_id=eos_id)
 
-    def candidates(self, source: tuple[int, ...]) -> Ids:
+    def candidates(self, source: tuple[int, ...]) -> Ints:
         """The target words worth considering for these source words, ascending."""
         lists = [self.ids[self.offsets[s] : self.offsets[s + 1]] for s in set(source)]
         words = _distinct(np.concatenate([self._always, *lists]))
@@ -60,7 +59,7 @@ class Shortlist:
         return words
 
 
-def _distinct(ids: Ids) -> Ids:
+def _distinct(ids: Ints) -> Ints:
     """Ascending, without repeats: `np.unique`, several times faster on lists as short as these."""
     ids.sort()
     is_first = np.empty(len(ids), np.bool_)
@@ -69,24 +68,24 @@ def _distinct(ids: Ids) -> Ids:
     return ids[is_first]
 
 
-class Candidates:
+class CandidateUnion:
     """The candidate words of all sources of a batch, as the graph takes them.
 
     The union is made anew when sources join; one that leaves only stops counting, so that its words linger unseen
     until then. `look_up` fetches the output layer's rows of the union.
     """
 
-    def __init__(self, look_up: Callable[[Ids], Feed], vocabulary: int) -> None:
+    def __init__(self, look_up: Callable[[Ints], Feed], vocabulary: int) -> None:
         self._look_up = look_up
-        self._own: list[Ids] = []
+        self._own: list[Ints] = []
         self._count = np.zeros(vocabulary, np.int32)
         self._place = np.zeros(vocabulary, np.int64)
-        self._words: Ids = np.zeros(0, np.int64)
+        self._words: Ints = np.zeros(0, np.int64)
         self._rows: Feed = {}
         self._allowed = np.zeros((0, 0), np.float32)
         self._is_stale = True
 
-    def admit(self, words: Ids) -> None:
+    def admit(self, words: Ints) -> None:
         """One more source."""
         self._own.append(words)
         self._count[words] += 1
@@ -111,7 +110,7 @@ class Candidates:
             self._renew()
         return {"candidates": self._words, "allowed": self._allowed[: len(self._own)], **self._rows}
 
-    def places(self, words: Ids) -> Ids:
+    def places(self, words: Ints) -> Ints:
         """Where these words stand among the candidates; one that is none stands where all sources are masked."""
         return np.where(self._count[words] > 0, self._place[words], len(self._words) - 1)
 

@@ -11,7 +11,7 @@ from typing import Generic
 
 import numpy as np
 
-from dragoman.server.batches.group import Encoded, Finished, T
+from dragoman.server.batches.group import Finished, Source, T
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
@@ -19,11 +19,11 @@ from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.kvcache.source_memory import Memory, memory_of
-from dragoman.server.kvcache.tree_nodes import kept_for
+from dragoman.server.kvcache.tree_nodes import tree_nodes_of
 from dragoman.server.runtime.runtime import EXTENDED, Runtime
 
 
-class Batch(Generic[T]):
+class TreeBatch(Generic[T]):
     """Up to `capacity` sources of one layout. Each carries an owner: whatever the caller wants back at its end."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> None:
@@ -31,7 +31,7 @@ class Batch(Generic[T]):
         self.owners: list[T] = []
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
-        self._kept = kept_for(runtime, capacity, layout.places)
+        self._nodes = tree_nodes_of(runtime, capacity, layout.places)
         self._memory = Memory(memory_of(manifest), capacity, runtime.device)
         self._vocabulary, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
         self._unk_id = manifest.tokenizer.unk_id
@@ -41,7 +41,7 @@ class Batch(Generic[T]):
         return len(self.owners)
 
     def __repr__(self) -> str:
-        return f"<Batch {len(self)}/{self.capacity} sources, {self.layout}>"
+        return f"<TreeBatch {len(self)}/{self.capacity} sources, {self.layout}>"
 
     @property
     def rows(self) -> int:
@@ -58,16 +58,16 @@ class Batch(Generic[T]):
         """See `Group`."""
         return self._memory.longest(len(self))
 
-    def admit(self, owner: T, segment: Segment, encoded: Encoded) -> None:
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """See `Group`."""
         g = len(self.owners)
         self.owners.append(owner)
         self._search.admit(segment)
-        made = dict(encoded.made)
+        tensors = dict(source.tensors)
         if self._copies:
-            made[EXTENDED] = np.array(segment.copies or segment.ids)
-        self._kept.admit(g, made)
-        self._memory.admit(g, made, len(segment.ids))
+            tensors[EXTENDED] = np.array(segment.copies or segment.ids)
+        self._nodes.admit(g, tensors)
+        self._memory.admit(g, tensors, len(segment.ids))
         self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
@@ -75,10 +75,10 @@ class Batch(Generic[T]):
         n, query = len(self), self._search.ask()
         # What was copied is read as what it is to the vocabulary.
         ids = np.where(query.ids < self._vocabulary, query.ids, self._unk_id) if self._copies else query.ids
-        feed = {"ids": ids, "depth": query.depth, **self._memory.feed(n), **self._kept.feed(n)}
+        feed = {"ids": ids, "depth": query.depth, **self._memory.feed(n), **self._nodes.feed(n)}
         reply, new, broken = self._words.answer(query, feed)
         advance = self._search.advance(reply)
-        self._kept.keep(new, advance)
+        self._nodes.keep(new, advance)
         leaving = sorted({*broken, *advance.finished})
         done = [
             Finished(
@@ -105,7 +105,7 @@ class Batch(Generic[T]):
         self.owners[g] = self.owners[last]
         del self.owners[last]
         if g != last:
-            self._kept.move(last, g)
+            self._nodes.move(last, g)
             self._memory.move(last, g)
         self._search.remove(g)
         self._words.remove(g)

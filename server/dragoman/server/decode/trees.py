@@ -44,12 +44,12 @@ class Trees:
         self.length[g] = 0
         self.newest[g] = token
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
-        levels = self.length[source]
-        for rows in (self._token, self._parent, self._logp):
-            rows[target, :levels] = rows[source, :levels]
-        self.length[target], self.newest[target] = levels, self.newest[source]
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
+        levels = self.length[row]
+        for values in (self._token, self._parent, self._logp):
+            values[to, :levels] = values[row, :levels]
+        self.length[to], self.newest[to] = levels, self.newest[row]
 
     def grow(self, token: Ints, parent: Ints, logp: Floats32) -> None:
         """Add a level [n, K] to the first n trees."""

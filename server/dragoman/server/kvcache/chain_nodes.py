@@ -8,26 +8,27 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from dragoman.bundle.manifest import Architecture
+from dragoman.server.decode.arrays import Bools
 from dragoman.server.kvcache.host_stores import HostSlots
-from dragoman.server.kvcache.stores import Feed, Slots
+from dragoman.server.kvcache.stores import Slots
 from dragoman.server.kvcache.tree_nodes import STATE, pool_names, pool_shape, slots_of
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
 
-class Read(Protocol):
+class ChainNodes(Protocol):
     """What the decoder keeps of the words that sources have read."""
 
     def admit(self, g: int) -> None:
         """A source that has read nothing."""
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
 
-    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
+    def feed(self, sources: int, own: Bools) -> Feed:
         """Graph inputs; `own` [q, w] says which of the w nodes of a run its q nodes see."""
 
     def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
@@ -41,21 +42,21 @@ class ChainStates:
         self._states = [np.zeros((capacity, 1, d), np.float32) for d in widths]
 
     def admit(self, g: int) -> None:
-        """See `Read`."""
+        """See `ChainNodes`."""
         for state in self._states:
             state[g] = 0
 
-    def move(self, source: int, target: int) -> None:
-        """See `Read`."""
+    def move(self, row: int, to: int) -> None:
+        """See `ChainNodes`."""
         for state in self._states:
-            state[target] = state[source]
+            state[to] = state[row]
 
-    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:  # noqa: ARG002 - they see one another by turns
-        """See `Read`."""
+    def feed(self, sources: int, own: Bools) -> Feed:  # noqa: ARG002 - they see one another by turns
+        """See `ChainNodes`."""
         return {f"{STATE}{n}": state[:sources] for n, state in enumerate(self._states)}
 
     def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
-        """See `Read`; a source that keeps none leaves."""
+        """See `ChainNodes`; a source that keeps none leaves."""
         last = np.maximum(np.array(counts), 1) - 1, np.arange(len(counts))
         for state, fresh in zip(self._states, new, strict=True):
             state[: len(counts), 0] = fresh[last]
@@ -77,12 +78,12 @@ class ChainPool:
         if 2 * wanted <= self._slots.size:
             self._slots.resize(wanted, g)
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
-        self._slots.move(source, target)
-        self.length[target] = self.length[source]
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
+        self._slots.move(row, to)
+        self.length[to] = self.length[row]
 
-    def feed(self, sources: int, own: npt.NDArray[np.bool_]) -> Feed:
+    def feed(self, sources: int, own: Bools) -> Feed:
         """The pool, and the mask [G, 1, q, T + w] that opens all words read, and of the run's own what `own` says."""
         slots = np.arange(self._slots.size)
         read = slots < self.length[:sources, None]
@@ -109,7 +110,7 @@ class ChainPool:
         self.length[:n] += counts
 
 
-def read_for(runtime: Runtime, capacity: int) -> Read:
+def chain_nodes_of(runtime: Runtime, capacity: int) -> ChainNodes:
     """The kind that the bundle's decoder has. Chains of states are of strides, which are for processors."""
     arch = runtime.manifest.architecture
     if arch.keeps_states:

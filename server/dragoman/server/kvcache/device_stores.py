@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Tensor
+from dragoman.server.decode.arrays import Ints
 from dragoman.server.decode.step import Advance
-from dragoman.server.kvcache.stores import Feed, Ints
-from dragoman.server.runtime.buffers import Resident, Row, rounded
-from dragoman.server.runtime.device import NOTHING, Device
+from dragoman.server.runtime.buffers import EncoderRow, Feed, Resident, rounded
+from dragoman.server.runtime.device import NO_INPUTS, Device
 
 SPARE_ROWS = 2
 
@@ -48,9 +48,9 @@ class _Rows:
         """Row g becomes zeros."""
         self._origins[g] = self._zero
 
-    def move(self, source: int, target: int) -> None:
-        """Row `target` becomes what row `source` is."""
-        self._origins[target] = self._origins.get(source, source)
+    def move(self, row: int, to: int) -> None:
+        """Row `to` becomes what row `row` is."""
+        self._origins[to] = self._origins.get(row, row)
 
     def forget(self, g: int) -> None:
         """Row g is about to be written as a whole."""
@@ -84,13 +84,13 @@ class _Rows:
         into: Mapping[str, Resident],
         new: Mapping[str, Resident],
         given: Mapping[str, Ints],
-        rehearsal: Mapping[str, Ints] = NOTHING,
+        dry_run: Mapping[str, Ints] = NO_INPUTS,
     ) -> None:
         """Run one of the part's graphs on all tensors."""
         graph = f"{self._part}.{what}"
         sources = {f"from.{name}": tensor for name, tensor in new.items()}
-        onto = {f"{name}.written": tensor for name, tensor in into.items()}
-        self.device.run(graph, {**into, **sources, **given}, onto=onto, rehearsal=rehearsal)
+        outputs = {f"{name}.written": tensor for name, tensor in into.items()}
+        self.device.run(graph, {**into, **sources, **given}, into=outputs, dry_run=dry_run)
 
     def fit(self, axes: Mapping[str, int], size: int) -> None:
         """All rows, with so many of the axis of slots or positions."""
@@ -141,9 +141,9 @@ class ResidentSlots:
         """See `Slots`."""
         self._rows.wipe(g)
 
-    def move(self, source: int, target: int) -> None:
+    def move(self, row: int, to: int) -> None:
         """See `Slots`."""
-        self._rows.move(source, target)
+        self._rows.move(row, to)
 
     def feed(self, sources: int) -> Feed:
         """See `Slots`."""
@@ -179,7 +179,7 @@ class ResidentSlots:
 
 
 class ResidentStates:
-    """States of hypotheses on a device, [G, K, d] each: the `Kept` of recurrent decoders whose roots have zeros."""
+    """States of hypotheses on a device, [G, K, d] each: for recurrent decoders whose roots have zeros."""
 
     def __init__(self, device: Device, widths: Mapping[str, int], capacity: int, width: int) -> None:
         self._width, capacity = width, _full(capacity)
@@ -190,12 +190,12 @@ class ResidentStates:
         """A tree's root has zeros."""
         self._rows.wipe(g)
 
-    def move(self, source: int, target: int) -> None:
-        """See `Kept`."""
-        self._rows.move(source, target)
+    def move(self, row: int, to: int) -> None:
+        """See `TreeNodes`."""
+        self._rows.move(row, to)
 
     def feed(self, sources: int) -> Feed:
-        """See `Kept`."""
+        """See `TreeNodes`."""
         return self._rows.feed(sources)
 
     def keep(self, new: Sequence[Resident], advance: Advance) -> None:
@@ -204,10 +204,10 @@ class ResidentStates:
         at = np.arange(new[0].shape[0])
         at[: n * width] = (np.arange(n)[:, None] * width + advance.parents).reshape(-1)
         rows = len(at) // width
-        onto = {name: t.front(rows).viewed(len(at), -1) for name, t in self._rows.tensors.items()}
-        fresh = {f"from.{name}": one for name, one in zip(onto, new, strict=True)}
-        written = {f"{name}.written": t for name, t in onto.items()}
-        self._rows.device.run("pool.keep", {**fresh, "at": at}, onto=written)
+        into = {name: t.front(rows).viewed(len(at), -1) for name, t in self._rows.tensors.items()}
+        fresh = {f"from.{name}": one for name, one in zip(into, new, strict=True)}
+        written = {f"{name}.written": t for name, t in into.items()}
+        self._rows.device.run("pool.keep", {**fresh, "at": at}, into=written)
 
 
 class ResidentPositions:
@@ -223,25 +223,25 @@ class ResidentPositions:
         }
         self._rows = _Rows(device, "memory", whole, capacity)
         self._size = positions
-        self._joining: dict[int, Mapping[str, Row]] = {}
+        self._joining: dict[int, Mapping[str, EncoderRow]] = {}
 
     def room(self, positions: int) -> int:
         """The next power of two."""
         return _full(positions)
 
-    def place(self, g: int, encoded: Mapping[str, Row]) -> None:
+    def place(self, g: int, tensors: Mapping[str, EncoderRow]) -> None:
         """See `Positions`."""
         self._rows.forget(g)
-        self._joining[g] = encoded
+        self._joining[g] = tensors
 
-    def move(self, source: int, target: int) -> None:
+    def move(self, row: int, to: int) -> None:
         """See `Positions`."""
-        self._joining.pop(target, None)
-        if source in self._joining:
-            self._rows.forget(target)
-            self._joining[target] = self._joining.pop(source)
+        self._joining.pop(to, None)
+        if row in self._joining:
+            self._rows.forget(to)
+            self._joining[to] = self._joining.pop(row)
         else:
-            self._rows.move(source, target)
+            self._rows.move(row, to)
 
     def feed(self, sources: int) -> Feed:
         """See `Positions`."""
@@ -258,8 +258,8 @@ class ResidentPositions:
         self._rows.flush()
         runs: dict[int, list[int]] = {}  # by the encoder's run that they come from
         first = next(iter(self._axes))
-        for g, encoded in self._joining.items():
-            runs.setdefault(encoded[first].tensor.pointer, []).append(g)
+        for g, joining in self._joining.items():
+            runs.setdefault(joining[first].tensor.pointer, []).append(g)
         for rows in runs.values():
             tensors = {name: self._joining[rows[0]][name].tensor for name in self._axes}
             at = np.array([self._joining[g][first].g for g in rows])

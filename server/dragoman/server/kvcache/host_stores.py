@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Tensor
-from dragoman.server.kvcache.stores import Array, Feed, Ints
+from dragoman.server.decode.arrays import Ints
+from dragoman.server.runtime.buffers import Array, Feed
 
 
 class HostSlots:
@@ -36,10 +37,10 @@ class HostSlots:
         for tensor in self._tensors:
             tensor[g] = 0
 
-    def move(self, source: int, target: int) -> None:
+    def move(self, row: int, to: int) -> None:
         """See `Slots`."""
         for tensor in self._tensors:
-            tensor[target] = tensor[source]
+            tensor[to] = tensor[row]
 
     def feed(self, sources: int) -> Feed:
         """See `Slots`."""
@@ -82,18 +83,18 @@ class HostPositions:
         """As many as are needed."""
         return positions
 
-    def place(self, g: int, encoded: Mapping[str, Array]) -> None:
+    def place(self, g: int, tensors: Mapping[str, Array]) -> None:
         """See `Positions`."""
         for tensor, one, axis in zip(self._tensors, self._declared, self._axes, strict=True):
             tensor[g] = 0  # what is not a number is seen through any mask
-            own = encoded[one.name]
+            own = tensors[one.name]
             front = (slice(None),) * (axis - 1) + (slice(min(own.shape[axis - 1], tensor.shape[axis])),)
             tensor[g][front] = own[front]
 
-    def move(self, source: int, target: int) -> None:
+    def move(self, row: int, to: int) -> None:
         """See `Positions`."""
         for tensor in self._tensors:
-            tensor[target] = tensor[source]
+            tensor[to] = tensor[row]
 
     def feed(self, sources: int) -> Feed:
         """See `Positions`."""

@@ -10,7 +10,8 @@ import numpy as np
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.kvcache.device_stores import ResidentPositions
 from dragoman.server.kvcache.host_stores import HostPositions
-from dragoman.server.kvcache.stores import Feed, Positions
+from dragoman.server.kvcache.stores import Positions
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
 
@@ -29,22 +30,22 @@ class Memory:
         self._lengths = np.zeros(capacity, np.int64)
         self._mask = np.full((capacity, 1, 1, GRAIN), MASKED)
 
-    def admit(self, g: int, encoded: Mapping[str, Any], length: int) -> None:
+    def admit(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
         """Source g's own keys and values, without the axis G, of which `length` positions count."""
         self._lengths[g] = length
         longest = self._store.room(round_up(int(self._lengths[: g + 1].max())))
         positions = self._mask.shape[3]
         if longest > positions or 2 * longest <= positions:
             self._resize(longest, g)
-        self._store.place(g, encoded)
+        self._store.place(g, tensors)
         self._mask[g] = MASKED
         self._mask[g, ..., :length] = 0
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
-        self._store.move(source, target)
-        self._mask[target] = self._mask[source]
-        self._lengths[target] = self._lengths[source]
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
+        self._store.move(row, to)
+        self._mask[to] = self._mask[row]
+        self._lengths[to] = self._lengths[row]
 
     def longest(self, sources: int) -> int:
         """Positions of the longest of the first `sources` sources."""

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Feed = dict[str, Any]
-
-
-Ints = npt.NDArray[np.int64]
-
-
-Array = npt.NDArray[Any]
+from dragoman.server.decode.arrays import Ints
+from dragoman.server.runtime.buffers import Feed
 
 
 class Slots(Protocol):
@@ -30,8 +22,8 @@ class Slots(Protocol):
     def wipe(self, g: int) -> None:
         """Source g has zeros in all slots."""
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
 
     def feed(self, sources: int) -> Feed:
         """Graph inputs for the first `sources` sources."""
@@ -55,11 +47,11 @@ class Positions(Protocol):
     def room(self, positions: int) -> int:
         """How many positions there are where the longest source has so many."""
 
-    def place(self, g: int, encoded: Mapping[str, Any]) -> None:
+    def place(self, g: int, tensors: Mapping[str, Any]) -> None:
         """Source g has its own, without the axis G, as far as there is room, and zeros behind them."""
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
 
     def feed(self, sources: int) -> Feed:
         """Graph inputs for the first `sources` sources."""

@@ -15,30 +15,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from dragoman.bundle.manifest import Architecture
+from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.device_stores import ResidentSlots, ResidentStates
 from dragoman.server.kvcache.host_stores import HostSlots, resized
-from dragoman.server.kvcache.stores import Feed, Slots
+from dragoman.server.kvcache.stores import Slots
+from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
 from dragoman.server.runtime.runtime import STEP, Runtime
-
-Floats = npt.NDArray[np.float32]
 
 STATE, INITIAL = "state.", "initial."
 """Names of the step graph's states begin so, and those of what the encoder makes of them for a root."""
 
 
-class Kept(Protocol):
+class TreeNodes(Protocol):
     """What a batch needs of either kind."""
 
-    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
+    def admit(self, g: int, initial: Mapping[str, Floats32]) -> None:
         """Source g starts with what the encoder made for its root, by name, and nothing else."""
 
-    def move(self, source: int, target: int) -> None:
-        """What belonged to index `source` belongs to index `target`."""
+    def move(self, row: int, to: int) -> None:
+        """What belonged to row `row` belongs to row `to`."""
 
     def feed(self, sources: int) -> Feed:
         """Graph inputs for the first `sources` sources."""
@@ -53,18 +52,18 @@ class NodeStates:
     def __init__(self, widths: Sequence[int], capacity: int, width: int) -> None:
         self._states = [np.zeros((capacity, width, d), np.float32) for d in widths]
 
-    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:
+    def admit(self, g: int, initial: Mapping[str, Floats32]) -> None:
         """A tree's root has the encoder's state, or zero."""
         for n, state in enumerate(self._states):
             state[g] = initial.get(f"{INITIAL}{n}", 0)
 
-    def move(self, source: int, target: int) -> None:
-        """See `Kept`."""
+    def move(self, row: int, to: int) -> None:
+        """See `TreeNodes`."""
         for state in self._states:
-            state[target] = state[source]
+            state[to] = state[row]
 
     def feed(self, sources: int) -> Feed:
-        """See `Kept`."""
+        """See `TreeNodes`."""
         return {f"{STATE}{n}": state[:sources] for n, state in enumerate(self._states)}
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:
@@ -86,7 +85,7 @@ class NodePool:
         # Where the nodes stand, for graphs that tell positions by their distance.
         self._depth = np.zeros((capacity, self._slots.size), np.int64) if arch.is_relative else None
 
-    def admit(self, g: int, initial: Mapping[str, Floats]) -> None:  # noqa: ARG002 - its roots start with nothing
+    def admit(self, g: int, initial: Mapping[str, Floats32]) -> None:  # noqa: ARG002 - its roots start with nothing
         """A tree's root has no ancestors. What another source left is wiped out: what is not a number is seen through
         any mask.
 
@@ -101,12 +100,12 @@ class NodePool:
         if 2 * wanted <= self._slots.size:
             self._resize(wanted, g)
 
-    def move(self, source: int, target: int) -> None:
-        """See `Kept`."""
-        self._ancestors[target] = self._ancestors[source]
-        self._slots.move(source, target)
+    def move(self, row: int, to: int) -> None:
+        """See `TreeNodes`."""
+        self._ancestors[to] = self._ancestors[row]
+        self._slots.move(row, to)
         if self._depth is not None:
-            self._depth[target] = self._depth[source]
+            self._depth[to] = self._depth[row]
 
     def feed(self, sources: int) -> Feed:
         """The pool, and the mask [G, 1, K, T + K] that opens each node's ancestors and itself."""
@@ -189,7 +188,7 @@ def slots_of(runtime: Runtime, capacity: int, slots: int) -> Slots:
     return ResidentSlots(runtime.device, names, shape, dtype)
 
 
-def kept_for(runtime: Runtime, capacity: int, width: int) -> Kept:
+def tree_nodes_of(runtime: Runtime, capacity: int, width: int) -> TreeNodes:
     """The kind that the step graph asks for, where the runtime keeps it."""
     inputs = runtime.manifest.graphs[STEP].inputs
     states = {t.name: t.shape[-1] for t in inputs if t.name.startswith(STATE) and isinstance(t.shape[-1], int)}

@@ -113,7 +113,7 @@ class Lanes:
                 raise StartError(f"{bundle.directory}: {error}") from error
         self.max_batch, self.observer = max_batch or best_batch(manifest, hardware), observer
         self.encode_tokens = GPU_ENCODE_TOKENS if hardware.provider == "cuda" else ENCODE_TOKENS
-        self.makes = factory.Groups(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
+        self.groups = factory.GroupFactory(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
         self._speeds = Speeds()
@@ -317,7 +317,7 @@ class _Lane:
         started_s = time.monotonic()
         segments = [t.segment for t in run]
         try:
-            encoded = encode(
+            sources = encode(
                 self._lanes.runtime,
                 segments,
                 cross=any(map(factory.needs_cross, segments)),
@@ -335,14 +335,14 @@ class _Lane:
         tokens = sum(len(t.segment.ids) for t in run)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
-            self._batch(ticket.segment).admit(ticket, ticket.segment, encoded[g])
+            self._batch(ticket.segment).admit(ticket, ticket.segment, sources[g])
         padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
         self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 
     def _batch(self, segment: Segment) -> Group[LaneTicket]:
-        key = self._lanes.makes.key(segment)
+        key = self._lanes.groups.key(segment)
         if key not in self._batches:
-            self._batches[key] = self._lanes.makes.group(segment)
+            self._batches[key] = self._lanes.groups.group(segment)
         return self._batches[key]
 
     def _step(self, batch: Group[LaneTicket]) -> None:

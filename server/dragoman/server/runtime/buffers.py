@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Feed = dict[str, Any]
+"""A graph's inputs by name, wherever they lie."""
 Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and type."""
 
@@ -46,7 +48,7 @@ class Spares:
         self._returned.append((form, value))
 
 
-class Owned:
+class Loan:
     """A buffer that goes to the spares once nobody refers to it any longer."""
 
     def __init__(self, value: Any, form: Form, spares: Spares) -> None:
@@ -75,21 +77,21 @@ class Resident(NamedTuple):
         return Resident(self.owner, self.pointer, tuple(rest if n == -1 else n for n in shape), self.dtype)
 
 
-class Row:
+class EncoderRow:
     """One source of a run of the encoder."""
 
     def __init__(self, tensor: Resident, g: int) -> None:
         self.tensor, self.g = tensor, g
 
 
-class Encodings:
+class EncoderOutput:
     """An output of the encoder: source g of it is [g], as of an array."""
 
     def __init__(self, tensor: Resident) -> None:
         self.tensor = tensor
 
-    def __getitem__(self, g: int) -> Row:
-        return Row(self.tensor, g)
+    def __getitem__(self, g: int) -> EncoderRow:
+        return EncoderRow(self.tensor, g)
 
 
 def rounded(sources: int, most: int) -> int:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.server.runtime.buffers import Array, Form, Owned, Resident, Spares
+from dragoman.server.runtime.buffers import Array, Form, Loan, Resident, Spares
 
 Kind = Literal["cpu", "cuda"]
 
@@ -32,7 +32,7 @@ MOST_BUCKETS = 128
 """Of a lane and a graph. Further ones are not captured: each holds device memory that is only given back at the end."""
 MOST_SEEN = 4096
 """Combinations that have come once are remembered up to here."""
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 PLAIN = "-1"
 """The graph id of a run that is not captured."""
 
@@ -47,16 +47,16 @@ class _Run:
     graph: str
     sent: Mapping[str, Array]
     bound: Mapping[str, Resident]
-    onto: Mapping[str, Resident]
-    told: Sequence[str]
-    left: Sequence[str]
+    into: Mapping[str, Resident]
+    fetch: Sequence[str]
+    keep: Sequence[str]
 
     @cached_property
     def key(self) -> Hashable:
         """All that a captured run freezes."""
         forms = tuple((name, array.shape, array.dtype.char) for name, array in self.sent.items())
-        places = tuple((name, t.pointer, t.shape) for name, t in (*self.bound.items(), *self.onto.items()))
-        return self.graph, forms, places, tuple(self.told), tuple(self.left)
+        places = tuple((name, t.pointer, t.shape) for name, t in (*self.bound.items(), *self.into.items()))
+        return self.graph, forms, places, tuple(self.fetch), tuple(self.keep)
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class _Bucket:
     staged: dict[str, Any]
     last: dict[str, Array]
     """What was staged."""
-    told: dict[str, Any]
-    left: dict[str, Resident]
+    fetched: dict[str, Any]
+    kept: dict[str, Resident]
 
 
-class _Lane(threading.local):
+class _ThreadState(threading.local):
     """What belongs to one thread."""
 
     def __init__(self) -> None:
@@ -87,10 +87,10 @@ class Device:
     def __init__(self, kind: Kind, index: int, sessions: Mapping[str, Any], captured: Collection[str]) -> None:
         self.kind, self._index, self._sessions = kind, index, sessions
         self._captured = frozenset(captured)
-        self._lane = _Lane()
+        self._thread = _ThreadState()
 
     def __repr__(self) -> str:
-        return f"<Device {self.kind}:{self._index} {sum(map(len, self._lane.buckets.values()))} buckets of this lane>"
+        return f"<Device {self.kind}:{self._index} {sum(map(len, self._thread.buckets.values()))} buckets of this lane>"
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Resident:
         """A new tensor, or a spare one with whatever its last user left."""
@@ -100,49 +100,49 @@ class Device:
     def _buffer(self, form: Form) -> Resident:
         from onnxruntime import OrtValue
 
-        value = self._lane.spares.take(form)
+        value = self._thread.spares.take(form)
         if value is None:
             value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self._index)
-        return Resident(Owned(value, form, self._lane.spares), value.data_ptr(), *form)
+        return Resident(Loan(value, form, self._thread.spares), value.data_ptr(), *form)
 
     def run(
         self,
         graph: str,
         given: Mapping[str, Array | Resident],
         *,
-        onto: Mapping[str, Resident] = NOTHING,
-        told: Sequence[str] = (),
-        left: Sequence[str] = (),
-        rehearsal: Mapping[str, Array] = NOTHING,
+        into: Mapping[str, Resident] = NO_INPUTS,
+        fetch: Sequence[str] = (),
+        keep: Sequence[str] = (),
+        dry_run: Mapping[str, Array] = NO_INPUTS,
     ) -> dict[str, Any]:
         """One run: outputs `told` come back, those `left` stay where they are until the lane's next such run, and
         `onto` are written to these tensors.
 
-        A capture runs a graph more than once. Where a second run would not do what the first did, `rehearsal` holds
+        A capture runs a graph more than once. Where a second run would not do what the first did, `dry_run` holds
         inputs with which it does nothing.
         """
         sent = {name: np.ascontiguousarray(a) for name, a in given.items() if not isinstance(a, Resident)}
         bound = {name: tensor for name, tensor in given.items() if isinstance(tensor, Resident)}
-        run = _Run(graph, sent, bound, onto, told, left)
+        run = _Run(graph, sent, bound, into, fetch, keep)
         with _ON_DEVICE:
             if graph not in self._captured:
                 return self._plain(run)
-            buckets = self._lane.buckets.setdefault(graph, {})
+            buckets = self._thread.buckets.setdefault(graph, {})
             bucket = buckets.get(run.key)
             if bucket is None:
-                forms = self._lane.seen.get(run.key)
+                forms = self._thread.seen.get(run.key)
                 if forms is None or len(buckets) >= MOST_BUCKETS:
                     return self._uncaptured(run, forms)
-                del self._lane.seen[run.key]
+                del self._thread.seen[run.key]
                 bucket = self._bucket(run, forms)
-                if rehearsal:
-                    self._replay(graph, bucket, {**sent, **rehearsal})
+                if dry_run:
+                    self._replay(graph, bucket, {**sent, **dry_run})
                 self._replay(graph, bucket, sent)
                 buckets[run.key] = bucket  # now that nothing of the capture has failed
             else:
                 self._replay(graph, bucket, sent)
             # A processor's values are views of what the next run overwrites.
-            return {name: np.array(value.numpy()) for name, value in bucket.told.items()} | bucket.left
+            return {name: np.array(value.numpy()) for name, value in bucket.fetched.items()} | bucket.kept
 
     def visit(self, graph: str, names: Sequence[str], feed: Mapping[str, Array]) -> list[Any]:
         """A run whose inputs and outputs are all the host's."""
@@ -158,34 +158,34 @@ class Device:
         """
         if forms is None:
             found = self._plain(run)
-            if len(self._lane.seen) >= MOST_SEEN:
-                self._lane.seen.clear()
-            forms = self._lane.seen[run.key] = {name: (value.shape, value.dtype) for name, value in found.items()}
-            if not run.left:
+            if len(self._thread.seen) >= MOST_SEEN:
+                self._thread.seen.clear()
+            forms = self._thread.seen[run.key] = {name: (value.shape, value.dtype) for name, value in found.items()}
+            if not run.keep:
                 return found
-        left = {name: self._buffer(forms[name]) for name in run.left}
-        return self._plain(replace(run, onto={**run.onto, **left}, left=())) | left
+        kept = {name: self._buffer(forms[name]) for name in run.keep}
+        return self._plain(replace(run, into={**run.into, **kept}, keep=())) | kept
 
     def _plain(self, run: _Run) -> dict[str, Any]:
         """A run that is not captured, whose other outputs get memory of their own."""
         binding = self._bound(run)
         for name, array in run.sent.items():
             binding.bind_cpu_input(name, array)
-        for name in run.told:
+        for name in run.fetch:
             binding.bind_output(name)
-        for name in run.left:
+        for name in run.keep:
             binding.bind_output(name, self.kind, self._index)
         self._sessions[run.graph].run_with_iobinding(binding, _options(PLAIN))
-        values = dict(zip((*run.onto, *run.told, *run.left), binding.get_outputs(), strict=True))
-        found: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.told}
-        return found | {name: _resident(values[name]) for name in run.left}
+        values = dict(zip((*run.into, *run.fetch, *run.keep), binding.get_outputs(), strict=True))
+        found: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.fetch}
+        return found | {name: _resident(values[name]) for name in run.keep}
 
     def _bound(self, run: _Run) -> Any:
         """A binding of the residents."""
         binding = self._sessions[run.graph].io_binding()
         for name, tensor in run.bound.items():
             binding.bind_input(name, self.kind, self._index, tensor.dtype.type, tensor.shape, tensor.pointer)
-        for name, tensor in run.onto.items():
+        for name, tensor in run.into.items():
             binding.bind_output(name, self.kind, self._index, tensor.dtype.type, tensor.shape, tensor.pointer)
         return binding
 
@@ -198,13 +198,13 @@ class Device:
 
         binding = self._bound(run)
         staged = {name: buffer((array.shape, array.dtype)) for name, array in run.sent.items()}
-        out = {name: buffer(forms[name]) for name in (*run.told, *run.left)}
+        out = {name: buffer(forms[name]) for name in (*run.fetch, *run.keep)}
         for name, value in staged.items():
             binding.bind_ortvalue_input(name, value)
         for name, value in out.items():
             binding.bind_ortvalue_output(name, value)
-        told, left = {name: out[name] for name in run.told}, {name: _resident(out[name]) for name in run.left}
-        return _Bucket(binding, _options(str(next(_GRAPH_IDS))), staged, {}, told, left)
+        fetched, kept = {name: out[name] for name in run.fetch}, {name: _resident(out[name]) for name in run.keep}
+        return _Bucket(binding, _options(str(next(_GRAPH_IDS))), staged, {}, fetched, kept)
 
     def _replay(self, graph: str, bucket: _Bucket, sent: Mapping[str, Array]) -> None:
         for name, array in sent.items():

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
 from dragoman.server.core.errors import EngineFailure, StartError
-from dragoman.server.runtime.buffers import Encodings, Resident
+from dragoman.server.runtime.buffers import Array, EncoderOutput, Feed, Resident
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.hardware import (
     CAPTURED,
@@ -31,11 +30,6 @@ from dragoman.server.runtime.hardware import (
     placement_problem,
     refuse,
 )
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Feed = dict[str, Any]
-Outputs = dict[str, Any]
 
 STEP, STEP_SHORTLIST, CANDIDATES, STRIDE = "step", "step_shortlist", "candidates", "stride"
 ATTENTION, EXTENDED, HIDDEN = "attention", "extended", "hidden"
@@ -144,15 +138,15 @@ class Runtime:
         wanted = [name for name in self._outputs["encoder"] if (hidden if name == HIDDEN else cross)]
         if self.device is None:
             return dict(zip(wanted, self._run("encoder", feed, wanted), strict=True))
-        left = [name for name in wanted if name != HIDDEN]
-        found = self._on_device("encoder", feed, told=[HIDDEN] if hidden else [], left=left)
-        return {name: found[name] if name == HIDDEN else Encodings(found[name]) for name in wanted}
+        keep = [name for name in wanted if name != HIDDEN]
+        found = self._on_device("encoder", feed, fetch=[HIDDEN] if hidden else [], keep=keep)
+        return {name: found[name] if name == HIDDEN else EncoderOutput(found[name]) for name in wanted}
 
-    def run(self, graph: str, feed: Feed) -> Outputs:
+    def run(self, graph: str, feed: Feed) -> dict[str, Any]:
         """Any graph's outputs by name."""
         return dict(zip(self._outputs[graph], self._run(graph, feed), strict=True))
 
-    def look_up(self, candidates: Ints) -> Feed:
+    def look_up(self, candidates: Array) -> Feed:
         """The output layer's rows of these words, under the names that the step graph takes them by."""
         return dict(zip(self._outputs[CANDIDATES], self._run(CANDIDATES, {"candidates": candidates}), strict=True))
 
@@ -171,15 +165,15 @@ class Runtime:
         signature = self.manifest.graphs[graph]
         by_source = {tensor.name for tensor in signature.inputs if tensor.shape[0] == "G"}
         given = {name: _filled(value, rows) if name in by_source else value for name, value in feed.items()}
-        found = self._on_device(graph, given, told=names, left=self._keeps)
+        found = self._on_device(graph, given, fetch=names, keep=self._keeps)
         ends = {"G": sources, "n": sources * nodes}
         said = {t.name: found[t.name][: ends[str(t.shape[0])]] for t in signature.outputs if t.name in names}
         return said, [found[name] for name in self._keeps]
 
-    def _on_device(self, graph: str, feed: Feed, *, told: Sequence[str], left: Sequence[str]) -> dict[str, Any]:
+    def _on_device(self, graph: str, feed: Feed, *, fetch: Sequence[str], keep: Sequence[str]) -> dict[str, Any]:
         assert self.device is not None
         try:
-            return self.device.run(graph, feed, told=told, left=left)
+            return self.device.run(graph, feed, fetch=fetch, keep=keep)
         except Exception as error:
             raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
 
