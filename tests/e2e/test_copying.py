@@ -17,7 +17,7 @@ from dragoman.export.export import export
 from dragoman.export.network.load import checkpoint_weights, load_network
 from dragoman.export.network.recurrent import network_of
 from dragoman.server.app.local import LocalTranslator
-from dragoman.server.core.requests import DecodingOverrides, Output, Pair, Request, ScoreRequest
+from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Forced, Sample
 
@@ -196,9 +196,7 @@ def test_copies_are_aligned_and_named(translator):
 
 def test_a_given_translation_is_scored_with_its_copies(translator):
     """Of two translations that are the same to the vocabulary, the one with the source's name is the probable one."""
-    pairs = (Pair("Quuxly", "Quuxly"), Pair("Quuxly", "Otherly"))
+    same, other = translator.outcomes(Request(("Quuxly", "Quuxly"), targets=("Quuxly", "Otherly")))
 
-    same, other = translator.score(ScoreRequest(pairs))
-
-    assert same.logp > -20
-    assert other.logp < -40
+    assert same.hypotheses[0].logp > -20
+    assert other.hypotheses[0].logp < -40

@@ -22,10 +22,10 @@ from dragoman.server.core.errors import (
     Overloaded,
     ServingError,
 )
-from dragoman.server.core.requests import DecodingOverrides, Output, Pair, Request, ScoreRequest, Splitting
+from dragoman.server.core.requests import DecodingOverrides, Output, Request, Splitting
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Engine, Forced, Sample, Strategy
-from dragoman.server.core.translations import Outcome, Scored, Translation
+from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.testing import FakeLanes
 from dragoman.server.text.tokenizer import Tokenizer
@@ -431,8 +431,9 @@ async def test_draws_of_a_sample_are_hypotheses_and_depend_on_its_seed(pipeline:
     assert len(set(first)) > 1
 
 
-async def score(pipeline: Pipeline, *pairs: tuple[str, str], **fields: object) -> list[Scored | ServingError]:
-    return await pipeline.score(ScoreRequest(tuple(Pair(*pair) for pair in pairs), **fields))  # type: ignore[arg-type]
+async def score(pipeline: Pipeline, *pairs: tuple[str, str], **fields: object) -> list[Outcome]:
+    texts, targets = tuple(text for text, _ in pairs), tuple(target for _, target in pairs)
+    return await pipeline.translate(Request(texts, targets=targets, **fields))  # type: ignore[arg-type]
 
 
 async def test_a_pair_is_scored_as_one_segment(pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer) -> None:
@@ -443,17 +444,18 @@ async def test_a_pair_is_scored_as_one_segment(pipeline: Pipeline, lanes: FakeLa
     assert segment.ids == tokenizer.encode("The dog. The fox.")
     assert segment.strategy == Forced(tokenizer.encode_target("O cão. A raposa."))
     assert segment.priority is Priority.BATCH
-    assert isinstance(scored, Scored)
-    assert (scored.source_tokens, scored.target_tokens) == (len(segment.ids), len(segment.strategy.target) + 1)
-    assert (scored.logp, scored.score, scored.tokens) == (-scored.target_tokens, -1.0, ())
+    one = translation(scored)
+    assert (one.source_tokens, one.target_tokens) == (len(segment.ids), len(segment.strategy.target) + 1)
+    [hypothesis] = one.hypotheses
+    assert (hypothesis.logp, hypothesis.score, hypothesis.tokens) == (-one.target_tokens, -1.0, ())
+    assert (one.text, one.is_given, one.engine) == ("O cão.\nA raposa.", True, None)
 
 
 async def test_an_empty_translation_has_the_score_of_its_end(pipeline: Pipeline) -> None:
     """Which is one token."""
-    [scored] = await score(pipeline, ("The dog.", ""), token_scores=True)
+    [scored] = await score(pipeline, ("The dog.", ""), output=Output(token_scores=True))
 
-    assert isinstance(scored, Scored)
-    assert [(one.token, one.logp) for one in scored.tokens] == [("</s>", -1.0)]
+    assert [(one.token, one.logp) for one in translation(scored).hypotheses[0].tokens] == [("</s>", -1.0)]
 
 
 async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lanes: FakeLanes) -> None:
@@ -461,8 +463,8 @@ async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lane
     overrides = DecodingOverrides(length_penalty=0.0, length_penalty_kind="gnmt")
     [scored] = await score(pipeline, ("The dog.", "The dog."), overrides=overrides)
 
-    assert isinstance(scored, Scored)
-    assert scored.score == scored.logp
+    [hypothesis] = translation(scored).hypotheses
+    assert hypothesis.score == hypothesis.logp
     assert lanes.submitted[0].decoding == Decoding(max_length=64, length_penalty=0.0, length_penalty_kind="gnmt")
 
 
@@ -498,9 +500,10 @@ async def test_bad_pairs_do_not_lose_the_good_ones(pipeline_of: Callable[..., Pi
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"pairs": ()}, "pairs"),
-        ({"pairs": (Pair("a", "b"),) * 65}, "pairs"),
-        ({"pairs": (Pair("a", "b"),), "overrides": DecodingOverrides(length_penalty=-1.0)}, "length_penalty"),
+        ({"texts": (), "targets": ()}, "pairs"),
+        ({"texts": ("a",) * 65, "targets": ("b",) * 65}, "pairs"),
+        ({"texts": ("x" * 10_000,), "targets": ("b",)}, "pairs"),
+        ({"texts": ("a",), "targets": ("b",), "overrides": DecodingOverrides(length_penalty=-1.0)}, "length_penalty"),
     ],
 )
 async def test_bad_requests_to_score_are_refused_before_any_work(
@@ -508,7 +511,7 @@ async def test_bad_requests_to_score_are_refused_before_any_work(
 ) -> None:
     """By the names that their fields have there."""
     with pytest.raises(InvalidRequest) as refused:
-        await pipeline.score(ScoreRequest(**fields))  # type: ignore[arg-type]
+        await pipeline.translate(Request(**fields))  # type: ignore[arg-type]
 
     assert [one.field for one in refused.value.violations] == [field]
     assert lanes.submitted == []

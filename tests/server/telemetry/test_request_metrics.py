@@ -17,7 +17,7 @@ from dragoman.server.app.app import SERVICE
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import Scored, TextHypothesis, Timings, Translation
+from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.lane_metrics import FAILURES
 from dragoman.server.telemetry.request_metrics import OTHER, OUTCOMES, STAGES, UNANSWERED, Metrics
@@ -230,7 +230,8 @@ def test_the_predicted_wait_is_that_of_a_newcomer_behind_all(
 
 def test_scores_count_as_texts_and_time_and_as_no_translation(metrics: Metrics) -> None:
     """A scored pair is made by no engine and ends for no reason, and its stages still add up to the request's time."""
-    scored = Scored(-1.0, -0.5, source_tokens=3, target_tokens=2, timings=Timings(queue_s=0.25, decode_s=0.5))
+    hypotheses, timings = (TextHypothesis("a", -1.0, -0.5),), Timings(queue_s=0.25, decode_s=0.5)
+    scored = Translation(hypotheses, FinishReason.STOP, None, 3, 2, 1, 2, timings, is_given=True)
 
     with metrics.request() as record:
         record.model = "echo"

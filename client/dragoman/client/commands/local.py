@@ -69,7 +69,7 @@ def score_batches(
         with _own_errors():
             supported.check(message, supported.SCORE)
             _, pair = models.route(requests.wanted(message))
-            outcomes = translator.score(requests.score_request(message, pair=pair, deadline_s=None))
+            outcomes = translator.outcomes(requests.score_request(message, pair=pair, deadline_s=None))
         results = [codec_result.score_result(index, one) for index, one in enumerate(outcomes)]
         yield from codec.score_outcomes(pb.ScoreResponse(results=results), len(batch))
 

@@ -14,8 +14,8 @@ from dragoman.server.app.interrupts import InterruptibleRunner
 from dragoman.server.core.errors import EngineFailure, ServingError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import DecodingOverrides, Request, ScoreRequest, Splitting
-from dragoman.server.core.translations import Outcome, ScoreOutcome, Translation
+from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
+from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.runtime.hardware import usable_cpus
@@ -103,10 +103,6 @@ class LocalTranslator:
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
         return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
-
-    def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
-        """What became of each pair of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._runner.run(self._pipeline.score(request))]
 
     def close(self) -> None:
         """End the threads."""

@@ -113,6 +113,8 @@ class Request:
     speculation: SpeculationOverrides = SpeculationOverrides()
     prefixes: tuple[str, ...] = ()
     """What the translation of each text begins with; none at all, or one for each text, empty where it has none."""
+    targets: tuple[str, ...] | None = None
+    """Given translations, one for each text: they are scored, nothing is searched for, and neither side is split."""
     suppressed_tokens: tuple[str, ...] = ()
     """Tokens that must not be put out, as the target vocabulary writes them."""
     output: Output = Output()
@@ -125,26 +127,3 @@ class Request:
     target_language: str = ""
     split_long: bool = True
     """Split a piece that is longer than the model can read; False refuses its text instead."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A text and a translation of it that is to be scored."""
-
-    source: str
-    target: str
-
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    """One call: pairs for one model to score."""
-
-    pairs: tuple[Pair, ...]
-    overrides: DecodingOverrides = DecodingOverrides()
-    token_scores: bool = False
-    deadline_s: float | None = None
-    """On the monotonic clock."""
-    priority: Priority = Priority.NORMAL
-    source_language: str = ""
-    """As in `Request`."""
-    target_language: str = ""

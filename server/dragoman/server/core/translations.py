@@ -93,7 +93,7 @@ class Translation:
     finish_reason: FinishReason
     """That of the best hypothesis."""
     engine: Engine | None
-    """None where nothing had to be decoded."""
+    """None where nothing was searched for: of an empty text, and of a given translation."""
     source_tokens: int
     target_tokens: int
     segments: int
@@ -103,6 +103,8 @@ class Translation:
     """Only where they were asked for."""
     work: Work = Work()
     """Of all segments; of passes, the most that one of them took."""
+    is_given: bool = False
+    """Whether the request gave it, to have it scored."""
 
     @property
     def text(self) -> str:
@@ -110,21 +112,4 @@ class Translation:
         return self.hypotheses[0].text
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What became of one pair of a request to score."""
-
-    logp: float
-    score: float
-    """`logp` under the penalties."""
-    source_tokens: int
-    target_tokens: int
-    timings: Timings
-    tokens: tuple[TokenScore, ...] = ()
-    """Only where they were asked for."""
-
-
 Outcome = Translation | ServingError
-
-
-ScoreOutcome = Scored | ServingError

@@ -36,14 +36,14 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self.held_tokens}/{self.limit_tokens} tokens, {self.held_requests} requests>"
 
-    def reserve(self, tokens: int, wait_s: float = 0.0) -> Reservation:
-        """Take room for `tokens`, or raise `Overloaded`; `InvalidRequest` where no pause would help.
+    def reserve(self, tokens: int, wait_s: float = 0.0, *, field: str = "texts") -> Reservation:
+        """Take room for `tokens`, or raise `Overloaded`; `InvalidRequest` of `field` where no pause would help.
 
         `wait_s` is how long what is held will take: there is no use in trying again before.
         """
         if tokens > self.limit_tokens:
             raise InvalidRequest(
-                "texts",
+                field,
                 f"about {tokens} source tokens, and the whole backlog takes {self.limit_tokens}: "
                 "send fewer texts at once, or raise --backlog-tokens",
             )

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dragoman.bundle.directions import Directions
@@ -29,23 +29,22 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import RequestLimits, check_number
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import EnginePreference, Request, ScoreRequest
-from dragoman.server.core.segments import Decoded, Priority, Segment
-from dragoman.server.core.strategies import Alternatives, Forced
-from dragoman.server.core.translations import Outcome, ScoreOutcome
+from dragoman.server.core.requests import EnginePreference, Request
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.core.strategies import Alternatives, Beam, Forced
+from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
 from dragoman.server.pipeline.answers import decode
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Way, choose, ways
 from dragoman.server.planning.settings import DecodingBounds, resolve
-from dragoman.server.text.assembling import Assembler, scored
+from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import (
     Prepared,
-    PreparedPair,
     Refused,
     check_text,
     prepare,
-    prepare_pair,
+    prepare_given,
     suppressed_ids,
     whole,
     with_prefix,
@@ -56,6 +55,22 @@ T = TypeVar("T")
 
 INLINE_BYTES = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """What the texts of a request are called in the message that it came as."""
+
+    texts: str
+    text: str
+
+    def of_text(self, index: int, name: str = "") -> str:
+        """Where a text stands, or another field beside it."""
+        return f"{self.texts}[{index}].{name or self.text}"
+
+
+TRANSLATE = FieldNames("texts", "text")
+SCORE = FieldNames("pairs", "source")
 
 
 class Pipeline:
@@ -96,7 +111,17 @@ class Pipeline:
 
     def ways(self, request: Request) -> list[Way]:
         """The ways that the request may go."""
-        return ways(request, self._bounds)
+        return ways(request, self._bounds) if request.targets is None else [self._scoring(request)]
+
+    def _scoring(self, request: Request) -> Way:
+        """The only way that a request with given translations may go."""
+        if not searches(self.bundle.manifest):
+            raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
+        try:
+            return Way(Beam(), self.decoding(request))
+        except InvalidRequest as error:  # such a request has these fields at its top
+            fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
+            raise InvalidRequest.of(fields) from None
 
     def _template(self, request: Request, way: Way) -> Segment:
         decoding = way.decoding
@@ -106,7 +131,7 @@ class Pipeline:
             deadline_s=request.deadline_s,
             strategy=way.strategy,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
-            attention=request.output.alignments or decoding.unknown_handling == "copy",
+            attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
         )
 
@@ -134,9 +159,9 @@ class Pipeline:
         decoding = template.decoding
         texts = self._accepted(request)
         accepted = [text for text in texts if isinstance(text, str)]
-        with self._admit(accepted, request.priority, request.deadline_s) as reservation:
+        with self._admit(request, accepted) as reservation:
             started = time.perf_counter()
-            size = sum(map(len, accepted))
+            size = sum(map(len, (*accepted, *(request.targets or ()))))
             prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
@@ -168,75 +193,44 @@ class Pipeline:
             seconds_per_token=self.lanes.seconds_per_token,
         )
 
-    async def score(self, request: ScoreRequest) -> list[ScoreOutcome]:
-        """The outcome of each pair, in the order of the pairs."""
-        if not searches(self.bundle.manifest):
-            raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
-        try:
-            decoding = self.decoding(Request((), request.overrides))
-        except InvalidRequest as error:  # a request to score has these fields at its top
-            fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
-            raise InvalidRequest.of(fields) from None
-        languages = self.pair(request.source_language, request.target_language)
-        if not request.pairs:
-            raise InvalidRequest("pairs", "empty: send at least one pair")
-        check_number(len(request.pairs), self.limits.max_texts, "pairs")
-        sources = [pair.source for pair in request.pairs]
-        with self._admit(sources, request.priority, request.deadline_s) as reservation:
-            started = time.perf_counter()
-            size = sum(len(pair.source) + len(pair.target) for pair in request.pairs)
-            prepared = await self._work(size, lambda: self._prepared_pairs(request, languages))
-            tokenize_s = time.perf_counter() - started
-            reservation.correct(sum(len(pair.ids) for pair in prepared if isinstance(pair, PreparedPair)))
-            template = Segment((), decoding, request.deadline_s, priority=request.priority)
-            outcomes: dict[int, ScoreOutcome] = {}
-            async with aclosing(decode(self.lanes, [_forced(pair, template) for pair in prepared])) as finished:
-                async for index, answers in finished:
-                    pair, decoded = prepared[index], _decoded(answers)
-                    if isinstance(pair, ServingError):
-                        outcomes[index] = pair
-                    elif isinstance(decoded, ServingError):
-                        outcomes[index] = decoded
-                    else:
-                        with_tokens = request.token_scores
-                        outcomes[index] = scored(pair, decoded, self._tokenizer, tokenize_s, with_tokens=with_tokens)
-        return [outcomes[index] for index in range(len(outcomes))]
-
     def _accepted(self, request: Request) -> list[str | Refused]:
         """The texts, each that is too large or malformed replaced by its error."""
+        names = _names(request)
         if not request.texts:
-            raise InvalidRequest("texts", "empty: send at least one text")
-        check_number(len(request.texts), self.limits.max_texts)
-        return [
-            check_text(text, f"texts[{index}].text", self.limits.max_text_bytes)
-            for index, text in enumerate(request.texts)
-        ]
+            raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
+        check_number(len(request.texts), self.limits.max_texts, names.texts)
+        return [self._check(text, names.of_text(index)) for index, text in enumerate(request.texts)]
 
-    def _admit(self, sources: Sequence[str], priority: Priority, deadline_s: float | None) -> Reservation:
+    def _check(self, text: str, field: str) -> str | Refused:
+        return check_text(text, field, self.limits.max_text_bytes)
+
+    def _admit(self, request: Request, texts: Sequence[str]) -> Reservation:
         """Room for a request that can be answered in time."""
-        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(priority)
+        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority)
+        deadline_s = request.deadline_s
         if deadline_s is not None and now_s >= deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         if deadline_s is not None and now_s + wait_s > deadline_s:
             raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
-        return self.admission.reserve(estimate_tokens(sources), wait_s)
+        return self.admission.reserve(estimate_tokens(texts), wait_s, field=_names(request).texts)
 
     def _prepared(
         self, request: Request, texts: list[str | Refused], pair: LanguagePair, decoding: Decoding
     ) -> list[Prepared | Refused]:
         """Cut and number all texts."""
-        prefixes = request.prefixes or ("",) * len(texts)
         return [
-            text if isinstance(text, Refused) else self._prepare(request, index, text, prefix, pair, decoding)
-            for index, (text, prefix) in enumerate(zip(texts, prefixes, strict=True))
+            text if isinstance(text, Refused) else self._prepare(request, index, text, pair, decoding)
+            for index, text in enumerate(texts)
         ]
 
     def _prepare(
-        self, request: Request, index: int, text: str, prefix: str, pair: LanguagePair, decoding: Decoding
+        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
     ) -> Prepared | Refused:
+        if request.targets is not None:
+            return self._given(index, text, request.targets[index], pair)
         prepared = prepare(
             text,
-            field=f"texts[{index}].text",
+            field=TRANSLATE.of_text(index),
             tokenizer=self._tokenizer,
             splitting=request.splitting,
             pair=pair,
@@ -245,27 +239,21 @@ class Pipeline:
         )
         if isinstance(prepared, Prepared) and isinstance(request.strategy, Alternatives):
             prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
-        if isinstance(prepared, Refused):
+        if isinstance(prepared, Refused) or not request.prefixes:
             return prepared
-        field = f"texts[{index}].target_prefix"
-        checked = check_text(prefix, field, self.limits.max_text_bytes)
-        if isinstance(checked, Refused):
-            return checked
+        field = TRANSLATE.of_text(index, "target_prefix")
+        prefix = self._check(request.prefixes[index], field)
+        if isinstance(prefix, Refused):
+            return prefix
         return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
 
-    def _prepared_pairs(self, request: ScoreRequest, languages: LanguagePair) -> list[PreparedPair | Refused]:
-        limits, max_bytes = self.bundle.manifest.limits, self.limits.max_text_bytes
-        return [
-            prepare_pair(
-                pair,
-                index=index,
-                tokenizer=self._tokenizer,
-                languages=languages,
-                limits=limits,
-                max_bytes=max_bytes,
-            )
-            for index, pair in enumerate(request.pairs)
-        ]
+    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> Prepared | Refused:
+        fields = SCORE.of_text(index), SCORE.of_text(index, "target")
+        checked = self._check(target, fields[1])
+        if isinstance(checked, Refused):
+            return checked
+        limits = self.bundle.manifest.limits
+        return prepare_given(text, checked, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=limits)
 
     async def _work(self, size: int, work: Callable[[], T]) -> T:
         """Do something with texts of so many characters; off the event loop where that takes long."""
@@ -274,19 +262,18 @@ class Pipeline:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
+def _names(request: Request) -> FieldNames:
+    return TRANSLATE if request.targets is None else SCORE
+
+
 def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
     """What is decoded of a text."""
     if isinstance(text, Refused):
         return []
+    if text.target is not None:
+        template = replace(template, strategy=Forced(text.target.ids))
     pieces = zip(text.ids, text.copies, strict=True)
     return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in pieces if ids]
-
-
-def _forced(pair: PreparedPair | Refused, template: Segment) -> list[Segment]:
-    """What is decoded of a pair."""
-    if isinstance(pair, Refused):
-        return []
-    return [replace(template, ids=pair.ids, prefix=pair.prefix, strategy=Forced(pair.target), copies=pair.copies)]
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:

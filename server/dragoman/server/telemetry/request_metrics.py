@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from dragoman.server.core.errors import ServingError
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import Outcome, Scored, ScoreOutcome, Timings, Translation
+from dragoman.server.core.translations import Outcome, Timings, Translation
 from dragoman.server.telemetry.histograms import TallyHistogram
 from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
 
@@ -73,21 +73,21 @@ class RequestRecord:
     timings: Timings = NO_TIME
     engine: str = NO_ENGINE
 
-    def end(self, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
+    def end(self, outcomes: Sequence[Outcome]) -> None:
         """Set how the request ended from what became of its texts."""
         errors = [outcome.outcome for outcome in outcomes if isinstance(outcome, ServingError)]
         if faults := [outcome for outcome in FAULTS if outcome in errors]:
             self.outcome = faults[0]
         else:
             self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0]
-        done = [outcome for outcome in outcomes if isinstance(outcome, Translation | Scored)]
+        done = [outcome for outcome in outcomes if isinstance(outcome, Translation)]
         self.timings = Timings.last(one.timings for one in done)
         self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
 
 
-def _engine(outcome: Translation | Scored) -> str:
-    """What made it; a score is made by none."""
-    return outcome.engine.value if isinstance(outcome, Translation) and outcome.engine else NO_ENGINE
+def _engine(outcome: Translation) -> str:
+    """What made it; nothing makes an empty or a given translation."""
+    return outcome.engine.value if outcome.engine else NO_ENGINE
 
 
 class _Ends:
@@ -215,7 +215,7 @@ class Metrics:
             for series in ends.unanswered:
                 series.add(seconds)
 
-    def answered(self, model: str, outcomes: Sequence[Outcome | ScoreOutcome]) -> None:
+    def answered(self, model: str, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a request's texts or pairs."""
         source_tokens = target_tokens = 0
         for outcome in outcomes:
@@ -223,7 +223,7 @@ class Metrics:
                 self._texts[model, outcome.outcome].inc()
                 continue
             self._texts[model, "ok"].inc()
-            if isinstance(outcome, Translation):
+            if not outcome.is_given:
                 self._translations[model, _engine(outcome), outcome.finish_reason.value].inc()
                 self._passes[model].inc(outcome.work.nat_passes)
             source_tokens += outcome.source_tokens

@@ -10,7 +10,6 @@ from dragoman.server.core.requests import Output
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Work
 from dragoman.server.core.translations import (
     Alignment,
-    Scored,
     Span,
     SpanPair,
     TextHypothesis,
@@ -20,7 +19,7 @@ from dragoman.server.core.translations import (
 )
 from dragoman.server.text.alignment import Word, links, word_weights, words
 from dragoman.server.text.offsets import Offsets
-from dragoman.server.text.preparing import Prepared, PreparedPair
+from dragoman.server.text.preparing import Prepared
 from dragoman.server.text.tokenizer import Tokenizer
 
 
@@ -52,7 +51,7 @@ class Assembler:
         return Translation(
             hypotheses=tuple(hypothesis for hypothesis, _ in joined),
             finish_reason=joined[0][0].reason,
-            engine=decoded[0].engine,
+            engine=decoded[0].engine if text.target is None else None,
             source_tokens=text.source_tokens,
             target_tokens=sum(map(_length, best)),
             segments=len(decoded),
@@ -66,6 +65,7 @@ class Assembler:
             ),
             sentence_spans=joined[0][1],
             work=_work(decoded),
+            is_given=text.target is not None,
         )
 
 
@@ -73,22 +73,6 @@ def _work(decoded: Sequence[Decoded]) -> Work:
     """Of all pieces; their passes went side by side."""
     total = sum((piece.work for piece in decoded), Work())
     return replace(total, nat_passes=max(piece.work.nat_passes for piece in decoded))
-
-
-def scored(
-    pair: PreparedPair, decoded: Sequence[Decoded], tokenizer: Tokenizer, tokenize_s: float, *, with_tokens: bool
-) -> Scored:
-    """The score of a pair from what was decoded under force."""
-    [one] = decoded
-    [hypothesis] = one.hypotheses
-    return Scored(
-        logp=hypothesis.logp,
-        score=hypothesis.score,
-        source_tokens=len(pair.ids),
-        target_tokens=_length(hypothesis),
-        timings=Timings(tokenize_s, one.queue_s, one.encode_s, one.decode_s),
-        tokens=token_logps(hypothesis, tokenizer) if with_tokens else (),
-    )
 
 
 def token_logps(hypothesis: Hypothesis, tokenizer: Tokenizer) -> tuple[TokenScore, ...]:
@@ -117,7 +101,9 @@ class _Joiner:
         decoded = [index for index, ids in enumerate(self._text.ids) if ids]
         own = dict(zip(decoded, chosen, strict=True))
         for index, hypothesis in own.items():
-            if self._needs_surfaces(hypothesis):
+            if self._text.target is not None:
+                pieces[index] = self._text.target.text
+            elif self._needs_surfaces(hypothesis):
                 surfaces[index] = self._surfaces(index, hypothesis)
                 pieces[index] = "".join(surfaces[index])
             else:

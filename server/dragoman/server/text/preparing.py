@@ -1,4 +1,4 @@
-"""One text on its way in: cut into pieces and numbered. And one pair that is to be scored, which is not cut.
+"""One text on its way in: cut into pieces and numbered. One whose translation is given, to be scored, is not cut.
 
 A piece that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
-from dragoman.server.core.requests import Pair, Splitting
+from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.translations import Span
 from dragoman.server.text.layout import Layout, fit, split
@@ -20,6 +20,15 @@ MAX_SUPPRESSED_TOKENS = 256
 
 Refused = InvalidRequest
 """What stands in for a text that cannot be translated."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A given translation."""
+
+    text: str
+    ids: tuple[int, ...]
+    """What follows the prefix, without the end token."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,8 @@ class Prepared:
     """What the translation of each piece begins with."""
     copies: tuple[tuple[int, ...], ...] = ()
     """Of each piece, as in `Segment`; empty of a model that copies nothing."""
+    target: Target | None = None
+    """The translation where it is given, of a text of one piece."""
 
     @property
     def segments(self) -> tuple[tuple[int, ...], ...]:
@@ -129,42 +140,21 @@ def with_prefix(
     return replace(one, prefix=ids)
 
 
-@dataclass(frozen=True)
-class PreparedPair:
-    """A pair that is ready to be scored."""
-
-    ids: tuple[int, ...]
-    """All that the model reads of the source."""
-    prefix: tuple[int, ...]
-    """What any translation begins with."""
-    target: tuple[int, ...]
-    """What follows it, without the end token."""
-    copies: tuple[int, ...] = ()
-    """As in `Segment`."""
-
-
-def prepare_pair(
-    pair: Pair, *, index: int, tokenizer: Tokenizer, languages: LanguagePair, limits: Limits, max_bytes: int
-) -> PreparedPair | Refused:
-    """Number both sides of a pair."""
-    for side in ("source", "target"):
-        checked = check_text(getattr(pair, side), f"pairs[{index}].{side}", max_bytes)
-        if isinstance(checked, Refused):
-            return checked
-    ids, target = (
-        tokenizer.encode(pair.source, languages),
-        tokenizer.encode_target_of(pair.target, pair.source, languages),
-    )
-    prefix = tokenizer.forced(languages)
+def prepare_given(
+    text: str, target: str, *, fields: tuple[str, str], tokenizer: Tokenizer, pair: LanguagePair, limits: Limits
+) -> Prepared | Refused:
+    """Number a text and its given translation, neither of which is cut. `fields` are where they stand."""
+    ids, target_ids = tokenizer.encode(text, pair), tokenizer.encode_target_of(target, text, pair)
+    prefix = tokenizer.forced(pair)
     if not ids:
-        return Refused(f"pairs[{index}].source", "nothing in it that the model could read")
-    num_targets = len(prefix) + len(target) + 1
-    sides = (("source", len(ids), limits.max_source_tokens), ("target", num_targets, limits.max_target_tokens))
-    for side, length, most in sides:
+        return Refused(fields[0], "nothing in it that the model could read")
+    lengths = len(ids), len(prefix) + len(target_ids) + 1
+    for field, length, most in zip(fields, lengths, (limits.max_source_tokens, limits.max_target_tokens), strict=True):
         if length > most:
             message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
-            return Refused(f"pairs[{index}].{side}", message)
-    return PreparedPair(ids, prefix, target, tokenizer.copies(pair.source, ids, languages))
+            return Refused(field, message)
+    layout, copies = Layout.of(text, [Span(0, len(text))]), tokenizer.copies(text, ids, pair)
+    return Prepared(text, layout, (ids,), pair, prefix, (copies,), Target(target, target_ids))
 
 
 def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:

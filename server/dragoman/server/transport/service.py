@@ -17,7 +17,7 @@ from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
 from dragoman.server.core.limits import check_number
 from dragoman.server.core.requests import Request
-from dragoman.server.core.translations import Outcome, ScoreOutcome
+from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
@@ -190,7 +190,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             pipeline, pair = self._models.route(codec_request.wanted(request))
             record.model = pipeline.name
             wanted = codec_request.score_request(request, pair=pair, deadline_s=record.deadline_s)
-            outcomes = await pipeline.score(wanted)
+            outcomes = await pipeline.translate(wanted)
             named = request.request_id or request_id()
             self._end(pipeline, named, record, outcomes)
             return pb.ScoreResponse(
@@ -248,7 +248,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         pipeline: Pipeline,
         named: str,
         record: RequestRecord,
-        outcomes: Sequence[Outcome | ScoreOutcome],
+        outcomes: Sequence[Outcome],
         *,
         whole: bool = True,
     ) -> None:

@@ -13,9 +13,7 @@ from dragoman.server.core.requests import (
     EnginePreference,
     OffsetUnit,
     Output,
-    Pair,
     Request,
-    ScoreRequest,
     Splitting,
 )
 from dragoman.server.core.segments import Priority
@@ -198,16 +196,17 @@ def test_a_request_to_score_is_read_completely() -> None:
         priority=pb.PRIORITY_INTERACTIVE,
     )
 
-    assert score_request(message, pair=PAIR, deadline_s=2.0) == ScoreRequest(
-        pairs=(Pair("a", "b"), Pair("", "")),
+    assert score_request(message, pair=PAIR, deadline_s=2.0) == Request(
+        texts=("a", ""),
+        targets=("b", ""),
         overrides=DecodingOverrides(length_penalty=0.0, length_penalty_kind="gnmt"),
-        token_scores=True,
+        output=Output(token_scores=True),
         deadline_s=2.0,
         priority=Priority.INTERACTIVE,
         source_language="en",
         target_language="pt",
     )
-    empty = ScoreRequest((), source_language="en", target_language="pt")
+    empty = Request((), targets=(), source_language="en", target_language="pt")
     assert score_request(pb.ScoreRequest(), pair=PAIR, deadline_s=None) == empty
 
 

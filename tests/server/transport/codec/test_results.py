@@ -7,7 +7,6 @@ from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import (
     Alignment,
-    Scored,
     Span,
     SpanPair,
     TextHypothesis,
@@ -70,7 +69,9 @@ def test_a_hypothesis_says_all_that_is_known() -> None:
 
 def test_a_score_says_all_that_is_known() -> None:
     """Every field but the timings, which are the call's."""
-    scored = Scored(-3.0, -1.5, 4, 2, Timings(queue_s=0.25), (TokenScore("▁a", -3.0),))
+    hypothesis = TextHypothesis("a", -3.0, -1.5, tokens=(TokenScore("▁a", -3.0),))
+    timings = Timings(queue_s=0.25)
+    scored = Translation((hypothesis,), FinishReason.STOP, None, 4, 2, 1, 2, timings, is_given=True)
 
     assert results.score_result(2, scored) == pb.ScoreResult(
         index=2,

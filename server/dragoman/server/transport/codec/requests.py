@@ -15,9 +15,7 @@ from dragoman.server.core.requests import (
     NatOverrides,
     OffsetUnit,
     Output,
-    Pair,
     Request,
-    ScoreRequest,
     SpeculationOverrides,
     Splitting,
 )
@@ -132,14 +130,15 @@ def request(
     )
 
 
-def score_request(message: pb.ScoreRequest, *, pair: LanguagePair, deadline_s: float | None) -> ScoreRequest:
-    """The request to score that a message stands for."""
+def score_request(message: pb.ScoreRequest, *, pair: LanguagePair, deadline_s: float | None) -> Request:
+    """The request that a message with given translations stands for."""
     _check_id(message.request_id)
     penalty, kind = _length_penalty(message, "")
-    return ScoreRequest(
-        pairs=tuple(Pair(one.source, one.target) for one in message.pairs),
+    return Request(
+        texts=tuple(given.source for given in message.pairs),
+        targets=tuple(given.target for given in message.pairs),
         overrides=DecodingOverrides(length_penalty=penalty, length_penalty_kind=kind),
-        token_scores=message.token_scores,
+        output=Output(token_scores=message.token_scores),
         deadline_s=deadline_s,
         priority=_PRIORITY[message.priority],
         source_language=pair.source,

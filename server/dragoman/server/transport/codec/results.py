@@ -13,8 +13,6 @@ from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import (
     Outcome,
-    Scored,
-    ScoreOutcome,
     Span,
     TextHypothesis,
     Timings,
@@ -63,17 +61,17 @@ def result(index: int, outcome: Outcome, *, timings: bool) -> pb.TextResult:
     )
 
 
-def score_result(index: int, outcome: ScoreOutcome) -> pb.ScoreResult:
-    """What became of one pair."""
+def score_result(index: int, outcome: Outcome) -> pb.ScoreResult:
+    """What became of one pair: of a text and its given translation."""
     if isinstance(outcome, ServingError):
         return pb.ScoreResult(index=index, status=_status(outcome))
     return pb.ScoreResult(
         index=index,
-        log_probability=outcome.logp,
-        score=outcome.score,
+        log_probability=outcome.hypotheses[0].logp,
+        score=outcome.hypotheses[0].score,
         source_tokens=outcome.source_tokens,
         target_tokens=outcome.target_tokens,
-        tokens=_tokens(outcome.tokens),
+        tokens=_tokens(outcome.hypotheses[0].tokens),
     )
 
 
@@ -103,9 +101,9 @@ def _span(span: Span) -> pb.Span:
     return pb.Span(start=span.start, end=span.end)
 
 
-def call_timings(outcomes: Sequence[Outcome | ScoreOutcome], total_s: float) -> pb.Timings:
+def call_timings(outcomes: Sequence[Outcome], total_s: float) -> pb.Timings:
     """Where the time of a call went: of its texts, the stages of the last one."""
-    message = _timings(Timings.last(one.timings for one in outcomes if isinstance(one, Translation | Scored)))
+    message = _timings(Timings.last(one.timings for one in outcomes if isinstance(one, Translation)))
     message.total.CopyFrom(_duration(total_s))
     return message
 
