@@ -160,3 +160,12 @@ def test_the_service_offers_exactly_the_promised_calls() -> None:
         "ListModels": (False, False),
         "GetModel": (False, False),
     }
+
+
+@pytest.mark.parametrize("name", ["DecodingOptions", "NatOptions", "SpeculationOptions"])
+def test_the_reference_names_every_field_that_says_how_to_decode(name: str) -> None:
+    """`server/reference/fields.md` says what each of them goes with."""
+    page = (PROTO.parent / "server/reference/fields.md").read_text("utf-8")
+    fields = [field.name for field in translation_pb2.DESCRIPTOR.message_types_by_name[name].fields]
+
+    assert [field for field in fields if f"`{field}`" not in page] == []

@@ -13,7 +13,7 @@ from dragoman.server.core.addresses import split_address
 from dragoman.server.core.errors import StartError
 from dragoman.server.runtime.hardware import usable_cpus
 
-README = Path(__file__).parents[3] / "server/README.md"
+PAGE = Path(__file__).parents[3] / "server/reference/options.md"
 
 
 def parsed(*arguments: str) -> dict[str, object]:
@@ -123,14 +123,14 @@ def test_every_flag_has_help_with_its_facts() -> None:
         assert one.variable in text
 
 
-def test_the_readme_has_the_options() -> None:
-    """The README's table is the declaration."""
+def test_the_reference_has_the_options() -> None:
+    """The table of the page is the declaration."""
     rows = [
         f"| `{one.flag}` | `{one.variable}` | {one.default_text} | {one.meta.unit} | {one.bounds} | {one.meta.help} |"
         for one in declared(ServeOptions)
     ]
 
-    assert "\n".join(rows) in README.read_text("utf-8"), "\n".join(rows)
+    assert "\n".join(rows) in PAGE.read_text("utf-8"), "\n".join(rows)
 
 
 @pytest.mark.parametrize(

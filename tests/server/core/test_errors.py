@@ -15,7 +15,7 @@ from dragoman.server.telemetry.rpc_metrics import CODES
 from dragoman.server.transport.interceptor import InternalError
 from dragoman.server.transport.status import status_code, status_message, trailing_metadata
 
-README = Path(__file__).parents[3] / "server/README.md"
+PAGE = Path(__file__).parents[3] / "server/reference/errors.md"
 
 EXAMPLES: list[errors.ServingError] = [
     errors.InvalidRequest("a", "b"),
@@ -70,14 +70,14 @@ def test_all_reasons_are_one_message() -> None:
     assert [one.field for one in error.violations] == ["a", "b.c"]
 
 
-def test_the_readme_has_the_errors() -> None:
-    """The README's table is the tree."""
+def test_the_reference_has_the_errors() -> None:
+    """The table of the page is the tree."""
     rows = [
         f"| {type(one).__name__} | {one.code} | {'yes' if one.retryable else 'no'} | {one.outcome} | {one.__doc__} |"
         for one in EXAMPLES[:-1]
     ]
 
-    assert "\n".join(rows) in README.read_text("utf-8"), "\n".join(rows)
+    assert "\n".join(rows) in PAGE.read_text("utf-8"), "\n".join(rows)
 
 
 @pytest.mark.parametrize(

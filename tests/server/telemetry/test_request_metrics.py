@@ -25,7 +25,7 @@ from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.testing import FakeLanes
 
-README = Path(__file__).parents[3] / "server/README.md"
+PAGE = Path(__file__).parents[3] / "server/reference/metrics.md"
 DONE = Translation((TextHypothesis("a", -1, -1),), FinishReason.STOP, Engine.BEAM, 3, 4, 1, 5, Timings(queue_s=0.25))
 
 
@@ -283,8 +283,8 @@ def test_names_follow_the_conventions(metrics: Metrics, pipeline: Pipeline) -> N
     assert b"# TYPE dragoman_requests_total counter" in generate_latest(metrics.registry)
 
 
-def test_the_readme_has_the_metrics(metrics: Metrics, pipeline: Pipeline) -> None:
-    """The README's table is what is exposed."""
+def test_the_reference_has_the_metrics(metrics: Metrics, pipeline: Pipeline) -> None:
+    """The table of the page is what is exposed."""
     watch(metrics, pipeline)
     RpcMetrics(metrics.registry, [(SERVICE.full_name, method) for method in SERVICE.methods])
     rows = []
@@ -294,7 +294,7 @@ def test_the_readme_has_the_metrics(metrics: Metrics, pipeline: Pipeline) -> Non
         shown = ", ".join(label for label in _order(labels))
         rows.append(f"| `{name}` | {metric.type} | {shown} | {metric.documentation} |")
 
-    assert "\n".join(rows) in README.read_text("utf-8"), "\n".join(rows)
+    assert "\n".join(rows) in PAGE.read_text("utf-8"), "\n".join(rows)
 
 
 def _order(labels: set[str]) -> list[str]:

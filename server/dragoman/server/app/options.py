@@ -1,4 +1,4 @@
-"""Options declared once: a dataclass field becomes a flag, an environment twin, a TOML key and a row of the README.
+"""Options declared once: a dataclass field becomes a flag, an environment twin, a TOML key and a row of the reference.
 
 Knows no option by name. Precedence: flag, then environment, then file, then default. A malformed value is an error
 that names where it came from. An unknown key of the file is an error; an unknown variable of the environment is not,
