@@ -40,3 +40,11 @@ def short(value: object) -> str:
     """A value from outside, fit for a message: YAML can be small as text and endless when it is shown."""
     text = reprlib.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def some(noun: str, names: list[str]) -> str:
+    """The beginning of a reason: how many there are, a few of their names, and the verb."""
+    if len(names) == 1:
+        return f"{names[0]} is"
+    more = f", such as {', '.join(names[:3])}," if len(names) > 3 else f", {', '.join(names)},"
+    return f"{len(names)} {noun}s{more} are"

@@ -1,1 +1,1 @@
-"""Importers: foreign checkpoints in, canonical `Checkpoint`s out. One module a format, and nothing shared but that."""
+"""Foreign checkpoints in, canonical `Checkpoint`s out: one folder a format, and what they share in `files`."""

@@ -1,4 +1,8 @@
-"""The formats of checkpoints, and which of them a source is in."""
+"""The formats of checkpoints: how each is recognised and read, and which of them a source is in.
+
+A format is a folder beside this file. Recognising needs neither torch nor the other libraries that reading does, so a
+wrong path is told at once; readers are imported when one is called.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.importers.fairseq import folder as fairseq_folder
 from dragoman.export.importers.hf import folder as hf_folder
-from dragoman.export.importers.marian import importer
+from dragoman.export.importers.marian import folder as marian_folder
 from dragoman.export.importers.plain import folder as plain_folder
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
@@ -23,26 +27,33 @@ class Format:
     recognises: Callable[[Path], str | None]
     """What is at a path, in words, if it is of this kind."""
     read: Reader
+    """Reads what is at a path; source and target language where the names of files do not tell them."""
     looks_for: str
-    """What there must be, for those who are told that it is not."""
-
-
-def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    from dragoman.export.importers.hf.importer import read_hf  # reads weights with torch, which takes seconds to import
-
-    return read_hf(source, source_language, target_language)
-
-
-def _read_plain(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    from dragoman.export.importers.plain.importer import read_plain  # as above
-
-    return read_plain(source, source_language, target_language)
+    """What there must be, for those whose path is not recognised."""
 
 
 def _read_fairseq(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
     from dragoman.export.importers.fairseq.importer import read_fairseq
 
     return read_fairseq(source, source_language, target_language)
+
+
+def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.hf.importer import read_hf
+
+    return read_hf(source, source_language, target_language)
+
+
+def _read_marian(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.marian.importer import read_marian
+
+    return read_marian(source, source_language, target_language)
+
+
+def _read_plain(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.plain.importer import read_plain
+
+    return read_plain(source, source_language, target_language)
 
 
 FORMATS = {
@@ -53,14 +64,14 @@ FORMATS = {
     ),
     "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
     "marian": Format(
-        importer.recognises, importer.read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
+        marian_folder.recognises, _read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
     ),
     "plain": Format(plain_folder.recognises, _read_plain, f"a folder with {plain_folder.DESCRIPTION}"),
 }
 
 
 def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:
-    """Read a checkpoint of a named or unknown format."""
+    """Read a checkpoint of the format `form`, or of the only one that recognises it where that is `auto`."""
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if form == "auto":
@@ -74,7 +85,7 @@ def read(source: Path, form: str, source_language: str | None, target_language: 
 def _unclear(source: Path, seen: dict[str, str]) -> ExportError:
     """Several formats recognise it, or none."""
     if seen:
-        both = " and ".join(f"{what} (--format {name})" for name, what in seen.items())
-        return ExportError(f"{source} holds {both}: say which with --format")
+        several = " and ".join(f"{what} (--format {name})" for name, what in seen.items())
+        return ExportError(f"{source} holds {several}: say which with --format")
     wanted = "".join(f"\n  - {name} looks for {each.looks_for}" for name, each in FORMATS.items())
     return ExportError(f"{source}: not recognised; if it is one of these, say so with --format:{wanted}")

@@ -183,12 +183,14 @@ def test_what_does_not_fit_is_refused(nllb_folder: Path, config: dict[str, Any],
     ("name", "content", "reason"),
     [
         ("tokenizer.json", "{}", "tokenizer.json is not a tokenizer.json that can be read"),
-        ("tokenizer.json", "[]", "tokenizer.json must hold a JSON object"),
-        ("tokenizer.json", "[" * 100_000, "tokenizer.json cannot be read as JSON"),
+        ("tokenizer.json", "[]", "tokenizer.json does not hold an object"),
+        ("tokenizer.json", "[" * 100_000, "tokenizer.json cannot be read: not JSON"),
         ("tokenizer.json", '{"model": {"type": "Unigram", "vocab": "x"}}', "is not a tokenizer.json that can be read"),
-        ("tokenizer_config.json", "{", "tokenizer_config.json cannot be read as JSON"),
+        ("tokenizer_config.json", "{", "tokenizer_config.json cannot be read: not JSON"),
+        ("tokenizer_config.json", '{"a": 1, "a": 2}', "tokenizer_config.json cannot be read: not JSON"),
+        ("tokenizer_config.json", '{"model_max_length": Infinity}', "Infinity is not a number of JSON"),
         ("tokenizer_config.json", '{"added_tokens_decoder": [1]}', "tokenizer_config.json: added_tokens_decoder"),
-        ("generation_config.json", "\udcff", "generation_config.json cannot be read as JSON"),
+        ("generation_config.json", "\udcff", "generation_config.json cannot be read"),
     ],
 )
 def test_broken_files_are_refused_by_name(nllb_folder: Path, name: str, content: str, reason: str) -> None:

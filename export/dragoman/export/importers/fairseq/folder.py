@@ -1,4 +1,4 @@
-"""What fairseq leaves behind: how it is known, and which of its files is meant."""
+"""How a folder or file of fairseq's is recognised, and which of several checkpoints is meant."""
 
 from __future__ import annotations
 

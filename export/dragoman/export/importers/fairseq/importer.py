@@ -1,10 +1,9 @@
 """Import a fairseq checkpoint of a Transformer or LSTM: a `.pt` file beside its dictionaries and model of its subwords.
 
-    1. the file -> tensors and options    fairseq_file; torch_pickle reads it and runs nothing
-    2. options -> architecture            fairseq_model, a table of options; fairseq_lstm
-    3. tensors -> canonical weights       fairseq_names; fairseq_lstm
-       of non-autoregressive models       fairseq_nat
-    4. dictionaries, subwords, languages  fairseq_text
+    1. the file -> tensors and options    pickle; files/torch_pickle reads it and runs nothing
+    2. options -> architecture            options, a checklist; of an LSTM, lstm
+    3. tensors -> canonical weights       weights; lstm; of non-autoregressive models, nat
+    4. dictionaries, subwords, languages  text: dictionary, subwords
 
 fairseq itself is not needed. Every step adds what stands against the model to the same reasons, and the import is
 refused with all of them.
@@ -25,8 +24,9 @@ from dragoman.export.importers.fairseq.nat import is_nat, place_nat
 from dragoman.export.importers.fairseq.options import read_model
 from dragoman.export.importers.fairseq.pickle import FairseqFile, read_file
 from dragoman.export.importers.fairseq.text import Text, read_text
-from dragoman.export.importers.fairseq.weights import Placed, Weights, place_weights
+from dragoman.export.importers.fairseq.weights import Weights, place_weights
 from dragoman.export.importers.files.model_card import CARD, licence_of
+from dragoman.export.importers.files.placed import Placed
 
 BEAM = 5
 LONGEST = 201

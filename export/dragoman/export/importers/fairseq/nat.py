@@ -20,7 +20,8 @@ from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.fairseq.dictionary import BEGIN_ID, END_ID, UNKNOWN_ID
 from dragoman.export.importers.fairseq.options import Model
 from dragoman.export.importers.fairseq.pickle import FairseqFile, Options
-from dragoman.export.importers.fairseq.weights import Floats, Placed, Weights, place_weights
+from dragoman.export.importers.fairseq.weights import Weights, place_weights
+from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.importers.files.sizes import MOST
 
 MODELS = re.compile(r"nonautoregressive|cmlm|glat|(^|_)nat(_|$)|ctc")

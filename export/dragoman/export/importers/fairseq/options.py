@@ -14,7 +14,7 @@ from dragoman.bundle.manifest import Activation, Architecture, NormPlacement
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.fairseq.dictionary import PAD_ID
 from dragoman.export.importers.fairseq.pickle import Options
-from dragoman.export.importers.files.sizes import MOST
+from dragoman.export.importers.files.sizes import MOST, unless
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
@@ -131,9 +131,9 @@ class Model:
             embedding_norm=self.embedding_norm,
             output_bias=False,
             norm_epsilon=EPSILON,
-            encoder_heads=_if_other(encoder.heads, decoder.heads),
-            encoder_ffn=_if_other(encoder.ffn, decoder.ffn),
-            encoder_width=_if_other(encoder.width, decoder.width),
+            encoder_heads=unless(encoder.heads, decoder.heads),
+            encoder_ffn=unless(encoder.ffn, decoder.ffn),
+            encoder_width=unless(encoder.width, decoder.width),
             encoder_norm=None if encoder.norm == decoder.norm else encoder.norm,
             decoder_final_norm=self.decoder_final_norm,
             position_offset=PAD_ID + 1 if self.is_sinusoidal else 0,
@@ -226,7 +226,3 @@ def alignment_head(options: Options, layers: int) -> int | None:
     """The head of the last layer that was trained to align, where it is a single one."""
     layer, heads = options.raw("alignment_layer"), options.raw("alignment_heads")
     return 0 if heads == 1 and layer == layers - 1 else None
-
-
-def _if_other(size: int, usual: int) -> int | None:
-    return None if size == usual else size

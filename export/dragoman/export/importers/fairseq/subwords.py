@@ -13,11 +13,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import sentencepiece
-
 from dragoman.bundle.manifest import TokenizerKind
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.fairseq.dictionary import Dictionary
+from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
+from dragoman.export.importers.files.texts import read_text
 
 SENTENCEPIECE = ("*.model", "*.spm")
 MERGES = ("bpecodes*", "bpe.codes*", "codes*", "code", "code.*", "*.codes", "*.bpe", "*.bpecodes")
@@ -28,7 +28,6 @@ LEAST_KNOWN = 0.5
 """Share of a dictionary's words that the subwords' model must be able to make."""
 LEAST_WORDS = 100
 """A dictionary of so few proves nothing by its letters."""
-LARGEST = 1 << 28
 
 Pair = tuple[str, str]
 
@@ -80,10 +79,8 @@ def _pieces(
     models: tuple[Path, Path], sides: tuple[Dictionary, Dictionary], special: frozenset[str], reasons: Reasons
 ) -> Subwords | None:
     for model, side in zip(models, sides, strict=True):
-        try:
-            processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-        except (OSError, RuntimeError, ValueError):
-            reasons.add(f"{model.name} is not a SentencePiece model")
+        processor = open_sentencepiece(model, reasons)
+        if processor is None:
             return None
         known = {processor.id_to_piece(index) for index in range(processor.get_piece_size())}
         _check_fit(model, side, [word in known for word in _words(side, special)], reasons)
@@ -124,14 +121,10 @@ def _ended(word: str) -> str:
 
 def _read_merges(path: Path, reasons: Reasons) -> list[Pair] | None:
     """Pairs, best first. fastBPE adds their counts, subword-nmt a line with its version before."""
-    try:
-        if path.stat().st_size > LARGEST:
-            reasons.add(f"{path.name} has {path.stat().st_size} bytes, more than the {LARGEST} that are read")
-            return None
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reasons.add(f"{path.name} cannot be read: {error}")
+    text = read_text(path, reasons)
+    if text is None:
         return None
+    lines = text.rstrip("\n").split("\n")
     version = lines.pop(0).partition(":")[2].strip() if lines[0].startswith("#version:") else None
     pairs: list[Pair] = []
     for number, line in enumerate(lines, 1):

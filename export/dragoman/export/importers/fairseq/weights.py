@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from dragoman.bundle.manifest import Architecture, Tying
-from dragoman.export.core.reasons import Reasons
+from dragoman.bundle.manifest import Tying
+from dragoman.export.core.reasons import Reasons, some
 from dragoman.export.importers.fairseq.dictionary import PAD_ID
 from dragoman.export.importers.fairseq.options import Model, Side, alignment_head
 from dragoman.export.importers.fairseq.pickle import FairseqFile
-from dragoman.export.importers.files.name_tables import TRANSFORMER, some
+from dragoman.export.importers.files.name_tables import TRANSFORMER
+from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.network.load import canonical_shapes
 from dragoman.export.network.network import Network
 from dragoman.export.network.positions import sinusoid
-
-Floats = npt.NDArray[np.float32]
 
 NUMBERED_NORMS = {
     "encoder": {"0": "self_attn_layer_norm", "1": "final_layer_norm"},
@@ -44,15 +42,6 @@ OUTPUT, OLD_OUTPUT = "decoder.output_projection.weight", "decoder.embed_out"
 PROJECT_IN, PROJECT_OUT = "decoder.project_in_dim.weight", "decoder.project_out_dim.weight"
 LAST_WITHOUT_FINAL_NORM = {"encoder": 1, "decoder": 2}
 """Versions of a stack up to which nothing normalised what its last layer puts out. Without a number it is 1."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Canonical weights, and the architecture with what only they could tell."""
-
-    architecture: Architecture
-    weights: dict[str, Floats]
-    notes: tuple[str, ...]
 
 
 class Weights:

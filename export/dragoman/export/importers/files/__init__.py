@@ -1,1 +1,1 @@
-"""What several formats read: tensors, JSON, model cards, tables of names."""
+"""What several formats read: tensors, pickles, JSON, model cards, tables of names and languages."""

@@ -1,4 +1,4 @@
-"""JSON files of model folders."""
+"""JSON files of model folders: an object, parsed strictly, or a reason against the model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 from dragoman.bundle.codec import DecodeError, parse
 from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.files.texts import read_text
 
 LARGEST_JSON = 64 << 20
-
-
 Json = dict[str, Any]
 
 
@@ -20,16 +19,21 @@ def model_folder(path: Path) -> Path:
 
 
 def read_json(file: Path, reasons: Reasons) -> Json:
-    """The object in a JSON file; empty where there is none, which is then one of the reasons."""
+    """The object in a JSON file; empty, with a reason, where it cannot be read or holds something else."""
+    text = read_text(file, reasons, LARGEST_JSON)
+    if text is None:
+        return {}
     try:
-        if file.stat().st_size > LARGEST_JSON:
-            reasons.add(f"{file.name} has {file.stat().st_size} bytes, more than the {LARGEST_JSON} that are read")
-            return {}
-        value = parse(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, DecodeError) as error:
+        value = parse(text)
+    except DecodeError as error:
         reasons.add(f"{file.name} cannot be read: {error}")
         return {}
     if not isinstance(value, dict):
         reasons.add(f"{file.name} does not hold an object")
         return {}
     return value
+
+
+def read_json_if_there(file: Path, reasons: Reasons) -> Json:
+    """The object in a JSON file that a model may lack; empty where there is no such file."""
+    return read_json(file, reasons) if file.is_file() else {}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+CARD = "README.md"
 SPDX = {
     "afl-3.0": "AFL-3.0",
     "apache-2.0": "Apache-2.0",
@@ -25,7 +26,7 @@ FENCE = "---"
 
 
 def licence_of(card: Path) -> str:
-    """Of the card's front matter; empty where there is none, or none that has a name."""
+    """The licence in a card's front matter; empty where there is none, or none that SPDX has a name for."""
     try:
         with card.open(encoding="utf-8") as file:
             text = file.read(LONGEST)
@@ -35,6 +36,3 @@ def licence_of(card: Path) -> str:
         return ""
     name = stated.get("license") if isinstance(stated, dict) else None
     return SPDX.get(name, "") if isinstance(name, str) else ""
-
-
-CARD = "README.md"

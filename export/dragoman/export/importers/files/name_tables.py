@@ -1,4 +1,4 @@
-"""Names of tensors that several formats share."""
+"""Names of tensors that several formats share, as rules from the canonical names or to them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,11 @@ TRANSFORMER = (
     (r"^(encoder|decoder)\.norm\.", r"\1.layer_norm."),
     (r"\.embedding_norm\.", ".layernorm_embedding."),
 )
-
-
-def some(noun: str, names: list[str]) -> str:
-    """A count, and a few of them."""
-    if len(names) == 1:
-        return f"{names[0]} is"
-    more = f", such as {', '.join(names[:3])}," if len(names) > 3 else f", {', '.join(names)},"
-    return f"{len(names)} {noun}s{more} are"
-
-
+"""From canonical names to fairseq's, which most of transformers' models have kept."""
 CELL = re.compile(r"(decoder\.layers\.\d+)\.(weight|bias)_(ih|hh)$")
 
 
 def canonical_cell(name: str) -> str | None:
-    """The canonical name of what `nn.LSTMCell` and `nn.GRUCell` call `weight_ih`, `bias_hh`, ...; None of all else."""
-    own = CELL.match(name)
-    return own and f"{own[1]}.{'input' if own[3] == 'ih' else 'state'}.{own[2]}"
+    """The canonical name of what `nn.LSTMCell` and `nn.GRUCell` call `weight_ih`, `bias_hh`, ...; else None."""
+    match = CELL.match(name)
+    return match and f"{match[1]}.{'input' if match[3] == 'ih' else 'state'}.{match[2]}"

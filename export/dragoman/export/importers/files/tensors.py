@@ -1,6 +1,6 @@
-"""The files of a Hugging Face directory, and the tensors in them.
+"""Files of weights: safetensors or pickles, whole or in parts with an index, named as Hugging Face names them.
 
-A directory may come from anywhere. So an index names files of its own folder only, a pickle is read for tensors and
+A folder may come from anywhere. So an index names files of its own folder only, a pickle is read for tensors and
 nothing else, and JSON is what it says or is refused. Links are followed: the hub's own cache is made of them.
 """
 
@@ -33,27 +33,27 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class Store(Protocol):
-    """Tensors of one file."""
+    """The tensors of one file."""
 
     def keys(self) -> Iterable[str]:
-        """Their names."""
+        """Names of its tensors."""
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        """One of them."""
+        """The tensor of that name."""
 
 
 class Pickled:
-    """A file of `torch.save`, read for its tensors."""
+    """The `Store` of a file of `torch.save`, which was read for its tensors alone."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self._tensors = tensors
 
     def keys(self) -> Iterable[str]:
-        """See `Store`."""
+        """Names of its tensors."""
         return self._tensors.keys()
 
     def get_tensor(self, name: str) -> torch.Tensor:
-        """See `Store`."""
+        """The tensor of that name."""
         return self._tensors[name]
 
 
@@ -74,7 +74,7 @@ class Tensors:
         return set(self._stores)
 
     def read(self, name: str, reasons: Reasons) -> npt.NDArray[np.float32]:
-        """One tensor as float32, without a copy where it is that already."""
+        """A tensor as float32, without a copy where it is that already."""
         tensor = self._stores[name].get_tensor(name)
         if tensor.dtype not in FLOATS or tensor.layout != torch.strided:
             kind = str(tensor.dtype).removeprefix("torch.")
@@ -88,26 +88,24 @@ class Tensors:
 
 def open_tensors(folder: Path, reasons: Reasons) -> Tensors | None:
     """Open the weights in `folder`; None where there is a reason against them."""
-    found = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if found is None:
+    first = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if first is None:
         foreign = ", ".join(name for name in FOREIGN if (folder / name).is_file())
         also = f"; {foreign} cannot be read: save the model with transformers as safetensors" if foreign else ""
         reasons.add(f"there are no weights: none of {', '.join(WEIGHTS)}{also}")
         return None
     before = len(reasons)
-    listed = _index(found, reasons) if found.suffix == ".json" else {}
-    shards = [folder / name for name in sorted(set(listed.values()))] if listed else [found]
+    listed = _index(first, reasons) if first.suffix == ".json" else {}
+    shards = [folder / name for name in sorted(set(listed.values()))] if listed else [first]
     opened = [] if len(reasons) > before else [(file, _open(file, reasons)) for file in shards]
     stores: dict[str, Store] = {name: store for _, store in opened if store is not None for name in store.keys()}  # noqa: SIM118 - not a mapping
     absent = sorted(listed.keys() - stores.keys())
     if absent and len(reasons) == before:
-        some = ", ".join(absent[:3])
-        reasons.add(
-            f"{found.name} promises {len(absent)} tensors that its files lack, such as {some}: fetch them again"
-        )
+        few = ", ".join(absent[:3])
+        reasons.add(f"{first.name} promises {len(absent)} tensors that its files lack, such as {few}: fetch them again")
     if len(reasons) > before:
         return None
-    return Tensors((found, *shards) if listed else (found,), stores)
+    return Tensors((first, *shards) if listed else (first,), stores)
 
 
 def _index(file: Path, reasons: Reasons) -> dict[str, str]:

@@ -22,7 +22,7 @@ LEGACY_PICKLES = 4
 TAR_MAGIC = 257, b"ustar"
 RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 RENAMED_TYPES = {"builtins.long": "builtins.int", "builtins.unicode": "builtins.str"}
-"""What Python 2 called otherwise: pickles of protocol 2 still do."""
+"""Python 2's names, which pickles of protocol 2 still have, and today's."""
 LARGEST_PICKLE = 1 << 28
 # What pickle, zipfile and torch raise over damaged bytes.
 UNREADABLE = (
@@ -44,7 +44,7 @@ UNREADABLE = (
 
 
 def names_in(path: Path, reasons: Reasons) -> Iterator[str]:
-    """Everything that the pickles of a file name."""
+    """Every name that the pickles of a file would load, dots in between."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             yield from globals_of(io.BytesIO(main_pickle(archive)))
@@ -66,7 +66,7 @@ def names_in(path: Path, reasons: Reasons) -> Iterator[str]:
 
 
 def main_pickle(archive: zipfile.ZipFile) -> bytes:
-    """What was saved, without the tensors' bytes, of an archive that holds no more than it takes up."""
+    """What was saved in an archive, without the tensors' bytes; an archive that would grow is refused."""
     records = archive.infolist()
     squeezed = [record.filename for record in records if record.compress_type != zipfile.ZIP_STORED]
     if squeezed:
@@ -78,7 +78,7 @@ def main_pickle(archive: zipfile.ZipFile) -> bytes:
 
 
 def globals_of(stream: IO[bytes] | mmap.mmap) -> Iterator[str]:
-    """Of one pickle, from where the stream is to the pickle's end."""
+    """The names in one pickle, which begins where the stream is."""
     for opcode, arg, _ in pickletools.genops(stream):  # type: ignore[arg-type] # it reads, and no more
         if opcode.name == "GLOBAL":
             module, _, name = str(arg).rpartition(" ")

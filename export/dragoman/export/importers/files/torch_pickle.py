@@ -22,8 +22,7 @@ from dragoman.export.importers.files.torch_names import UNREADABLE, names_in
 
 MOST_VALUES = 1 << 18
 MOST_NESTED = 100
-"""Of one pickled object: a small file may nest its parts in one another so often that they never end."""
-
+"""Parts of one pickled object: a small file may nest them in one another so often that they never end."""
 TENSORS = re.compile(
     r"collections\.(OrderedDict|Counter)|_codecs\.encode|builtins\.(set|bytearray|complex)|"
     r"torch\.(cuda\.)?(\w+Storage|Size|device|Tensor|u?int\d+|b?float\w*|half|double|long|bool)|"
@@ -34,8 +33,6 @@ INERT = re.compile(
     r"builtins\.(object|str|bytes|int|float|bool|list|dict|tuple)|pathlib\.(Pure)?(Posix|Windows)?Path|"
     r"numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|dtype|ndarray|float\d+|int\d+|bool_?)"
 )
-
-
 DEFAULTS = "collections.defaultdict"
 
 
@@ -70,11 +67,11 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in damaged names
-            found = sorted(set(names_in(path, reasons)))
+            names = sorted(set(names_in(path, reasons)))
     except UNREADABLE as error:
         reasons.add(_damaged(path, error))
         return None
-    foreign = [name for name in found if not (name == DEFAULTS or TENSORS.fullmatch(name) or INERT.fullmatch(name))]
+    foreign = [name for name in names if not (name == DEFAULTS or TENSORS.fullmatch(name) or INERT.fullmatch(name))]
     if foreign:
         reasons.add(
             f"{path.name} is not loaded: it names {', '.join(foreign[:5])}"
@@ -83,7 +80,7 @@ def read_pickle(path: Path, reasons: Reasons) -> Any:
         )
     if len(reasons) > before:
         return None
-    stubs: list[Any] = [(type("Inert", (Inert,), {"name": name}), name) for name in found if INERT.fullmatch(name)]
+    stubs: list[Any] = [(type("Inert", (Inert,), {"name": name}), name) for name in names if INERT.fullmatch(name)]
     stubs.append((without_default, DEFAULTS))
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stubs):

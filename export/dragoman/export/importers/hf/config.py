@@ -12,7 +12,7 @@ from typing import Any
 
 from dragoman.bundle.manifest import Activation, Architecture, NormPlacement, Positions
 from dragoman.export.core.reasons import Reasons, short
-from dragoman.export.importers.files.sizes import MOST
+from dragoman.export.importers.files.sizes import MOST, unless
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
@@ -206,8 +206,8 @@ def _transformer(config: Config, family: Family) -> Architecture:
         embedding_scale=float(d_model**0.5) if config.flag("scale_embedding", default=family.scales_embedding) else 1.0,
         embedding_norm=family.embedding_norm,
         norm_epsilon=1e-5,
-        encoder_heads=_if_other(sizes["encoder", "heads"], sizes["decoder", "heads"]),
-        encoder_ffn=_if_other(sizes["encoder", "ffn"], sizes["decoder", "ffn"]),
+        encoder_heads=unless(sizes["encoder", "heads"], sizes["decoder", "heads"]),
+        encoder_ffn=unless(sizes["encoder", "ffn"], sizes["decoder", "ffn"]),
         position_offset=pad_id(config) + 1 if family.is_sinusoid_fairseq else 0,
     )
 
@@ -247,7 +247,3 @@ def _t5(config: Config, reasons: Reasons) -> Architecture:
         relative_buckets=buckets,
         relative_distance=farthest,
     )
-
-
-def _if_other(size: int, usual: int) -> int | None:
-    return None if size == usual else size

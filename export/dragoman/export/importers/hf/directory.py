@@ -1,18 +1,18 @@
-"""A Hugging Face directory with its settings, which several files share."""
+"""A Hugging Face directory and the settings of its tokenizer, which are spread over several JSON files."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.json_files import read_json_if_there
 
 
 @dataclass
 class Directory:
-    """A model's directory with its settings, those of all their homes in one."""
+    """A model's directory, with the settings of all those files in one object."""
 
     path: Path
     config: dict[str, Any]
@@ -29,7 +29,7 @@ class Directory:
         """Ids of single tokens, where the settings give them."""
 
     def file(self, name: str) -> Path:
-        """Where a file of this name would lie."""
+        """Where a file of this name lies, if there is one."""
         return self.path / name
 
     def has(self, *names: str) -> bool:
@@ -53,15 +53,15 @@ class Directory:
         return [_name(token) for token in named] if isinstance(named, list) else []
 
     def _numbered(self) -> dict[str, int]:
-        found = {token: index for token, index in self._json("added_tokens.json").items() if type(index) is int}
+        ids = {token: index for token, index in self._json("added_tokens.json").items() if type(index) is int}
         decoder = self.settings.get("added_tokens_decoder", {})
         if not isinstance(decoder, dict) or not all(index.isdecimal() for index in decoder):
             self.reasons.add("tokenizer_config.json: added_tokens_decoder must be an object from ids to tokens")
-            return found
-        return found | {_name(token): int(index) for index, token in decoder.items()}
+            return ids
+        return ids | {_name(token): int(index) for index, token in decoder.items()}
 
     def _json(self, name: str) -> dict[str, Any]:
-        content = read_json(self.file(name), self.reasons)
+        content = read_json_if_there(self.file(name), self.reasons)
         if content:
             self.read.append(self.file(name))
         return content
@@ -70,18 +70,3 @@ class Directory:
 def _name(token: object) -> str:
     """A token is written as its name, or as an object that has it."""
     return str(token.get("content", "")) if isinstance(token, dict) else str(token)
-
-
-def read_json(path: Path, reasons: Reasons) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no such file, or it holds something else."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reasons.add(f"{path.name} cannot be read as JSON: {error}")
-        return {}
-    if not isinstance(value, dict):
-        reasons.add(f"{path.name} must hold a JSON object")
-        return {}
-    return value

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from dragoman.export.core.reasons import short
-from dragoman.export.importers.files.language_tags import M2M100, WMT21
 from dragoman.export.importers.hf import vocabulary as hf_vocabulary
 from dragoman.export.importers.hf.directory import Directory
 from dragoman.export.importers.hf.vocabulary import Side, Vocabulary
@@ -15,6 +14,13 @@ from dragoman.export.importers.hf.vocabulary import Side, Vocabulary
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 FAIRSEQ = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
 """mBART's and NLLB's first ids; a SentencePiece model's own pieces follow, shifted by one."""
+M2M100 = (
+    "af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu hy "
+    "id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps pt ro ru "
+    "sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu"
+)
+WMT21 = "en ha is ja cs ru zh de"
+"""Codes of the languages of two checkpoints, in the order of their ids, which begin after the vocabulary."""
 
 TOKENS = {
     "marian": re.compile(r">>(.+)<<"),
@@ -134,12 +140,12 @@ def _t5(directory: Directory) -> Vocabulary | None:
     if vocabulary is None:
         return None
     assert vocabulary.encode is not None, "made with a SentencePiece model"
-    own = languages("t5", vocabulary.source.ids)
-    found = [token for token, index in own.values() if index in vocabulary.encode(token)]
+    tokens = languages("t5", vocabulary.source.ids)
+    spelt = [token for token, index in tokens.values() if index in vocabulary.encode(token)]
     notes = (
-        (f"a text that contains {found[0]} is read as asking for that language, as the model's own",) if found else ()
+        (f"a text that contains {spelt[0]} is read as asking for that language, as the model's own",) if spelt else ()
     )
-    side = _with_special(vocabulary.source, own)
+    side = _with_special(vocabulary.source, tokens)
     return replace(vocabulary, source=side, target=side, notes=notes)
 
 
@@ -168,8 +174,8 @@ def _fsmt(directory: Directory) -> Vocabulary | None:
     )
 
 
-def _with_special(side: Side, own: dict[str, tuple[str, int]]) -> Side:
-    return Side(side.ids, side.special | {token for token, _ in own.values()})
+def _with_special(side: Side, languages: dict[str, tuple[str, int]]) -> Side:
+    return Side(side.ids, side.special | {token for token, _ in languages.values()})
 
 
 VOCABULARIES = {

@@ -1,4 +1,4 @@
-"""A Hugging Face directory: how it is known, and its JSON files."""
+"""How a Hugging Face directory is recognised, and what its JSON files are called."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Import a Hugging Face directory of an encoder-decoder.
 
-    1. config.json -> architecture        hf_config, a table of families
-    2. weights                            hf_files; safetensors, or a pickle read for its tensors alone
-    3. tensors -> canonical weights       hf_names, a table
-    4. generation_config.json             hf_generation
-    5. tokenizer                          hf_tokenizer
+    1. config.json -> architecture        config, a table of families
+    2. the file -> tensors                files/tensors: safetensors, or a pickle read for its tensors alone
+    3. tensors -> canonical weights       weights, a table of names
+    4. generation_config.json             generation
+    5. tokenizer                          tokenizer: directory, families, vocabulary, frame
 
 transformers itself is not needed. Every step adds what stands against the model to the same reasons, and the import is
 refused with all of them.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ from dragoman.bundle.manifest import Architecture, Limits
 from dragoman.export.core.checkpoint import Checkpoint, Oracle
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.core.reasons import Reasons
-from dragoman.export.importers.files.json_files import model_folder, read_json
+from dragoman.export.importers.files.json_files import model_folder, read_json, read_json_if_there
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.tensors import open_tensors
 from dragoman.export.importers.hf.config import Config, pad_id, read_architecture
@@ -95,7 +94,7 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
     if arch is None:
         return None
     generation_file = folder / GENERATION
-    settings: dict[str, Any] = read_json(generation_file, reasons) if generation_file.is_file() else {}
+    settings = read_json_if_there(generation_file, reasons)
     assert config.family is not None, "an architecture has a family"
     generation = read_generation(settings, options, config.family, arch, reasons)
     placed = place_weights(tensors, config, arch, reasons) if tensors is not None else None

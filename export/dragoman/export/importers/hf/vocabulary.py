@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
 from dragoman.bundle.manifest import TokenizerKind
 from dragoman.export.core.reasons import Reasons, short
-from dragoman.export.importers.hf.directory import read_json
+from dragoman.export.importers.files.json_files import read_json
+from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 
 SHARED, SOURCE, TARGET = "vocabulary", "source", "target"
 
@@ -65,7 +65,7 @@ def sentencepiece_with_tables(
     models_of: tuple[Path, Path], tables: tuple[Path, Path], is_special: Callable[[str], object], reasons: Reasons
 ) -> Vocabulary | None:
     """SentencePiece models of both sides and the directory's own tables from pieces to ids (MarianMT, M2M100)."""
-    processors = [_processor(path, reasons) for path in models_of]
+    processors = [open_sentencepiece(path, reasons) for path in models_of]
     sides = [_side(_table(path, reasons), is_special) for path in tables]
     if None in processors or not all(side.ids for side in sides):
         return None
@@ -108,7 +108,7 @@ def sentencepiece_with_offset(
     path: Path, offset: int, fixed: dict[str, int], more: dict[str, int], reasons: Reasons
 ) -> Vocabulary | None:
     """A SentencePiece model whose ids are shifted (mBART, NLLB, Pegasus); `fixed` and `more` are special tokens."""
-    processor = _processor(path, reasons)
+    processor = open_sentencepiece(path, reasons)
     if processor is None:
         return None
     pieces = range(processor.get_piece_size())
@@ -130,7 +130,7 @@ def sentencepiece_with_offset(
 
 def sentencepiece_alone(path: Path, reasons: Reasons) -> Vocabulary | None:
     """A SentencePiece model whose ids are the model's (T5)."""
-    processor = _processor(path, reasons)
+    processor = open_sentencepiece(path, reasons)
     if processor is None:
         return None
     ids = {processor.id_to_piece(index): index for index in range(processor.get_piece_size())}
@@ -237,17 +237,6 @@ def _words(side: Side) -> bytes:
     """The table that the server reads. A run of unknown characters is one piece, which may spell a special token."""
     words = {token: index for token, index in side.ids.items() if token not in side.special}
     return json.dumps(words, ensure_ascii=False, indent=0).encode()
-
-
-def _processor(path: Path, reasons: Reasons) -> Any:
-    if not path.is_file():
-        reasons.add(f"{path.name} is missing")
-        return None
-    try:
-        return sentencepiece.SentencePieceProcessor(model_file=str(path))
-    except (OSError, RuntimeError, ValueError):
-        reasons.add(f"{path.name} is not a SentencePiece model")
-        return None
 
 
 def _table(path: Path, reasons: Reasons) -> dict[str, int]:

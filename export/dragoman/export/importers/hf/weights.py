@@ -8,22 +8,20 @@ they end up with the same numbers, whatever the configuration says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from dragoman.bundle.manifest import Architecture, Tying
-from dragoman.export.core.reasons import Reasons
-from dragoman.export.importers.files.name_tables import TRANSFORMER, some
+from dragoman.export.core.reasons import Reasons, some
+from dragoman.export.importers.files.name_tables import TRANSFORMER
+from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.importers.files.tensors import Tensors
 from dragoman.export.importers.hf.config import Config, is_tied, scales_output, shares_vocabulary
 from dragoman.export.network.load import canonical_shapes
 from dragoman.export.network.network import Network
 from dragoman.export.network.positions import sinusoid
-
-Floats = npt.NDArray[np.float32]
 
 T5 = (
     (r"\.layers\.(\d+)\.self\.", r".block.\1.layer.0.SelfAttention."),
@@ -56,15 +54,6 @@ LEARNED_OFFSET = 2
 SINUSOID_TOLERANCE = 1e-4
 """How far a stored sinusoid may be from the formula and still be it: the formula in float32 comes this near, rounding
 to float16 does not."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Canonical weights, and the architecture with what only they could tell."""
-
-    architecture: Architecture
-    weights: dict[str, Floats]
-    notes: tuple[str, ...]
 
 
 class _Placing:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.files.texts import read_text
 from dragoman.export.importers.marian.files import CONFIG_NAME
 from dragoman.export.importers.marian.options import Options, read_options
 
@@ -61,6 +62,12 @@ def model_files(path: Path) -> list[Path]:
     return [candidate for candidate in candidates if _begins_like_a_model(candidate)]
 
 
+def recognises(path: Path) -> str | None:
+    """What is at `path`, if it is a Marian model or a folder with one; None if it is not."""
+    models = model_files(path)
+    return f"Marian model {', '.join(model.name for model in models)}" if models else None
+
+
 def read_folder(path: Path, reasons: Reasons) -> MarianFolder | None:
     """Find the files of the one model at `path`; None when it is not clear which that is."""
     if not path.exists():
@@ -68,7 +75,7 @@ def read_folder(path: Path, reasons: Reasons) -> MarianFolder | None:
         return None
     models = model_files(path)
     directory = path if path.is_dir() else path.parent
-    settings = {file: read_options(_text(file, reasons), file.name, reasons) for file in _matching(directory, SETTINGS)}
+    settings = {file: _settings(file, reasons) for file in _matching(directory, SETTINGS)}
     if len(models) > 1:
         named = [model for model in models if any(model.name in _names(each, "models") for each in settings.values())]
         models = named or models
@@ -159,6 +166,11 @@ def _shortlist(directory: Path, settings: Options, reasons: Reasons) -> Path | N
     return found[0] if len(found) == 1 else None
 
 
+def _settings(file: Path, reasons: Reasons) -> Options:
+    text = read_text(file, reasons)
+    return {} if text is None else read_options(text, file.name, reasons)
+
+
 def _names(options: Options, key: str) -> list[str]:
     entries = options.get(key)
     return [Path(entry).name for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
@@ -166,14 +178,6 @@ def _names(options: Options, key: str) -> list[str]:
 
 def _matching(directory: Path, patterns: tuple[str, ...]) -> list[Path]:
     return sorted({file for pattern in patterns for file in directory.glob(pattern) if file.is_file()})
-
-
-def _text(file: Path, reasons: Reasons) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reasons.add(f"{file.name} cannot be read: {error}")
-        return "{}"
 
 
 def _begins_like_a_model(path: Path) -> bool:

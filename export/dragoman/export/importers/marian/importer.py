@@ -1,10 +1,10 @@
 """Import a Marian model: the student models of Bergamot and Firefox, and what Marian's trainer saves.
 
-    1. find the files                     marian_folder
-    2. read the weights                   marian_files
-    3. options -> architecture            marian_options, a checklist
-    4. parameters -> canonical weights    marian_names, a table
-    5. vocabularies and shortlist         SentencePiece; marian_shortlist
+    1. find the files                     folder
+    2. read the weights                   files, bin
+    3. options -> architecture            options, a checklist
+    4. parameters -> canonical weights    weights, a table of names
+    5. vocabularies and shortlist         SentencePiece; shortlist
     6. decoding settings                  here
 
 Every step adds what stands against the model to the same reasons, and the import is refused with all of them.
@@ -17,14 +17,13 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import sentencepiece
-
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
 from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 from dragoman.export.importers.marian.files import read_model
-from dragoman.export.importers.marian.folder import MarianFolder, language_pair, model_files, read_folder
+from dragoman.export.importers.marian.folder import MarianFolder, language_pair, read_folder
 from dragoman.export.importers.marian.options import Options, read_architecture, read_options, shares_source_and_target
 from dragoman.export.importers.marian.shortlist import read_shortlist
 from dragoman.export.importers.marian.weights import place_weights
@@ -40,12 +39,6 @@ KNOWN_LICENCES = {
     "d968735704c75e33c2e183b9241f14c0b2a560d01d88a2728e5c0119a4d7fb22": "MPL-2.0",  # en-pt tiny
     "6c3b7af01772022a19712410c63342ba581468c2f1aac34d7488409c4043e697": "MPL-2.0",  # pt-en tiny
 }
-
-
-def recognises(path: Path) -> str | None:
-    """What is at `path`, if it is a Marian model or a folder with one; None if it is not."""
-    models = model_files(path)
-    return f"Marian model {', '.join(model.name for model in models)}" if models else None
 
 
 def read_marian(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -171,10 +164,8 @@ def _special_ids(file: Path, vocabulary: int, reasons: Reasons) -> tuple[int, in
             f"vocabulary was made with has to take its place"
         )
         return None
-    try:
-        pieces = sentencepiece.SentencePieceProcessor(model_file=str(file))
-    except (OSError, RuntimeError, ValueError):
-        reasons.add(f"{file.name} is not a SentencePiece model, which is the only kind of vocabulary that is read")
+    pieces = open_sentencepiece(file, reasons)
+    if pieces is None:
         return None
     if pieces.get_piece_size() != vocabulary:
         reasons.add(f"{file.name} has {pieces.get_piece_size()} pieces, the model's vocabulary is {vocabulary}")

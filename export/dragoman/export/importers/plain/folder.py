@@ -1,4 +1,4 @@
-"""A folder in the project's own plain format, and how it is known."""
+"""How a folder in the project's own plain format is recognised."""
 
 from __future__ import annotations
 

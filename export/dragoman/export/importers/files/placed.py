@@ -1,0 +1,21 @@
+"""What comes out of matching a format's tensors with the canonical weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.bundle.manifest import Architecture
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Canonical weights, and the architecture with what only they could tell."""
+
+    architecture: Architecture
+    weights: dict[str, Floats]
+    notes: tuple[str, ...]
