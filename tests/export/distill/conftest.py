@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.distill.corpus import Corpus, Ragged, open_corpus, write_ids
-from dragoman.export.distill.states import compute_states
+from dragoman.export.distill.corpus import Corpus, Ragged, collate, open_corpus, write_ids
+from dragoman.export.distill.inputs import Inputs, Words, inputs_of, sample_words
+from dragoman.export.distill.teacher_rows import compute_rows
 from dragoman.export.network.network import Network
 
 VOCABULARY, EOS, START = 40, 0, 40
@@ -66,7 +67,19 @@ def corpus_of(tmp_path: Path) -> Callable[[Network], Corpus]:
         directory = tmp_path / "corpus"
         directory.mkdir()
         write_ids(directory, sentences(), sentences())
-        compute_states(network, plain_encoder(network), START, directory, lambda done, of: None)
+        compute_rows(network, plain_encoder(network), START, directory, lambda done, of: None)
         return open_corpus(directory, network.arch.d_model, network.arch.d_model)
+
+    return make
+
+
+@pytest.fixture
+def given_of() -> Callable[..., tuple[Inputs, Words]]:
+    """A batch of chosen pairs, and all words of the vocabulary unless fewer are asked for."""
+
+    def make(corpus: Corpus, chosen, network: Network, count: int = 10_000) -> tuple[Inputs, Words]:
+        batch = collate(corpus, np.array(chosen))
+        given = inputs_of(batch, 0.5, torch.device("cpu"), torch.float32)
+        return given, sample_words(network, batch.targets, count, np.random.default_rng(1), 2)
 
     return make

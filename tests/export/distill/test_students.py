@@ -11,8 +11,7 @@ import torch
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Nat, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint, Quantized
 from dragoman.export.distill.quality import ctc, greedy, mask_predict
-from dragoman.export.distill.students import with_autoregressive, with_nat
-from dragoman.export.distill.written import student_checkpoint
+from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.network.load import checkpoint_weights, load_network
 from dragoman.export.network.nat import decoder_of
 

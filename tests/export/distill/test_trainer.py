@@ -9,10 +9,10 @@ import torch
 
 from dragoman.bundle.manifest import Nat
 from dragoman.export.core.errors import ExportError
+from dragoman.export.distill.autoregressive import Autoregressive
 from dragoman.export.distill.corpus import Corpus
 from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.mask_predict import MaskPredict
-from dragoman.export.distill.objectives import Autoregressive
 from dragoman.export.distill.students import with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Settings, Trainer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.export.distill.work import write_whole
+from dragoman.export.distill.work_folder import write_whole
 
 Ints = npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
@@ -35,9 +35,9 @@ class Ragged:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> Ragged:
-        """From lists."""
+        """The rows of some lists."""
         offsets = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
-        flat = np.fromiter((index for one in sequences for index in one), np.int32, count=int(offsets[-1]))
+        flat = np.fromiter((index for sequence in sequences for index in sequence), np.int32, count=int(offsets[-1]))
         return cls(flat, offsets)
 
     def __len__(self) -> int:
@@ -64,14 +64,14 @@ class Corpus:
     decoded: Halves
     """[target ids, d]"""
     used: int
-    """Pairs from the first that are learnt from."""
+    """How many pairs, from the first on, are learnt from; the others are held out."""
 
     def __len__(self) -> int:
         return self.used
 
     @property
     def lengths(self) -> Ints:
-        """Of the longer side of each pair that is learnt from."""
+        """How long the longer side of each pair is, of those that are learnt from."""
         longer: Ints = np.maximum(self.sources.lengths, self.targets.lengths)[: self.used]
         return longer
 
@@ -94,14 +94,14 @@ class Batch:
     """[G, T, d]"""
 
 
-def some_sources(corpus: Corpus) -> list[list[int]]:
-    """Sources from all over the corpus, for scales to be measured on."""
+def calibration_sources(corpus: Corpus) -> list[list[int]]:
+    """Sources from all over the corpus, to measure int8 scales on."""
     chosen = np.linspace(0, len(corpus) - 1, min(CALIBRATED_ON, len(corpus))).astype(int)
     return [corpus.sources.ids[corpus.sources.of_row(n)].tolist() for n in chosen.tolist()]
 
 
 def write_ids(directory: Path, sources: Ragged, targets: Ragged) -> None:
-    """The ids alone; what the teacher makes of them comes after."""
+    """Write the ids; what the teacher makes of them comes after."""
     content = io.BytesIO()
     np.savez(
         content,
@@ -114,11 +114,11 @@ def write_ids(directory: Path, sources: Ragged, targets: Ragged) -> None:
 
 
 def read_ids(directory: Path) -> tuple[Ragged, Ragged]:
-    """Sources and targets."""
-    with np.load(directory / IDS_FILE) as found:
+    """The ids of all sources and of all targets."""
+    with np.load(directory / IDS_FILE) as arrays:
         return (
-            Ragged(found["source_ids"], found["source_offsets"]),
-            Ragged(found["target_ids"], found["target_offsets"]),
+            Ragged(arrays["source_ids"], arrays["source_offsets"]),
+            Ragged(arrays["target_ids"], arrays["target_offsets"]),
         )
 
 
@@ -135,11 +135,11 @@ def batches_of(lengths: Ints, most: int, seed: tuple[int, int]) -> list[Ints]:
     random = np.random.default_rng(seed)
     order = random.permutation(len(lengths))
     pool = max(1, POOL_BATCHES * most * len(lengths) // max(1, int(lengths.sum())))
-    found: list[Ints] = []
+    batches: list[Ints] = []
     for start in range(0, len(order), pool):
         chosen = order[start : start + pool]
-        found += _cut(chosen[np.argsort(lengths[chosen], kind="stable")], lengths, most)
-    return [found[index] for index in random.permutation(len(found))]
+        batches += _cut(chosen[np.argsort(lengths[chosen], kind="stable")], lengths, most)
+    return [batches[index] for index in random.permutation(len(batches))]
 
 
 def _cut(ordered: Ints, lengths: Ints, most: int) -> Iterator[Ints]:

@@ -11,21 +11,20 @@ from torch import nn
 
 from dragoman.bundle.reader import Bundle
 from dragoman.export.core.checkpoint import Checkpoint
-from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill import report
-from dragoman.export.distill.corpus import Corpus, batches_of, open_corpus, some_sources
+from dragoman.export.distill.autoregressive import Autoregressive
+from dragoman.export.distill.corpus import Corpus, batches_of, calibration_sources, open_corpus
 from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.evaluation import Row, evaluate
 from dragoman.export.distill.mask_predict import MaskPredict
-from dragoman.export.distill.objectives import Autoregressive
+from dragoman.export.distill.pieces import Pieces
 from dragoman.export.distill.prepare import TEACHER, Say, check, prepare, test_set
 from dragoman.export.distill.quality import Watched
 from dragoman.export.distill.report import Training
 from dragoman.export.distill.settings import Decoder, Plan
-from dragoman.export.distill.students import with_autoregressive, with_nat
+from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
-from dragoman.export.distill.work import alone, open_work, sha256, write_whole
-from dragoman.export.distill.written import student_checkpoint
+from dragoman.export.distill.work_folder import alone, open_work, sha256, write_whole
 from dragoman.export.export import export
 from dragoman.export.importers.formats import read
 from dragoman.export.network.load import load_network
@@ -131,7 +130,7 @@ def _write(
         student,
         plan.output,
         precision=plan.precision,
-        calibration=some_sources(corpus) if plan.precision == "int8" else None,
+        calibration=calibration_sources(corpus) if plan.precision == "int8" else None,
         replace=plan.replace,
         progress=lambda stage: say(f"bundle: {stage}", None),
     )

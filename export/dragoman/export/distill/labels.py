@@ -16,8 +16,8 @@ from dragoman.client.commands.local import local_translator, translate_batches
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import OnTooLong, Options, Splitting
 from dragoman.export.core.errors import ExportError
-from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import Ragged
+from dragoman.export.distill.pieces import Pieces
 
 CHUNK = 2000
 """Lines that are offered to the engine at once."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Nat
-from dragoman.export.distill.objectives import Inputs, Words, glanced
-from dragoman.export.distill.products import log_normaliser, most_probable
+from dragoman.export.distill.inputs import Inputs, Words, glanced
+from dragoman.export.distill.output_layer import log_normaliser, most_probable
 from dragoman.export.network.nat import NatDecoder, decoder_of
 from dragoman.export.network.network import MASKED, Network
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dragoman.bundle.reader import open_bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
-from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
 from dragoman.export.distill.evaluation import Measured
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
+from dragoman.export.distill.pieces import Pieces
 from dragoman.export.distill.settings import Decoder, Plan
-from dragoman.export.distill.states import compute_states, done_of, graph_encoder
-from dragoman.export.distill.work import write_whole
+from dragoman.export.distill.teacher_rows import compute_rows, graph_encoder, pairs_done
+from dragoman.export.distill.work_folder import write_whole
 from dragoman.export.export import export
 from dragoman.export.network.network import Network
 
@@ -63,11 +63,11 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
             raise ExportError(f"no pair is left to learn from: {dict(dropped) or 'the text is empty'}")
         write_whole(work / DROPPED_FILE, json.dumps(dropped).encode())
         write_ids(work, sources, targets)
-    if done_of(work) < len(read_ids(work)[0]):
+    if pairs_done(work) < len(read_ids(work)[0]):
         say("computing the teacher's rows", None)
         encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
         start_id = checkpoint.tokenizer.start_id
-        compute_states(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
+        compute_rows(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
     found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
     return found
 

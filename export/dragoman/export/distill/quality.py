@@ -10,11 +10,11 @@ from torch import Tensor
 
 from dragoman.bundle.graphs import PLACES, SRC_MASK
 from dragoman.bundle.manifest import Tokenizer
-from dragoman.export.core.pieces import Pieces
 from dragoman.export.distill.corpus import Ragged, pad
 from dragoman.export.distill.evaluation import Measured, scores
 from dragoman.export.distill.mask_predict import masks_of
-from dragoman.export.distill.states import source_mask
+from dragoman.export.distill.pieces import Pieces
+from dragoman.export.distill.teacher_rows import source_mask
 from dragoman.export.graphs.running import packed
 from dragoman.export.network.nat import NatDecoder, decoder_of
 from dragoman.export.network.network import MASKED, Network

@@ -1,4 +1,4 @@
-"""New decoders on a teacher's encoder, begun from what decoders that are trained already know."""
+"""Students: new decoders on a teacher's encoder, begun from what trained decoders know, and written as a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import torch
 from torch import nn
 
 from dragoman.bundle.manifest import Nat
+from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.network.layers import Linear
-from dragoman.export.network.nat import NatDecoder, attach, decoder_of
+from dragoman.export.network.load import checkpoint_weights
+from dragoman.export.network.nat import NatDecoder, attach, decoder_of, decoders
 from dragoman.export.network.network import DecoderLayer, Network
 
 
 def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
     """The teacher's network with a new decoder of masked self-attention."""
     network = Network(replace(teacher.arch, decoder="self-attention", decoder_layers=layers))
-    own = network.state_dict()
-    found = {n: v for n, v in teacher.state_dict().items() if n in own and not n.startswith("decoder.layers.")}
+    names = network.state_dict().keys()
+    known = {n: v for n, v in teacher.state_dict().items() if n in names and not n.startswith("decoder.layers.")}
     torch.manual_seed(seed)
-    network.load_state_dict(found, strict=False)
+    network.load_state_dict(known, strict=False)
     begin(network.decoder.stack(), teacher.decoder.stack())
     return network.requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 
 def with_nat(network: Network, nat: Nat, seed: int) -> None:
-    """A non-autoregressive decoder besides, begun from the layers of the network's own.
+    """Give the network a non-autoregressive decoder, begun from the layers of its autoregressive one.
 
-    The layers of a late canvas go on where the encoder ends, and have no use for what others know of a memory beside
-    them: they say nothing yet.
+    The layers of a late canvas go on where the encoder ends and have no use for what others know of a memory: at the
+    beginning they change nothing.
     """
     attach(network, {nat.kind: nat})
     decoder = decoder_of(network, nat.kind)
@@ -48,7 +50,7 @@ def with_nat(network: Network, nat: Nat, seed: int) -> None:
 
 
 def _fill(decoder: NatDecoder, network: Network) -> None:
-    """What no other decoder has."""
+    """Initial weights of what no other decoder has."""
     arch = network.arch
     for module in decoder.modules():
         if isinstance(module, nn.LayerNorm | nn.RMSNorm):
@@ -79,13 +81,13 @@ def _silence(decoder: NatDecoder) -> None:
 def begin(made: list[DecoderLayer], given: list[DecoderLayer]) -> None:
     """Fill new layers from given ones, whose order is kept where there are more or fewer of them.
 
-    What a recurrent layer knows of other places has no form that attention could take: its attention begins at random,
-    and says nothing yet.
+    What a recurrent layer knows of other places has no form that attention could take: the new attention begins at
+    random, and adds nothing at the beginning.
     """
     for n, layer in enumerate(made):
-        own = layer.state_dict()
+        names = layer.state_dict().keys()
         source = given[n * len(given) // len(made)].state_dict()
-        known = {name: value for name, value in source.items() if name in own}
+        known = {name: value for name, value in source.items() if name in names}
         layer.load_state_dict(known, strict=False)
         if any(name.startswith("self.") for name in known):
             continue
@@ -94,3 +96,27 @@ def begin(made: list[DecoderLayer], given: list[DecoderLayer]) -> None:
         for linear in (layer.self.qkv, layer.self.o):
             if linear.bias is not None:
                 nn.init.zeros_(linear.bias)
+
+
+def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str, str]) -> Checkpoint:
+    """The teacher with other decoders, as a checkpoint that an export turns into a bundle like any other.
+
+    Encoder, words, tokenizer, shortlist, licence and the integers of what was not trained stay the teacher's. The scale
+    that its output layer was calibrated with says nothing about what other decoders give it.
+    """
+    weights = checkpoint_weights(network)
+    trained = ("decoder.", "nat.") if network.arch.decoder != teacher.architecture.decoder else ("nat.",)
+    kept = {n: q for n, q in teacher.quantized.items() if n in weights and not n.startswith(trained)}
+    for name in kept:
+        weights[name] = teacher.weights[name]
+    return replace(
+        teacher,
+        architecture=network.arch,
+        weights=weights,
+        quantized=kept,
+        output_activation_scale=None,
+        nat=decoders(network),
+        history={**teacher.history, **history},
+        oracle=None,
+        notes=(),
+    )

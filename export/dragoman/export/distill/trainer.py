@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from dragoman.export.core.errors import ExportError
+from dragoman.export.distill.autoregressive import Autoregressive
 from dragoman.export.distill.corpus import Corpus, Ints, batches_of, collate
 from dragoman.export.distill.ctc import Ctc
+from dragoman.export.distill.inputs import Inputs, Words, inputs_of, sample_words
 from dragoman.export.distill.mask_predict import MaskPredict
-from dragoman.export.distill.objectives import Autoregressive, Inputs, Words, inputs_of, sample_words
-from dragoman.export.distill.work import write_whole
+from dragoman.export.distill.work_folder import write_whole
 
 LARGEST_GRADIENT = 1.0
 MEAN_DECAY = 0.9995
@@ -35,12 +36,12 @@ HALF_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training is; the same settings on the same corpus give the same weights."""
+    """All that a training depends on: the same settings on the same corpus give the same weights."""
 
     epochs: float
     """How often every pair is seen."""
     batch_words: int
-    """Padded places of the longer side of a batch."""
+    """Places in the longer side of a batch, padding included."""
     learning_rate: float
     warm_up: int
     """Steps over which the learning rate rises."""
@@ -62,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Point:
-    """What was known after a step."""
+    """What was measured after a step."""
 
     step: int
     loss: float
@@ -78,7 +79,7 @@ Watch = Callable[[Point], None]
 
 
 class Trainer:
-    """A student, its optimiser, and how far it is."""
+    """A student, its optimiser, and how far the training is."""
 
     def __init__(
         self, student: Student, corpus: Corpus, settings: Settings, path: Path, *, device: torch.device, half: bool
@@ -92,14 +93,14 @@ class Trainer:
         self._frozen = {n: self._cast(v) for n, v in both if n not in self.trained}
         self.optimiser = torch.optim.Adam(self.trained.values(), lr=0.0, betas=BETAS, eps=1e-9, fused=True)
         self.step, self.epoch, self.taken = 0, 0, 0
-        """Steps done; epochs finished; batches of this epoch that were read."""
+        """Steps done; epochs finished; batches of this epoch that were taken."""
         self._order = self._batches()
         self.processor_s = 0.0
         self.history: list[Point] = []
         self._losses: list[float] = []
 
     def run(self, evaluate: Evaluate, watch: Watch) -> None:
-        """All steps that are left. `evaluate` finds the mean weights in the student."""
+        """Take all steps that are left. While `evaluate` runs, the student has the mean weights."""
         settings = self.settings
         while self.progress < 1:
             before = _processor_s()
@@ -132,7 +133,7 @@ class Trainer:
         return self.epochs / self.settings.epochs
 
     def _batches(self) -> list[Ints]:
-        """Of this epoch, in their order."""
+        """The batches of this epoch, in their order."""
         return batches_of(self.corpus.lengths, self.settings.batch_words, (self.settings.seed, self.epoch))
 
     def _next(self) -> Ints:
@@ -163,22 +164,22 @@ class Trainer:
         return float(loss.detach())
 
     def loss(self, given: Inputs, words: Words) -> Tensor:
-        """Of one batch. Products are made in half precision; the weights that are trained stay float32."""
+        """The loss of one batch. Products are made in half precision; the weights that are trained stay float32."""
         weights = {**self._frozen, **{name: self._cast(p) for name, p in self.trained.items()}}
-        found: Tensor = functional_call(self.student, weights, (given, words))
-        return found
+        loss: Tensor = functional_call(self.student, weights, (given, words))
+        return loss
 
     def _cast(self, value: Tensor) -> Tensor:
         return value.to(self.dtype) if value.is_floating_point() else value
 
     def _evaluated(self, evaluate: Evaluate) -> dict[str, float]:
-        own = {name: p.detach().clone() for name, p in self.trained.items()}
+        trained = {name: p.detach().clone() for name, p in self.trained.items()}
         self.use_mean()
         try:
             return evaluate()
         finally:
             for name, p in self.trained.items():
-                p.data.copy_(own[name])
+                p.data.copy_(trained[name])
 
     def use_mean(self) -> None:
         """Put the mean of the weights of the last steps into the student: it is better than any of them."""
@@ -225,10 +226,10 @@ class Trainer:
 
     def _check(self, state: dict[str, Any]) -> None:
         shapes = {name: tuple(p.shape) for name, p in self.trained.items()}
-        found = {name: tuple(p.shape) for name, p in state["trained"].items()}
-        if shapes != found or state["pairs"] != len(self.corpus):
+        stored = {name: tuple(p.shape) for name, p in state["trained"].items()}
+        if shapes != stored or state["pairs"] != len(self.corpus):
             raise ExportError(
-                f"{self.path} is of another training ({state['pairs']:,} pairs, {len(found)} weights; this one has "
+                f"{self.path} is of another training ({state['pairs']:,} pairs, {len(stored)} weights; this one has "
                 f"{len(self.corpus):,} and {len(shapes)}): name another --work"
             )
 
@@ -237,8 +238,8 @@ def multiplies_halves(device: torch.device) -> bool:
     """Whether products in bfloat16 are faster than in float32 there."""
     if device.type != "cpu":
         return bool(torch.cuda.is_bf16_supported())
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name) for name in HALF_CAPABILITIES)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in HALF_CAPABILITIES)
 
 
 def _processor_s() -> float:

@@ -1,4 +1,4 @@
-"""What the frozen teacher makes of a corpus, computed once and kept in files; picked up where it was stopped.
+"""The rows that the frozen teacher makes of a corpus, computed once and kept in files; goes on where it was stopped.
 
 The encoder runs as a graph, since ONNX Runtime's int8 is several times as fast as torch on a processor; its rows are
 then the very ones that an int8 bundle's decoders get to read.
@@ -18,7 +18,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from dragoman.bundle.graphs import ENCODER, HIDDEN, PLACES, file_of
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
-from dragoman.export.distill.work import write_whole
+from dragoman.export.distill.work_folder import write_whole
 from dragoman.export.graphs.running import packed
 from dragoman.export.graphs.trace import trace
 from dragoman.export.graphs.weights_file import save
@@ -27,7 +27,7 @@ from dragoman.export.passes.int8_weights import int8_weights
 from dragoman.export.passes.quantize import to_int8
 
 CHUNK = 4096
-"""Pairs that are computed between two marks of how far it is."""
+"""Pairs that are computed between two marks of progress."""
 MOST_PLACES = 2048
 DONE_FILE = "states.done"
 Note = Callable[[int, int], None]
@@ -37,7 +37,7 @@ Encoder = Callable[[torch.Tensor, torch.Tensor], Floats]
 
 
 def source_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:
-    """[G, 1, 1, S]: padding is masked."""
+    """The mask [G, 1, 1, S] of what is behind each source's length."""
     padding = torch.arange(longest, device=lengths.device) >= lengths.unsqueeze(-1)
     return padding[:, None, None].float() * MASKED
 
@@ -76,32 +76,31 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
 
     def encode(ids: torch.Tensor, mask: torch.Tensor) -> Floats:
         feed = {name: value.numpy() for name, value in packed(ids, mask).items()}
-        (rows,) = session.run(None, feed)
-        found: Floats = rows
-        return found
+        rows: Floats = session.run(None, feed)[0]
+        return rows
 
     return encode
 
 
-def done_of(directory: Path) -> int:
-    """Pairs whose rows are there."""
+def pairs_done(directory: Path) -> int:
+    """How many pairs have their rows."""
     mark = directory / DONE_FILE
     return int(mark.read_text()) if mark.exists() else 0
 
 
-def compute_states(teacher: Network, encode: Encoder, start_id: int, directory: Path, note: Note) -> None:
+def compute_rows(teacher: Network, encode: Encoder, start_id: int, directory: Path, note: Note) -> None:
     """Fill the corpus's two files of rows."""
     sources, targets = read_ids(directory)
-    arch, done = teacher.arch, done_of(directory)
+    arch, done = teacher.arch, pairs_done(directory)
     encoded = _rows(directory / ENCODED_FILE, len(sources.ids), arch.of_encoder.d_model)
     decoded = _rows(directory / DECODED_FILE, len(targets.ids), arch.d_model)
     while done < len(sources):
         end = min(done + CHUNK, len(sources))
         for chosen in _by_length(sources.lengths, done, end):
             hidden, read = _forced(teacher, encode, start_id, (sources, targets), chosen)
-            for index, own_hidden, own_read in zip(chosen, hidden, read, strict=True):
-                encoded[sources.of_row(int(index))] = own_hidden
-                decoded[targets.of_row(int(index))] = own_read
+            for index, source_rows, target_rows in zip(chosen, hidden, read, strict=True):
+                encoded[sources.of_row(int(index))] = source_rows
+                decoded[targets.of_row(int(index))] = target_rows
         encoded.flush()
         decoded.flush()
         done = end
@@ -129,7 +128,7 @@ def _by_length(lengths: Ints, start: int, end: int) -> Iterator[Ints]:
 def _forced(
     teacher: Network, encode: Encoder, start_id: int, sides: tuple[Ragged, Ragged], chosen: Ints
 ) -> tuple[list[Floats], list[Floats]]:
-    """Rows of the encoder, and of the decoder that reads each target, for some pairs."""
+    """Rows of the encoder, and of the decoder as it reads each target, for some pairs."""
     (source, source_lengths), (target, target_lengths) = (pad(side, chosen) for side in sides)
     ids, read = torch.from_numpy(source), torch.from_numpy(target)
     mask = source_mask(torch.from_numpy(source_lengths), ids.shape[1])
@@ -138,4 +137,4 @@ def _forced(
     memory = teacher.cross(torch.from_numpy(rows), packed(ids, mask)[PLACES])
     kept = teacher.forced(read, memory, mask).reshape(*read.shape, -1).numpy()
     encoded = np.split(rows, np.cumsum(source_lengths)[:-1])
-    return encoded, [own[:length] for own, length in zip(kept, target_lengths, strict=True)]
+    return encoded, [rows[:length] for rows, length in zip(kept, target_lengths, strict=True)]

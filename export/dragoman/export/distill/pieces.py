@@ -1,4 +1,4 @@
-"""Texts as a model's ids, where its tokenizer is one that an export can run."""
+"""Texts as the ids of a model whose tokenizer is SentencePiece on both sides, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Pieces:
-    """SentencePiece on both sides."""
+    """The two SentencePiece models of a checkpoint; `purpose` says in an error what they are needed for."""
 
     def __init__(self, checkpoint: Checkpoint, purpose: str) -> None:
         words = checkpoint.tokenizer
@@ -26,18 +26,18 @@ class Pieces:
 
     def source(self, text: str) -> list[int]:
         """Ids of a source text without the end token."""
-        found: list[int] = self._source.encode(text)
-        return found
+        ids: list[int] = self._source.encode(text)
+        return ids
 
     def target(self, text: str) -> list[int]:
         """Ids of a target text without the end token."""
-        found: list[int] = self._target.encode(text)
-        return found
+        ids: list[int] = self._target.encode(text)
+        return ids
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of target ids."""
-        found: str = self._target.decode(list(ids))
-        return found
+        text: str = self._target.decode(list(ids))
+        return text
 
 
 def _opened(checkpoint: Checkpoint, name: str) -> SentencePieceProcessor:

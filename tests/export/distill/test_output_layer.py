@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dragoman.export.distill.products import ROWS_AT_ONCE, divergence, log_normaliser, most_probable
+from dragoman.export.distill.output_layer import ROWS_AT_ONCE, divergence, log_normaliser, most_probable
 
 COUNT, WIDTH, WORDS = 2 * ROWS_AT_ONCE + 3, 8, 50
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.export.distill import states
+from dragoman.export.distill import teacher_rows
 from dragoman.export.distill.corpus import Ragged, open_corpus, write_ids
-from dragoman.export.distill.states import compute_states
+from dragoman.export.distill.teacher_rows import compute_rows
 
 EOS, START, VOCABULARY = 0, 40, 40
 
@@ -42,7 +42,7 @@ def test_rows_are_those_of_each_pair_alone(a_network, directory, decoder):
     """What the output layer would read of the target, forced; the encoder's rows of the source."""
     network = a_network(decoder=decoder)
 
-    compute_states(network, encoder_of(network), START, directory, lambda done, of: None)
+    compute_rows(network, encoder_of(network), START, directory, lambda done, of: None)
 
     corpus = open_corpus(directory, 16, 16)
     for index in (0, 13, 39):
@@ -57,13 +57,13 @@ def test_rows_are_those_of_each_pair_alone(a_network, directory, decoder):
 
 def test_what_is_done_is_not_done_again(a_network, directory, monkeypatch):
     """Stopped after the second of four parts, the files end like those of a run that was not."""
-    monkeypatch.setattr(states, "CHUNK", 10)
+    monkeypatch.setattr(teacher_rows, "CHUNK", 10)
     network, calls = a_network(), []
-    compute_states(network, encoder_of(network), START, directory, lambda done, of: None)
+    compute_rows(network, encoder_of(network), START, directory, lambda done, of: None)
     whole = [
         np.array(rows) for rows in (open_corpus(directory, 16, 16).encoded, open_corpus(directory, 16, 16).decoded)
     ]
-    (directory / states.DONE_FILE).unlink()
+    (directory / teacher_rows.DONE_FILE).unlink()
     for name in ("encoded.f16", "decoded.f16"):
         (directory / name).unlink()
 
@@ -72,8 +72,8 @@ def test_what_is_done_is_not_done_again(a_network, directory, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compute_states(network, encoder_of(network), START, directory, stop)
-    compute_states(network, encoder_of(network, calls), START, directory, lambda done, of: None)
+        compute_rows(network, encoder_of(network), START, directory, stop)
+    compute_rows(network, encoder_of(network, calls), START, directory, lambda done, of: None)
 
     assert sum(calls) == 20
     again = open_corpus(directory, 16, 16)

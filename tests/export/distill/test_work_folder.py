@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.export.core.errors import ExportError
-from dragoman.export.distill.work import alone, open_work, write_whole
+from dragoman.export.distill.work_folder import alone, open_work, write_whole
 
 OWN = {"beam_size": None, "max_tokens": 100}
 

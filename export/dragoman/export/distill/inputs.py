@@ -1,7 +1,7 @@
-"""What each kind of student learns from a batch: a loss, given the frozen words that it shares with the teacher.
+"""What a step of a training reads, whichever decoder it trains: a batch as tensors, and the words that take part.
 
-Only a sample of the vocabulary takes part in a step: the batch's own words and words drawn at random. All objectives
-are torch modules, so that a trainer can run them with weights of another precision.
+Only a sample of the vocabulary takes part in a step: the batch's own words and words drawn at random. Their rows of the
+output layer are the teacher's, frozen.
 
 Shapes: G sources, S source positions, T target positions, C words that take part.
 """
@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dragoman.export.distill.corpus import Batch
-from dragoman.export.distill.products import divergence
-from dragoman.export.distill.states import source_mask
+from dragoman.export.distill.teacher_rows import source_mask
 from dragoman.export.network.network import Network
 
 REVEALED = (0.5, 0.3)
-"""Share of what is still wrong that glancing gives away, at the first step and at the last."""
+"""Share of the wrong places that glancing gives away, at the first step of a training and at the last."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Words:
     bias: Tensor
     """[C]"""
     number: Tensor
-    """[V]: which of the rows a word has, among those that have one."""
+    """[V]: which of the rows a word has; anything for a word that does not take part."""
     ids: Tensor
     """[C], sorted"""
 
@@ -84,7 +83,7 @@ def up_to(lengths: Tensor, longest: int) -> Tensor:
 
 
 def glanced(wrong: Tensor, progress: float) -> Tensor:
-    """How probably a place is shown, given the share of places that a first try got wrong."""
+    """How probable it is that a place is shown, given the share of places that a first try got wrong."""
     return wrong * (REVEALED[0] + (REVEALED[1] - REVEALED[0]) * progress)
 
 
@@ -102,19 +101,3 @@ def inputs_of(batch: Batch, progress: float, device: torch.device, dtype: torch.
         decoded=torch.from_numpy(batch.decoded).to(device, dtype),
         progress=progress,
     )
-
-
-class Autoregressive(nn.Module):
-    """A decoder that reads what it wrote: each next word is to be as probable as the teacher holds it."""
-
-    def __init__(self, network: Network, start_id: int) -> None:
-        super().__init__()
-        self.network, self.start_id = network, start_id
-
-    def forward(self, given: Inputs, words: Words) -> Tensor:
-        """The loss of one batch."""
-        read = torch.cat([torch.full_like(given.targets[:, :1], self.start_id), given.targets[:, :-1]], 1)
-        rows = self.network.forced(read, self.network.cross(given.encoded, given.places), given.src_mask)
-        is_target = given.is_target
-        rows, teacher = rows[is_target.flatten()], given.decoded[is_target]
-        return divergence(rows, teacher, words.rows, words.bias) / len(rows)

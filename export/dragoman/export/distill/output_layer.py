@@ -1,7 +1,7 @@
-"""Products with the rows of many frozen words, whose results are never all in memory.
+"""Products with the rows of many frozen words, whose results are never in memory all at once.
 
 The logits of a batch are hundreds of megabytes, and all that is wanted of them is a number and a gradient for each
-row. Both are found here in one pass, a few rows at a time, which on a processor stay in its cache.
+row. Both are computed here in one pass, a few rows at a time, which on a processor stay in its cache.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Divergence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        """The gradient is there already."""
+        """The gradient was computed on the way forward."""
         (gradient,) = ctx.saved_tensors
         return gradient * grads[0].to(gradient.dtype), None, None, None
 
@@ -50,23 +50,23 @@ class _LogNormaliser(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
         """[n, d] -> [n]."""
-        gradient, found = torch.empty_like(x), torch.empty(len(x), device=x.device)
+        gradient, logs = torch.empty_like(x), torch.empty(len(x), device=x.device)
         for part in _parts(x):
             logits = torch.addmm(bias, x[part], rows.T).float()
-            found[part] = logits.logsumexp(-1)
-            torch.mm(logits.sub_(found[part].unsqueeze(-1)).exp_().to(x.dtype), rows, out=gradient[part])
+            logs[part] = logits.logsumexp(-1)
+            torch.mm(logits.sub_(logs[part].unsqueeze(-1)).exp_().to(x.dtype), rows, out=gradient[part])
         ctx.save_for_backward(gradient)
-        return found
+        return logs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        """The mean row of the words, by their probability."""
+        """The mean of the words' rows, weighted by their probability."""
         (gradient,) = ctx.saved_tensors
         return gradient * grads[0].unsqueeze(-1).to(gradient.dtype), None, None
 
 
 def divergence(x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-    """Cross-entropy of the words that hidden rows [n, d] make probable with those that the teacher's do; summed."""
+    """Cross-entropy of the words that hidden rows [n, d] predict with those that the teacher's rows predict, summed."""
     total: Tensor = _Divergence.apply(  # type: ignore[no-untyped-call]
         x, teacher, rows.to(x.dtype), bias.to(x.dtype)
     )
@@ -74,15 +74,15 @@ def divergence(x: Tensor, teacher: Tensor, rows: Tensor, bias: Tensor) -> Tensor
 
 
 def log_normaliser(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-    """Of hidden rows [n, d] over frozen words [C, d] -> [n], float32."""
-    found: Tensor = _LogNormaliser.apply(  # type: ignore[no-untyped-call]
+    """The log of the softmax's denominator: hidden rows [n, d] over frozen words [C, d] -> [n], float32."""
+    logs: Tensor = _LogNormaliser.apply(  # type: ignore[no-untyped-call]
         x, rows.to(x.dtype), bias.to(x.dtype)
     )
-    return found
+    return logs
 
 
 @torch.no_grad()
 def most_probable(x: Tensor, rows: Tensor, bias: Tensor) -> Tensor:
-    """Number of the best word of each row [n, d] -> [n]."""
+    """The number of the most probable word of each row: [n, d] -> [n]."""
     rows, bias = rows.to(x.dtype), bias.to(x.dtype)
     return torch.cat([torch.addmm(bias, x[part], rows.T).argmax(-1) for part in _parts(x)])
