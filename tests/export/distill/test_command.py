@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from dragoman.export.distill.command import plan_of, register, run
+from dragoman.export.distill.command import recipe_of, register, run
 
 
 @pytest.fixture
@@ -26,23 +26,26 @@ def given(tmp_path):
 
 def test_defaults_are_those_of_the_help(parser, given, tmp_path):
     """Two decoders; the work lies beside the output."""
-    plan = plan_of(parser.parse_args(given))
+    recipe = recipe_of(parser.parse_args(given))
 
-    assert [(one.kind, one.layers, one.epochs) for one in plan.decoders] == [
+    assert [(one.kind, one.layers, one.epochs) for one in recipe.decoders] == [
         ("autoregressive", 2, 10),
         ("ctc", 2, 10),
     ]
-    assert plan.work == tmp_path / "out.work"
-    assert plan.development is None
+    assert recipe.work == tmp_path / "out.work"
+    assert recipe.development is None
 
 
 def test_decoders_are_trained_in_their_order_whatever_the_arguments(parser, given):
     """With their own numbers of epochs and layers."""
     arguments = [*given, "--decoder", "ctc=0.5", "--decoder", "autoregressive", "--layers", "ctc=1"]
 
-    plan = plan_of(parser.parse_args(arguments))
+    recipe = recipe_of(parser.parse_args(arguments))
 
-    assert [(one.kind, one.layers, one.epochs) for one in plan.decoders] == [("autoregressive", 2, 10), ("ctc", 1, 0.5)]
+    assert [(one.kind, one.layers, one.epochs) for one in recipe.decoders] == [
+        ("autoregressive", 2, 10),
+        ("ctc", 1, 0.5),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_a_bundle_is_not_written_over(parser, given, capsys, tmp_path):
     assert run(parser.parse_args(given)) == 1
 
     assert "replace it with --replace" in capsys.readouterr().err
-    assert plan_of(parser.parse_args([*given, "--replace"])).replace
+    assert recipe_of(parser.parse_args([*given, "--replace"])).replace
 
 
 def test_what_no_importer_knows_is_no_teacher(parser, given, capsys, tmp_path):

@@ -15,10 +15,10 @@ from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import evaluation, prepare
 from dragoman.export.distill.corpus import Corpus, Ragged
-from dragoman.export.distill.evaluation import Measured, evaluate, ways
+from dragoman.export.distill.evaluation import EvaluationSet, evaluate, options_by_name
 from dragoman.export.distill.settings import Decoder
 
-TEXTS = Measured(["one two three four five", "six"], ["um dois tres quatro cinco", "seis"], "here")
+TEXTS = EvaluationSet(["one two three four five", "six"], ["um dois tres quatro cinco", "seis"], "here")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_each_decoder_is_asked_by_name(engine, tmp_path):
 
 def test_a_bundle_without_them_is_not_asked_for_them():
     """A teacher can be greedy or search."""
-    assert list(ways([])) == ["greedy", "beam 4"]
+    assert list(options_by_name([])) == ["greedy", "beam 4"]
 
 
 def test_a_text_without_translation_is_no_quality(engine, tmp_path, monkeypatch):
@@ -85,9 +85,9 @@ def test_without_a_test_set_the_last_pairs_are_held_out():
     """A tenth of a small text; their end tokens are no text."""
     side = Ragged.of([[n, 0] for n in range(2, 32)])
     rows = np.zeros((60, 4), np.float16)
-    plan = type("Plan", (), {"development": None})()
+    recipe = type("Recipe", (), {"development": None})()
 
-    test, held_out = prepare.test_set(plan, Corpus(side, side, rows, rows, used=30), Numbers())
+    test, held_out = prepare.evaluation_set(recipe, Corpus(side, side, rows, rows, used=30), Numbers())
 
     assert held_out == 3
     assert test.sources == test.references == ["29", "30", "31"]
@@ -96,10 +96,10 @@ def test_without_a_test_set_the_last_pairs_are_held_out():
 def test_too_few_pairs_to_hold_some_out_are_refused():
     """Rather than measured on what was learnt."""
     side = Ragged.of([[2, 0]] * 9)
-    plan = type("Plan", (), {"development": None})()
+    recipe = type("Recipe", (), {"development": None})()
 
     with pytest.raises(ExportError, match="9 pairs are too few"):
-        prepare.test_set(plan, Corpus(side, side, np.zeros((18, 4)), np.zeros((18, 4)), used=9), Numbers())
+        prepare.evaluation_set(recipe, Corpus(side, side, np.zeros((18, 4)), np.zeros((18, 4)), used=9), Numbers())
 
 
 @pytest.fixture

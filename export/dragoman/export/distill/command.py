@@ -18,7 +18,7 @@ from dragoman.export.distill.kinds import DEFAULT, EPOCHS, KINDS, LAYERS, Kind
 from dragoman.export.importers.formats import FORMATS
 
 if TYPE_CHECKING:
-    from dragoman.export.distill.settings import Decoder, Plan
+    from dragoman.export.distill.settings import Decoder, Recipe
 
 DESCRIPTION = """\
 Train new decoders for a model and write them, all on the model's own encoder, as one bundle.
@@ -138,10 +138,10 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     line = _Line(shown=sys.stderr.isatty() and not args.json)
     try:
-        plan = plan_of(args)
+        recipe = recipe_of(args)
         from dragoman.export.distill.distill import distill  # torch takes seconds to import
 
-        result = distill(plan, line.say)
+        result = distill(recipe, line.say)
     except (ExportError, BundleError, DragomanError, OSError) as error:
         line.end()
         print(f"dragoman distill: {error}", file=sys.stderr)
@@ -178,9 +178,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
+def recipe_of(args: argparse.Namespace) -> Recipe:
     """What the arguments ask for. Raises all that can be said before any work."""
-    from dragoman.export.distill.settings import Plan
+    from dragoman.export.distill.settings import Recipe
 
     if (args.dev_source is None) != (args.dev_reference is None):
         raise ExportError("--dev-source and --dev-reference go together: give both or neither")
@@ -189,7 +189,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
             raise ExportError(f"{path}: no such file or folder")
     if args.output.exists() and not args.replace:
         raise ExportError(f"{args.output} exists: name another --output, or replace it with --replace")
-    return Plan(
+    return Recipe(
         source=args.source,
         format=args.format,
         languages=(args.source_language, args.target_language),

@@ -1,4 +1,4 @@
-"""What a decoder of CTC learns: that its places together put out the target, wherever each word may stand.
+"""What a decoder of CTC learns: that its places together spell the target, wherever each word may stand.
 
 Shapes: G sources, T target positions, U places of a canvas.
 """
@@ -17,11 +17,11 @@ from dragoman.export.network.nat import NatDecoder, decoder_of
 from dragoman.export.network.network import Network
 
 LATER = 0.5
-"""Share of the texts that are read as in a further pass."""
+"""Share of the texts whose canvas shows the student's own words, as in a further pass."""
 
 
 class Ctc(nn.Module):
-    """A canvas that the source makes, whose places put out a word or a blank; repeats count once."""
+    """A canvas that the source makes, each of whose places emits a word or a blank; repeats count once."""
 
     def __init__(self, network: Network, name: str, eos_id: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Ctc(nn.Module):
 
     @property
     def nothing(self) -> int:
-        """What a place shows that shows no word."""
+        """The id in a place that shows no word."""
         return self.network.arch.target_vocabulary
 
     def _read(self, decoder: NatDecoder, given: Inputs, shown: Tensor | None = None) -> Tensor:
@@ -72,11 +72,11 @@ class Ctc(nn.Module):
         return logits - normaliser.reshape(count, -1, 1)
 
     def _said(self, decoder: NatDecoder, x: Tensor, words: Words) -> Tensor:
-        """The likeliest word of each row [n], and `nothing` where a blank is likelier."""
+        """The most probable word of each row [n], and `nothing` where a blank is more probable."""
         best, blank = most_probable(x, words.rows, words.bias), decoder.blank_logit(x)
         assert blank is not None
-        own = (x * words.rows.to(x.dtype)[best]).sum(-1) + words.bias[best]
-        return words.ids[best].masked_fill(blank.squeeze(-1) > own, self.nothing)
+        logits = (x * words.rows.to(x.dtype)[best]).sum(-1) + words.bias[best]
+        return words.ids[best].masked_fill(blank.squeeze(-1) > logits, self.nothing)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Labels:
     sequence: Tensor
     """[G, T]: labels, from 1."""
     lengths: Tensor
-    """[G]: without the end token."""
+    """[G]: how many labels each target has, the end token left out."""
 
     @classmethod
     def of(cls, given: Inputs, words: Words, eos_id: int) -> Labels:
@@ -100,7 +100,7 @@ class Labels:
         return cls(ids, words.number[ids], first + 1, given.target_lengths - 1)
 
     def posterior(self, logp: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """How probable each label is in each place, given that the target comes out [G, U, 1 + labels]; -log P [G].
+        """How probable each label is in each place [G, U, 1 + labels], given that the target comes out; and -log P [G].
 
         torch gives the gradient of log P as if the log-probabilities were all that there are: exp(logp) less what is
         wanted. Padding has none, nor has a target that does not fit.

@@ -1,4 +1,4 @@
-"""One distillation, from texts to bundle, in one screen: translate, compute, train, write, evaluate."""
+"""One distillation, from texts to bundle: translate, compute the teacher's rows, train, write, evaluate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.evaluation import Row, evaluate
 from dragoman.export.distill.mask_predict import MaskPredict
 from dragoman.export.distill.pieces import Pieces
-from dragoman.export.distill.prepare import TEACHER, Say, check, prepare, test_set
-from dragoman.export.distill.quality import Watched
+from dragoman.export.distill.prepare import TEACHER, Say, check, evaluation_set, prepare
+from dragoman.export.distill.quality import Sample
 from dragoman.export.distill.report import Training
-from dragoman.export.distill.settings import Decoder, Plan
+from dragoman.export.distill.settings import Decoder, Recipe
 from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
 from dragoman.export.distill.work_folder import alone, open_work, sha256, write_whole
@@ -47,62 +47,62 @@ class Result:
     picture: Path
 
 
-def distill(plan: Plan, say: Say) -> Result:
-    """All of it; what an earlier run with the same work folder has done is not done again."""
+def distill(recipe: Recipe, say: Say) -> Result:
+    """Distil; what an earlier run with the same work folder has done is not done again."""
     say("reading the checkpoint", None)
-    torch.set_num_threads(plan.threads)
-    checkpoint = read(plan.source, plan.format, *plan.languages)
-    check(checkpoint, plan.decoders)
-    own = {"beam_size": plan.beam_size, "max_tokens": plan.max_tokens}
-    open_work(plan.work, checkpoint.source_files, plan.texts, own)
-    with alone(plan.work):
-        return _distill(plan, checkpoint, say)
+    torch.set_num_threads(recipe.threads)
+    checkpoint = read(recipe.source, recipe.format, *recipe.languages)
+    check(checkpoint, recipe.decoders)
+    options = {"beam_size": recipe.beam_size, "max_tokens": recipe.max_tokens}
+    open_work(recipe.work, checkpoint.source_files, recipe.texts, options)
+    with alone(recipe.work):
+        return _distill(recipe, checkpoint, say)
 
 
-def _distill(plan: Plan, checkpoint: Checkpoint, say: Say) -> Result:
+def _distill(recipe: Recipe, checkpoint: Checkpoint, say: Say) -> Result:
     pieces, teacher = Pieces(checkpoint, "dragoman distill"), load_network(checkpoint)
-    dropped = prepare(plan, checkpoint, teacher, pieces, say)
-    corpus = open_corpus(plan.work, teacher.arch.of_encoder.d_model, teacher.arch.d_model)
-    test, held_out = test_set(plan, corpus, pieces)
+    dropped = prepare(recipe, checkpoint, teacher, pieces, say)
+    corpus = open_corpus(recipe.work, teacher.arch.of_encoder.d_model, teacher.arch.d_model)
+    test, held_out = evaluation_set(recipe, corpus, pieces)
     corpus = replace(corpus, used=len(corpus) - held_out)
     network, trainings = teacher, []
-    watched = Watched(checkpoint.tokenizer, pieces, test)
-    for decoder in plan.decoders:
-        network, training = _train(plan, decoder, network, corpus, watched, say)
+    sample = Sample(checkpoint.tokenizer, pieces, test)
+    for decoder in recipe.decoders:
+        network, training = _train(recipe, decoder, network, corpus, sample, say)
         trainings.append(training)
-    bundle = _write(plan, checkpoint, network, trainings, corpus, say)
+    bundle = _write(recipe, checkpoint, network, trainings, corpus, say)
     say("evaluating", None)
-    kinds = [decoder.kind for decoder in plan.decoders]
-    rows = evaluate(plan.work / TEACHER, "teacher", [], test)
+    kinds = [decoder.kind for decoder in recipe.decoders]
+    rows = evaluate(recipe.work / TEACHER, "teacher", [], test)
     rows += evaluate(bundle.directory, "student", kinds, test)
-    write_whole(plan.work / PICTURE_FILE, report.picture(trainings).encode())
-    picture = plan.work / PICTURE_FILE
+    write_whole(recipe.work / PICTURE_FILE, report.picture(trainings).encode())
+    picture = recipe.work / PICTURE_FILE
     return Result(bundle, tuple(trainings), tuple(rows), dropped, len(corpus), test.origin, picture)
 
 
 def _train(
-    plan: Plan, decoder: Decoder, network: Network, corpus: Corpus, watched: Watched, say: Say
+    recipe: Recipe, decoder: Decoder, network: Network, corpus: Corpus, sample: Sample, say: Say
 ) -> tuple[Network, Training]:
-    """One decoder, to the end of its steps; the network that has it, with its mean weights."""
-    eos_id, start_id = watched.tokenizer.eos_id, watched.tokenizer.start_id
+    """Train a decoder to the end of its steps; the network that then has it, with mean weights."""
+    eos_id, start_id = sample.tokenizer.eos_id, sample.tokenizer.start_id
     student: Student
     if decoder.kind == "autoregressive":
-        network = with_autoregressive(network, decoder.layers, plan.seed)
+        network = with_autoregressive(network, decoder.layers, recipe.seed)
         student = Autoregressive(network, start_id)
         trained: nn.Module = network.decoder
     else:
-        with_nat(network, decoder.nat(network, eos_id), plan.seed)
+        with_nat(network, decoder.nat(network, eos_id), recipe.seed)
         kind = Ctc if decoder.kind == "ctc" else MaskPredict
         student, trained = kind(network, decoder.kind, eos_id), decoder_of(network, decoder.kind)
     trained.requires_grad_(True)  # noqa: FBT003 - torch's own signature
-    settings = plan.settings(decoder, len(batches_of(corpus.lengths, plan.batch_words, (plan.seed, 0))))
-    device = torch.device(plan.device)
+    settings = recipe.settings(decoder, len(batches_of(corpus.lengths, recipe.batch_words, (recipe.seed, 0))))
+    device = torch.device(recipe.device)
     half = multiplies_halves(device)
-    trainer = Trainer(student, corpus, settings, plan.work / f"{decoder.kind}.pt", device=device, half=half)
+    trainer = Trainer(student, corpus, settings, recipe.work / f"{decoder.kind}.pt", device=device, half=half)
     trainer.resume()
     say(f"training {decoder.kind}", min(1.0, trainer.progress))
     trainer.run(
-        lambda: watched.scores(network, decoder.kind),
+        lambda: sample.scores(network, decoder.kind),
         lambda point: say(f"training {decoder.kind}, {_told(point)}", min(1.0, trainer.progress)),
     )
     trainer.use_mean()
@@ -118,19 +118,19 @@ def _told(point: Point) -> str:
 
 
 def _write(
-    plan: Plan, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], corpus: Corpus, say: Say
+    recipe: Recipe, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], corpus: Corpus, say: Say
 ) -> Bundle:
     """The bundle of all decoders on one encoder."""
-    texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in plan.texts)
+    texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in recipe.texts)
     history = {"distill.text": f"{len(corpus):,} pairs of {texts}, with the teacher's translations"}
-    history |= {f"distill.{one.kind}": one.described() for one in trainings}
+    history |= {f"distill.{training.kind}": training.described() for training in trainings}
     student = student_checkpoint(checkpoint, network, history)
     say("writing the bundle", None)
     return export(
         student,
-        plan.output,
-        precision=plan.precision,
-        calibration=calibration_sources(corpus) if plan.precision == "int8" else None,
-        replace=plan.replace,
+        recipe.output,
+        precision=recipe.precision,
+        calibration=calibration_sources(corpus) if recipe.precision == "int8" else None,
+        replace=recipe.replace,
         progress=lambda stage: say(f"bundle: {stage}", None),
     )

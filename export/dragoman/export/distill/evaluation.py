@@ -1,4 +1,4 @@
-"""How good bundles are in the end: a test set through our own engine, decoder by decoder, beside the teacher."""
+"""How good bundles are in the end: an evaluation set through our own engine, decoder by decoder, beside the teacher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragoman.export.core.errors import ExportError
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluationSet:
     """Sources and what their translations are compared with."""
 
     sources: Sequence[str]
@@ -25,7 +25,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One way to decode one bundle."""
+    """How well and how fast a bundle translates when it is decoded in one way."""
 
     name: str
     bleu: float
@@ -34,46 +34,46 @@ class Row:
     """Source words, all texts at once, with all lanes."""
 
 
-def scores(found: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+def scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """BLEU (13a) and chrF2 of translations."""
     import sacrebleu
 
     wanted = [list(references)]
     return {
-        "bleu": round(sacrebleu.corpus_bleu(list(found), wanted).score, 2),
-        "chrf": round(sacrebleu.corpus_chrf(list(found), wanted).score, 2),
+        "bleu": round(sacrebleu.corpus_bleu(list(translations), wanted).score, 2),
+        "chrf": round(sacrebleu.corpus_chrf(list(translations), wanted).score, 2),
     }
 
 
-def ways(kinds: Sequence[str]) -> dict[str, Options]:
-    """How a bundle with these decoders can be asked, by a name for people."""
-    found = {
+def options_by_name(kinds: Sequence[str]) -> dict[str, Options]:
+    """The ways to decode a bundle with these decoders, by names for people."""
+    options = {
         "greedy": Options(engine=EnginePreference.GREEDY, splitting=Splitting.SENTENCES),
         "beam 4": Options(engine=EnginePreference.BEAM, beam_size=4, splitting=Splitting.SENTENCES),
     }
     if "ctc" in kinds:
-        found["ctc"] = _nat("ctc", 1)
+        options["ctc"] = _nat("ctc", 1)
     if "mask-predict" in kinds:
-        found |= {f"mask-predict, {n} pass{'es' * (n > 1)}": _nat("mask-predict", n) for n in (1, 2, 4)}
-    return found
+        options |= {f"mask-predict, {n} pass{'es' * (n > 1)}": _nat("mask-predict", n) for n in (1, 2, 4)}
+    return options
 
 
 def _nat(decoder: str, passes: int) -> Options:
     return Options(engine=EnginePreference.NAT, nat=Nat(decoder=decoder, passes=passes), splitting=Splitting.SENTENCES)
 
 
-def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: Measured) -> list[Row]:
-    """The rows of one bundle."""
+def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: EvaluationSet) -> list[Row]:
+    """A row for each way to decode a bundle."""
     rows, words = [], sum(len(text.split()) for text in test.sources)
     with local_translator(bundle) as translator:
-        for way, options in ways(kinds).items():
+        for way, options in options_by_name(kinds).items():
             started_s = time.monotonic()
             outcomes = list(translate_batches(translator, [list(test.sources)], options))
             seconds = time.monotonic() - started_s
-            failed = [one for one in outcomes if isinstance(one, DragomanError)]
+            failed = [outcome for outcome in outcomes if isinstance(outcome, DragomanError)]
             if failed:
                 raise ExportError(f"{name}, {way}: {failed[0]}")
-            texts = [one.text for one in outcomes if not isinstance(one, DragomanError)]
-            found = scores(texts, test.references)
-            rows.append(Row(f"{name}: {way}", found["bleu"], found["chrf"], words / seconds))
+            texts = [outcome.text for outcome in outcomes if not isinstance(outcome, DragomanError)]
+            quality = scores(texts, test.references)
+            rows.append(Row(f"{name}: {way}", quality["bleu"], quality["chrf"], words / seconds))
     return rows

@@ -22,7 +22,7 @@ from dragoman.export.distill.pieces import Pieces
 CHUNK = 2000
 """Lines that are offered to the engine at once."""
 MAX_RATIO, RATIO_SLACK = 2.0, 4
-"""A pair is dropped where one side, with so many words more, has this many times the words of the other."""
+"""A pair is dropped where one side is more than this many times as long as the other, both with so many words more."""
 Note = Callable[[int, int], None]
 
 
@@ -41,7 +41,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def write_labels(bundle: Path, lines: Sequence[str], path: Path, options: Options, note: Note) -> None:
-    """Translate all lines that the file does not have yet."""
+    """Translate all lines that the file of labels does not have yet."""
     done = _mend(path)
     if done > len(lines):
         raise ExportError(f"{path} has {done:,} lines, and the text {len(lines):,}: name another --work")
@@ -50,15 +50,15 @@ def write_labels(bundle: Path, lines: Sequence[str], path: Path, options: Option
     with local_translator(bundle) as translator, path.open("a", encoding="utf-8") as file:
         while done < len(lines):
             chunk = lines[done : done + CHUNK]
-            for source, found in zip(chunk, translate_batches(translator, [chunk], options), strict=True):
-                file.write(json.dumps(_label(source, found), ensure_ascii=False) + "\n")
+            for source, outcome in zip(chunk, translate_batches(translator, [chunk], options), strict=True):
+                file.write(json.dumps(_label(source, outcome), ensure_ascii=False) + "\n")
             file.flush()
             done += len(chunk)
             note(done, len(lines))
 
 
 def label_options(source_language: str | None, target_language: str | None, beam_size: int | None) -> Options:
-    """Each line is one sentence, and one that the model cannot read whole has no label."""
+    """Each line is a sentence; one that the model cannot read whole has no label."""
     return Options(
         source_language=source_language,
         target_language=target_language,
@@ -68,14 +68,14 @@ def label_options(source_language: str | None, target_language: str | None, beam
     )
 
 
-def _label(source: str, found: object) -> dict[str, str]:
-    if isinstance(found, DragomanError):
+def _label(source: str, outcome: object) -> dict[str, str]:
+    if isinstance(outcome, DragomanError):
         return {"source": source, "end": "error"}
-    return {"source": source, "target": found.text, "end": str(found.finish_reason)}  # type: ignore[attr-defined]
+    return {"source": source, "target": outcome.text, "end": str(outcome.finish_reason)}  # type: ignore[attr-defined]
 
 
 def _mend(path: Path) -> int:
-    """How many whole lines there are; what follows them is dropped."""
+    """How many whole lines a file has; what follows them is cut off."""
     if not path.exists():
         return 0
     with path.open("r+b") as file:

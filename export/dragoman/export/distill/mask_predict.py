@@ -51,8 +51,8 @@ class MaskPredict(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Canvas words [G, T], which places are canvas, and which of them are hidden.
 
-        A third of the texts each: all hidden, then some shown where a first try was wrong; any number hidden; all
-        hidden behind a beginning, as a draft reads it, where all behind the end is the end token.
+        A third of the texts each: all hidden, of which some are shown where a first try was wrong; any number hidden;
+        all hidden behind a beginning, as a draft reads it, where everything behind the end is the end token.
         """
         device, (count, _) = given.targets.device, given.targets.shape
         block = decoder.nat.block
@@ -74,9 +74,9 @@ class MaskPredict(nn.Module):
         if len(whole):
             with torch.no_grad():
                 shown = decoder.shown(given.encoded, given.places[whole])
-            own = [part[whole] for part in cross], given.src_mask[whole], shown
+            source = [part[whole] for part in cross], given.src_mask[whole], shown
             canvas = torch.where(hidden, self._masks(given, targets.shape[1]), targets)[whole]
-            wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], own, words)
+            wrong = self._wrong(decoder, canvas, targets[whole], is_place[whole], hidden[whole], source, words)
             drawn = torch.rand(len(whole), targets.shape[1], device=device) < glanced(wrong, given.progress)
             hidden[whole] &= ~drawn
         return targets, is_place, hidden
@@ -109,7 +109,7 @@ class MaskPredict(nn.Module):
 
 
 def masks_of(nat: Nat, source_lengths: Tensor, lengths: Tensor, longest: int) -> Tensor:
-    """What the places of canvases read where they are masked [G, longest]; the canvases have `lengths` [G] places."""
+    """The ids of masked places [G, longest], for canvases that have `lengths` [G] places."""
     assert nat.mask_id is not None
     if nat.canvas != "shown":
         return torch.full((len(lengths), longest), nat.mask_id, device=lengths.device)

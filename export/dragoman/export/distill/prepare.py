@@ -1,4 +1,4 @@
-"""What must be there before a student can be trained: labels, pairs of ids, the teacher's rows, and a test set."""
+"""What must be there before a student can be trained: labels, pairs of ids, the teacher's rows, an evaluation set."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dragoman.bundle.reader import open_bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
-from dragoman.export.distill.evaluation import Measured
+from dragoman.export.distill.evaluation import EvaluationSet
 from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
 from dragoman.export.distill.pieces import Pieces
-from dragoman.export.distill.settings import Decoder, Plan
+from dragoman.export.distill.settings import Decoder, Recipe
 from dragoman.export.distill.teacher_rows import compute_rows, graph_encoder, pairs_done
 from dragoman.export.distill.work_folder import write_whole
 from dragoman.export.export import export
@@ -25,7 +25,7 @@ Say = Callable[[str, float | None], None]
 
 
 def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
-    """What distilling cannot do yet, before any work."""
+    """Refuse, before any work, what distilling cannot do."""
     words = checkpoint.tokenizer
     if words.prefix or words.suffix or words.forced_first is not None:
         raise ExportError(
@@ -43,21 +43,21 @@ def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
         )
 
 
-def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces, say: Say) -> dict[str, int]:
-    """Labels, pairs, and the teacher's rows. Why pairs were dropped."""
-    work = plan.work
+def prepare(recipe: Recipe, checkpoint: Checkpoint, teacher: Network, pieces: Pieces, say: Say) -> dict[str, int]:
+    """Make labels, pairs and the teacher's rows; how many pairs were dropped, by reason."""
+    work = recipe.work
     if not (work / TEACHER).exists():
         export(checkpoint, work / TEACHER, precision="int8", progress=lambda stage: say(f"teacher: {stage}", None))
-    lines = [line for path in plan.texts for line in read_lines(path)]
+    lines = [line for path in recipe.texts for line in read_lines(path)]
     say("translating the text", None)
     (pair, *_) = open_bundle(work / TEACHER).manifest.pairs
-    options = label_options(pair.source, pair.target, plan.beam_size)
+    options = label_options(pair.source, pair.target, recipe.beam_size)
     write_labels(
         work / TEACHER, lines, work / LABELS_FILE, options, lambda done, of: say("translating the text", done / of)
     )
     if not (work / IDS_FILE).exists():
         say("reading the labels", None)
-        most = min(plan.max_tokens, teacher.arch.max_positions)
+        most = min(recipe.max_tokens, teacher.arch.max_positions)
         sources, targets, dropped = pairs(work / LABELS_FILE, pieces, checkpoint.tokenizer.eos_id, most)
         if not len(sources):
             raise ExportError(f"no pair is left to learn from: {dict(dropped) or 'the text is empty'}")
@@ -65,23 +65,23 @@ def prepare(plan: Plan, checkpoint: Checkpoint, teacher: Network, pieces: Pieces
         write_ids(work, sources, targets)
     if pairs_done(work) < len(read_ids(work)[0]):
         say("computing the teacher's rows", None)
-        encode = graph_encoder(checkpoint, teacher, work / ENCODER, plan.threads)
+        encode = graph_encoder(checkpoint, teacher, work / ENCODER, recipe.threads)
         start_id = checkpoint.tokenizer.start_id
         compute_rows(teacher, encode, start_id, work, lambda done, of: say("computing the teacher's rows", done / of))
-    found: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
-    return found
+    dropped_pairs: dict[str, int] = json.loads((work / DROPPED_FILE).read_text(encoding="utf-8"))
+    return dropped_pairs
 
 
-def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[Measured, int]:
+def evaluation_set(recipe: Recipe, corpus: Corpus, pieces: Pieces) -> tuple[EvaluationSet, int]:
     """What quality is measured on, and how many of the last pairs are held out for it."""
-    if plan.development is not None:
-        sources, references = (read_lines(path) for path in plan.development)
+    if recipe.development is not None:
+        sources, references = (read_lines(path) for path in recipe.development)
         if len(sources) != len(references) or not sources:
             raise ExportError(
-                f"{plan.development[0]} has {len(sources):,} lines and {plan.development[1]} {len(references):,}: "
+                f"{recipe.development[0]} has {len(sources):,} lines and {recipe.development[1]} {len(references):,}: "
                 "one sentence and its translation a line"
             )
-        return Measured(sources, references, str(plan.development[0])), 0
+        return EvaluationSet(sources, references, str(recipe.development[0])), 0
     count = min(HELD_OUT, len(corpus) // 10)
     if not count:
         raise ExportError(f"{len(corpus)} pairs are too few to hold some out: give more text")
@@ -91,4 +91,4 @@ def test_set(plan: Plan, corpus: Corpus, pieces: Pieces) -> tuple[Measured, int]
         return [pieces.text(side.ids[side.of_row(index)][:-1].tolist()) for index in last]
 
     origin = f"{count} lines of the text, with the teacher's translations"
-    return Measured(texts(corpus.sources), texts(corpus.targets), origin), count
+    return EvaluationSet(texts(corpus.sources), texts(corpus.targets), origin), count

@@ -11,7 +11,7 @@ from torch import Tensor
 from dragoman.bundle.graphs import PLACES, SRC_MASK
 from dragoman.bundle.manifest import Tokenizer
 from dragoman.export.distill.corpus import Ragged, pad
-from dragoman.export.distill.evaluation import Measured, scores
+from dragoman.export.distill.evaluation import EvaluationSet, scores
 from dragoman.export.distill.mask_predict import masks_of
 from dragoman.export.distill.pieces import Pieces
 from dragoman.export.distill.teacher_rows import source_mask
@@ -44,7 +44,7 @@ def greedy(
     memory, count, device, arch = network.cross(hidden, places), len(sources), hidden.device, network.arch
     state = [torch.zeros(count, arch.heads, 0, arch.head_dim, device=device)] * (2 * arch.decoder_layers)
     read = torch.full((count, 1), start_id, device=device)
-    found, is_open = [], torch.ones(count, dtype=torch.bool, device=device)
+    said, is_open = [], torch.ones(count, dtype=torch.bool, device=device)
     for t in range(min(LONGEST * places.shape[1], arch.max_positions)):
         depth = torch.full((count, 1), t, device=device)
         slots = torch.arange(t, device=device).expand(count, t) if arch.positions == "relative" else None
@@ -54,11 +54,11 @@ def greedy(
         logits = network.logits(rows)
         logits[:, list(banned)] = -torch.inf
         read = logits.argmax(-1, keepdim=True)
-        found.append(read)
+        said.append(read)
         is_open &= read[:, 0] != eos_id
         if not is_open.any():
             break
-    return [_until(row, eos_id) for row in torch.cat(found, 1).tolist()]
+    return [_until(row, eos_id) for row in torch.cat(said, 1).tolist()]
 
 
 def _until(row: list[int], end: int) -> list[int]:
@@ -67,7 +67,7 @@ def _until(row: list[int], end: int) -> list[int]:
 
 @torch.inference_mode()
 def ctc(network: Network, name: str, sources: Sentences, banned: Sequence[int]) -> list[list[int]]:
-    """The most probable word or blank of each place; of a run of equal ones the first is kept, and blanks are not."""
+    """The most probable word or blank of each place; the first of a run of equal ones is kept, and no blank is."""
     decoder = decoder_of(network, name)
     hidden, places, mask = _padded(network, sources)
     blank, upsample = decoder.nat.blank_id, decoder.nat.upsample
@@ -79,7 +79,7 @@ def ctc(network: Network, name: str, sources: Sentences, banned: Sequence[int]) 
     before = torch.nn.functional.pad(best, (1, 0), value=-1)[:, :-1]
     kept = (best != before) & (best != blank)
     rows = zip(best.tolist(), kept.tolist(), lengths.tolist(), strict=True)
-    return [[word for word, keep in zip(row[:n], own[:n], strict=True) if keep] for row, own, n in rows]
+    return [[word for word, keep in zip(row[:n], keeps[:n], strict=True) if keep] for row, keeps, n in rows]
 
 
 @torch.inference_mode()
@@ -114,30 +114,30 @@ def mask_predict(
 
 
 def _lengths(decoder: NatDecoder, hidden: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-    """Of the canvases [G], all that surrounds a text included."""
+    """Lengths of the canvases [G], all that surrounds a text included."""
     number = decoder.length_logits(hidden, places, mask).argmax(-1)
     if decoder.nat.length_offset:
         number = number + (mask[:, 0, 0] == 0).sum(1) - decoder.nat.length_classes // 2
     return number.clamp(2, decoder.nat.max_canvas)
 
 
-class Watched:
-    """Some sentences of a test set, translated again and again while a student is trained."""
+class Sample:
+    """Some sentences of the evaluation set, translated again and again while a student is trained."""
 
-    def __init__(self, tokenizer: Tokenizer, pieces: Pieces, test: Measured) -> None:
+    def __init__(self, tokenizer: Tokenizer, pieces: Pieces, test: EvaluationSet) -> None:
         self.tokenizer, self._pieces = tokenizer, pieces
         ids = [[*pieces.source(text), tokenizer.eos_id] for text in test.sources]
-        chosen = [n for n, own in enumerate(ids) if 1 < len(own) <= MOST_IDS][:LINES]
+        chosen = [n for n, source in enumerate(ids) if 1 < len(source) <= MOST_IDS][:LINES]
         self._sources = [ids[n] for n in chosen]
         self._references = [test.references[n] for n in chosen]
 
     def scores(self, network: Network, kind: str) -> dict[str, float]:
-        """BLEU and chrF; of mask-predict, with the number of passes behind their names."""
+        """BLEU and chrF; for mask-predict with the number of passes behind their names."""
         words = self.tokenizer
         banned = (words.unk_id, *words.suppressed_ids)
         if kind == "autoregressive":
-            found = greedy(network, self._sources, start_id=words.start_id, eos_id=words.eos_id, banned=banned)
-            return self._compared(found)
+            targets = greedy(network, self._sources, start_id=words.start_id, eos_id=words.eos_id, banned=banned)
+            return self._compared(targets)
         if kind == "ctc":
             return self._compared(ctc(network, kind, self._sources, (*banned, words.eos_id)))
         several: dict[str, float] = {}
@@ -146,5 +146,5 @@ class Watched:
             several |= {f"{name} {passes}": value for name, value in self._compared(filled).items()}
         return several
 
-    def _compared(self, found: list[list[int]]) -> dict[str, float]:
-        return scores([self._pieces.text(ids) for ids in found], self._references)
+    def _compared(self, targets: list[list[int]]) -> dict[str, float]:
+        return scores([self._pieces.text(ids) for ids in targets], self._references)

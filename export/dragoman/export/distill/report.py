@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 70, 130, 60, 45, 60
 
 @dataclass(frozen=True)
 class Training:
-    """One decoder's."""
+    """How one decoder was trained."""
 
     kind: str
     layers: int
@@ -27,11 +27,11 @@ class Training:
 
     @property
     def processor_s(self) -> float:
-        """Of all steps."""
+        """Processor time of all steps."""
         return self.history[-1].processor_s
 
     def described(self) -> str:
-        """In a line, for provenance."""
+        """One line for the provenance."""
         last = self.history[-1]
         return (
             f"{self.layers} layers, {self.weights:,} weights, {last.step:,} steps, {self.epochs:.2f} epochs, "
@@ -40,38 +40,46 @@ class Training:
 
 
 def as_data(trainings: Sequence[Training], rows: Sequence[Row], facts: Mapping[str, object]) -> dict[str, object]:
-    """All of it."""
+    """The result as plain data."""
     return {
         **facts,
-        "trainings": [{**asdict(one), "history": [asdict(point) for point in one.history]} for one in trainings],
+        "trainings": [
+            {**asdict(training), "history": [asdict(point) for point in training.history]} for training in trainings
+        ],
         "quality": [asdict(row) for row in rows],
     }
 
 
 def table(trainings: Sequence[Training], rows: Sequence[Row], measured_on: str) -> str:
-    """Lines for a terminal."""
+    """The result as lines for a terminal."""
     width = max(len(row.name) for row in rows)
     head = f"{'':{width}}   BLEU   chrF  words/s"
     lines = [f"{row.name:{width}}  {row.bleu:5.2f}  {row.chrf:5.2f}  {row.words_per_second:7,.0f}" for row in rows]
     return "\n".join(
-        [*(f"{one.kind}: {one.described()}" for one in trainings), "", f"quality on {measured_on}:", head, *lines]
+        [
+            *(f"{training.kind}: {training.described()}" for training in trainings),
+            "",
+            f"quality on {measured_on}:",
+            head,
+            *lines,
+        ]
     )
 
 
 def picture(trainings: Sequence[Training]) -> str:
     """Loss above, quality below, against processor time: steps of different decoders cost differently."""
-    longest = max(1.0, *(one.processor_s for one in trainings))
+    longest = max(1.0, *(training.processor_s for training in trainings))
     upper = (TOP, (HEIGHT - BETWEEN) / 2)
     lower = ((HEIGHT + BETWEEN) / 2, HEIGHT - BOTTOM)
-    losses = {one.kind: [(point.processor_s, point.loss) for point in one.history] for one in trainings}
+    losses = {training.kind: [(point.processor_s, point.loss) for point in training.history] for training in trainings}
     parts = [text(LEFT, 24, "Distillation", size=15)]
     parts += _panel("loss", losses, longest, upper)
     quality = {
-        f"{one.kind} {name}".removesuffix(" bleu"): [
-            (point.processor_s, point.quality[name]) for point in one.history if point.quality is not None
+        f"{training.kind} {name}".removesuffix(" bleu"): [
+            (point.processor_s, point.quality[name]) for point in training.history if point.quality is not None
         ]
-        for one in trainings
-        for name in next(point.quality for point in reversed(one.history) if point.quality is not None)
+        for training in trainings
+        for name in next(point.quality for point in reversed(training.history) if point.quality is not None)
         if name.startswith("bleu")
     }
     parts += _panel("BLEU, in training", quality, longest, lower)

@@ -16,19 +16,19 @@ BLOCK = 8
 PASSES = 4
 WARM_UP = 500
 EVALUATE_EVERY = 100
-"""Steps at least: translating takes longer than a few of them."""
+"""The fewest steps between two evaluations: translating takes longer than a few steps."""
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """One decoder that is to be trained."""
+    """A decoder that is to be trained."""
 
     kind: Kind
     epochs: float
     layers: int
 
     def nat(self, network: Network, eos_id: int) -> Nat:
-        """What the manifest says of it; not for the autoregressive one."""
+        """The decoder as the manifest describes it, where it is not the autoregressive one."""
         words, positions = network.arch.target_vocabulary, network.arch.max_positions
         if self.kind == "ctc":
             return Nat(
@@ -54,8 +54,8 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All of it."""
+class Recipe:
+    """All that a distillation is asked for."""
 
     source: Path
     format: str
@@ -77,7 +77,7 @@ class Plan:
     device: str
 
     def settings(self, decoder: Decoder, batches: int) -> Settings:
-        """Of one training, an epoch of which has so many batches."""
+        """How one decoder is trained, where an epoch has so many batches."""
         steps = max(1, round(decoder.epochs * batches))
         return Settings(
             epochs=decoder.epochs,

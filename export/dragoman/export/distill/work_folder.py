@@ -1,12 +1,13 @@
 """The folder in which a distillation keeps what it has done, so that the same command goes on where it was stopped.
 
-distill.json      what it is the work of: another model, text or seed needs another folder
+distill.json      what the work is on: another model, text or beam size needs another folder
 teacher/          the teacher as a bundle
 labels.jsonl      what the teacher says of each line
-ids.npz           pairs that are learnt from, and dropped.json why the others are not
+ids.npz           pairs that are learnt from; dropped.json: why the others are not
 encoded.f16, decoded.f16, states.done
+                  the teacher's rows, and how many pairs have theirs
 KIND.pt           a decoder's checkpoint
-report.json, report.svg
+report.svg        loss and quality of every training
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ IDENTITY_FILE, LOCK_FILE = "distill.json", "lock"
 
 @dataclass(frozen=True)
 class Identity:
-    """What must be the same for work to go on."""
+    """What must be the same for a work folder to be used again."""
 
     teacher_sha256: dict[str, str]
     texts_sha256: dict[str, str]
@@ -37,17 +38,17 @@ class Identity:
 
 
 def sha256(path: Path) -> str:
-    """Of a file."""
+    """The digest of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_work(
-    directory: Path, teacher_files: Sequence[Path], texts: Sequence[Path], own: dict[str, int | None]
+    directory: Path, teacher_files: Sequence[Path], texts: Sequence[Path], options: dict[str, int | None]
 ) -> None:
-    """Begin in a folder, or make sure that what lies there is of the same work."""
+    """Begin in a folder, or make sure that what lies there belongs to the same work."""
     digests = ({path.name: sha256(path) for path in paths} for paths in (teacher_files, texts))
-    identity = asdict(Identity(*digests, **own))  # type: ignore[arg-type]
+    identity = asdict(Identity(*digests, **options))  # type: ignore[arg-type]
     path = directory / IDENTITY_FILE
     if not path.exists():
         if directory.exists() and any(directory.iterdir()):
@@ -55,8 +56,8 @@ def open_work(
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(identity, indent=2).encode())
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
-    other = [name for name in identity if list_of(found.get(name)) != list_of(identity[name])]
+    known = json.loads(path.read_text(encoding="utf-8"))
+    other = [name for name in identity if list_of(known.get(name)) != list_of(identity[name])]
     if other:
         raise ExportError(
             f"{directory} holds work with another {' and '.join(other)}: name another folder with --work, or delete it"
@@ -75,12 +76,12 @@ def alone(directory: Path) -> Iterator[None]:
 
 
 def list_of(value: object) -> object:
-    """With the order of a table's entries, which a comparison of tables leaves out."""
+    """A table as a list of its entries, so that a comparison minds their order."""
     return list(value.items()) if isinstance(value, dict) else value
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A file is there with all its content, or as it was."""
+    """Write a file so that it has all of its content, or is as it was, whenever the process ends."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         file.write(content)
