@@ -35,12 +35,12 @@ export.importers.marian  -> bundle export.core export.network export.importers.f
 export.importers.plain   -> bundle export.core export.network export.importers.files
 export.importers.formats -> bundle export.core export.importers
 export.export            -> bundle export onnxruntime
-export.distill           -> bundle export cli client server onnxruntime
+export.distill           -> bundle export cli server onnxruntime
 export.command           -> bundle export cli
-cli                      -> client
+cli                      -> nothing
 client                   -> v1 grpc
 client.bench             -> cli client v1 grpc
-client.commands          -> cli client v1 grpc server bundle
+client.commands          -> cli client v1
 """
 MAY = {name: row.split("->")[1].split() for row in RULES.strip().splitlines() for name in row.split("->")[0].split()}
 PURE = ("server.core", "server.planning", "server.decode", "server.lanes.backlog", "server.runtime.padding")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
-from argparse import ArgumentTypeError
+from argparse import Action, ArgumentTypeError
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
-
-from dragoman.client.channel import DEFAULT_SERVER
+from typing import Any, Protocol, TypeVar
 
 E = TypeVar("E", bound=StrEnum)
 
-SERVER_HELP = f"default: the variable DRAGOMAN_SERVER, or else {DEFAULT_SERVER}"
+
+class Arguments(Protocol):
+    """A parser, or one of its groups, in which arguments are declared."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Action:
+        """Declare an argument."""
 
 
 def count(text: str) -> int:
@@ -67,8 +69,3 @@ def member(kind: type[E]) -> Callable[[str], E]:
         return kind(text)
 
     return convert
-
-
-def server_of(given: str | None) -> str:
-    """The server that the flag names, or the environment."""
-    return given or os.environ.get("DRAGOMAN_SERVER") or DEFAULT_SERVER

@@ -28,6 +28,7 @@ from dragoman.client import (
     codec,
 )
 from dragoman.client.commands import local
+from dragoman.server.app.in_process import InProcessService
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core import segments
 from dragoman.server.core.errors import EngineFailure
@@ -46,21 +47,21 @@ def lanes() -> FakeLanes:
 
 
 @pytest.fixture
-def translator(directory: Path, lanes: FakeLanes) -> Iterator[LocalTranslator]:
-    with LocalTranslator(directory, lanes=lanes) as loaded:
-        yield loaded
+def service(directory: Path, lanes: FakeLanes) -> Iterator[InProcessService]:
+    with LocalTranslator(directory, lanes=lanes) as translator:
+        yield InProcessService(translator)
 
 
-def translate(translator: LocalTranslator, options: Options, *texts: str) -> list[Any]:
+def translate(service: InProcessService, options: Options, *texts: str) -> list[Any]:
     """All outcomes, two texts at a time."""
-    return list(local.translate_batches(translator, codec.batches(texts, 2), options))
+    return list(local.translate_batches(service, codec.batches(texts, 2), options))
 
 
-def test_texts_come_back_in_order_with_every_fact(translator: LocalTranslator) -> None:
+def test_texts_come_back_in_order_with_every_fact(service: InProcessService) -> None:
     """That the server's results hold; a batch without texts is none."""
     batches = [["The dog.", ""], [], ["The fox."]]
 
-    outcomes = list(local.translate_batches(translator, batches, Options()))
+    outcomes = list(local.translate_batches(service, batches, Options()))
 
     assert [(one.text, one.engine) for one in outcomes if isinstance(one, Translation)] == [
         ("The dog.", Engine.GREEDY),
@@ -74,7 +75,7 @@ def test_texts_come_back_in_order_with_every_fact(translator: LocalTranslator) -
     assert (first.hypotheses[0].score, second.finish_reason) == (-1.0, FinishReason.EMPTY_INPUT)
 
 
-def test_options_reach_the_lanes(translator: LocalTranslator, lanes: FakeLanes) -> None:
+def test_options_reach_the_lanes(service: InProcessService, lanes: FakeLanes) -> None:
     """All of them, also those that only a server was once asked for."""
     options = Options(
         source_language="EN",
@@ -89,7 +90,7 @@ def test_options_reach_the_lanes(translator: LocalTranslator, lanes: FakeLanes) 
         alignments=True,
     )
 
-    [one] = translate(translator, options, "The dog. The fox.")
+    [one] = translate(service, options, "The dog. The fox.")
 
     [segment] = lanes.submitted
     assert segment.strategy == Sample(7, top_k=3)
@@ -98,10 +99,10 @@ def test_options_reach_the_lanes(translator: LocalTranslator, lanes: FakeLanes) 
     assert (len(one.hypotheses[0].tokens), one.hypotheses[0].alignments != ()) == (one.target_tokens, True)
 
 
-def test_a_sample_without_a_seed_is_another_one_each_time(translator: LocalTranslator, lanes: FakeLanes) -> None:
+def test_a_sample_without_a_seed_is_another_one_each_time(service: InProcessService, lanes: FakeLanes) -> None:
     """As with a server."""
     for _ in range(3):
-        translate(translator, Options(sampling=Sampling()), "The dog.")
+        translate(service, Options(sampling=Sampling()), "The dog.")
 
     assert len({segment.strategy.seed for segment in lanes.submitted}) == 3  # type: ignore[union-attr]
 
@@ -120,39 +121,39 @@ def test_a_sample_without_a_seed_is_another_one_each_time(translator: LocalTrans
     ],
 )
 def test_what_cannot_be_done_is_refused_as_a_server_would(
-    translator: LocalTranslator, lanes: FakeLanes, options: Options, kind: type[DragomanError], named: str
+    service: InProcessService, lanes: FakeLanes, options: Options, kind: type[DragomanError], named: str
 ) -> None:
     """Before anything is decoded; no option is ignored."""
     with pytest.raises(kind, match=named):
-        translate(translator, options, "a")
+        translate(service, options, "a")
 
     assert lanes.submitted == []
 
 
-def test_a_text_that_fails_loses_no_other(translator: LocalTranslator) -> None:
+def test_a_text_that_fails_loses_no_other(service: InProcessService) -> None:
     """It comes as its error."""
-    bad, good = translate(translator, Options(target_prefix="O"), "The dog. The fox.", "The fox.")
+    bad, good = translate(service, Options(target_prefix="O"), "The dog. The fox.", "The fox.")
 
     assert isinstance(bad, InvalidRequest)
     assert good.text == "O The fox."
 
 
-def test_a_failure_of_the_engine_says_why(translator: LocalTranslator, lanes: FakeLanes) -> None:
+def test_a_failure_of_the_engine_says_why(service: InProcessService, lanes: FakeLanes) -> None:
     """There is no log to look into, and nobody to keep it from."""
     lanes.failure = EngineFailure("node 7")
 
-    [outcome] = translate(translator, Options(), "a")
+    [outcome] = translate(service, Options(), "a")
 
     assert isinstance(outcome, DragomanError)
     assert (outcome.code, str(outcome)) == ("INTERNAL", "the engine failed on this text: node 7")
 
 
-def test_pairs_are_scored(translator: LocalTranslator, lanes: FakeLanes) -> None:
+def test_pairs_are_scored(service: InProcessService, lanes: FakeLanes) -> None:
     """In order, with the options; a bad pair loses no other."""
     batches = [[("The dog.", ""), ("", "a")], [], [("The fox.", "The fox.")]]
 
     options = ScoreOptions(token_scores=True, length_penalty=0.0, target_language="pt")
-    first, bad, last = local.score_batches(translator, batches, options)
+    first, bad, last = local.score_batches(service, batches, options)
 
     assert isinstance(first, Score)
     assert isinstance(last, Score)
@@ -162,18 +163,24 @@ def test_pairs_are_scored(translator: LocalTranslator, lanes: FakeLanes) -> None
     assert all(isinstance(segment.strategy, Forced) for segment in lanes.submitted)
 
 
-def test_scores_that_cannot_be_had_are_refused(translator: LocalTranslator) -> None:
+def test_scores_that_cannot_be_had_are_refused(service: InProcessService) -> None:
     """By the names of the request."""
     with pytest.raises(InvalidRequest, match=r"^length_penalty: -1 is not between"):
-        list(local.score_batches(translator, [[("a", "b")]], ScoreOptions(length_penalty=-1.0)))
+        list(local.score_batches(service, [[("a", "b")]], ScoreOptions(length_penalty=-1.0)))
     with pytest.raises(UnknownModel):
-        list(local.score_batches(translator, [[("a", "b")]], ScoreOptions(model="other")))
+        list(local.score_batches(service, [[("a", "b")]], ScoreOptions(model="other")))
 
 
 def test_a_bundle_that_is_not_there_is_an_error_of_the_client(tmp_path: Path) -> None:
     """With the reader's own message."""
-    with pytest.raises(DragomanError) as caught, local.local_translator(tmp_path / "nowhere"):
+    with pytest.raises(DragomanError) as caught, local.local_service(tmp_path / "nowhere"):
         pass
 
     assert "nowhere" in str(caught.value)
     assert caught.value.code == "FAILED_PRECONDITION"
+
+
+def test_a_bundle_is_loaded_through_the_door(directory: Path) -> None:
+    """Which the server's own module is; graphs that are none are refused in its words."""
+    with pytest.raises(DragomanError, match=r"encoder\.onnx"), local.local_service(directory):
+        pass

@@ -420,11 +420,11 @@ def test_a_bundle_needs_no_server(monkeypatch: pytest.MonkeyPatch, capsys: Captu
     def load(directory: Path) -> Iterator[Path]:
         yield directory
 
-    def translate_batches(translator: Path, batches: Iterator[list[str]], options: Options) -> Iterator[Translation]:
-        asked.append((translator, options))
+    def translate_batches(service: Path, batches: Iterator[list[str]], options: Options) -> Iterator[Translation]:
+        asked.append((service, options))
         return (Translation((Hypothesis(text.upper()),), FinishReason.STOP) for batch in batches for text in batch)
 
-    monkeypatch.setattr(local, "local_translator", load)
+    monkeypatch.setattr(local, "local_service", load)
     monkeypatch.setattr(local, "translate_batches", translate_batches)
 
     assert main(["translate", "--bundle", "d", "--to", "pt", "--beam-size", "2", "hello"]) == 0

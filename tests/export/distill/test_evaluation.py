@@ -9,36 +9,49 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
-from dragoman.client.errors import DragomanError
-from dragoman.client.types import Engine, FinishReason, Hypothesis, Options, Splitting, Translation
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import evaluation, prepare
 from dragoman.export.distill.corpus import Corpus, Ragged
-from dragoman.export.distill.evaluation import EvaluationSet, evaluate, options_by_name
+from dragoman.export.distill.evaluation import EvaluationSet, evaluate, requests_by_name
 from dragoman.export.distill.settings import Decoder
+from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.requests import EnginePreference, Request, Splitting
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 
 TEXTS = EvaluationSet(["one two three four five", "six"], ["um dois tres quatro cinco", "seis"], "here")
 
 
+class Engines:
+    """Says the references; what it was asked is kept."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self.failure = None
+
+    def outcomes(self, request):
+        self.asked.append(request)
+        references = dict(zip(TEXTS.sources, TEXTS.references, strict=True))
+        return [self.failure or self.translation(references[text]) for text in request.texts]
+
+    def translation(self, text):
+        return Translation(
+            (TextHypothesis(text, 0.0, 0.0),), FinishReason.STOP, Engine.GREEDY, 1, 1, 1, 1, Timings(decode_s=0.1)
+        )
+
+
 @pytest.fixture
 def engine(monkeypatch):
-    """Says the references; what it was asked is kept."""
-    asked: list[Options] = []
+    engine = Engines()
 
     @contextmanager
     def opened(directory):
-        yield directory
+        yield engine
 
-    def translate(translator, batches, options):
-        asked.append(options)
-        for text in next(iter(batches)):
-            found = dict(zip(TEXTS.sources, TEXTS.references, strict=True))[text]
-            yield Translation((Hypothesis(found, 0.0),), FinishReason.STOP, Engine.GREEDY)
-
-    monkeypatch.setattr(evaluation, "local_translator", opened)
-    monkeypatch.setattr(evaluation, "translate_batches", translate)
-    return asked
+    monkeypatch.setattr(evaluation, "LocalTranslator", opened)
+    return engine
 
 
 def test_each_decoder_is_asked_by_name(engine, tmp_path):
@@ -54,21 +67,22 @@ def test_each_decoder_is_asked_by_name(engine, tmp_path):
         "student: mask-predict, 4 passes",
     ]
     assert all(row.bleu == row.chrf == 100 for row in rows)
-    asked = [(one.nat.decoder, one.nat.passes) for one in engine if one.nat is not None]
+    asked = [(one.nat.decoder, one.nat.passes) for one in engine.asked if one.engine is EnginePreference.NAT]
     assert asked == [("ctc", 1), ("mask-predict", 1), ("mask-predict", 2), ("mask-predict", 4)]
-    assert {one.splitting for one in engine} == {Splitting.SENTENCES}
+    assert {one.splitting for one in engine.asked} == {Splitting.SENTENCES}
 
 
 def test_a_bundle_without_them_is_not_asked_for_them():
     """A teacher can be greedy or search."""
-    assert list(options_by_name([])) == ["greedy", "beam 4"]
+    asked = requests_by_name([], ["a"])
+
+    assert {name: one.engine.value for name, one in asked.items()} == {"greedy": "greedy", "beam 4": "beam"}
+    assert asked["beam 4"].overrides.beam_size == 4
 
 
-def test_a_text_without_translation_is_no_quality(engine, tmp_path, monkeypatch):
+def test_a_text_without_translation_is_no_quality(engine, tmp_path):
     """It is told, with the way in which it failed."""
-    monkeypatch.setattr(
-        evaluation, "translate_batches", lambda *given: iter([DragomanError("too long", "INVALID_ARGUMENT")])
-    )
+    engine.failure = InvalidRequest("texts[0].text", "too long")
 
     with pytest.raises(ExportError, match=r"student, greedy: .*too long"):
         evaluate(tmp_path, "student", [], TEXTS)

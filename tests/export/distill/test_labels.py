@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from dragoman.client.errors import DragomanError
-from dragoman.client.types import FinishReason, Hypothesis, Options, Translation
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import labels
-from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
-
-OPTIONS = Options()
+from dragoman.export.distill.labels import label_request, pairs, read_lines, write_labels
+from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.requests import Splitting
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 
 
 def test_only_a_line_end_ends_a_line(tmp_path):
@@ -51,30 +51,29 @@ class Teacher:
         def opened(directory):
             yield self
 
-        monkeypatch.setattr(labels, "local_translator", opened)
-        monkeypatch.setattr(labels, "translate_batches", self.translate)
+        monkeypatch.setattr(labels, "LocalTranslator", opened)
         monkeypatch.setattr(labels, "CHUNK", 3)
 
-    def translate(self, translator, batches, options):
-        for batch in batches:
-            self.asked.append(list(batch))
-            for text in batch:
-                if text == "bad":
-                    yield DragomanError("too long", "INVALID_ARGUMENT")
-                else:
-                    yield Translation((Hypothesis(text[::-1], 0.0),), FinishReason.STOP)
+    def outcomes(self, request):
+        self.asked.append(list(request.texts))
+        return [InvalidRequest("texts", "too long") if text == "bad" else backwards(text) for text in request.texts]
+
+
+def backwards(text):
+    hypothesis = TextHypothesis(text[::-1], 0.0, 0.0)
+    return Translation((hypothesis,), FinishReason.STOP, None, 1, 1, 1, 1, Timings())
 
 
 def test_work_goes_on_after_the_last_whole_line(tmp_path, monkeypatch):
     """What a kill left of a line is dropped, and only what is missing is translated."""
     teacher, path = Teacher(monkeypatch), tmp_path / "labels.jsonl"
     lines = ["one", "two", "bad", "four", "é\u2028"]
-    write_labels(tmp_path, lines, path, OPTIONS, lambda done, of: None)
+    write_labels(tmp_path, lines, path, None, lambda done, of: None)
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.index(b"\n", whole.index(b"two")) + 9])  # two lines, and a piece of the third
     teacher.asked.clear()
 
-    write_labels(tmp_path, lines, path, OPTIONS, lambda done, of: None)
+    write_labels(tmp_path, lines, path, None, lambda done, of: None)
 
     assert path.read_bytes() == whole
     assert teacher.asked == [["bad", "four", "é\u2028"]]
@@ -84,14 +83,14 @@ def test_work_goes_on_after_the_last_whole_line(tmp_path, monkeypatch):
 def test_nothing_is_loaded_where_nothing_is_missing(tmp_path, monkeypatch):
     """And labels of a longer text are refused."""
     teacher, path = Teacher(monkeypatch), tmp_path / "labels.jsonl"
-    write_labels(tmp_path, ["one", "two"], path, OPTIONS, lambda done, of: None)
+    write_labels(tmp_path, ["one", "two"], path, None, lambda done, of: None)
     teacher.asked.clear()
-    monkeypatch.setattr(labels, "local_translator", None)
+    monkeypatch.setattr(labels, "LocalTranslator", None)
 
-    write_labels(tmp_path, ["one", "two"], path, OPTIONS, lambda done, of: None)
+    write_labels(tmp_path, ["one", "two"], path, None, lambda done, of: None)
 
     with pytest.raises(ExportError, match="has 2 lines, and the text 1"):
-        write_labels(tmp_path, ["one"], path, OPTIONS, lambda done, of: None)
+        write_labels(tmp_path, ["one"], path, None, lambda done, of: None)
 
 
 class Letters:
@@ -129,6 +128,7 @@ def test_pairs_that_teach_nothing_good_are_counted_by_reason(tmp_path):
 
 def test_a_line_is_one_sentence_and_is_read_whole_or_not_at_all():
     """Otherwise a pair would not be one translation."""
-    options = label_options("en", "pt", 4)
+    request = label_request(["one", "two"], 4)
 
-    assert (options.splitting, options.on_too_long, options.beam_size) == ("none", "reject", 4)
+    assert request.texts == ("one", "two")
+    assert (request.splitting, request.split_long, request.overrides.beam_size) == (Splitting.NONE, False, 4)

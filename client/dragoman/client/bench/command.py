@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.cli.arguments import SERVER_HELP, count, finite, member, positive, server_of
+from dragoman.cli.arguments import count, finite, member, positive
 from dragoman.cli.progress import StatusLine
 from dragoman.client import codec
 from dragoman.client.bench import load
@@ -18,6 +18,8 @@ from dragoman.client.bench import report as bench_report
 from dragoman.client.bench.figures import Figures, figures
 from dragoman.client.bench.limit import search
 from dragoman.client.bench.schedule import Arrivals, due_times, shuffled
+from dragoman.client.commands import server_argument
+from dragoman.client.commands.server_argument import server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import Options
 
@@ -67,7 +69,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, metavar="PATH", help="send the lines of this file, in a random order")
     parser.add_argument("--json", action="store_true", help="one JSON object with all figures")
     where = parser.add_argument_group("where, and what for")
-    where.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
+    server_argument.register(where)
     where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
     where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
     where.add_argument("--model", metavar="NAME", help="default: the server's model for the languages")

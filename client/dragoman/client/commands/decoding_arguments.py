@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from argparse import Action, ArgumentParser, BooleanOptionalAction, Namespace
-from typing import Any, Protocol
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from typing import Any
 
-from dragoman.cli.arguments import at_least_zero, count, finite, member, positive
+from dragoman.cli.arguments import Arguments, at_least_zero, count, finite, member, positive
 from dragoman.client.types import (
     Alternatives,
     Diversity,
@@ -25,10 +25,6 @@ from dragoman.client.types import (
     Splitting,
     UnknownHandling,
 )
-
-
-class _Group(Protocol):
-    def add_argument(self, *names: str, **arguments: Any) -> Action: ...
 
 
 def register(parser: ArgumentParser) -> None:
@@ -104,7 +100,7 @@ def _register_words(parser: ArgumentParser) -> None:
     _choice(texts, "--offset-unit", OffsetUnit, "what offsets count (default: code_point)")
 
 
-def _choice(group: _Group, name: str, kind: Any, text: str) -> None:
+def _choice(group: Arguments, name: str, kind: Any, text: str) -> None:
     known = [one for one in kind if one.name != "UNKNOWN"]
     group.add_argument(name, type=member(kind), metavar=f"{{{','.join(known)}}}", help=text)
 

@@ -1,85 +1,71 @@
 """Translate and score in this process with a bundle, where no server runs.
 
-The server's own pipeline, loaded when it is used, is asked by the messages that a server would get: so every option
-means what it means there, and what cannot be honoured is refused in the same words.
+The server's own pipeline is asked by the messages that a server would get: so every option means what it means there,
+and what cannot be honoured is refused in the same words.
+
+`SERVICE` is the one door from the client to the server's code. It is no import but a name, which is looked up when
+`--bundle` asks for it, as `dragoman.cli.main` looks up the module of a subcommand: the client is installed and imported
+without the server. Behind the door the client sees what a channel would show it: the service's methods, messages and
+errors.
 """
 
 from __future__ import annotations
 
-import secrets
+import importlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dragoman.client import codec
-from dragoman.client.errors import DragomanError, from_status
+from dragoman.client.channel import own_errors
+from dragoman.client.errors import DragomanError
 from dragoman.client.types import Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 
-if TYPE_CHECKING:
-    from dragoman.server.app.local import LocalTranslator
+SERVICE = "dragoman.server.app.in_process"
+"""A module whose `open_service(directory)` is a context manager that gives a `Service`."""
+
+
+class Service(Protocol):
+    """What of the contract answers within a process. A call that fails raises `grpc.RpcError`."""
+
+    def Translate(self, message: pb.TranslateRequest) -> pb.TranslateResponse:  # noqa: N802 - as in the contract
+        """Translate texts."""
+
+    def Score(self, message: pb.ScoreRequest) -> pb.ScoreResponse:  # noqa: N802 - as in the contract
+        """Score given translations."""
 
 
 @contextmanager
-def local_translator(directory: Path) -> Iterator[LocalTranslator]:
+def local_service(directory: Path) -> Iterator[Service]:
     """A loaded bundle. Raises DragomanError where it cannot be, ModuleNotFoundError without the server's extra."""
-    from dragoman.bundle.errors import BundleError
-    from dragoman.server.app.local import LocalTranslator
-    from dragoman.server.core.errors import StartError
-
-    try:
-        with LocalTranslator(directory) as translator:
-            yield translator
-    except (BundleError, StartError) as error:
-        raise DragomanError(str(error), "FAILED_PRECONDITION") from error
+    module = importlib.import_module(SERVICE)
+    with _own_errors(), module.open_service(directory) as service:
+        yield service
 
 
 def translate_batches(
-    translator: LocalTranslator, batches: Iterable[Sequence[str]], options: Options
+    service: Service, batches: Iterable[Sequence[str]], options: Options
 ) -> Iterator[Translation | DragomanError]:
     """What became of the texts, in their order, those of a batch decoded side by side."""
-    from dragoman.server.pipeline.models import Models
-    from dragoman.server.transport.codec import requests, supported
-    from dragoman.server.transport.codec import results as codec_result
-
-    models = Models([translator.pipeline])
     for batch in filter(None, batches):
         message = codec.request(batch, options)
         with _own_errors():
-            supported.check(message)
-            _, pair = models.route(requests.wanted(message))
-            request = requests.request(message, pair=pair, deadline_s=None, fresh_seed=secrets.randbits(64))
-            outcomes = translator.outcomes(request)
-        results = [codec_result.result(index, one, timings=False) for index, one in enumerate(outcomes)]
-        yield from map(codec.outcome, results)
+            response = service.Translate(message)
+        yield from codec.outcomes(response, len(batch))
 
 
 def score_batches(
-    translator: LocalTranslator, batches: Iterable[Sequence[codec.Pair]], options: ScoreOptions
+    service: Service, batches: Iterable[Sequence[codec.Pair]], options: ScoreOptions
 ) -> Iterator[Score | DragomanError]:
     """What became of the pairs, in their order, those of a batch scored side by side."""
-    from dragoman.server.pipeline.models import Models
-    from dragoman.server.transport.codec import requests, supported
-    from dragoman.server.transport.codec import results as codec_result
-
-    models = Models([translator.pipeline])
     for batch in filter(None, batches):
         message = codec.score_request(batch, options)
         with _own_errors():
-            supported.check(message, supported.SCORE)
-            _, pair = models.route(requests.wanted(message))
-            outcomes = translator.outcomes(requests.score_request(message, pair=pair, deadline_s=None))
-        results = [codec_result.score_result(index, one) for index, one in enumerate(outcomes)]
-        yield from codec.score_outcomes(pb.ScoreResponse(results=results), len(batch))
+            response = service.Score(message)
+        yield from codec.score_outcomes(response, len(batch))
 
 
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Turn the server's errors into the client's."""
-    from dragoman.server.core.errors import ServingError
-
-    try:
-        yield
-    except ServingError as error:
-        raise from_status(error.code, str(error)) from error
+def _own_errors() -> AbstractContextManager[None]:
+    return own_errors(lambda: False)  # nothing here is closed while it is called

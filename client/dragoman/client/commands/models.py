@@ -8,8 +8,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from dragoman.cli.arguments import SERVER_HELP, server_of
 from dragoman.client.client import Client
+from dragoman.client.commands import server_argument
+from dragoman.client.commands.server_argument import server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import Model
 
@@ -18,7 +19,7 @@ HEADER = ("NAME", "VERSION", "PAIRS", "ENGINES", "PRECISION", "STATE")
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
+    server_argument.register(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a model, with all that is known about it")
 
 

@@ -12,9 +12,11 @@ from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
-from dragoman.cli.arguments import SERVER_HELP, finite, member, positive, server_of
+from dragoman.cli.arguments import finite, member, positive
 from dragoman.client import codec
 from dragoman.client.client import Client
+from dragoman.client.commands import local, server_argument
+from dragoman.client.commands.server_argument import server_of
 from dragoman.client.errors import DragomanError, InvalidRequest, Unavailable
 from dragoman.client.types import LengthPenaltyKind, Priority, Score, ScoreOptions
 
@@ -58,7 +60,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a pair, with all that is known about it")
     parser.add_argument("--per-token", dest="token_scores", action="store_const", const=True, help="also each token's")
     where = parser.add_argument_group("where")
-    where.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
+    server_argument.register(where)
     where.add_argument("--bundle", type=Path, metavar="DIR", help="score in this process, without a server")
     where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
     where.add_argument("--to", dest="target_language", metavar="yy", help="language of the translations")
@@ -156,10 +158,8 @@ def _scorer(args: argparse.Namespace) -> Iterator[Scores]:
     names = {field.name for field in dataclasses.fields(ScoreOptions)}
     options = ScoreOptions(**{name: value for name, value in vars(args).items() if name in names})
     if args.bundle:
-        from dragoman.client.commands import local
-
-        with local.local_translator(args.bundle) as translator:
-            yield lambda batches: local.score_batches(translator, batches, options)
+        with local.local_service(args.bundle) as service:
+            yield lambda batches: local.score_batches(service, batches, options)
     else:
         with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
             yield lambda batches: client.score_batches(batches, options)

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dragoman.cli.arguments import SERVER_HELP, positive, server_of
+from dragoman.cli.arguments import positive
 from dragoman.cli.progress import Progress
 from dragoman.client import codec
 from dragoman.client.client import Client
-from dragoman.client.commands import decoding_arguments
+from dragoman.client.commands import decoding_arguments, local, server_argument
 from dragoman.client.commands.arrivals import Lines
+from dragoman.client.commands.server_argument import server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import FinishReason, Translation
 
@@ -58,7 +59,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
     parser.add_argument("--json", action="store_true", help="one JSON object a text, with all that is known about it")
     where = parser.add_argument_group("where")
-    where.add_argument("--server", metavar="HOST:PORT", help=SERVER_HELP)
+    server_argument.register(where)
     where.add_argument("--bundle", type=Path, metavar="DIR", help="decode in this process, without a server")
     where.add_argument("--from", dest="source_language", metavar="xx", help="language of the texts, a BCP-47 tag")
     where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
@@ -131,10 +132,8 @@ def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, Dra
 def _translator(args: argparse.Namespace) -> Iterator[Translate]:
     options = decoding_arguments.options(args)
     if args.bundle:
-        from dragoman.client.commands import local
-
-        with local.local_translator(args.bundle) as translator:
-            yield lambda batches: local.translate_batches(translator, batches, options)
+        with local.local_service(args.bundle) as service:
+            yield lambda batches: local.translate_batches(service, batches, options)
     else:
         with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
             yield lambda batches: client.translate_batches(batches, options)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from dragoman.cli.arguments import count
 from dragoman.cli.progress import StatusLine
-from dragoman.client.errors import DragomanError
 from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.distill.kinds import DEFAULT, EPOCHS, KINDS, LAYERS, Kind
 from dragoman.export.importers.formats import FORMATS
@@ -132,6 +131,7 @@ def layers(text: str) -> tuple[Kind, int]:
 def run(args: argparse.Namespace) -> int:
     """Distil; 0 when a bundle was written, 1 with the reason when not."""
     from dragoman.bundle.errors import BundleError
+    from dragoman.server.core.errors import ServingError, StartError
 
     # Threads that wait for one another sleep: spinning, they take the processor from those that they wait for, and from
     # the lanes that translate. It is read when torch is imported, which has not happened yet.
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         from dragoman.export.distill.distill import distill  # torch takes seconds to import
 
         result = distill(recipe, line.say)
-    except (ExportError, BundleError, DragomanError, OSError) as error:
+    except (ExportError, BundleError, ServingError, StartError, OSError) as error:
         line.end()
         print(f"dragoman distill: {error}", file=sys.stderr)
         return 1

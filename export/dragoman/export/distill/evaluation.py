@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dragoman.client.commands.local import local_translator, translate_batches
-from dragoman.client.errors import DragomanError
-from dragoman.client.types import EnginePreference, Nat, Options, Splitting
 from dragoman.export.core.errors import ExportError
+from dragoman.server.app.local import LocalTranslator
+from dragoman.server.core.errors import ServingError
+from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides, Request
 
 
 @dataclass(frozen=True)
@@ -45,35 +45,34 @@ def scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, 
     }
 
 
-def options_by_name(kinds: Sequence[str]) -> dict[str, Options]:
-    """The ways to decode a bundle with these decoders, by names for people."""
-    options = {
-        "greedy": Options(engine=EnginePreference.GREEDY, splitting=Splitting.SENTENCES),
-        "beam 4": Options(engine=EnginePreference.BEAM, beam_size=4, splitting=Splitting.SENTENCES),
-    }
+def requests_by_name(kinds: Sequence[str], texts: Sequence[str]) -> dict[str, Request]:
+    """The ways to decode texts by a bundle with these decoders, by names for people."""
+    plain = Request(tuple(texts))
+    beam = replace(plain, engine=EnginePreference.BEAM, overrides=DecodingOverrides(beam_size=4))
+    requests = {"greedy": replace(plain, engine=EnginePreference.GREEDY), "beam 4": beam}
     if "ctc" in kinds:
-        options["ctc"] = _nat("ctc", 1)
+        requests["ctc"] = _nat(plain, "ctc", 1)
     if "mask-predict" in kinds:
-        options |= {f"mask-predict, {n} pass{'es' * (n > 1)}": _nat("mask-predict", n) for n in (1, 2, 4)}
-    return options
+        requests |= {f"mask-predict, {n} pass{'es' * (n > 1)}": _nat(plain, "mask-predict", n) for n in (1, 2, 4)}
+    return requests
 
 
-def _nat(decoder: str, passes: int) -> Options:
-    return Options(engine=EnginePreference.NAT, nat=Nat(decoder=decoder, passes=passes), splitting=Splitting.SENTENCES)
+def _nat(request: Request, decoder: str, passes: int) -> Request:
+    return replace(request, engine=EnginePreference.NAT, nat=NatOverrides(passes=passes, decoder=decoder))
 
 
 def evaluate(bundle: Path, name: str, kinds: Sequence[str], test: EvaluationSet) -> list[Row]:
     """A row for each way to decode a bundle."""
     rows, words = [], sum(len(text.split()) for text in test.sources)
-    with local_translator(bundle) as translator:
-        for way, options in options_by_name(kinds).items():
+    with LocalTranslator(bundle) as translator:
+        for way, request in requests_by_name(kinds, test.sources).items():
             started_s = time.monotonic()
-            outcomes = list(translate_batches(translator, [list(test.sources)], options))
+            outcomes = translator.outcomes(request)
             seconds = time.monotonic() - started_s
-            failed = [outcome for outcome in outcomes if isinstance(outcome, DragomanError)]
+            failed = [outcome for outcome in outcomes if isinstance(outcome, ServingError)]
             if failed:
                 raise ExportError(f"{name}, {way}: {failed[0]}")
-            texts = [outcome.text for outcome in outcomes if not isinstance(outcome, DragomanError)]
+            texts = [outcome.text for outcome in outcomes if not isinstance(outcome, ServingError)]
             quality = scores(texts, test.references)
             rows.append(Row(f"{name}: {way}", quality["bleu"], quality["chrf"], words / seconds))
     return rows

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from dragoman.client.commands.local import local_translator, translate_batches
-from dragoman.client.errors import DragomanError
-from dragoman.client.types import OnTooLong, Options, Splitting
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import Ragged
 from dragoman.export.distill.pieces import Pieces
+from dragoman.server.app.local import LocalTranslator
+from dragoman.server.core.errors import ServingError
+from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
+from dragoman.server.core.translations import Outcome
 
 CHUNK = 2000
 """Lines that are offered to the engine at once."""
@@ -40,38 +41,32 @@ def read_lines(path: Path) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def write_labels(bundle: Path, lines: Sequence[str], path: Path, options: Options, note: Note) -> None:
-    """Translate all lines that the file of labels does not have yet."""
+def write_labels(bundle: Path, lines: Sequence[str], path: Path, beam_size: int | None, note: Note) -> None:
+    """Translate all lines that the file of labels does not have yet; without a beam size, with the model's own."""
     done = _mend(path)
     if done > len(lines):
         raise ExportError(f"{path} has {done:,} lines, and the text {len(lines):,}: name another --work")
     if done == len(lines):
         return
-    with local_translator(bundle) as translator, path.open("a", encoding="utf-8") as file:
+    with LocalTranslator(bundle) as translator, path.open("a", encoding="utf-8") as file:
         while done < len(lines):
             chunk = lines[done : done + CHUNK]
-            for source, outcome in zip(chunk, translate_batches(translator, [chunk], options), strict=True):
+            for source, outcome in zip(chunk, translator.outcomes(label_request(chunk, beam_size)), strict=True):
                 file.write(json.dumps(_label(source, outcome), ensure_ascii=False) + "\n")
             file.flush()
             done += len(chunk)
             note(done, len(lines))
 
 
-def label_options(source_language: str | None, target_language: str | None, beam_size: int | None) -> Options:
+def label_request(lines: Sequence[str], beam_size: int | None) -> Request:
     """Each line is a sentence; one that the model cannot read whole has no label."""
-    return Options(
-        source_language=source_language,
-        target_language=target_language,
-        splitting=Splitting.NONE,
-        on_too_long=OnTooLong.REJECT,
-        beam_size=beam_size,
-    )
+    return Request(tuple(lines), DecodingOverrides(beam_size=beam_size), splitting=Splitting.NONE, split_long=False)
 
 
-def _label(source: str, outcome: object) -> dict[str, str]:
-    if isinstance(outcome, DragomanError):
+def _label(source: str, outcome: Outcome) -> dict[str, str]:
+    if isinstance(outcome, ServingError):
         return {"source": source, "end": "error"}
-    return {"source": source, "target": outcome.text, "end": str(outcome.finish_reason)}  # type: ignore[attr-defined]
+    return {"source": source, "target": outcome.text, "end": outcome.finish_reason.value}
 
 
 def _mend(path: Path) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from dragoman.bundle.reader import open_bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import IDS_FILE, Corpus, Ragged, read_ids, write_ids
 from dragoman.export.distill.evaluation import EvaluationSet
-from dragoman.export.distill.labels import label_options, pairs, read_lines, write_labels
+from dragoman.export.distill.labels import pairs, read_lines, write_labels
 from dragoman.export.distill.pieces import Pieces
 from dragoman.export.distill.settings import Decoder, Recipe
 from dragoman.export.distill.teacher_rows import compute_rows, graph_encoder, pairs_done
@@ -50,10 +49,12 @@ def prepare(recipe: Recipe, checkpoint: Checkpoint, teacher: Network, pieces: Pi
         export(checkpoint, work / TEACHER, precision="int8", progress=lambda stage: say(f"teacher: {stage}", None))
     lines = [line for path in recipe.texts for line in read_lines(path)]
     say("translating the text", None)
-    (pair, *_) = open_bundle(work / TEACHER).manifest.pairs
-    options = label_options(pair.source, pair.target, recipe.beam_size)
     write_labels(
-        work / TEACHER, lines, work / LABELS_FILE, options, lambda done, of: say("translating the text", done / of)
+        work / TEACHER,
+        lines,
+        work / LABELS_FILE,
+        recipe.beam_size,
+        lambda done, of: say("translating the text", done / of),
     )
     if not (work / IDS_FILE).exists():
         say("reading the labels", None)

@@ -21,7 +21,7 @@ from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.runtime.hardware import usable_cpus
 from dragoman.server.text.tokenizer import Tokenizer
 
-_UNLIMITED = 2**62
+UNLIMITED = 2**62
 T = TypeVar("T")
 
 
@@ -49,7 +49,7 @@ class LocalTranslator:
         lanes: SegmentDecoder | None = None,
     ) -> None:
         bundle = open_bundle(directory)
-        limits = RequestLimits(_UNLIMITED, _UNLIMITED, MAX_BEAM_SIZE, _UNLIMITED)
+        limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, UNLIMITED)
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")

@@ -75,7 +75,7 @@ def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
     if inspect.isasyncgenfunction(behaviour):
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            call = _Call(method, request, context)
+            call = _Rpc(method, request, context)
             with _observed(call, metrics):
                 try:
                     async for response in behaviour(_received(request, metrics), context):
@@ -87,7 +87,7 @@ def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
         return stream
 
     async def unary(request: Any, context: Any) -> Any:
-        call = _Call(method, request, context)
+        call = _Rpc(method, request, context)
         with _observed(call, metrics):
             try:
                 answer = behaviour(_received(request, metrics), context)
@@ -116,7 +116,7 @@ def _received(request: Any, metrics: MethodMetrics) -> Any:
 
 
 @contextmanager
-def _observed(call: _Call, metrics: MethodMetrics) -> Iterator[None]:
+def _observed(call: _Rpc, metrics: MethodMetrics) -> Iterator[None]:
     """Count and time one call."""
     started = time.perf_counter()
     _request_id.set(call.id)  # for good: every call has a context of its own
@@ -137,7 +137,7 @@ def _observed(call: _Call, metrics: MethodMetrics) -> Iterator[None]:
         logs.event(_logger, logging.DEBUG, "call_ended", method=call.method, id=call.id, code=code, seconds=seconds)
 
 
-class _Call:
+class _Rpc:
     """One RPC in progress."""
 
     def __init__(self, method: str, request: Any, context: Any) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
-from dragoman.server.core.limits import check_number
 from dragoman.server.core.requests import Request
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
@@ -23,9 +20,9 @@ from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
 from dragoman.server.transport.codec import models as codec_model
 from dragoman.server.transport.codec import requests as codec_request
-from dragoman.server.transport.codec import results as codec_result
 from dragoman.server.transport.codec import supported
 from dragoman.server.transport.codec.supported import Fields
+from dragoman.server.transport.front import Call, Front, Message
 from dragoman.server.transport.interceptor import request_id
 from dragoman.server.transport.pipe import Pipe
 from dragoman.v1 import translation_pb2 as pb
@@ -38,36 +35,11 @@ PATIENCE_S = 0.1
 """Between two tries of a pipe that meets a full backlog."""
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A request on its way."""
-
-    pipeline: Pipeline
-    request: Request
-    id: str
-    arrived_s: float
-    timings: bool
-
-    def elapsed_s(self) -> float:
-        return time.perf_counter() - self.arrived_s
-
-    def message(
-        self, *, result: pb.TextResult | None = None, timings: pb.Timings | None = None
-    ) -> pb.TranslateStreamResponse:
-        return pb.TranslateStreamResponse(
-            request_id=self.id,
-            result=result,
-            model=self.pipeline.name,
-            model_version=self.pipeline.version,
-            timings=timings,
-        )
-
-
-async def _translate_with_patience(call: _Call) -> list[Outcome]:
+async def _translate_with_patience(pipeline: Pipeline, request: Request) -> list[Outcome]:
     """Translate, waiting where the backlog is full: a pipe is held back, not turned away."""
     while True:
         try:
-            return await call.pipeline.translate(call.request)
+            return await pipeline.translate(request)
         except Overloaded:
             # Not for as long as a client is told to wait: the lanes would have nothing left to do by then.
             await asyncio.sleep(PATIENCE_S)
@@ -79,6 +51,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_texts: int) -> None:
         self._models = models
         self._metrics = metrics
+        self._front = Front(models, max_texts)
         self._max_request_bytes = max_request_bytes
         self._max_texts = max_texts
         self.draining = False
@@ -107,17 +80,10 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """All texts, answered together."""
         with self._request() as record:
-            call = self._accept(request, context, record)
-            outcomes = await call.pipeline.translate(call.request)
-            self._end(call.pipeline, call.id, record, outcomes)
-            results = [codec_result.result(index, one, timings=call.timings) for index, one in enumerate(outcomes)]
-            return pb.TranslateResponse(
-                request_id=call.id,
-                results=results,
-                model=call.pipeline.name,
-                model_version=call.pipeline.version,
-                timings=codec_result.call_timings(outcomes, call.elapsed_s()),
-            )
+            call, wanted = self._accept(request, context, record)
+            outcomes = await call.pipeline.translate(wanted)
+            self._end(call, record, outcomes)
+            return call.translated(outcomes)
 
     async def TranslateStream(  # noqa: N802
         self, request: pb.TranslateStreamRequest, context: Context
@@ -125,14 +91,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """One message for each text when it is finished, then one with the timings."""
         with self._request() as record:
             supported.refuse_unknown(request)
-            call = self._accept(request.request, context, record)
+            call, wanted = self._accept(request.request, context, record)
             outcomes: list[Outcome] = []
-            async with aclosing(call.pipeline.stream(call.request)) as stream:
+            async with aclosing(call.pipeline.stream(wanted)) as stream:
                 async for index, outcome in stream:
                     outcomes.append(outcome)
-                    yield call.message(result=codec_result.result(index, outcome, timings=call.timings))
-            self._end(call.pipeline, call.id, record, outcomes, whole=False)
-            yield call.message(timings=codec_result.call_timings(outcomes, call.elapsed_s()))
+                    yield call.streamed(index, outcome)
+            self._end(call, record, outcomes, whole=False)
+            yield call.stream_ended(outcomes)
 
     async def TranslatePipe(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
@@ -146,24 +112,17 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 if request.texts:
                     yield request, first
 
-        async def answer(one: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
-            message, first = one
+        async def answer(read: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
+            message, first = read
             with self._request() as record:
-                call = self._accept(message, context, record)
-                outcomes = await _translate_with_patience(call)
-                self._end(call.pipeline, call.id, record, outcomes, whole=False)
-                return pb.TranslatePipeResponse(
-                    request_id=call.id,
-                    results=[
-                        codec_result.result(first + n, one, timings=call.timings) for n, one in enumerate(outcomes)
-                    ],
-                    model=call.pipeline.name,
-                    model_version=call.pipeline.version,
-                )
+                call, wanted = self._accept(message, context, record)
+                outcomes = await _translate_with_patience(call.pipeline, wanted)
+                self._end(call, record, outcomes, whole=False)
+                return call.piped(outcomes, first)
 
         async with aclosing(Pipe(answer).run(requests())) as answers:
-            async for one in answers:
-                yield one
+            async for response in answers:
+                yield response
 
     def _read(
         self, settings: codec_request.PipeSettings, message: pb.TranslatePipeRequest, context: Context
@@ -173,8 +132,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         try:
             request, first = settings.request(message)
             if not request.texts:
-                call = self._accept(request, context, seen)
-                call.pipeline.template(call.request)
+                call, wanted = self._accept(request, context, seen)
+                call.pipeline.template(wanted)
         except ServingError:
             with self._request() as record:  # refused before it could become a request: counted all the same
                 record.model = seen.model
@@ -184,22 +143,10 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
         """All pairs, answered together."""
         with self._request() as record:
-            arrived_s = time.perf_counter()
-            self._arrive(len(request.pairs), "pairs", context, record)
-            supported.check(request, supported.SCORE)
-            pipeline, pair = self._models.route(codec_request.wanted(request))
-            record.model = pipeline.name
-            wanted = codec_request.score_request(request, pair=pair, deadline_s=record.deadline_s)
-            outcomes = await pipeline.translate(wanted)
-            named = request.request_id or request_id()
-            self._end(pipeline, named, record, outcomes)
-            return pb.ScoreResponse(
-                request_id=named,
-                results=[codec_result.score_result(index, one) for index, one in enumerate(outcomes)],
-                model=pipeline.name,
-                model_version=pipeline.version,
-                timings=codec_result.call_timings(outcomes, time.perf_counter() - arrived_s),
-            )
+            call, wanted = self._accept(request, context, record)
+            outcomes = await call.pipeline.translate(wanted)
+            self._end(call, record, outcomes)
+            return call.scored(outcomes)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The served models that translate between the named languages."""
@@ -219,45 +166,24 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def _describe(self, pipeline: Pipeline) -> pb.Model:
         return codec_model.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
 
-    def _accept(self, message: pb.TranslateRequest, context: Context, record: RequestRecord) -> _Call:
-        """Check a message and find its model."""
-        arrived_s = time.perf_counter()
-        self._arrive(len(message.texts), "texts", context, record)
-        supported.check(message)
-        pipeline, pair = self._models.route(codec_request.wanted(message))
-        record.model = pipeline.name
-        request = codec_request.request(
-            message,
-            pair=pair,
-            deadline_s=record.deadline_s,
-            fresh_seed=secrets.randbits(64),
-        )
-        return _Call(pipeline, request, message.request_id or request_id(), arrived_s, message.output.timings)
-
-    def _arrive(self, number: int, field: str, context: Context, record: RequestRecord) -> None:
-        """Note when a request must be answered; refuse it where it is too late, or too large, to be looked at."""
+    def _accept(self, message: Message, context: Context, record: RequestRecord) -> tuple[Call, Request]:
+        """The call that a message makes, and what it asks; the record learns its deadline and its model."""
         remaining_s = context.time_remaining()
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
         if self.draining:
             raise Draining
-        # First of all: what follows looks at each text, and a message has room for millions.
-        check_number(number, self._max_texts, field)
+        call = self._front.accept(message, request_id())
+        record.model = call.pipeline.name
+        return call, call.request(record.deadline_s)
 
-    def _end(
-        self,
-        pipeline: Pipeline,
-        named: str,
-        record: RequestRecord,
-        outcomes: Sequence[Outcome],
-        *,
-        whole: bool = True,
-    ) -> None:
+    def _end(self, call: Call, record: RequestRecord, outcomes: Sequence[Outcome], *, whole: bool = True) -> None:
         """Count what became of the texts. A `whole` call of a single text fails as that text does."""
+        name = call.pipeline.name
         failures = [outcome for outcome in outcomes if isinstance(outcome, EngineFailure)]
         if failures:  # one line, as a failing step fails all that shared it
-            facts = {"id": named, "model": pipeline.name, "texts": len(failures), "detail": failures[0].detail}
+            facts = {"id": call.id, "model": name, "texts": len(failures), "detail": failures[0].detail}
             logs.event(_logger, logging.ERROR, "engine_failure", exc_info=failures[0].__cause__, **facts)
-        self._metrics.answered(pipeline.name, outcomes)
+        self._metrics.answered(name, outcomes)
         record.end(outcomes)
         if whole and len(outcomes) == 1 and isinstance(outcomes[0], ServingError):
             raise outcomes[0]

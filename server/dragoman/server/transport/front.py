@@ -1,0 +1,97 @@
+"""The front of the service: a message is checked, finds its model and becomes a request; outcomes become its answer.
+
+The gRPC service and the service within a process share it: an option means the same in both, and what cannot be
+honoured is refused in the same words.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dragoman.bundle.manifest import LanguagePair
+from dragoman.server.core.limits import check_number
+from dragoman.server.core.requests import Request
+from dragoman.server.core.translations import Outcome
+from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.transport.codec import requests, results, supported
+from dragoman.v1 import translation_pb2 as pb
+
+Message = pb.TranslateRequest | pb.ScoreRequest
+Answer = TypeVar("Answer", pb.TranslateResponse, pb.TranslateStreamResponse, pb.TranslatePipeResponse, pb.ScoreResponse)
+
+
+class Front:
+    """Accepts messages for `models`."""
+
+    def __init__(self, models: Models, max_texts: int) -> None:
+        self._models = models
+        self._max_texts = max_texts
+
+    def accept(self, message: Message, call_id: str = "") -> Call:
+        """Check a message and find its model. `call_id` is the id of a call whose client has given it none."""
+        arrived_s = time.perf_counter()
+        # The number first of all: what follows looks at each text, and a message has room for millions.
+        if isinstance(message, pb.ScoreRequest):
+            check_number(len(message.pairs), self._max_texts, "pairs")
+            supported.check(message, supported.SCORE)
+        else:
+            check_number(len(message.texts), self._max_texts)
+            supported.check(message)
+        pipeline, pair = self._models.route(requests.wanted(message))
+        return Call(message, pipeline, pair, message.request_id or call_id, arrived_s)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An accepted message, and the messages that answer it."""
+
+    message: Message
+    pipeline: Pipeline
+    pair: LanguagePair
+    id: str
+    arrived_s: float
+
+    def request(self, deadline_s: float | None = None) -> Request:
+        """What the message asks of the pipeline. Raises what is wrong with its fields."""
+        if isinstance(self.message, pb.ScoreRequest):
+            return requests.score_request(self.message, pair=self.pair, deadline_s=deadline_s)
+        seed = secrets.randbits(64)
+        return requests.request(self.message, pair=self.pair, deadline_s=deadline_s, fresh_seed=seed)
+
+    def translated(self, outcomes: Sequence[Outcome]) -> pb.TranslateResponse:
+        """The answer to texts."""
+        return self._labelled(pb.TranslateResponse(results=self._results(outcomes), timings=self._timings(outcomes)))
+
+    def scored(self, outcomes: Sequence[Outcome]) -> pb.ScoreResponse:
+        """The answer to pairs."""
+        scores = [results.score_result(index, outcome) for index, outcome in enumerate(outcomes)]
+        return self._labelled(pb.ScoreResponse(results=scores, timings=self._timings(outcomes)))
+
+    def streamed(self, index: int, outcome: Outcome) -> pb.TranslateStreamResponse:
+        """The part of a stream that says what became of one text."""
+        return self._labelled(pb.TranslateStreamResponse(result=self._results([outcome], index)[0]))
+
+    def stream_ended(self, outcomes: Sequence[Outcome]) -> pb.TranslateStreamResponse:
+        """The last part of a stream, when there is an outcome of every text."""
+        return self._labelled(pb.TranslateStreamResponse(timings=self._timings(outcomes)))
+
+    def piped(self, outcomes: Sequence[Outcome], first: int) -> pb.TranslatePipeResponse:
+        """The answer to texts of a pipe, the first of which has the index `first` in it."""
+        return self._labelled(pb.TranslatePipeResponse(results=self._results(outcomes, first)))
+
+    def _results(self, outcomes: Sequence[Outcome], first: int = 0) -> list[pb.TextResult]:
+        timings = isinstance(self.message, pb.TranslateRequest) and self.message.output.timings
+        return [results.result(first + n, outcome, timings=timings) for n, outcome in enumerate(outcomes)]
+
+    def _timings(self, outcomes: Sequence[Outcome]) -> pb.Timings:
+        return results.call_timings(outcomes, time.perf_counter() - self.arrived_s)
+
+    def _labelled(self, answer: Answer) -> Answer:
+        """An answer that says whose it is and who gave it."""
+        answer.request_id, answer.model, answer.model_version = self.id, self.pipeline.name, self.pipeline.version
+        return answer

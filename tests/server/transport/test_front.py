@@ -1,0 +1,111 @@
+"""From a message to a request, and from outcomes to the message that answers it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragoman.server.core.errors import InvalidRequest, UnknownModel, UnsupportedOption
+from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.strategies import Engine, Sample
+from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.transport.front import Front, Message
+from dragoman.v1 import translation_pb2 as pb
+
+TEXT = pb.Text(text="The dog.")
+PAIR = pb.ScorePair(source="The dog.", target="O cão.")
+TRANSLATION = Translation(
+    (TextHypothesis("O cão.", -2.0, -0.5),), FinishReason.STOP, Engine.GREEDY, 3, 4, 1, 4, Timings(decode_s=0.5)
+)
+
+
+@pytest.fixture
+def front(pipeline: Pipeline) -> Front:
+    return Front(Models([pipeline]), max_texts=2)
+
+
+def test_texts_become_a_request_of_the_model_that_they_mean(front: Front, pipeline: Pipeline) -> None:
+    """With the pair that the tags stand for, and the deadline of the call."""
+    call = front.accept(pb.TranslateRequest(texts=[TEXT], target_language="PT-br"), "mine")
+    request = call.request(deadline_s=9.0)
+
+    assert (call.pipeline, call.id) == (pipeline, "mine")
+    assert (request.texts, request.targets, request.deadline_s) == (("The dog.",), None, 9.0)
+    assert (request.source_language, request.target_language) == ("en", "pt")
+
+
+def test_pairs_become_a_request_with_targets(front: Front) -> None:
+    """The same path; the id is the client's own where it gives one."""
+    call = front.accept(pb.ScoreRequest(pairs=[PAIR], request_id="theirs"), "mine")
+
+    assert call.id == "theirs"
+    assert (call.request().texts, call.request().targets) == (("The dog.",), ("O cão.",))
+
+
+def test_a_sample_without_a_seed_is_another_one_each_time(front: Front) -> None:
+    """A seed of the client's own is kept."""
+    free = pb.TranslateRequest(texts=[TEXT], decoding={"sampling": {}})
+    seeded = pb.TranslateRequest(texts=[TEXT], decoding={"sampling": {"seed": 7}})
+
+    assert front.accept(free).request().strategy != front.accept(free).request().strategy
+    assert front.accept(seeded).request().strategy == Sample(7)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "said"),
+    [
+        (pb.TranslateRequest(texts=[TEXT] * 3), InvalidRequest, "texts: 3 texts, the limit is 2"),
+        (pb.ScoreRequest(pairs=[PAIR] * 3), InvalidRequest, "pairs: 3 texts, the limit is 2"),
+        (pb.TranslateRequest(texts=[TEXT], on_too_long=pb.ON_TOO_LONG_TRUNCATE), UnsupportedOption, "on_too_long"),
+        (pb.TranslateRequest(texts=[TEXT], model="other"), UnknownModel, "no model is called 'other'"),
+        (pb.ScoreRequest(pairs=[PAIR], target_language="de"), UnknownModel, "no model translates .* to de"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(front: Front, message: Message, kind: type[Exception], said: str) -> None:
+    """Before anything is made of it."""
+    with pytest.raises(kind, match=said):
+        front.accept(message)
+
+
+def test_the_number_of_texts_is_looked_at_first(front: Front) -> None:
+    """A message has room for millions, and what follows looks at each of them."""
+    message = pb.TranslateRequest(texts=[TEXT] * 3, model="other", on_too_long=pb.ON_TOO_LONG_TRUNCATE)
+
+    with pytest.raises(InvalidRequest, match="the limit is 2"):
+        front.accept(message)
+
+
+def test_a_bad_field_is_found_after_the_model(front: Front, pipeline: Pipeline) -> None:
+    """So a refusal is counted with the model that the message means."""
+    call = front.accept(pb.TranslateRequest(texts=[TEXT], decoding={"diversity": {"penalty": 0.5}}))
+
+    with pytest.raises(InvalidRequest, match=r"decoding\.diversity\.penalty"):
+        call.request()
+    assert call.pipeline is pipeline
+
+
+@pytest.mark.parametrize("with_timings", [False, True])
+def test_every_answer_says_whose_it_is_and_who_gave_it(front: Front, pipeline: Pipeline, *, with_timings: bool) -> None:
+    """And has the results in order; a text's own timings only where they are asked for."""
+    asked = pb.TranslateRequest(texts=[TEXT] * 2, output={"timings": with_timings})
+    call, outcomes = front.accept(asked, "mine"), [TRANSLATION, InvalidRequest("texts[1].text", "bad")]
+
+    answers = [call.translated(outcomes), call.piped(outcomes, 5), call.streamed(1, outcomes[1])]
+
+    for answer in (*answers, call.stream_ended(outcomes), call.scored(outcomes)):
+        assert (answer.request_id, answer.model, answer.model_version) == ("mine", "echo", pipeline.version)
+    whole, piped, streamed = answers
+    assert isinstance(whole, pb.TranslateResponse)
+    assert isinstance(piped, pb.TranslatePipeResponse)
+    assert isinstance(streamed, pb.TranslateStreamResponse)
+    assert [result.index for result in (*whole.results, *piped.results, streamed.result)] == [0, 1, 5, 6, 1]
+    assert whole.results[0].HasField("timings") is with_timings
+    assert whole.timings.decode.ToMilliseconds() == 500
+
+
+def test_scores_answer_pairs(front: Front) -> None:
+    """Each with what its translation's best hypothesis has."""
+    answer = front.accept(pb.ScoreRequest(pairs=[PAIR])).scored([TRANSLATION])
+
+    assert [(result.log_probability, result.score) for result in answer.results] == [(-2.0, -0.5)]
