@@ -15,10 +15,7 @@ from dragoman.bundle.manifest import Parity, Precision
 from dragoman.bundle.reader import Bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError, is_out_of_memory
-from dragoman.export.importers.formats import (
-    FORMATS,
-    read,
-)
+from dragoman.export.importers.formats import FORMATS, read
 
 DRAWN = Path()
 """Stands for `--calibrate` without a file."""
@@ -115,13 +112,13 @@ def calibration_ids(checkpoint: Checkpoint, path: Path | None) -> list[list[int]
 
 
 def worst(parity: tuple[Parity, ...]) -> list[Parity]:
-    """Of each comparison, the line that came nearest to its tolerance."""
-    found: dict[str, Parity] = {}
+    """For each comparison and graph, the line that came nearest to its tolerance."""
+    lines: dict[str, Parity] = {}
     for line in parity:
         key = f"{line.compared} {line.tensor.split('/')[0]}"
-        if key not in found or line.max_difference > found[key].max_difference:
-            found[key] = line
-    return list(found.values())
+        if key not in lines or line.max_difference > lines[key].max_difference:
+            lines[key] = line
+    return list(lines.values())
 
 
 def report(bundle: Bundle) -> dict[str, object]:
@@ -146,8 +143,6 @@ def print_report(bundle: Bundle, seconds: float) -> None:
         print(f"  {line.compared}: {line.tensor}: {kind} {line.max_difference:.2g} (allowed {line.tolerance:g})")
 
 
-# How much of an export is done when a stage begins, of a model of 600 million parameters. Smaller ones spend more of
-# their time on tracing, and little of it altogether.
 DONE = {
     "tracing encoder": 0.02,
     "tracing step": 0.14,
@@ -158,10 +153,12 @@ DONE = {
     "comparing with the network": 0.46,
     "comparing with transformers": 0.9,
 }
+"""How much of an export is done when a stage begins, for a model of 600 million parameters. Smaller ones spend more of
+their time on tracing, and little of it altogether."""
 
 
 def time_left(stage: str, elapsed_s: float) -> str:
-    """In words, from what has passed until a stage began; empty where that says nothing yet."""
+    """In words, from the time that had passed when a stage began; empty where that says nothing yet."""
     done = next((share for name, share in DONE.items() if stage.startswith(name)), 0.0)
     left_s = elapsed_s * (1 - done) / done if done >= 0.1 else 0.0
     if left_s < 10:

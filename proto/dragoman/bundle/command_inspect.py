@@ -58,7 +58,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         _row("capabilities", ", ".join(manifest.capabilities) or "none"),
         _row("architecture", _architecture(manifest.architecture)),
         _row("decoding", _decoding(manifest.decoding)),
-        *(_row("nat", f"{name}: {_nat(one, manifest)}") for name, one in sorted(manifest.nat.items())),
+        *(_row("nat", f"{name}: {_nat(nat, manifest)}") for name, nat in sorted(manifest.nat.items())),
         _row("tokenizer", _tokenizer(manifest.tokenizer)),
         _row("shortlist", manifest.shortlist or "none"),
         _row("limits", f"{limits.max_source_tokens} source tokens, {limits.max_target_tokens} target tokens"),
@@ -89,9 +89,9 @@ def _architecture(shape: Architecture) -> str:
 
 
 def _recurrent(sizes: Recurrent) -> str:
-    way = "both ways" if sizes.bidirectional else "one way"
+    directions = "both ways" if sizes.bidirectional else "one way"
     feeding = ", input feeding" if sizes.input_feeding else ""
-    widths = f"{sizes.encoder_hidden} {way} to {sizes.decoder_hidden} wide"
+    widths = f"{sizes.encoder_hidden} {directions} to {sizes.decoder_hidden} wide"
     return f"{widths}, {sizes.attention} attention{feeding}"
 
 
@@ -119,15 +119,15 @@ def _decoding(decoding: Decoding) -> str:
 
 def _nat(nat: Nat, manifest: Manifest) -> str:
     """A non-autoregressive decoder, as far as it differs from the other one."""
-    own = manifest.architecture.target_vocabulary
+    no_word = manifest.architecture.target_vocabulary
     ids = {"mask": nat.mask_id, "blank": nat.blank_id, "first": nat.first_id, "last": nat.last_id}
-    shown = [f"{name} {'its own' if index == own else index}" for name, index in ids.items() if index is not None]
+    shown = [f"{name} {'its own' if index == no_word else index}" for name, index in ids.items() if index is not None]
     if nat.kind == "ctc":
         passes = f", further passes refine, {nat.passes} by default" if nat.refines else ""
         how = f"{nat.upsample} places a source token ({nat.canvas}){passes}"
     elif nat.length_classes:
-        found = f"{nat.length_classes} lengths told apart ({nat.length_search}), {nat.length_candidates} tried"
-        how = f"{found}, {nat.passes} passes"
+        lengths = f"{nat.length_classes} lengths told apart ({nat.length_search}), {nat.length_candidates} tried"
+        how = f"{lengths}, {nat.passes} passes"
     else:
         how = f"{nat.canvas_factor:g} places a source token, cut at the end token, {nat.passes} passes"
     if nat.kind == "mask-predict" and nat.canvas != "masks":
@@ -139,12 +139,12 @@ def _nat(nat: Nat, manifest: Manifest) -> str:
 def _tokenizer(tokenizer: Tokenizer) -> str:
     files = tokenizer.source if tokenizer.source == tokenizer.target else f"{tokenizer.source}, {tokenizer.target}"
     suppressed = ", ".join(map(str, tokenizer.suppressed_ids)) or "none"
-    ids = f"eos {tokenizer.eos_id}, unk {tokenizer.unk_id}, start {tokenizer.start_id}, never put out: {suppressed}"
+    ids = f"eos {tokenizer.eos_id}, unk {tokenizer.unk_id}, start {tokenizer.start_id}, never emitted: {suppressed}"
     return f"{tokenizer.kind} {files} ({ids}{_frame(tokenizer)})"
 
 
 def _frame(tokenizer: Tokenizer) -> str:
-    """What is put around a text, and what its translation must begin with; nothing where nothing is."""
+    """What is put around a text, and what its translation must begin with; empty where there is neither."""
     if not (tokenizer.prefix or tokenizer.suffix or tokenizer.forced_first is not None):
         return ""
     reads = [f"<{part}>" if isinstance(part, str) else str(part) for part in tokenizer.prefix]

@@ -23,7 +23,7 @@ class Match(NamedTuple):
     """The pairs that fit two tags best."""
 
     closeness: int
-    """Subtags of the request that they have; -1 where none fits."""
+    """How many subtags of the request they have; -1 where none fits."""
     pairs: tuple[LanguagePair, ...]
     """Where a tag was left open, only the first few."""
 
@@ -47,28 +47,29 @@ class Directions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each block is called, `en-pt` where it is a single pair."""
+        """A name for each block, `en-pt` where it is a single pair."""
         return tuple(map(_shown, self.blocks))
 
     @property
     def first(self) -> LanguagePair:
-        """What stands for all of them, as in an example."""
+        """The pair that stands for all of them, as in an example."""
         return self.closest("", "").pairs[0]
 
     def closest(self, source: str, target: str) -> Match:
         """The pairs that fit these tags best; an empty tag fits any."""
-        found: dict[int, list[LanguagePair]] = {-1: []}
+        fitting: dict[int, list[LanguagePair]] = {-1: []}
         for sources, targets in self.blocks:
             only_pair = len(sources) == len(targets) == 1
-            for (near, one), (close, other) in itertools.product(_fitting(source, sources), _fitting(target, targets)):
-                if one != other or only_pair:
-                    found.setdefault(near + close, []).append(LanguagePair(one, other))
-        best = max(found)
-        return Match(best, tuple(found[best]))
+            both = itertools.product(_fitting(source, sources), _fitting(target, targets))
+            for (near, first), (close, second) in both:
+                if first != second or only_pair:
+                    fitting.setdefault(near + close, []).append(LanguagePair(first, second))
+        best = max(fitting)
+        return Match(best, tuple(fitting[best]))
 
 
 def _fitting(tag: str, served: Sequence[str]) -> list[tuple[int, str]]:
-    """Those of `served` that fit, each with how many subtags of `tag` it has; of an open tag, the first few."""
+    """The served tags that fit, each with how many subtags of `tag` it has; the first few where `tag` is empty."""
     if not tag:
         return [(0, offered) for offered in served[:MOST_LISTED]]
     asked = tag.lower().split("-")

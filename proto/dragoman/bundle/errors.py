@@ -15,30 +15,30 @@ class BundleMissing(BundleError):  # noqa: N818
 
 
 class BundleExists(BundleError):  # noqa: N818
-    """The place a bundle should be written to is taken."""
+    """Something lies where a bundle should be written."""
 
 
 class BundleTooNew(BundleError):  # noqa: N818
     """The bundle was written by a newer dragoman than this one."""
 
-    def __init__(self, directory: Path, found: int, supported: int) -> None:
+    def __init__(self, directory: Path, version: int, supported: int) -> None:
         super().__init__(
-            f"{directory}: the bundle has format version {found}, this dragoman reads up to {supported}; "
+            f"{directory}: the bundle has format version {version}, this dragoman reads up to {supported}; "
             f"upgrade dragoman, or export the model again with this version"
         )
-        self.found = found
+        self.version = version
         self.supported = supported
 
 
 class BundleTooOld(BundleError):  # noqa: N818
     """The bundle was written in a format that this dragoman no longer reads."""
 
-    def __init__(self, directory: Path, found: int, supported: int) -> None:
+    def __init__(self, directory: Path, version: int, supported: int) -> None:
         super().__init__(
-            f"{directory}: the bundle has format version {found}, this dragoman reads {supported}; "
+            f"{directory}: the bundle has format version {version}, this dragoman reads {supported}; "
             f"export the model again with this version"
         )
-        self.found = found
+        self.version = version
         self.supported = supported
 
 

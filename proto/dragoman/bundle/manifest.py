@@ -206,12 +206,12 @@ class Decoding:
     max_length_factor: float = 3.0
     """Target tokens for each source token, both with their end tokens."""
     repetition_penalty: float = 1.0
-    """Divides the positive and multiplies the negative scores of tokens that were put out before."""
+    """Divides the positive and multiplies the negative scores of tokens that were emitted before."""
     no_repeat_ngram_size: int = 0
     """No sequence of this many tokens comes twice; 0 allows all."""
     unknown_handling: UnknownHandling = "suppress"
-    """The unknown-word token is put out like any (allow), never (suppress), or replaced by the source word that it is
-    aligned with (copy)."""
+    """The unknown-word token is emitted like any other (allow), never (suppress), or replaced by the source word that
+    it is aligned with (copy)."""
     shortlist: bool = False
     """Choose target words from the source's lexical shortlist only."""
     forced_last_id: int | None = None
@@ -233,7 +233,7 @@ class Tokenizer:
     start_id: int
     """What the decoder reads first. An id outside the vocabulary stands for a zero embedding (Marian)."""
     suppressed_ids: tuple[int, ...] = ()
-    """Ids that are never put out (after normalisation, so that scores stay the model's)."""
+    """Ids that are never emitted (after normalisation, so that scores stay the model's)."""
     source_vocabulary: str | None = None
     """Where pieces have ids of their own: a JSON file, an object from pieces to ids, without what is no text."""
     target_vocabulary: str | None = None
@@ -262,7 +262,7 @@ class Nat:
     """A non-autoregressive decoder on the bundle's encoder: all tokens of a canvas at once.
 
     Its layers are the architecture's decoder layers with self-attention in both directions; words, output layer and
-    (but for CTC) positions are the autoregressive decoder's. `ctc` puts out one token or a blank for each place of a
+    (but for CTC) positions are the autoregressive decoder's. `ctc` emits a token or a blank in each place of a
     canvas that is a multiple of the source's length; `mask-predict` fills a canvas whose length is predicted, or a long
     one that is cut at the end token, in one pass or several.
 

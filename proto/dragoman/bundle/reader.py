@@ -38,7 +38,7 @@ class Bundle:
     """SHA-256 of the manifest; as that holds every file's, it names the whole bundle."""
 
     def path(self, name: str) -> Path:
-        """Where a listed file lies."""
+        """The path of a listed file."""
         if name not in self.manifest.files:
             raise BundleMissing(f"{self!r} has no file {name!r}; it has {', '.join(sorted(self.manifest.files))}")
         return self.directory / name
@@ -108,18 +108,18 @@ def _read_manifest(directory: Path) -> tuple[Manifest, str]:
 
 
 def _check_version(directory: Path, raw: object) -> None:
-    """Before anything else is read: another version's manifest has other keys."""
+    """Refuse other versions before anything else is read: their manifests have other keys."""
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if type(version) is int and version > FORMAT_VERSION:
-        raise BundleTooNew(directory, found=version, supported=FORMAT_VERSION)
+        raise BundleTooNew(directory, version=version, supported=FORMAT_VERSION)
     if type(version) is int and 0 < version < FORMAT_VERSION:
-        raise BundleTooOld(directory, found=version, supported=FORMAT_VERSION)
+        raise BundleTooOld(directory, version=version, supported=FORMAT_VERSION)
 
 
 def _folder_problems(directory: Path, manifest: Manifest) -> Iterator[str]:
     listed = manifest.files
     folders = {parent.as_posix() for name in listed for parent in Path(name).parents} - {"."}
-    found: set[str] = set()
+    seen: set[str] = set()
     for name, entry in _entries(directory, folders):
         if entry.is_symlink():
             yield f"{name!a} is a symbolic link; a bundle holds regular files only"
@@ -127,10 +127,10 @@ def _folder_problems(directory: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{name!a} is not a regular file"
         elif name not in listed and name not in folders and name != MANIFEST_NAME:
             yield f"{name!a} is not listed in the manifest; remove it, or export again"
-        found.add(name)
+        seen.add(name)
         if name in listed and entry.is_file(follow_symlinks=False):
             yield from _file_problems(directory / name, name, listed[name])
-    yield from (f"{name} is listed in the manifest but missing" for name in sorted(listed.keys() - found))
+    yield from (f"{name} is listed in the manifest but missing" for name in sorted(listed.keys() - seen))
 
 
 def _entries(directory: Path, folders: set[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:

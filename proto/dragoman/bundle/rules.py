@@ -83,7 +83,7 @@ def _references(manifest: Manifest) -> Iterator[str]:
 
 
 def _copies(manifest: Manifest) -> Iterator[str]:
-    """What copying from the source needs: one vocabulary, all of it in every step, and a word to start with."""
+    """Where copying lacks what it needs: one vocabulary, all of it in every step, and a word to start with."""
     if not manifest.architecture.copies:
         return
     words, shape = manifest.tokenizer, manifest.architecture
@@ -98,7 +98,7 @@ def _copies(manifest: Manifest) -> Iterator[str]:
 
 
 def _languages(manifest: Manifest) -> Iterator[str]:
-    """Every pair that is translated finds its ids."""
+    """Where a pair that is translated does not find its ids."""
     tokenizer = manifest.tokenizer
     tables = {"source": tokenizer.source_languages, "target": tokenizer.target_languages}
     if not manifest.pairs and not all(tables.values()):
@@ -144,9 +144,9 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
 
 
 def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
-    """What is wrong with one decoder, each with its place below `nat.NAME`."""
+    """What is wrong with a decoder, each problem with its path below `nat.NAME`."""
     if shape.copies:
-        yield ": puts out the vocabulary's words alone, and architecture.copies is true"
+        yield ": emits the vocabulary's words alone, and architecture.copies is true"
     if shape.positions == "shaw":
         yield ": has positions of every kind but shaw"
     if shape.recurrent is not None:
@@ -187,7 +187,7 @@ def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
 
 
 def _canvas(nat: Nat, manifest: Manifest) -> Iterator[str]:
-    """How long a canvas may be."""
+    """Where a canvas is longer or shorter than the network allows."""
     positions, source = manifest.architecture.max_positions, manifest.limits.max_source_tokens
     if nat.kind == "mask-predict" and nat.max_canvas > positions:
         yield f".max_canvas: {nat.max_canvas} is more than the network's {positions} positions"
@@ -196,7 +196,7 @@ def _canvas(nat: Nat, manifest: Manifest) -> Iterator[str]:
 
 
 def _recurrent(shape: Architecture) -> Iterator[str]:
-    """Choices of a recurrent network that need one another."""
+    """Where choices of a recurrent network contradict one another."""
     kind, sizes = shape.decoder, shape.recurrent
     if (kind in ("lstm", "gru")) != (sizes is not None):
         yield f"architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is {kind}"
@@ -222,7 +222,7 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
 
 
 def shape_problems(shape: Architecture) -> Iterator[str]:
-    """Choices of the network that need one another."""
+    """Where choices of the network contradict one another."""
     yield from _recurrent(shape)
     for name in ("encoder_heads", "encoder_ffn", "encoder_width", "head_width"):
         number = getattr(shape, name)
@@ -254,7 +254,7 @@ def shape_problems(shape: Architecture) -> Iterator[str]:
 
 
 def _decoding(decoding: Decoding) -> Iterator[str]:
-    """The bounds that requests have too: defaults outside of them could not be served."""
+    """Where the defaults are outside the bounds that requests have: they could not be served."""
     beam, number = decoding.beam_size, decoding.num_hypotheses
     if beam > MAX_BEAM_SIZE:
         yield f"decoding.beam_size: {beam} is more than {MAX_BEAM_SIZE}"
@@ -265,7 +265,7 @@ def _decoding(decoding: Decoding) -> Iterator[str]:
 
 
 def decoding_problems(decoding: Decoding) -> Iterator[tuple[str, str]]:
-    """Fields whose numbers are out of range in themselves, and why: of a bundle's defaults and of requests."""
+    """Fields whose numbers are out of range in themselves, and why, in a bundle's defaults or in a request."""
     for name, most in _UP_TO.items():
         number = getattr(decoding, name)
         if not 0 <= number <= most:
@@ -286,7 +286,7 @@ def decoding_problems(decoding: Decoding) -> Iterator[tuple[str, str]]:
 
 
 def attention_problems(manifest: Manifest, decoding: Decoding) -> Iterator[tuple[str, str]]:
-    """Fields that need the attention which the graph that would decode does not put out."""
+    """Fields that need attention, where the graph that would decode does not give it."""
     if has_attention(manifest, shortlist=decoding.shortlist):
         return
     if decoding.coverage_penalty > 0:
@@ -296,7 +296,7 @@ def attention_problems(manifest: Manifest, decoding: Decoding) -> Iterator[tuple
 
 
 def has_attention(manifest: Manifest, *, shortlist: bool) -> bool:
-    """Whether the graph that decodes puts out its attention."""
+    """Whether the graph that decodes gives its attention."""
     graph = manifest.graphs.get(STEP_SHORTLIST if shortlist else STEP)
     return graph is not None and any(tensor.name == ATTENTION for tensor in graph.outputs)
 
@@ -326,14 +326,14 @@ def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:
 
 
 def _framing(tokenizer: Tokenizer, source: int, target: int) -> Iterator[tuple[str, int, int]]:
-    """Ids that are put around a text or before its translation: where, which, and how many there may be."""
+    """Ids that are put around a text or before its translation: where, which, and the size of their vocabulary."""
     for where, part in (("prefix", tokenizer.prefix), ("suffix", tokenizer.suffix)):
         yield from ((f"tokenizer.{where}", index, source) for index in part if isinstance(index, int))
     if isinstance(tokenizer.forced_first, int):
         yield "tokenizer.forced_first", tokenizer.forced_first, target
     sides = {"source": tokenizer.source_languages, "target": tokenizer.target_languages}
     for side, languages in sides.items():
-        # The target's ids may be read by the encoder, put out by the decoder, or both.
+        # The target's ids may be read by the encoder, emitted by the decoder, or both.
         is_forced = side == tokenizer.forced_first
         is_read = side in (*tokenizer.prefix, *tokenizer.suffix)
         limit = min([target] * is_forced + [source] * is_read, default=max(source, target))
@@ -349,7 +349,7 @@ def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
             yield f"limits.max_{side}_tokens: {limit} is more than the network's {shape.max_positions} positions"
 
 
-NO_ATTENTION = "needs attention, which this bundle's graphs do not put out: export it again"
+NO_ATTENTION = "needs attention, which this bundle's graphs do not give: export it again"
 
 _UP_TO = {"length_penalty": MAX_LENGTH_PENALTY, "coverage_penalty": MAX_COVERAGE_PENALTY}
 _ABOVE_ZERO = {

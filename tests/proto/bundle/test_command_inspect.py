@@ -35,7 +35,7 @@ def test_a_good_bundle_is_described_on_one_page(inspect, directory):
         "fp32",
         "1+1 layers, self-attention decoder, width 8, 2 heads",
         "marian, beam 1",
-        "sentencepiece text/vocabulary.spm (eos 0, unk 1, start 10, never put out: 1)",
+        "sentencepiece text/vocabulary.spm (eos 0, unk 1, start 10, never emitted: 1)",
         "graph step: step.onnx",
         "100 source tokens, 100 target tokens",
         "marian-bin, by dragoman 0.1.0",

@@ -316,12 +316,12 @@ def test_several_problems_are_told_at_once(directory):
         (
             ("decoding", "coverage_penalty"),
             0.5,
-            "decoding.coverage_penalty: needs attention, which this bundle's graphs do not put out: export it again",
+            "decoding.coverage_penalty: needs attention, which this bundle's graphs do not give: export it again",
         ),
         (
             ("decoding", "unknown_handling"),
             "copy",
-            "decoding.unknown_handling: needs attention, which this bundle's graphs do not put out: export it again",
+            "decoding.unknown_handling: needs attention, which this bundle's graphs do not give: export it again",
         ),
         (("decoding", "patience"), 0, "decoding.patience: 0 is not above 0 and at most 100"),
         (("decoding", "patience"), 100.5, "decoding.patience: 100.5 is not above 0 and at most 100"),

@@ -21,7 +21,7 @@ from dragoman.export.network.nat import decoder_of, decoders
 from dragoman.export.network.network import MASKED, Network
 
 OUTPUT = "output"
-"""Name of the output layer's scale among the matrices'."""
+"""The key of the output layer's scale among those of matrices."""
 MAX_TOKENS = 60
 BEARABLE = 2.0
 """A fixed scale may lose this many times what row scales lose: one bit."""
@@ -31,7 +31,7 @@ Note = Callable[[str, Tensor], None]
 def measure_scales(
     network: Network, sources: Sequence[Sequence[int]], *, start_id: int, eos_id: int
 ) -> dict[str, float | None]:
-    """Scale of what each matrix is multiplied with, by the matrix's name, and of what the output layer reads.
+    """The scale of what each matrix is multiplied with, by the matrix's name, and of what the output layer reads.
 
     None where row scales are needed.
     """
@@ -65,7 +65,7 @@ def measure_scales(
 
 @contextmanager
 def _listening(network: Network, note: Note) -> Iterator[None]:
-    """Every matrix tells what it is multiplied with."""
+    """Have every matrix note what it is multiplied with."""
 
     def listen(name: str) -> Callable[..., None]:
         return lambda _module, inputs: note(name, inputs[0])
@@ -80,7 +80,7 @@ def _listening(network: Network, note: Note) -> Iterator[None]:
 
 
 def _padded(sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids [G, S] and the mask of their padding."""
+    """Sources as ids [G, S], and the mask of their padding."""
     lengths = torch.tensor([len(source) for source in sources])
     ids = torch.zeros(len(sources), int(lengths.max()), dtype=torch.long)
     for g, source in enumerate(sources):
@@ -91,9 +91,9 @@ def _padded(sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
-    """Two passes of each non-autoregressive decoder: canvases of what the source puts there, then with words.
+    """Run two passes of each non-autoregressive decoder: over empty canvases, then over canvases with words.
 
-    Half of the places show what the first pass has said, where the decoder reads words at all.
+    Half of the places show what the first pass said, where the decoder reads words at all.
     """
     given = packed(ids, src_mask)
     places = given["places"]
@@ -119,7 +119,7 @@ def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
 
 
 def _translate(network: Network, ids: Tensor, src_mask: Tensor, start_id: int, eos_id: int, note: Note) -> None:
-    """Greedy translation of all sources at once; ended ones go on and are measured as well."""
+    """Translate all sources at once, greedily; those that have ended go on and are measured as well."""
     count, arch = len(ids), network.arch
     if not arch.decoder_layers:
         return

@@ -1,8 +1,8 @@
-"""Source ids to measure int8 scales on: of texts in a file, or of no text at all.
+"""Source ids to measure int8 scales on: from texts in a file, or from no text at all.
 
 Where no texts are given, words are drawn from the model's own vocabulary, frequent ones more often: vocabularies list
-their words by frequency, or nearly so. Any model has such a sample, whatever its languages and tokenizer. What is
-measured on it errs to the wide side, as random words are stranger than any text.
+their words by frequency, or nearly so. Any model has such a sample, whatever its languages and tokenizer. Scales
+measured on it err to the wide side, as random words are stranger than any text.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dragoman.export.core.errors import ExportError
 
 LINES = 100
 LONGEST = 40
-"""Words of a drawn source."""
+"""Words of a drawn source at most."""
 RANKS = 10
-"""Added to a word's rank, so that the first few are not all there is."""
+"""Added to a word's rank before it becomes a weight, so that more than the first few words are drawn."""
 Ids = list[list[int]]
 
 
@@ -40,7 +40,7 @@ def read_texts(checkpoint: Checkpoint, path: Path) -> Ids:
 
 
 def draw_texts(checkpoint: Checkpoint) -> Ids:
-    """Words of the vocabulary, the same ones each time."""
+    """Words drawn from the vocabulary, the same ones each time."""
     rng, words = np.random.default_rng(17), checkpoint.tokenizer
     special = {words.eos_id, words.unk_id, words.start_id, *words.suppressed_ids, *words.hidden_ids}
     languages = {
@@ -56,26 +56,26 @@ def draw_texts(checkpoint: Checkpoint) -> Ids:
 
 
 def framed(checkpoint: Checkpoint, ids: list[int], number: int) -> list[int]:
-    """A text's ids with what the model reads around them; of several languages, each text has the next one."""
+    """A text's ids with what the model reads around them; where there are several languages, each text has the next."""
     words = checkpoint.tokenizer
 
     def filled(parts: tuple[int | Slot, ...]) -> list[int]:
-        found: list[int] = []
+        around: list[int] = []
         for part in parts:
             if isinstance(part, int):
-                found.append(part)
+                around.append(part)
             else:
                 table = words.source_languages if part == "source" else words.target_languages
-                found += list(table.values())[number % len(table)]
-        return found
+                around += list(table.values())[number % len(table)]
+        return around
 
     before, after = filled(words.prefix), [words.eos_id, *filled(words.suffix)]
-    room = max(0, checkpoint.limits.max_source_tokens - len(before) - len(after))
-    return [*before, *ids[:room], *after]
+    most = max(0, checkpoint.limits.max_source_tokens - len(before) - len(after))
+    return [*before, *ids[:most], *after]
 
 
 def encoder_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
-    """What turns a text into source ids, without what is put around them."""
+    """A function from a text to its source ids, without what is put around them."""
     words = checkpoint.tokenizer
     if words.kind == "moses-fastbpe":
         raise ExportError(

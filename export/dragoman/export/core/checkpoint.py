@@ -29,7 +29,7 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
                                                                    reads, then the embedded word
 
 Recurrent models have embeddings, output and pointer (whose gate reads the context, the hidden state and the embedded
-word) under the same names, and besides, h being the width of the decoder and M that of what the encoder says of a word:
+word) under the same names, and more; h is the width of the decoder, M that of the encoder's row of a word:
 
     encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM and GRU have them: [gates * w, in]
     decoder.bridge.{hidden,cell}.{weight,bias}                     bridge only: [M, h]
@@ -41,7 +41,7 @@ word) under the same names, and besides, h being the width of the decoder and M 
     decoder.out.{weight,bias} [h, d]                               where the output layer is not as wide as the decoder
 
 Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of
-the head's width when weights are loaded; who does not want that multiplies the keys' matrix by it.
+the head's width when weights are loaded; an importer whose model does not do that multiplies the keys' matrix by it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Shortlist:
 
 
 class Oracle(Protocol):
-    """A model in the library that it comes from, which the exported graphs are compared with."""
+    """The model in the library that it comes from, which the exported graphs are compared with."""
 
     @property
     def name(self) -> str:
@@ -88,10 +88,10 @@ class Oracle(Protocol):
 
     @property
     def avoided_ids(self) -> tuple[int, ...]:
-        """What it reads in ways of its own and no text holds: padding."""
+        """Ids that it treats as padding, and that no text holds."""
 
     def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Of each word [G, T, V] after each of those that the decoder reads, `read` [G, T], the start id first."""
+        """Log-probabilities of all words [G, T, V] after each of those that the decoder reads, `read` [G, T]."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Checkpoint:
     """By canonical name; each of these is also in `weights`, multiplied out."""
     tokenizer: Tokenizer
     tokenizer_files: Mapping[str, Path | bytes]
-    """Name inside the bundle -> file to copy, or what it holds."""
+    """Name inside the bundle -> a file to copy, or the content itself."""
     decoding: Decoding
     limits: Limits
     source_format: str

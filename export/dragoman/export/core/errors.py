@@ -11,7 +11,7 @@ class ExportError(Exception):
 
 
 class UnsupportedModel(ExportError):  # noqa: N818
-    """The checkpoint is none that can be exported. All the reasons at once, in `reasons`."""
+    """The checkpoint cannot be exported. All the reasons at once, in `reasons`."""
 
     def __init__(self, origin: Path, reasons: Iterable[str]) -> None:
         self.reasons = tuple(reasons)
@@ -21,6 +21,6 @@ class UnsupportedModel(ExportError):  # noqa: N818
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Python, torch and ONNX Runtime each say it in their own way."""
+    """Whether an error means that memory ran out: Python, torch and ONNX Runtime each word it differently."""
     said = ("can't allocate memory", "bad allocation", "bad_alloc", "Failed to allocate memory")
     return isinstance(error, MemoryError) or any(each in str(error) for each in said)

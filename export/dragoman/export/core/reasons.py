@@ -9,18 +9,18 @@ from dragoman.export.core.errors import UnsupportedModel
 
 
 class Reasons:
-    """Why a model cannot be exported, as far as is known yet."""
+    """The reasons why a model cannot be exported, as far as they are known yet."""
 
     def __init__(self) -> None:
         self._unmet: list[str] = []
 
     def add(self, reason: str) -> None:
-        """Something stands against it. A reason given twice counts once."""
+        """Note a reason against the model. One given twice counts once."""
         if reason not in self._unmet:
             self._unmet.append(reason)
 
     def require(self, condition: object, reason: str) -> None:
-        """`condition` must be true; `reason` says what is wrong when it is not."""
+        """Note `reason` unless `condition` is true."""
         if not condition:
             self.add(reason)
 

@@ -61,7 +61,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decoder",
         action="append",
-        type=wanted,
+        type=kind_and_epochs,
         metavar="KIND[=EPOCHS]",
         help=f"a decoder to train, {', '.join(KINDS)}, and how often it sees the text (default: "
         f"{' and '.join(DEFAULT)}, {EPOCHS:g} times); may be repeated",
@@ -69,7 +69,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layers",
         action="append",
-        type=layers,
+        type=kind_and_layers,
         default=[],
         metavar="KIND=N",
         help=f"of a decoder (default: {', '.join(f'{kind}={number}' for kind, number in LAYERS.items())})",
@@ -106,8 +106,8 @@ def _training(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def wanted(text: str) -> tuple[Kind, float]:
-    """`KIND` or `KIND=EPOCHS`."""
+def kind_and_epochs(text: str) -> tuple[Kind, float]:
+    """What `KIND` or `KIND=EPOCHS` means."""
     name, _, number = text.partition("=")
     kind = next((kind for kind in KINDS if kind == name), None)
     try:
@@ -119,8 +119,8 @@ def wanted(text: str) -> tuple[Kind, float]:
     return kind, epochs
 
 
-def layers(text: str) -> tuple[Kind, int]:
-    """`KIND=N`."""
+def kind_and_layers(text: str) -> tuple[Kind, int]:
+    """What `KIND=N` means."""
     name, _, number = text.partition("=")
     kind = next((kind for kind in KINDS if kind == name), None)
     if kind is None or not number.isdecimal() or int(number) < 1:
@@ -179,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
-    """What the arguments ask for. Raises all that can be said before any work."""
+    """What the arguments ask for. Raises `ExportError` for what can be seen to fail before any work."""
     from dragoman.export.distill.settings import Recipe
 
     if (args.dev_source is None) != (args.dev_reference is None):
@@ -237,7 +237,7 @@ class _Line:
         self.stage, self._began_s, self._begun = "", 0.0, 0.0
 
     def say(self, stage: str, done: float | None) -> None:
-        """What is being done, and which share of it has been."""
+        """Show what is being done, and which share of it has been."""
         kind = stage.partition(",")[0]
         if kind != self.stage.partition(",")[0]:
             self._began_s, self._begun = time.monotonic(), done or 0.0

@@ -41,13 +41,8 @@ class Training:
 
 def as_data(trainings: Sequence[Training], rows: Sequence[Row], facts: Mapping[str, object]) -> dict[str, object]:
     """The result as plain data."""
-    return {
-        **facts,
-        "trainings": [
-            {**asdict(training), "history": [asdict(point) for point in training.history]} for training in trainings
-        ],
-        "quality": [asdict(row) for row in rows],
-    }
+    described = [{**asdict(each), "history": [asdict(point) for point in each.history]} for each in trainings]
+    return {**facts, "trainings": described, "quality": [asdict(row) for row in rows]}
 
 
 def table(trainings: Sequence[Training], rows: Sequence[Row], measured_on: str) -> str:
@@ -55,15 +50,8 @@ def table(trainings: Sequence[Training], rows: Sequence[Row], measured_on: str) 
     width = max(len(row.name) for row in rows)
     head = f"{'':{width}}   BLEU   chrF  words/s"
     lines = [f"{row.name:{width}}  {row.bleu:5.2f}  {row.chrf:5.2f}  {row.words_per_second:7,.0f}" for row in rows]
-    return "\n".join(
-        [
-            *(f"{training.kind}: {training.described()}" for training in trainings),
-            "",
-            f"quality on {measured_on}:",
-            head,
-            *lines,
-        ]
-    )
+    described = [f"{training.kind}: {training.described()}" for training in trainings]
+    return "\n".join([*described, "", f"quality on {measured_on}:", head, *lines])
 
 
 def picture(trainings: Sequence[Training]) -> str:

@@ -35,7 +35,7 @@ DTYPES: dict[ir.DataType | None, Literal["float32", "float16", "int64", "uint8"]
 def trace(network: Network, graph: str) -> ir.Model:
     """Export one graph in float32, with the names of its signature."""
     declared = signature(network.arch, graph, decoders(network))
-    # Sizes that differ from one another and from every fixed one, so that no two axes are taken for the same.
+    # Sizes that differ from each other and from every fixed size, so that no two axes are taken for the same.
     sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "r": 11, "C": SHORTLIST_BLOCK * 6}
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
@@ -70,9 +70,9 @@ def trace(network: Network, graph: str) -> ir.Model:
 
 
 def _folds(node: ir.Node) -> bool | None:
-    """Shapes are folded; weights never are, since the passes look for them under their own names.
+    """Whether a node is computed at export: shapes are, weights never, since the passes look for them by name.
 
-    Left to itself the optimiser turns a table that is read once, and the int8 passes would not know it again.
+    Left to itself the optimiser transposes a table that is read once, and the int8 passes would not recognise it.
     """
     sizes = [value.const_value.size for value in node.inputs if value is not None and value.const_value is not None]
     return False if max(sizes, default=0) > FOLDABLE else None
@@ -108,7 +108,7 @@ def _clean(model: ir.Model) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of things that are not ours (torchvision is absent, its own deprecated calls)."""
+    """Without the exporter's warnings of what is not ours: torchvision is absent, it uses deprecated calls."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

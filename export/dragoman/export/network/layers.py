@@ -1,7 +1,7 @@
 """The parts that a layer of the canonical network is made of.
 
-Shapes: G sources, n nodes or positions of a source, H heads, e their width, d the width of the network. What has no
-part in attention works on rows: the nodes of all sources, one after the other.
+Shapes: G sources, n nodes or positions of a source, H heads, e their width, d the width of the network. What is
+not attention works on rows: the nodes of all sources, one after the other.
 Matrices are [in, out], so that an exported MatMul carries the weight under its own name.
 """
 
@@ -44,7 +44,7 @@ class Linear(nn.Module):
 class Attention(nn.Module):
     """The matrices of multi-head attention; the keys' holds 1 / sqrt(e) already.
 
-    Where keys and values are of the same rows as the queries (`own`), one product makes all three.
+    Where keys and values come from the same rows as the queries (self-attention), one product makes all three.
     """
 
     qkv: Linear
@@ -54,17 +54,17 @@ class Attention(nn.Module):
     relative_v: nn.Parameter
     """Shaw's positions: what is added to keys and values, by their distance from the query [2 * farthest + 1, e]."""
 
-    def __init__(self, arch: Architecture, heads: int, width: int, *, own: bool) -> None:
+    def __init__(self, arch: Architecture, heads: int, width: int, *, is_self: bool) -> None:
         super().__init__()
         self.heads, self.width = heads, width
         d, inner = arch.d_model, heads * width
-        if own:
+        if is_self:
             self.qkv = Linear(d, 3 * inner, bias=arch.linear_bias)
         else:
             self.q = Linear(d, inner, bias=arch.linear_bias)
             self.kv = Linear(arch.encoder_width or d, 2 * inner, bias=arch.linear_bias)
         self.o = Linear(inner, d, bias=arch.linear_bias)
-        if own and arch.positions == "shaw":
+        if is_self and arch.positions == "shaw":
             distances = 2 * arch.relative_distance + 1
             self.relative_k = nn.Parameter(torch.empty(distances, width))
             self.relative_v = nn.Parameter(torch.empty(distances, width))
@@ -105,7 +105,7 @@ class Ssru(nn.Module):
         return self.mix(self.both(x), state)
 
     def mix(self, read: Tensor, state: Tensor) -> Tensor:
-        """New states [n, d], given what the matrices made of the input, [n, 2 * d]."""
+        """New states [n, d], given the product of the input with both matrices, [n, 2 * d]."""
         candidate, forget = read.split(self.width, 1)
         return candidate + torch.sigmoid(forget) * (state - candidate)
 
@@ -139,7 +139,7 @@ class Sublayer(nn.Module):
         return y
 
     def after(self, x: Tensor, y: Tensor) -> Tensor:
-        """The layer's stream, with the part's answer added."""
+        """The residual stream with the part's answer added."""
         z: Tensor = x + y if self.is_pre else self.norm(x + y)
         return z
 
@@ -167,7 +167,7 @@ class Embedding(nn.Module):
 
 
 class Affine(nn.Module):
-    """What is left of a norm whose statistics are constants."""
+    """A norm whose statistics are constants: a scale and a bias."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class Affine(nn.Module):
 
 
 def final_norm(arch: Architecture, *, wanted: bool) -> nn.Module | None:
-    """What follows the last layer of a stack, where that is pre-norm."""
+    """The norm behind the last layer of a stack; None where there is none."""
     return make_norm(arch) if arch.norm == "pre" and wanted else None
 
 

@@ -36,24 +36,24 @@ from dragoman.export.network.positions import RelativeBias, sinusoid
 
 
 class NatDecoder(nn.Module):
-    """The stack, and what a kind has besides."""
+    """The stack of a decoder, and what its kind has besides."""
 
     mask: nn.Parameter
     """What a masked place reads where it is no word [d]; scaled like words are."""
     blank: nn.Parameter
     """The output layer's row of a blank that is no word [d]."""
     blank_bias: nn.Parameter
-    """[1]"""
+    """The blank's bias [1]."""
     canvas_positions: Tensor
-    """CTC: of the places of a canvas [max_canvas, d]."""
+    """CTC: what is added to the places of a canvas [max_canvas, d]."""
 
     def __init__(self, arch: Architecture, nat: Nat) -> None:
         super().__init__()
         self.arch, self.nat = arch, nat
-        own = replace(arch, decoder="self-attention", decoder_layers=nat.layers)
+        layer_arch = replace(arch, decoder="self-attention", decoder_layers=nat.layers)
         d = arch.d_model
         kind = EncoderLayer if nat.canvas == "late" else DecoderLayer
-        self.layers = nn.ModuleList(kind(own) for _ in range(nat.layers))
+        self.layers = nn.ModuleList(kind(layer_arch) for _ in range(nat.layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm and nat.canvas != "late" else None
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
         if arch.positions == "relative":
@@ -78,7 +78,7 @@ class NatDecoder(nn.Module):
             self.register_buffer("canvas_positions", table, persistent=False)
 
     def stack(self) -> list[DecoderLayer]:
-        """The layers that read a memory, first to last: none of a late canvas."""
+        """The layers that read a memory, first to last; a late canvas has none."""
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
 
     def further(self) -> list[EncoderLayer]:
@@ -87,21 +87,21 @@ class NatDecoder(nn.Module):
 
     def memory(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """The encoder's rows [n, d] and which of them stands where [G, S] -> keys [G, H, e, S], values [G, H, S, e]."""
-        found = []
+        cross = []
         for layer in self.stack():
             keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
-            found += [keys.transpose(2, 3), values]
-        return found
+            cross += [keys.transpose(2, 3), values]
+        return cross
 
     def length_logits(self, hidden: Tensor, places: Tensor, src_mask: Tensor) -> Tensor:
-        """[G, classes], of the mean of each source's rows; `src_mask` is [G, 1, 1, S]."""
+        """Logits of lengths [G, classes], from the mean of each source's rows; `src_mask` is [G, 1, 1, S]."""
         words = (src_mask[:, 0, 0] == 0).to(hidden.dtype).unsqueeze(-1)  # [G, S, 1]
         total = (F.embedding(places, hidden) * words).sum(1)
         logits: Tensor = self.length(total / words.sum(1))
         return logits
 
     def shown(self, hidden: Tensor, places: Tensor) -> Tensor | None:
-        """What masks show of the source's positions [G, S, d]; None where they show nothing."""
+        """The rows of the source's positions that masks show [G, S, d]; None where they show nothing."""
         if self.nat.canvas != "shown":
             return None
         return F.embedding(places, self.split(hidden))
@@ -142,7 +142,7 @@ class NatDecoder(nn.Module):
         return rows.reshape(-1, self.arch.d_model)
 
     def _shown_words(self, network: Network, ids: Tensor, otherwise: Tensor) -> Tensor:
-        """The words that a canvas shows, and what stands where it shows none: ids behind the vocabulary."""
+        """The words that a canvas shows, and `otherwise` where it shows none, as ids behind the vocabulary say."""
         words = self.arch.target_vocabulary
         shown = F.embedding(ids.clamp(max=words - 1), network.target_words) * self.arch.embedding_scale
         return torch.where((ids < words).unsqueeze(-1), shown.to(otherwise.dtype), otherwise)
@@ -203,7 +203,7 @@ class NatDecoder(nn.Module):
         return part.after(x, layer.self.merge(torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1) @ v))
 
     def blank_logit(self, rows: Tensor) -> Tensor | None:
-        """Of a blank that is no word [n, 1]; None where it is one, or there is none."""
+        """The logit [n, 1] of a blank that is no word; None where the blank is a word, or there is none."""
         if self.nat.blank_id != self.arch.target_vocabulary:
             return None
         return (rows * self.blank).sum(-1, keepdim=True) + self.blank_bias
@@ -221,12 +221,12 @@ def attach(network: Network, decoders: dict[str, Nat]) -> None:
 
 
 def decoder_of(network: Network, name: str) -> NatDecoder:
-    """One of them."""
+    """The non-autoregressive decoder of that name."""
     decoder = network.nat[name]
     assert isinstance(decoder, NatDecoder)
     return decoder
 
 
 def decoders(network: Network) -> dict[str, Nat]:
-    """What a network's decoders are, by name."""
+    """What the manifest says of a network's non-autoregressive decoders, by name."""
     return {name: decoder_of(network, name).nat for name in network.nat}

@@ -1,4 +1,4 @@
-"""The canonical network: one Transformer encoder-decoder that every importer fills, and what all networks share.
+"""The canonical network: the Transformer encoder-decoder that importers fill, and what all networks share.
 
 It is written once, in the form that graphs are exported from, and is the oracle that graphs are compared with.
 The decoder has two forms. `step` computes new tree nodes, given what the pool holds about their ancestors; `full` is
@@ -31,14 +31,14 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
+        self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
         self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
         self.arch = arch
 
     def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor, number: Tensor | None) -> Tensor:
-        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] is of Shaw's distances."""
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] numbers Shaw's distances."""
         part = Sublayer(self.arch, self.self_norm)
         # Every place reads the row that stands there; what padding reads is masked.
         padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
@@ -75,9 +75,9 @@ class DecoderLayer(nn.Module):
         if arch.decoder == "ssru":
             self.rnn = Ssru(arch.d_model)
         else:
-            self.self = Attention(arch, arch.heads, arch.head_dim, own=True)
+            self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
-        self.cross = Attention(arch, arch.heads, arch.head_dim, own=False)
+        self.cross = Attention(arch, arch.heads, arch.head_dim, is_self=False)
         self.cross_norm = make_norm(arch)
         self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
@@ -88,7 +88,7 @@ class DecoderLayer(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
 
-        `number` [G, q, T + q] is of Shaw's distances.
+        `number` [G, q, T + q] numbers Shaw's distances.
 
         The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
         """
@@ -130,12 +130,12 @@ class Encoder(nn.Module):
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
-        own = arch.of_encoder
+        sizes = arch.of_encoder
         if arch.positions == "relative":
-            self.relative = RelativeBias(arch, own.heads, two_sided=True)
-        self.layers = nn.ModuleList(EncoderLayer(own) for _ in range(arch.encoder_layers))
-        self.embedding_norm = make_norm(own) if arch.embedding_norm else None
-        self.norm = final_norm(own, wanted=arch.encoder_final_norm)
+            self.relative = RelativeBias(arch, sizes.heads, two_sided=True)
+        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(arch.encoder_layers))
+        self.embedding_norm = make_norm(sizes) if arch.embedding_norm else None
+        self.norm = final_norm(sizes, wanted=arch.encoder_final_norm)
 
 
 class Decoder(nn.Module):
@@ -163,10 +163,10 @@ class Network(nn.Module):
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
-        own = arch.recurrent
+        recurrent = arch.recurrent
         source, target = (arch.of_encoder.d_model, arch.d_model)
-        if own is not None:
-            source, target = own.source_width, own.target_width
+        if recurrent is not None:
+            source, target = recurrent.source_width, recurrent.target_width
         self.source_embedding = nn.Parameter(torch.empty(arch.source_vocabulary, source))
         if arch.tying != "all":
             self.target_embedding = nn.Parameter(torch.empty(arch.target_vocabulary, target))
@@ -181,7 +181,7 @@ class Network(nn.Module):
         """Non-autoregressive decoders on the same encoder, by name: `dragoman.export.network.nat`."""
 
     def _build(self, arch: Architecture) -> None:
-        """All but the words."""
+        """Make everything but the words."""
         d, encoder_d = arch.d_model, arch.of_encoder.d_model
         if arch.positions == "learned":
             self.source_positions = nn.Parameter(torch.empty(arch.max_positions, encoder_d))
@@ -200,8 +200,8 @@ class Network(nn.Module):
     def _positions(self, side: str) -> Tensor | None:
         if self.arch.is_relative:
             return None
-        own: Tensor | None = getattr(self, f"{side}_positions", None)
-        return self.positions if own is None else own
+        table: Tensor | None = getattr(self, f"{side}_positions", None)
+        return self.positions if table is None else table
 
     @property
     def target_words(self) -> nn.Parameter:
@@ -232,32 +232,32 @@ class Network(nn.Module):
 
     def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """Cross-attention keys [G, H, e, S] and values [G, H, S, e] of every decoder layer: k.0, v.0, k.1, v.1, ..."""
-        found = []
+        cross = []
         for layer in self.decoder.stack():
             keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
-            found += [keys.transpose(2, 3), values]
-        return found
+            cross += [keys.transpose(2, 3), values]
+        return cross
 
     def read(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """All that decoding needs of sources, which come as in `encode`: the encoder graph's outputs."""
+        """All that decoding reads of sources, whose arguments are those of `encode`."""
         return self.cross(self.encode(ids, depth, rows, places, src_mask), places)
 
     def first(self, memory: list[Tensor]) -> list[Tensor]:
-        """What the root of each tree has for a state: an empty pool, or zeros."""
+        """The state of each tree's root: an empty pool, or zeros."""
         arch, count = self.arch, memory[0].shape[0]
         if arch.keeps_states:
             return [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
         return [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
 
     def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
-        """What `read` gives, from padded ids [G, S]: padding is encoded like any word, and masked. Slow and obvious."""
+        """What `read` gives, from padded ids [G, S]: padding is encoded like words, then masked. Slow and obvious."""
         places = torch.arange(ids.numel()).reshape(ids.shape)
         # Padding may go beyond the last position; any position will do.
         depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
         return self.read(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask)
 
     def _pointer_inputs(self) -> int:
-        """What the output layer reads, and the embedded word."""
+        """How many numbers the gate reads: what the output layer reads, and the embedded word."""
         return 2 * self.arch.d_model
 
     def with_gate(self, x: Tensor, ids: Tensor, also: Tensor | None = None) -> Tensor:
@@ -272,11 +272,11 @@ class Network(nn.Module):
         return torch.cat([x, self.pointer(torch.cat([x if also is None else also, words], 1))], 1)
 
     def mixed(self, x: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
-        """Log-probabilities [n, V + S] of rows with a gate: see `pointer`."""
+        """Log-probabilities [n, V + S] of rows with a gate, in the way of a pointer-generator."""
         return mixed(self.logits(x), x[:, -1:], attention, extended)
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
-        """[G, q] -> rows [G * q, d]."""
+        """Target words and their positions [G, q] -> rows [G * q, d]."""
         norm = self.decoder.embedding_norm
         embed = Embedding(self.arch, self.target_words, self._positions("target"), norm)
         x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
@@ -321,8 +321,8 @@ class Network(nn.Module):
                 kept.append(new)
             else:
                 assert mask is not None
-                x, own = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask, number)
-                kept += own
+                x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask, number)
+                kept += pair
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         head = self.arch.alignment_head
         attention = weights.mean(1) if head is None else weights[:, head]
@@ -345,7 +345,7 @@ class Network(nn.Module):
         return self._forced(ids, memory, src_mask)[0]
 
     def _forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, and what the last layer attended to [G, H, T, S]."""
+        """What `forced` gives, and what the last layer attended to [G, H, T, S]."""
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
         depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
         x = self.embed_target(ids, depth)
@@ -363,8 +363,8 @@ class Network(nn.Module):
                 scores = q @ k.transpose(2, 3) + causal
                 if number is not None:
                     scores = scores + layer.self.near_scores(q, number)
-                own = scores.softmax(-1)
-                y = own @ v if number is None else own @ v + layer.self.near_values(own, number)
+                seen = scores.softmax(-1)
+                y = seen @ v if number is None else seen @ v + layer.self.near_values(seen, number)
                 x = part.after(x, layer.self.merge(y))
             x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
         return self.finish(x), weights
@@ -373,8 +373,8 @@ class Network(nn.Module):
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
     """The recurrent unit over whole sequences [G, T, d]: its matrices see all words at once, its states one by one."""
     part = Sublayer(layer.arch, layer.self_norm)
-    read, state, found = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
+    read, state, states = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
     for t in range(x.shape[1]):
         state = layer.rnn.mix(read[:, t], state)
-        found.append(state)
-    return part.after(x, torch.relu(torch.stack(found, 1)))
+        states.append(state)
+    return part.after(x, torch.relu(torch.stack(states, 1)))

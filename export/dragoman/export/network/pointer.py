@@ -18,7 +18,7 @@ IMPOSSIBLE = -1e9
 
 
 class Pointer(nn.Module):
-    """How much is generated, before the sigmoid: [n, inputs] -> [n, 1]."""
+    """The gate: how much is generated, before the sigmoid, [n, inputs] -> [n, 1]."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -26,26 +26,26 @@ class Pointer(nn.Module):
         self.bias = nn.Parameter(torch.empty(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The features are the decoder's; see `checkpoint`."""
+        """Rows of the decoder and of embedded words, in the order that `core.checkpoint` gives -> the gate's logits."""
         return x @ self.gate.unsqueeze(1) + self.bias
 
 
 def log_sigmoid(x: Tensor) -> Tensor:
-    """Of float64; ONNX Runtime's own sigmoid of it is zero where a model is very sure."""
+    """For float64, whose sigmoid in ONNX Runtime is zero where a model is very sure."""
     return x.clamp(max=0) - (1 + (-x.abs()).exp()).log()
 
 
 def mixed(logits: Tensor, gate: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
     """Log-probabilities [n, V + S] of logits [n, V], `gate` [n, 1] and `attention` [G, q, S], n being G x q.
 
-    Only what stands in the source is taken out of logarithms. They are float64's, because a float32 logarithm comes out
-    otherwise in a vector of sixteen than alone.
+    Only words of the source are taken out of logarithms. Those are computed in float64, because a float32 logarithm
+    comes out otherwise in a vector of sixteen than alone.
     """
     gate = gate.double()
     nodes, positions = attention.shape[1], attention.shape[2]
     index = extended.unsqueeze(1).expand(-1, nodes, -1).flatten(0, 1)
     generated = F.pad(log_sigmoid(gate).to(logits.dtype) + logits.log_softmax(-1), (0, positions), value=IMPOSSIBLE)
     copied = torch.zeros_like(generated).scatter_add(1, index, attention.flatten(0, 1)).gather(1, index)
-    own = generated.gather(1, index)
-    both = (own.double().exp() + log_sigmoid(-gate).exp() * copied.double()).clamp(min=1e-300).log()
-    return generated.scatter(1, index, torch.where(copied > 0, both.to(own.dtype), own))
+    before = generated.gather(1, index)
+    both = (before.double().exp() + log_sigmoid(-gate).exp() * copied.double()).clamp(min=1e-300).log()
+    return generated.scatter(1, index, torch.where(copied > 0, both.to(before.dtype), before))

@@ -14,7 +14,7 @@ from dragoman.bundle.manifest import Architecture
 def sinusoid(positions: int, width: int, *, divisor_minus_one: bool, offset: int = 0) -> Tensor:
     """Sines in the first half of the columns, cosines in the second: [positions, width].
 
-    Of an odd width, the two forms give the last column to nothing and to a sine.
+    Where the width is odd, the last column is zero with `divisor_minus_one`, and else holds a sine.
     """
     half = width // 2
     sines = half if divisor_minus_one else width - half
@@ -46,7 +46,7 @@ def bucket(distance: Tensor, buckets: int, farthest: int, *, two_sided: bool) ->
 
 
 def clipped(queries: Tensor, keys: Tensor, farthest: int) -> Tensor:
-    """Shaw's numbers of distances: positions [G, q] and [G, n] -> [G, q, n], `farthest` standing for none."""
+    """Shaw's numbers of distances: positions [G, q] and [G, n] -> [G, q, n]; distance zero has number `farthest`."""
     return (keys.unsqueeze(1) - queries.unsqueeze(2)).clamp(-farthest, farthest) + farthest
 
 
@@ -66,7 +66,7 @@ class RelativeBias(nn.Module):
         self.register_buffer("buckets", numbers, persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Positions [G, q] and [G, n] -> [G, H, q, n]."""
+        """Positions of queries [G, q] and keys [G, n] -> biases [G, H, q, n]."""
         distance = keys.unsqueeze(1) - queries.unsqueeze(2)
         number = F.embedding(
             distance.clamp(-self.farthest, self.nearest) + self.farthest, self.buckets.unsqueeze(-1)

@@ -1,12 +1,12 @@
 """The canonical network of the second family: LSTM or GRU encoder and decoder with attention, behind the same step.
 
-The decoder attends with the newest hidden state of its last layer, and puts out tanh(W [context, hidden]), which with
-input feeding the next step reads beside its word (Luong's order). States are kept for each node as SSRU's are: of every
-layer `h`, and `c` of an LSTM, then what is fed.
+The decoder attends with the newest hidden state of its last layer and gives tanh(W [context, hidden]), which with input
+feeding the next step reads beside its word (Luong's order). States are kept for each node as SSRU's are: `h` of every
+layer, and `c` of an LSTM's, then what is fed.
 
 The encoder's matrices stay as torch has them, [gates * hidden, in], and are multiplied by ONNX Runtime's own LSTM and
 GRU, which know true lengths; the decoder's are [in, gates * hidden] like all others. Gates come in torch's order.
-Shapes are those of `network`; M is the width of what the encoder says of a word, h that of hidden states.
+Shapes are those of `network`; M is the width of the encoder's row of a word, h that of hidden states.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 
 
 def sizes_of(arch: Architecture) -> Recurrent:
-    """The part of an architecture that this family has."""
+    """The sizes that an architecture of this family has."""
     assert arch.recurrent is not None, "the manifest's rules give every recurrent decoder its sizes"
     return arch.recurrent
 
 
-def cell(kind: str, given: Tensor, own: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """New states from the gates' two sums, of what is given and of the own state: [n, gates * h] each."""
+def cell(kind: str, given: Tensor, recurrent: Tensor, state: list[Tensor]) -> list[Tensor]:
+    """New states from the gates' two sums, of the input and of the state before: [n, gates * h] each."""
     if kind == "lstm":
-        i, f, g, o = (given + own).chunk(4, 1)
+        i, f, g, o = (given + recurrent).chunk(4, 1)
         c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
         return [torch.sigmoid(o) * torch.tanh(c), c]
-    (ri, zi, ni), (rh, zh, nh) = given.chunk(3, 1), own.chunk(3, 1)
+    (ri, zi, ni), (rh, zh, nh) = given.chunk(3, 1), recurrent.chunk(3, 1)
     new = torch.tanh(ni + torch.sigmoid(ri + rh) * nh)
     return [new + torch.sigmoid(zi + zh) * (state[0] - new)]
 
@@ -73,13 +73,13 @@ class RecurrentEncoder(nn.Module):
         for direction in self.directions:
             w, u, b, c = self._weights(layer, direction)
             state = [x.new_zeros(x.shape[0], self.hidden) for _ in range(2 if self.kind == "lstm" else 1)]
-            found, order = [torch.empty(0)] * x.shape[1], range(x.shape[1])
+            hidden, order = [torch.empty(0)] * x.shape[1], range(x.shape[1])
             for t in reversed(order) if direction else order:
                 new = cell(self.kind, F.linear(x[:, t], w, b), F.linear(state[0], u, c), state)
                 here = is_word[:, t, None]
                 state = [torch.where(here, a, b) for a, b in zip(new, state, strict=True)]
-                found[t] = new[0] * here
-            outputs.append(torch.stack(found, 1))
+                hidden[t] = new[0] * here
+            outputs.append(torch.stack(hidden, 1))
             last.append(state)
         return torch.cat(outputs, 2), [torch.cat(each, 1) for each in zip(*last, strict=True)]
 
@@ -99,15 +99,15 @@ class RecurrentEncoder(nn.Module):
             attributes["linear_before_reset"] = 1
         states = 2 if self.kind == "lstm" else 1
         lengths = is_word.sum(1).to(torch.int32)
-        found = torch.onnx.ops.symbolic_multi_out(
+        hidden, *last = torch.onnx.ops.symbolic_multi_out(
             self.kind.upper(),
             (x.transpose(0, 1), w, u, torch.cat([b, c], 1), lengths),
             attributes,
             dtypes=[torch.float32] * (1 + states),
             shapes=[(positions, directions, sources, self.hidden), *[(directions, sources, self.hidden)] * states],
         )
-        y = found[0].permute(2, 0, 1, 3).reshape(sources, positions, -1)
-        return y, [state.transpose(0, 1).reshape(sources, -1) for state in found[1:]]
+        y = hidden.permute(2, 0, 1, 3).reshape(sources, positions, -1)
+        return y, [state.transpose(0, 1).reshape(sources, -1) for state in last]
 
 
 class Cell(nn.Module):
@@ -142,7 +142,7 @@ class Attention(nn.Module):
         self.out = Linear(memory + hidden, hidden)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """Of the encoder's words [G, S, M], once a source: [G, 1, e, S]."""
+        """Keys [G, 1, e, S] of the encoder's words [G, S, M], made once a source."""
         rows = memory.flatten(0, 1)
         keys: Tensor = rows if self.kind == "dot" else self.key(rows)
         keys = keys.reshape(*memory.shape[:2], -1)
@@ -209,7 +209,7 @@ class RecurrentNetwork(Network):
         return [self.decoder.attention.keys(memory), memory.unsqueeze(1), *self.decoder.first(last)]
 
     def first(self, memory: list[Tensor]) -> list[Tensor]:
-        """The encoder's, and nothing that was fed: [G, 1, h] each."""
+        """The state of each root [G, 1, h]: the encoder's, and zeros for what is fed."""
         given = [state.unsqueeze(1) for state in memory[2:]]
         return [*given, torch.zeros_like(given[0])] if self.sizes.input_feeding else given
 
@@ -223,7 +223,7 @@ class RecurrentNetwork(Network):
         src_mask: Tensor,
         slot_depth: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """As `Network.step` of a decoder with states: each node's parent's [G, q, h] come in, new ones [n, h] out."""
+        """The step of `Network`: states of each node's parent [G, q, h] come in, new ones [n, h] go out."""
         del mask, slot_depth
         shape = (ids.shape[0], ids.shape[1])
         rows = [each.reshape(-1, each.shape[-1]) for each in state]
@@ -231,22 +231,22 @@ class RecurrentNetwork(Network):
         return self.with_gate(self._finished(x), ids, features), weights[:, 0], kept
 
     def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor, extended: Tensor | None = None) -> Tensor:
-        """As `Network.full`: word after word."""
+        """Teacher-forced logits [G, T, V], word after word; with `extended`, log-probabilities [G, T, V + S]."""
         state = [each[:, 0] for each in self.first(memory)]
         words = self.embed_target(ids, torch.zeros_like(ids)).reshape(*ids.shape, -1)
-        found = []
+        rows = []
         for t in range(ids.shape[1]):
             x, features, weights, state = self._advance(words[:, t], (ids.shape[0], 1), state, memory, src_mask)
             x = self.with_gate(self._finished(x), ids[:, t], features)
-            found.append(self.logits(x) if extended is None else self.mixed(x, weights[:, 0], extended))
-        return torch.stack(found, 1)
+            rows.append(self.logits(x) if extended is None else self.mixed(x, weights[:, 0], extended))
+        return torch.stack(rows, 1)
 
     def _pointer_inputs(self) -> int:
-        """The context, the last layer's hidden state, and the embedded word."""
+        """How many numbers the gate reads: context, the last layer's hidden state, and the embedded word."""
         return self.sizes.memory_width + self.sizes.decoder_hidden + self.sizes.target_width
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
-        """[G, q] -> rows [G * q, d]."""
+        """Target words [G, q] -> rows [G * q, d]; positions are not read."""
         embed = Embedding(self.arch, self.target_words, None, None)
         x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
         return x

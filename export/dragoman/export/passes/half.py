@@ -1,9 +1,9 @@
 """The fp16 pass: weights and most of the work become float16, for GPUs.
 
-What attention reads of words and sources is kept in float16, from graph to graph. A graph's other inputs and outputs
+Keys and values of words and sources stay in float16 from graph to graph. A graph's other inputs and outputs
 stay float32, and so does what float16 cannot hold or must not round: norms, softmax and what leads to it from a mask,
 LSTM and GRU nodes, and everything after the output layer's product. Each value is cast at most once each way: a node
-that works in float16 reads the float16 form of what it reads, whoever made it.
+that works in float16 reads the float16 form of its inputs, whoever made them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dragoman.export.core.errors import ExportError
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"})
 LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsqueeze", "Squeeze", "Expand", "Gather"})
-"""These take the form of what they read."""
+"""Nodes whose outputs have the precision of their inputs."""
 MASKS = frozenset({MASK, SRC_MASK, ALLOWED})
 KEYS_AND_VALUES = (SELF, f"{NEW}k.", f"{NEW}v.", CROSS)
 """Names of inputs and outputs that hold them begin so."""
 NORM = frozenset({"Pow", "ReduceMean", "Sqrt", "Reciprocal"})
-"""What a norm is made of where it is not one node."""
+"""Nodes of a norm that is not a single node."""
 HALF, FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -34,7 +34,7 @@ def to_half(model: ir.Model) -> None:
 
 
 class _Halving:
-    """The forms that each float value of a graph has so far."""
+    """One graph while it is halved, with the forms that each of its float values has so far."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
@@ -44,12 +44,12 @@ class _Halving:
             if _holds_keys_or_values(value):
                 self._halve(value)
         self.wide = {value for value in graph.inputs if value.name in MASKS}
-        """What must stay float32, as far as elementwise nodes carry it."""
+        """Values that must stay float32, as far as elementwise nodes carry them."""
         products = [node for node in graph if node.op_type == "MatMul"]
         has_words = any(value.name == TOPK_LOGP for value in graph.outputs)
         self.output_layer = products[-1] if has_words else None  # nothing is multiplied after it
         self.late: set[ir.Value] = set()
-        """What comes of the output layer's product."""
+        """Values that depend on the output layer's product."""
 
     def run(self) -> None:
         for node in list(self.graph):
@@ -83,7 +83,7 @@ class _Halving:
         return node.op_type in ELEMENTWISE
 
     def _halve(self, value: ir.Value) -> None:
-        """The value itself is float16 from now on; a type of its own, as copies of a graph share theirs."""
+        """Make the value itself float16, with a type of its own, as copies of a graph share theirs."""
         value.type, self.halves[value] = ir.TensorType(HALF), value
 
     def _half(self, at: ir.Node, value: ir.Value) -> ir.Value:
@@ -119,7 +119,7 @@ class _Halving:
         return made
 
     def _widen(self, node: ir.Node) -> None:
-        """The output layer's product, as float32 for all that reads it."""
+        """Give the output layer's product as float32 to all that reads it."""
         (value,) = node.outputs
         cast = ir.node("Cast", [value], attributes={"to": FULL})
         self.graph.insert_after(node, cast)
@@ -148,5 +148,5 @@ def _holds_keys_or_values(value: ir.Value) -> bool:
 
 
 def _is_large(value: ir.Value) -> bool:
-    """A constant that stands for minus infinity, such as the bias of a word that is never said."""
+    """Whether a value is a constant that stands for minus infinity, as the bias of a word that is never emitted."""
     return value.const_value is not None and float(np.abs(value.const_value.numpy()).max(initial=0)) > LARGEST

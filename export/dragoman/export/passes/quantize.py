@@ -93,7 +93,7 @@ class _Builder:
         return value
 
     def activations(self, at: ir.Node, x: ir.Value, scale: float | None) -> Activations:
-        """Rows [n, d] as unsigned integers. What comes out of a ReLU is taken from before it, zero being the lowest."""
+        """Rows [n, d] as unsigned integers. Behind a ReLU they are taken from before it, with zero as the lowest."""
         producer = x.producer()
         rectified = producer is not None and producer.op_type == "Relu"
         key = (str(x.name), scale)
@@ -109,7 +109,7 @@ class _Builder:
         return self.quantized[key]
 
     def rows(self, at: ir.Node, x: ir.Value, zero: int, dtype: type[np.generic]) -> Activations:
-        """Rows [n, d] as integers, one scale a row. With 0 as the lowest of unsigned ones, what is less becomes 0."""
+        """Rows [n, d] as integers, one scale a row. Where zero is the lowest integer, negative numbers become zero."""
         is_rectified = dtype is np.uint8 and zero == 0
         last = self.constant("const.last", np.array([-1]))
         size = x if is_rectified else self.add(at, "Abs", x)
@@ -126,7 +126,7 @@ class _Builder:
 
 
 def _sole_bias(y: ir.Value) -> tuple[ir.Node, ir.Value] | None:
-    """The addition of a constant vector that is the only reader of y."""
+    """The addition of a constant vector, and that vector, where it is the only reader of y."""
     uses = list(y.uses())
     if len(uses) != 1 or uses[0].node.op_type != "Add" or y.is_graph_output():
         return None
@@ -142,7 +142,7 @@ def _replace(node: ir.Node, value: ir.Value) -> None:
 
 
 def quantize_matrices(model: ir.Model, weights: dict[str, Int8Weight]) -> None:
-    """Every MatMul whose right operand is one of `weights` (matrices [in, out])."""
+    """Make every MatMul an integer product whose right operand is one of `weights` (matrices [in, out])."""
     build = _Builder(model.graph)
     for node in list(model.graph):
         right = node.inputs[1] if node.op_type == "MatMul" else None
@@ -158,7 +158,7 @@ def quantize_matrices(model: ir.Model, weights: dict[str, Int8Weight]) -> None:
 
 
 def multiply(build: _Builder, node: ir.Node, rows: Activations, w: ir.Value, scale: ir.Value, *, fixed: bool) -> None:
-    """Put the integer product, with its bias, in place of `node`."""
+    """Put the integer product, with its bias where that goes in, in the place of `node`."""
     bias = _sole_bias(node.outputs[0])
     if fixed and bias is not None:
         last, vector = bias
@@ -170,7 +170,7 @@ def multiply(build: _Builder, node: ir.Node, rows: Activations, w: ir.Value, sca
 
 
 def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_scale: float | None) -> None:
-    """The table `name` [V, d] where it is looked up, and where it is the output layer over the whole vocabulary."""
+    """Store the table `name` [V, d] as integers, for lookups and for the output layer over the whole vocabulary."""
     graph = model.graph
     table = graph.initializers.get(name)
     if table is None:
@@ -192,7 +192,7 @@ def quantize_embedding(model: ir.Model, name: str, weight: Int8Weight, output_sc
 
 
 def quantize_candidates(model: ir.Model, name: str, weight: Int8Weight) -> None:
-    """The graph that looks up candidates gives words as they are stored, and their scales where each has its own."""
+    """Have the candidates graph give words as they are stored, and their scales where each has its own."""
     graph = model.graph
     build = _Builder(graph)
     (use,) = graph.initializers[name].uses()
@@ -212,7 +212,7 @@ def quantize_candidates(model: ir.Model, name: str, weight: Int8Weight) -> None:
 
 
 def quantize_words(model: ir.Model, weight: Int8Weight, output_scale: float | None) -> None:
-    """words [C, d] @ hidden.T [d, n], words being an input: unsigned words on the left, signed hidden vectors right."""
+    """Make words [C, d] @ hidden.T [d, n] an integer product, words being an input: unsigned left, signed right."""
     graph = model.graph
     build = _Builder(graph)
     words = next(value for value in graph.inputs if value.name == WORDS)

@@ -118,7 +118,7 @@ def test_several_words_cannot_be_suppressed_together():
         ({"eos_token_id": [0, 2]}, r"eos_token_id must be one id below 90, the model says \[0, 2\]"),
         ({"forced_bos_token_id": 90}, "forced_bos_token_id must be one id below 90, the model says 90"),
         ({"early_stopping": 3}, "early_stopping must be true, false or 'never', the model says 3"),
-        ({"bad_words_ids": [[0]]}, "the end token is among the words that are never put out"),
+        ({"bad_words_ids": [[0]]}, "the end token is among the words that are never emitted"),
         ({"max_length": 1}, "max_length must be a whole number from 2"),
     ],
 )

@@ -30,7 +30,7 @@ class Dictionary:
 
     @property
     def ids(self) -> dict[str, int]:
-        """Of every word; of a word that comes twice, the later id."""
+        """The id of every word; the later one where a word comes twice."""
         return {word: index for index, word in enumerate(self.words)}
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Dictionary:
 
 
 def read_dictionary(path: Path, reasons: Reasons, also: Sequence[str] = ()) -> Dictionary | None:
-    """Read a dictionary and put `also`, words that a task adds, behind it; None where there is a reason against it."""
+    """Read a dictionary, with `also`, the words that a task adds, behind it; None when there is a reason against it."""
     text = read_text(path, reasons)
     if text is None:
         return None
@@ -66,11 +66,11 @@ def read_dictionary(path: Path, reasons: Reasons, also: Sequence[str] = ()) -> D
 
 
 def dictionaries(folder: Path) -> dict[str, Path]:
-    """Language -> file, of a folder."""
-    found = sorted(folder.glob("dict*.txt"))
-    return {language_of(file): file for file in found}
+    """The dictionaries of a folder, by language."""
+    files = sorted(folder.glob("dict*.txt"))
+    return {language_of(file): file for file in files}
 
 
 def language_of(path: Path) -> str:
-    """`de` of `dict.de.txt`; empty of `dict.txt`."""
+    """The language in a dictionary's name: `de` in `dict.de.txt`, empty in `dict.txt`."""
     return path.name.removeprefix("dict.").removesuffix("txt").removesuffix(".")

@@ -19,11 +19,11 @@ HEAD = 1 << 20
 def recognises(path: Path) -> str | None:
     """What is at `path`, if it is a fairseq checkpoint or a folder of one; None if it is not."""
     if path.is_dir():
-        found = sorted(path.glob(f"*{SUFFIX}"))
-        if not found or not (dictionaries(path) or any(map(_is_saved_by_fairseq, found))):
+        files = sorted(path.glob(f"*{SUFFIX}"))
+        if not files or not (dictionaries(path) or any(map(_is_saved_by_fairseq, files))):
             return None
         chosen = choose_file(path, Reasons())
-        what = chosen.name if chosen is not None else f"{len(found)} checkpoints"
+        what = chosen.name if chosen is not None else f"{len(files)} checkpoints"
     elif path.suffix == SUFFIX and (dictionaries(path.parent) or _is_saved_by_fairseq(path)):
         what = path.name
     else:
@@ -36,13 +36,13 @@ def choose_file(path: Path, reasons: Reasons) -> Path | None:
     """The checkpoint that `path` is, or that the folder holds; None, with a reason, where that is unclear."""
     if path.is_file():
         return path
-    found = sorted(file.name for file in path.glob(f"*{SUFFIX}"))
-    named = next((name for name in CHECKPOINTS if name in found), None)
-    if named is None and len(found) == 1:
-        [named] = found
+    names = sorted(file.name for file in path.glob(f"*{SUFFIX}"))
+    named = next((name for name in CHECKPOINTS if name in names), None)
+    if named is None and len(names) == 1:
+        [named] = names
     if named is None:
-        several = f"{', '.join(found[:4])}{' and more' if len(found) > 4 else ''}: name the one to export"
-        reasons.add(f"the folder holds {several if found else f'no {SUFFIX} file'}")
+        several = f"{', '.join(names[:4])}{' and more' if len(names) > 4 else ''}: name the one to export"
+        reasons.add(f"the folder holds {several if names else f'no {SUFFIX} file'}")
         return None
     return path / named
 

@@ -67,7 +67,7 @@ def read_fairseq(path: Path, source_language: str | None, target_language: str |
 
 @dataclass(frozen=True)
 class _Network:
-    """What a checkpoint's file says, of either family."""
+    """The network of a checkpoint, whichever family it belongs to."""
 
     arch: str
     placed: Placed
@@ -83,23 +83,23 @@ def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Net
     rows: tuple[int | None, int | None] = (None, None) if text is None else text.rows
     placed, decoders = None, dict[str, Nat]()
     if is_nat(file.options):
-        found = place_nat(file, model, text.words if text is not None else (), rows, reasons)
-        placed, decoders = (found.placed, found.decoders) if found is not None else (None, {})
+        nat = place_nat(file, model, text.words if text is not None else (), rows, reasons)
+        placed, decoders = (nat.placed, nat.decoders) if nat is not None else (None, {})
     else:
         placed = place_weights(Weights(file, model, reasons), model, file, rows)
     if placed is None:
         return None
     placed = replace(placed, notes=(*model.notes, *placed.notes))
     # A canvas of CTC has several places for each source word.
-    read = [one.max_canvas // one.upsample for one in decoders.values() if one.kind == "ctc"]
+    read = [nat.max_canvas // nat.upsample for nat in decoders.values() if nat.kind == "ctc"]
     limits = Limits(min([model.encoder.positions, *read]), model.decoder.positions)
     return _Network(model.arch, placed, limits, decoders)
 
 
 def _recurrent(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
-    """As `_transformer`."""
-    found = read_lstm(file, *((1, 1) if text is None else text.rows), reasons)
-    return None if found is None else _Network(file.options.arch, Placed(*found, ()), Limits(POSITIONS, POSITIONS))
+    """None when there is a reason against it."""
+    lstm = read_lstm(file, *((1, 1) if text is None else text.rows), reasons)
+    return None if lstm is None else _Network(file.options.arch, Placed(*lstm, ()), Limits(POSITIONS, POSITIONS))
 
 
 def decoding_of(limits: Limits) -> Decoding:

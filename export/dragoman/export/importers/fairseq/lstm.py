@@ -97,22 +97,22 @@ def _architecture(file: FairseqFile, source_words: int, target_words: int, reaso
 
 
 def _weights(tensors: Tensors, tying: Tying, reasons: Reasons) -> Weights:
-    found: Weights = {}
+    weights: Weights = {}
     left_out = {"all": ("target_embedding", "output_embedding"), "decoder": ("output_embedding",), "none": ()}[tying]
     for name in sorted(tensors.names):
         part, _, kind = name.rpartition(".")
         cell = canonical_cell(name)
         if name in NAMES and NAMES[name] not in left_out:
-            found[NAMES[name]] = tensors.read(name, reasons)
+            weights[NAMES[name]] = tensors.read(name, reasons)
         elif name.startswith("encoder.lstm."):
-            found[name.replace("encoder.lstm.", "encoder.rnn.")] = tensors.read(name, reasons)
+            weights[name.replace("encoder.lstm.", "encoder.rnn.")] = tensors.read(name, reasons)
         elif cell is not None:
-            found[cell] = _turned(tensors.read(name, reasons))
+            weights[cell] = _turned(tensors.read(name, reasons))
         elif part in TURNED:
-            found[f"{TURNED[part]}.{kind}"] = _turned(tensors.read(name, reasons))
+            weights[f"{TURNED[part]}.{kind}"] = _turned(tensors.read(name, reasons))
         elif name not in NAMES and not IGNORED.match(name):
             reasons.add(f"{name} has no place in the architecture {tensors.files[0].name} says it has")
-    return found
+    return weights
 
 
 def _turned(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

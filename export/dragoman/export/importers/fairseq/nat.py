@@ -25,7 +25,7 @@ from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.importers.files.sizes import MOST
 
 MODELS = re.compile(r"nonautoregressive|cmlm|glat|(^|_)nat(_|$)|ctc")
-"""Of architectures' names, those that are non-autoregressive."""
+"""What the names of non-autoregressive architectures contain."""
 MASK_PREDICT_PASSES = 10
 LENGTHS = 256
 LENGTH_HEAD = "decoder.embed_length.weight"
@@ -57,7 +57,7 @@ def is_nat(options: Options) -> bool:
 def place_nat(
     file: FairseqFile, model: Model, words: tuple[str, ...], rows: tuple[int | None, int | None], reasons: Reasons
 ) -> PlacedNat | None:
-    """All weights under canonical names; None when there is a reason against it. `words` are the target's."""
+    """All weights under canonical names; None when there is a reason against it. `words` are those of the target."""
     before = len(reasons)
     options, work = file.options, Weights(file, model, reasons)
     for name, what in REFUSED.items():
@@ -67,27 +67,27 @@ def place_nat(
         "iterative" not in options.arch, f"{options.arch} reads its own output again, which is not done here"
     )
     scale = _upsample(options)
-    own: dict[str, Floats] = {}
+    extra: dict[str, Floats] = {}
     if scale > 1 or "ctc" in options.arch:
-        nat = _ctc(options, model, scale, words, work, own)
+        nat = _ctc(options, model, scale, words, work, extra)
     else:
-        nat = _mask_predict(options, model, work, own)
+        nat = _mask_predict(options, model, work, extra)
     placed = place_weights(work, model, file, rows)
     if placed is None or len(reasons) > before:
         return None
-    return PlacedNat(_as_nat(placed, nat, own), {nat.kind: nat})
+    return PlacedNat(_as_nat(placed, nat, extra), {nat.kind: nat})
 
 
 def _upsample(options: Options) -> int:
     return max(options.whole(name, MOST["layers"], 1) for name in SCALES)
 
 
-def _mask_predict(options: Options, model: Model, work: Weights, own: dict[str, Floats]) -> Nat:
+def _mask_predict(options: Options, model: Model, work: Weights, extra: dict[str, Floats]) -> Nat:
     table = work.read(LENGTH_HEAD, (LENGTHS, model.encoder.width))
     if options.number("length_loss_factor", 0.1) == 0:
         work.reasons.add("length_loss_factor 0: lengths were not trained, and a canvas needs one")
     if table is not None:
-        own["length.weight"], own["length.bias"] = table.T, np.zeros(LENGTHS, np.float32)
+        extra["length.weight"], extra["length.bias"] = table.T, np.zeros(LENGTHS, np.float32)
     copies = options.flag("src_embedding_copy")
     if copies and not model.shares_all:
         work.reasons.add(
@@ -109,15 +109,15 @@ def _mask_predict(options: Options, model: Model, work: Weights, own: dict[str, 
 
 
 def _ctc(
-    options: Options, model: Model, scale: int, words: tuple[str, ...], work: Weights, own: dict[str, Floats]
+    options: Options, model: Model, scale: int, words: tuple[str, ...], work: Weights, extra: dict[str, Floats]
 ) -> Nat:
     is_split = f"{SPLIT}.weight" in work
     if is_split:
         table = work.read(f"{SPLIT}.weight", (scale * model.decoder.width, model.encoder.width))
         bias = work.read(f"{SPLIT}.bias", (scale * model.decoder.width,)) if f"{SPLIT}.bias" in work else None
         if table is not None:
-            own["split.weight"] = table.T
-            own["split.bias"] = np.zeros(len(table), np.float32) if bias is None else bias
+            extra["split.weight"] = table.T
+            extra["split.bias"] = np.zeros(len(table), np.float32) if bias is None else bias
     named = [words.index(word) for word in BLANKS if word in words]
     stated = options.raw("blank_id")
     blank = options.whole("blank_id", len(words) - 1, least=0) if stated is not None else next(iter(named), UNKNOWN_ID)
@@ -132,7 +132,7 @@ def _ctc(
     )
 
 
-def _as_nat(placed: Placed, nat: Nat, own: dict[str, Floats]) -> Placed:
+def _as_nat(placed: Placed, nat: Nat, extra: dict[str, Floats]) -> Placed:
     """The decoder's weights under the names of a non-autoregressive one."""
     prefix = f"nat.{nat.kind}."
     weights: dict[str, Floats] = {}
@@ -144,7 +144,7 @@ def _as_nat(placed: Placed, nat: Nat, own: dict[str, Floats]) -> Placed:
         weights[prefix + rest] = weight
         if not rest.startswith("layers."):
             weights[name] = weight  # what there is of a stack without layers
-    weights |= {prefix + name: weight for name, weight in own.items()}
+    weights |= {prefix + name: weight for name, weight in extra.items()}
     if nat.kind == "ctc" and placed.architecture.positions == "learned":
         weights[f"{prefix}canvas_positions"] = placed.weights["target_positions"][: nat.max_canvas]
     arch: Architecture = replace(placed.architecture, decoder_layers=0, alignment_head=None)

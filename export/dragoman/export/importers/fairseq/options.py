@@ -42,7 +42,7 @@ OTHER_MODELS = (
     (r"s2t|speech|audio|tts|convtransformer|berard", "does not read text"),
     (r"pointer_generator|linformer|wait|monotonic|fusion|lstm", "computes something else than a Transformer"),
 )
-"""Of names, those that stand for something else, and what."""
+"""Names that stand for something else, and what that is."""
 REFUSED = {
     "adaptive_input": "adaptive input embeddings",
     "adaptive_softmax_cutoff": "an adaptive softmax",
@@ -99,7 +99,7 @@ class Model:
 
     @property
     def embedding_scale(self) -> float:
-        """Of target words."""
+        """What target words are multiplied with."""
         return float(self.decoder.width**0.5) if self.scales_embedding else 1.0
 
     @property
@@ -200,7 +200,7 @@ def _side(options: Options, side: str, positions_of: str, reasons: Reasons, note
 
 
 def _kept(options: Options, side: str, reasons: Reasons) -> tuple[int, ...]:
-    """`0,2,4`: which layers are left of those that were trained."""
+    """The layers that are left of those that were trained, as in `0,2,4`."""
     name = f"{side}_layers_to_keep"
     value = options.raw(name)
     listed = [part.strip() for part in value.split(",")] if isinstance(value, str) else value or []

@@ -20,7 +20,7 @@ from dragoman.export.importers.files.torch_pickle import plain, read_pickle
 
 MOST_NESTED = 8
 SECTIONS = ("task", "model")
-"""Of a configuration, what says how the model computes; a later one goes before an earlier one."""
+"""Sections of a configuration that say how the model computes; a later one goes before an earlier one."""
 
 
 class Options:
@@ -108,15 +108,15 @@ def read_file(path: Path, reasons: Reasons) -> FairseqFile | None:
 
 def _tensors(path: Path, model: dict[Any, Any], reasons: Reasons) -> Tensors:
     size = path.stat().st_size
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, tensor in model.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             reasons.add(f"{path.name}: {short(name)} of its model is no tensor")
         elif tensor.numel() * tensor.element_size() > size:
             reasons.add(f"{path.name}: {short(name)} claims {tensor.numel()} numbers, more than the file holds")
         else:
-            found[name] = tensor
-    return Tensors((path,), dict.fromkeys(found, Pickled(found)))
+            tensors[name] = tensor
+    return Tensors((path,), dict.fromkeys(tensors, Pickled(tensors)))
 
 
 def _options(path: Path, saved: dict[Any, Any], reasons: Reasons) -> dict[str, Any]:
@@ -126,15 +126,15 @@ def _options(path: Path, saved: dict[Any, Any], reasons: Reasons) -> dict[str, A
         reasons.add(f"{path.name}: {error}")
         return {}
     if isinstance(cfg, dict):
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for section in SECTIONS:
             held = cfg.get(section)
             part = flat(held) if isinstance(held, dict) else {}
             name = part.pop("_name", None)
-            found |= part
+            options |= part
             if name is not None:
-                found["task" if section == "task" else "_name"] = name
-        return {name: resolved(value, cfg) for name, value in found.items()}
+                options["task" if section == "task" else "_name"] = name
+        return {name: resolved(value, cfg) for name, value in options.items()}
     if isinstance(args, dict):
         return flat(args)
     reasons.add(f"{path.name} has neither args nor cfg: only its weights were saved, and not how to compute with them")
@@ -142,23 +142,23 @@ def _options(path: Path, saved: dict[Any, Any], reasons: Reasons) -> dict[str, A
 
 
 def flat(section: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """`{"encoder": {"layers": 6}}` as `{"encoder_layers": 6}`."""
-    found: dict[str, Any] = {}
+    """Options without sections: `{"encoder": {"layers": 6}}` becomes `{"encoder_layers": 6}`."""
+    options: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, dict) and depth < MOST_NESTED:
-            found |= flat(value, f"{prefix}{key}_", depth + 1)
+            options |= flat(value, f"{prefix}{key}_", depth + 1)
         else:
-            found[prefix + key] = value
-    return found
+            options[prefix + key] = value
+    return options
 
 
 def resolved(value: Any, cfg: Mapping[str, Any]) -> Any:
-    """A value that refers to another one, `${model.decoder.embed_dim}`, as that; what refers to nothing is absent."""
+    """The value that `${model.decoder.embed_dim}` refers to; other values as they are, None where there is none."""
     for _ in range(MOST_NESTED):
         if not (isinstance(value, str) and value.startswith("${") and value.endswith("}")):
             return value
-        found: Any = cfg
+        held: Any = cfg
         for key in value[2:-1].split("."):
-            found = found.get(key) if isinstance(found, dict) else None
-        value = found
+            held = held.get(key) if isinstance(held, dict) else None
+        value = held
     return None

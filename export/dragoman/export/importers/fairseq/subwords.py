@@ -3,7 +3,7 @@
     SentencePiece           sentencepiece.bpe.model, spm.model, *.model        pieces begin with a mark of a space
     subword-nmt, fastBPE    bpecodes, codes, *.codes, *.bpe                    pieces end in @@ where a word goes on
 
-The server's Moses tokenizer ends pieces in `</w>` where a word ends, as the merges do; so dictionaries are put.
+The server's Moses tokenizer ends pieces in `</w>` where a word ends, as the merges do, so dictionaries are written so.
 """
 
 from __future__ import annotations
@@ -54,24 +54,24 @@ def read_subwords(
     if not has_pieces and any((folder / name).is_file() for name in BYTE_LEVEL):
         reasons.add(f"{' and '.join(BYTE_LEVEL)}: byte-level BPE of GPT-2 is not read for fairseq")
         return None
-    found = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    if not found:
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    if not files:
         names = ", ".join(patterns[:3])
         reasons.add(f"the dictionaries are made of {form}, which is missing ({names}): put it beside the checkpoint")
         return None
-    chosen = [_of_side(found, code) for code in codes]
+    chosen = [_of_side(files, code) for code in codes]
     first, second = chosen
     if first is None or second is None:
-        reasons.add(f"several files could hold {form}: {', '.join(file.name for file in found)}; leave the one it is")
+        reasons.add(f"several files could hold {form}: {', '.join(file.name for file in files)}; leave the one it is")
         return None
     read = _pieces if has_pieces else _merges
     return read((first, second), sides, special, reasons)
 
 
-def _of_side(found: list[Path], code: str) -> Path | None:
+def _of_side(files: list[Path], code: str) -> Path | None:
     """The only file, or the one that is called after a language."""
-    named = [file for file in found if code and code in re.split(r"[.\-_]", file.name)]
-    candidates = named if len(found) > 1 and named else found
+    named = [file for file in files if code and code in re.split(r"[.\-_]", file.name)]
+    candidates = named if len(files) > 1 and named else files
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -110,17 +110,17 @@ def _merges(
 
 
 def _words(side: Dictionary, special: frozenset[str]) -> list[str]:
-    """Those that are pieces of text."""
+    """The words of a dictionary that are pieces of text."""
     return [word for word in side.ids if word and word not in special and not FILLER.fullmatch(word)]
 
 
 def _ended(word: str) -> str:
-    """`wor@@` -> `wor`, `d` -> `d</w>`."""
+    """A piece as the merges write it: `wor@@` -> `wor`, `d` -> `d</w>`."""
     return word.removesuffix(GOES_ON) if word.endswith(GOES_ON) and word != GOES_ON else word + END_OF_WORD
 
 
 def _read_merges(path: Path, reasons: Reasons) -> list[Pair] | None:
-    """Pairs, best first. fastBPE adds their counts, subword-nmt a line with its version before."""
+    """The merges of a file, best first. fastBPE adds their counts; subword-nmt begins with a line for its version."""
     text = read_text(path, reasons)
     if text is None:
         return None

@@ -34,7 +34,7 @@ from dragoman.export.importers.files.language_tags import tag_of, tags_of
 
 MULTILINGUAL = "translation_multi_simple_epoch"
 BOTH_ENDS = "translation_lev"
-"""And what begins so: such tasks put <s> before both sides."""
+"""This task, and others whose names begin so, put <s> before both sides."""
 MASK = "<mask>"
 MOST_PAIRS = 64
 """Listed one by one; a model of more translates each of its languages into each other."""
@@ -55,7 +55,7 @@ class Text:
     rows: tuple[int, int]
     """Words of the dictionaries, which the embeddings must have."""
     words: tuple[str, ...]
-    """Of the target."""
+    """The target's words."""
     read: tuple[Path, ...]
     notes: tuple[str, ...]
 
@@ -74,9 +74,9 @@ def read_text(folder: Path, options: Options, source: str | None, target: str | 
 
 
 def _bilingual(folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons) -> Text | None:
-    found = dictionaries(folder)
+    files = dictionaries(folder)
     codes = [
-        options.word(f"{side}_lang") or next((code for code in found if code and tag_of(code) == tag), "")
+        options.word(f"{side}_lang") or next((code for code in files if code and tag_of(code) == tag), "")
         for side, tag in (("source", source), ("target", target))
     ]
     tags = [asked or tag_of(code) for asked, code in zip((source, target), codes, strict=True)]
@@ -138,7 +138,7 @@ def _multilingual(
 
 
 def _check_tokens(options: Options, style: str | None, reasons: Reasons) -> None:
-    """Whether languages are told in a way that is known."""
+    """Note a reason where the model is told its languages in a way that is not known."""
     reasons.require(style, f"lang_tok_style must be one of {', '.join(STYLES)}")
     reasons.require(
         not options.flag("lang_tok_replacing_bos_eos"), "lang_tok_replacing_bos_eos: languages in the place of </s>"
@@ -154,10 +154,10 @@ def _shared_dictionary(folder: Path, options: Options, also: list[str], reasons:
     files = [file for file in sorted(folder.glob("*dict*.txt")) if file.name != listed]
     reasons.require(files, "there is no dict.txt: put the dictionary of the training beside the checkpoint")
     read = [read_dictionary(file, reasons, also) for file in files]
-    found = [each for each in read if each is not None]
-    are_alike = all(each.words == found[0].words for each in found)
+    usable = [each for each in read if each is not None]
+    are_alike = all(each.words == usable[0].words for each in usable)
     reasons.require(are_alike, "the dictionaries differ: a vocabulary for each language")
-    return found[0] if found and len(found) == len(files) else None
+    return usable[0] if usable and len(usable) == len(files) else None
 
 
 def _codes(folder: Path, options: Options, reasons: Reasons) -> list[str]:
@@ -178,18 +178,22 @@ def _codes(folder: Path, options: Options, reasons: Reasons) -> list[str]:
 
 
 def _listed(value: object) -> list[str]:
-    """`a,b` or `["a", "b"]`."""
+    """The names in `a,b` or `["a", "b"]`."""
     if isinstance(value, str):
         return [part for part in value.split(",") if part]
     return [str(part) for part in value] if isinstance(value, list) else []
 
 
 def _pairs(options: Options, codes: list[str]) -> tuple[LanguagePair, ...]:
-    """The directions that it was trained in, where they are few and not all."""
+    """The directions that the model was trained in, where they are few and not all."""
     listed = [tuple(pair.split("-")) for pair in _listed(options.raw("lang_pairs"))]
     tags = {code: tag_of(code) for code in codes}
     named = [(tags.get(pair[0]), tags.get(pair[1])) for pair in listed if len(pair) == 2]
-    pairs = tuple(dict.fromkeys(LanguagePair(one, other) for one, other in named if one and other and one != other))
+    pairs = tuple(
+        dict.fromkeys(
+            LanguagePair(source, target) for source, target in named if source and target and source != target
+        )
+    )
     return pairs if len(pairs) <= MOST_PAIRS and len(pairs) < len(codes) * (len(codes) - 1) else ()
 
 

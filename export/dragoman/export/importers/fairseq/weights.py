@@ -36,12 +36,12 @@ NOT_READ = re.compile(
     r"(encoder|decoder)\.(version|embed_positions\.(weights|_float_tensor)|_future_mask)|"
     r"(encoder|decoder)\.embed_tokens\.weight|classification_heads\..*"
 )
-"""What no output depends on, and embeddings that stand again for what they share."""
+"""Tensors that no output depends on, and second copies of shared embeddings."""
 SOURCE, TARGET = "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"
 OUTPUT, OLD_OUTPUT = "decoder.output_projection.weight", "decoder.embed_out"
 PROJECT_IN, PROJECT_OUT = "decoder.project_in_dim.weight", "decoder.project_out_dim.weight"
 LAST_WITHOUT_FINAL_NORM = {"encoder": 1, "decoder": 2}
-"""Versions of a stack up to which nothing normalised what its last layer puts out. Without a number it is 1."""
+"""Versions of a stack up to which no norm followed its last layer. Without a number it is 1."""
 
 
 class Weights:
@@ -70,24 +70,25 @@ class Weights:
 
     def _keep(self, side: str, kept: tuple[int, ...]) -> None:
         """Leave only some layers. A model that was saved after that has no others."""
-        numbers = {int(found[2]) for name in self._readers if (found := LAYER.fullmatch(name)) and found[1] == side}
+        layers = [match for name in self._readers if (match := LAYER.fullmatch(name)) and match[1] == side]
+        numbers = {int(match[2]) for match in layers}
         if len(numbers) <= len(kept):
             return
         left = {str(old): new for new, old in enumerate(kept)}
         readers, self._readers = self._readers, {}
         for name, reader in readers.items():
-            found = LAYER.fullmatch(name)
-            if found is None or found[1] != side:
+            match = LAYER.fullmatch(name)
+            if match is None or match[1] != side:
                 self._readers[name] = reader
-            elif found[2] in left:
-                self._readers[f"{side}.layers.{left[found[2]]}.{found[3]}"] = reader
+            elif match[2] in left:
+                self._readers[f"{side}.layers.{left[match[2]]}.{match[3]}"] = reader
 
     def __contains__(self, name: str) -> bool:
         return name in self._readers
 
     @property
     def names(self) -> set[str]:
-        """All of them."""
+        """The names of all tensors."""
         return set(self._readers)
 
     def read(self, name: str, shape: tuple[int | None, ...]) -> Floats | None:
@@ -98,22 +99,22 @@ class Weights:
             return None
         if name not in self._read:
             self._read[name] = self._readers[name]()
-        found = self._read[name]
-        if len(found.shape) != len(shape) or any(
-            want not in (None, n) for n, want in zip(found.shape, shape, strict=True)
+        tensor = self._read[name]
+        if len(tensor.shape) != len(shape) or any(
+            want not in (None, n) for n, want in zip(tensor.shape, shape, strict=True)
         ):
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
-            self.reasons.add(f"{name} has the shape {list(found.shape)}, the options call for [{wanted}]")
+            self.reasons.add(f"{name} has the shape {list(tensor.shape)}, the options call for [{wanted}]")
             return None
-        return found
+        return tensor
 
     def left(self) -> list[str]:
-        """Those that nothing has asked for, and that something may depend on."""
+        """Tensors that nothing has asked for, and that something may depend on."""
         return sorted(name for name in self._readers.keys() - self.used if not NOT_READ.fullmatch(name))
 
 
 def _third(reader: Callable[[], Floats], n: int) -> Floats:
-    """Queries, keys and values lie one below the other."""
+    """One of queries, keys and values, which lie one below the other."""
     whole = reader()
     rows = len(whole) // 3
     return whole[n * rows : (n + 1) * rows]
@@ -122,7 +123,7 @@ def _third(reader: Callable[[], Floats], n: int) -> Floats:
 def place_weights(
     work: Weights, model: Model, file: FairseqFile, words: tuple[int | None, int | None]
 ) -> Placed | None:
-    """All weights under canonical names; None when there is a reason against it. `words`: of the dictionaries."""
+    """All weights under canonical names; None when there is a reason against it. `words` counts the dictionaries'."""
     before = len(work.reasons)
     weights: dict[str, Floats] = {}
     tying = _embeddings(work, weights, model, words)
@@ -148,7 +149,7 @@ def place_weights(
 
 
 def place_matrices(work: Weights, weights: dict[str, Floats], shapes: dict[str, tuple[int, ...]]) -> None:
-    """Everything between embeddings and output layer."""
+    """Place everything between the embeddings and the output layer."""
     names = {name: _theirs(name) for name in shapes}
     missing = [theirs for theirs in names.values() if theirs not in work]
     if missing:
@@ -156,9 +157,9 @@ def place_matrices(work: Weights, weights: dict[str, Floats], shapes: dict[str, 
     for name, theirs in names.items():
         if theirs in work:
             shape = shapes[name]
-            found = work.read(theirs, shape[::-1])
-            if found is not None:
-                weights[name] = found.T if found.ndim == 2 else found
+            tensor = work.read(theirs, shape[::-1])
+            if tensor is not None:
+                weights[name] = tensor.T if tensor.ndim == 2 else tensor
 
 
 def _theirs(name: str) -> str:
@@ -168,13 +169,13 @@ def _theirs(name: str) -> str:
 
 
 def _has_final_norm(work: Weights, side: str) -> bool:
-    found = work.read(f"{side}.version", (None,)) if f"{side}.version" in work else None
-    version = 1.0 if found is None or not found.size else float(found[0])
+    stored = work.read(f"{side}.version", (None,)) if f"{side}.version" in work else None
+    version = 1.0 if stored is None or not stored.size else float(stored[0])
     return version > LAST_WITHOUT_FINAL_NORM[side]
 
 
 def _embeddings(work: Weights, weights: dict[str, Floats], model: Model, words: tuple[int | None, int | None]) -> Tying:
-    """Source, target and output words; two are tied where they are the same numbers."""
+    """Place source, target and output words; two are tied where they are the same numbers."""
     encoder, decoder = model.encoder, model.decoder
     source = work.read(SOURCE, (words[0], encoder.width))
     target_name = TARGET if TARGET in work or not model.shares_all else SOURCE
@@ -184,11 +185,11 @@ def _embeddings(work: Weights, weights: dict[str, Floats], model: Model, words: 
     output = work.read(output_name, (words[1], None if PROJECT_OUT in work else decoder.width))
     if source is None or target is None or output is None:
         return "none"
-    for shared, one, other, name in (
+    for shared, first, second, name in (
         (model.shares_output, target, output, output_name),
         (model.shares_all, source, target, target_name),
     ):
-        if shared and not _are_same(one, other):
+        if shared and not _are_same(first, second):
             work.reasons.add(f"{name} is not what it is shared with (share_all_embeddings or the like)")
     if PROJECT_IN in work and (into := work.read(PROJECT_IN, (decoder.width, target.shape[1]))) is not None:
         target = target @ into.T
@@ -206,8 +207,8 @@ def _embeddings(work: Weights, weights: dict[str, Floats], model: Model, words: 
     return "none"
 
 
-def _are_same(one: Floats, other: Floats) -> bool:
-    return one is other or (one.shape == other.shape and bool(np.array_equal(one, other)))
+def _are_same(first: Floats, second: Floats) -> bool:
+    return first is second or (first.shape == second.shape and bool(np.array_equal(first, second)))
 
 
 def _positions(work: Weights, side: str, of_side: Side, model: Model, rows: int) -> Floats:
@@ -216,9 +217,9 @@ def _positions(work: Weights, side: str, of_side: Side, model: Model, rows: int)
     first = PAD_ID + 1
     if model.has_positions and of_side.is_learned:
         part = "encoder" if side == "source" else "decoder"
-        found = work.read(f"{part}.embed_positions.weight", (of_side.positions + first, of_side.width))
-        if found is not None:
-            table[: of_side.positions] = found[first:]
+        stored = work.read(f"{part}.embed_positions.weight", (of_side.positions + first, of_side.width))
+        if stored is not None:
+            table[: of_side.positions] = stored[first:]
     elif model.has_positions:
         count = of_side.positions
         table[:count] = sinusoid(count, of_side.width, divisor_minus_one=True, offset=first).numpy()

@@ -76,7 +76,7 @@ class Config:
         return self._options.get(name) is not None
 
     def raw(self, name: str) -> Any:
-        """As it stands; None where it is absent."""
+        """An option as it stands; None where it is absent."""
         return self._options.get(name)
 
     def whole(self, name: str, most: int, default: int | None = None, *, least: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""What each family's model reads around a text, and which languages it is told."""
+"""What a family's model reads around a text, and which languages it is told."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def read_frame(
     family: str, directory: Directory, vocabulary: Vocabulary, source: str | None, target: str | None
 ) -> Frame:
     """The frame of a family's model, for all of its languages or only for those that are asked for."""
-    found = languages(family, vocabulary.source.ids)
+    tokens = languages(family, vocabulary.source.ids)
     notes: tuple[str, ...] = ()
-    tags: dict[str, Ids] = {tag: (found[code][1],) for tag, code in tags_of(found).items()}
+    tags: dict[str, Ids] = {tag: (tokens[code][1],) for tag, code in tags_of(tokens).items()}
     match family:
         case "m2m100" | "nllb" | "mbart50":
             at_end = family == "nllb" and directory.settings.get("legacy_behaviour") is True
@@ -46,12 +46,12 @@ def read_frame(
             return _mbart_frame(directory, tags, source, target)
         case "marian" | "t5" if tags:
             # The model is not told the source. T5 with such tokens (MADLAD) reads all of its languages.
-            own = source or tag_of(str(directory.settings.get("source_lang") or "")) or ANY
-            sources: dict[str, Ids] = dict.fromkeys(tags if family == "t5" else [own], ())
+            language = source or tag_of(str(directory.settings.get("source_lang") or "")) or ANY
+            sources: dict[str, Ids] = dict.fromkeys(tags if family == "t5" else [language], ())
             frame = Frame(prefix=("target",), sources=sources, targets=tags)
             return _restricted(frame, source, target, directory.reasons)
         case "t5" if tasks := _tasks(directory):
-            if any(source in (None, one) and target in (None, other) for one, other in tasks):
+            if any(source in (None, first) and target in (None, second) for first, second in tasks):
                 return _task_frame(tasks, vocabulary, source, target, directory.reasons)
             # A model that was trained further keeps the settings of the one that it began as.
             notes = ("config.json has prompts for other languages only: none is put before a text",)
@@ -78,8 +78,8 @@ def _mbart_frame(directory: Directory, tags: dict[str, Ids], source: str | None,
     if not starts:
         directory.reasons.add(f"decoder_start_token_id must be the target language's token, it is {start}")
         return Frame()
-    own = tags.get(tag_of(str(directory.settings.get("src_lang") or "")) or "")
-    wanted = source or min((tag for tag, ids in tags.items() if ids == own), key=len, default=None)
+    said = tags.get(tag_of(str(directory.settings.get("src_lang") or "")) or "")
+    wanted = source or min((tag for tag, ids in tags.items() if ids == said), key=len, default=None)
     if wanted not in tags:
         directory.reasons.add(
             f"name the language of the texts with --from, one of {', '.join(sorted(tags))}"
@@ -95,8 +95,8 @@ def _tasks(directory: Directory) -> dict[tuple[str, str], str]:
     """T5's own prompts for translation, by pair."""
     tasks = directory.config.get("task_specific_params") or {}
     tasks = {name: task for name, task in tasks.items() if isinstance(task, dict)} if isinstance(tasks, dict) else {}
-    found = ((re.fullmatch(r"translation_(\w+)_to_(\w+)", name), task) for name, task in tasks.items())
-    return {(match[1], match[2]): str(task.get("prefix", "")) for match, task in found if match and task.get("prefix")}
+    named = ((re.fullmatch(r"translation_(\w+)_to_(\w+)", name), task) for name, task in tasks.items())
+    return {(match[1], match[2]): str(task.get("prefix", "")) for match, task in named if match and task.get("prefix")}
 
 
 def _task_frame(
@@ -135,7 +135,7 @@ def _only_pair(directory: Directory, source: str | None, target: str | None) -> 
     ending = re.search(r"-([a-z]{2,3})-([a-z]{2,3})$", directory.path.resolve().name)
     told = [str(directory.settings.get(f"{side}_lang") or "") for side in ("source", "target")]
     both = directory.settings.get("langs") or directory.config.get("langs")  # FSMT
-    told = [str(one) for one in both] if isinstance(both, list) and len(both) == 2 else told
+    told = [str(language) for language in both] if isinstance(both, list) and len(both) == 2 else told
     guesses = told if all(told) else list(ending.groups()) if ending else ["", ""]
     source, target = source or tag_of(guesses[0]), target or tag_of(guesses[1])
     if source is None or target is None:

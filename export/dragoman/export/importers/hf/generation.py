@@ -17,7 +17,7 @@ from dragoman.export.importers.hf.config import Family
 
 STOPPING: dict[object, EarlyStopping] = {False: "heuristic", None: "heuristic", True: "first", "never": "exhaustive"}
 LONGEST = 1 << 20
-"""More than any length that is believed."""
+"""Lengths above this are not believed."""
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "do_sample": (False,),
     "encoder_no_repeat_ngram_size": (0,),
@@ -69,7 +69,7 @@ class _Options:
         return least
 
     def number(self, name: str, default: float, most: float, *, above: bool = False) -> float:
-        """`above`: zero itself is too little."""
+        """A number up to `most`; with `above`, zero is too little."""
         value = self.raw(name)
         value = default if value is None else value
         if type(value) in (int, float) and 0 <= value <= most and (value > 0 or not above):
@@ -101,7 +101,7 @@ def read_generation(
     eos = options.word("eos_token_id", words)
     reasons.require(eos is not None, "eos_token_id is missing: say in generation_config.json what ends a translation")
     suppressed, left_out = _suppressed(options, words)
-    reasons.require(eos not in suppressed, "the end token is among the words that are never put out (bad_words_ids)")
+    reasons.require(eos not in suppressed, "the end token is among the words that are never emitted (bad_words_ids)")
     length, length_note = _length(options, arch)
     beam = options.whole("num_beams", 1, 1, MAX_BEAM_SIZE)
     stopping = options.raw("early_stopping")
@@ -134,7 +134,7 @@ def read_generation(
 
 
 def _suppressed(options: _Options, words: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Ids that are never put out, and what of that cannot be had."""
+    """Ids that are never emitted, and a note where words of several ids cannot be suppressed."""
     sequences = options.raw("bad_words_ids") or []
     single = options.raw("suppress_tokens") or []
     sequences = [*sequences, *([word] for word in single)] if isinstance(sequences, list | tuple) else []

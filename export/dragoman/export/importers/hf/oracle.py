@@ -23,22 +23,22 @@ class TransformersOracle:
     """The model of a directory, loaded anew for each question: between questions it holds no memory."""
 
     def __init__(self, folder: Path, pad_id: int, left_out: tuple[int, ...]) -> None:
-        """`left_out`: words that scores are normalised without."""
+        """Scores are normalised without the words `left_out`."""
         self._folder, self._pad_id, self._left_out = folder, pad_id, left_out
 
     @property
     def name(self) -> str:
-        """See `Oracle`."""
+        """The library and its version."""
         return f"{PACKAGE} {metadata.version(PACKAGE)}"
 
     @property
     def avoided_ids(self) -> tuple[int, ...]:
-        """See `Oracle`."""
+        """The padding's id."""
         return (self._pad_id,)
 
     @torch.inference_mode()
     def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """See `Oracle`."""
+        """Log-probabilities of all words [G, T, V] after each of those that the decoder reads, `read` [G, T]."""
         model = self._load()
         logits = []
         for source, words in zip(sources, read, strict=True):  # one by one: their own padding proves nothing of ours
@@ -65,7 +65,7 @@ class TransformersOracle:
 
 
 def oracle_of(folder: Path, pad_id: int, left_out: tuple[int, ...]) -> TransformersOracle | None:
-    """None where transformers is not installed."""
+    """The oracle of a directory; None where transformers is not installed."""
     return None if util.find_spec(PACKAGE) is None else TransformersOracle(folder, pad_id, left_out)
 
 

@@ -29,7 +29,7 @@ class Side:
     """The vocabulary of one language, or of both."""
 
     ids: dict[str, int]
-    """Of every token, special ones included."""
+    """The id of every token, special ones included."""
     special: frozenset[str]
     """Tokens that are no text."""
 
@@ -202,7 +202,7 @@ def _fast(
 
 
 def _freed(content: dict[str, Any], special: frozenset[str]) -> dict[str, Any]:
-    """Without template, padding and truncation, and with special tokens that no text can spell.
+    """The tokenizer without template, padding and truncation, and with special tokens that no text can spell.
 
     A Unigram model would find `</s>` in a text, because its special tokens lie among its words. They get names that
     begin with a space, which no text reaches the model with; their ids stay.
@@ -222,9 +222,9 @@ def _check_text_stays_text(fast: FastTokenizer, side: Side, path: Path, reasons:
     control = {side.ids[token]: token for token in side.special if token in side.ids and not token.startswith("<unk")}
     for token in control.values():
         for probe in (token, f" {token}", f"a {token} b"):
-            found = control.keys() & set(fast.encode(probe, add_special_tokens=False).ids)
-            if found:
-                names = ", ".join(sorted(control[index] for index in found))
+            read_as_control = control.keys() & set(fast.encode(probe, add_special_tokens=False).ids)
+            if read_as_control:
+                names = ", ".join(sorted(control[index] for index in read_as_control))
                 reasons.add(f"{path.name} reads {short(probe)} in a text as the control token {names}")
                 return
 

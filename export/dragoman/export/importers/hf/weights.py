@@ -73,13 +73,13 @@ class _Placing:
         self.used.add(name)
         return self.tensors.read(self.names[name], self.reasons)
 
-    def check_shape(self, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-        fits = found == expected
-        self.reasons.require(fits, f"{name} has the shape {list(found)}, config.json calls for {list(expected)}")
+    def check_shape(self, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+        fits = shape == expected
+        self.reasons.require(fits, f"{name} has the shape {list(shape)}, config.json calls for {list(expected)}")
         return fits
 
     def embedding(self, candidates: tuple[str, ...], rows: int) -> tuple[str, Floats] | None:
-        """The first that there is, and its name."""
+        """The first of these tables that there is, and its name."""
         name = next((n for n in candidates if n in self.names), None)
         if name is None:
             self.reasons.add(f"{candidates[0]} is missing, and no tensor that it could share")
@@ -114,12 +114,14 @@ def _embeddings(work: _Placing) -> Tying:
     target = (decoder, SHARED, encoder, head) if is_shared else (decoder, *((head,) if is_tied(config) else ()))
     # Earlier releases tied FSMT's output layer, and a T5's where the file had none, whatever the configuration said.
     output = (head, *target) if is_tied(config) or config.kind == "fsmt" else (head,)
-    found = [
+    tables = [
         work.embedding(source, arch.source_vocabulary),
         work.embedding(target, arch.target_vocabulary),
         work.embedding(output, arch.target_vocabulary),
     ]
-    (source_name, of_source), (target_name, of_target), (output_name, of_output) = (f or ("", None) for f in found)
+    (source_name, of_source), (target_name, of_target), (output_name, of_output) = (
+        table or ("", None) for table in tables
+    )
     if of_source is None or of_target is None or of_output is None:
         return "none"
     has_own_output = output_name != target_name and not np.array_equal(of_output, of_target)
@@ -173,7 +175,7 @@ def _positions(work: _Placing) -> str:
 
 
 def _matrices(work: _Placing, arch: Architecture) -> None:
-    """Everything between the embeddings and the output layer."""
+    """Place everything between the embeddings and the output layer."""
     rules = (*T5, *(T5_GATED if arch.gated else T5_PLAIN)) if arch.positions == "relative" else TRANSFORMER
     missing = []
     with torch.device("meta"):

@@ -48,7 +48,7 @@ class Item:
 
     @property
     def elements(self) -> int:
-        """Number of values."""
+        """How many values it has."""
         return math.prod(self.shape)
 
 

@@ -58,7 +58,7 @@ class Integers:
 
     @property
     def scale(self) -> float:
-        """real = values * scale."""
+        """What values are multiplied with to be real ones."""
         return 1.0 / self.multiplier
 
 

@@ -80,8 +80,8 @@ def read_folder(path: Path, reasons: Reasons) -> MarianFolder | None:
         named = [model for model in models if any(model.name in _names(each, "models") for each in settings.values())]
         models = named or models
     if len(models) != 1:
-        found = ", ".join(model.name for model in models) or "none"
-        reasons.add(f"expected one Marian model (model*.bin or model*.npz), found {found}; name the file itself")
+        names = ", ".join(model.name for model in models) or "none"
+        reasons.add(f"expected one Marian model (model*.bin or model*.npz), found {names}; name the file itself")
         return None
     folder = MarianFolder(models[0])
     mine = [file for file, options in settings.items() if models[0].name in _names(options, "models")]
@@ -97,7 +97,7 @@ def read_folder(path: Path, reasons: Reasons) -> MarianFolder | None:
 
 
 def language_pair(folder: MarianFolder, source: str | None, target: str | None, reasons: Reasons) -> LanguagePair:
-    """The languages asked for, or the ones that the names of the files agree on."""
+    """The languages that were asked for, or those that the names of the files agree on."""
     for option, tag in (("--from", source), ("--to", target)):
         reasons.require(
             tag is None or _TAG.fullmatch(tag), f"{option} {tag!r} is not a language tag such as en or pt-BR"
@@ -142,9 +142,9 @@ def _vocabularies(directory: Path, settings: Options, reasons: Reasons) -> tuple
         return source[0], target[0]
     if not source and not target and len(shared) == 1:
         return shared[0], shared[0]
-    found = ", ".join(file.name for file in (*source, *target, *shared)) or "none"
+    names = ", ".join(file.name for file in (*source, *target, *shared)) or "none"
     reasons.add(
-        f"expected one vocabulary (vocab*.spm) or one for each side (srcvocab*.spm, trgvocab*.spm), found {found}"
+        f"expected one vocabulary (vocab*.spm) or one for each side (srcvocab*.spm, trgvocab*.spm), found {names}"
     )
     return None
 
@@ -160,10 +160,10 @@ def _shortlist(directory: Path, settings: Options, reasons: Reasons) -> Path | N
         return None
     if settings:
         return None
-    found = _matching(directory, SHORTLISTS)
-    if len(found) > 1:
-        reasons.add(f"expected one shortlist (lex*.bin), found {', '.join(file.name for file in found)}")
-    return found[0] if len(found) == 1 else None
+    files = _matching(directory, SHORTLISTS)
+    if len(files) > 1:
+        reasons.add(f"expected one shortlist (lex*.bin), found {', '.join(file.name for file in files)}")
+    return files[0] if len(files) == 1 else None
 
 
 def _settings(file: Path, reasons: Reasons) -> Options:

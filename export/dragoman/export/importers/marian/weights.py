@@ -31,7 +31,7 @@ Number = TypeVar("Number", np.float32, np.int8)
 
 @dataclass(frozen=True)
 class Place:
-    """Where one parameter goes."""
+    """Where a parameter goes."""
 
     canonical: str
     marian: str
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def file_shape(self) -> tuple[int, ...]:
-        """As the file has to have it."""
+        """The shape that the file has to have."""
         shape = self.shape[::-1] if self.is_transposed else self.shape
         return shape if len(shape) == 2 else (1, *shape)
 
@@ -78,9 +78,9 @@ def _take(model: MarianFile, place: Place, weights: Weights, reasons: Reasons) -
     if tensor is None:
         reasons.add(f"the parameter {place.marian} {list(place.file_shape)} is missing")
         return
-    found = tensor.values.shape if isinstance(tensor, Integers) else tensor.shape
-    if found != place.file_shape:
-        reasons.add(f"the parameter {place.marian} is {list(found)}, expected {list(place.file_shape)}")
+    shape = tensor.values.shape if isinstance(tensor, Integers) else tensor.shape
+    if shape != place.file_shape:
+        reasons.add(f"the parameter {place.marian} is {list(shape)}, expected {list(place.file_shape)}")
         return
     if isinstance(tensor, Integers):
         if place.marian.endswith("_Wt"):
@@ -98,7 +98,7 @@ def _oriented(values: npt.NDArray[Number], place: Place) -> npt.NDArray[Number]:
 
 
 def _activation_scale(model: MarianFile, name: str, reasons: Reasons) -> float | None:
-    """real = integer * scale; None where the file has no calibration, or one that is quantised itself."""
+    """The scale in real = integer * scale; None where the file has no calibration, or one that is quantised itself."""
     alpha = model.floats.get(name)
     if alpha is None:
         return None

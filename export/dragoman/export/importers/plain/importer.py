@@ -39,7 +39,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Description:
-    """The content of `dragoman.json`."""
+    """What `dragoman.json` holds."""
 
     architecture: Architecture
     tokenizer: Tokenizer
@@ -48,44 +48,44 @@ class Description:
     limits: Limits | None = None
     """None: the architecture's positions on both sides."""
     name: str = ""
-    """Empty: the pair's."""
+    """Empty: the pair's name."""
     licence: str = ""
 
 
 def read_plain(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
     """Read the model in the folder `path`. Raises `ExportError`."""
     reasons, folder = Reasons(), model_folder(path)
-    found = read_description(folder, reasons)
+    description = read_description(folder, reasons)
     tensors = open_tensors(folder, reasons)
     reasons.raise_if_any(path)
-    assert found is not None, "a description that is not read has a reason"
+    assert description is not None, "a description that is not read has a reason"
     assert tensors is not None, "weights that are not read have a reason"
-    for problem in shape_problems(found.architecture):
+    for problem in shape_problems(description.architecture):
         reasons.add(f"{DESCRIPTION}: {problem}")
-    files = dict(_tokenizer_files(folder, found.tokenizer, reasons))
-    pairs = found.pairs
+    files = dict(_tokenizer_files(folder, description.tokenizer, reasons))
+    pairs = description.pairs
     if source_language is not None and target_language is not None:
         pairs = (LanguagePair(source_language, target_language),)
     reasons.require(
-        pairs or (found.tokenizer.source_languages and found.tokenizer.target_languages),
+        pairs or (description.tokenizer.source_languages and description.tokenizer.target_languages),
         f"{DESCRIPTION} names no pairs: say them there, or one with --from and --to",
     )
-    weights = read_weights(tensors, found.architecture.norm_epsilon, reasons)
+    weights = read_weights(tensors, description.architecture.norm_epsilon, reasons)
     reasons.raise_if_any(path)
-    longest = found.architecture.max_positions
+    longest = description.architecture.max_positions
     return Checkpoint(
-        name=found.name or "-".join(map(str, pairs)),
+        name=description.name or "-".join(map(str, pairs)),
         pairs=pairs,
-        architecture=found.architecture,
+        architecture=description.architecture,
         weights=weights,
         quantized={},
-        tokenizer=found.tokenizer,
+        tokenizer=description.tokenizer,
         tokenizer_files=files,
-        decoding=found.decoding,
-        limits=found.limits or Limits(longest, longest),
+        decoding=description.decoding,
+        limits=description.limits or Limits(longest, longest),
         source_format="plain",
         source_files=(folder / DESCRIPTION, *tensors.files, *files.values()),
-        licence=found.licence,
+        licence=description.licence,
     )
 
 
@@ -139,14 +139,14 @@ def _tokenizer_files(folder: Path, tokenizer: Tokenizer, reasons: Reasons) -> It
 
 def read_weights(tensors: Tensors, epsilon: float, reasons: Reasons) -> Weights:
     """Canonical weights of a plain folder's tensors."""
-    found: Weights = {}
+    weights: Weights = {}
     for name in sorted(tensors.names):
         value, name = tensors.read(name, reasons), canonical_cell(name) or name
-        found[name] = np.ascontiguousarray(value.T) if name.endswith(".weight") and value.ndim == 2 else value
-    for name in [name for name in found if name.endswith(PHI)]:
-        scale, squares = name.removesuffix(PHI) + ".weight", found.pop(name).reshape(-1)
-        if scale not in found or found[scale].shape != squares.shape or not (squares >= 0).all():
+        weights[name] = np.ascontiguousarray(value.T) if name.endswith(".weight") and value.ndim == 2 else value
+    for name in [name for name in weights if name.endswith(PHI)]:
+        scale, squares = name.removesuffix(PHI) + ".weight", weights.pop(name).reshape(-1)
+        if scale not in weights or weights[scale].shape != squares.shape or not (squares >= 0).all():
             reasons.add(f"{name} is not the mean of squares of a norm: it needs a {scale} of its length")
         else:
-            found[scale] = (found[scale] / np.sqrt(squares + epsilon)).astype(np.float32)
-    return found
+            weights[scale] = (weights[scale] / np.sqrt(squares + epsilon)).astype(np.float32)
+    return weights
