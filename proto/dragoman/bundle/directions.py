@@ -25,7 +25,7 @@ class Match(NamedTuple):
     closeness: int
     """How many subtags of the request they have; -1 where none fits."""
     pairs: tuple[LanguagePair, ...]
-    """Where a tag was left open, only the first few."""
+    """The pairs; only the first few where a tag was left open."""
 
 
 @dataclass(frozen=True)

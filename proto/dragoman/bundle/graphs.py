@@ -30,7 +30,7 @@ POOL_KEEP = "pool.keep"
 POOL_MOVE = "pool.move"
 """Rows of sources from other rows: who leaves is replaced, who joins begins with zeros."""
 POOL_FIT = "pool.fit"
-"""The same while slots become more or fewer."""
+"""Rows of sources from other rows while slots become more or fewer."""
 MEMORY_MOVE = "memory.move"
 """Rows of cross-attention keys and values from other rows."""
 MEMORY_FIT = "memory.fit"
@@ -129,12 +129,12 @@ def key_value_names(kind: str, layers: int) -> list[str]:
 
 
 def incoming(tensor: str) -> str:
-    """The input of a graph that writes which holds the new rows of a tensor."""
+    """The input with the new rows of a tensor, in a graph that writes."""
     return f"from.{tensor}"
 
 
 def written(tensor: str) -> str:
-    """Its output, which the server binds onto the buffer that is the input, so that only what changes is written."""
+    """The output of such a graph, which the server binds onto the input's buffer: only what changes is written."""
     return f"{tensor}.written"
 
 
@@ -220,7 +220,7 @@ def _cross(arch: Architecture) -> tuple[Tensor, ...]:
 
 
 def _keys_and_values(layers: int, heads: int, key: int, value: int) -> tuple[Tensor, ...]:
-    """Of the source. Keys come turned: made once and read at every step, they are read in the order they lie in."""
+    """Keys and values of a source. Keys come turned: every step then reads them in the order they lie in."""
     shapes: tuple[_Shape, _Shape] = ("G", heads, key, "S"), ("G", heads, "S", value)
     names = key_value_names(CROSS, layers)
     return tuple(Tensor(name, "float32", shape) for name, shape in zip(names, shapes * layers, strict=True))

@@ -21,7 +21,7 @@ NormPlacement = Literal["pre", "post"]
 NormKind = Literal["layer", "rms", "affine"]
 Activation = Literal["relu", "relu-squared", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "tanh", "linear"]
 Positions = Literal["sinusoidal", "learned", "relative", "shaw"]
-"""The last two tell words by their distance: by a bias of each attention score, in T5's buckets, or by vectors that are
+"""The last two are of distances between words: a bias of each attention score, in T5's buckets, or vectors that are
 added to keys and values (Shaw et al.)."""
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -52,15 +52,15 @@ class Recurrent:
     """
 
     source_width: int
-    """Of source embeddings."""
+    """Width of source embeddings."""
     target_width: int
     encoder_hidden: int
-    """Of each direction."""
+    """Width of the encoder's hidden states, in each direction."""
     decoder_hidden: int
     bidirectional: bool = True
     attention: AttentionScore = "general"
     attention_width: int | None = None
-    """Of the sum of query and key that additive attention scores; None: `decoder_hidden`."""
+    """Width of the sum of query and key that additive attention scores; None: `decoder_hidden`."""
     input_feeding: bool = True
     """The decoder reads, beside a word, what attention made of the step before."""
     bridge: bool = False
@@ -68,12 +68,12 @@ class Recurrent:
 
     @property
     def memory_width(self) -> int:
-        """Of what the encoder says of each word, in both directions."""
+        """Width of the encoder's row of a word, all directions together."""
         return self.encoder_hidden * (2 if self.bidirectional else 1)
 
     @property
     def key_width(self) -> int:
-        """Of the attention's keys."""
+        """Width of the attention's keys."""
         return self.decoder_hidden if self.attention_width is None else self.attention_width
 
 
@@ -104,36 +104,36 @@ class Architecture:
     output_bias: bool = True
     norm_epsilon: float = 1e-6
     encoder_heads: int | None = None
-    """None: as many as the decoder has."""
+    """Heads of the encoder; None: as many as the decoder has."""
     encoder_ffn: int | None = None
-    """None: as wide as the decoder's."""
+    """Width of the encoder's feed-forwards; None: as wide as the decoder's."""
     encoder_width: int | None = None
-    """Of the encoder's embeddings and layers; None: `d_model`."""
+    """Width of the encoder's embeddings and layers; None: `d_model`."""
     encoder_norm: NormPlacement | None = None
-    """None: as the decoder's."""
+    """Where the encoder has its norms; None: where the decoder has them."""
     encoder_final_norm: bool = True
     """Whether a norm follows the last of the encoder's layers, where they are pre-norm."""
     decoder_final_norm: bool = True
     head_width: int | None = None
-    """None: the heads share `d_model` between them."""
+    """Width of a head; None: the heads share `d_model` between them."""
     norm_kind: NormKind = "layer"
     """`rms` neither takes the mean away nor adds a bias; `affine` only scales and adds (PowerNorm after training)."""
     gated: bool = False
-    """The feed-forward's activation is of a matrix of its own, and multiplies the other's product."""
+    """The feed-forward has a second matrix whose activated product is multiplied with the first's."""
     linear_bias: bool = True
     position_offset: int = 0
     """Row of the sinusoid that the first position reads; learned positions are stored without such rows."""
     relative_buckets: int = 0
-    """Relative positions: for each head so many biases of attention scores, chosen by the distance to the key."""
+    """Relative positions: how many biases of attention scores each head has, chosen by the distance to the key."""
     relative_distance: int = 0
-    """Keys as far away as this, and farther, share a bucket, or of `shaw` a vector."""
+    """Keys as far away as this, and farther, share a bucket (`relative`) or a vector (`shaw`)."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
     copies: bool = False
     """A gate shares each word's probability between the output layer and the source's own words (pointer-generator).
     Both sides have one vocabulary; ids from its size upwards stand for source positions with words that it lacks."""
     recurrent: Recurrent | None = None
-    """Of the decoders `lstm` and `gru`, and of no other."""
+    """The sizes of a recurrent network: the decoders `lstm` and `gru` have them, and no other has."""
 
     @property
     def keeps_states(self) -> bool:
@@ -142,7 +142,7 @@ class Architecture:
 
     @property
     def is_relative(self) -> bool:
-        """Whether words are told by their distance, so that a step must know where nodes stand."""
+        """Whether attention depends on distances, so that a step must know where nodes stand."""
         return self.positions in ("relative", "shaw")
 
     @property
@@ -157,7 +157,7 @@ class Architecture:
 
     @property
     def of_encoder(self) -> Architecture:
-        """The same with the encoder's sizes and norms in the place of the decoder's."""
+        """This architecture with the encoder's sizes and norms in the place of the decoder's."""
         return replace(
             self,
             d_model=self.encoder_width or self.d_model,
@@ -183,7 +183,7 @@ class Decoding:
     """The model's own decoding defaults; a request overrides single fields."""
 
     profile: Profile = "marian"
-    """Whose rules the search follows: see `dragoman.server.decode.toolkits`."""
+    """The toolkit whose rules the search follows."""
     beam_size: int = 1
     num_hypotheses: int = 1
     length_penalty: float = 1.0
@@ -235,7 +235,7 @@ class Tokenizer:
     suppressed_ids: tuple[int, ...] = ()
     """Ids that are never emitted (after normalisation, so that scores stay the model's)."""
     source_vocabulary: str | None = None
-    """Where pieces have ids of their own: a JSON file, an object from pieces to ids, without what is no text."""
+    """A JSON file for pieces with ids of their own: an object from pieces to ids, without what is no text."""
     target_vocabulary: str | None = None
     prefix: tuple[int | Slot, ...] = ()
     suffix: tuple[int | Slot, ...] = ()
@@ -295,9 +295,9 @@ class Nat:
     block: int = 0
     """Masks after a kept beginning that it was trained to fill; 0: it does not draft for speculation."""
     passes: int = 1
-    """Default of requests."""
+    """How many passes a request gets that asks for no number."""
     length_candidates: int = 1
-    """Default of requests: lengths that are tried side by side."""
+    """Lengths that are tried side by side, where a request asks for no number."""
     refines: bool = False
     """CTC: it learnt to read words that its canvas shows, so that further passes mend what the first has said."""
 
@@ -350,7 +350,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class File:
-    """A file of the bundle as it must be found."""
+    """A file of the bundle as it must be."""
 
     sha256: str
     size: int

@@ -60,7 +60,7 @@ class BundleWriter:
             raise BundleError(f"{self._target}: the writer was closed without a commit, so nothing was written")
 
     def path(self, name: str) -> Path:
-        """Where to write the file that will be called `name` in the bundle."""
+        """The path for a file that will be called `name` in the bundle."""
         problem = name_problem(name)
         if problem is not None:
             raise BundleError(problem)

@@ -124,4 +124,4 @@ class Checkpoint:
     history: dict[str, str] = field(default_factory=dict)
     """What was done to the weights since they were read, for provenance."""
     oracle: Oracle | None = None
-    """None where the library that the source is from has not been installed."""
+    """The source's own library; None where that is not installed."""

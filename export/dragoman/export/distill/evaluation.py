@@ -20,7 +20,7 @@ class EvaluationSet:
     sources: Sequence[str]
     references: Sequence[str]
     origin: str
-    """Where they are from, in words."""
+    """A description of where the sentences are from."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 Kind = Literal["autoregressive", "ctc", "mask-predict"]
 KINDS: tuple[Kind, ...] = ("autoregressive", "ctc", "mask-predict")
-"""In the order in which they are trained: mask-predict begins from the autoregressive one's layers."""
+"""Kinds of decoders in the order in which they are trained: mask-predict begins from the autoregressive's layers."""
 LAYERS: dict[Kind, int] = {"autoregressive": 2, "ctc": 2, "mask-predict": 3}
 DEFAULT: tuple[Kind, ...] = ("autoregressive", "ctc")
 EPOCHS = 10.0

@@ -72,7 +72,7 @@ def _fill(decoder: NatDecoder, network: Network) -> None:
 
 
 def _silence(decoder: NatDecoder) -> None:
-    """The source's rows come out normed and otherwise as they went in, and words that are shown change nothing."""
+    """Have the layers change nothing at first: the source's rows are only normed, and words shown add nothing."""
     said = [decoder.said] if decoder.nat.refines else []
     for linear in (*said, *(part for layer in decoder.further() for part in (layer.self.o, layer.ffn.down))):
         nn.init.zeros_(linear.weight)

@@ -32,7 +32,7 @@ class Identity:
 
     teacher_sha256: dict[str, str]
     texts_sha256: dict[str, str]
-    """In the order in which they were given."""
+    """The digests of the texts, in the order in which they were given."""
     beam_size: int | None
     max_tokens: int
 

@@ -1,1 +1,1 @@
-"""From the network to ONNX graphs: their modules, signatures and traces."""
+"""The network as ONNX graphs: modules, traces, the weights file, runs."""

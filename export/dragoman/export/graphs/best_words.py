@@ -35,6 +35,6 @@ def best_words(logits: Tensor, count: int, block: int | None, *, exact: bool) ->
     if exact:
         normaliser = peak + (logits - peak).exp().double().sum(-1, keepdim=True).log().to(logits.dtype)
     else:
-        # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
+        # In float64: a float32 logarithm in a vector of sixteen is not the one that the number has alone.
         normaliser = peak - logits.softmax(-1).gather(1, index[:, :1]).double().log().to(logits.dtype)
     return values, index, normaliser

@@ -85,7 +85,7 @@ class CandidatesGraph(nn.Module):
 
 
 class ShortlistStepGraph(nn.Module):
-    """The same step with the output layer cut down to candidate words."""
+    """One step over the token trees of many sources, with the output layer cut down to candidate words."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class _NatGraph(nn.Module):
         blank = self.decoder.blank_logit(hidden)
         if blank is not None:
             peak = torch.maximum(normaliser, blank)
-            # In float64, because a float32 logarithm comes out otherwise in a vector of sixteen than alone.
+            # In float64: a float32 logarithm in a vector of sixteen is not the one that the number has alone.
             share = (normaliser - peak).exp().double() + (blank - peak).exp().double()
             normaliser = peak + share.log().to(peak.dtype)
             ids = torch.full_like(blank, self.network.arch.target_vocabulary, dtype=torch.int64)

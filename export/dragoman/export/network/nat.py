@@ -2,7 +2,7 @@
 
 A decoder is a stack of the network's own decoder layers whose self-attention sees the whole canvas. Words, output layer
 and positions are the network's (CTC, whose canvas is longer than any text, has positions of its own). A late canvas is
-what comes out of layers without a memory that go on with the source's rows, which know their positions. One module
+made by layers without a memory that go on with the source's rows, which know their positions. One module
 serves training, where everything is padded and the logits of all places are wanted, and graphs, where only some are:
 
     cross = decoder.memory(hidden, places)                            keys and values of the encoder's rows, as
@@ -125,7 +125,7 @@ class NatDecoder(nn.Module):
     ) -> Tensor:
         """CTC: the encoder's rows [n, d], and words [G, S * upsample] -> rows of canvases [G * S * upsample, d].
 
-        A late canvas is made of what comes out of the layers, which work on the source's places.
+        A late canvas is split from the rows behind the layers, which work on the source's places.
         """
         if self.nat.canvas != "late":
             mask = src_mask.unsqueeze(-1).expand(-1, -1, -1, -1, self.nat.upsample).flatten(3)

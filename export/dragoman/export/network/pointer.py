@@ -38,8 +38,8 @@ def log_sigmoid(x: Tensor) -> Tensor:
 def mixed(logits: Tensor, gate: Tensor, attention: Tensor, extended: Tensor) -> Tensor:
     """Log-probabilities [n, V + S] of logits [n, V], `gate` [n, 1] and `attention` [G, q, S], n being G x q.
 
-    Only words of the source are taken out of logarithms. Those are computed in float64, because a float32 logarithm
-    comes out otherwise in a vector of sixteen than alone.
+    Only words of the source are taken out of logarithms. Those are computed in float64: a float32 logarithm in a
+    vector of sixteen is not the one that the number has alone.
     """
     gate = gate.double()
     nodes, positions = attention.shape[1], attention.shape[2]

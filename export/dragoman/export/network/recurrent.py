@@ -23,7 +23,7 @@ from dragoman.export.network.network import Network
 
 GATES = {"lstm": 4, "gru": 3}
 ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
-"""Where ONNX's gates are among torch's: input, output, forget, cell; update, reset, hidden."""
+"""The places of ONNX's gates among torch's: input, output, forget, cell; update, reset, hidden."""
 
 
 def sizes_of(arch: Architecture) -> Recurrent:
@@ -84,7 +84,7 @@ class RecurrentEncoder(nn.Module):
         return torch.cat(outputs, 2), [torch.cat(each, 1) for each in zip(*last, strict=True)]
 
     def _fused(self, layer: int, x: Tensor, is_word: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The same as one node of a graph."""
+        """The layer as one node of a graph."""
         h = self.hidden
 
         def turned(weight: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class _Network:
 
 
 def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
-    """None when there is a reason against it."""
+    """A Transformer; None when there is a reason against it."""
     model = read_model(file.options, reasons)
     if model is None:
         return None
@@ -97,13 +97,13 @@ def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Net
 
 
 def _recurrent(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
-    """None when there is a reason against it."""
+    """An LSTM; None when there is a reason against it."""
     lstm = read_lstm(file, *((1, 1) if text is None else text.rows), reasons)
     return None if lstm is None else _Network(file.options.arch, Placed(*lstm, ()), Limits(POSITIONS, POSITIONS))
 
 
 def decoding_of(limits: Limits) -> Decoding:
-    """What fairseq-generate does where it is told nothing."""
+    """The defaults of fairseq-generate."""
     return Decoding(
         profile="fairseq",
         beam_size=BEAM,

@@ -43,7 +43,7 @@ class Options:
         return str(self.values.get("task") or "translation")
 
     def raw(self, name: str) -> Any:
-        """As it was saved; None where it is absent."""
+        """An option as it was saved; None where it is absent."""
         return self.values.get(name)
 
     def whole(self, name: str, most: int, default: int | None = None, *, least: int = 1) -> int:

@@ -114,7 +114,7 @@ class Weights:
 
 
 def _third(reader: Callable[[], Floats], n: int) -> Floats:
-    """One of queries, keys and values, which lie one below the other."""
+    """Queries, keys or values of a matrix in which they lie one below the other."""
     whole = reader()
     rows = len(whole) // 3
     return whole[n * rows : (n + 1) * rows]

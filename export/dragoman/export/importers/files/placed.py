@@ -1,4 +1,4 @@
-"""What comes out of matching a format's tensors with the canonical weights."""
+"""The result of matching a format's tensors with the canonical weights."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""In the order in which transformers looks for them."""
+"""Files of weights, in the order in which transformers looks for them."""
 FOREIGN = ("tf_model.h5", "flax_model.msgpack")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

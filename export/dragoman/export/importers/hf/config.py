@@ -106,7 +106,7 @@ class Config:
         return default
 
     def activation(self, value: object) -> Activation:
-        """One of the activations that there are."""
+        """The activation that an option names."""
         if isinstance(value, str) and value in ACTIVATIONS:
             return ACTIVATIONS[value]
         self._reasons.add(f"the activation must be one of {', '.join(ACTIVATIONS)}, config.json says {short(value)}")

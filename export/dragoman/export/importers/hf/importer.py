@@ -121,7 +121,7 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
 
 
 def _read_tokenizer(folder: Path, source: str | None, target: str | None, reasons: Reasons) -> TokenizerSource | None:
-    """None, with its reasons among the others, where it cannot be read."""
+    """The tokenizer; None, with its reasons among the others, where it cannot be read."""
     try:
         return read_tokenizer(folder, read_json(folder / CONFIG, Reasons()), source=source, target=target)
     except UnsupportedModel as error:

@@ -36,7 +36,7 @@ class Place:
     canonical: str
     marian: str
     shape: tuple[int, ...]
-    """In canonical form; a vector is [1, n] in the file."""
+    """The canonical shape; a vector is [1, n] in the file."""
     is_transposed: bool = False
     """The file holds the matrix the other way round."""
 

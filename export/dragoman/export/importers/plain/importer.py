@@ -46,7 +46,7 @@ class Description:
     pairs: tuple[LanguagePair, ...] = ()
     decoding: Decoding = field(default_factory=Decoding)
     limits: Limits | None = None
-    """None: the architecture's positions on both sides."""
+    """The longest texts; None: as many tokens as the architecture has positions, on both sides."""
     name: str = ""
     """Empty: the pair's name."""
     licence: str = ""
