@@ -20,11 +20,12 @@ def upper(request: pb.TranslateRequest, context: grpc.ServicerContext) -> pb.Tra
     response = pb.TranslateResponse(request_id="1", model="fake", model_version="1")
     for index, sent in enumerate(request.texts):
         text = sent.text.upper()
+        reason = pb.FINISH_REASON_STOP if text else pb.FINISH_REASON_EMPTY_INPUT
         response.results.add(
             index=index,
             text=text,
-            hypotheses=[pb.Hypothesis(text=text, log_probability=-1.5, score=-0.5)],
-            finish_reason=pb.FINISH_REASON_STOP if text else pb.FINISH_REASON_EMPTY_INPUT,
+            hypotheses=[pb.Hypothesis(text=text, log_probability=-1.5, score=-0.5, finish_reason=reason)],
+            finish_reason=reason,
             engine=pb.ENGINE_BEAM if text else pb.ENGINE_UNSPECIFIED,
         )
     return response
@@ -76,7 +77,7 @@ class FakeServer(TranslationServiceServicer):
 
     def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
         wanted = request.source_language
-        pairs = ((one, [pair.source_language for pair in one.language_pairs]) for one in self.models)
+        pairs = ((one, [pair.source for pair in one.language_pairs]) for one in self.models)
         return pb.ListModelsResponse(models=[one for one, sources in pairs if not wanted or wanted in sources])
 
     def GetModel(self, request: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:

@@ -236,8 +236,8 @@ def test_an_answer_larger_than_grpcs_own_limit_arrives(fake: Any) -> None:
 def test_models_can_be_listed_filtered_and_described(fake: Any) -> None:
     """What a server holds, as typed values; an unknown name is an error that says so."""
     fake.models = [
-        pb.Model(name="enpt", version="1", language_pairs=[{"source_language": "en", "target_language": "pt"}]),
-        pb.Model(name="deen", version="2", language_pairs=[{"source_language": "de", "target_language": "en"}]),
+        pb.Model(name="enpt", version="1", language_pairs=[{"source": "en", "target": "pt"}]),
+        pb.Model(name="deen", version="2", language_pairs=[{"source": "de", "target": "en"}]),
     ]
 
     with Client(fake.address) as client:

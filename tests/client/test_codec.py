@@ -75,7 +75,7 @@ VALUES: dict[str, Any] = {
     "repetition_penalty": 1.25,
     "no_repeat_ngram_size": 0,
     "suppressed_tokens": ("▁a", ""),
-    "unknown_handling": UnknownHandling.COPY_SOURCE,
+    "unknown_handling": UnknownHandling.COPY,
     "sampling": Sampling(top_k=1, top_p=0.5, temperature=2.0, seed=0),
     "diversity": Diversity(groups=2, penalty=0.5),
     "alternatives": Alternatives(count=3, min_probability=0.25),
@@ -232,6 +232,7 @@ def test_a_result_comes_back_whole() -> None:
         text="a",
         log_probability=-2.0,
         score=0.0,
+        finish_reason=pb.FINISH_REASON_LENGTH,
         tokens=[pb.TokenScore(token="▁a", log_probability=-0.5)],
         alignments=[pb.Alignment(source={"start": 0, "end": 2}, target={"start": 1, "end": 3}, weight=0.75)],
     )
@@ -248,7 +249,7 @@ def test_a_result_comes_back_whole() -> None:
         ("b", None, None),
     ]
     first, second = outcome.hypotheses
-    assert (first.finish_reason, second.finish_reason) == (None, FinishReason.STOP)
+    assert (first.finish_reason, second.finish_reason) == (FinishReason.LENGTH, FinishReason.STOP)
     assert (first.tokens, second.tokens) == ((TokenScore("▁a", -0.5),), ())
     assert (first.alignments, second.alignments) == ((Alignment(Span(0, 2), Span(1, 3), 0.75),), ())
     assert outcome.sentence_spans == (SpanPair(Span(0, 1), Span(2, 3)),)
@@ -316,8 +317,8 @@ def test_a_models_defaults_are_what_was_set_and_nothing_more() -> None:
     """A default of 0 or false is shown, one that is not known is None; 0.6 does not turn into 0.6000000238."""
     message = pb.Model(
         name="enpt",
-        language_pairs=[{"source_language": "en", "target_language": "pt"}],
-        decoding={"beam_size": 4, "length_penalty": 0.6, "shortlist": False, "sampling": {"top_p": 0.9}},
+        language_pairs=[{"source": "en", "target": "pt"}],
+        defaults={"beam_size": 4, "length_penalty": 0.6, "shortlist": False, "sampling": {"top_p": 0.9}},
         engines=[pb.ENGINE_BEAM, pb.ENGINE_GREEDY],
         limits={"max_beam_size": 12},
         state=pb.MODEL_STATE_SERVING,
@@ -334,11 +335,11 @@ def test_a_models_defaults_are_what_was_set_and_nothing_more() -> None:
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 16777216.0, 1e-45, float("inf")])
 def test_a_32_bit_default_is_shown_without_changing_it(value: float) -> None:
     """What the client shows can be sent back and is the same number."""
-    sent = pb.Model(decoding={"length_penalty": value})
+    sent = pb.Model(defaults={"length_penalty": value})
 
     shown = codec.model(sent).defaults.length_penalty
 
-    assert pb.Model(decoding={"length_penalty": shown}) == sent
+    assert pb.Model(defaults={"length_penalty": shown}) == sent
 
 
 def test_batches_are_small_in_bytes_too() -> None:

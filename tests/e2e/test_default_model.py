@@ -80,7 +80,7 @@ def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):
 
     assert [one.text for one in together] == greedy
     assert [one.text for one in alone] == greedy
-    assert sum(one.work.drafted for one in alone) > 0
+    assert sum(one.work.drafted_tokens for one in alone) > 0
 
 
 def test_serving_it_needs_no_torch():

@@ -194,7 +194,7 @@ def test_speculation_in_the_lanes_equals_greedy_search(nat_fp32: Bundle, decoder
 
     assert [one.hypotheses[0].ids for one in found] == [one.hypotheses[0].ids for one in greedy]
     assert [one.hypotheses[0].reason for one in found] == [one.hypotheses[0].reason for one in greedy]
-    assert sum(one.work.drafted for one in found) > 0
+    assert sum(one.work.drafted_tokens for one in found) > 0
     assert lanes.observer.drafts
 
 
@@ -281,8 +281,8 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     assert [found[n][0][0].reason for n in range(1000)] == [greedy[n][0][0].reason for n in range(1000)]
     logps = [[one[n][0][0].logp for n in range(1000)] for one in (found, greedy)]
     np.testing.assert_allclose(*logps, rtol=1e-5, atol=1e-4)
-    assert sum(right for *_, right in accepted) == sum(found[n][1].accepted for n in range(1000)) > 2000
-    assert sum(drafted for _, drafted, _ in accepted) == sum(found[n][1].drafted for n in range(1000))
+    assert sum(right for *_, right in accepted) == sum(found[n][1].accepted_tokens for n in range(1000)) > 2000
+    assert sum(drafted for _, drafted, _ in accepted) == sum(found[n][1].drafted_tokens for n in range(1000))
 
 
 @pytest.mark.parametrize("name", ["passes", "drafts"])

@@ -1,7 +1,7 @@
 """Between the users' types and the wire: pure functions.
 
-The mapping is not written out. A field of `Options` goes to the field of the same name in the one message of the
-request that has it, an enum's member to the value whose name ends in the member's. What is None is not set.
+The mapping is not written out: names are the same on both sides (`dragoman.v1.values`). A field of `Options` goes to
+the field of the same name in the one message of the request that has it. What is None is not set.
 """
 
 from __future__ import annotations
@@ -10,35 +10,18 @@ import dataclasses
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from dragoman.client.errors import DragomanError, InvalidRequest, ServerFault, SomeTextsFailed, from_status
-from dragoman.client.types import (
-    Alignment,
-    DraftSource,
-    Engine,
-    FinishReason,
-    Hypothesis,
-    LanguagePair,
-    Limits,
-    Model,
-    ModelState,
-    Options,
-    Score,
-    ScoreOptions,
-    Span,
-    SpanPair,
-    TokenScore,
-    Translation,
-)
+from dragoman.client.types import Hypothesis, Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1.values import numbers, read
 
-E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 Pair = tuple[str, str]
 """A text and a translation of it."""
 Item = TypeVar("Item", str, Pair)
@@ -156,82 +139,22 @@ def outcome(result: pb.TextResult) -> Translation | DragomanError:
     """What became of one text."""
     if result.HasField("status"):
         return _error(result.status)
-    hypotheses = tuple(map(_hypothesis, result.hypotheses))
-    return Translation(
-        # A server that sends the best text alone is within the contract.
-        hypotheses=hypotheses or (Hypothesis(result.text),),
-        finish_reason=_member(FinishReason, pb.FinishReason.DESCRIPTOR, result.finish_reason),
-        engine=_member(Engine, pb.Engine.DESCRIPTOR, result.engine) if result.engine else None,
-        source_truncated=result.source_truncated,
-        source_tokens=result.source_tokens,
-        target_tokens=result.target_tokens,
-        segments=result.segments,
-        decode_steps=result.decode_steps,
-        nat_passes=result.nat_passes,
-        drafted_tokens=result.drafted_tokens,
-        accepted_tokens=result.accepted_tokens,
-        cache_hit=result.cache_hit,
-        detected_source_language=result.detected_source_language,
-        sentence_spans=tuple(SpanPair(_span(one.source), _span(one.target)) for one in result.sentence_spans),
-    )
-
-
-def _hypothesis(message: pb.Hypothesis) -> Hypothesis:
-    reason = message.finish_reason
-    return Hypothesis(
-        text=message.text,
-        log_probability=message.log_probability if message.HasField("log_probability") else None,
-        score=message.score if message.HasField("score") else None,
-        finish_reason=_member(FinishReason, pb.FinishReason.DESCRIPTOR, reason) if reason else None,
-        tokens=_tokens(message.tokens),
-        alignments=tuple(Alignment(_span(one.source), _span(one.target), one.weight) for one in message.alignments),
-    )
+    # A server that sends the best text alone is within the contract.
+    best_alone = {} if result.hypotheses else {"hypotheses": (read(Hypothesis, result),)}
+    return read(Translation, result, **best_alone)
 
 
 def _score(result: pb.ScoreResult) -> Score | DragomanError:
-    if result.HasField("status"):
-        return _error(result.status)
-    return Score(
-        log_probability=result.log_probability,
-        score=result.score,
-        source_tokens=result.source_tokens,
-        target_tokens=result.target_tokens,
-        tokens=_tokens(result.tokens),
-    )
+    return _error(result.status) if result.HasField("status") else read(Score, result)
 
 
 def _error(status: pb.TextStatus) -> DragomanError:
     return from_status(_CODES.get(status.code, "UNKNOWN"), status.message)
 
 
-def _tokens(messages: Iterable[pb.TokenScore]) -> tuple[TokenScore, ...]:
-    return tuple(TokenScore(one.token, one.log_probability) for one in messages)
-
-
-def _span(message: pb.Span) -> Span:
-    return Span(message.start, message.end)
-
-
 def model(message: pb.Model) -> Model:
     """A model's description."""
-    return Model(
-        name=message.name,
-        version=message.version,
-        language_pairs=tuple(LanguagePair(one.source_language, one.target_language) for one in message.language_pairs),
-        defaults=_read(Options, message.decoding),
-        profiles=tuple(message.profiles),
-        limits=Limits(**{field.name: getattr(message.limits, field.name) for field in dataclasses.fields(Limits)}),
-        engines=tuple(_member(Engine, pb.Engine.DESCRIPTOR, one) for one in message.engines),
-        precision=message.precision,
-        execution_provider=message.execution_provider,
-        state=_member(ModelState, pb.ModelState.DESCRIPTOR, message.state),
-        licence=message.licence,
-        digest=message.digest,
-        source_languages=tuple(message.source_languages),
-        target_languages=tuple(message.target_languages),
-        nat_decoders=tuple(message.nat_decoders),
-        draft_sources=tuple(_member(DraftSource, pb.DraftSource.DESCRIPTOR, one) for one in message.draft_sources),
-    )
+    return read(Model, message, defaults=_shortened(read(Options, message.defaults)))
 
 
 def _home(message: pb.TranslateRequest, name: str) -> Message:
@@ -255,7 +178,7 @@ def _set(message: Message, name: str, value: Any, path: str) -> None:
         if isinstance(value, tuple):
             getattr(message, name).extend(value)
         elif enum is not None:
-            setattr(message, name, _members(enum)[value.upper()])
+            setattr(message, name, numbers(enum)[value.upper()])
         else:
             setattr(message, name, value)
     except (TypeError, ValueError, KeyError) as error:
@@ -264,7 +187,7 @@ def _set(message: Message, name: str, value: Any, path: str) -> None:
 
 def _why(enum: EnumDescriptor | None, value: object, error: Exception) -> str:
     if enum is not None:
-        known = (name.lower() for name in _members(enum) if name != "UNSPECIFIED")
+        known = (name.lower() for name in numbers(enum) if name != "UNSPECIFIED")
         return f"{value!r} is not one of {', '.join(known)}"
     if isinstance(error, UnicodeError):
         return "the text holds a lone surrogate, which UTF-8 cannot carry; decode it with errors='replace' first"
@@ -277,36 +200,11 @@ def _enum(field: Any) -> EnumDescriptor | None:
     return enum
 
 
-def _members(enum: EnumDescriptor) -> dict[str, int]:
-    """Numbers of an enum's values, by their names without the prefix that the contract gives them all."""
-    prefix = enum.values[0].name.removesuffix("UNSPECIFIED")
-    return {value.name.removeprefix(prefix): value.number for value in enum.values}
-
-
-def _member(kind: type[E], enum: EnumDescriptor, number: int) -> E:
-    """The member for a number; UNKNOWN for one that only a newer contract knows."""
-    name = next((name for name, known in _members(enum).items() if known == number), "")
-    return kind[name if name in kind.__members__ else "UNKNOWN"]
-
-
-def _read(kind: type[Any], message: Message) -> Any:
-    """A users' type from the fields that are set in a message."""
-    values: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    for field, value in message.ListFields():
-        if field.name not in hints:
-            continue  # from a newer contract
-        wanted = get_args(hints[field.name])[0]
-        enum = _enum(field)
-        if dataclasses.is_dataclass(wanted):
-            values[field.name] = _read(wanted, value)  # type: ignore[arg-type]
-        elif enum is not None:
-            values[field.name] = _member(wanted, enum, value)
-        elif isinstance(value, float):
-            values[field.name] = _shortest(value)
-        else:
-            values[field.name] = value if isinstance(value, (str, int, bool)) else tuple(value)
-    return kind(**values)
+def _shortened(value: T) -> T:
+    """A value whose 32-bit numbers, and those of the values in it, are the shortest decimals."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{name: _shortened(inner) for name, inner in vars(value).items()})
+    return _shortest(value) if isinstance(value, float) else value  # type: ignore[return-value]
 
 
 def _shortest(value: float) -> float:

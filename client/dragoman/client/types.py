@@ -39,7 +39,7 @@ class LengthPenaltyKind(StrEnum):
 class EarlyStopping(StrEnum):
     """When a beam search may end."""
 
-    FIRST_FINISHED = "first_finished"
+    FIRST = "first"
     HEURISTIC = "heuristic"
     EXHAUSTIVE = "exhaustive"
     UNKNOWN = "unknown"
@@ -51,7 +51,7 @@ class UnknownHandling(StrEnum):
 
     ALLOW = "allow"
     SUPPRESS = "suppress"
-    COPY_SOURCE = "copy_source"
+    COPY = "copy"
     UNKNOWN = "unknown"
     """A way that this client is too old to know; cannot be sent."""
 
@@ -305,8 +305,7 @@ class Hypothesis:
     """Sum of its tokens' natural-log probabilities; None where it was not asked for and not known."""
     score: float | None = None
     """`log_probability` under the length penalty: what hypotheses are ranked by."""
-    finish_reason: FinishReason | None = None
-    """None where it is the translation's."""
+    finish_reason: FinishReason = FinishReason.UNKNOWN
     tokens: tuple[TokenScore, ...] = ()
     """End tokens included. Filled for `Options.token_scores`."""
     alignments: tuple[Alignment, ...] = ()

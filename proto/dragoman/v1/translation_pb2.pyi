@@ -42,7 +42,7 @@ class LengthPenaltyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EARLY_STOPPING_UNSPECIFIED: _ClassVar[EarlyStopping]
-    EARLY_STOPPING_FIRST_FINISHED: _ClassVar[EarlyStopping]
+    EARLY_STOPPING_FIRST: _ClassVar[EarlyStopping]
     EARLY_STOPPING_HEURISTIC: _ClassVar[EarlyStopping]
     EARLY_STOPPING_EXHAUSTIVE: _ClassVar[EarlyStopping]
 
@@ -51,7 +51,7 @@ class UnknownHandling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNKNOWN_HANDLING_UNSPECIFIED: _ClassVar[UnknownHandling]
     UNKNOWN_HANDLING_ALLOW: _ClassVar[UnknownHandling]
     UNKNOWN_HANDLING_SUPPRESS: _ClassVar[UnknownHandling]
-    UNKNOWN_HANDLING_COPY_SOURCE: _ClassVar[UnknownHandling]
+    UNKNOWN_HANDLING_COPY: _ClassVar[UnknownHandling]
 
 class EnginePreference(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -136,13 +136,13 @@ LENGTH_PENALTY_KIND_POWER: LengthPenaltyKind
 LENGTH_PENALTY_KIND_GNMT: LengthPenaltyKind
 LENGTH_PENALTY_KIND_NONE: LengthPenaltyKind
 EARLY_STOPPING_UNSPECIFIED: EarlyStopping
-EARLY_STOPPING_FIRST_FINISHED: EarlyStopping
+EARLY_STOPPING_FIRST: EarlyStopping
 EARLY_STOPPING_HEURISTIC: EarlyStopping
 EARLY_STOPPING_EXHAUSTIVE: EarlyStopping
 UNKNOWN_HANDLING_UNSPECIFIED: UnknownHandling
 UNKNOWN_HANDLING_ALLOW: UnknownHandling
 UNKNOWN_HANDLING_SUPPRESS: UnknownHandling
-UNKNOWN_HANDLING_COPY_SOURCE: UnknownHandling
+UNKNOWN_HANDLING_COPY: UnknownHandling
 ENGINE_PREFERENCE_UNSPECIFIED: EnginePreference
 ENGINE_PREFERENCE_AUTO: EnginePreference
 ENGINE_PREFERENCE_QUALITY: EnginePreference
@@ -643,11 +643,11 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "language_pairs", "decoding", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources")
+    __slots__ = ("name", "version", "language_pairs", "defaults", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_PAIRS_FIELD_NUMBER: _ClassVar[int]
-    DECODING_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
     PROFILES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     ENGINES_FIELD_NUMBER: _ClassVar[int]
@@ -663,7 +663,7 @@ class Model(_message.Message):
     name: str
     version: str
     language_pairs: _containers.RepeatedCompositeFieldContainer[LanguagePair]
-    decoding: DecodingOptions
+    defaults: DecodingOptions
     profiles: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
     engines: _containers.RepeatedScalarFieldContainer[Engine]
@@ -676,15 +676,15 @@ class Model(_message.Message):
     target_languages: _containers.RepeatedScalarFieldContainer[str]
     nat_decoders: _containers.RepeatedScalarFieldContainer[str]
     draft_sources: _containers.RepeatedScalarFieldContainer[DraftSource]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., defaults: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ...) -> None: ...
 
 class LanguagePair(_message.Message):
-    __slots__ = ("source_language", "target_language")
-    SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
-    TARGET_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
-    source_language: str
-    target_language: str
-    def __init__(self, source_language: _Optional[str] = ..., target_language: _Optional[str] = ...) -> None: ...
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_texts", "max_text_bytes", "max_source_tokens", "max_target_tokens", "max_beam_size", "max_hypotheses", "max_terms", "max_message_bytes", "max_backlog_tokens")

@@ -263,7 +263,7 @@ def echo(ticket: FakeTicket) -> Decoded:
             engine, work = Engine.NAT, Work(nat_passes=passes)
         case Speculative(tokens=tokens, lossy=lossy):
             engine = Engine.SPECULATIVE_LOSSY if lossy else Engine.SPECULATIVE
-            work = Work(drafted=tokens * len(segment.ids), accepted=len(segment.ids))
+            work = Work(drafted_tokens=tokens * len(segment.ids), accepted_tokens=len(segment.ids))
         case Alternatives(count, min_probability):
             number = sum(2.0**-rank >= min_probability for rank in range(1, count + 1))
     waited_s = time.monotonic() - ticket.submitted_s

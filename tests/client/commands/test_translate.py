@@ -75,8 +75,8 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--no-repeat-ngram-size", "3"], {"decoding": {"no_repeat_ngram_size": 3}}),
         (["--suppress", "a", "--suppress", "b"], {"decoding": {"suppressed_tokens": ["a", "b"]}}),
         (
-            ["--unknown-handling", "copy_source"],
-            {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY_SOURCE}},
+            ["--unknown-handling", "copy"],
+            {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY}},
         ),
         (["--sampling"], {"decoding": {"sampling": {}}}),
         (["--top-k", "4"], {"decoding": {"sampling": {"top_k": 4}}}),
@@ -244,7 +244,7 @@ def test_json_holds_everything_that_is_known(fake: Any, capsys: Capture) -> None
 
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["index"], first["text"], first["finish_reason"], first["engine"]) == (0, "OLÁ", "stop", "beam")
-    assert first["hypotheses"] == [{"text": "OLÁ", "log_probability": -1.5, "score": -0.5}]
+    assert first["hypotheses"] == [{"text": "OLÁ", "log_probability": -1.5, "score": -0.5, "finish_reason": "stop"}]
     assert (second["index"], second["finish_reason"], second["engine"]) == (1, "empty_input", None)
 
 

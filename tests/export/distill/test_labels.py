@@ -12,7 +12,7 @@ from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import labels
 from dragoman.export.distill.labels import label_request, pairs, read_lines, write_labels
 from dragoman.server.core.errors import InvalidRequest
-from dragoman.server.core.requests import Splitting
+from dragoman.server.core.requests import OnTooLong, Splitting
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 
@@ -131,4 +131,5 @@ def test_a_line_is_one_sentence_and_is_read_whole_or_not_at_all():
     request = label_request(["one", "two"], 4)
 
     assert request.texts == ("one", "two")
-    assert (request.splitting, request.split_long, request.overrides.beam_size) == (Splitting.NONE, False, 4)
+    assert (request.splitting, request.on_too_long) == (Splitting.NONE, OnTooLong.REJECT)
+    assert request.overrides.beam_size == 4

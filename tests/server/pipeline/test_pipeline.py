@@ -22,7 +22,7 @@ from dragoman.server.core.errors import (
     Overloaded,
     ServingError,
 )
-from dragoman.server.core.requests import DecodingOverrides, Output, Request, Splitting
+from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Output, Request, Splitting
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Engine, Forced, Sample, Strategy
 from dragoman.server.core.translations import Outcome, Translation
@@ -95,8 +95,8 @@ async def test_one_endless_word_is_split(pipeline: Pipeline, lanes: FakeLanes) -
 
 
 async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: FakeLanes) -> None:
-    """With `split_long` off, a text with a piece over the limit fails alone, with the numbers and the way out."""
-    [long, short] = await translate(pipeline, "the lazy dog " * 40, "the dog", split_long=False)
+    """With `OnTooLong.REJECT`, a text with a segment over the limit fails alone, with the numbers and the way out."""
+    [long, short] = await translate(pipeline, "the lazy dog " * 40, "the dog", on_too_long=OnTooLong.REJECT)
 
     assert isinstance(long, InvalidRequest)
     assert long.violations[0].field == "texts[0].text"
@@ -128,7 +128,7 @@ async def test_hypotheses_of_pieces_are_joined_by_rank(pipeline: Pipeline) -> No
     one = translation(outcome)
     assert one.engine is Engine.BEAM
     assert [hypothesis.text for hypothesis in one.hypotheses] == ["The dog.\nThe fox.", "The dog..\nThe fox.."]
-    assert one.hypotheses[0].logp > one.hypotheses[1].logp
+    assert one.hypotheses[0].log_probability > one.hypotheses[1].log_probability
     # The fake's best hypothesis has one unit a token, so its score under a length penalty of 1 is -1 for any text.
     assert one.hypotheses[0].score == pytest.approx(-1.0)
 
@@ -447,7 +447,7 @@ async def test_a_pair_is_scored_as_one_segment(pipeline: Pipeline, lanes: FakeLa
     one = translation(scored)
     assert (one.source_tokens, one.target_tokens) == (len(segment.ids), len(segment.strategy.target) + 1)
     [hypothesis] = one.hypotheses
-    assert (hypothesis.logp, hypothesis.score, hypothesis.tokens) == (-one.target_tokens, -1.0, ())
+    assert (hypothesis.log_probability, hypothesis.score, hypothesis.tokens) == (-one.target_tokens, -1.0, ())
     assert (one.text, one.is_given, one.engine) == ("O cão.\nA raposa.", True, None)
 
 
@@ -455,7 +455,7 @@ async def test_an_empty_translation_has_the_score_of_its_end(pipeline: Pipeline)
     """Which is one token."""
     [scored] = await score(pipeline, ("The dog.", ""), output=Output(token_scores=True))
 
-    assert [(one.token, one.logp) for one in translation(scored).hypotheses[0].tokens] == [("</s>", -1.0)]
+    assert [(one.token, one.log_probability) for one in translation(scored).hypotheses[0].tokens] == [("</s>", -1.0)]
 
 
 async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lanes: FakeLanes) -> None:
@@ -464,7 +464,7 @@ async def test_the_length_penalty_of_a_score_can_be_set(pipeline: Pipeline, lane
     [scored] = await score(pipeline, ("The dog.", "The dog."), overrides=overrides)
 
     [hypothesis] = translation(scored).hypotheses
-    assert hypothesis.score == hypothesis.logp
+    assert hypothesis.score == hypothesis.log_probability
     assert lanes.submitted[0].decoding == Decoding(max_length=64, length_penalty=0.0, length_penalty_kind="gnmt")
 
 

@@ -188,13 +188,13 @@ NONSENSE: list[tuple[EnginePreference, str, dict[str, Any]]] = [
     ),
     (E.SPECULATIVE, "engine", {"strategy": DiverseBeam(1, 1.0)}),
     (E.SPECULATIVE, "engine", {"overrides": DecodingOverrides(beam_size=2)}),
-    (E.SPECULATIVE, "speculation.draft_tokens", {"speculation": SpeculationOverrides(tokens=17)}),
+    (E.SPECULATIVE, "speculation.draft_tokens", {"speculation": SpeculationOverrides(draft_tokens=17)}),
     (E.SPECULATIVE, "speculation.lossy.top", {"speculation": SpeculationOverrides(lossy=Lossy(1, 1.0))}),
     (E.SPECULATIVE, "speculation.lossy.margin", {"speculation": SpeculationOverrides(lossy=Lossy(2, -1.0))}),
     (E.AUTO, "speculation.lossy", {"speculation": SpeculationOverrides(lossy=Lossy(2, 1.0))}),
     (E.GREEDY, "nat", {"nat": NatOverrides(passes=2)}),
-    (E.NAT, "speculation", {"speculation": SpeculationOverrides(tokens=2)}),
-    (E.QUALITY, "speculation", {"speculation": SpeculationOverrides(tokens=2)}),
+    (E.NAT, "speculation", {"speculation": SpeculationOverrides(draft_tokens=2)}),
+    (E.QUALITY, "speculation", {"speculation": SpeculationOverrides(draft_tokens=2)}),
 ]
 
 

@@ -115,7 +115,7 @@ def test_an_empty_text_has_nothing_to_tell(tokenizer: Tokenizer) -> None:
     """No tokens, no links, no sentences, and its own reason."""
     one = echoed(" ", tokenizer, ALL)
 
-    assert (one.finish_reason, one.hypotheses[0].reason) == (FinishReason.EMPTY_INPUT, FinishReason.EMPTY_INPUT)
+    assert (one.finish_reason, one.hypotheses[0].finish_reason) == (FinishReason.EMPTY_INPUT, FinishReason.EMPTY_INPUT)
     assert (one.hypotheses[0].tokens, one.hypotheses[0].alignments, one.sentence_spans) == ((), (), ())
 
 
@@ -147,8 +147,8 @@ def test_token_scores_are_those_of_all_pieces(tokenizer: Tokenizer) -> None:
     first, second = one.hypotheses
     assert [token.token for token in first.tokens].count("</s>") == 2
     assert first.tokens[-1].token == "</s>"
-    assert sum(token.logp for token in first.tokens) == first.logp
-    assert sum(token.logp for token in second.tokens) == second.logp < first.logp
+    assert sum(token.log_probability for token in first.tokens) == first.log_probability
+    assert sum(token.log_probability for token in second.tokens) == second.log_probability < first.log_probability
 
 
 def test_nothing_comes_that_was_not_asked_for(tokenizer: Tokenizer) -> None:
@@ -221,5 +221,5 @@ def test_a_hypothesis_tells_its_own_reason(tokenizer: Tokenizer) -> None:
     made = Assembler(tokenizer, ALL, copies_unknown=False).translation(text, [one], 0.0)
 
     assert made.finish_reason is FinishReason.STOP
-    assert [one.reason for one in made.hypotheses] == [FinishReason.STOP, FinishReason.LENGTH]
+    assert [one.finish_reason for one in made.hypotheses] == [FinishReason.STOP, FinishReason.LENGTH]
     assert [[token.token for token in one.tokens] for one in made.hypotheses] == [["▁do", "</s>"], ["▁do"]]

@@ -187,8 +187,6 @@ def _without_what_was_not_asked_for(items: list[tuple[str, Any]]) -> dict[str, A
     for name in ("tokens", "alignments", "sentence_spans"):
         if facts.get(name) == ():
             del facts[name]
-    if "score" in facts and facts["finish_reason"] is None:  # a hypothesis that ended as its translation
-        del facts["finish_reason"]
     return facts
 
 

@@ -17,7 +17,7 @@ from dragoman.export.distill.corpus import Ragged
 from dragoman.export.distill.pieces import Pieces
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.errors import ServingError
-from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
+from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Request, Splitting
 from dragoman.server.core.translations import Outcome
 
 CHUNK = 2000
@@ -60,7 +60,8 @@ def write_labels(bundle: Path, lines: Sequence[str], path: Path, beam_size: int 
 
 def label_request(lines: Sequence[str], beam_size: int | None) -> Request:
     """Each line is a sentence; one that the model cannot read whole has no label."""
-    return Request(tuple(lines), DecodingOverrides(beam_size=beam_size), splitting=Splitting.NONE, split_long=False)
+    overrides = DecodingOverrides(beam_size=beam_size)
+    return Request(tuple(lines), overrides, splitting=Splitting.NONE, on_too_long=OnTooLong.REJECT)
 
 
 def _label(source: str, outcome: Outcome) -> dict[str, str]:

@@ -113,7 +113,7 @@ class ChainBatch(Generic[T]):
         for g, one in enumerate(chained):
             self._steps[g] += 1
             if is_drafted:
-                self._work[g] += Work(drafted=one.drafted, accepted=one.accepted)
+                self._work[g] += Work(drafted_tokens=one.drafted, accepted_tokens=one.accepted)
         lost = {g for g, place in broken.items() if place == 0}
         leaving = sorted(lost | {g for g, one in enumerate(chained) if one.has_ended})
         done = [self._finished(g, is_broken=g in lost) for g in leaving]
@@ -143,7 +143,7 @@ class ChainBatch(Generic[T]):
 
     def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
         work = self._work[g]
-        engine = Engine.SPECULATIVE if work.drafted else Engine.GREEDY
+        engine = Engine.SPECULATIVE if work.drafted_tokens else Engine.GREEDY
         if self._speculation is not None and self._speculation.strategy.lossy is not None:
             engine = Engine.SPECULATIVE_LOSSY
         found = () if is_broken else self._chains.hypotheses(g)

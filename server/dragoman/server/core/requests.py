@@ -27,6 +27,14 @@ class Splitting(enum.Enum):
     NONE = "none"
 
 
+class OnTooLong(enum.Enum):
+    """What is done with a segment that is longer than the model can read."""
+
+    SPLIT = "split"
+    REJECT = "reject"
+    """Its text is refused."""
+
+
 class EnginePreference(enum.Enum):
     """Which way of decoding a request prefers: a wish (the first four), or a demand."""
 
@@ -65,7 +73,7 @@ class SpeculationOverrides:
     """What a request says about speculation; None leaves the server's own choice."""
 
     draft: DraftSource | None = None
-    tokens: int | None = None
+    draft_tokens: int | None = None
     lossy: Lossy | None = None
 
 
@@ -125,5 +133,4 @@ class Request:
     source_language: str = ""
     """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
     target_language: str = ""
-    split_long: bool = True
-    """Split a piece that is longer than the model can read; False refuses its text instead."""
+    on_too_long: OnTooLong = OnTooLong.SPLIT

@@ -87,13 +87,16 @@ class Work:
     """What a translation took besides steps of the decoder."""
 
     nat_passes: int = 0
-    drafted: int = 0
-    """Tokens."""
-    accepted: int = 0
-    """Of the drafted ones."""
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    """Drafted tokens that verification kept."""
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.nat_passes + other.nat_passes, self.drafted + other.drafted, self.accepted + other.accepted)
+        return Work(
+            self.nat_passes + other.nat_passes,
+            self.drafted_tokens + other.drafted_tokens,
+            self.accepted_tokens + other.accepted_tokens,
+        )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Timings:
     @classmethod
     def last(cls, timings: Iterable[Timings]) -> Timings:
         """Of several that began together, the one that ended last."""
-        return max(timings, key=lambda one: one.total_s, default=cls())
+        return max(timings, key=lambda timing: timing.total_s, default=cls())
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TokenScore:
     """A target token as the vocabulary writes it, and its log-probability given those before it."""
 
     token: str
-    logp: float
+    log_probability: float
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class TextHypothesis:
     """One reading of a whole text: its segments' hypotheses of the same rank, joined."""
 
     text: str
-    logp: float
+    log_probability: float
     score: float
-    reason: FinishReason = FinishReason.STOP
+    finish_reason: FinishReason = FinishReason.STOP
     """LENGTH if any segment reached its limit."""
     tokens: tuple[TokenScore, ...] = ()
     """End tokens included. Only where they were asked for."""
@@ -97,7 +97,7 @@ class Translation:
     source_tokens: int
     target_tokens: int
     segments: int
-    steps: int
+    decode_steps: int
     timings: Timings
     sentence_spans: tuple[SpanPair, ...] = ()
     """Only where they were asked for."""

@@ -29,7 +29,7 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import RequestLimits, check_number
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import EnginePreference, Request
+from dragoman.server.core.requests import EnginePreference, OnTooLong, Request
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.core.strategies import Alternatives, Beam, Forced
 from dragoman.server.core.translations import Outcome
@@ -235,7 +235,7 @@ class Pipeline:
             splitting=request.splitting,
             pair=pair,
             max_tokens=self.bundle.manifest.limits.max_source_tokens,
-            split_long=request.split_long,
+            split_long=request.on_too_long is OnTooLong.SPLIT,
         )
         if isinstance(prepared, Prepared) and isinstance(request.strategy, Alternatives):
             prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")

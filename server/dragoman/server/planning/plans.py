@@ -156,7 +156,7 @@ def _check_fields(request: Request, manifest: Manifest) -> None:
     for name, value, most in (
         ("nat.passes", nat.passes, MAX_PASSES),
         ("nat.length_candidates", nat.length_candidates, MAX_LENGTH_CANDIDATES),
-        ("speculation.draft_tokens", speculation.tokens, MAX_DRAFT_TOKENS),
+        ("speculation.draft_tokens", speculation.draft_tokens, MAX_DRAFT_TOKENS),
     ):
         if value is not None and not 1 <= value <= most:
             raise InvalidRequest(name, f"{value} is not between 1 and {most}")
@@ -210,7 +210,7 @@ def _speculative(request: Request, decoding: Decoding, manifest: Manifest) -> Sp
             "speculation.draft", f"this model has no drafts from {wanted.draft.value}, but {known}"
         )
     draft = wanted.draft or sources[0]
-    return Speculative(draft, wanted.tokens or DRAFT_TOKENS, _draft_decoder(manifest, draft), wanted.lossy)
+    return Speculative(draft, wanted.draft_tokens or DRAFT_TOKENS, _draft_decoder(manifest, draft), wanted.lossy)
 
 
 def _draft_decoder(manifest: Manifest, draft: DraftSource) -> str:

@@ -50,12 +50,12 @@ class Assembler:
         )
         return Translation(
             hypotheses=tuple(hypothesis for hypothesis, _ in joined),
-            finish_reason=joined[0][0].reason,
+            finish_reason=joined[0][0].finish_reason,
             engine=decoded[0].engine if text.target is None else None,
             source_tokens=text.source_tokens,
             target_tokens=sum(map(_length, best)),
             segments=len(decoded),
-            steps=sum(piece.steps for piece in decoded),
+            decode_steps=sum(piece.steps for piece in decoded),
             timings=Timings(
                 tokenize_s=tokenize_s,
                 queue_s=last.queue_s,

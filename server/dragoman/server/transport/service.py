@@ -21,7 +21,6 @@ from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
 from dragoman.server.transport.codec import models as codec_model
 from dragoman.server.transport.codec import requests as codec_request
 from dragoman.server.transport.codec import supported
-from dragoman.server.transport.codec.supported import Fields
 from dragoman.server.transport.front import Call, Front, Message
 from dragoman.server.transport.interceptor import request_id
 from dragoman.server.transport.pipe import Pipe
@@ -150,13 +149,13 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The served models that translate between the named languages."""
-        supported.check(request, Fields(frozenset({"source_language", "target_language"})))
+        supported.check(request, supported.plain("source_language", "target_language"))
         found = self._models.between(request.source_language, request.target_language)
         return pb.ListModelsResponse(models=map(self._describe, found))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
         """One served model."""
-        supported.check(request, Fields(frozenset({"name", "version"})))
+        supported.check(request, supported.plain("name", "version"))
         if not request.name:
             raise InvalidRequest("name", "empty; ListModels gives the names")
         return pb.GetModelResponse(

@@ -36,15 +36,15 @@ DECODINGS = [
 
 @pytest.mark.parametrize("decoding", DECODINGS)
 def test_a_models_own_decoding_is_a_legal_request(pipeline_of: Callable[..., Pipeline], decoding: Decoding) -> None:
-    """What `Model.decoding` shows can be sent back and asks for the same."""
+    """What `Model.defaults` shows can be sent back and asks for the same."""
     pipeline = pipeline_of(manifest={"decoding": decoding})
     model = models.model(pipeline, max_request_bytes=1, draining=False)
-    message = pb.TranslateRequest(decoding=model.decoding)
+    message = pb.TranslateRequest(decoding=model.defaults)
 
     supported.check(message)
     request = requests.request(message, pair=LanguagePair("en", "pt"), deadline_s=None)
 
-    assert {field.name for field, _ in model.decoding.ListFields()} == set(vars(decoding)) - {"forced_last_id"}
+    assert {field.name for field, _ in model.defaults.ListFields()} == set(vars(decoding)) - {"forced_last_id"}
     assert pipeline.decoding(request) == pipeline.decoding(Request(())) == decoding
     assert (model.name, model.state, model.digest[:12]) == ("echo", pb.MODEL_STATE_SERVING, model.version)
 

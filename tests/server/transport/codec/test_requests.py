@@ -12,6 +12,7 @@ from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
     OffsetUnit,
+    OnTooLong,
     Output,
     Request,
     Splitting,
@@ -55,7 +56,7 @@ def test_a_request_is_read_completely() -> None:
         deadline_s=1.0,
         source_language="en",
         target_language="pt",
-        split_long=False,
+        on_too_long=OnTooLong.REJECT,
     )
     assert read() == Request((), source_language="en", target_language="pt")
 
@@ -72,7 +73,7 @@ def test_a_request_is_read_completely() -> None:
         ("word_penalty", -0.5, -0.5),
         ("coverage_penalty", 0.0, 0.0),
         ("patience", 2.5, 2.5),
-        ("early_stopping", pb.EARLY_STOPPING_FIRST_FINISHED, "first"),
+        ("early_stopping", pb.EARLY_STOPPING_FIRST, "first"),
         ("early_stopping", pb.EARLY_STOPPING_HEURISTIC, "heuristic"),
         ("early_stopping", pb.EARLY_STOPPING_EXHAUSTIVE, "exhaustive"),
         ("min_length", 0, 0),
@@ -82,7 +83,7 @@ def test_a_request_is_read_completely() -> None:
         ("no_repeat_ngram_size", 0, 0),
         ("unknown_handling", pb.UNKNOWN_HANDLING_ALLOW, "allow"),
         ("unknown_handling", pb.UNKNOWN_HANDLING_SUPPRESS, "suppress"),
-        ("unknown_handling", pb.UNKNOWN_HANDLING_COPY_SOURCE, "copy"),
+        ("unknown_handling", pb.UNKNOWN_HANDLING_COPY, "copy"),
         ("profile", "", ""),
         ("shortlist", False, False),
     ],

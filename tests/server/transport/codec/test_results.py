@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
@@ -34,7 +36,7 @@ TRANSLATION = Translation(
     source_tokens=3,
     target_tokens=4,
     segments=2,
-    steps=7,
+    decode_steps=7,
     timings=Timings(0.001, 0.002, 0.003, 0.004, 0.005),
     sentence_spans=(SpanPair(Span(1, 3), Span(0, 2)),),
 )
@@ -56,14 +58,14 @@ def test_a_result_says_all_that_is_known() -> None:
 
 
 def test_a_hypothesis_says_all_that_is_known() -> None:
-    """Its tokens and alignments; its reason where that is not the result's."""
+    """Its tokens and alignments, and why it ended."""
     first, second = results.result(0, TRANSLATION, timings=False).hypotheses
 
     assert [(one.token, one.log_probability) for one in first.tokens] == [("▁um", -0.5), ("</s>", -1.0)]
     assert list(first.alignments) == [
         pb.Alignment(source={"start": 0, "end": 3}, target={"start": 0, "end": 2}, weight=0.5)
     ]
-    assert first.finish_reason == pb.FINISH_REASON_UNSPECIFIED
+    assert first.finish_reason == pb.FINISH_REASON_LENGTH
     assert (second.finish_reason, len(second.tokens)) == (pb.FINISH_REASON_STOP, 0)
 
 
@@ -86,8 +88,13 @@ def test_a_score_says_all_that_is_known() -> None:
 
 def test_every_reason_and_engine_has_a_number() -> None:
     """A new member of either enum cannot be forgotten."""
-    assert set(FinishReason) == results.FINISH_REASON.keys()
-    assert {None, *Engine} == results.ENGINE.keys()
+    for reason in FinishReason:
+        sent = results.result(0, replace(TRANSLATION, finish_reason=reason), timings=False).finish_reason
+        assert pb.FinishReason.Name(sent) == f"FINISH_REASON_{reason.name}"
+    for engine in Engine:
+        sent = results.result(0, replace(TRANSLATION, engine=engine), timings=False).engine
+        assert pb.Engine.Name(sent) == f"ENGINE_{engine.name}"
+    assert results.result(0, replace(TRANSLATION, engine=None), timings=False).engine == pb.ENGINE_UNSPECIFIED
 
 
 def test_an_error_is_a_status_and_nothing_else() -> None:

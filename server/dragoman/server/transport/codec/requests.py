@@ -1,97 +1,20 @@
-"""Requests to values: pure functions. `dragoman.server.transport.codec.supported` comes first."""
+"""Messages to requests: pure functions. `dragoman.server.transport.codec.supported` has checked the messages."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.message import Message
-
-from dragoman.bundle.manifest import EarlyStopping, LanguagePair, LengthPenaltyKind, UnknownHandling
+from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import check_number
-from dragoman.server.core.requests import (
-    DecodingOverrides,
-    EnginePreference,
-    NatOverrides,
-    OffsetUnit,
-    Output,
-    Request,
-    SpeculationOverrides,
-    Splitting,
-)
-from dragoman.server.core.segments import Priority
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, DraftSource, Lossy, Sample, Strategy
+from dragoman.server.core.requests import DecodingOverrides, Output, Request
+from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Sample, Strategy
 from dragoman.server.pipeline.models import Wanted
 from dragoman.server.transport.codec.supported import refuse_unknown
 from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1.values import read
 
 MAX_REQUEST_ID_BYTES = 128
-
-_SPLITTING = {
-    pb.SPLITTING_UNSPECIFIED: Splitting.SENTENCES,
-    pb.SPLITTING_SENTENCES: Splitting.SENTENCES,
-    pb.SPLITTING_LINES: Splitting.LINES,
-    pb.SPLITTING_NONE: Splitting.NONE,
-}
-_PRIORITY = {
-    pb.PRIORITY_UNSPECIFIED: Priority.NORMAL,
-    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
-    pb.PRIORITY_NORMAL: Priority.NORMAL,
-    pb.PRIORITY_BATCH: Priority.BATCH,
-}
-_ENGINE = {
-    pb.ENGINE_PREFERENCE_UNSPECIFIED: EnginePreference.AUTO,
-    pb.ENGINE_PREFERENCE_AUTO: EnginePreference.AUTO,
-    pb.ENGINE_PREFERENCE_QUALITY: EnginePreference.QUALITY,
-    pb.ENGINE_PREFERENCE_BALANCED: EnginePreference.BALANCED,
-    pb.ENGINE_PREFERENCE_FAST: EnginePreference.FAST,
-    pb.ENGINE_PREFERENCE_GREEDY: EnginePreference.GREEDY,
-    pb.ENGINE_PREFERENCE_BEAM: EnginePreference.BEAM,
-    pb.ENGINE_PREFERENCE_SPECULATIVE: EnginePreference.SPECULATIVE,
-    pb.ENGINE_PREFERENCE_NAT: EnginePreference.NAT,
-}
-_OFFSET_UNIT = {
-    pb.OFFSET_UNIT_UNSPECIFIED: OffsetUnit.CODE_POINT,
-    pb.OFFSET_UNIT_CODE_POINT: OffsetUnit.CODE_POINT,
-    pb.OFFSET_UNIT_UTF8_BYTE: OffsetUnit.UTF8_BYTE,
-    pb.OFFSET_UNIT_UTF16: OffsetUnit.UTF16,
-}
-# What is not set, and no penalty at all, are in none of these.
-LENGTH_PENALTY_KIND: dict[int, LengthPenaltyKind] = {
-    pb.LENGTH_PENALTY_KIND_POWER: "power",
-    pb.LENGTH_PENALTY_KIND_GNMT: "gnmt",
-}
-EARLY_STOPPING: dict[int, EarlyStopping] = {
-    pb.EARLY_STOPPING_FIRST_FINISHED: "first",
-    pb.EARLY_STOPPING_HEURISTIC: "heuristic",
-    pb.EARLY_STOPPING_EXHAUSTIVE: "exhaustive",
-}
-UNKNOWN_HANDLING: dict[int, UnknownHandling] = {
-    pb.UNKNOWN_HANDLING_ALLOW: "allow",
-    pb.UNKNOWN_HANDLING_SUPPRESS: "suppress",
-    pb.UNKNOWN_HANDLING_COPY_SOURCE: "copy",
-}
-DRAFT = {
-    pb.DRAFT_SOURCE_NAT: DraftSource.NAT,
-    pb.DRAFT_SOURCE_HYPOTHESIS: DraftSource.HYPOTHESIS,
-    pb.DRAFT_SOURCE_SOURCE: DraftSource.SOURCE,
-}
-_NAT = ("passes", "length_scale", "exact_length", "length_candidates", "decoder")
-_SAME = (
-    "beam_size",
-    "num_hypotheses",
-    "word_penalty",
-    "coverage_penalty",
-    "patience",
-    "min_length",
-    "max_length",
-    "max_length_factor",
-    "repetition_penalty",
-    "no_repeat_ngram_size",
-    "profile",
-    "shortlist",
-)
-"""Fields that mean on the wire what they mean in `DecodingOverrides`."""
 
 
 def wanted(message: Any) -> Wanted:
@@ -104,43 +27,32 @@ def request(
 ) -> Request:
     """The request that a message stands for. `fresh_seed` is for a sample that names none."""
     _check_id(message.request_id)
-    decoding, output = message.decoding, message.output
     prefixes = tuple(text.target_prefix for text in message.texts)
-    return Request(
+    return read(
+        Request,
+        message,
         texts=tuple(text.text for text in message.texts),
-        overrides=_overrides(decoding),
-        strategy=_strategy(decoding, fresh_seed),
-        engine=_ENGINE[message.engine],
-        nat=NatOverrides(**{name: _given(message.nat, name) for name in _NAT}, rescore=message.nat.rescore),
-        speculation=_speculation(message.speculation),
         prefixes=prefixes if any(prefixes) else (),
-        suppressed_tokens=tuple(decoding.suppressed_tokens),
-        output=Output(
-            token_scores=output.token_scores,
-            alignments=output.alignments,
-            sentence_spans=output.sentence_spans,
-            offset_unit=_OFFSET_UNIT[output.offset_unit],
-        ),
-        priority=_PRIORITY[message.priority],
-        splitting=_SPLITTING[message.splitting],
+        overrides=_overrides(message.decoding, "decoding."),
+        strategy=_strategy(message.decoding, fresh_seed),
+        suppressed_tokens=tuple(message.decoding.suppressed_tokens),
         deadline_s=deadline_s,
         source_language=pair.source,
         target_language=pair.target,
-        split_long=message.on_too_long != pb.ON_TOO_LONG_REJECT,
     )
 
 
 def score_request(message: pb.ScoreRequest, *, pair: LanguagePair, deadline_s: float | None) -> Request:
     """The request that a message with given translations stands for."""
     _check_id(message.request_id)
-    penalty, kind = _length_penalty(message, "")
-    return Request(
+    return read(
+        Request,
+        message,
         texts=tuple(given.source for given in message.pairs),
         targets=tuple(given.target for given in message.pairs),
-        overrides=DecodingOverrides(length_penalty=penalty, length_penalty_kind=kind),
-        output=Output(token_scores=message.token_scores),
+        overrides=_overrides(message, ""),
+        output=read(Output, message),
         deadline_s=deadline_s,
-        priority=_PRIORITY[message.priority],
         source_language=pair.source,
         target_language=pair.target,
     )
@@ -151,36 +63,13 @@ def _check_id(request_id: str) -> None:
         raise InvalidRequest("request_id", f"longer than {MAX_REQUEST_ID_BYTES} bytes")
 
 
-def _given(message: Message, name: str) -> Any:
-    return getattr(message, name) if message.HasField(name) else None
-
-
-def _overrides(decoding: pb.DecodingOptions) -> DecodingOverrides:
-    penalty, kind = _length_penalty(decoding, "decoding.")
-    return DecodingOverrides(
-        length_penalty=penalty,
-        length_penalty_kind=kind,
-        early_stopping=EARLY_STOPPING.get(decoding.early_stopping),
-        unknown_handling=UNKNOWN_HANDLING.get(decoding.unknown_handling),
-        **{name: _given(decoding, name) for name in _SAME},
-    )
-
-
-def _speculation(message: pb.SpeculationOptions) -> SpeculationOverrides:
-    lossy = Lossy(message.lossy.top, message.lossy.margin) if message.HasField("lossy") else None
-    return SpeculationOverrides(DRAFT.get(message.draft), _given(message, "draft_tokens"), lossy)
-
-
-def _length_penalty(
-    message: pb.DecodingOptions | pb.ScoreRequest, path: str
-) -> tuple[float | None, LengthPenaltyKind | None]:
-    """The exponent and the kind that a message sets; no penalty at all is an exponent of nought."""
-    penalty = _given(message, "length_penalty")
+def _overrides(message: pb.DecodingOptions | pb.ScoreRequest, path: str) -> DecodingOverrides:
+    """What a message says about decoding; without a length penalty, of whatever kind, the exponent is 0."""
     if message.length_penalty_kind != pb.LENGTH_PENALTY_KIND_NONE:
-        return penalty, LENGTH_PENALTY_KIND.get(message.length_penalty_kind)
-    if penalty is not None:
+        return read(DecodingOverrides, message)
+    if message.HasField("length_penalty"):
         raise InvalidRequest(f"{path}length_penalty", "set although length_penalty_kind asks for none: unset one")
-    return 0.0, None
+    return read(DecodingOverrides, message, length_penalty=0.0, length_penalty_kind=None)
 
 
 def _strategy(decoding: pb.DecodingOptions, fresh_seed: int) -> Strategy:
@@ -188,20 +77,15 @@ def _strategy(decoding: pb.DecodingOptions, fresh_seed: int) -> Strategy:
     diversity, alternatives = decoding.diversity, decoding.alternatives
     found: dict[str, Strategy] = {}
     if decoding.HasField("sampling"):
-        sampling = decoding.sampling
-        found["sampling"] = Sample(
-            seed=sampling.seed if sampling.HasField("seed") else fresh_seed,
-            top_k=_given(sampling, "top_k"),
-            top_p=sampling.top_p if sampling.HasField("top_p") else 1.0,
-            temperature=sampling.temperature if sampling.HasField("temperature") else 1.0,
-        )
+        seed = decoding.sampling.seed if decoding.sampling.HasField("seed") else fresh_seed
+        found["sampling"] = read(Sample, decoding.sampling, seed=seed)
     if diversity.groups > 1:
-        found["diversity"] = DiverseBeam(diversity.groups, diversity.penalty)
+        found["diversity"] = read(DiverseBeam, diversity)
     elif diversity.penalty != 0:
         message = "set, and a beam of one group has none before it: set groups, or leave it unset"
         raise InvalidRequest("decoding.diversity.penalty", message)
     if alternatives.count > 0:
-        found["alternatives"] = Alternatives(alternatives.count, alternatives.min_probability)
+        found["alternatives"] = read(Alternatives, alternatives)
     elif alternatives.min_probability != 0:
         message = "set, and a count of 0 asks for no alternatives: set count, or leave it unset"
         raise InvalidRequest("decoding.alternatives.min_probability", message)

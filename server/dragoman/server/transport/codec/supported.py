@@ -1,141 +1,107 @@
-"""What of a message is honoured, path by path.
+"""What of a message is honoured: above all the fields that a request's values are read from.
 
 Whatever else is set is refused by name, so that a field added to the protocol is refused until this server does what it
-says. Field paths are those of the request message.
+says. Fields are named by their path in the request message.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
+from dragoman.server.core.requests import DecodingOverrides, Output, Request
+from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
 from dragoman.v1 import translation_pb2 as pb
+from dragoman.v1.values import kinds, members
+
+Fields = Mapping[str, "Fields | frozenset[int]"]
+"""What a message may set, by name: an inner message's fields, or an enum's values, which are none for other fields."""
 
 
-@dataclass(frozen=True)
-class Fields:
-    """What a kind of message may set."""
-
-    supported: frozenset[str]
-    """Every field that may be set, as paths without indices."""
-    values: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """Every enum among them, and its values that may be chosen."""
+def plain(*names: str) -> Fields:
+    """Fields that are neither messages nor enums."""
+    return dict.fromkeys(names, frozenset())
 
 
-def _every(enum: Any) -> frozenset[int]:
-    return frozenset(enum.values())
+def _read(kind: Any, descriptor: Any) -> dict[str, Fields | frozenset[int]]:
+    """The fields of a message that a value is read from."""
+    fields: dict[str, Fields | frozenset[int]] = {}
+    for name, inner in kinds(kind).items():
+        field = descriptor.fields_by_name.get(name)
+        if field is not None and dataclasses.is_dataclass(inner):
+            fields[name] = _read(inner, field.message_type)
+        elif field is not None and field.message_type is None:
+            fields[name] = frozenset({0, *members(inner, field.enum_type)} if field.enum_type else ())
+    return fields
 
 
-TRANSLATE = Fields(
-    frozenset(
-        {
-            "request_id",
-            "texts.text",
-            "texts.target_prefix",
-            "source_language",
-            "target_language",
-            "model",
-            "model_version",
-            "format",
-            "splitting",
-            "on_too_long",
-            *(
-                f"decoding.{name}"
-                for name, one in pb.DecodingOptions.DESCRIPTOR.fields_by_name.items()
-                if one.message_type is None
-            ),
-            *(f"decoding.sampling.{name}" for name in pb.Sampling.DESCRIPTOR.fields_by_name),
-            *(f"decoding.diversity.{name}" for name in pb.Diversity.DESCRIPTOR.fields_by_name),
-            *(f"nat.{name}" for name in pb.NatOptions.DESCRIPTOR.fields_by_name),
-            "speculation.draft",
-            "speculation.draft_tokens",
-            *(f"speculation.lossy.{name}" for name in pb.LossyVerification.DESCRIPTOR.fields_by_name),
-            *(f"decoding.alternatives.{name}" for name in pb.Alternatives.DESCRIPTOR.fields_by_name),
-            "engine",
-            "priority",
-            "output.scores",
-            "output.token_scores",
-            "output.alignments",
-            "output.sentence_spans",
-            "output.offset_unit",
-            "output.timings",
-            "cache",
-        }
-    ),
-    {
-        "format": frozenset({pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN}),
-        "splitting": _every(pb.Splitting),
-        "on_too_long": frozenset({pb.ON_TOO_LONG_UNSPECIFIED, pb.ON_TOO_LONG_SPLIT, pb.ON_TOO_LONG_REJECT}),
-        "decoding.length_penalty_kind": _every(pb.LengthPenaltyKind),
-        "decoding.early_stopping": _every(pb.EarlyStopping),
-        "decoding.unknown_handling": _every(pb.UnknownHandling),
-        # Those that no model has are refused as such, with those that it has.
-        "engine": _every(pb.EnginePreference),
-        "speculation.draft": _every(pb.DraftSource),
-        "priority": _every(pb.Priority),
-        "output.offset_unit": _every(pb.OffsetUnit),
-        # Nothing is remembered, so every mode of use gets what it asks for.
-        "cache": _every(pb.CacheMode),
+_DECODING = pb.DecodingOptions.DESCRIPTOR
+_STRATEGIES = {"sampling": Sample, "diversity": DiverseBeam, "alternatives": Alternatives}
+_CALL = plain("request_id", "source_language", "target_language", "model", "model_version")
+_LENGTH_PENALTY_KIND = frozenset(pb.LengthPenaltyKind.values())  # the server's own lacks NONE, which is a penalty of 0
+
+TRANSLATE: Fields = {
+    **_CALL,
+    **_read(Request, pb.TranslateRequest.DESCRIPTOR),
+    "texts": plain("text", "target_prefix"),
+    "format": frozenset({pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN}),
+    "decoding": {
+        **plain("suppressed_tokens"),
+        **_read(DecodingOverrides, _DECODING),
+        **{name: _read(kind, _DECODING.fields_by_name[name].message_type) for name, kind in _STRATEGIES.items()},
+        "length_penalty_kind": _LENGTH_PENALTY_KIND,
     },
-)
+    "output": {**plain("scores", "timings"), **_read(Output, pb.OutputOptions.DESCRIPTOR)},
+    # Nothing is remembered, so every mode of use gets what it asks for.
+    "cache": frozenset(pb.CacheMode.values()),
+}
 
-SCORE = Fields(
-    frozenset(
-        {
-            "request_id",
-            "pairs.source",
-            "pairs.target",
-            "source_language",
-            "target_language",
-            "model",
-            "model_version",
-            "token_scores",
-            "length_penalty",
-            "length_penalty_kind",
-            "priority",
-        }
-    ),
-    {"length_penalty_kind": _every(pb.LengthPenaltyKind), "priority": _every(pb.Priority)},
-)
+SCORE: Fields = {
+    **_CALL,
+    **_read(Request, pb.ScoreRequest.DESCRIPTOR),
+    **_read(Output, pb.ScoreRequest.DESCRIPTOR),
+    **_read(DecodingOverrides, pb.ScoreRequest.DESCRIPTOR),
+    "pairs": plain("source", "target"),
+    "length_penalty_kind": _LENGTH_PENALTY_KIND,
+}
 
 
-def check(message: Message, fields: Fields = TRANSLATE, *, path: str = "", shown: str = "") -> None:
-    """Refuse the first field or value that a request sets and this server does not honour.
-
-    `path` is where `message` stands without indices, `shown` with them.
-    """
-    refuse_unknown(message, shown)
-    for one, value in message.ListFields():
-        name = f"{path}{one.name}"
-        if name in fields.supported:
-            if one.enum_type is not None:
-                _check_value(name, one.enum_type, value, fields.values[name])
-        elif one.message_type is not None and any(other.startswith(f"{name}.") for other in fields.supported):
-            items = enumerate(value) if one.is_repeated else [(None, value)]
-            for index, item in items:
-                place = f"{shown}{one.name}" if index is None else f"{shown}{one.name}[{index}]"
-                check(item, fields, path=f"{name}.", shown=f"{place}.")
-        else:
-            raise UnsupportedOption(f"{shown}{one.name}", "this server does not implement it: leave it unset")
-
-
-def refuse_unknown(message: Message, shown: str = "") -> None:
-    """Refuse a field that a newer version of the protocol has; of this message alone, not of those within."""
-    found: Any = UnknownFieldSet(message)
-    for unknown in found:
-        where = f"{shown}field number {unknown.field_number}"
-        raise UnsupportedOption(where, "not known to this server, which speaks an older version of the protocol")
+def check(message: Message, fields: Fields = TRANSLATE, path: str = "") -> None:
+    """Refuse the first field or value that a message sets and this server does not honour. `path` leads to it."""
+    refuse_unknown(message, path)
+    for field, value in message.ListFields():
+        name, known = f"{path}{field.name}", fields.get(field.name)
+        if known is None:
+            raise UnsupportedOption(name, "this server does not implement it: leave it unset")
+        if isinstance(known, Mapping):
+            inner = (
+                [(f"{name}[{i}].", item) for i, item in enumerate(value)]
+                if field.is_repeated
+                else [(f"{name}.", value)]
+            )
+            for inner_path, item in inner:
+                check(item, known, inner_path)
+        elif field.enum_type is not None:
+            _check_value(name, field.enum_type, value, known)
 
 
-def _check_value(name: str, enum: Any, value: int, able: frozenset[int]) -> None:
-    known = enum.values_by_number.get(value)
-    if known is None:
-        raise InvalidRequest(name, f"{value} is no value of {enum.name}")
-    if value not in able:
-        names = ", ".join(one.name for one in enum.values if one.number in able)
-        raise UnsupportedOption(name, f"this server does not implement {known.name}; it implements {names}")
+def refuse_unknown(message: Message, path: str = "") -> None:
+    """Refuse a field that only a newer version of the protocol has; in this message itself, not in those within."""
+    unknown: Any = UnknownFieldSet(message)
+    for field in unknown:
+        name = f"{path}field number {field.field_number}"
+        raise UnsupportedOption(name, "not known to this server, which speaks an older version of the protocol")
+
+
+def _check_value(name: str, enum: Any, number: int, supported: frozenset[int]) -> None:
+    value = enum.values_by_number.get(number)
+    if value is None:
+        raise InvalidRequest(name, f"{number} is no value of {enum.name}")
+    if number not in supported:
+        names = ", ".join(other.name for other in enum.values if other.number in supported)
+        raise UnsupportedOption(name, f"this server does not implement {value.name}; it implements {names}")
