@@ -27,7 +27,7 @@ LIMITS = RequestLimits(max_texts=64, max_text_bytes=10_000, max_beam_size=8, bac
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle en-pt called `echo`, of at most 32 source and 64 target tokens a piece."""
+    """A bundle en-pt called `echo`, of at most 32 source and 64 target tokens a segment."""
     return write_bundle(tmp_path_factory.mktemp("bundles") / "echo")
 
 

@@ -74,7 +74,7 @@ async def test_nothing_to_translate_comes_back_as_it_is(pipeline: Pipeline, lane
 
 
 async def test_long_sentences_are_split_and_never_cut(pipeline: Pipeline, lanes: FakeLanes) -> None:
-    """A sentence of many times the model's limit is decoded in pieces that fit, and comes back whole."""
+    """A sentence of many times the model's limit is decoded in segments that fit, and comes back whole."""
     text = "the quick brown fox jumps over the lazy dog, " * 12 + "end"
 
     [outcome] = await translate(pipeline, text)
@@ -119,8 +119,8 @@ async def test_bad_texts_do_not_lose_the_good_ones(pipeline: Pipeline) -> None:
     assert str(outcomes[2]).startswith("texts[2].text: character 5 is half of a surrogate pair")
 
 
-async def test_hypotheses_of_pieces_are_joined_by_rank(pipeline: Pipeline) -> None:
-    """Rank n of a text is made of its pieces' rank n; log-probabilities add up, scores are means by length."""
+async def test_hypotheses_of_segments_are_joined_by_rank(pipeline: Pipeline) -> None:
+    """Rank n of a text is made of its segments' rank n; log-probabilities add up, scores are means by length."""
     overrides = DecodingOverrides(beam_size=3, num_hypotheses=2)
 
     [outcome] = await translate(pipeline, "The dog.\nThe fox.", overrides=overrides)
@@ -134,7 +134,7 @@ async def test_hypotheses_of_pieces_are_joined_by_rank(pipeline: Pipeline) -> No
 
 
 async def test_a_length_limit_is_reported(pipeline: Pipeline) -> None:
-    """One piece that reached its limit makes the text's reason LENGTH."""
+    """One segment that reached its limit makes the text's reason LENGTH."""
     [outcome] = await translate(pipeline, "The\nquick brown fox jumps", overrides=DecodingOverrides(max_length=4))
 
     assert translation(outcome).finish_reason is FinishReason.LENGTH
@@ -386,8 +386,12 @@ async def test_a_prefix_is_the_beginning_of_the_translation(pipeline: Pipeline, 
 @pytest.mark.parametrize(
     ("text", "prefix", "message"),
     [
-        ("The dog. The fox.", "O", r"the text is cut into 2 pieces, and a prefix is for a text of one: set splitting"),
-        ("The dog.\n\u200b", "O", r"the text is cut into 2 pieces"),
+        (
+            "The dog. The fox.",
+            "O",
+            r"the text is cut into 2 segments, and a prefix is for a text of one: set splitting",
+        ),
+        ("The dog.\n\u200b", "O", r"the text is cut into 2 segments"),
         (" ", "O", "the text has nothing to translate"),
         ("The dog.", "the quick brown fox jumps over the lazy dog " * 4, r"\d+ tokens, and .* room for \d+"),
         ("The dog.", "half \ud800", "half of a surrogate pair"),
@@ -407,7 +411,7 @@ async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
     assert len(lanes.submitted) == 1
 
 
-async def test_alternatives_are_for_a_text_of_one_piece(pipeline: Pipeline) -> None:
+async def test_alternatives_are_for_a_text_of_one_segment(pipeline: Pipeline) -> None:
     """Those of several would be combined at random."""
     split, one = await translate(pipeline, "The dog. The fox.", "The fox.", strategy=Alternatives(3, 0.2))
 
@@ -581,7 +585,7 @@ async def test_overload_is_over_when_what_waits_is_done(
 
 
 async def test_the_languages_reach_the_lanes(many: Bundle, lanes: FakeLanes, pipeline: Pipeline) -> None:
-    """Of each piece of each text; where one of them is left open, the request is refused with what there is."""
+    """Of each segment of each text; where one of them is left open, the request is refused with what there is."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, executor)
 

@@ -1,4 +1,4 @@
-"""Decoded pieces become one text again, and say where its words came from."""
+"""Decoded segments become one text again, and say where its words came from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Span, Timings, Translation
 from dragoman.server.testing import FakeTicket, echo
 from dragoman.server.text.assembling import Assembler
-from dragoman.server.text.preparing import Prepared, prepare
+from dragoman.server.text.preparing import PreparedText, prepare
 from dragoman.server.text.tokenizer import Tokenizer
 
 ALL = Output(token_scores=True, alignments=True, sentence_spans=True)
@@ -35,7 +35,7 @@ NASTY = [
 ]
 
 
-def prepared(text: str, tokenizer: Tokenizer) -> Prepared:
+def prepared(text: str, tokenizer: Tokenizer) -> PreparedText:
     made = prepare(
         text,
         field="text",
@@ -45,7 +45,7 @@ def prepared(text: str, tokenizer: Tokenizer) -> Prepared:
         max_tokens=32,
         split_long=True,
     )
-    assert isinstance(made, Prepared)
+    assert isinstance(made, PreparedText)
     return made
 
 
@@ -53,7 +53,7 @@ def echoed(text: str, tokenizer: Tokenizer, output: Output, number: int = 1) -> 
     """A text that is translated into itself."""
     one = prepared(text, tokenizer)
     template = Segment((), Decoding(beam_size=number, num_hypotheses=number), attention=True)
-    decoded = [echo(FakeTicket(replace(template, ids=ids), lambda answer: None, 0.0)) for ids in one.segments]
+    decoded = [echo(FakeTicket(replace(template, ids=ids), lambda answer: None, 0.0)) for ids in one.decoded_ids]
     return Assembler(tokenizer, output, copies_unknown=False).translation(one, decoded, 0.0)
 
 
@@ -69,7 +69,7 @@ def cut(text: str, span: Span, unit: OffsetUnit) -> str:
 @pytest.mark.parametrize("unit", OffsetUnit)
 @pytest.mark.parametrize("seed", range(40))
 def test_links_of_a_nasty_text_join_what_belongs_together(tokenizer: Tokenizer, unit: OffsetUnit, seed: int) -> None:
-    """Over pieces and the gaps between them: where a text is translated into itself, a word goes to its own like."""
+    """Over segments and the gaps between them: where a text is translated into itself, a word goes to its own like."""
     chosen = random.Random(seed)
     text = " ".join(chosen.choices(NASTY, k=6))
     output = replace(ALL, offset_unit=unit)
@@ -122,12 +122,12 @@ def test_an_empty_text_has_nothing_to_tell(tokenizer: Tokenizer) -> None:
 def test_the_stages_of_a_text_are_those_of_its_last_segment(tokenizer: Tokenizer) -> None:
     """So they add up to no more than the text took; the longest of each stage would add up to 0.011 here, not 0.008."""
     text = prepared("The dog. The fox. The box.", tokenizer)
-    assert text.num_segments == 3
+    assert len(text.decoded_ids) == 3
     hypothesis = Hypothesis((5,), -1.0, -1.0, FinishReason.STOP)
     times = [(0.001, 0.002, 0.003), (0.002, 0.001, 0.005), (0.004, 0.001, 0.001)]
-    pieces = [Decoded((hypothesis,), Engine.GREEDY, 2, *each) for each in times]
+    segments = [Decoded((hypothesis,), Engine.GREEDY, 2, *each) for each in times]
 
-    timings = Assembler(tokenizer, Output(), copies_unknown=False).translation(text, pieces, 0.5).timings
+    timings = Assembler(tokenizer, Output(), copies_unknown=False).translation(text, segments, 0.5).timings
 
     assert (timings.tokenize_s, timings.queue_s, timings.encode_s, timings.decode_s) == (0.5, 0.002, 0.001, 0.005)
 
@@ -140,8 +140,8 @@ def test_of_texts_that_began_together_the_last_is_the_one_that_took_longest() ->
     assert Timings.last([]) == Timings()
 
 
-def test_token_scores_are_those_of_all_pieces(tokenizer: Tokenizer) -> None:
-    """As the vocabulary writes them, each piece's end token among them; they add up to the hypothesis."""
+def test_token_scores_are_those_of_all_segments(tokenizer: Tokenizer) -> None:
+    """As the vocabulary writes them, each segment's end token among them; they add up to the hypothesis."""
     one = echoed("The\nfox", tokenizer, ALL, number=2)
 
     first, second = one.hypotheses
@@ -167,9 +167,9 @@ def hypothesis(tokenizer: Tokenizer, tokens: Sequence[str], rows: Any, **fields:
 
 
 def copied(tokenizer: Tokenizer, source: str, tokens: Sequence[str], words: Sequence[int]) -> Translation:
-    """A text of one piece with unknown tokens ("?"), each token attending to the source word of that number."""
+    """A text of one segment with unknown tokens ("?"), each token attending to the source word of that number."""
     text = prepared(source, tokenizer)
-    [ids] = text.segments
+    [ids] = text.decoded_ids
     spans = tokenizer.source_spans(source)
     rows = np.zeros((len(tokens) + 1, len(ids)))
     rows[:, -1] = 0.5  # more than any word gets: the end of the source is no word

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from dragoman.server.core.requests import Splitting
-from dragoman.server.text.layout import Layout, Span, fit, split
+from dragoman.server.text.layout import Span, TextLayout, fit, split
 
 NASTY = [
     "",
@@ -41,12 +41,12 @@ NASTY = [
 
 @pytest.mark.parametrize("splitting", Splitting)
 @pytest.mark.parametrize("text", NASTY)
-def test_pieces_and_gaps_give_the_text_back(text: str, splitting: Splitting) -> None:
-    """Joining a text's own pieces gives the text, character for character, and no piece has white space at its ends."""
-    layout = Layout.of(text, split(text, splitting, "en"))
+def test_segments_and_gaps_give_the_text_back(text: str, splitting: Splitting) -> None:
+    """Joining a text's own segments gives it back, character for character; none has white space at its ends."""
+    layout = TextLayout.of(text, split(text, splitting, "en"))
 
-    assert layout.join(layout.pieces) == text
-    assert all(piece and piece == piece.strip() for piece in layout.pieces)
+    assert layout.join(layout.segments) == text
+    assert all(segment and segment == segment.strip() for segment in layout.segments)
     assert all(gap == "" or gap.isspace() for gap in layout.gaps)
 
 
@@ -59,11 +59,11 @@ def test_random_mixtures_give_the_text_back(seed: int) -> None:
     limit = dice.randrange(1, 30)
 
     spans = list(split(text, Splitting.SENTENCES, language))
-    fitted = [part for span in spans for part in fit(text, span, lambda piece: len(piece) <= limit)]
-    layout = Layout.of(text, fitted)
+    fitted = [part for span in spans for part in fit(text, span, lambda segment: len(segment) <= limit)]
+    layout = TextLayout.of(text, fitted)
 
-    assert layout.join(layout.pieces) == text
-    assert all(len(piece) <= limit for piece in layout.pieces)
+    assert layout.join(layout.segments) == text
+    assert all(len(segment) <= limit for segment in layout.segments)
     assert all(gap == "" or gap.isspace() for gap in layout.gaps)
 
 
@@ -71,9 +71,9 @@ def test_layout_survives_translation() -> None:
     """Blank lines, indentation, double spaces and the line end of the source are those of the translation."""
     text = "One.  Two.\r\n\r\n\t- three\n"
 
-    layout = Layout.of(text, split(text, Splitting.SENTENCES, "en"))
+    layout = TextLayout.of(text, split(text, Splitting.SENTENCES, "en"))
 
-    assert layout.pieces == ("One.", "Two.", "- three")
+    assert layout.segments == ("One.", "Two.", "- three")
     assert layout.join(["Um.", "Dois.", "- três"]) == "Um.  Dois.\r\n\r\n\t- três\n"
 
 
@@ -81,7 +81,7 @@ def test_an_empty_gap_stays_empty() -> None:
     """No space is invented between sentences that had none."""
     text = "第一句。第二句。"
 
-    layout = Layout.of(text, split(text, Splitting.SENTENCES, "zh"))
+    layout = TextLayout.of(text, split(text, Splitting.SENTENCES, "zh"))
 
     assert layout.join(["First.", "Second."]) == "First.Second."
 
@@ -90,14 +90,14 @@ def test_lines_are_not_cut_into_sentences() -> None:
     """Splitting at lines keeps sentences together; no splitting keeps everything together."""
     text = "One. Two.\nThree."
 
-    lines = Layout.of(text, split(text, Splitting.LINES, "en")).pieces
-    whole = Layout.of(text, split(text, Splitting.NONE, "en")).pieces
+    lines = TextLayout.of(text, split(text, Splitting.LINES, "en")).segments
+    whole = TextLayout.of(text, split(text, Splitting.NONE, "en")).segments
 
     assert (lines, whole) == (("One. Two.", "Three."), (text,))
 
 
 @pytest.mark.parametrize(
-    ("text", "limit", "pieces"),
+    ("text", "limit", "segments"),
     [
         ("one two, three four five", 14, ["one two,", "three four", "five"]),
         ("one two three four", 9, ["one two", "three", "four"]),
@@ -108,27 +108,27 @@ def test_lines_are_not_cut_into_sentences() -> None:
         ("👩\u200d👧👩\u200d👧", 4, ["👩\u200d👧", "👩\u200d👧"]),
     ],
 )
-def test_long_pieces_are_cut_at_the_best_place(text: str, limit: int, pieces: list[str]) -> None:
+def test_long_segments_are_cut_at_the_best_place(text: str, limit: int, segments: list[str]) -> None:
     """After clause punctuation, else at white space, else inside a word, but not inside a character with its marks."""
-    spans = list(fit(text, Span(0, len(text)), lambda piece: len(piece) <= limit))
+    spans = list(fit(text, Span(0, len(text)), lambda segment: len(segment) <= limit))
 
-    assert [text[span.start : span.end] for span in spans] == pieces
+    assert [text[span.start : span.end] for span in spans] == segments
 
 
 def test_a_character_that_does_not_fit_is_an_error() -> None:
     """Rather than dropped or sent on too long."""
     with pytest.raises(ValueError, match=r"U\+FDFA alone"):
-        list(fit("ab\ufdfa", Span(0, 3), lambda piece: "\ufdfa" not in piece))
+        list(fit("ab\ufdfa", Span(0, 3), lambda segment: "\ufdfa" not in segment))
 
 
 def test_cutting_a_million_characters_measures_each_a_few_times() -> None:
     """The cost of cutting grows with the text, not with its square."""
     measured = 0
 
-    def fits(piece: str) -> bool:
+    def fits(segment: str) -> bool:
         nonlocal measured
-        measured += len(piece)
-        return len(piece) <= 1000
+        measured += len(segment)
+        return len(segment) <= 1000
 
     text = "x" * 1_000_000
     spans = list(fit(text, Span(0, len(text)), fits))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.server.core.errors import StartError
-from dragoman.server.text.moses import END_OF_WORD, MosesPieces, merged
+from dragoman.server.text.moses import END_OF_WORD, MosesPieces, apply_merges
 
 
 def merged_slowly(word: str, merges: list[tuple[str, str]]) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def test_words_are_cut_as_by_the_obvious_way() -> None:
                 pieces.append("".join(pair))
         word = "".join(rng.choice("ab") for _ in range(rng.randint(1, 14)))
         ranks = {pair: rank for rank, pair in enumerate(merges)}
-        assert merged(word, ranks) == merged_slowly(word, merges), (word, merges)
+        assert apply_merges(word, ranks) == merged_slowly(word, merges), (word, merges)
 
 
 def test_a_file_that_is_no_list_of_merges_stops_the_start(tmp_path: Path) -> None:

@@ -40,8 +40,7 @@ from dragoman.server.planning.plans import Way, choose, ways
 from dragoman.server.planning.settings import DecodingBounds, resolve
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import (
-    Prepared,
-    Refused,
+    PreparedText,
     check_text,
     prepare,
     prepare_given,
@@ -164,7 +163,7 @@ class Pipeline:
             size = sum(map(len, (*accepted, *(request.targets or ()))))
             prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
             tokenize_s = time.perf_counter() - started
-            reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, Prepared)))
+            reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, PreparedText)))
             if len(found) > 1:
                 template = self._template(request, self._chosen(request, found, prepared))
             copies_unknown = decoding.unknown_handling == "copy"
@@ -179,21 +178,21 @@ class Pipeline:
                     else:
                         yield index, assembler.translation(text, decoded, tokenize_s)
 
-    def _chosen(self, request: Request, found: Sequence[Way], prepared: Sequence[Prepared | Refused]) -> Way:
+    def _chosen(self, request: Request, found: Sequence[Way], prepared: Sequence[PreparedText | InvalidRequest]) -> Way:
         """The way that the request goes, by its deadline and what each way takes now."""
         remaining_s = None
         if request.deadline_s is not None:
             remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
-        texts = [text for text in prepared if isinstance(text, Prepared)]
+        texts = [text for text in prepared if isinstance(text, PreparedText)]
         return choose(
             found,
             is_fastest=request.engine is EnginePreference.FAST,
-            tokens=max((len(ids) for text in texts for ids in text.segments), default=0),
+            tokens=max((len(ids) for text in texts for ids in text.decoded_ids), default=0),
             remaining_s=remaining_s,
             seconds_per_token=self.lanes.seconds_per_token,
         )
 
-    def _accepted(self, request: Request) -> list[str | Refused]:
+    def _accepted(self, request: Request) -> list[str | InvalidRequest]:
         """The texts, each that is too large or malformed replaced by its error."""
         names = _names(request)
         if not request.texts:
@@ -201,7 +200,7 @@ class Pipeline:
         check_number(len(request.texts), self.limits.max_texts, names.texts)
         return [self._check(text, names.of_text(index)) for index, text in enumerate(request.texts)]
 
-    def _check(self, text: str, field: str) -> str | Refused:
+    def _check(self, text: str, field: str) -> str | InvalidRequest:
         return check_text(text, field, self.limits.max_text_bytes)
 
     def _admit(self, request: Request, texts: Sequence[str]) -> Reservation:
@@ -215,17 +214,17 @@ class Pipeline:
         return self.admission.reserve(estimate_tokens(texts), wait_s, field=_names(request).texts)
 
     def _prepared(
-        self, request: Request, texts: list[str | Refused], pair: LanguagePair, decoding: Decoding
-    ) -> list[Prepared | Refused]:
+        self, request: Request, texts: list[str | InvalidRequest], pair: LanguagePair, decoding: Decoding
+    ) -> list[PreparedText | InvalidRequest]:
         """Cut and number all texts."""
         return [
-            text if isinstance(text, Refused) else self._prepare(request, index, text, pair, decoding)
+            text if isinstance(text, InvalidRequest) else self._prepare(request, index, text, pair, decoding)
             for index, text in enumerate(texts)
         ]
 
     def _prepare(
         self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
-    ) -> Prepared | Refused:
+    ) -> PreparedText | InvalidRequest:
         if request.targets is not None:
             return self._given(index, text, request.targets[index], pair)
         prepared = prepare(
@@ -237,20 +236,20 @@ class Pipeline:
             max_tokens=self.bundle.manifest.limits.max_source_tokens,
             split_long=request.on_too_long is OnTooLong.SPLIT,
         )
-        if isinstance(prepared, Prepared) and isinstance(request.strategy, Alternatives):
+        if isinstance(prepared, PreparedText) and isinstance(request.strategy, Alternatives):
             prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
-        if isinstance(prepared, Refused) or not request.prefixes:
+        if isinstance(prepared, InvalidRequest) or not request.prefixes:
             return prepared
         field = TRANSLATE.of_text(index, "target_prefix")
         prefix = self._check(request.prefixes[index], field)
-        if isinstance(prefix, Refused):
+        if isinstance(prefix, InvalidRequest):
             return prefix
         return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
 
-    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> Prepared | Refused:
+    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> PreparedText | InvalidRequest:
         fields = SCORE.of_text(index), SCORE.of_text(index, "target")
         checked = self._check(target, fields[1])
-        if isinstance(checked, Refused):
+        if isinstance(checked, InvalidRequest):
             return checked
         limits = self.bundle.manifest.limits
         return prepare_given(text, checked, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=limits)
@@ -266,18 +265,18 @@ def _names(request: Request) -> FieldNames:
     return TRANSLATE if request.targets is None else SCORE
 
 
-def _segments(text: Prepared | Refused, template: Segment) -> list[Segment]:
+def _segments(text: PreparedText | InvalidRequest, template: Segment) -> list[Segment]:
     """What is decoded of a text."""
-    if isinstance(text, Refused):
+    if isinstance(text, InvalidRequest):
         return []
     if text.target is not None:
         template = replace(template, strategy=Forced(text.target.ids))
-    pieces = zip(text.ids, text.copies, strict=True)
-    return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in pieces if ids]
+    segments = zip(text.ids, text.copies, strict=True)
+    return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in segments if ids]
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:
-    """One text's decoded pieces, or the first piece's error."""
+    """One text's decoded segments, or the first segment's error."""
     decoded: list[Decoded] = []
     for answer in answers:
         match answer:

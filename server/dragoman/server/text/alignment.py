@@ -33,7 +33,7 @@ class Word:
 
     span: Span
     tokens: tuple[int, ...]
-    """Positions of its tokens."""
+    """The positions of its tokens."""
 
 
 def words(text: str, spans: Sequence[Span | None]) -> list[Word]:
@@ -41,7 +41,7 @@ def words(text: str, spans: Sequence[Span | None]) -> list[Word]:
 
     A token without a span, such as a language's, is in no word; every other one is in one of them.
     """
-    found: list[Word] = []
+    words: list[Word] = []
     waiting: list[int] = []  # tokens that show nothing by themselves: they belong to the next one that does
     for index, span in enumerate(spans):
         if span is None:
@@ -52,16 +52,16 @@ def words(text: str, spans: Sequence[Span | None]) -> list[Word]:
         first, last = end - len(shown.lstrip()), start + len(shown.rstrip())
         if first >= last:
             continue
-        if found and not _begins(text, first):
-            before = found.pop()
-            found.append(Word(Span(before.span.start, last), (*before.tokens, *waiting)))
+        if words and not _begins(text, first):
+            before = words.pop()
+            words.append(Word(Span(before.span.start, last), (*before.tokens, *waiting)))
         else:
-            found.append(Word(Span(first, last), tuple(waiting)))
+            words.append(Word(Span(first, last), tuple(waiting)))
         waiting = []
-    if waiting and found:
-        before = found.pop()
-        found.append(Word(before.span, (*before.tokens, *waiting)))
-    return found
+    if waiting and words:
+        before = words.pop()
+        words.append(Word(before.span, (*before.tokens, *waiting)))
+    return words
 
 
 def links(source: Sequence[Word], target: Sequence[Word], attention: Attention) -> Iterator[Alignment]:

@@ -1,11 +1,11 @@
 """Text and its layout: which stretches are translated, and what lies between them.
 
-A text is gap, piece, gap, piece, ..., gap: one gap more than pieces, each possibly empty. Pieces neither begin nor end
-with white space, so everything that is layout (line ends, indentation, blank lines, double spaces between sentences)
-is in the gaps, and joining translated pieces with the same gaps gives the layout back. Always true: joining the pieces
-themselves gives the text, character for character.
+A text is gap, segment, gap, segment, ..., gap: one gap more than segments, each possibly empty. Segments neither begin
+nor end with white space, so everything that is layout (line ends, indentation, blank lines, double spaces between
+sentences) is in the gaps, and joining translated segments with the same gaps gives the layout back. Always true:
+joining the segments themselves gives the text, character for character.
 
-Only positions are computed here; no rule ever builds a piece from anything but a slice of the text.
+Only positions are computed here; no rule ever builds a segment from anything but a slice of the text.
 """
 
 from __future__ import annotations
@@ -32,47 +32,47 @@ _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """A text taken apart."""
 
     gaps: tuple[str, ...]
-    """One more than pieces."""
-    pieces: tuple[str, ...]
+    """One more than segments."""
+    segments: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str, spans: Iterable[Span]) -> Layout:
-        """Pieces where the spans are, which must be in order and apart; gaps everywhere else."""
-        gaps, pieces, position = [], [], 0
+    def of(cls, text: str, spans: Iterable[Span]) -> TextLayout:
+        """Segments where the spans are, which must be in order and apart; gaps everywhere else."""
+        gaps, segments, position = [], [], 0
         for start, end in spans:
             assert position <= start < end <= len(text), "spans are in order, apart and not empty"
             gaps.append(text[position:start])
-            pieces.append(text[start:end])
+            segments.append(text[start:end])
             position = end
-        return cls((*gaps, text[position:]), tuple(pieces))
+        return cls((*gaps, text[position:]), tuple(segments))
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Where the pieces are."""
-        return self.spans_of(self.pieces)
+        """Where the segments are."""
+        return self.spans_of(self.segments)
 
-    def spans_of(self, pieces: Sequence[str]) -> tuple[Span, ...]:
-        """Where other pieces are once they stand in place of its own."""
+    def spans_of(self, segments: Sequence[str]) -> tuple[Span, ...]:
+        """Where other segments are once they stand in place of its own."""
         spans, position = [], 0
-        for gap, piece in zip(self.gaps, pieces, strict=False):
+        for gap, segment in zip(self.gaps, segments, strict=False):
             start = position + len(gap)
-            position = start + len(piece)
+            position = start + len(segment)
             spans.append(Span(start, position))
         return tuple(spans)
 
-    def join(self, pieces: Sequence[str]) -> str:
-        """The text with other pieces in place of its own."""
-        woven = [part for pair in zip(self.gaps, pieces, strict=False) for part in pair]
-        assert len(pieces) == len(self.pieces), "one new piece for each"
+    def join(self, segments: Sequence[str]) -> str:
+        """The text with other segments in place of its own."""
+        woven = [part for pair in zip(self.gaps, segments, strict=False) for part in pair]
+        assert len(segments) == len(self.segments), "one new segment for each"
         return "".join((*woven, self.gaps[-1]))
 
 
 def split(text: str, splitting: Splitting, language: str) -> Iterator[Span]:
-    """Spans of the pieces of `text`, in order: sentences by the rules of `language`, lines, or the whole text."""
+    """Spans of the segments of `text`, in order: sentences by the rules of `language`, lines, or the whole text."""
     match splitting:
         case Splitting.NONE:
             yield from _trimmed(text, 0, len(text))

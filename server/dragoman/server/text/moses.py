@@ -17,7 +17,7 @@ from typing import Any
 
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.translations import Span
-from dragoman.server.text.surfaces import added
+from dragoman.server.text.surfaces import surfaces_of
 
 END_OF_WORD = "</w>"
 CACHED_WORDS = 65_536
@@ -32,7 +32,7 @@ class MosesPieces:
         self._tokenizer = rules.MosesTokenizer(lang=language)
         self._detokenizer = rules.MosesDetokenizer(lang=language)
         ranks = _read_merges(merges)
-        self._pieces_of = functools.lru_cache(CACHED_WORDS)(functools.partial(merged, ranks=ranks))
+        self._pieces_of = functools.lru_cache(CACHED_WORDS)(functools.partial(apply_merges, ranks=ranks))
         self._ids, self._unk_id = ids, unk_id
         self._pieces = {index: piece for piece, index in ids.items()}
         self.size = max(self._pieces, default=-1) + 1
@@ -48,23 +48,23 @@ class MosesPieces:
         return str(self._detokenizer.detokenize(words))
 
     def spans(self, text: str) -> list[Span]:
-        """See `Vocabulary`."""
+        """What each id of `encode(text)` stands for, in order."""
         words = self._words(text)
         pieces = [piece for word in words for piece in self._pieces_of(word)]
         lengths = [len(piece.removesuffix(END_OF_WORD)) + piece.endswith(END_OF_WORD) for piece in pieces]
-        ends = placed(text, " ".join(words) + " ", list(itertools.accumulate(lengths)))
+        ends = original_positions(text, " ".join(words) + " ", list(itertools.accumulate(lengths)))
         return [Span(start, end) for start, end in itertools.pairwise([0, *ends])]
 
     def surfaces(self, ids: Sequence[int]) -> list[str]:
-        """See `Vocabulary`."""
-        return added(self.decode, ids)
+        """What each id adds to `decode(ids)`."""
+        return surfaces_of(self.decode, ids)
 
     def token(self, index: int) -> str | None:
-        """See `Vocabulary`."""
+        """An id as the vocabulary writes it; None where it does not list it."""
         return self._pieces.get(index)
 
     def token_id(self, token: str) -> int | None:
-        """See `Vocabulary`."""
+        """The id of a token as the vocabulary writes it; None where it has no such token."""
         return self._ids.get(token)
 
     def _words(self, text: str) -> list[str]:
@@ -72,7 +72,7 @@ class MosesPieces:
         return list(self._tokenizer.tokenize(normal, aggressive_dash_splits=True, escape=True))
 
 
-def merged(word: str, ranks: dict[tuple[str, str], int]) -> tuple[str, ...]:
+def apply_merges(word: str, ranks: dict[tuple[str, str], int]) -> tuple[str, ...]:
     """A word's pieces: of all neighbours the pair of the lowest rank is joined, everywhere, until none has a rank."""
     pieces = [*word[:-1], word[-1] + END_OF_WORD]
     while len(pieces) > 1:
@@ -90,8 +90,8 @@ def merged(word: str, ranks: dict[tuple[str, str], int]) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def placed(text: str, changed: str, positions: Sequence[int]) -> list[int]:
-    """Where positions of a changed text, are in the text itself; those within what was changed are before it."""
+def original_positions(text: str, changed: str, positions: Sequence[int]) -> list[int]:
+    """Where positions of a changed text are in the text itself; those within a change are at its beginning."""
     at = [0] * (len(changed) + 1)
     for change, start, end, first, last in SequenceMatcher(None, text, changed, autojunk=False).get_opcodes():
         for position in range(first, last + 1):

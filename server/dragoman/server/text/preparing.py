@@ -1,6 +1,7 @@
-"""One text on its way in: cut into pieces and numbered. One whose translation is given, to be scored, is not cut.
+"""One text on its way in: cut into segments and numbered. One whose translation is given, to be scored, is not cut.
 
-A piece that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands.
+A segment that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands. In
+place of a text that cannot be translated stands the `InvalidRequest` that says why.
 """
 
 from __future__ import annotations
@@ -13,13 +14,10 @@ from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.translations import Span
-from dragoman.server.text.layout import Layout, fit, split
+from dragoman.server.text.layout import TextLayout, fit, split
 from dragoman.server.text.tokenizer import Tokenizer
 
 MAX_SUPPRESSED_TOKENS = 256
-
-Refused = InvalidRequest
-"""What stands in for a text that cannot be translated."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +30,25 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedText:
     """A text that is ready to be decoded."""
 
     text: str
-    layout: Layout
+    layout: TextLayout
     ids: tuple[tuple[int, ...], ...]
-    """Of each piece, all that the model reads; empty for a piece that is kept as it stands."""
+    """For each segment, all that the model reads; empty for a segment that is kept as it stands."""
     pair: LanguagePair
     prefix: tuple[int, ...] = ()
-    """What the translation of each piece begins with."""
+    """What the translation of each segment begins with."""
     copies: tuple[tuple[int, ...], ...] = ()
-    """Of each piece, as in `Segment`; empty of a model that copies nothing."""
+    """For each segment, as in `Segment`; empty of a model that copies nothing."""
     target: Target | None = None
-    """The translation where it is given, of a text of one piece."""
+    """The translation where it is given, of a text of one segment."""
 
     @property
-    def segments(self) -> tuple[tuple[int, ...], ...]:
-        """The pieces that are decoded."""
+    def decoded_ids(self) -> tuple[tuple[int, ...], ...]:
+        """The ids of the segments that are decoded."""
         return tuple(ids for ids in self.ids if ids)
-
-    @property
-    def num_segments(self) -> int:
-        """Pieces that are decoded."""
-        return len(self.segments)
 
     @property
     def source_tokens(self) -> int:
@@ -63,14 +56,14 @@ class Prepared:
         return sum(map(len, self.ids))
 
 
-def check_text(text: str, field: str, max_bytes: int) -> str | Refused:
+def check_text(text: str, field: str, max_bytes: int) -> str | InvalidRequest:
     """The text, or why it cannot be taken in."""
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as error:
-        return Refused(field, f"character {error.start} is half of a surrogate pair, which is not text")
+        return InvalidRequest(field, f"character {error.start} is half of a surrogate pair, which is not text")
     if size > max_bytes:
-        return Refused(field, f"{size} bytes, the limit is {max_bytes} (--max-text-bytes): send it in parts")
+        return InvalidRequest(field, f"{size} bytes, the limit is {max_bytes} (--max-text-bytes): send it in parts")
     return text
 
 
@@ -83,11 +76,11 @@ def prepare(
     pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
-) -> Prepared | Refused:
-    """Cut a text into pieces of at most `max_tokens` tokens and number them."""
+) -> PreparedText | InvalidRequest:
+    """Cut a text into segments of at most `max_tokens` tokens and number them."""
 
-    def fits(piece: str) -> bool:
-        return len(tokenizer.encode(piece, pair)) <= max_tokens
+    def fits(stretch: str) -> bool:
+        return len(tokenizer.encode(stretch, pair)) <= max_tokens
 
     spans: list[Span] = []
     numbered: list[tuple[int, ...]] = []
@@ -98,63 +91,67 @@ def prepare(
             numbered.append(ids)
             continue
         if not split_long:
-            way_out = "let it be split (on_too_long), or send shorter pieces"
-            return Refused(field, f"a piece of {len(ids)} tokens, the model reads at most {max_tokens}: {way_out}")
+            way_out = "let it be split (on_too_long), or send shorter sentences"
+            message = f"a segment of {len(ids)} tokens, the model reads at most {max_tokens}: {way_out}"
+            return InvalidRequest(field, message)
         try:
             parts = list(fit(text, span, fits))
         except ValueError as error:
-            return Refused(field, str(error))
+            return InvalidRequest(field, str(error))
         spans.extend(parts)
         numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
-    pieces = zip(spans, numbered, strict=True)
-    copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in pieces)
-    return Prepared(text, Layout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)
+    segments = zip(spans, numbered, strict=True)
+    copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in segments)
+    return PreparedText(text, TextLayout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)
 
 
-def whole(text: Prepared, *, field: str, what: str) -> Prepared | Refused:
-    """A text that is one piece, as `what` can only be had of one."""
-    if text.num_segments == 1 and len(text.ids) == 1:
+def whole(text: PreparedText, *, field: str, what: str) -> PreparedText | InvalidRequest:
+    """A text that is one segment, as `what` is only possible for one."""
+    if len(text.ids) == len(text.decoded_ids) == 1:
         return text
-    if text.num_segments == 0:
-        return Refused(field, f"the text has nothing to translate, and so no place for {what}")
+    if not text.decoded_ids:
+        return InvalidRequest(field, f"the text has nothing to translate, and so no place for {what}")
     way_out = "set splitting to none, or send its parts as texts of their own"
-    return Refused(field, f"the text is cut into {len(text.ids)} pieces, and {what} is for a text of one: {way_out}")
+    message = f"the text is cut into {len(text.ids)} segments, and {what} is for a text of one: {way_out}"
+    return InvalidRequest(field, message)
 
 
 def with_prefix(
-    text: Prepared, prefix: str, *, field: str, tokenizer: Tokenizer, decoding: Decoding
-) -> Prepared | Refused:
+    text: PreparedText, prefix: str, *, field: str, tokenizer: Tokenizer, decoding: Decoding
+) -> PreparedText | InvalidRequest:
     """A text whose translation begins with `prefix`."""
     if not prefix:
         return text
-    one = whole(text, field=field, what="a prefix")
-    if isinstance(one, Refused):
-        return one
+    checked = whole(text, field=field, what="a prefix")
+    if isinstance(checked, InvalidRequest):
+        return checked
     ids = (*text.prefix, *tokenizer.encode_target(prefix))
     if tokenizer.unk_id in ids:
-        return Refused(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
-    most = Segment(one.segments[0], decoding).max_target_tokens
+        return InvalidRequest(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
+    [source] = text.decoded_ids
+    most = Segment(source, decoding).max_target_tokens
     if len(ids) >= most:
         limits = "decoding.max_length, decoding.max_length_factor"
-        return Refused(field, f"{len(ids)} tokens, and the translation has room for {most} with its end ({limits})")
-    return replace(one, prefix=ids)
+        message = f"{len(ids)} tokens, and the translation has room for {most} with its end ({limits})"
+        return InvalidRequest(field, message)
+    return replace(text, prefix=ids)
 
 
 def prepare_given(
     text: str, target: str, *, fields: tuple[str, str], tokenizer: Tokenizer, pair: LanguagePair, limits: Limits
-) -> Prepared | Refused:
+) -> PreparedText | InvalidRequest:
     """Number a text and its given translation, neither of which is cut. `fields` are where they stand."""
     ids, target_ids = tokenizer.encode(text, pair), tokenizer.encode_target_of(target, text, pair)
     prefix = tokenizer.forced(pair)
     if not ids:
-        return Refused(fields[0], "nothing in it that the model could read")
+        return InvalidRequest(fields[0], "nothing in it that the model could read")
     lengths = len(ids), len(prefix) + len(target_ids) + 1
     for field, length, most in zip(fields, lengths, (limits.max_source_tokens, limits.max_target_tokens), strict=True):
         if length > most:
             message = f"{length} tokens with the end token, the model takes at most {most}: score it in parts"
-            return Refused(field, message)
-    layout, copies = Layout.of(text, [Span(0, len(text))]), tokenizer.copies(text, ids, pair)
-    return Prepared(text, layout, (ids,), pair, prefix, (copies,), Target(target, target_ids))
+            return InvalidRequest(field, message)
+    layout, copies = TextLayout.of(text, [Span(0, len(text))]), tokenizer.copies(text, ids, pair)
+    return PreparedText(text, layout, (ids,), pair, prefix, (copies,), Target(target, target_ids))
 
 
 def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]:
@@ -162,17 +159,17 @@ def suppressed_ids(tokens: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ..
     field = "decoding.suppressed_tokens"
     if len(tokens) > MAX_SUPPRESSED_TOKENS:
         raise InvalidRequest(field, f"{len(tokens)} tokens, the limit is {MAX_SUPPRESSED_TOKENS}")
-    found = {index: tokenizer.token_id(token) for index, token in enumerate(tokens)}
+    ids = [tokenizer.token_id(token) for token in tokens]
     violations = [
-        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is no token of the model's target vocabulary")
-        for index, target_id in found.items()
+        Violation(f"{field}[{index}]", f"{quoted(token)} is no token of the model's target vocabulary")
+        for index, (token, target_id) in enumerate(zip(tokens, ids, strict=True))
         if target_id is None
     ]
     violations += [
-        Violation(f"{field}[{index}]", f"{quoted(tokens[index])} is the end token, and no translation would end")
-        for index, target_id in found.items()
+        Violation(f"{field}[{index}]", f"{quoted(token)} is the end token, and no translation would end")
+        for index, (token, target_id) in enumerate(zip(tokens, ids, strict=True))
         if target_id == tokenizer.eos_id
     ]
     if violations:
         raise InvalidRequest.of(violations)
-    return tuple(dict.fromkeys(target_id for target_id in found.values() if target_id is not None))
+    return tuple(dict.fromkeys(target_id for target_id in ids if target_id is not None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
-def added(decode: Callable[[Sequence[int]], str], ids: Sequence[int]) -> list[str]:
+def surfaces_of(decode: Callable[[Sequence[int]], str], ids: Sequence[int]) -> list[str]:
     """The text of `ids`, cut: each id has what its text and that of all before it agree upon with the whole.
 
     What an id changes in what stands before it (a half character becomes whole, a space goes) is its own.
@@ -15,7 +15,7 @@ def added(decode: Callable[[Sequence[int]], str], ids: Sequence[int]) -> list[st
     for number in range(1, len(ids) + 1):
         so_far = decode(ids[:number]) if number < len(ids) else whole
         pairs = enumerate(zip(so_far, whole, strict=False))
-        agreed = next((place for place, (one, other) in pairs if one != other), min(len(so_far), len(whole)))
+        agreed = next((position for position, (a, b) in pairs if a != b), min(len(so_far), len(whole)))
         parts.append(whole[reached : max(reached, agreed)])
         reached = max(reached, agreed)
     return parts

@@ -38,7 +38,7 @@ class Tokenizer:
         return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of target ids none of which is copied, without an end token."""
+        """The text of target ids without copies and without an end token."""
         return self._target.decode([index for index in ids if index not in self._hidden])
 
     def forced(self, pair: LanguagePair | None = None) -> tuple[int, ...]:
@@ -57,11 +57,11 @@ class Tokenizer:
         """
         if not self._copies:
             return ()
-        found, first = list(ids), dict[str, int]()
+        copies, first = list(ids), dict[str, int]()
         for position, (index, span) in enumerate(zip(ids, self.source_spans(text, pair), strict=False)):
             if index == self.unk_id and span is not None and (name := text[span.start : span.end].strip()):
-                found[position] = self._words + first.setdefault(name, position)
-        return tuple(found)
+                copies[position] = self._words + first.setdefault(name, position)
+        return tuple(copies)
 
     def encode_target_of(self, text: str, source: str, pair: LanguagePair | None = None) -> tuple[int, ...]:
         """Target ids of a text alone, in which what the vocabulary lacks is a copy of the same in its source."""
@@ -73,15 +73,15 @@ class Tokenizer:
         names = {
             source[s.start : s.end].strip(): index for index, s in spans if s is not None and self.is_copied(index)
         }
-        own = zip(ids, self._target.spans(text), strict=True)
-        return tuple(names.get(text[s.start : s.end].strip(), i) if i == self.unk_id else i for i, s in own)
+        placed = zip(ids, self._target.spans(text), strict=True)
+        return tuple(names.get(text[s.start : s.end].strip(), i) if i == self.unk_id else i for i, s in placed)
 
     def is_copied(self, target_id: int) -> bool:
         """Whether an id stands for a source position and not for a word."""
         return self._copies and target_id >= self._words
 
     def source_position(self, target_id: int) -> int:
-        """Which one."""
+        """The source position that a copied id stands for."""
         return target_id - self._words
 
     def source_spans(self, text: str, pair: LanguagePair | None = None) -> tuple[Span | None, ...]:

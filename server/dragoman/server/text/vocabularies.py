@@ -19,7 +19,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.translations import Span
 from dragoman.server.text.moses import MosesPieces
-from dragoman.server.text.surfaces import added
+from dragoman.server.text.surfaces import surfaces_of
 
 
 class Vocabulary(Protocol):
@@ -63,23 +63,23 @@ class SentencePieces:
         return str(self._processor.decode([index for index in ids if index < self.size]))
 
     def spans(self, text: str) -> list[Span]:
-        """See `Vocabulary`."""
+        """What each id of `encode(text)` stands for, in order."""
         return _spans(self._processor, text)
 
     def surfaces(self, ids: Sequence[int]) -> list[str]:
-        """See `Vocabulary`."""
+        """What each id adds to `decode(ids)`."""
         known = [index for index in ids if index < self.size]
-        found = iter(_parsed(self._processor.decode(known, out_type="serialized_proto")).pieces)
-        return [next(found).surface if index < self.size else "" for index in ids]
+        pieces = iter(_parsed(self._processor.decode(known, out_type="serialized_proto")).pieces)
+        return [next(pieces).surface if index < self.size else "" for index in ids]
 
     def token(self, index: int) -> str | None:
-        """See `Vocabulary`."""
+        """An id as the vocabulary writes it; None where it does not list it."""
         return str(self._processor.id_to_piece(index)) if index < self.size else None
 
     def token_id(self, token: str) -> int | None:
-        """See `Vocabulary`."""
-        found = int(self._processor.piece_to_id(token))
-        return found if self._processor.id_to_piece(found) == token else None
+        """The id of a token as the vocabulary writes it; None where it has no such token."""
+        index = int(self._processor.piece_to_id(token))
+        return index if self._processor.id_to_piece(index) == token else None
 
 
 class NumberedPieces:
@@ -103,19 +103,19 @@ class NumberedPieces:
         return str(self._processor.decode(pieces)).replace("\u2581", " ").strip()
 
     def spans(self, text: str) -> list[Span]:
-        """See `Vocabulary`."""
+        """What each id of `encode(text)` stands for, in order."""
         return _spans(self._processor, text)
 
     def surfaces(self, ids: Sequence[int]) -> list[str]:
-        """See `Vocabulary`."""
-        return added(self.decode, ids)
+        """What each id adds to `decode(ids)`."""
+        return surfaces_of(self.decode, ids)
 
     def token(self, index: int) -> str | None:
-        """See `Vocabulary`."""
+        """An id as the vocabulary writes it; None where it does not list it."""
         return self._pieces.get(index)
 
     def token_id(self, token: str) -> int | None:
-        """See `Vocabulary`."""
+        """The id of a token as the vocabulary writes it; None where it has no such token."""
         return self._ids.get(token)
 
 
@@ -138,28 +138,28 @@ class FastPieces:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def spans(self, text: str) -> list[Span]:
-        """See `Vocabulary`."""
-        found: list[Span] = []
+        """What each id of `encode(text)` stands for, in order."""
+        spans: list[Span] = []
         following = len(text)
         # Bytes of one character, and what was put in, have the same place as their neighbours.
         for start, end in reversed(self._tokenizer.encode(text, add_special_tokens=False).offsets):
             following, until = min(start, following), min(end, following)
-            found.append(Span(following, max(following, until)))
-        return found[::-1]
+            spans.append(Span(following, max(following, until)))
+        return spans[::-1]
 
     def surfaces(self, ids: Sequence[int]) -> list[str]:
-        """See `Vocabulary`."""
-        return added(self.decode, ids)
+        """What each id adds to `decode(ids)`."""
+        return surfaces_of(self.decode, ids)
 
     def token(self, index: int) -> str | None:
-        """See `Vocabulary`."""
-        found: str | None = self._tokenizer.id_to_token(index)
-        return found
+        """An id as the vocabulary writes it; None where it does not list it."""
+        token: str | None = self._tokenizer.id_to_token(index)
+        return token
 
     def token_id(self, token: str) -> int | None:
-        """See `Vocabulary`."""
-        found: int | None = self._tokenizer.token_to_id(token)
-        return found
+        """The id of a token as the vocabulary writes it; None where it has no such token."""
+        index: int | None = self._tokenizer.token_to_id(token)
+        return index
 
 
 def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabulary:
@@ -178,10 +178,10 @@ def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabu
 
 
 def _spans(processor: SentencePieceProcessor, text: str) -> list[Span]:
-    found = _parsed(processor.encode(text, out_type="serialized_proto"))
+    parsed = _parsed(processor.encode(text, out_type="serialized_proto"))
     data, position, reached = text.encode(), 0, 0
     spans: list[Span] = []
-    for piece in found.pieces:
+    for piece in parsed.pieces:
         start = position + len(data[reached : piece.begin].decode())
         position = start + len(data[piece.begin : piece.end].decode())
         reached = piece.end

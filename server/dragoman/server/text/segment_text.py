@@ -1,0 +1,90 @@
+"""A segment of a text on its way back: what the tokens of its hypotheses add to the translation, and which words of the
+segment they come from.
+
+Some tokens have no text of their own: a copy stands for a token of the source, and an unknown word for nothing that the
+vocabulary has. A copy is shown as what it copies, and an unknown word, where that is asked for, as the source word that
+it attends to most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from dragoman.bundle.manifest import LanguagePair
+from dragoman.server.core.segments import Hypothesis
+from dragoman.server.core.translations import Alignment, Span
+from dragoman.server.text.alignment import Word, links, word_weights, words
+from dragoman.server.text.tokenizer import Tokenizer
+
+
+class SegmentText:
+    """The text of one segment, beside which hypotheses of it are read."""
+
+    def __init__(self, text: str, pair: LanguagePair, tokenizer: Tokenizer, *, copies_unknown: bool) -> None:
+        self.text = text
+        self._pair, self._tokenizer = pair, tokenizer
+        self._copies_unknown = copies_unknown
+
+    @cached_property
+    def words(self) -> list[Word]:
+        """The words of the segment."""
+        return words(self.text, self._token_spans)
+
+    @cached_property
+    def _token_spans(self) -> tuple[Span | None, ...]:
+        return self._tokenizer.source_spans(self.text, self._pair)
+
+    def has_borrowed(self, hypothesis: Hypothesis) -> bool:
+        """Whether some of its tokens are shown as text of the segment."""
+        if any(map(self._tokenizer.is_copied, hypothesis.ids)):
+            return True
+        return self._copies_unknown and self._tokenizer.unk_id in hypothesis.ids
+
+    def surfaces(self, hypothesis: Hypothesis) -> list[str]:
+        """What each token of a hypothesis adds to the translation; joined, they are its text."""
+        surfaces = list(self._tokenizer.surfaces(hypothesis.ids))
+        last: Span | None = None
+        is_apart = True  # whether nothing or white space stands before
+        for position, target_id in enumerate(hypothesis.ids):
+            span = self._borrowed(hypothesis, position)
+            if span is not None:
+                text = self.text[span.start : span.end]
+                needs_space = not is_apart and self._begins_word(span, target_id)
+                # Several unknown tokens in a row that stand for one word are that word once.
+                surfaces[position] = "" if span is last else f" {text}" if needs_space else text
+            last = span
+            if surfaces[position]:
+                is_apart = surfaces[position][-1].isspace()
+        return surfaces
+
+    def links(self, hypothesis: Hypothesis, surfaces: Sequence[str]) -> Iterator[Alignment]:
+        """Links between the segment's words and its translation's, both counted from their beginning."""
+        assert hypothesis.attention is not None, "alignments ask the lanes for attention"
+        spans, position = list[Span | None](), 0
+        for target_id, surface in zip(hypothesis.ids, surfaces, strict=True):
+            is_nothing = not surface and self._tokenizer.is_hidden(target_id)
+            spans.append(None if is_nothing else Span(position, position + len(surface)))
+            position += len(surface)
+        return links(self.words, words("".join(surfaces), spans), hypothesis.attention)
+
+    def _borrowed(self, hypothesis: Hypothesis, position: int) -> Span | None:
+        """Where in the segment the text of a token stands; None of a token that has text of its own."""
+        target_id = hypothesis.ids[position]
+        if self._tokenizer.is_copied(target_id):
+            return self._copied(self._tokenizer.source_position(target_id))
+        if target_id != self._tokenizer.unk_id or not self._copies_unknown or not self.words:
+            return None
+        assert hypothesis.attention is not None, "copying asks the lanes for attention"
+        return self.words[int(word_weights(self.words, hypothesis.attention[position]).argmax())].span
+
+    def _copied(self, position: int) -> Span:
+        """Where the token at a position of the source stands, without the white space around it."""
+        span = self._token_spans[position]
+        assert span is not None, "only tokens of the text are copied"
+        text = self.text[span.start : span.end]
+        return Span(span.end - len(text.lstrip()), span.start + len(text.rstrip()))
+
+    def _begins_word(self, span: Span, target_id: int) -> bool:
+        """Whether what stands at a span is shown as a word of its own; a copy is where it begins one in the source."""
+        return not self._tokenizer.is_copied(target_id) or span.start == 0 or self.text[span.start - 1].isspace()
