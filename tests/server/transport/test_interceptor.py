@@ -1,4 +1,4 @@
-"""What is counted of a call that gRPC cancels."""
+"""What is counted of a call that ends otherwise than by its answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from dragoman.server.core.errors import DeadlineExceeded
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.transport.interceptor import CallInterceptor
 
@@ -22,23 +23,42 @@ async def cancelled(request: Any, context: Any) -> Any:
     raise asyncio.CancelledError
 
 
+async def late(request: Any, context: Any) -> Any:
+    raise DeadlineExceeded
+
+
+async def counted(behaviour: Any, context: Any) -> str:
+    """The code that a cancelled call of a method counts as."""
+    registry = CollectorRegistry()
+    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]))
+
+    async def continuation(_: object) -> Any:
+        return grpc.unary_unary_rpc_method_handler(behaviour)
+
+    details: Any = SimpleNamespace(method="/test.Service/Wait")
+    handler: Any = await interceptor.intercept_service(continuation, details)
+    with pytest.raises(asyncio.CancelledError):
+        await handler.unary_unary(None, context)
+    samples = (sample for metric in registry.collect() for sample in metric.samples)
+    [code] = [one.labels["grpc_code"] for one in samples if one.name == "grpc_server_handled_total" and one.value]
+    return code
+
+
 @pytest.mark.parametrize(
     ("remaining_s", "code"),
     [(None, "CANCELLED"), (0.5, "CANCELLED"), (0.02, "DEADLINE_EXCEEDED"), (0.0, "DEADLINE_EXCEEDED")],
 )
 async def test_a_deadline_that_passed_is_told_from_a_client_that_left(remaining_s: float | None, code: str) -> None:
     """gRPC cancels both in the same way; what is left of the time says which it was."""
-    registry = CollectorRegistry()
-    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]))
-    context = SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda: remaining_s)
+    assert (
+        await counted(cancelled, SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda: remaining_s)) == code
+    )
 
-    async def continuation(_: object) -> Any:
-        return grpc.unary_unary_rpc_method_handler(cancelled)
 
-    details: Any = SimpleNamespace(method="/test.Service/Wait")
-    handler: Any = await interceptor.intercept_service(continuation, details)
-    with pytest.raises(asyncio.CancelledError):
-        await handler.unary_unary(None, context)
+async def test_an_error_that_finds_nobody_to_tell_is_counted_as_what_it_is() -> None:
+    """As when a deadline passes at the server while the client, whose clock began earlier, hangs up."""
 
-    labels = {"grpc_type": "unary", "grpc_service": "test.Service", "grpc_method": "Wait"}
-    assert registry.get_sample_value("grpc_server_handled_total", {**labels, "grpc_code": code}) == 1
+    async def abort(*_: object) -> None:
+        raise grpc.aio.InternalError
+
+    assert await counted(late, SimpleNamespace(invocation_metadata=tuple, abort=abort)) == "DEADLINE_EXCEEDED"

@@ -129,7 +129,7 @@ def _observed(call: _Rpc, metrics: MethodMetrics) -> Iterator[None]:
         code = call.code or "UNKNOWN"
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        code = call.cancelled_code()
+        code = call.code or call.cancelled_code()
         raise
     finally:
         seconds = time.perf_counter() - started
@@ -155,7 +155,11 @@ class _Rpc:
         if isinstance(error, ServingError) and error.__cause__ is not None:
             logs.event(_logger, logging.ERROR, "call_failed", id=self.id, method=self.method, exc_info=error.__cause__)
         self.code = known.code
-        await self._context.abort(status_code(known), status_message(known), trailing_metadata(known, self.id))
+        try:
+            await self._context.abort(status_code(known), status_message(known), trailing_metadata(known, self.id))
+        except grpc.aio.InternalError as gone:
+            # The call is over for the client already, as after a deadline that passes on both sides: nobody to tell.
+            raise asyncio.CancelledError from gone
 
     def cancelled_code(self) -> str:
         """Why the call was cancelled: gRPC does not tell a client that left from a deadline that passed."""
