@@ -10,16 +10,19 @@ RULES = """
 bundle                   -> nothing
 v1                       -> grpc
 server.core              -> bundle
-server.planning          -> bundle server.core
+server.decode.strategies -> bundle server.core server.decode.arrays
+server.decode.arrays     -> nothing
+server.planning          -> bundle server.core server.decode.strategies
 server.text              -> bundle server.core
-server.decode            -> bundle server.core
+server.decode            -> bundle server.core server.decode
 server.runtime           -> bundle server.core onnxruntime
 server.kvcache           -> bundle server.core server.decode server.runtime
 server.batches           -> bundle server.core server.decode server.runtime server.kvcache
 server.lanes             -> bundle server.core server.runtime server.batches
-server.pipeline          -> bundle server.core server.planning server.text
+server.pipeline          -> bundle server.core server.decode.strategies server.planning server.text
 server.telemetry         -> bundle server.core server.pipeline
-server.transport         -> bundle server.core server.planning server.pipeline server.telemetry v1 grpc
+server.transport         -> bundle server.core server.pipeline server.telemetry server.transport v1 grpc
+server.transport.codec   -> bundle server.core server.decode.strategies server.planning server.pipeline v1
 server.app               -> bundle server cli v1 grpc
 server.testing           -> bundle server
 export.core              -> bundle

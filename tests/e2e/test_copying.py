@@ -19,7 +19,8 @@ from dragoman.export.network.recurrent import network_of
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Forced, Sample
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.sampling import Sampling
 
 WORDS, EOS, UNK, START = 64, 0, 1, 2
 KNOWN = [f"word{n}" for n in range(WORDS - 3)]
@@ -98,7 +99,7 @@ def segments(count: int, **options: Any) -> list[Segment]:
 STRATEGIES: dict[str, dict[str, Any]] = {
     "greedy": {},
     "beam": {"decoding": {"beam_size": 4, "num_hypotheses": 4}},
-    "sample": {"decoding": {"num_hypotheses": 3}, "strategy": Sample(3)},
+    "sample": {"decoding": {"num_hypotheses": 3}, "strategy": Sampling(3)},
 }
 
 

@@ -25,8 +25,10 @@ from dragoman.server.batches.mask_predict_batch import MaskPredictBatch
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, NonAutoregressive, Speculative, Strategy
+from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Strategy
 from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.runtime.runtime import Runtime
 
 END, VOCABULARY = 0, 320

@@ -17,7 +17,7 @@ import torch
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Forced
+from dragoman.server.decode.strategies.forced import Forced
 
 ASKED = os.environ.get("DRAGOMAN_PARITY", "60")
 SENTENCES = int(ASKED.removesuffix("+"))

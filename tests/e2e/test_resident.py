@@ -17,16 +17,14 @@ from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.core.errors import Cancelled, StartError
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import (
-    Alternatives,
-    DiverseBeam,
-    DraftSource,
-    Forced,
-    NonAutoregressive,
-    Sample,
-    Speculative,
-)
+from dragoman.server.core.strategies import DraftSource
 from dragoman.server.decode.draft_costs import Costs
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.lanes import lanes as lanes_module
 from dragoman.server.runtime import device as devices
 from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
@@ -42,8 +40,8 @@ KINDS: dict[str, dict[str, object]] = {
     "greedy, shortlist": {"decoding": replace(GREEDY, shortlist=True)},
     "marian": {"decoding": BEAM},
     "hf": {"decoding": replace(BEAM, profile="hf", early_stopping="heuristic")},
-    "sample": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sample(5, temperature=1.3)},
-    "diverse": {"decoding": BEAM, "strategy": DiverseBeam(2, 0.7)},
+    "sample": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sampling(5, temperature=1.3)},
+    "diverse": {"decoding": BEAM, "strategy": Diversity(2, 0.7)},
     "alternatives": {"decoding": BEAM, "strategy": Alternatives(3)},
     "forced": {"decoding": BEAM, "strategy": Forced((7, 8, 1, 7))},
     "prefix": {"decoding": replace(BEAM, profile="hf"), "prefix": (30, 31, 32)},

@@ -11,7 +11,11 @@ import pytest
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.errors import Cancelled
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.core.strategies import Alternatives, DiverseBeam, Engine, Forced, Sample
+from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.sampling import Sampling
 
 VOCABULARY, EOS, UNK = 320, 0, 1
 GREEDY = Decoding(max_length=25)
@@ -25,9 +29,9 @@ KINDS: dict[str, dict[str, object]] = {
     "hf": {"decoding": replace(BEAM, profile="hf", early_stopping="heuristic")},
     "ct2": {"decoding": replace(BEAM, profile="ct2", patience=1.5)},
     "exhaustive": {"decoding": replace(BEAM, profile="hf", early_stopping="exhaustive", length_penalty=0.5)},
-    "sample": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sample(5, temperature=1.3)},
-    "sample, cut": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sample(6, top_k=20, top_p=0.8)},
-    "diverse": {"decoding": BEAM, "strategy": DiverseBeam(2, 0.7)},
+    "sample": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sampling(5, temperature=1.3)},
+    "sample, cut": {"decoding": replace(GREEDY, num_hypotheses=4), "strategy": Sampling(6, top_k=20, top_p=0.8)},
+    "diverse": {"decoding": BEAM, "strategy": Diversity(2, 0.7)},
     "alternatives": {"decoding": BEAM, "strategy": Alternatives(3)},
     "alternatives, prefix": {"decoding": GREEDY, "strategy": Alternatives(4), "prefix": (9, 8)},
     "forced": {"decoding": BEAM, "strategy": Forced((7, 8, UNK, 7))},
@@ -73,7 +77,7 @@ def test_each_kind_keeps_its_word(tiny_fp32, decoder, kind):
         assert len(found) == wanted.get(type(strategy), segment.decoding.num_hypotheses)
         if not isinstance(strategy, Alternatives):
             assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-        sampled = isinstance(strategy, Sample)
+        sampled = isinstance(strategy, Sampling)
         assert (answer.engine is Engine.SAMPLING) == sampled
         for h in found:
             assert h.ids[: len(segment.prefix)] == segment.prefix

@@ -22,8 +22,11 @@ from dragoman.server.batches.group import Group
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.core.strategies import Alternatives, Beam, Forced, Sample
+from dragoman.server.core.strategies import Beam
 from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.runtime.runtime import STRIDE, Runtime
 
 WORDS, END = 320, 0
@@ -188,7 +191,7 @@ def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortl
         "a prefix": replace(greedy, prefix=(5,)),
         "alignments": replace(greedy, attention=True),
         "a forced target": replace(greedy, strategy=Forced((5, 6))),
-        "sampling": replace(greedy, strategy=Sample(1)),
+        "sampling": replace(greedy, strategy=Sampling(1)),
         "alternatives": replace(greedy, strategy=Alternatives(2)),
     }
 

@@ -14,7 +14,7 @@ from sentencepiece import SentencePieceProcessor
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Sample
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.runtime import device as devices
 from dragoman.server.runtime.hardware import PROCESSOR, PROVIDERS, SHAPE_OPS
@@ -26,7 +26,7 @@ KINDS = {
     "greedy": {"decoding": GREEDY},
     "beam": {"decoding": BEAM},
     "hf": {"decoding": replace(BEAM, profile="hf")},
-    "sample": {"decoding": replace(GREEDY, num_hypotheses=3), "strategy": Sample(5, temperature=1.3)},
+    "sample": {"decoding": replace(GREEDY, num_hypotheses=3), "strategy": Sampling(5, temperature=1.3)},
     "prefix": {"decoding": BEAM, "prefix": (9, 8)},
 }
 TIE = 1e-3

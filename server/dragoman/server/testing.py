@@ -38,7 +38,12 @@ from dragoman.bundle.writer import BundleWriter
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.core.ports import Done, Pulse
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Priority, Segment, Work
-from dragoman.server.core.strategies import Alternatives, Engine, Forced, NonAutoregressive, Sample, Speculative
+from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import Speculative
 
 VOCABULARY = 400
 _SENTENCES = (
@@ -255,7 +260,7 @@ def echo(ticket: FakeTicket) -> Decoded:
     engine, work = Engine.BEAM if segment.decoding.beam_size > 1 else Engine.GREEDY, Work()
     number = segment.decoding.num_hypotheses
     match strategy:
-        case Sample():
+        case Sampling():
             engine = Engine.SAMPLING
         case Forced():
             number = 1
@@ -276,7 +281,7 @@ def _hypothesis(segment: Segment, rank: int) -> Hypothesis:
     match segment.strategy:
         case Forced(target):
             ids = target
-        case Sample(seed):
+        case Sampling(seed):
             turned = random.Random(f"{seed}/{rank}").randrange(len(source))  # noqa: S311 - a test's
             ids = segment.prefix + source[turned:] + source[:turned]
         case _:

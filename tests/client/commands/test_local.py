@@ -32,7 +32,8 @@ from dragoman.server.app.in_process import InProcessService
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core import segments
 from dragoman.server.core.errors import EngineFailure
-from dragoman.server.core.strategies import Forced, Sample
+from dragoman.server.decode.strategies import sampling
+from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.testing import FakeLanes, write_bundle
 
 
@@ -93,7 +94,7 @@ def test_options_reach_the_lanes(service: InProcessService, lanes: FakeLanes) ->
     [one] = translate(service, options, "The dog. The fox.")
 
     [segment] = lanes.submitted
-    assert segment.strategy == Sample(7, top_k=3)
+    assert segment.strategy == sampling.Sampling(7, top_k=3)
     assert (segment.decoding.min_length, segment.priority, segment.attention) == (2, segments.Priority.BATCH, True)
     assert len(segment.prefix) > 0
     assert (len(one.hypotheses[0].tokens), one.hypotheses[0].alignments != ()) == (one.target_tokens, True)

@@ -11,8 +11,8 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Forced
 from dragoman.server.decode.constraints import Row, Vocabulary, Weigher
+from dragoman.server.decode.strategies.forced import Forced
 
 EOS, UNK, PAD = 2, 1, 0
 VOCABULARY = Vocabulary(99, EOS, UNK, (PAD,))

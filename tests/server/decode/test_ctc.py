@@ -12,9 +12,9 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.core.strategies import NonAutoregressive
 from dragoman.server.decode.constraints import Vocabulary
 from dragoman.server.decode.ctc import NOTHING, Reader, collapse, greedy, prefix_beam
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 BLANK = 4
 WORDS = Vocabulary(99, 0, 1, ())

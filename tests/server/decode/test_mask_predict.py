@@ -9,9 +9,9 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.core.strategies import NonAutoregressive
 from dragoman.server.decode.constraints import Vocabulary
 from dragoman.server.decode.mask_predict import CanvasSource, Length, least_certain, lengths
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 END, UNKNOWN, PAD, START = 0, 1, 2, 99
 SIZE = 20

@@ -13,11 +13,14 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.core.strategies import Alternatives, DiverseBeam, Forced, Sample
 from dragoman.server.decode.constraints import Vocabulary
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Advance, Query, Reply
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.sampling import Sampling
 
 EOS, UNK, PAD, START = 2, 1, 0, 99
 VOCABULARY = Vocabulary(START, EOS, UNK, (PAD,))
@@ -653,7 +656,7 @@ def test_diverse_beams(width, penalty):
     """Groups choose in turn: what earlier ones chose at a step costs later ones, in their scores, too."""
     groups = 3
     decoding = a_decoding("marian", groups * width, num_hypotheses=groups * width, max_length=7)
-    batch = [(Model(n), Segment((5, EOS), decoding, strategy=DiverseBeam(groups, penalty))) for n in range(7)]
+    batch = [(Model(n), Segment((5, EOS), decoding, strategy=Diversity(groups, penalty))) for n in range(7)]
 
     found = run(batch, capacity=4)
 
@@ -682,7 +685,7 @@ def test_diverse_beams_without_a_penalty_are_the_same_beam(profile):
     grouped = replace(single, beam_size=6, num_hypotheses=6)
     models = [Model(n) for n in range(5)]
 
-    found = run([(m, Segment((5, EOS), grouped, strategy=DiverseBeam(3, 0.0))) for m in models])
+    found = run([(m, Segment((5, EOS), grouped, strategy=Diversity(3, 0.0))) for m in models])
 
     for model, (hypotheses, _) in zip(models, found, strict=True):
         expected, _ = plain(model, Segment((5, EOS), replace(single, num_hypotheses=2)))
@@ -691,7 +694,7 @@ def test_diverse_beams_without_a_penalty_are_the_same_beam(profile):
 
 def sampled(seed: int, count: int = 1, **options) -> tuple[Model, Segment]:
     decoding = a_decoding("marian", 1, num_hypotheses=count, max_length=12)
-    strategy = Sample(seed, **options)
+    strategy = Sampling(seed, **options)
     return Model(7, end=-1), Segment((5, EOS), decoding, strategy=strategy)
 
 
@@ -736,7 +739,7 @@ def test_a_temperature_near_zero_is_greedy():
 def test_samples_obey_what_words_may_come(profile):
     """Suppressed words, the minimum length and n-grams hold for draws, too, with CTranslate2's renormalisation."""
     decoding = a_decoding(profile, 1, num_hypotheses=20, min_length=3, no_repeat_ngram_size=1, max_length=12)
-    segment = Segment((5, EOS), decoding, strategy=Sample(1, temperature=3.0), suppressed_ids=(4,), prefix=(7,))
+    segment = Segment((5, EOS), decoding, strategy=Sampling(1, temperature=3.0), suppressed_ids=(4,), prefix=(7,))
 
     ((found, _),) = run([(Model(3), segment)])
 
@@ -851,9 +854,9 @@ def test_an_open_hypothesis_at_the_limit_says_so():
         (None, 1, Layout(1, 1, "marian")),
         (None, 4, Layout(1, 4, "ct2")),
         (Forced((3,)), 4, Layout(1, 1, "marian")),
-        (Sample(1), 4, Layout(2, 1, "marian", is_drawn=True)),
-        (DiverseBeam(2, 0.5), 4, Layout(2, 2, "ct2")),
-        (DiverseBeam(4, 0.5), 4, Layout(4, 1, "marian")),
+        (Sampling(1), 4, Layout(2, 1, "marian", is_drawn=True)),
+        (Diversity(2, 0.5), 4, Layout(2, 2, "ct2")),
+        (Diversity(4, 0.5), 4, Layout(4, 1, "marian")),
         (Alternatives(5), 4, Layout(5, 4, "ct2")),
     ],
 )

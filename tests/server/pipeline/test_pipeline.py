@@ -24,8 +24,12 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Output, Request, Splitting
 from dragoman.server.core.segments import FinishReason, Priority, Segment
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Engine, Forced, Sample, Strategy
+from dragoman.server.core.strategies import Beam, Engine, Strategy
 from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.testing import FakeLanes
 from dragoman.server.text.tokenizer import Tokenizer
@@ -310,16 +314,16 @@ async def test_decoding_options_reach_every_segment(
 
 
 @pytest.mark.parametrize(
-    "strategy", [Beam(), Sample(3, top_k=5, top_p=0.5, temperature=0.7), DiverseBeam(2, 0.5), Alternatives(2, 0.1)]
+    "strategy", [Beam(), Sampling(3, top_k=5, top_p=0.5, temperature=0.7), Diversity(2, 0.5), Alternatives(2, 0.1)]
 )
 @pytest.mark.parametrize("priority", Priority)
 async def test_strategy_and_priority_reach_the_segment(
     pipeline: Pipeline, lanes: FakeLanes, strategy: Strategy, priority: Priority
 ) -> None:
     """As they were asked for."""
-    overrides = DecodingOverrides(beam_size=1 if isinstance(strategy, Sample) else 4)
+    overrides = DecodingOverrides(beam_size=1 if isinstance(strategy, Sampling) else 4)
 
-    await translate(pipeline, "The dog.", strategy=strategy, priority=priority, overrides=overrides)
+    await translate(pipeline, "The dog.", method=strategy, priority=priority, overrides=overrides)
 
     [segment] = lanes.submitted
     assert (segment.strategy, segment.priority) == (strategy, priority)
@@ -413,7 +417,7 @@ async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
 
 async def test_alternatives_are_for_a_text_of_one_segment(pipeline: Pipeline) -> None:
     """Those of several would be combined at random."""
-    split, one = await translate(pipeline, "The dog. The fox.", "The fox.", strategy=Alternatives(3, 0.2))
+    split, one = await translate(pipeline, "The dog. The fox.", "The fox.", method=Alternatives(3, 0.2))
 
     assert isinstance(split, InvalidRequest)
     assert split.violations[0].field == "decoding.alternatives"
@@ -425,7 +429,7 @@ async def test_draws_of_a_sample_are_hypotheses_and_depend_on_its_seed(pipeline:
 
     async def draws(seed: int) -> list[str]:
         overrides = DecodingOverrides(num_hypotheses=5)
-        [outcome] = await translate(pipeline, "The lazy dog.", strategy=Sample(seed), overrides=overrides)
+        [outcome] = await translate(pipeline, "The lazy dog.", method=Sampling(seed), overrides=overrides)
         assert translation(outcome).engine is Engine.SAMPLING
         return [one.text for one in translation(outcome).hypotheses]
 

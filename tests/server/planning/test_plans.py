@@ -10,6 +10,7 @@ import pytest
 from dragoman.bundle.manifest import Decoding, Manifest, Nat
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
+from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
@@ -18,20 +19,13 @@ from dragoman.server.core.requests import (
     Request,
     SpeculationOverrides,
 )
-from dragoman.server.core.strategies import (
-    Beam,
-    DiverseBeam,
-    DraftSource,
-    Engine,
-    Lossy,
-    NonAutoregressive,
-    Sample,
-    Speculative,
-    Strategy,
-)
+from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Strategy
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.planning.capabilities import draft_sources, engines, nat_decoders
-from dragoman.server.planning.plans import DRAFT_TOKENS, Way, choose, ways
-from dragoman.server.planning.settings import DecodingBounds
+from dragoman.server.planning.plans import DRAFT_TOKENS, Plan, choose, plans
 
 E = EnginePreference
 MASKED = Nat("mask-predict", 1, 64, mask_id=400, last_id=0, length_classes=16, block=8, passes=4, length_candidates=2)
@@ -50,13 +44,13 @@ def plain(bundle: Bundle) -> Manifest:
     return replace(bundle.manifest, architecture=replace(bundle.manifest.architecture, decoder="ssru"))
 
 
-def found(manifest: Manifest, engine: EnginePreference = E.AUTO, **request: Any) -> list[Way]:
-    return ways(Request((), engine=engine, **request), DecodingBounds(8, manifest))
+def found(manifest: Manifest, engine: EnginePreference = E.AUTO, **request: Any) -> list[Plan]:
+    return plans(Request((), engine=engine, **request), Bounds(8, manifest))
 
 
-def one(manifest: Manifest, engine: EnginePreference, **request: Any) -> Way:
-    [way] = found(manifest, engine, **request)
-    return way
+def one(manifest: Manifest, engine: EnginePreference, **request: Any) -> Plan:
+    [plan] = found(manifest, engine, **request)
+    return plan
 
 
 def refused(manifest: Manifest, engine: EnginePreference, **request: Any) -> tuple[type[ServingError], str]:
@@ -92,8 +86,8 @@ def test_demands_have_what_the_request_sets(manifest: Manifest) -> None:
     exact = NatOverrides(exact_length=9)
     assert one(manifest, E.NAT, nat=exact).strategy == NonAutoregressive("mask-predict", 4, 1, exact_length=9)
     drafts = SpeculationOverrides(DraftSource.SOURCE, 8, Lossy(3, 1.0))
-    way = one(manifest, E.SPECULATIVE, speculation=drafts)
-    assert way.strategy == Speculative(DraftSource.SOURCE, 8, "", Lossy(3, 1.0))
+    plan = one(manifest, E.SPECULATIVE, speculation=drafts)
+    assert plan.strategy == Speculative(DraftSource.SOURCE, 8, "", Lossy(3, 1.0))
 
 
 def test_a_bundles_beam_is_not_one_of_ctc(manifest: Manifest) -> None:
@@ -128,7 +122,7 @@ def test_a_bundle_without_search_has_one_way(manifest: Manifest) -> None:
     for engine in (E.GREEDY, E.BEAM, E.SPECULATIVE):
         with pytest.raises(UnsupportedByModel, match=rf"no {engine.value} decoding: it has nat$"):
             found(alone, engine)
-    assert refused(alone, E.AUTO, strategy=Sample(1)) == (InvalidRequest, "engine")
+    assert refused(alone, E.AUTO, method=Sampling(1)) == (InvalidRequest, "engine")
     assert refused(alone, E.AUTO, nat=NatOverrides(rescore=True)) == (UnsupportedByModel, "nat.rescore")
     assert engines(alone) == [Engine.NAT]
 
@@ -177,7 +171,7 @@ NONSENSE: list[tuple[EnginePreference, str, dict[str, Any]]] = [
     (E.NAT, "nat.exact_length", {"nat": NatOverrides(exact_length=64)}),
     (E.NAT, "nat.exact_length", {"nat": NatOverrides(exact_length=0)}),
     (E.NAT, "nat.length_scale", {"nat": NatOverrides(exact_length=4, length_scale=1.0)}),
-    (E.NAT, "engine", {"strategy": Sample(1)}),
+    (E.NAT, "engine", {"method": Sampling(1)}),
     (E.NAT, "decoding.repetition_penalty", {"overrides": DecodingOverrides(repetition_penalty=1.5)}),
     (E.NAT, "decoding.length_penalty", {"overrides": DecodingOverrides(length_penalty=0.5)}),
     (E.NAT, "decoding.profile", {"overrides": DecodingOverrides(profile="fairseq")}),
@@ -186,7 +180,7 @@ NONSENSE: list[tuple[EnginePreference, str, dict[str, Any]]] = [
         "decoding.num_hypotheses",
         {"nat": NatOverrides(length_candidates=2), "overrides": DecodingOverrides(num_hypotheses=3)},
     ),
-    (E.SPECULATIVE, "engine", {"strategy": DiverseBeam(1, 1.0)}),
+    (E.SPECULATIVE, "engine", {"method": Diversity(1, 1.0)}),
     (E.SPECULATIVE, "engine", {"overrides": DecodingOverrides(beam_size=2)}),
     (E.SPECULATIVE, "speculation.draft_tokens", {"speculation": SpeculationOverrides(draft_tokens=17)}),
     (E.SPECULATIVE, "speculation.lossy.top", {"speculation": SpeculationOverrides(lossy=Lossy(1, 1.0))}),
@@ -230,17 +224,19 @@ def test_wishes_leave_several_ways(
 ) -> None:
     """The best translation first."""
     own = replace(manifest, decoding=Decoding(beam_size=beam))
-    assert [type(way.strategy) for way in found(own, engine, deadline_s=deadline_s)] == expected
+    assert [type(plan.strategy) for plan in found(own, engine, deadline_s=deadline_s)] == expected
 
 
 def test_wishes_give_way_to_what_is_asked_for(manifest: Manifest, plain: Manifest) -> None:
     """Draws, and what the other decoder cannot do; a bundle without decoders that draft keeps to greedy search."""
-    assert [way.strategy for way in found(manifest, E.FAST, strategy=Sample(1))] == [Sample(1)]
-    ways_ = found(manifest, E.FAST, output=Output(alignments=True), overrides=DecodingOverrides(repetition_penalty=2.0))
-    assert [type(way.strategy) for way in ways_] == [Speculative]
-    assert [way.strategy for way in found(plain, E.FAST)] == [Beam()]
+    assert [plan.strategy for plan in found(manifest, E.FAST, method=Sampling(1))] == [Sampling(1)]
+    several = found(
+        manifest, E.FAST, output=Output(alignments=True), overrides=DecodingOverrides(repetition_penalty=2.0)
+    )
+    assert [type(plan.strategy) for plan in several] == [Speculative]
+    assert [plan.strategy for plan in found(plain, E.FAST)] == [Beam()]
     source_only = replace(manifest, nat={})
-    assert [way.strategy for way in found(source_only, E.BALANCED)] == [Beam()]
+    assert [plan.strategy for plan in found(source_only, E.BALANCED)] == [Beam()]
 
 
 def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
@@ -254,32 +250,32 @@ def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
 
 
 BEAM, GREEDY, NAT = (
-    Way(Beam(), Decoding(beam_size=4)),
-    Way(Speculative(DraftSource.NAT, 4), Decoding()),
-    Way(NonAutoregressive("ctc"), Decoding()),
+    Plan(Beam(), Decoding(beam_size=4)),
+    Plan(Speculative(DraftSource.NAT, 4), Decoding()),
+    Plan(NonAutoregressive("ctc"), Decoding()),
 )
 
 
 @pytest.mark.parametrize(
     ("paces", "remaining_s", "is_fastest", "expected"),
     [
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, None, False, BEAM),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.25, False, BEAM),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.15, False, GREEDY),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.05, False, NAT),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004, Engine.NAT: 0.001}, 0.001, False, NAT),  # none is in time
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004, Engine.NAT: 0.001}, None, False, BEAM),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004, Engine.NAT: 0.001}, 0.25, False, BEAM),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004, Engine.NAT: 0.001}, 0.15, False, GREEDY),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004, Engine.NAT: 0.001}, 0.05, False, NAT),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004, Engine.NAT: 0.001}, 0.001, False, NAT),  # none is in time
         ({Engine.BEAM: 0.01}, 0.05, False, GREEDY),  # what has not run lately is tried
         ({}, 0.001, False, BEAM),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.001, Engine.NAT: 0.004}, None, True, GREEDY),
-        ({Engine.BEAM: 0.01, Engine.GREEDY: 0.004}, None, True, NAT),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.001, Engine.NAT: 0.004}, None, True, GREEDY),
+        ({Engine.BEAM: 0.01, Engine.SPECULATIVE: 0.004}, None, True, NAT),
         ({}, None, True, NAT),
     ],
 )
 def test_the_first_way_in_time_is_gone(
-    paces: dict[Engine, float], remaining_s: float | None, *, is_fastest: bool, expected: Way
+    paces: dict[Engine, float], remaining_s: float | None, *, is_fastest: bool, expected: Plan
 ) -> None:
     """Of twenty source tokens; or the fastest way where that is asked for, or none is in time."""
-    way = choose(
+    plan = choose(
         [BEAM, GREEDY, NAT],
         is_fastest=is_fastest,
         tokens=20,
@@ -287,4 +283,4 @@ def test_the_first_way_in_time_is_gone(
         seconds_per_token=paces.get,
     )
 
-    assert way is expected
+    assert plan is expected

@@ -12,13 +12,17 @@ from dragoman.bundle.manifest import Decoding, Graph, Limits, Manifest, Profile
 from dragoman.bundle.profiles import PROFILE_DEFAULTS, PROFILES
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.rules import manifest_problems
-from dragoman.server.core.errors import InvalidRequest, UnsupportedByModel
+from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
+from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Output, Request
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Sample, Strategy
-from dragoman.server.planning.settings import DecodingBounds, resolve
+from dragoman.server.core.strategies import Beam, Method
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.planning.settings import resolve
 
 DEFAULTS = Decoding(beam_size=4, num_hypotheses=2, max_length=100)
-SAMPLE = Sample(seed=1)
+SAMPLE = Sampling(seed=1)
 
 
 @pytest.fixture
@@ -27,14 +31,21 @@ def manifest(bundle: Bundle) -> Manifest:
     return replace(bundle.manifest, decoding=DEFAULTS, limits=Limits(32, 64))
 
 
+def settled(request: Request, manifest: Manifest) -> Decoding:
+    decoding = resolve(request, request.engine, Bounds(8, manifest))
+    if isinstance(decoding, ServingError):
+        raise decoding
+    return decoding
+
+
 def resolved(
     manifest: Manifest,
-    strategy: Strategy = Beam(),
+    method: Method = Beam(),
     engine: EnginePreference = EnginePreference.AUTO,
     **overrides: Any,
 ) -> Decoding:
-    request = Request(("a",), DecodingOverrides(**overrides), strategy, engine)
-    return resolve(request, DecodingBounds(8, manifest))
+    request = Request(("a",), DecodingOverrides(**overrides), method, engine=engine)
+    return settled(request, manifest)
 
 
 def with_shortlist(manifest: Manifest) -> Manifest:
@@ -102,7 +113,7 @@ def test_values_out_of_range_are_refused_by_name(manifest: Manifest, name: str, 
     """Exactly the field at fault is named, with the value and the limits, and the message stays short."""
     request = Request(("a",), DecodingOverrides(**{name: value}))
     with pytest.raises(InvalidRequest) as error:
-        resolve(request, DecodingBounds(8, manifest))
+        settled(request, manifest)
 
     assert [violation.field for violation in error.value.violations] == [f"decoding.{name}"]
     assert len(str(error.value)) < 200
@@ -118,7 +129,7 @@ def test_a_default_beam_that_is_too_wide_is_not_blamed_on_the_hypotheses(manifes
 def test_all_reasons_come_at_once(manifest: Manifest) -> None:
     """Whoever sends four bad fields learns of four."""
     fields = refused(
-        manifest, DiverseBeam(3, 0.5), beam_size=9, length_penalty=math.nan, max_length=0, repetition_penalty=0.0
+        manifest, Diversity(3, 0.5), beam_size=9, length_penalty=math.nan, max_length=0, repetition_penalty=0.0
     )
 
     assert sorted(fields) == [
@@ -225,9 +236,9 @@ def test_alignments_need_attention(manifest: Manifest) -> None:
     """They are refused by the name of the output."""
     request = Request(("a",), output=Output(alignments=True))
 
-    assert resolve(request, DecodingBounds(8, manifest))
+    assert settled(request, manifest)
     with pytest.raises(UnsupportedByModel, match=r"output\.alignments: needs attention"):
-        resolve(request, DecodingBounds(8, without_attention(manifest)))
+        settled(request, without_attention(manifest))
 
 
 def test_a_bundle_whose_defaults_need_attention_it_lacks_is_refused(manifest: Manifest) -> None:
@@ -253,27 +264,30 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("strategy", "overrides", "field"),
+    ("method", "overrides", "field"),
     [
         (SAMPLE, {"beam_size": 4}, "beam_size"),
         (SAMPLE, {"num_hypotheses": 9}, "num_hypotheses"),
         (SAMPLE, {"num_hypotheses": 0}, "num_hypotheses"),
         (SAMPLE, {"early_stopping": "exhaustive"}, "early_stopping"),
         (SAMPLE, {"patience": 2.0}, "patience"),
-        (Sample(1, top_k=0), {}, "sampling.top_k"),
-        (Sample(1, top_p=0.0), {}, "sampling.top_p"),
-        (Sample(1, top_p=1.1), {}, "sampling.top_p"),
-        (Sample(1, top_p=math.nan), {}, "sampling.top_p"),
-        (Sample(1, temperature=0.0), {}, "sampling.temperature"),
-        (Sample(1, temperature=-1.0), {}, "sampling.temperature"),
-        (Sample(1, temperature=100.5), {}, "sampling.temperature"),
-        (Sample(1, temperature=math.inf), {}, "sampling.temperature"),
-        (Sample(1, temperature=math.nan), {}, "sampling.temperature"),
-        (DiverseBeam(3, 0.5), {}, "diversity.groups"),
-        (DiverseBeam(8, 0.5), {}, "diversity.groups"),
-        (DiverseBeam(2, -0.1), {}, "diversity.penalty"),
-        (DiverseBeam(2, 100.5), {}, "diversity.penalty"),
-        (DiverseBeam(2, math.nan), {}, "diversity.penalty"),
+        (Sampling(1, top_k=0), {}, "sampling.top_k"),
+        (Sampling(1, top_p=0.0), {}, "sampling.top_p"),
+        (Sampling(1, top_p=1.1), {}, "sampling.top_p"),
+        (Sampling(1, top_p=math.nan), {}, "sampling.top_p"),
+        (Sampling(1, temperature=0.0), {}, "sampling.temperature"),
+        (Sampling(1, temperature=-1.0), {}, "sampling.temperature"),
+        (Sampling(1, temperature=100.5), {}, "sampling.temperature"),
+        (Sampling(1, temperature=math.inf), {}, "sampling.temperature"),
+        (Sampling(1, temperature=math.nan), {}, "sampling.temperature"),
+        (Diversity(3, 0.5), {}, "diversity.groups"),
+        (Diversity(penalty=0.5), {}, "diversity.penalty"),
+        (Diversity(1, math.nan), {}, "diversity.penalty"),
+        (Alternatives(min_probability=0.5), {}, "alternatives.min_probability"),
+        (Diversity(8, 0.5), {}, "diversity.groups"),
+        (Diversity(2, -0.1), {}, "diversity.penalty"),
+        (Diversity(2, 100.5), {}, "diversity.penalty"),
+        (Diversity(2, math.nan), {}, "diversity.penalty"),
         (Alternatives(3), {}, "alternatives.count"),
         (Alternatives(9), {"beam_size": 1}, "alternatives.count"),
         (Alternatives(2**32 - 1), {}, "alternatives.count"),
@@ -283,26 +297,26 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
     ],
 )
 def test_bad_strategies_are_refused_by_name(
-    manifest: Manifest, strategy: Strategy, overrides: dict[str, Any], field: str
+    manifest: Manifest, method: Method, overrides: dict[str, Any], field: str
 ) -> None:
     """A strategy's own numbers, and fields that make no sense beside it."""
-    assert refused(manifest, strategy, **overrides) == [f"decoding.{field}"]
+    assert refused(manifest, method, **overrides) == [f"decoding.{field}"]
 
 
 @pytest.mark.parametrize(
-    ("strategy", "overrides"),
+    ("method", "overrides"),
     [
-        (Sample(1, top_k=1, top_p=1.0, temperature=100.0), {}),
-        (Sample(1, top_k=2**32 - 1, top_p=1e-6, temperature=1e-3), {"patience": 1.0, "early_stopping": "first"}),
-        (DiverseBeam(2, 0.0), {}),
-        (DiverseBeam(4, 100.0), {"num_hypotheses": 4}),
+        (Sampling(1, top_k=1, top_p=1.0, temperature=100.0), {}),
+        (Sampling(1, top_k=2**32 - 1, top_p=1e-6, temperature=1e-3), {"patience": 1.0, "early_stopping": "first"}),
+        (Diversity(2, 0.0), {}),
+        (Diversity(4, 100.0), {"num_hypotheses": 4}),
         (Alternatives(2, 0.0), {}),
         (Alternatives(8, 1.0), {"beam_size": 1, "num_hypotheses": 1}),
     ],
 )
-def test_good_strategies_pass(manifest: Manifest, strategy: Strategy, overrides: dict[str, Any]) -> None:
+def test_good_strategies_pass(manifest: Manifest, method: Method, overrides: dict[str, Any]) -> None:
     """Bounds included, and values that change nothing."""
-    assert resolved(manifest, strategy, **overrides)
+    assert resolved(manifest, method, **overrides)
 
 
 E = EnginePreference
@@ -349,27 +363,27 @@ def test_fast_takes_the_shortlist_and_quality_the_whole_vocabulary(manifest: Man
 
 
 @pytest.mark.parametrize("engine", [E.AUTO, E.QUALITY, E.BALANCED, E.FAST])
-@pytest.mark.parametrize("strategy", [SAMPLE, DiverseBeam(2, 0.5), Alternatives(2)])
+@pytest.mark.parametrize("method", [SAMPLE, Diversity(2, 0.5), Alternatives(2)])
 def test_a_wish_never_stands_in_the_way_of_a_strategy(
-    manifest: Manifest, engine: EnginePreference, strategy: Strategy
+    manifest: Manifest, engine: EnginePreference, method: Method
 ) -> None:
     """Only an engine that is named can contradict one."""
-    assert resolved(manifest, strategy, engine)
+    assert resolved(manifest, method, engine)
 
 
 @pytest.mark.parametrize(
-    ("engine", "strategy", "overrides"),
+    ("engine", "method", "overrides"),
     [
         (E.GREEDY, Beam(), {"beam_size": 4}),
         (E.BEAM, Beam(), {"beam_size": 1}),
         (E.GREEDY, SAMPLE, {}),
         (E.BEAM, SAMPLE, {}),
-        (E.GREEDY, DiverseBeam(2, 0.5), {}),
+        (E.GREEDY, Diversity(2, 0.5), {}),
         (E.GREEDY, Alternatives(2), {}),
     ],
 )
 def test_an_engine_that_is_not_what_is_asked_for_is_refused(
-    manifest: Manifest, engine: EnginePreference, strategy: Strategy, overrides: dict[str, int]
+    manifest: Manifest, engine: EnginePreference, method: Method, overrides: dict[str, int]
 ) -> None:
     """Neither side of a contradiction wins in silence."""
-    assert refused(manifest, strategy, engine, **overrides) == ["engine"]
+    assert refused(manifest, method, engine, **overrides) == ["engine"]

@@ -6,8 +6,9 @@ import pytest
 
 from dragoman.server.core.errors import InvalidRequest, UnknownModel, UnsupportedOption
 from dragoman.server.core.segments import FinishReason
-from dragoman.server.core.strategies import Engine, Sample
+from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.transport.front import Front, Message
@@ -48,8 +49,8 @@ def test_a_sample_without_a_seed_is_another_one_each_time(front: Front) -> None:
     free = pb.TranslateRequest(texts=[TEXT], decoding={"sampling": {}})
     seeded = pb.TranslateRequest(texts=[TEXT], decoding={"sampling": {"seed": 7}})
 
-    assert front.accept(free).request().strategy != front.accept(free).request().strategy
-    assert front.accept(seeded).request().strategy == Sample(7)
+    assert front.accept(free).request().seed != front.accept(free).request().seed
+    assert front.accept(seeded).request().method == Sampling(7)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,9 @@ def test_the_number_of_texts_is_looked_at_first(front: Front) -> None:
 
 def test_a_bad_field_is_found_after_the_model(front: Front, pipeline: Pipeline) -> None:
     """So a refusal is counted with the model that the message means."""
-    call = front.accept(pb.TranslateRequest(texts=[TEXT], decoding={"diversity": {"penalty": 0.5}}))
+    call = front.accept(pb.TranslateRequest(texts=[TEXT], decoding={"sampling": {}, "diversity": {"groups": 2}}))
 
-    with pytest.raises(InvalidRequest, match=r"decoding\.diversity\.penalty"):
+    with pytest.raises(InvalidRequest, match=r"decoding\.diversity"):
         call.request()
     assert call.pipeline is pipeline
 

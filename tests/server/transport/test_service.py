@@ -843,7 +843,7 @@ async def test_a_deadline_and_what_engines_take_choose_the_engine(serve: Serve, 
         unhurried = await stub.Translate(texts("Pack my box!"))
         hurried = await stub.Translate(texts("Pack my box!"), timeout=60)
         fast = await stub.Translate(texts("Pack my box!", engine=pb.ENGINE_PREFERENCE_FAST))
-        served.lanes.paces_s[Engine.GREEDY] = 1.0
+        served.lanes.paces_s[Engine.SPECULATIVE] = 1.0
         faster = await stub.Translate(texts("Pack my box!", engine=pb.ENGINE_PREFERENCE_FAST))
 
     engines = [answer.results[0].engine for answer in (unhurried, hurried, fast, faster)]

@@ -16,12 +16,12 @@ from dragoman.server.batches.group import Group, Source, replace_by_last
 from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import NonAutoregressive
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.chains import Draft
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.lookup import copied, follow
 from dragoman.server.decode.mask_predict import likeliest, masks
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.runtime.runtime import Runtime
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Speculative
 from dragoman.server.decode.chains import Draft
+from dragoman.server.decode.strategies.speculative import Speculative
 
 NO_DRAFT: Draft = ()
 

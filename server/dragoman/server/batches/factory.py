@@ -16,11 +16,14 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Beam, DraftSource, Forced, NonAutoregressive, Speculative
+from dragoman.server.core.strategies import Beam, DraftSource
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.segment_search import SegmentSearch
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.runtime.runtime import STEP_SHORTLIST, STRIDE, Runtime
 
 T = TypeVar("T", bound=Hashable)

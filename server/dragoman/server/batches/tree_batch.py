@@ -85,7 +85,7 @@ class TreeBatch(Generic[T]):
                 self.owners[g],
                 () if g in broken else self._search.hypotheses(g),
                 self._search.steps(g),
-                self.layout.engine,
+                self._search.engine(g),
             )
             for g in leaving
         ]

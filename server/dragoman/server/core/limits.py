@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragoman.server.core.errors import (
-    InvalidRequest,
-)
+from dragoman.bundle.manifest import Manifest
+from dragoman.server.core.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,19 @@ class RequestLimits:
     max_text_bytes: int
     max_beam_size: int
     backlog_tokens: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What decoding settings may be at most: by the server's options, and by what a bundle's networks can take."""
+
+    max_beam_size: int
+    manifest: Manifest
+
+    @property
+    def has_shortlist(self) -> bool:
+        """Whether target words can be chosen from a lexical shortlist."""
+        return self.manifest.shortlist is not None and "step_shortlist" in self.manifest.graphs
 
 
 def check_number(number: int, most: int, field: str = "texts") -> None:

@@ -11,12 +11,7 @@ from dataclasses import dataclass
 
 from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
 from dragoman.server.core.segments import Priority
-from dragoman.server.core.strategies import (
-    Beam,
-    DraftSource,
-    Lossy,
-    Strategy,
-)
+from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
 
 
 class Splitting(enum.Enum):
@@ -115,7 +110,9 @@ class Request:
 
     texts: tuple[str, ...]
     overrides: DecodingOverrides = DecodingOverrides()
-    strategy: Strategy = Beam()
+    method: Method = Beam()
+    seed: int = 0
+    """For draws of a method that names none."""
     engine: EnginePreference = EnginePreference.AUTO
     nat: NatOverrides = NatOverrides()
     speculation: SpeculationOverrides = SpeculationOverrides()

@@ -10,12 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.core.strategies import (
-    Beam,
-    Engine,
-    Forced,
-    Strategy,
-)
+from dragoman.server.core.strategies import Beam, Engine, Strategy
 
 
 class FinishReason(enum.Enum):
@@ -60,8 +55,9 @@ class Segment:
     @property
     def max_target_tokens(self) -> int:
         """Most tokens that may be put out, the end token included."""
-        if isinstance(self.strategy, Forced):
-            return len(self.prefix) + len(self.strategy.target) + 1
+        forced = self.strategy.forced()
+        if forced is not None:
+            return len(self.prefix) + len(forced) + 1
         return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
 
 

@@ -1,9 +1,23 @@
-"""The ways to decode, as a request or a segment names them, and the engines that results name."""
+"""What a request asks for, and how a segment is decoded: the two interfaces, and the beam search that both begin with.
+
+A request has a `Method`, which has rules of its own for what goes with it; a segment has a `Strategy`, which a search
+obeys. `Method.strategy` is the only way from one to the other. What a kind does not say otherwise is beam search's.
+The kinds stand in `dragoman.server.decode.strategies`, one in a file.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.errors import Violation
+from dragoman.server.core.limits import Bounds
+
+if TYPE_CHECKING:
+    from dragoman.server.core.segments import Hypothesis
 
 
 class Engine(enum.Enum):
@@ -31,61 +45,6 @@ class DraftSource(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Beam:
-    """Search for the best: a beam of the decoding settings' size, greedy where that is 1."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Draw tokens at random, `num_hypotheses` times independently."""
-
-    seed: int
-    top_k: int | None = None
-    """Only from this many most probable tokens."""
-    top_p: float = 1.0
-    """Only from the most probable tokens that together have this probability."""
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True)
-class DiverseBeam:
-    """The beam in groups that are taken in turn: what earlier groups chose at a step costs the later ones."""
-
-    groups: int
-    penalty: float
-
-
-@dataclass(frozen=True)
-class Alternatives:
-    """The best tokens after the prefix, each continued by a beam of its own to a whole hypothesis."""
-
-    count: int
-    min_probability: float = 0.0
-
-
-@dataclass(frozen=True)
-class Forced:
-    """No search at all: the log-probabilities of this target, which is without its end token."""
-
-    target: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class NonAutoregressive:
-    """All tokens at once, by one of the bundle's decoders; complete, as planning resolves it."""
-
-    decoder: str
-    passes: int = 1
-    length_candidates: int = 1
-    """Lengths that are tried side by side."""
-    length_scale: float = 1.0
-    exact_length: int | None = None
-    """Tokens without the end token, instead of a prediction."""
-    rescore: bool = False
-    """Whether the autoregressive decoder chooses among what was found."""
-
-
-@dataclass(frozen=True)
 class Lossy:
     """What verification accepts besides what greedy decoding would choose."""
 
@@ -95,16 +54,106 @@ class Lossy:
     """And at most so much less probable than the most probable one."""
 
 
+class Strategy:
+    """How a segment is decoded."""
+
+    is_drawn: ClassVar[bool] = False
+    """Whether tokens are drawn at random."""
+
+    def engine(self, decoding: Decoding) -> Engine:
+        """What results name."""
+        beams, width = self.shape(decoding)
+        return Engine.GREEDY if beams * width == 1 else Engine.BEAM
+
+    def shape(self, decoding: Decoding) -> tuple[int, int]:
+        """How many beams a segment has, each a search of its own, and how wide each is."""
+        return 1, decoding.beam_size
+
+    def starts(self, beams: int) -> int:
+        """How many of the beams begin alive."""
+        return beams
+
+    def num_choices(self, beams: int, width: int) -> int:
+        """How many of each row's best words may be chosen from, at least."""
+        return 1
+
+    def wanted(self, decoding: Decoding) -> int:
+        """How many hypotheses each beam looks for."""
+        return decoding.num_hypotheses
+
+    def gather(self, ended: Sequence[Sequence[Hypothesis]], decoding: Decoding) -> tuple[Hypothesis, ...]:
+        """What comes back of the hypotheses of each beam, which are in order, best first."""
+        ranked = sorted((hypothesis for beam in ended for hypothesis in beam), key=lambda one: -one.score)
+        return tuple(ranked[: decoding.num_hypotheses])
+
+    def forced(self) -> tuple[int, ...] | None:
+        """The target that is given, without its end token; None where one is looked for."""
+        return None
+
+
+Chooser = Callable[[Sequence[str]], Sequence[tuple[int, float]]]
+"""Chooses among a segment's hypotheses by their texts, away from the event loop: those to keep and their scores, best
+first, as indices."""
+
+
+class Method:
+    """What a request asks for: a field of its decoding options, or beam search where none of them is set."""
+
+    field: ClassVar[str] = ""
+    has_beam: ClassVar[bool] = True
+    """Whether a demand for beam search goes with it."""
+    is_whole: ClassVar[bool] = False
+    """Whether a text must be a single segment."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its field says anything at all."""
+        return True
+
+    def strategy(self, seed: int) -> Strategy:
+        """How the request's segments are decoded; `seed` is a fresh one, for a request that names none."""
+        raise NotImplementedError
+
+    def sized(self, given: Mapping[str, Any], defaults: Decoding) -> dict[str, Any]:
+        """The settings that are given, with the beam and the number of hypotheses that go together."""
+        sized = dict(given)
+        # Asking for n hypotheses without naming a beam asks for the smallest beam that holds them.
+        if "num_hypotheses" in given and "beam_size" not in given:
+            sized["beam_size"] = max(defaults.beam_size, given["num_hypotheses"])
+        # A narrower beam than the default number of hypotheses lowers that number, as nobody asked for it.
+        elif "beam_size" in given and "num_hypotheses" not in given:
+            sized["num_hypotheses"] = max(1, min(defaults.num_hypotheses, given["beam_size"]))
+        return sized
+
+    def violations(
+        self,
+        decoding: Decoding,
+        given: Mapping[str, Any],
+        defaults: Decoding,
+        bounds: Bounds,
+    ) -> Iterator[Violation]:
+        """What is wrong with it under these settings, of which the request gave some and the defaults the others."""
+        beam, number, most = decoding.beam_size, decoding.num_hypotheses, bounds.max_beam_size
+        if not 1 <= beam <= most:
+            is_widened = given.get("num_hypotheses") == beam and "beam_size" not in given
+            name = "num_hypotheses" if is_widened else "beam_size"
+            yield Violation(f"decoding.{name}", f"{beam} is not between 1 and {most} (--max-beam-size)")
+        if not 1 <= number <= max(beam, 1) and (number != beam or "beam_size" in given):
+            yield Violation("decoding.num_hypotheses", f"{number} is not between 1 and beam_size, which is {beam}")
+
+    def settings(self, decoding: Decoding) -> Decoding:
+        """What the request's segments are decoded with."""
+        return decoding
+
+    def chooser(self, decoding: Decoding) -> Chooser | None:
+        """What chooses among each segment's hypotheses, where their own order does not."""
+        return None
+
+
 @dataclass(frozen=True)
-class Speculative:
-    """Greedy search that verifies several drafted tokens in one step."""
+class Beam(Method, Strategy):
+    """Search for the best: a beam of the decoding settings' size, greedy where that is 1."""
 
-    draft: DraftSource
-    tokens: int
-    """Drafted at a time."""
-    decoder: str = ""
-    """The non-autoregressive decoder that drafts."""
-    lossy: Lossy | None = None
-
-
-Strategy = Beam | Sample | DiverseBeam | Alternatives | Forced | NonAutoregressive | Speculative
+    def strategy(self, seed: int) -> Self:
+        """Beam search, as it is."""
+        return self

@@ -10,9 +10,7 @@ from dragoman.server.core.errors import (
     ServingError,
 )
 from dragoman.server.core.segments import FinishReason, Work
-from dragoman.server.core.strategies import (
-    Engine,
-)
+from dragoman.server.core.strategies import Engine
 
 
 class Span(NamedTuple):

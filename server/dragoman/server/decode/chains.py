@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dragoman.server.core.segments import Hypothesis, Segment
-from dragoman.server.core.strategies import Lossy, Speculative
+from dragoman.server.core.strategies import Lossy
 from dragoman.server.decode.arrays import Floats, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Query, Reply
+from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.decode.trees import Path
 
 Draft = Sequence[int]

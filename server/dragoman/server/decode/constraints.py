@@ -17,7 +17,6 @@ import numpy as np
 
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.strategies import Forced
 from dragoman.server.decode.arrays import Bools, Floats, Ints
 
 IMPOSSIBLE = -1e8
@@ -52,7 +51,7 @@ class Weigher:
     """The changes that one segment asks for."""
 
     def __init__(self, segment: Segment, vocabulary: Vocabulary, *, width: int) -> None:
-        decoding, strategy = segment.decoding, segment.strategy
+        decoding, forced = segment.decoding, segment.strategy.forced()
         self._profile, self._width, self._eos_id = decoding.profile, width, vocabulary.eos_id
         self._penalty, self._ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
         self._min_length = decoding.min_length
@@ -64,8 +63,8 @@ class Weigher:
         self._before = [vocabulary.eos_id] if is_end_first else []
         self._prefix, self._last_at, self._last_id = segment.prefix, -1, vocabulary.eos_id
         self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
-        if isinstance(strategy, Forced):
-            self._prefix = (*segment.prefix, *strategy.target, vocabulary.eos_id)
+        if forced is not None:
+            self._prefix = (*segment.prefix, *forced, vocabulary.eos_id)
         elif self._profile == "fairseq":
             self._last_at = segment.max_target_tokens - 1
         elif self._profile == "hf" and decoding.forced_last_id is not None:

@@ -17,10 +17,10 @@ import numpy as np
 
 from dragoman.bundle.manifest import Nat
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.core.strategies import NonAutoregressive
 from dragoman.server.decode.arrays import Floats, Floats32, Ints
 from dragoman.server.decode.constraints import Vocabulary
 from dragoman.server.decode.mask_predict import wanted
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 CONSIDERED = 20
 """Words of each place that a prefix beam looks at, and at least as many as its width."""

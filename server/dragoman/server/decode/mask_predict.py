@@ -18,9 +18,9 @@ import numpy as np
 
 from dragoman.bundle.manifest import Nat
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.core.strategies import NonAutoregressive
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Vocabulary
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 
 def wanted(segment: Segment) -> int | None:

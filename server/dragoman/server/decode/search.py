@@ -6,9 +6,9 @@ diverse search takes the beams in turn, and alternatives part into beams after t
 have the same `Layout` and lie in arrays with the source as first axis; they join and leave at any step, and each has
 its own age, limit and options.
 
-What a beam does with its best continuations is a matter of `rules`, what changes the score of a word of `weighing`,
-and what a beam is offered of `candidates`. Sources that ask for more than ranking by the model's own scores are
-special: they alone cost a loop.
+What a beam does with its best continuations is a matter of `toolkits`, what changes the score of a word of
+`constraints`, and what a beam is offered of its segment's strategy. Sources that ask for more than ranking by the
+model's own scores are special: they alone cost a loop.
 
 Always true: a place that is not live has score -inf; nothing about a source depends on any other.
 """
@@ -18,14 +18,14 @@ from __future__ import annotations
 import numpy as np
 
 from dragoman.server.core.segments import Hypothesis, Segment
-from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
+from dragoman.server.core.strategies import Engine
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary, Weigher
 from dragoman.server.decode.layout import Layout
-from dragoman.server.decode.proposals import Offers, drawn, in_turn, let_only_the_best_end, part, ranked
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
+from dragoman.server.decode.strategies.offers import Offers, let_only_the_best_end, ranked
 from dragoman.server.decode.trees import Trees
 
 
@@ -59,14 +59,14 @@ class Search:
 
     def admit(self, segment: Segment) -> int:
         """Plant a tree; its index is the number of sources before it."""
-        g, layout, decoding, strategy = len(self._searches), self.layout, segment.decoding, segment.strategy
+        g, layout, decoding = len(self._searches), self.layout, segment.decoding
         search = SegmentSearch(segment, self._vocabulary, beams=layout.beams, width=layout.width)
         self._searches.append(search)
         if search.is_special:
             self._special[g] = search
         self._trees.plant(g, self._vocabulary.start_id)
         self._scores[g] = -np.inf
-        roots = 1 if isinstance(strategy, Alternatives) else layout.beams
+        roots = segment.strategy.starts(layout.beams)
         self._scores[g, : roots * layout.width : layout.width] = 0.0
         self._room[g], self._limit[g] = toolkits.room(decoding, layout.width), segment.max_target_tokens
         self._no_unknown[g] = decoding.unknown_handling == "suppress"
@@ -92,8 +92,12 @@ class Search:
         return int(self._trees.length[g])
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """Of source g, as `SegmentSearch.hypotheses`."""
+        """What came of source g, best first."""
         return self._searches[g].hypotheses()
+
+    def engine(self, g: int) -> Engine:
+        """What the hypotheses of source g come from."""
+        return self._searches[g].engine
 
     def ask(self) -> Query:
         """What must be known to advance."""
@@ -225,25 +229,24 @@ class Search:
         count = min(toolkits.num_candidates(layout.profile, layout.width), shape[1])
         order = np.zeros((beams, count), np.int64) if layout.is_drawn else ranked(scores, count)
         for g, search in self._special.items():
-            own, strategy = self._own(g), search.segment.strategy
-            if isinstance(strategy, Sample):
-                for beam, draw in enumerate(search.draws, own.start):
-                    order[beam] = drawn(strategy, scores[beam], ids[beam], draw)
-            elif isinstance(strategy, DiverseBeam):
+            own, special = self._own(g), search.special
+            if special is not None:
                 room = np.minimum(self._room[g], layout.width)
-                order[own] = in_turn(strategy.penalty, scores[own], ids[own], room, count)
+                chosen = special.order(scores[own], logp[own], ids[own], room=room, draws=search.draws, count=count)
+                order[own] = order[own] if chosen is None else chosen
         at = self._beam[:beams], order
-        found = Offers(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
+        offers = Offers(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
         for g, search in self._special.items():
-            segment, own = search.segment, self._own(g)
-            if self.steps(g) != len(segment.prefix):
+            prefix, own = search.segment.prefix, self._own(g)
+            if self.steps(g) != len(prefix):
                 continue
-            if isinstance(segment.strategy, Alternatives):
-                one = Offers(found.score[own], found.word[own], found.logp[own], found.parent[own])
-                part(segment.strategy, one, scores[own.start, :size], ids[own.start, :size], logp[own.start, :size])
-            elif segment.prefix and layout.profile == "ct2":
-                let_only_the_best_end(found, own.start, self._vocabulary.eos_id, self._vocabulary.unk_id)
-        return found
+            if search.special is not None and search.special.parts:
+                mine = Offers(offers.score[own], offers.word[own], offers.logp[own], offers.parent[own])
+                row = own.start, slice(size)
+                search.special.part(mine, scores[row], logp[row], ids[row])
+            elif prefix and layout.profile == "ct2":
+                let_only_the_best_end(offers, own.start, self._vocabulary.eos_id, self._vocabulary.unk_id)
+        return offers
 
     def _own(self, g: int) -> slice:
         """The beams of source g among those of all."""

@@ -7,14 +7,12 @@ import math
 import numpy as np
 
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
+from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import Vocabulary, Weigher
+from dragoman.server.decode.strategies.special import Special
 from dragoman.server.decode.toolkits import BeamResults, coverage, ranking
 from dragoman.server.decode.trees import Path
-
-EVERYTHING = 1 << 30
-"""As a number of best words: the whole vocabulary."""
 
 
 class SegmentSearch:
@@ -25,24 +23,16 @@ class SegmentSearch:
         decoding, strategy = segment.decoding, segment.strategy
         weigher = Weigher(segment, vocabulary, width=width)
         self.weigher = weigher if weigher.is_needed else None
-        wanted = 1 if isinstance(strategy, Alternatives) else decoding.num_hypotheses
-        self.beams = [BeamResults(decoding, width=width, wanted=wanted) for _ in range(beams)]
-        seeds = [(strategy.seed, beam) for beam in range(beams)] if isinstance(strategy, Sample) else []
-        self.draws = [np.random.default_rng(seed) for seed in seeds]
-        """Of each beam, where continuations are drawn."""
+        self.beams = [BeamResults(decoding, width=width, wanted=strategy.wanted(decoding)) for _ in range(beams)]
+        self.special = strategy if isinstance(strategy, Special) else None
+        """Its strategy, where that chooses among continuations."""
+        self.draws = [] if self.special is None else self.special.draws(beams)
         self.wants_attention = bool(
             segment.attention or decoding.coverage_penalty or decoding.unknown_handling == "copy"
         )
         self._attention: list[Floats32] = []  # of the places of each level, [K, S], the root's first
-        self.num_choices = 1
+        self.num_choices = strategy.num_choices(beams, width)
         """How many of each row's best words its strategy may choose from, at least."""
-        match strategy:
-            case Sample(top_k=most):
-                self.num_choices = EVERYTHING if most is None else most
-            case DiverseBeam():  # what earlier beams chose may be pushed down
-                self.num_choices = (beams + 1) * width
-            case Alternatives(count=count):
-                self.num_choices = count
 
     def __repr__(self) -> str:
         return f"<SegmentSearch {len(self.segment.ids)} tokens, {self.beams}>"
@@ -50,8 +40,7 @@ class SegmentSearch:
     @property
     def is_special(self) -> bool:
         """Whether it takes part in more than ranking by the model's own scores."""
-        kinds = Sample | DiverseBeam | Alternatives
-        return self.weigher is not None or self.wants_attention or isinstance(self.segment.strategy, kinds)
+        return self.weigher is not None or self.wants_attention or self.special is not None
 
     def attend(self, attention: Floats32) -> None:
         """What the newest level's places attended to, [K, S] and padding."""
@@ -79,11 +68,10 @@ class SegmentSearch:
         self.beams[number].end(hypothesis, is_top=is_top)
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """The hypotheses that are wanted, best first; alternatives in the order of their first token.
+        """The hypotheses that are wanted, as the strategy gathers them; none where the model left no word to choose."""
+        return self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
 
-        None where the model left no word to choose before anything had ended.
-        """
-        if isinstance(self.segment.strategy, Alternatives):
-            return tuple(beam.ended[0] for beam in self.beams if beam.ended)
-        ended = sorted((h for beam in self.beams for h in beam.ended), key=lambda h: -h.score)
-        return tuple(ended[: self.segment.decoding.num_hypotheses])
+    @property
+    def engine(self) -> Engine:
+        """What the hypotheses come from."""
+        return self.segment.strategy.engine(self.segment.decoding)

@@ -51,5 +51,6 @@ class Speeds:
 
     def of(self, engine: Engine, now_s: float) -> float | None:
         """None where it has not run for a while: the load may be another now."""
+        engine = _SAME_SPEED.get(engine, engine)
         noted_s = self._noted_s.get(engine)
         return None if noted_s is None or now_s > noted_s + MEMORY_S else self._seconds[engine]

@@ -27,17 +27,18 @@ from dragoman.server.core.errors import (
     UnsupportedByModel,
     Violation,
 )
-from dragoman.server.core.limits import RequestLimits, check_number
+from dragoman.server.core.limits import Bounds, RequestLimits, check_number
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import EnginePreference, OnTooLong, Request
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.core.strategies import Alternatives, Beam, Forced
+from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome
+from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
 from dragoman.server.pipeline.answers import decode
 from dragoman.server.planning.capabilities import searches
-from dragoman.server.planning.plans import Way, choose, ways
-from dragoman.server.planning.settings import DecodingBounds, resolve
+from dragoman.server.planning.plans import Plan, choose, plans
+from dragoman.server.planning.settings import resolve
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import (
     PreparedText,
@@ -85,7 +86,7 @@ class Pipeline:
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
         self._executor = executor
-        self._bounds = DecodingBounds(limits.max_beam_size, bundle.manifest)
+        self._bounds = Bounds(limits.max_beam_size, bundle.manifest)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.admission!r}>"
@@ -102,33 +103,36 @@ class Pipeline:
 
     def decoding(self, request: Request) -> Decoding:
         """What the request's segments are decoded with."""
-        return resolve(request, self._bounds)
+        decoding = resolve(request, request.engine, self._bounds)
+        if isinstance(decoding, ServingError):
+            raise decoding
+        return decoding
 
     def template(self, request: Request) -> Segment:
         """What the request's segments have in common. Raises what is wrong with the request but for its texts."""
-        return self._template(request, self.ways(request)[0])
+        return self._template(request, self.plans(request)[0])
 
-    def ways(self, request: Request) -> list[Way]:
-        """The ways that the request may go."""
-        return ways(request, self._bounds) if request.targets is None else [self._scoring(request)]
+    def plans(self, request: Request) -> list[Plan]:
+        """The plans by which the request may be decoded."""
+        return plans(request, self._bounds) if request.targets is None else [self._scoring(request)]
 
-    def _scoring(self, request: Request) -> Way:
-        """The only way that a request with given translations may go."""
+    def _scoring(self, request: Request) -> Plan:
+        """The only plan for a request with given translations."""
         if not searches(self.bundle.manifest):
             raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
         try:
-            return Way(Beam(), self.decoding(request))
+            return Plan(Beam(), self.decoding(request))
         except InvalidRequest as error:  # such a request has these fields at its top
             fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
             raise InvalidRequest.of(fields) from None
 
-    def _template(self, request: Request, way: Way) -> Segment:
-        decoding = way.decoding
+    def _template(self, request: Request, plan: Plan) -> Segment:
+        decoding = plan.decoding
         return Segment(
             ids=(),
             decoding=decoding,
             deadline_s=request.deadline_s,
-            strategy=way.strategy,
+            strategy=plan.strategy,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
@@ -153,7 +157,7 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        found, pair = self.ways(request), self.pair(request.source_language, request.target_language)
+        found, pair = self.plans(request), self.pair(request.source_language, request.target_language)
         template = self._template(request, found[0])
         decoding = template.decoding
         texts = self._accepted(request)
@@ -178,8 +182,10 @@ class Pipeline:
                     else:
                         yield index, assembler.translation(text, decoded, tokenize_s)
 
-    def _chosen(self, request: Request, found: Sequence[Way], prepared: Sequence[PreparedText | InvalidRequest]) -> Way:
-        """The way that the request goes, by its deadline and what each way takes now."""
+    def _chosen(
+        self, request: Request, found: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
+    ) -> Plan:
+        """The plan by which the request goes, by its deadline and what each engine takes now."""
         remaining_s = None
         if request.deadline_s is not None:
             remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
@@ -236,8 +242,9 @@ class Pipeline:
             max_tokens=self.bundle.manifest.limits.max_source_tokens,
             split_long=request.on_too_long is OnTooLong.SPLIT,
         )
-        if isinstance(prepared, PreparedText) and isinstance(request.strategy, Alternatives):
-            prepared = whole(prepared, field="decoding.alternatives", what="a choice of alternatives")
+        if isinstance(prepared, PreparedText) and request.method.is_whole:
+            field = f"decoding.{request.method.field}"
+            prepared = whole(prepared, field=field, what=f"a choice of {request.method.field}")
         if isinstance(prepared, InvalidRequest) or not request.prefixes:
             return prepared
         field = TRANSLATE.of_text(index, "target_prefix")

@@ -10,34 +10,36 @@ from dataclasses import replace
 
 from dragoman.bundle.manifest import Decoding, Manifest, Nat
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, quoted
-from dragoman.server.core.requests import Request
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, NonAutoregressive, Sample
+from dragoman.server.core.requests import NatOverrides, Request
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.planning.capabilities import can_verify, nat_decoders, offered
 
 MAX_LENGTH_CANDIDATES = 16
 
 
-def resolve_nat(request: Request, decoding: Decoding, manifest: Manifest) -> tuple[NonAutoregressive, Decoding]:
-    """The strategy of a request for it, and the settings that go with that; raises what is wrong with the request."""
-    names, wanted = nat_decoders(manifest), request.nat.decoder
+def resolve_nat(
+    request: Request, nat: NatOverrides, decoding: Decoding, manifest: Manifest
+) -> tuple[NonAutoregressive, Decoding] | ServingError:
+    """The strategy of a request for it, and the settings that go with that, or what is wrong with the request.
+
+    `nat` is what the request says of it, or what is tried in its place.
+    """
+    names = nat_decoders(manifest)
     if not names:
-        raise UnsupportedByModel("engine", f"this model has no non-autoregressive decoding: {offered(manifest)}")
-    if wanted is not None and wanted not in names:
+        return UnsupportedByModel("engine", f"this model has no non-autoregressive decoding: {offered(manifest)}")
+    if nat.decoder is not None and nat.decoder not in names:
         known = ", ".join(names)
-        raise UnsupportedByModel("nat.decoder", f"this model has no decoder {quoted(wanted)}, but {known}")
-    for problem in _problems(request, decoding, manifest):
-        raise problem
-    problems = {
-        name: [*_decoder_problems(request, decoding, manifest, name)] for name in ([wanted] if wanted else names)
-    }
-    able = [name for name, found in problems.items() if not found]
-    if not able:
-        raise next(iter(problems.values()))[0]
-    return _resolved(request, decoding, able[0], manifest.nat[able[0]])
+        return UnsupportedByModel("nat.decoder", f"this model has no decoder {quoted(nat.decoder)}, but {known}")
+    problems = list(_problems(request, nat, decoding, manifest))
+    for name in () if problems else (nat.decoder,) if nat.decoder else names:
+        lacking = next(_decoder_problems(request, nat, decoding, manifest, name), None)
+        if lacking is None:
+            return _resolved(nat, decoding, name, manifest.nat[name])
+        problems.append(lacking)
+    return problems[0]
 
 
-def _resolved(request: Request, decoding: Decoding, name: str, nat: Nat) -> tuple[NonAutoregressive, Decoding]:
-    wanted = request.nat
+def _resolved(wanted: NatOverrides, decoding: Decoding, name: str, nat: Nat) -> tuple[NonAutoregressive, Decoding]:
     candidates = wanted.length_candidates or max(nat.length_candidates, decoding.num_hypotheses)
     is_one = nat.kind == "ctc" or wanted.exact_length is not None or not nat.length_classes
     strategy = NonAutoregressive(
@@ -51,28 +53,27 @@ def _resolved(request: Request, decoding: Decoding, name: str, nat: Nat) -> tupl
     return strategy, (decoding if nat.kind == "ctc" else replace(decoding, beam_size=1))
 
 
-def _problems(request: Request, decoding: Decoding, manifest: Manifest) -> Iterator[ServingError]:
+def _problems(request: Request, nat: NatOverrides, decoding: Decoding, manifest: Manifest) -> Iterator[ServingError]:
     """What no non-autoregressive decoder does."""
-    if not isinstance(request.strategy, Beam):
-        message = f"nat decoding is not what decoding.{FIELDS[type(request.strategy)]} asks for: unset one"
-        yield InvalidRequest("engine", message)
     for name, neutral in _MEANINGLESS.items():
         value = getattr(request.overrides, name)
-        is_used = request.nat.rescore and name in _RANKING
+        is_used = nat.rescore and name in _RANKING
         if value is not None and value != neutral and not is_used:
             yield InvalidRequest(f"decoding.{name}", "has no meaning in non-autoregressive decoding: leave it unset")
     if decoding.unknown_handling == "copy":
         yield UnsupportedByModel("decoding.unknown_handling", _NO_ATTENTION)
     if request.output.alignments:
         yield UnsupportedByModel("output.alignments", _NO_ATTENTION)
-    if request.nat.rescore and not can_verify(manifest):
+    if nat.rescore and not can_verify(manifest):
         message = "this model has no autoregressive decoder that reads whole texts"
         yield UnsupportedByModel("nat.rescore", message)
 
 
-def _decoder_problems(request: Request, decoding: Decoding, manifest: Manifest, name: str) -> Iterator[ServingError]:
+def _decoder_problems(
+    request: Request, wanted: NatOverrides, decoding: Decoding, manifest: Manifest, name: str
+) -> Iterator[ServingError]:
     """What one decoder does not do."""
-    nat, wanted, beam = manifest.nat[name], request.nat, request.overrides.beam_size or 1
+    nat, beam = manifest.nat[name], request.overrides.beam_size or 1
     if nat.kind == "ctc":
         if wanted.passes not in (None, 1) and not nat.refines:
             yield UnsupportedByModel("nat.passes", f"{wanted.passes}, and the decoder {name} has one pass")
@@ -106,7 +107,6 @@ def _decoder_problems(request: Request, decoding: Decoding, manifest: Manifest, 
         yield InvalidRequest("nat.exact_length", f"{wanted.exact_length} is not between 1 and {longest}")
 
 
-FIELDS = {Sample: "sampling", DiverseBeam: "diversity", Alternatives: "alternatives"}
 _NO_ATTENTION = "non-autoregressive decoding puts out no attention"
 _MEANINGLESS = {
     "profile": None,

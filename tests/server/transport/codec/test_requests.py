@@ -18,7 +18,10 @@ from dragoman.server.core.requests import (
     Splitting,
 )
 from dragoman.server.core.segments import Priority
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Sample
+from dragoman.server.core.strategies import Beam
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.transport.codec.requests import PipeSettings, request, score_request
 from dragoman.v1 import translation_pb2 as pb
 
@@ -46,7 +49,7 @@ def test_a_request_is_read_completely() -> None:
     assert request(message, pair=PAIR, deadline_s=1.0) == Request(
         texts=("a", ""),
         overrides=DecodingOverrides(beam_size=0),
-        strategy=Beam(),
+        method=Beam(),
         engine=EnginePreference.QUALITY,
         prefixes=("A", ""),
         suppressed_tokens=("x", "y"),
@@ -116,25 +119,25 @@ def test_no_length_penalty_is_an_exponent_of_nought() -> None:
 
 
 @pytest.mark.parametrize(
-    ("decoding", "strategy"),
+    ("decoding", "method"),
     [
         ({}, Beam()),
-        ({"sampling": {}}, Sample(seed=77)),
-        ({"sampling": {"seed": 0}}, Sample(seed=0)),
+        ({"sampling": {}}, Sampling()),
+        ({"sampling": {"seed": 0}}, Sampling(seed=0)),
         (
             {"sampling": {"seed": 2**64 - 1, "top_k": 0, "top_p": 0.5, "temperature": 0.25}},
-            Sample(seed=2**64 - 1, top_k=0, top_p=0.5, temperature=0.25),
+            Sampling(seed=2**64 - 1, top_k=0, top_p=0.5, temperature=0.25),
         ),
-        ({"diversity": {"groups": 2, "penalty": 0.5}}, DiverseBeam(2, 0.5)),
+        ({"diversity": {"groups": 2, "penalty": 0.5}}, Diversity(2, 0.5)),
         ({"diversity": {}}, Beam()),
         ({"diversity": {"groups": 1}}, Beam()),
         ({"alternatives": {"count": 3, "min_probability": 0.25}}, Alternatives(3, 0.25)),
         ({"alternatives": {}}, Beam()),
     ],
 )
-def test_a_strategy_is_read(decoding: dict[str, Any], strategy: object) -> None:
+def test_a_method_is_read(decoding: dict[str, Any], method: object) -> None:
     """A sample without a seed gets the call's own; one group, and no alternatives, are the plain beam."""
-    assert read(77, decoding=decoding).strategy == strategy
+    assert read(77, decoding=decoding).method == method
 
 
 @pytest.mark.parametrize("number", pb.Priority.values())
@@ -170,9 +173,6 @@ def test_every_offset_unit_is_read(number: Any) -> None:
             {"decoding": {"length_penalty_kind": pb.LENGTH_PENALTY_KIND_NONE, "length_penalty": 1.0}},
             "decoding.length_penalty",
         ),
-        ({"decoding": {"diversity": {"penalty": 0.5}}}, "decoding.diversity.penalty"),
-        ({"decoding": {"diversity": {"groups": 1, "penalty": float("nan")}}}, "decoding.diversity.penalty"),
-        ({"decoding": {"alternatives": {"min_probability": 0.5}}}, "decoding.alternatives.min_probability"),
         ({"decoding": {"sampling": {}, "diversity": {"groups": 2}}}, "decoding.diversity"),
         ({"decoding": {"sampling": {}, "alternatives": {"count": 2}}}, "decoding.alternatives"),
         ({"decoding": {"alternatives": {"count": 2}, "diversity": {"groups": 2}}}, "decoding.alternatives"),

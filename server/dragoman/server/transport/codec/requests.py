@@ -8,7 +8,8 @@ from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import check_number
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
-from dragoman.server.core.strategies import Alternatives, Beam, DiverseBeam, Sample, Strategy
+from dragoman.server.core.strategies import Beam, Method
+from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.pipeline.models import Wanted
 from dragoman.server.transport.codec.supported import refuse_unknown
 from dragoman.v1 import translation_pb2 as pb
@@ -34,7 +35,8 @@ def request(
         texts=tuple(text.text for text in message.texts),
         prefixes=prefixes if any(prefixes) else (),
         overrides=_overrides(message.decoding, "decoding."),
-        strategy=_strategy(message.decoding, fresh_seed),
+        method=_method(message.decoding),
+        seed=fresh_seed,
         suppressed_tokens=tuple(message.decoding.suppressed_tokens),
         deadline_s=deadline_s,
         source_language=pair.source,
@@ -72,27 +74,14 @@ def _overrides(message: pb.DecodingOptions | pb.ScoreRequest, path: str) -> Deco
     return read(DecodingOverrides, message, length_penalty=0.0, length_penalty_kind=None)
 
 
-def _strategy(decoding: pb.DecodingOptions, fresh_seed: int) -> Strategy:
-    """How the tree is to grow."""
-    diversity, alternatives = decoding.diversity, decoding.alternatives
-    found: dict[str, Strategy] = {}
-    if decoding.HasField("sampling"):
-        seed = decoding.sampling.seed if decoding.sampling.HasField("seed") else fresh_seed
-        found["sampling"] = read(Sample, decoding.sampling, seed=seed)
-    if diversity.groups > 1:
-        found["diversity"] = read(DiverseBeam, diversity)
-    elif diversity.penalty != 0:
-        message = "set, and a beam of one group has none before it: set groups, or leave it unset"
-        raise InvalidRequest("decoding.diversity.penalty", message)
-    if alternatives.count > 0:
-        found["alternatives"] = read(Alternatives, alternatives)
-    elif alternatives.min_probability != 0:
-        message = "set, and a count of 0 asks for no alternatives: set count, or leave it unset"
-        raise InvalidRequest("decoding.alternatives.min_probability", message)
-    if len(found) > 1:
-        first, second, *_ = found
-        raise InvalidRequest(f"decoding.{second}", f"excluded by decoding.{first}: unset one of them")
-    return next(iter(found.values()), Beam())
+def _method(decoding: pb.DecodingOptions) -> Method:
+    """What is asked for: the one of the methods whose field is set, or beam search."""
+    methods = [read(kind, getattr(decoding, field)) for field, kind in METHODS.items() if decoding.HasField(field)]
+    asked = [method for method in methods if method.is_asked]
+    if len(asked) > 1:
+        first, second, *_ = asked
+        raise InvalidRequest(f"decoding.{second.field}", f"excluded by decoding.{first.field}: unset one of them")
+    return asked[0] if asked else Beam()
 
 
 class PipeSettings:

@@ -15,7 +15,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
-from dragoman.server.core.strategies import Alternatives, DiverseBeam, Sample
+from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.values import kinds, members
 
@@ -41,7 +41,6 @@ def _read(kind: Any, descriptor: Any) -> dict[str, Fields | frozenset[int]]:
 
 
 _DECODING = pb.DecodingOptions.DESCRIPTOR
-_STRATEGIES = {"sampling": Sample, "diversity": DiverseBeam, "alternatives": Alternatives}
 _CALL = plain("request_id", "source_language", "target_language", "model", "model_version")
 _LENGTH_PENALTY_KIND = frozenset(pb.LengthPenaltyKind.values())  # the server's own lacks NONE, which is a penalty of 0
 
@@ -53,7 +52,7 @@ TRANSLATE: Fields = {
     "decoding": {
         **plain("suppressed_tokens"),
         **_read(DecodingOverrides, _DECODING),
-        **{name: _read(kind, _DECODING.fields_by_name[name].message_type) for name, kind in _STRATEGIES.items()},
+        **{name: _read(kind, _DECODING.fields_by_name[name].message_type) for name, kind in METHODS.items()},
         "length_penalty_kind": _LENGTH_PENALTY_KIND,
     },
     "output": {**plain("scores", "timings"), **_read(Output, pb.OutputOptions.DESCRIPTOR)},

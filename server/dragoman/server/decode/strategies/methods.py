@@ -1,0 +1,11 @@
+"""The table of methods: what a request may ask for besides beam search, by the field of its decoding options."""
+
+from __future__ import annotations
+
+from dragoman.server.core.strategies import Method
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.sampling import Sampling
+
+METHODS: dict[str, type[Method]] = {method.field: method for method in (Sampling, Diversity, Alternatives)}
+"""In the order in which a clash of two is reported."""

@@ -1,0 +1,24 @@
+"""Speculative decoding: greedy search that verifies drafts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.strategies import DraftSource, Engine, Lossy, Strategy
+
+
+@dataclass(frozen=True)
+class Speculative(Strategy):
+    """Greedy search that verifies several drafted tokens in one step."""
+
+    draft: DraftSource
+    tokens: int
+    """Drafted at a time."""
+    decoder: str = ""
+    """The non-autoregressive decoder that drafts."""
+    lossy: Lossy | None = None
+
+    def engine(self, decoding: Decoding) -> Engine:
+        """What results name where any draft was verified."""
+        return Engine.SPECULATIVE if self.lossy is None else Engine.SPECULATIVE_LOSSY
