@@ -35,12 +35,12 @@ class Panel:
 
 
 def quantile(q: float, bucket: str, by: str = "le") -> str:
-    """Of a histogram's recent observations."""
+    """A quantile of a histogram's recent observations."""
     return f"histogram_quantile({q}, sum by ({by}) (rate({bucket}[$__rate_interval])))"
 
 
 def quantiles(bucket: str, *, qs: tuple[float, ...] = (0.5, 0.9, 0.99)) -> dict[str, str]:
-    """Several of them, each with its legend."""
+    """Several quantiles, each with its legend."""
     return {f"p{q * 100:g}": quantile(q, bucket) for q in qs}
 
 
@@ -50,7 +50,7 @@ def per_second(by: str, counter: str) -> str:
 
 
 def mean(histogram: str, labels: str) -> str:
-    """Of a histogram's observations."""
+    """The mean of a histogram's recent observations."""
     return f"{total(f'{histogram}_sum{{{labels}}}')} / {total(f'{histogram}_count{{{labels}}}')}"
 
 
@@ -245,7 +245,7 @@ ROWS: dict[str, list[Panel]] = {
     "Lanes and batches": [
         Panel(
             "Segments",
-            "Waiting for a place in a lane, and being decoded.",
+            "Waiting for a slot in a lane, and being decoded.",
             "short",
             {
                 "waiting": f"sum(dragoman_queue_segments{{{MODEL}}})",

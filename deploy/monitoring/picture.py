@@ -42,11 +42,11 @@ class Box:
     most: float
 
     def x(self, seconds: float) -> float:
-        """Of a time."""
+        """Where a time lies."""
         return self.left + (self.right - self.left) * seconds / self.end_s
 
     def y(self, value: float) -> float:
-        """Of a value; what is beyond the box's edges lies on them."""
+        """Where a value lies; what is beyond the box's edges lies on them."""
         value = min(max(value, self.least), self.most)
         share = math.log(value / self.least, self.most / self.least) if self.least else value / self.most
         return self.bottom - (self.bottom - self.top) * share
@@ -94,8 +94,8 @@ def content(
         yield text(x + w / 2, y + h / 2 + 18, shown(value, unit), size=34, anchor="middle", colour=colour)
         return
     is_stacked = "stacking" in panel["fieldConfig"]["defaults"]["custom"]
-    series = sorted(series, key=lambda one: -sum(value for _, value in one.points if math.isfinite(value)))
-    values = [value for one in series for _, value in one.points if math.isfinite(value)]
+    series = sorted(series, key=lambda curve: -sum(value for _, value in curve.points if math.isfinite(value)))
+    values = [value for curve in series for _, value in curve.points if math.isfinite(value)]
     least, most = 0.0, top_of([height for _, height in summed(series)] if is_stacked else values)
     if panel["fieldConfig"]["defaults"]["custom"].get("scaleDistribution"):
         least = 10 ** math.floor(math.log10(min((value for value in values if value > 0), default=most / 10)))
@@ -113,8 +113,8 @@ def content(
 
 def curves(box: Box, series: Sequence[Series]) -> Iterator[str]:
     """Lines, broken where there was no number."""
-    for one, colour in zip(series, colours(), strict=False):
-        parts = [" ".join(f"{box.x(at):.1f},{box.y(value):.1f}" for at, value in p) for p in unbroken(one.points)]
+    for curve, colour in zip(series, colours(), strict=False):
+        parts = [" ".join(f"{box.x(at):.1f},{box.y(value):.1f}" for at, value in p) for p in unbroken(curve.points)]
         way = " ".join(f"M{part.replace(' ', ' L')}" for part in parts)
         yield f'<path d="{way}" fill="none" stroke="{colour}" stroke-width="1.4"/>'
 
@@ -122,8 +122,8 @@ def curves(box: Box, series: Sequence[Series]) -> Iterator[str]:
 def areas(box: Box, series: Sequence[Series]) -> Iterator[str]:
     """Each on top of the ones before it; nothing where there was no number."""
     below: dict[float, float] = {}
-    for one, colour in zip(series, colours(), strict=False):
-        for part in unbroken(one.points):
+    for curve, colour in zip(series, colours(), strict=False):
+        for part in unbroken(curve.points):
             lower = [(seconds, below.get(seconds, 0.0)) for seconds, _ in part]
             below |= {seconds: below.get(seconds, 0.0) + value for seconds, value in part}
             upper = [(seconds, below[seconds]) for seconds, _ in part]
@@ -146,8 +146,8 @@ def unbroken(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float
 
 def heatmap(box: Box, series: Sequence[Series], unit: str) -> Iterator[str]:
     """How many observations a bucket had at a time; buckets from below, as dark as they are full."""
-    ordered = sorted(series, key=lambda one: float(one.legend))
-    counts = [dict(one.points) for one in ordered]
+    ordered = sorted(series, key=lambda curve: float(curve.legend))
+    counts = [dict(curve.points) for curve in ordered]
     own = [counts[0], *({t: n - below.get(t, 0.0) for t, n in upper.items()} for below, upper in pairwise(counts))]
     fullest = max((n for bucket in own for n in bucket.values() if math.isfinite(n)), default=0) or 1
     height, times = (box.bottom - box.top) / len(own), sorted(counts[-1])
@@ -168,12 +168,12 @@ def heatmap(box: Box, series: Sequence[Series], unit: str) -> Iterator[str]:
 def legends(box: Box, series: Sequence[Series], y: float) -> Iterator[str]:
     """Names under the curves, as many as there is room for."""
     x = box.left
-    for one, colour in list(zip(series, colours(), strict=False))[:MOST_LEGENDS]:
-        width = 24 + sum(7.6 if letter.isupper() else 6.2 for letter in one.legend)
+    for curve, colour in list(zip(series, colours(), strict=False))[:MOST_LEGENDS]:
+        width = 24 + sum(7.6 if letter.isupper() else 6.2 for letter in curve.legend)
         if x + width > box.right:
             return
         yield f'<rect x="{x:.1f}" y="{y - 8}" width="8" height="8" fill="{colour}"/>'
-        yield text(x + 11, y, one.legend)
+        yield text(x + 11, y, curve.legend)
         x += width
 
 
@@ -186,8 +186,8 @@ def colours() -> Iterator[str]:
 def summed(series: Sequence[Series]) -> Iterator[tuple[float, float]]:
     """The upper edge of stacked curves."""
     heights: dict[float, float] = {}
-    for one in series:
-        for seconds, value in one.points:
+    for curve in series:
+        for seconds, value in curve.points:
             heights[seconds] = heights.get(seconds, 0.0) + (value if math.isfinite(value) else 0.0)
     return iter(heights.items())
 

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from dragoman.client import codec, many
-from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
+from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
@@ -94,7 +94,7 @@ class AsyncClient:
         if not codec.listed(texts):
             return
         message = pb.TranslateStreamRequest(request=codec.request(texts, options))
-        with self._own_errors():
+        with self._client_errors():
             call = self._stub.TranslateStream(message, timeout=self._timeout(timeout_s))
             try:
                 async for part in call:
@@ -146,7 +146,7 @@ class AsyncClient:
         if not codec.listed(pairs):
             return []
         message = codec.score_request(pairs, options)
-        with self._own_errors():
+        with self._client_errors():
             response = await self._stub.Score(message, timeout=self._timeout(timeout_s))
         return codec.all_or_raise(codec.score_outcomes(response, len(pairs)))
 
@@ -167,13 +167,13 @@ class AsyncClient:
     ) -> list[Model]:
         """The models that the server holds, all or those of a direction."""
         message = pb.ListModelsRequest(source_language=source_language, target_language=target_language)
-        with self._own_errors():
+        with self._client_errors():
             response = await self._stub.ListModels(message, timeout=self._timeout(timeout_s))
-        return [codec.model(one) for one in response.models]
+        return [codec.model(message) for message in response.models]
 
     async def get_model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> Model:
         """One model. Raises UnknownModel, which names those that there are."""
-        with self._own_errors():
+        with self._client_errors():
             response = await self._stub.GetModel(
                 pb.GetModelRequest(name=name, version=version), timeout=self._timeout(timeout_s)
             )
@@ -183,7 +183,7 @@ class AsyncClient:
         self, texts: Sequence[str], options: Options, timeout_s: float | None
     ) -> list[Translation | DragomanError]:
         message = codec.request(texts, options)
-        with self._own_errors():
+        with self._client_errors():
             response = await self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
@@ -217,8 +217,8 @@ class AsyncClient:
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
-    def _own_errors(self) -> AbstractContextManager[None]:
-        return own_errors(lambda: self._is_closed)
+    def _client_errors(self) -> AbstractContextManager[None]:
+        return client_errors(lambda: self._is_closed)
 
     async def _carry_out(
         self, exchange: many.Exchange[Done], method: Method, timeout_s: float | None
@@ -228,7 +228,7 @@ class AsyncClient:
         while isinstance(step, many.Attempt):
             await asyncio.sleep(step.pause_s)
             try:
-                with self._own_errors():
+                with self._client_errors():
                     answer: many.Answer = await method(step.message, timeout=self._timeout(timeout_s))
             except DragomanError as error:
                 answer = error

@@ -59,8 +59,8 @@ def target(server: str) -> str:
 
 
 @contextmanager
-def own_errors(is_closed: Callable[[], bool]) -> Iterator[None]:
-    """Turn gRPC's errors, blocking or asyncio, into the client's own."""
+def client_errors(is_closed: Callable[[], bool]) -> Iterator[None]:
+    """Turn gRPC's errors, blocking or asyncio, into the client's."""
     if is_closed():
         raise Cancelled("the client is closed: make another one")
     try:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 import grpc
 
 from dragoman.client import codec, many
-from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, own_errors, target
+from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
@@ -100,7 +100,7 @@ class Client:
         if not codec.listed(texts):
             return
         message = pb.TranslateStreamRequest(request=codec.request(texts, options))
-        with self._own_errors():
+        with self._client_errors():
             call = self._stub.TranslateStream(message, timeout=self._timeout(timeout_s))
             try:
                 for part in call:
@@ -164,7 +164,7 @@ class Client:
         if not codec.listed(pairs):
             return []
         message = codec.score_request(pairs, options)
-        with self._own_errors():
+        with self._client_errors():
             response = self._stub.Score(message, timeout=self._timeout(timeout_s))
         return codec.all_or_raise(codec.score_outcomes(response, len(pairs)))
 
@@ -185,13 +185,13 @@ class Client:
     ) -> list[Model]:
         """The models that the server holds, all or those of a direction."""
         message = pb.ListModelsRequest(source_language=source_language, target_language=target_language)
-        with self._own_errors():
+        with self._client_errors():
             response = self._stub.ListModels(message, timeout=self._timeout(timeout_s))
-        return [codec.model(one) for one in response.models]
+        return [codec.model(message) for message in response.models]
 
     def get_model(self, name: str, version: str = "", *, timeout_s: float | None = None) -> Model:
         """One model. Raises UnknownModel, which names those that there are."""
-        with self._own_errors():
+        with self._client_errors():
             response = self._stub.GetModel(
                 pb.GetModelRequest(name=name, version=version), timeout=self._timeout(timeout_s)
             )
@@ -201,7 +201,7 @@ class Client:
         self, texts: Sequence[str], options: Options, timeout_s: float | None
     ) -> list[Translation | DragomanError]:
         message = codec.request(texts, options)
-        with self._own_errors():
+        with self._client_errors():
             response = self._stub.Translate(message, timeout=self._timeout(timeout_s))
         return codec.outcomes(response, len(texts))
 
@@ -231,8 +231,8 @@ class Client:
     def _timeout(self, timeout_s: float | None) -> float:
         return self.timeout_s if timeout_s is None else timeout_s
 
-    def _own_errors(self) -> AbstractContextManager[None]:
-        return own_errors(lambda: self._is_closed)
+    def _client_errors(self) -> AbstractContextManager[None]:
+        return client_errors(lambda: self._is_closed)
 
 
 class _Sent(Generic[Done]):
@@ -262,7 +262,7 @@ class _Sent(Generic[Done]):
         """Wait for what became of the texts."""
         while self._call is not None:
             try:
-                with self._client._own_errors():
+                with self._client._client_errors():
                     answer: many.Answer = self._call.result()
             except DragomanError as error:
                 answer = error
@@ -278,7 +278,7 @@ class _Sent(Generic[Done]):
         step = many.advance(self._exchange, answer)
         if isinstance(step, many.Attempt):
             time.sleep(step.pause_s)
-            with self._client._own_errors():
+            with self._client._client_errors():
                 self._call = self._method.future(step.message, timeout=self._timeout_s)
         else:
             self._call, self._outcomes = None, step

@@ -88,7 +88,7 @@ def score_outcomes(response: pb.ScoreResponse, count: int) -> list[Score | Drago
 
 def all_or_raise(outcomes: Sequence[Done | DragomanError]) -> list[Done]:
     """The translations or scores, if all are there. Raises SomeTextsFailed, which has those that there are."""
-    done = [one for one in outcomes if not isinstance(one, DragomanError)]
+    done = [outcome for outcome in outcomes if not isinstance(outcome, DragomanError)]
     if len(done) < len(outcomes):
         raise SomeTextsFailed(tuple(outcomes))
     return done

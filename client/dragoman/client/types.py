@@ -27,7 +27,7 @@ class OnTooLong(StrEnum):
 
 
 class LengthPenaltyKind(StrEnum):
-    """What `Options.length_penalty` means: logp / n^penalty, logp / ((5 + n) / 6)^penalty, or nothing."""
+    """What the log-probability is divided by: n^penalty, ((5 + n) / 6)^penalty, or nothing."""
 
     POWER = "power"
     GNMT = "gnmt"
@@ -53,7 +53,7 @@ class UnknownHandling(StrEnum):
     SUPPRESS = "suppress"
     COPY = "copy"
     UNKNOWN = "unknown"
-    """A way that this client is too old to know; cannot be sent."""
+    """A handling that this client is too old to know; cannot be sent."""
 
 
 class EnginePreference(StrEnum):
@@ -76,7 +76,7 @@ class DraftSource(StrEnum):
     HYPOTHESIS = "hypothesis"
     SOURCE = "source"
     UNKNOWN = "unknown"
-    """One that this client is too old to know; cannot be sent."""
+    """A source that this client is too old to know; cannot be sent."""
 
 
 class Priority(StrEnum):
@@ -302,7 +302,7 @@ class Hypothesis:
 
     text: str
     log_probability: float | None = None
-    """Sum of its tokens' natural-log probabilities; None where it was not asked for and not known."""
+    """Sum of its tokens' natural-log probabilities; None where it was not asked for and is not known."""
     score: float | None = None
     """`log_probability` under the length penalty: what hypotheses are ranked by."""
     finish_reason: FinishReason = FinishReason.UNKNOWN
@@ -405,7 +405,7 @@ class Model:
     licence: str
     digest: str
     source_languages: tuple[str, ...] = ()
-    """Of a multilingual model, which has no pairs: each of these into each target language but itself."""
+    """Those of a multilingual model, which has no pairs: each into each target language but itself."""
     target_languages: tuple[str, ...] = ()
     nat_decoders: tuple[str, ...] = ()
     """The default first."""

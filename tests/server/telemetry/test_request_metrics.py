@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from dragoman.bundle.manifest import Decoding
 from dragoman.server.app.app import SERVICE
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
-from dragoman.server.core.segments import FinishReason, Priority, Segment
+from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 from dragoman.server.pipeline.pipeline import Pipeline
@@ -23,7 +20,6 @@ from dragoman.server.telemetry.lane_metrics import FAILURES
 from dragoman.server.telemetry.request_metrics import OTHER, OUTCOMES, STAGES, UNANSWERED, Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
-from dragoman.server.testing import FakeLanes
 
 PAGE = Path(__file__).parents[3] / "server/reference/metrics.md"
 DONE = Translation((TextHypothesis("a", -1, -1),), FinishReason.STOP, Engine.BEAM, 3, 4, 1, 5, Timings(queue_s=0.25))
@@ -34,9 +30,8 @@ def metrics() -> Metrics:
     return Metrics(CollectorRegistry(), ["echo"])
 
 
-def watch(metrics: Metrics, pipeline: Pipeline, clock: Callable[[], float] = time.monotonic) -> None:
-    build = Build("0", "0", "0", "cpu")
-    metrics.registry.register(StateMetrics([pipeline], build, clock))
+def watch(metrics: Metrics, pipeline: Pipeline) -> None:
+    metrics.registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu")))
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -172,62 +167,6 @@ def test_an_answer_counts_tokens_and_reasons(metrics: Metrics) -> None:
     assert value(metrics, "dragoman_translations_total", model="echo", engine="beam", reason="stop") == 2
 
 
-def test_lanes_are_watched(metrics: Metrics) -> None:
-    """Rows, useful rows, tokens with and without padding, and what was done for nothing."""
-    tally = metrics.tallies["echo"]
-
-    tally.on_step(8, 6, 0.004)
-    tally.on_encode(2, 30, 40, 0.002)
-    tally.on_drop(7, "cancelled")
-    tally.on_drafts(4, 12, 9, None)
-    tally.on_drafts(2, 8, 0, 16)
-
-    assert value(metrics, "dragoman_batch_rows_sum", model="echo") == 8
-    assert value(metrics, "dragoman_batch_used_rows_total", model="echo") == 6
-    assert value(metrics, "dragoman_step_duration_seconds_bucket", model="echo", le="0.005") == 1
-    assert value(metrics, "dragoman_step_duration_seconds_count", model="echo") == 1
-    assert value(metrics, "dragoman_encode_padded_tokens_total", model="echo") == 40
-    assert value(metrics, "dragoman_wasted_target_tokens_total", model="echo", reason="cancelled") == 7
-    assert value(metrics, "dragoman_speculation_rounds_total", model="echo") == 6
-    assert value(metrics, "dragoman_drafted_tokens_total", model="echo") == 20
-    assert value(metrics, "dragoman_accepted_tokens_total", model="echo") == 9
-    assert value(metrics, "dragoman_speculation_stops_at_sources", model="echo") == 16
-
-
-def test_gauges_are_read_at_the_scrape(metrics: Metrics, pipeline: Pipeline) -> None:
-    """They cannot drift from what they describe."""
-    watch(metrics, pipeline)
-
-    with pipeline.admission.reserve(7):
-        held = value(metrics, "dragoman_admitted_tokens", model="echo")
-
-    assert (held, value(metrics, "dragoman_admitted_tokens", model="echo")) == (7, 0)
-    assert value(metrics, "dragoman_admission_limit_tokens", model="echo") == 2_000
-
-
-def test_the_age_of_what_waits_and_of_a_stall_are_taken_at_the_scrape(
-    metrics: Metrics, pipeline: Pipeline, lanes: FakeLanes
-) -> None:
-    """Both grow while nobody touches them: a metric that only a working lane updates would hide a lane that hangs."""
-    lanes.hold()
-    ticket = lanes.submit(Segment((5, 0), Decoding()), lambda _: None)
-    lanes.pulses[0].beat(ticket.submitted_s, is_busy=True)
-    watch(metrics, pipeline, lambda: ticket.submitted_s + 40)
-
-    assert value(metrics, "dragoman_queue_oldest_age_seconds", model="echo") == pytest.approx(40)
-    assert value(metrics, "dragoman_lane_stalled_seconds", model="echo", lane="0") == pytest.approx(40)
-
-
-def test_the_predicted_wait_is_that_of_a_newcomer_behind_all(
-    metrics: Metrics, pipeline: Pipeline, lanes: FakeLanes
-) -> None:
-    """The one that the lanes turn requests away by: a batch's, as all others go before it."""
-    watch(metrics, pipeline)
-    lanes.waits_s = {Priority.INTERACTIVE: 0.1, Priority.NORMAL: 0.2, Priority.BATCH: 0.4}
-
-    assert value(metrics, "dragoman_queue_predicted_wait_seconds", model="echo") == pytest.approx(0.4)
-
-
 def test_scores_count_as_texts_and_time_and_as_no_translation(metrics: Metrics) -> None:
     """A scored pair is made by no engine and ends for no reason, and its stages still add up to the request's time."""
     hypotheses, timings = (TextHypothesis("a", -1.0, -0.5),), Timings(queue_s=0.25, decode_s=0.5)
@@ -246,30 +185,6 @@ def test_scores_count_as_texts_and_time_and_as_no_translation(metrics: Metrics) 
     assert value(metrics, duration, model="echo", engine="none", answered="true") == 1
     translations = [one for one in metrics.registry.collect() if one.name == "dragoman_translations"]
     assert not any(sample.value for sample in translations[0].samples if sample.name.endswith("_total"))
-
-
-def test_unknown_rpcs_share_one_label() -> None:
-    """Methods come from the service's own description; nobody outside can add one."""
-    registry = CollectorRegistry()
-    rpc = RpcMetrics(registry, [(SERVICE.full_name, method) for method in SERVICE.methods])
-    labels = {"grpc_service": SERVICE.full_name, "grpc_method": "TranslateStream", "grpc_type": "server_stream"}
-
-    stream = rpc.method("/dragoman.v1.TranslationService/TranslateStream")
-    stream.started()
-    stream.received()
-    stream.sent()
-    stream.handled("OK", 0.1)
-    for n in range(5):
-        rpc.method(f"/x/{n}").started()
-    rpc.unknown()
-
-    assert registry.get_sample_value("grpc_server_handled_total", {**labels, "grpc_code": "OK"}) == 1
-    assert registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1
-    assert registry.get_sample_value("grpc_server_msg_received_total", labels) == 1
-    assert registry.get_sample_value("grpc_server_msg_sent_total", labels) == 1
-    other = {"grpc_service": "_other", "grpc_method": "_other", "grpc_type": "unary"}
-    assert registry.get_sample_value("grpc_server_started_total", other) == 6
-    assert registry.get_sample_value("grpc_server_handled_total", {**other, "grpc_code": "UNIMPLEMENTED"}) == 1
 
 
 def test_names_follow_the_conventions(metrics: Metrics, pipeline: Pipeline) -> None:

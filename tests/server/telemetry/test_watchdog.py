@@ -59,12 +59,12 @@ def watched(pipeline: Pipeline) -> Watched:
 def test_an_idle_server_is_live_for_an_hour(watched: Watched) -> None:
     """And for the moment after it, when work arrives at a lane that has not moved for so long."""
     watched.pass_seconds(3600)
-    assert (watched.dog.found, watched.changes, watched.ends) == ({}, 0, 0)
+    assert (watched.dog.faults, watched.changes, watched.ends) == ({}, 0, 0)
 
     watched.dog._pipelines[0].lanes.pulses[0].beat(watched.now_s, is_busy=True)
     watched.pass_seconds(1)
 
-    assert watched.dog.found == {}
+    assert watched.dog.faults == {}
 
 
 def test_a_lane_that_stands_still_is_noticed_counted_and_ends_the_process(watched: Watched, lanes: FakeLanes) -> None:
@@ -72,9 +72,9 @@ def test_a_lane_that_stands_still_is_noticed_counted_and_ends_the_process(watche
     lanes.pulses[0].beat(watched.now_s, is_busy=True)
 
     watched.pass_seconds(30)
-    assert watched.dog.found == {}
+    assert watched.dog.faults == {}
     watched.pass_seconds(1)
-    assert watched.dog.found == {"echo": Fault.HANG}
+    assert watched.dog.faults == {"echo": Fault.HANG}
     assert (watched.changes, watched.tally.failures["hang"], watched.ends) == (1, 1, 0)
     watched.pass_seconds(29)
     assert watched.ends == 0
@@ -89,7 +89,7 @@ def test_a_lane_that_moves_again_is_well(watched: Watched, lanes: FakeLanes) -> 
     lanes.pulses[0].beat(watched.now_s, is_busy=True)
     watched.pass_seconds(20)
 
-    assert (watched.dog.found, watched.changes, watched.ends) == ({}, 2, 0)
+    assert (watched.dog.faults, watched.changes, watched.ends) == ({}, 2, 0)
 
 
 def test_a_lane_that_crashed_is_lost_at_once(watched: Watched, lanes: FakeLanes) -> None:
@@ -97,7 +97,7 @@ def test_a_lane_that_crashed_is_lost_at_once(watched: Watched, lanes: FakeLanes)
     lanes.pulses[0].has_crashed = True
     watched.pass_seconds(1)
 
-    assert watched.dog.found == {"echo": Fault.CRASH}
+    assert watched.dog.faults == {"echo": Fault.CRASH}
     assert watched.tally.failures == {"round": 0, "hang": 0, "crash": 1, "failure": 0}
 
 
@@ -108,7 +108,7 @@ def test_work_that_no_lane_takes_is_noticed(watched: Watched, lanes: FakeLanes) 
     watched.now_s = ticket.submitted_s
     watched.pass_seconds(31)
 
-    assert watched.dog.found == {"echo": Fault.HANG}
+    assert watched.dog.faults == {"echo": Fault.HANG}
 
 
 def test_a_blocked_event_loop_is_noticed(watched: Watched) -> None:
@@ -116,7 +116,7 @@ def test_a_blocked_event_loop_is_noticed(watched: Watched) -> None:
     watched.pass_seconds(1)
     watched.pass_seconds(31, loop_beats=False)
 
-    assert watched.dog.found == {EVENT_LOOP: Fault.HANG}
+    assert watched.dog.faults == {EVENT_LOOP: Fault.HANG}
 
 
 def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
@@ -136,4 +136,4 @@ def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
     dog.check()
     other_lanes.close()
 
-    assert dog.found == {"echo": Fault.HANG}
+    assert dog.faults == {"echo": Fault.HANG}

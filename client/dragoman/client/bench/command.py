@@ -51,11 +51,11 @@ TEXTS = (
 FIND_LIMIT_ONLY = ("target_p99", "plot")
 DEFAULT_TARGET_MS = 200.0
 MIN_CALLS = 300
-"""In one step of a search: p99 of 300 calls lets three of them be slower."""
+"""The fewest calls in one step of a search: p99 of 300 calls lets three of them be slower."""
 
 
 WATCH_S = 1.0
-"""Between two looks at a load that is on its way."""
+"""Time between two looks at a load that is on its way."""
 
 
 class UsageError(Exception):
@@ -164,27 +164,28 @@ async def _measure(
     """Send one load."""
     due_s = due_times(args.arrivals, rate, args.warmup + duration_s, args.seed)
     # No more messages than calls: those of the next load are drawn from the same deck.
-    one = load.Load(due_s, itertools.islice(messages, len(due_s)), args.timeout)
+    offered = load.Load(due_s, itertools.islice(messages, len(due_s)), args.timeout)
     with StatusLine(sys.stderr, is_shown=sys.stderr is not None and sys.stderr.isatty()) as line:
-        watching = asyncio.create_task(_watch(line, one, rate))
+        watching = asyncio.create_task(_watch(line, offered, rate))
         try:
-            await sender.send(one)
+            await sender.send(offered)
         finally:
             watching.cancel()
-    return figures(one.calls, args.warmup, duration_s)
+    return figures(offered.calls, args.warmup, duration_s)
 
 
-async def _watch(line: StatusLine, one: load.Load, rate: float) -> None:
+async def _watch(line: StatusLine, offered: load.Load, rate: float) -> None:
     """Show how a load is doing."""
     shown = 0
     while True:
         await asyncio.sleep(WATCH_S)
-        fresh, shown = one.calls[shown:], len(one.calls)
+        fresh, shown = offered.calls[shown:], len(offered.calls)
         slowest = max((call.latency_s for call in fresh), default=0.0)
-        failed = sum(call.outcome != load.OK for call in one.calls)
+        failed = sum(call.outcome != load.OK for call in offered.calls)
         line.show(
-            f"{rate:,.4g} a second: {one.sent:,} of {len(one.due_s):,} sent, {one.sent - shown:,} in flight, "
-            f"{failed:,} failed, slowest of the last {len(fresh):,}: {1e3 * slowest:,.0f} ms"
+            f"{rate:,.4g} a second: {offered.sent:,} of {len(offered.due_s):,} sent, "
+            f"{offered.sent - shown:,} in flight, {failed:,} failed, "
+            f"slowest of the last {len(fresh):,}: {1e3 * slowest:,.0f} ms"
         )
 
 
@@ -208,8 +209,8 @@ async def _find_limit(args: argparse.Namespace, sender: load.Sender, messages: I
             if not args.json:
                 print(bench_report.trial(args, rate, measured), flush=True)
             rate = searching.send(measured.p99_with_failures_ms <= args.target_p99)
-    except StopIteration as found:
-        limit = found.value
+    except StopIteration as end:
+        limit = end.value
     if args.plot:
         args.plot.write_text(bench_report.picture(args, trials, limit), "utf-8")
     print(bench_report.limit_json(args, sender.server, trials, limit) if args.json else bench_report.limit(args, limit))

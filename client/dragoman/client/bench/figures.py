@@ -24,7 +24,7 @@ class Figures:
     """Calls that ended well, over the time until the last call ended."""
     outcomes: Mapping[str, int]
     latency_ms: Mapping[str, float]
-    """Of calls that ended well, from the moment that they were due."""
+    """How long calls that ended well took, from the moment that they were due."""
     lateness_ms: Mapping[str, float]
     """How long after they were due calls left: what this machine, and not the server, adds."""
     stages_ms: Mapping[str, Mapping[str, float]]
@@ -33,7 +33,7 @@ class Figures:
     warmup_calls: int
     """Calls made before those that are counted."""
     p99_with_failures_ms: float
-    """As if a call that failed had taken for ever: what a promise about p99 is held against."""
+    """As if a call that failed had taken for ever: what is compared with a promise about p99."""
 
 
 def figures(calls: Iterable[Call], warmup_s: float, duration_s: float) -> Figures:

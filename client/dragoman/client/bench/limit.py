@@ -13,7 +13,7 @@ DOUBLINGS = 20
 
 
 def search(first: float) -> Generator[float, bool, float | None]:
-    """Gives loads to try and takes whether each was held; returns the highest that was, None where none was."""
+    """Gives loads to try and takes whether each was held; returns the highest that was, or None."""
     held: float | None = None
     broken: float | None = None
     rate = first

@@ -14,7 +14,7 @@ from dragoman.client.bench.plot import Point, latency_plot
 
 CURVES = ("p50", "p90", "p99")
 LATE_SHARE = 0.1
-"""Of p99, where calls left so late that the figures are about this machine."""
+"""The share of p99 above which lateness makes the figures about this machine."""
 
 Trial = tuple[float, Figures]
 """A load that was tried, in calls a second, and what was measured."""
@@ -54,28 +54,28 @@ def trial(args: Namespace, rate: float, measured: Figures) -> str:
     return "; ".join([said, *_warnings(measured)])
 
 
-def limit(args: Namespace, found: float | None) -> str:
+def limit(args: Namespace, held: float | None) -> str:
     """The end of a search."""
-    if found is None:
+    if held is None:
         return f"no load was held with p99 under {args.target_p99:g} ms"
-    return f"holds {found:,.4g} calls a second with p99 under {args.target_p99:g} ms"
+    return f"holds {held:,.4g} calls a second with p99 under {args.target_p99:g} ms"
 
 
-def limit_json(args: Namespace, server: str, trials: Sequence[Trial], found: float | None) -> str:
+def limit_json(args: Namespace, server: str, trials: Sequence[Trial], held: float | None) -> str:
     """A search as JSON."""
     steps = [{"rate_per_s": rate, "held": _holds(args, measured)} | _plain(measured) for rate, measured in trials]
-    end = {"limit_per_s": found, "target_p99_ms": args.target_p99, "trials": steps}
+    end = {"limit_per_s": held, "target_p99_ms": args.target_p99, "trials": steps}
     return json.dumps(_facts(args, server) | end)
 
 
-def picture(args: Namespace, trials: Sequence[Trial], found: float | None) -> str:
+def picture(args: Namespace, trials: Sequence[Trial], held: float | None) -> str:
     """A search as SVG. p99 is that of all calls, those that failed included."""
     points = []
     for rate, measured in trials:
         curves = {name: measured.latency_ms.get(name, math.inf) for name in CURVES[:-1]}
         curves[CURVES[-1]] = measured.p99_with_failures_ms
         points.append(Point(rate, curves, held=_holds(args, measured)))
-    return latency_plot(points, args.target_p99, found, f"Latency against load: {_what(args)}")
+    return latency_plot(points, args.target_p99, held, f"Latency against load: {_what(args)}")
 
 
 def _holds(args: Namespace, measured: Figures) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dragoman.client import codec
-from dragoman.client.channel import own_errors
+from dragoman.client.channel import client_errors
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
@@ -41,7 +41,7 @@ class Service(Protocol):
 def local_service(directory: Path) -> Iterator[Service]:
     """A loaded bundle. Raises DragomanError where it cannot be, ModuleNotFoundError without the server's extra."""
     module = importlib.import_module(SERVICE)
-    with _own_errors(), module.open_service(directory) as service:
+    with _client_errors(), module.open_service(directory) as service:
         yield service
 
 
@@ -51,7 +51,7 @@ def translate_batches(
     """What became of the texts, in their order, those of a batch decoded side by side."""
     for batch in filter(None, batches):
         message = codec.request(batch, options)
-        with _own_errors():
+        with _client_errors():
             response = service.Translate(message)
         yield from codec.outcomes(response, len(batch))
 
@@ -62,10 +62,10 @@ def score_batches(
     """What became of the pairs, in their order, those of a batch scored side by side."""
     for batch in filter(None, batches):
         message = codec.score_request(batch, options)
-        with _own_errors():
+        with _client_errors():
             response = service.Score(message)
         yield from codec.score_outcomes(response, len(batch))
 
 
-def _own_errors() -> AbstractContextManager[None]:
-    return own_errors(lambda: False)  # nothing here is closed while it is called
+def _client_errors() -> AbstractContextManager[None]:
+    return client_errors(lambda: False)  # nothing here is closed while it is called

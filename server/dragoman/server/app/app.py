@@ -223,13 +223,13 @@ class App:
         )
 
     def _is_live(self) -> bool:
-        return not self._watchdog.found
+        return not self._watchdog.faults
 
     @property
     def _serving(self) -> dict[str, bool]:
         """Each name of the health service, and whether it is SERVING."""
         names = [pipeline.name for pipeline in self.models]
-        return statuses(SERVICE.full_name, names, self._watchdog.found, is_ready=self._is_ready)
+        return statuses(SERVICE.full_name, names, self._watchdog.faults, is_ready=self._is_ready)
 
     async def _publish(self) -> None:
         """Say how things stand, to gRPC's health service."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import InvalidRequest
 
+MAX_REQUEST_ID_BYTES = 128
+
 
 @dataclass(frozen=True)
 class RequestLimits:

@@ -87,9 +87,13 @@ COUNTERS = (
     ("batch_used_rows", "Rows that did useful work, over all runs of the decoder.", "used_rows"),
     ("encode_tokens", "Tokens that the encoder read.", "tokens"),
     ("encode_padded_tokens", "Tokens that the encoder read, with padding.", "padded_tokens"),
-    ("speculation_rounds", "Drafts that were verified: of each source in each round of speculation.", "rounds"),
+    ("speculation_rounds", "Drafts that were verified: one for each source in each round of speculation.", "rounds"),
     ("drafted_tokens", "Tokens that were drafted for verification.", "drafted"),
-    ("accepted_tokens", "Drafted tokens that stood; over the rounds, their mean for each draft.", "accepted"),
+    (
+        "accepted_tokens",
+        "Drafted tokens that verification kept; divided by the rounds, their mean for each draft.",
+        "accepted",
+    ),
 )
 GAUGES = (
     (
@@ -115,8 +119,8 @@ class LaneMetrics(Collector):
         for name, text, part in HISTOGRAMS:
             histogram = HistogramMetricFamily(f"dragoman_{name}", text, labels=("model",))
             for model, tally in self.tallies.items():
-                one: Tally = getattr(tally, part)
-                histogram.add_metric((model,), one.buckets(), one.sum)
+                observed: Tally = getattr(tally, part)
+                histogram.add_metric((model,), observed.buckets(), observed.sum)
             yield histogram
         for name, text, part in COUNTERS:
             counter = CounterMetricFamily(f"dragoman_{name}", text, labels=("model",))

@@ -47,19 +47,19 @@ class Faults:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._since_s: dict[str, float] = {}
-        self.found: Mapping[str, Fault] = {}
+        self.current: Mapping[str, Fault] = {}
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{model} {fault.value}" for model, fault in self.found.items())
+        shown = ", ".join(f"{model} {fault.value}" for model, fault in self.current.items())
         return f"<Faults {shown or 'none'}>"
 
-    def see(self, found: Mapping[str, Fault], now_s: float) -> list[str]:
+    def see(self, faults: Mapping[str, Fault], now_s: float) -> list[str]:
         """Take in what is wrong now; the models that were well before."""
-        new = [model for model in found if model not in self.found]
-        self._since_s = {model: self._since_s.get(model, now_s) for model in found}
-        self.found = dict(found)
+        new = [model for model in faults if model not in self.current]
+        self._since_s = {model: self._since_s.get(model, now_s) for model in faults}
+        self.current = dict(faults)
         return new
 
     def is_final(self, now_s: float) -> bool:
-        """Whether one has lasted so long, for as long again as it took to be a fault, that it will not pass."""
+        """Whether a fault has lasted for as long again as it took to be a fault: it will not pass."""
         return any(now_s - since_s >= self._limit_s for since_s in self._since_s.values())

@@ -59,7 +59,7 @@ ANSWERED = frozenset({"ok", "partial"})
 NO_TIME = Timings()
 STAGES = tuple(field.name.removesuffix("_s") for field in fields(Timings))
 OTHER, UNANSWERED = "other", "unanswered"
-"""Stages besides: what lies between the others, and all the time of a request that got no answer."""
+"""Two stages more: what lies between the others, and all the time of a request that got no answer."""
 
 
 @dataclass
@@ -81,7 +81,7 @@ class RequestRecord:
         else:
             self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0]
         done = [outcome for outcome in outcomes if isinstance(outcome, Translation)]
-        self.timings = Timings.last(one.timings for one in done)
+        self.timings = Timings.last(translation.timings for translation in done)
         self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
 
 
@@ -157,7 +157,7 @@ class Metrics:
             "request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS
         )
         source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
-        target_total = counter("target_tokens", "Target tokens put out or scored, end tokens included.", "model")
+        target_total = counter("target_tokens", "Target tokens emitted or scored, end tokens included.", "model")
         passes = counter("nat_passes", "Passes over texts without autoregression; the most of its segments.", "model")
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
@@ -166,7 +166,7 @@ class Metrics:
         lanes = LaneMetrics(models)
         registry.register(lanes)
         self.tallies: Mapping[str, LaneTally] = lanes.tallies
-        """Of each model: what its lanes, and the watch over them, report to."""
+        """What the lanes of each model, and the watch over them, report to."""
 
         # All series are made here: a rate over one that appears with its first event misses that event.
         reasons = [reason.value for reason in FinishReason]

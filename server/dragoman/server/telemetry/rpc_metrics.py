@@ -103,7 +103,7 @@ class RpcMetrics:
         self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER), CODES)
 
     def method(self, name: str) -> MethodMetrics:
-        """Of a method by its full name; one the server does not list shares its series with all such."""
+        """The series of a method by its full name; all methods that the server does not have share one."""
         return self._known.get(name, self._other)
 
     def unknown(self) -> None:

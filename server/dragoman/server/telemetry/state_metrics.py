@@ -35,7 +35,7 @@ class Build:
 
 
 def _version(package: str) -> str | None:
-    """Of an installed package; None where it is not installed."""
+    """The version of an installed package; None without it."""
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
     return None
@@ -67,8 +67,16 @@ class StateMetrics(Collector):
 
     def _readings(self) -> tuple[tuple[str, str, Callable[[Pipeline], float]], ...]:
         return (
-            ("queue_segments", "Segments waiting for a place in a lane.", lambda one: one.lanes.waiting_segments),
-            ("queue_tokens", "Source tokens waiting for a place in a lane.", lambda one: one.lanes.waiting_tokens),
+            (
+                "queue_segments",
+                "Segments waiting for a slot in a lane.",
+                lambda pipeline: pipeline.lanes.waiting_segments,
+            ),
+            (
+                "queue_tokens",
+                "Source tokens waiting for a slot in a lane.",
+                lambda pipeline: pipeline.lanes.waiting_tokens,
+            ),
             (
                 "queue_oldest_age_seconds",
                 "How long the oldest of the waiting segments has waited; 0 where none waits.",
@@ -77,16 +85,24 @@ class StateMetrics(Collector):
             (
                 "queue_predicted_wait_seconds",
                 "How long the lanes will take for all that waits, by what they did lately.",
-                lambda one: one.lanes.predicted_wait_s(max(Priority)),
+                lambda pipeline: pipeline.lanes.predicted_wait_s(max(Priority)),
             ),
-            ("running_segments", "Segments being decoded.", lambda one: one.lanes.active_segments),
-            ("lanes", "Lanes that decode.", lambda one: len(one.lanes.pulses)),
-            ("admitted_requests", "Requests admitted and not yet answered.", lambda one: one.admission.held_requests),
-            ("admitted_tokens", "Source tokens admitted and not yet answered.", lambda one: one.admission.held_tokens),
+            ("running_segments", "Segments being decoded.", lambda pipeline: pipeline.lanes.active_segments),
+            ("lanes", "Lanes that decode.", lambda pipeline: len(pipeline.lanes.pulses)),
+            (
+                "admitted_requests",
+                "Requests admitted and not yet answered.",
+                lambda pipeline: pipeline.admission.held_requests,
+            ),
+            (
+                "admitted_tokens",
+                "Source tokens admitted and not yet answered.",
+                lambda pipeline: pipeline.admission.held_tokens,
+            ),
             (
                 "admission_limit_tokens",
                 "Source tokens that are admitted at most.",
-                lambda one: one.admission.limit_tokens,
+                lambda pipeline: pipeline.admission.limit_tokens,
             ),
         )
 
@@ -109,9 +125,11 @@ class StateMetrics(Collector):
     def _model_info(self) -> Metric:
         labels = ("model", "version", "bundle_digest", "pairs", "precision", "provider")
         family = GaugeMetricFamily("dragoman_model_info", "1; what is served, and on what it runs.", labels=labels)
-        for one in self._pipelines:
-            manifest = one.bundle.manifest
-            pairs = " ".join(one.directions.names)
-            provider = one.lanes.provider
-            family.add_metric((one.name, one.version, one.bundle.digest, pairs, manifest.precision, provider), 1)
+        for pipeline in self._pipelines:
+            manifest = pipeline.bundle.manifest
+            pairs = " ".join(pipeline.directions.names)
+            provider = pipeline.lanes.provider
+            family.add_metric(
+                (pipeline.name, pipeline.version, pipeline.bundle.digest, pairs, manifest.precision, provider), 1
+            )
         return family

@@ -1,8 +1,8 @@
-"""The watch over the lanes: a thread of its own, so that it sees a blocked event loop too.
+"""The watch over the lanes: a separate thread, so that it sees a blocked event loop, too.
 
 A fault is counted, logged and told to `on_change`, which turns health to NOT_SERVING while the process goes on
-answering; so does the end of one that passes. One that lasts for another `limit_s` ends the process, with the stacks of
-all threads in the log: nothing gentler gets past a thread that hangs in a graph.
+answering; so is the end of a fault that passes. A fault that lasts for another `limit_s` ends the process, with the
+stacks of all threads in the log: nothing gentler gets past a thread that hangs in a graph.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     @property
-    def found(self) -> Mapping[str, Fault]:
-        """What is wrong, by model."""
-        return self._faults.found
+    def faults(self) -> Mapping[str, Fault]:
+        """What is wrong now, by model."""
+        return self._faults.current
 
     def start(self) -> None:
         """Begin to watch."""
@@ -73,17 +73,19 @@ class Watchdog:
     def check(self) -> None:
         """Look once."""
         now_s = self._clock()
-        seen = {one.name: self._look(one.lanes.pulses, one.lanes.oldest_arrived_s, now_s) for one in self._pipelines}
-        seen[EVENT_LOOP] = self._look([self._loop_pulse], None, now_s)
-        found = {name: fault for name, fault in seen.items() if fault is not None}
-        before = self._faults.found
-        for name in self._faults.see(found, now_s):
+        looks = {
+            each.name: self._look(each.lanes.pulses, each.lanes.oldest_arrived_s, now_s) for each in self._pipelines
+        }
+        looks[EVENT_LOOP] = self._look([self._loop_pulse], None, now_s)
+        faults = {name: fault for name, fault in looks.items() if fault is not None}
+        before = self._faults.current
+        for name in self._faults.see(faults, now_s):
             if name in self._tallies:
-                self._tallies[name].on_failure(found[name].value)
-            logs.event(_logger, logging.ERROR, "lane_lost", model=name, fault=found[name].value, limit_s=self._limit_s)
-        for name in before.keys() - found.keys():
+                self._tallies[name].on_failure(faults[name].value)
+            logs.event(_logger, logging.ERROR, "lane_lost", model=name, fault=faults[name].value, limit_s=self._limit_s)
+        for name in before.keys() - faults.keys():
             logs.event(_logger, logging.WARNING, "lane_recovered", model=name, fault=before[name].value)
-        if found != before:
+        if faults != before:
             self._on_change()
         if self._faults.is_final(now_s):
             logs.event(_logger, logging.CRITICAL, "ending", exit_code=EXIT_LANE_LOST, reason=repr(self._faults))

@@ -20,14 +20,13 @@ import grpc
 
 from dragoman.server.core import logs
 from dragoman.server.core.errors import ServingError
+from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
 from dragoman.server.transport.status import status_code, status_message, trailing_metadata
 
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
-
-MAX_REQUEST_ID_BYTES = 128
 
 
 def request_id() -> str:

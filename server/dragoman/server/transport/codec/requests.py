@@ -6,7 +6,7 @@ from typing import Any
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
-from dragoman.server.core.limits import check_number
+from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES, check_number
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.methods import METHODS
@@ -14,8 +14,6 @@ from dragoman.server.pipeline.models import Wanted
 from dragoman.server.transport.codec.supported import refuse_unknown
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.values import read
-
-MAX_REQUEST_ID_BYTES = 128
 
 
 def wanted(message: Any) -> Wanted:
