@@ -9,9 +9,7 @@ import pytest
 
 from dragoman.server.app.options import add_flags, declared, load
 from dragoman.server.app.serve_options import ServeOptions
-from dragoman.server.core.addresses import split_address
 from dragoman.server.core.errors import StartError
-from dragoman.server.runtime.hardware import usable_cpus
 
 PAGE = Path(__file__).parents[3] / "server/reference/options.md"
 
@@ -131,32 +129,3 @@ def test_the_reference_has_the_options() -> None:
     ]
 
     assert "\n".join(rows) in PAGE.read_text("utf-8"), "\n".join(rows)
-
-
-@pytest.mark.parametrize(
-    ("address", "host", "port"), [("127.0.0.1:1", "127.0.0.1", 1), ("[::1]:65535", "::1", 65535), ("a.b:0", "a.b", 0)]
-)
-def test_addresses_are_split(address: str, host: str, port: int) -> None:
-    """Brackets belong to the notation, not to the host."""
-    assert split_address(address) == (host, port)
-
-
-@pytest.mark.parametrize(
-    ("files", "cpus"),
-    [
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "100000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "10000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu.max": "99999999 100"}, None),
-        ({}, None),
-    ],
-)
-def test_lanes_follow_the_quota(tmp_path: Path, files: dict[str, str], cpus: int | None) -> None:
-    """The control group's quota rounded up, in either version; without one, or above them, the CPUs of the affinity."""
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-
-    assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))

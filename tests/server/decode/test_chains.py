@@ -14,7 +14,6 @@ from dragoman.server.core.strategies import DraftSource, Lossy
 from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.constraints import Vocabulary
 from dragoman.server.decode.layout import Layout
-from dragoman.server.decode.lookup import copied, follow
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -280,27 +279,3 @@ def test_a_lossy_source_keeps_what_is_likely_enough():
 
     assert [each.accepted for each in chained] == [1, 0, 0, 0]
     assert [prefix[0] for prefix in chains.prefixes] == [second, *[ranked[0]] * 3]
-
-
-@pytest.mark.parametrize(
-    ("text", "prefix", "found"),
-    [
-        ((5, 6, 7, 8), (), (5, 6, 7)),
-        ((5, 6, 7, 8), (5, 6), (7, 8)),
-        ((5, 6, 7, 8), (9, 9, 6), (7, 8)),  # found again by one word
-        ((5, 6, 9, 5, 7, 8), (4, 9, 5), (7, 8)),  # by two, as one is ambiguous
-        ((5, 1, 2, 5, 3, 4), (9, 9, 9, 5), (3, 4)),  # of two places the nearer one
-        ((5, 6), (5, 6), ()),
-        ((5, 6), (7,), ()),
-        ((), (7,), ()),
-    ],
-)
-def test_a_text_is_followed_where_the_translation_agrees(text, prefix, found):
-    """Read on from the beginning, or from where the last words are found again."""
-    assert follow(text, prefix, 3) == found
-
-
-def test_a_source_is_not_read_before_a_word_of_it_is_found():
-    """Its beginning is in another language."""
-    assert copied((5, 6, 7), (), 3) == ()
-    assert copied((5, 6, 7), (9, 5), 2) == (6, 7)

@@ -157,3 +157,24 @@ def test_a_view_is_of_the_same_memory():
     assert whole.front(4).viewed(-1, 8).shape == (4 * 2 * 16, 8)
     assert whole.viewed(6, -1).shape == (6, 256)
     assert {whole.front(1).pointer, whole.viewed(-1).pointer} == {4096}
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "10000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "99999999 100"}, None),
+        ({}, None),
+    ],
+)
+def test_lanes_follow_the_quota(tmp_path: Path, files: dict[str, str], cpus: int | None) -> None:
+    """The control group's quota rounded up, in either version; without one, or above them, the CPUs of the affinity."""
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))
