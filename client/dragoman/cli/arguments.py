@@ -61,7 +61,7 @@ def member(kind: type[E]) -> Callable[[str], E]:
     """A member of an enum by its value."""
 
     # UNKNOWN is what a newer server says, and nothing that could be asked for.
-    known = [one for one in kind if one.name != "UNKNOWN"]
+    known = [value for value in kind if value.name != "UNKNOWN"]
 
     def convert(text: str) -> E:
         if text not in known:

@@ -27,11 +27,11 @@ def ticks(top: float) -> list[float]:
     return [index * step for index in range(math.floor(top / step) + 1)]
 
 
-def spread(places: Sequence[float], least: float = 14) -> list[float]:
-    """The places of labels, from the lowest up, pushed apart so that none covers another."""
+def spread(heights: Sequence[float], least: float = 14) -> list[float]:
+    """The heights of labels, from the lowest up, pushed apart so that none covers another."""
     apart: list[float] = []
-    for place in places:
-        apart.append(min(place, apart[-1] - least) if apart else place)
+    for height in heights:
+        apart.append(min(height, apart[-1] - least) if apart else height)
     return apart
 
 
@@ -43,5 +43,5 @@ def line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: boo
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 12, colour: str = INK) -> str:
     """One line of words."""
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {place} font-size="{size}" fill="{colour}">{escape(words)}</text>'
+    position = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {position} font-size="{size}" fill="{colour}">{escape(words)}</text>'

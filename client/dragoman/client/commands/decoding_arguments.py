@@ -83,7 +83,7 @@ def _register_words(parser: ArgumentParser) -> None:
         dest="suppressed_tokens",
         action="append",
         metavar="TOKEN",
-        help="never put this token of the vocabulary out; may be repeated",
+        help="never emit this token of the vocabulary; may be repeated",
     )
     _choice(words, "--unknown-handling", UnknownHandling, "what becomes of unknown words")
     words.add_argument(
@@ -101,7 +101,7 @@ def _register_words(parser: ArgumentParser) -> None:
 
 
 def _choice(group: Arguments, name: str, kind: Any, text: str) -> None:
-    known = [one for one in kind if one.name != "UNKNOWN"]
+    known = [value for value in kind if value.name != "UNKNOWN"]
     group.add_argument(name, type=member(kind), metavar=f"{{{','.join(known)}}}", help=text)
 
 

@@ -38,16 +38,16 @@ class Exposition:
 
     def get(self, name: str, **wanted: str) -> list[Sample]:
         """The samples of a name that have all these labels."""
-        found = self._samples.get(name, [])
-        return [one for one in found if wanted.items() <= one.labels.items()]
+        samples = self._samples.get(name, [])
+        return [sample for sample in samples if wanted.items() <= sample.labels.items()]
 
     def sum(self, name: str, **wanted: str) -> float:
-        """Over these samples; 0 where there are none."""
-        return math.fsum(one.value for one in self.get(name, **wanted))
+        """The sum of these samples; 0 where there are none."""
+        return math.fsum(sample.value for sample in self.get(name, **wanted))
 
     def values(self, name: str, label: str) -> list[str]:
         """What a label of a name has for values, in the order of the samples."""
-        return list(dict.fromkeys(one.labels[label] for one in self.get(name) if label in one.labels))
+        return list(dict.fromkeys(sample.labels[label] for sample in self.get(name) if label in sample.labels))
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Change:
         return {value: self.of(name, **{label: value}) for value in self.after.values(name, label)}
 
     def ratio(self, over: str, under: str, **wanted: str) -> float | None:
-        """Of two growths; None where the second is none."""
+        """The quotient of two growths; None where the second is 0."""
         growth = self.of(under, **wanted)
         return self.of(over, **wanted) / growth if growth else None
 
     def mean(self, histogram: str, **wanted: str) -> float | None:
-        """Of what a histogram observed; None where it observed nothing."""
+        """The mean of what a histogram observed; None where it observed nothing."""
         return self.ratio(f"{histogram}_sum", f"{histogram}_count", **wanted)
 
     def quantile(self, q: float, histogram: str, **wanted: str) -> float | None:
-        """Of what a histogram observed, straight within a bucket, as Prometheus has it; None where it observed nothing.
+        """A quantile of what a histogram observed, interpolated as Prometheus does; None where it observed nothing.
 
         What lies above the last finite bound counts as that bound.
         """
@@ -85,13 +85,13 @@ class Change:
         if not counts or counts[-1] <= 0:
             return None
         rank = q * counts[-1]
-        place = next(index for index, count in enumerate(counts) if count >= rank)
-        low = float(bounds[place - 1]) if place else 0.0
-        below = counts[place - 1] if place else 0.0
-        if math.isinf(float(bounds[place])):
+        bucket = next(index for index, count in enumerate(counts) if count >= rank)
+        low = float(bounds[bucket - 1]) if bucket else 0.0
+        below = counts[bucket - 1] if bucket else 0.0
+        if math.isinf(float(bounds[bucket])):
             return low
-        inside = counts[place] - below
-        return low + (float(bounds[place]) - low) * ((rank - below) / inside if inside else 1.0)
+        inside = counts[bucket] - below
+        return low + (float(bounds[bucket]) - low) * ((rank - below) / inside if inside else 1.0)
 
 
 def _labels(text: str) -> Iterator[tuple[str, str]]:

@@ -213,7 +213,7 @@ def _json(index: int, outcome: Outcome) -> str:
 def _plain(outcome: Outcome) -> str:
     if not isinstance(outcome, Score):
         return ""  # keeps the lines that follow in their places
-    tokens = (f"{one.token} {one.log_probability:.4f}" for one in outcome.tokens)
+    tokens = (f"{scored.token} {scored.log_probability:.4f}" for scored in outcome.tokens)
     return "\t".join((f"{outcome.score:.4f}", *tokens))
 
 

@@ -79,10 +79,10 @@ def _frames(url: str, interval_s: float, most: int | None) -> Iterator[dict[str,
 
 def _scrape(url: str) -> Exposition:
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - `run` made it, for HTTP
-        found = Exposition(answer.read().decode("utf-8", "replace"))
-    if not found.get("dragoman_build_info"):
+        exposition = Exposition(answer.read().decode("utf-8", "replace"))
+    if not exposition.get("dragoman_build_info"):
         raise ValueError("there is no dragoman_build_info among its metrics")
-    return found
+    return exposition
 
 
 def figures(change: Change, seconds: float) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _model(change: Change, seconds: float, model: str) -> dict[str, float | None
     def now(name: str) -> float:
         return change.after.sum(f"dragoman_{name}", model=model)
 
-    stalled = [one.value for one in change.after.get("dragoman_lane_stalled_seconds", model=model)]
+    stalled = [sample.value for sample in change.after.get("dragoman_lane_stalled_seconds", model=model)]
     runs = ("dragoman_step_duration_seconds_sum", "dragoman_encode_duration_seconds_sum")
     busy_s = sum(change.of(name, model=model) for name in runs)
     read = change.ratio("dragoman_encode_tokens_total", "dragoman_encode_padded_tokens_total", model=model)

@@ -194,10 +194,12 @@ def _plain(index: int, outcome: Outcome, several: bool, as_lines: bool) -> str: 
     if isinstance(outcome, DragomanError):
         return ""  # keeps the lines that follow in their places
     shown = [
-        f"{index}\t{'' if one.score is None else format(one.score, '.4f')}\t{one.text}" if several else one.text
-        for one in (outcome.hypotheses if several else outcome.hypotheses[:1])
+        f"{index}\t{'' if hypothesis.score is None else format(hypothesis.score, '.4f')}\t{hypothesis.text}"
+        if several
+        else hypothesis.text
+        for hypothesis in (outcome.hypotheses if several else outcome.hypotheses[:1])
     ]
-    # A line that came in as one goes out as one, whatever the model put into it.
+    # What came in as one line goes out as one line, whatever the model put into it.
     return "\n".join(text.replace("\n", " ") if as_lines or several else text for text in shown)
 
 

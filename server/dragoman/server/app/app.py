@@ -185,7 +185,7 @@ class App:
 
     async def _start_grpc(self) -> None:
         options = self.options
-        methods = [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods]
+        methods = [(service.full_name, method) for service in (SERVICE, _HEALTH) for method in service.methods]
         interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
         self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
         self.service = TranslationService(

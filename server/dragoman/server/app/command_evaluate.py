@@ -54,7 +54,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lines", type=count, metavar="N", help="only the first N lines")
     parser.add_argument(
         "--splitting",
-        choices=[one.value for one in Splitting],
+        choices=[splitting.value for splitting in Splitting],
         default=Splitting.NONE.value,
         help="how each line is cut into segments (default: none, as test sets are sentences already)",
     )
@@ -136,13 +136,13 @@ def _table(results: list[Evaluation]) -> str:
     """One row a bundle; the differences are to the first."""
     first = results[0]
     rows = [("BLEU", "", "chrF2", "", "words/s", "seconds", "cut", "bundle")]
-    for one in results:
+    for result in results:
         differences = ("", "")
-        if one is not first:
-            differences = (f"{one.bleu - first.bleu:+.2f}", f"{one.chrf - first.chrf:+.2f}")
-        numbers = (f"{one.words_per_second:.0f}", f"{one.seconds:.1f}", str(one.cut))
-        bleu, chrf = f"{one.bleu:.2f}", f"{one.chrf:.2f}"
-        rows.append((bleu, differences[0], chrf, differences[1], *numbers, f"{one.bundle} ({one.precision})"))
+        if result is not first:
+            differences = (f"{result.bleu - first.bleu:+.2f}", f"{result.chrf - first.chrf:+.2f}")
+        numbers = (f"{result.words_per_second:.0f}", f"{result.seconds:.1f}", str(result.cut))
+        bleu, chrf = f"{result.bleu:.2f}", f"{result.chrf:.2f}"
+        rows.append((bleu, differences[0], chrf, differences[1], *numbers, f"{result.bundle} ({result.precision})"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(

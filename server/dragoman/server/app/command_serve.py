@@ -64,7 +64,10 @@ def _addresses(app: App) -> tuple[str, str]:
 
 def _facts(app: App) -> str:
     listen, metrics_listen = _addresses(app)
-    models = [{"name": one.name, "version": one.version, "pairs": list(one.directions.names)} for one in app.models]
+    models = [
+        {"name": pipeline.name, "version": pipeline.version, "pairs": list(pipeline.directions.names)}
+        for pipeline in app.models
+    ]
     return json.dumps({"listen": listen, "metrics_listen": metrics_listen, "models": models})
 
 
@@ -72,8 +75,8 @@ def _announcement(app: App) -> str:
     """What is served, where, and how to call it."""
     listen, metrics_listen = _addresses(app)
     lines = [
-        f"serving {one.name}  {one.directions}  {one.bundle.manifest.precision}  version {one.version}"
-        for one in app.models
+        f"serving {model.name}  {model.directions}  {model.bundle.manifest.precision}  version {model.version}"
+        for model in app.models
     ]
     lines.append(f"on {listen} with {app.options.num_lanes} lanes; metrics on http://{metrics_listen}/metrics")
     first = next(iter(app.models)).directions.first

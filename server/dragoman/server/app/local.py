@@ -102,7 +102,7 @@ class LocalTranslator:
 
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(one) for one in self._runner.run(self._pipeline.translate(request))]
+        return [_explained(outcome) for outcome in self._runner.run(self._pipeline.translate(request))]
 
     def close(self) -> None:
         """End the threads."""

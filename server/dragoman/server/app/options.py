@@ -117,13 +117,15 @@ def declared(cls: type) -> Iterator[Option]:
 
 def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
     """Give a parser all options of `cls`, `--config` and `--print-config`."""
-    for one in declared(cls):
-        facts = "; ".join(filter(None, (one.meta.unit, one.bounds, f"default: {one.default_text}", one.variable)))
-        text = f"{one.meta.help} ({facts})".replace("%", "%%")
-        if one.meta.positional:
-            parser.add_argument(one.name, nargs="*", metavar=one.meta.positional, help=text)
+    for option in declared(cls):
+        facts = "; ".join(
+            filter(None, (option.meta.unit, option.bounds, f"default: {option.default_text}", option.variable))
+        )
+        text = f"{option.meta.help} ({facts})".replace("%", "%%")
+        if option.meta.positional:
+            parser.add_argument(option.name, nargs="*", metavar=option.meta.positional, help=text)
         else:
-            parser.add_argument(one.flag, dest=one.name, metavar=_metavar(one), help=text)
+            parser.add_argument(option.flag, dest=option.name, metavar=_metavar(option), help=text)
     parser.add_argument("--config", metavar="FILE", help=f"TOML file with options ({PREFIX}CONFIG)")
     parser.add_argument(
         "--print-config", action="store_true", help="show every option and where it came from, and stop"
@@ -137,20 +139,20 @@ def load(cls: type[T], flags: Mapping[str, Any], environ: Mapping[str, str] | No
     file = _read_file(cls, Path(path)) if path else {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for one in declared(cls):
-        if flags.get(one.name):
-            raw, origin = flags[one.name], "command line" if one.meta.positional else one.flag
-        elif flags.get(one.name) == "":
-            raw, origin = "", one.flag
-        elif one.variable in environ:
-            raw, origin = environ[one.variable], one.variable
-            raw = tuple(filter(None, raw.split(os.pathsep))) if one.type is tuple else raw
-        elif one.key in file:
-            raw, origin = file[one.key], f"{path}: {one.key}"
+    for option in declared(cls):
+        if flags.get(option.name):
+            raw, origin = flags[option.name], "command line" if option.meta.positional else option.flag
+        elif flags.get(option.name) == "":
+            raw, origin = "", option.flag
+        elif option.variable in environ:
+            raw, origin = environ[option.variable], option.variable
+            raw = tuple(filter(None, raw.split(os.pathsep))) if option.type is tuple else raw
+        elif option.key in file:
+            raw, origin = file[option.key], f"{path}: {option.key}"
         else:
-            values[one.name], origins[one.name] = one.default(), "default"
+            values[option.name], origins[option.name] = option.default(), "default"
             continue
-        values[one.name], origins[one.name] = _checked(one, raw, origin), origin
+        values[option.name], origins[option.name] = _checked(option, raw, origin), origin
     return Loaded(cls(**values), origins)
 
 
@@ -161,35 +163,35 @@ def _read_file(cls: type, path: Path) -> dict[str, Any]:
         raise StartError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StartError(f"{path}: not TOML: {error}") from error
-    keys = [one.key for one in declared(cls)]
+    keys = [option.key for option in declared(cls)]
     unknown = sorted(content.keys() - set(keys))
     if unknown:
         raise StartError(f"{path}: unknown option {', '.join(unknown)}; options are {', '.join(keys)}")
     return content
 
 
-def _checked(one: Option, raw: Any, origin: str) -> Any:
+def _checked(option: Option, raw: Any, origin: str) -> Any:
     """The value of an option from text or TOML, checked."""
 
     def wrong(expected: str) -> StartError:
         return StartError(f"{origin}: {raw!r} is not {expected}")
 
-    meta = one.meta
-    if one.type is tuple:
+    meta = option.meta
+    if option.type is tuple:
         if not isinstance(raw, list | tuple) or not all(isinstance(item, str) and item for item in raw):
             raise wrong("a list of texts")
         return tuple(raw)
-    if one.type in (int, float):
-        number = _number(one.type, raw)
+    if option.type in (int, float):
+        number = _number(option.type, raw)
         low, high = meta.min, meta.max
         if number is None or not (low is None or number >= low) or not (high is None or number <= high):
-            noun = "a whole number" if one.type is int else "a number"
-            raise wrong(f"{noun}, {one.bounds}" if one.bounds else noun)
+            noun = "a whole number" if option.type is int else "a number"
+            raise wrong(f"{noun}, {option.bounds}" if option.bounds else noun)
         return number
     if not isinstance(raw, str):
         raise wrong("a text")
     if meta.choices and raw not in meta.choices:
-        raise wrong(f"one of {one.bounds}")
+        raise wrong(f"one of {option.bounds}")
     if meta.kind == "address":
         match = ADDRESS.fullmatch(raw)
         if match is None or int(match[2]) > 65_535:
@@ -208,12 +210,12 @@ def _number(kind: type, raw: Any) -> Any:
     return number if abs(number) < float("inf") else None
 
 
-def _metavar(one: Option) -> str:
-    if one.meta.kind == "address":
+def _metavar(option: Option) -> str:
+    if option.meta.kind == "address":
         return "HOST:PORT"
-    if one.meta.choices:
-        return "|".join(one.meta.choices)
-    return {int: "N", float: "X"}.get(one.type, "TEXT")
+    if option.meta.choices:
+        return "|".join(option.meta.choices)
+    return {int: "N", float: "X"}.get(option.type, "TEXT")
 
 
 def _one_line(text: str) -> str:

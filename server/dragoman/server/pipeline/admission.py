@@ -1,8 +1,8 @@
 """Admission: how many source tokens may be in the server at once.
 
-A request reserves room for all its texts or is refused; it never gets half. The reservation is an estimate made from
-the text's bytes before any work, is corrected once the tokens are counted, and is given back exactly once, whatever
-happened in between. Always true: `held_tokens` is the sum of the live reservations.
+A request reserves capacity for all its texts or is refused; it never gets half. The reservation is an estimate made
+from the text's bytes before any work, is corrected once the tokens are counted, and is given back exactly once,
+whatever happened in between. Always true: `held_tokens` is the sum of the live reservations.
 
 Used from the event loop alone, hence without a lock.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dragoman.server.core.errors import InvalidRequest, Overloaded
 
 BYTES_PER_TOKEN = 4
-"""Of UTF-8 text, for the estimate; subword vocabularies measure between three and five."""
+"""How many bytes of UTF-8 a token is taken for in the estimate; subword vocabularies measure between three and five."""
 
 MIN_RETRY_S = 0.1
 """A prediction of no wait at all, where nothing has been measured yet, must not make clients try in a circle."""
@@ -26,7 +26,7 @@ def estimate_tokens(texts: Sequence[str]) -> int:
 
 
 class Admission:
-    """Room for source tokens, from their arrival to their answer."""
+    """Capacity for source tokens, from their arrival to their answer."""
 
     def __init__(self, limit_tokens: int) -> None:
         self.limit_tokens = limit_tokens
@@ -37,7 +37,7 @@ class Admission:
         return f"<Admission {self.held_tokens}/{self.limit_tokens} tokens, {self.held_requests} requests>"
 
     def reserve(self, tokens: int, wait_s: float = 0.0, *, field: str = "texts") -> Reservation:
-        """Take room for `tokens`, or raise `Overloaded`; `InvalidRequest` of `field` where no pause would help.
+        """Take capacity for `tokens`, or raise `Overloaded`; `InvalidRequest` of `field` where no pause would help.
 
         `wait_s` is how long what is held will take: there is no use in trying again before.
         """
@@ -55,7 +55,7 @@ class Admission:
 
 
 class Reservation:
-    """One request's room; a context manager that gives it back."""
+    """The capacity that one request holds; a context manager that gives it back."""
 
     def __init__(self, admission: Admission, tokens: int) -> None:
         self._admission = admission
@@ -74,7 +74,7 @@ class Reservation:
         self._tokens = tokens
 
     def release(self) -> None:
-        """Give the room back; a second call changes nothing."""
+        """Give the capacity back; a second call changes nothing."""
         if self._tokens is None:
             return
         self._admission.held_tokens -= self._tokens

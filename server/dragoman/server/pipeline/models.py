@@ -20,7 +20,7 @@ MAX_TAG_LENGTH = 64
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelQuery:
     """What a request says about the model; empty strings leave it open."""
 
     model: str = ""
@@ -33,7 +33,7 @@ class Models:
     """All served bundles by name."""
 
     def __init__(self, pipelines: Sequence[Pipeline]) -> None:
-        self._by_name = {pipeline.name: pipeline for pipeline in sorted(pipelines, key=lambda one: one.name)}
+        self._by_name = {pipeline.name: pipeline for pipeline in sorted(pipelines, key=lambda pipeline: pipeline.name)}
         if len(self._by_name) < len(pipelines):
             names = sorted(pipeline.name for pipeline in pipelines)
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -60,27 +60,27 @@ class Models:
 
     def between(self, source: str, target: str) -> list[Pipeline]:
         """The bundles that translate between these languages; an empty tag stands for any."""
-        found = _matching(list(self), Wanted(source_language=source, target_language=target))
-        return list(dict.fromkeys(pipeline for pipeline, _ in found))
+        matches = _matching(list(self), ModelQuery(source_language=source, target_language=target))
+        return list(dict.fromkeys(pipeline for pipeline, _ in matches))
 
-    def route(self, wanted: Wanted) -> tuple[Pipeline, LanguagePair]:
+    def route(self, query: ModelQuery) -> tuple[Pipeline, LanguagePair]:
         """The bundle that a request means and the pair it translates."""
         for field in ("source_language", "target_language"):
-            tag = getattr(wanted, field)
+            tag = getattr(query, field)
             if tag and (len(tag) > MAX_TAG_LENGTH or not _TAG.fullmatch(tag)):
                 raise InvalidRequest(field, f"{quoted(tag)} is not a BCP-47 language tag, such as en or pt-BR")
-        candidates = [self.named(wanted.model, wanted.version)] if wanted.model else list(self)
-        matches = _matching(candidates, wanted)
+        candidates = [self.named(query.model, query.version)] if query.model else list(self)
+        matches = _matching(candidates, query)
         if not matches:
-            raise UnknownModel(_pair_field(wanted), self._no_pair(wanted))
+            raise UnknownModel(_pair_field(query), self._no_pair(query))
         if len(matches) > 1:
             raise InvalidRequest("model", self._several(matches))
         pipeline, pair = matches[0]
-        return self.named(pipeline.name, wanted.version), pair
+        return self.named(pipeline.name, query.version), pair
 
-    def _no_pair(self, wanted: Wanted) -> str:
-        who = f"model {wanted.model} does not translate" if wanted.model else "no model translates"
-        pair = f"from {wanted.source_language or 'any language'} to {wanted.target_language or 'any language'}"
+    def _no_pair(self, query: ModelQuery) -> str:
+        who = f"model {query.model} does not translate" if query.model else "no model translates"
+        pair = f"from {query.source_language or 'any language'} to {query.target_language or 'any language'}"
         served = [f"{name} ({pipeline.name})" for pipeline in self for name in pipeline.directions.names]
         return f"{who} {pair}; served are {', '.join(served)}"
 
@@ -90,12 +90,13 @@ class Models:
         return f"name a model or a language pair, several would do: {options}"
 
 
-def _matching(candidates: Sequence[Pipeline], wanted: Wanted) -> list[tuple[Pipeline, LanguagePair]]:
+def _matching(candidates: Sequence[Pipeline], query: ModelQuery) -> list[tuple[Pipeline, LanguagePair]]:
     """The pairs that fit the request best."""
-    matches = [(one, one.directions.closest(wanted.source_language, wanted.target_language)) for one in candidates]
+    tags = query.source_language, query.target_language
+    matches = [(pipeline, pipeline.directions.closest(*tags)) for pipeline in candidates]
     best = max((match.closeness for _, match in matches), default=-1)
-    return [(one, pair) for one, match in matches if match.closeness == best for pair in match.pairs]
+    return [(pipeline, pair) for pipeline, match in matches if match.closeness == best for pair in match.pairs]
 
 
-def _pair_field(wanted: Wanted) -> str:
-    return "source_language" if wanted.source_language else "target_language"
+def _pair_field(query: ModelQuery) -> str:
+    return "source_language" if query.source_language else "target_language"

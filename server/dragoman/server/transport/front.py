@@ -42,7 +42,7 @@ class Front:
         else:
             check_number(len(message.texts), self._max_texts)
             supported.check(message)
-        pipeline, pair = self._models.route(requests.wanted(message))
+        pipeline, pair = self._models.route(requests.model_query(message))
         return Call(message, pipeline, pair, message.request_id or call_id, arrived_s)
 
 

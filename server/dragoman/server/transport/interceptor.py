@@ -80,7 +80,7 @@ def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
                     async for response in behaviour(_received(request, metrics), context):
                         metrics.sent()
                         yield response
-                except Exception as error:  # noqa: BLE001 - the outermost place
+                except Exception as error:  # noqa: BLE001 - the outermost layer
                     await call.abort(error)
 
         return stream
@@ -94,7 +94,7 @@ def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
                 if response is not None:  # else it has written what it had to say
                     metrics.sent()
                 return response
-            except Exception as error:  # noqa: BLE001 - the outermost place
+            except Exception as error:  # noqa: BLE001 - the outermost layer
                 return await call.abort(error)
 
     return unary

@@ -23,7 +23,7 @@ class Pipe(Generic[Message, Answer]):
 
     def __init__(self, answer: Callable[[Message], Awaitable[Answer]]) -> None:
         self._answer = answer
-        self._places = asyncio.Semaphore(MAX_OPEN)
+        self._permits = asyncio.Semaphore(MAX_OPEN)
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._open: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
@@ -35,7 +35,7 @@ class Pipe(Generic[Message, Answer]):
             while (answer := await self._answers.get()) is not None:
                 yield answer
                 # Not before: answers that nobody takes must not pile up.
-                self._places.release()
+                self._permits.release()
             if self._failure is not None:
                 raise self._failure
         finally:
@@ -46,7 +46,7 @@ class Pipe(Generic[Message, Answer]):
         """Start an answer for each message, then wait for the last of them."""
         try:
             async for message in messages:
-                await self._places.acquire()
+                await self._permits.acquire()
                 if self._failure is not None:
                     break
                 task = asyncio.create_task(self._run(message))
@@ -63,4 +63,4 @@ class Pipe(Generic[Message, Answer]):
             self._answers.put_nowait(await self._answer(message))
         except Exception as error:  # noqa: BLE001 - raised by `run`, to whoever reads the answers
             self._failure = self._failure or error
-            self._places.release()
+            self._permits.release()

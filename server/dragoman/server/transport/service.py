@@ -150,8 +150,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The served models that translate between the named languages."""
         supported.check(request, supported.plain("source_language", "target_language"))
-        found = self._models.between(request.source_language, request.target_language)
-        return pb.ListModelsResponse(models=map(self._describe, found))
+        pipelines = self._models.between(request.source_language, request.target_language)
+        return pb.ListModelsResponse(models=map(self._describe, pipelines))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
         """One served model."""

@@ -14,8 +14,8 @@ DOMAIN = "dragoman"
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 MAX_MESSAGE_BYTES = 1_000
-"""Of an error's message, and of what its violations say. The first comes twice, once with up to three bytes for each;
-headers of more than 8 KiB would be dropped, and the status with them."""
+"""The limit of an error's message, and of what its violations say together. The message comes twice, once with up to
+three bytes for each; headers of more than 8 KiB would be dropped, and the status with them."""
 
 
 def status_code(error: ServingError) -> grpc.StatusCode:
@@ -38,10 +38,12 @@ def trailing_metadata(error: ServingError, request_id: str) -> Metadata:
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if error.violations:
-        room = MAX_MESSAGE_BYTES // len(error.violations)
+        most = MAX_MESSAGE_BYTES // len(error.violations)
         violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=one.field, description=_bounded(one.message, room))
-            for one in error.violations
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=_bounded(violation.message, most)
+            )
+            for violation in error.violations
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     headers: list[tuple[str, str | bytes]] = [("x-request-id", request_id)]

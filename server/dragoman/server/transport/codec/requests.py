@@ -10,15 +10,15 @@ from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES, check_number
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.methods import METHODS
-from dragoman.server.pipeline.models import Wanted
+from dragoman.server.pipeline.models import ModelQuery
 from dragoman.server.transport.codec.supported import refuse_unknown
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.values import read
 
 
-def wanted(message: Any) -> Wanted:
-    """Which model a request means."""
-    return Wanted(message.model, message.model_version, message.source_language, message.target_language)
+def model_query(message: Any) -> ModelQuery:
+    """What a message says about the model."""
+    return ModelQuery(message.model, message.model_version, message.source_language, message.target_language)
 
 
 def request(
