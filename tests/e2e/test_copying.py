@@ -199,5 +199,5 @@ def test_a_given_translation_is_scored_with_its_copies(translator):
     """Of two translations that are the same to the vocabulary, the one with the source's name is the probable one."""
     same, other = translator.outcomes(Request(("Quuxly", "Quuxly"), targets=("Quuxly", "Otherly")))
 
-    assert same.hypotheses[0].logp > -20
-    assert other.hypotheses[0].logp < -40
+    assert same.hypotheses[0].log_probability > -20
+    assert other.hypotheses[0].log_probability < -40
