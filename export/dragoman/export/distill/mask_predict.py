@@ -16,7 +16,7 @@ from dragoman.export.network.nat import NatDecoder, decoder_of
 from dragoman.export.network.network import MASKED, Network
 
 LENGTH_WEIGHT = 0.1
-Source = tuple[list[Tensor], Tensor, Tensor | None]
+SourceKeys = tuple[list[Tensor], Tensor, Tensor | None]
 """Keys and values, the mask of padding, and what masks show."""
 
 
@@ -93,7 +93,7 @@ class MaskPredict(nn.Module):
         targets: Tensor,
         is_place: Tensor,
         hidden: Tensor,
-        source: Source,
+        source: SourceKeys,
         words: Words,
     ) -> Tensor:
         """Share of the hidden words that a first try gets wrong [G, 1]."""
@@ -101,7 +101,7 @@ class MaskPredict(nn.Module):
         guess = words.ids[most_probable(x, words.rows, words.bias)].reshape(targets.shape)
         return ((guess != targets) & hidden).sum(1, keepdim=True) / hidden.sum(1, keepdim=True).clamp(min=1)
 
-    def _run(self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, source: Source) -> Tensor:
+    def _run(self, decoder: NatDecoder, canvas: Tensor, is_place: Tensor, source: SourceKeys) -> Tensor:
         cross, src_mask, shown = source
         x = decoder.embed(self.network, canvas, shown)
         mask = (~is_place)[:, None, None].to(x.dtype) * MASKED

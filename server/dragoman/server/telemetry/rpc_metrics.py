@@ -33,7 +33,7 @@ OTHER = "_other"
 """Stands for every method that the server does not have, so that nobody outside can make series."""
 
 
-class Method(Protocol):
+class RpcMethod(Protocol):
     """What a protobuf method descriptor says."""
 
     name: str
@@ -82,7 +82,7 @@ class MethodMetrics:
 class RpcMetrics:
     """Counts and times RPCs. `methods` are pairs of a service's full name and a method."""
 
-    def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, Method]]) -> None:
+    def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, RpcMethod]]) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
 
         def counter(name: str, text: str, *more: str) -> Counter:

@@ -23,7 +23,7 @@ from dragoman.export.importers.fairseq.lstm import POSITIONS, is_lstm, read_lstm
 from dragoman.export.importers.fairseq.nat import is_nat, place_nat
 from dragoman.export.importers.fairseq.options import read_model
 from dragoman.export.importers.fairseq.pickle import FairseqFile, read_file
-from dragoman.export.importers.fairseq.text import Text, read_text
+from dragoman.export.importers.fairseq.text import TextFiles, read_text
 from dragoman.export.importers.fairseq.weights import Weights, place_weights
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.placed import Placed
@@ -75,7 +75,7 @@ class _Network:
     decoders: dict[str, Nat] = field(default_factory=dict)
 
 
-def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
+def _transformer(file: FairseqFile, text: TextFiles | None, reasons: Reasons) -> _Network | None:
     """A Transformer; None when there is a reason against it."""
     model = read_model(file.options, reasons)
     if model is None:
@@ -96,7 +96,7 @@ def _transformer(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Net
     return _Network(model.arch, placed, limits, decoders)
 
 
-def _recurrent(file: FairseqFile, text: Text | None, reasons: Reasons) -> _Network | None:
+def _recurrent(file: FairseqFile, text: TextFiles | None, reasons: Reasons) -> _Network | None:
     """An LSTM; None when there is a reason against it."""
     lstm = read_lstm(file, *((1, 1) if text is None else text.rows), reasons)
     return None if lstm is None else _Network(file.options.arch, Placed(*lstm, ()), Limits(POSITIONS, POSITIONS))

@@ -44,7 +44,7 @@ STYLES = {"multilingual": "__{}__", "mbart": "[{}]"}
 
 
 @dataclass(frozen=True)
-class Text:
+class TextFiles:
     """What lies beside a checkpoint: how text becomes ids."""
 
     tokenizer: Tokenizer
@@ -60,7 +60,9 @@ class Text:
     notes: tuple[str, ...]
 
 
-def read_text(folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons) -> Text | None:
+def read_text(
+    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
+) -> TextFiles | None:
     """Read what lies in `folder`; None when there is a reason against it. `source` and `target` are BCP-47 tags."""
     before = len(reasons)
     if options.task == MULTILINGUAL:
@@ -73,7 +75,9 @@ def read_text(folder: Path, options: Options, source: str | None, target: str | 
     return text if len(reasons) == before else None
 
 
-def _bilingual(folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons) -> Text | None:
+def _bilingual(
+    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
+) -> TextFiles | None:
     files = dictionaries(folder)
     codes = [
         options.word(f"{side}_lang") or next((code for code in files if code and tag_of(code) == tag), "")
@@ -103,7 +107,7 @@ def _bilingual(folder: Path, options: Options, source: str | None, target: str |
 
 def _multilingual(
     folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
-) -> Text | None:
+) -> TextFiles | None:
     codes = _codes(folder, options, reasons)
     style = STYLES.get(options.word("lang_tok_style", "multilingual"))
     _check_tokens(options, style, reasons)
@@ -197,7 +201,7 @@ def _pairs(options: Options, codes: list[str]) -> tuple[LanguagePair, ...]:
     return pairs if len(pairs) <= MOST_PAIRS and len(pairs) < len(codes) * (len(codes) - 1) else ()
 
 
-def _restricted(text: Text, source: str | None, target: str | None, reasons: Reasons) -> Text:
+def _restricted(text: TextFiles, source: str | None, target: str | None, reasons: Reasons) -> TextFiles:
     """Only the languages that the user wants the bundle to have."""
     tokenizer = text.tokenizer
     for tag, flag in ((source, "--from"), (target, "--to")):
@@ -222,7 +226,7 @@ def _text(
     prefix: tuple[int | Slot, ...],
     pairs: tuple[LanguagePair, ...],
     special: Iterable[int] = (),
-) -> Text:
+) -> TextFiles:
     tokenizer = Tokenizer(
         kind=subwords.kind,
         source=subwords.models[0],
@@ -237,4 +241,6 @@ def _text(
         hidden_ids=tuple(sorted({*range(len(OWN)), *special})),
     )
     read = tuple(dict.fromkeys((*(side.path for side in sides), *subwords.read)))
-    return Text(tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), sides[1].words, read, subwords.notes)
+    return TextFiles(
+        tokenizer, subwords.files, pairs, (len(sides[0]), len(sides[1])), sides[1].words, read, subwords.notes
+    )

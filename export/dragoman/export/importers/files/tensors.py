@@ -32,7 +32,7 @@ FOREIGN = ("tf_model.h5", "flax_model.msgpack")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-class Store(Protocol):
+class TensorFile(Protocol):
     """The tensors of one file."""
 
     def keys(self) -> Iterable[str]:
@@ -43,7 +43,7 @@ class Store(Protocol):
 
 
 class Pickled:
-    """The `Store` of a file of `torch.save`, which was read for its tensors alone."""
+    """The `TensorFile` of a file of `torch.save`, which was read for its tensors alone."""
 
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self._tensors = tensors
@@ -60,7 +60,7 @@ class Pickled:
 class Tensors:
     """The tensors of a checkpoint, each read when it is asked for."""
 
-    def __init__(self, files: tuple[Path, ...], stores: Mapping[str, Store]) -> None:
+    def __init__(self, files: tuple[Path, ...], stores: Mapping[str, TensorFile]) -> None:
         self.files = files
         """Everything that was opened, the index included."""
         self._stores = stores
@@ -98,7 +98,7 @@ def open_tensors(folder: Path, reasons: Reasons) -> Tensors | None:
     listed = _index(first, reasons) if first.suffix == ".json" else {}
     shards = [folder / name for name in sorted(set(listed.values()))] if listed else [first]
     opened = [] if len(reasons) > before else [(file, _open(file, reasons)) for file in shards]
-    stores: dict[str, Store] = {name: store for _, store in opened if store is not None for name in store.keys()}  # noqa: SIM118 - not a mapping
+    stores: dict[str, TensorFile] = {name: store for _, store in opened if store is not None for name in store.keys()}  # noqa: SIM118 - not a mapping
     absent = sorted(listed.keys() - stores.keys())
     if absent and len(reasons) == before:
         few = ", ".join(absent[:3])
@@ -123,10 +123,10 @@ def _index(file: Path, reasons: Reasons) -> dict[str, str]:
     return table
 
 
-def _open(file: Path, reasons: Reasons) -> Store | None:
+def _open(file: Path, reasons: Reasons) -> TensorFile | None:
     try:
         if file.suffix == ".safetensors":
-            store: Store = safe_open(str(file), framework="pt")
+            store: TensorFile = safe_open(str(file), framework="pt")
             return store
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a pickle's version
