@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from dragoman.bundle.directions import Directions
@@ -27,50 +27,27 @@ from dragoman.server.core.errors import (
     UnsupportedByModel,
     Violation,
 )
-from dragoman.server.core.limits import Bounds, RequestLimits, check_number
+from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import EnginePreference, OnTooLong, Request
+from dragoman.server.core.requests import EnginePreference, Request
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
 from dragoman.server.pipeline.answers import decode
+from dragoman.server.pipeline.intake import Intake, field_names
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve
 from dragoman.server.text.assembling import Assembler
-from dragoman.server.text.preparing import (
-    PreparedText,
-    check_text,
-    prepare,
-    prepare_given,
-    suppressed_ids,
-    whole,
-    with_prefix,
-)
+from dragoman.server.text.preparing import PreparedText, suppressed_ids
 from dragoman.server.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
 INLINE_BYTES = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
-
-
-@dataclass(frozen=True)
-class FieldNames:
-    """What the texts of a request are called in the message that it came as."""
-
-    texts: str
-    text: str
-
-    def of_text(self, index: int, name: str = "") -> str:
-        """Where a text stands, or another field beside it."""
-        return f"{self.texts}[{index}].{name or self.text}"
-
-
-TRANSLATE = FieldNames("texts", "text")
-SCORE = FieldNames("pairs", "source")
 
 
 class Pipeline:
@@ -86,6 +63,7 @@ class Pipeline:
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
         self._executor = executor
+        self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
         self._bounds = Bounds(limits.max_beam_size, bundle.manifest)
 
     def __repr__(self) -> str:
@@ -123,8 +101,8 @@ class Pipeline:
         try:
             return Plan(Beam(), self.decoding(request))
         except InvalidRequest as error:  # such a request has these fields at its top
-            fields = (Violation(one.field.removeprefix("decoding."), one.message) for one in error.violations)
-            raise InvalidRequest.of(fields) from None
+            violations = (Violation(v.field.removeprefix("decoding."), v.message) for v in error.violations)
+            raise InvalidRequest.of(violations) from None
 
     def _template(self, request: Request, plan: Plan) -> Segment:
         decoding = plan.decoding
@@ -157,19 +135,19 @@ class Pipeline:
 
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
-        found, pair = self.plans(request), self.pair(request.source_language, request.target_language)
-        template = self._template(request, found[0])
+        candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
+        template = self._template(request, candidates[0])
         decoding = template.decoding
-        texts = self._accepted(request)
+        texts = self._intake.check(request)
         accepted = [text for text in texts if isinstance(text, str)]
         with self._admit(request, accepted) as reservation:
             started = time.perf_counter()
             size = sum(map(len, (*accepted, *(request.targets or ()))))
-            prepared = await self._work(size, lambda: self._prepared(request, texts, pair, decoding))
+            prepared = await self._work(size, lambda: self._intake.prepare(request, texts, pair, decoding))
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, PreparedText)))
-            if len(found) > 1:
-                template = self._template(request, self._chosen(request, found, prepared))
+            if len(candidates) > 1:
+                template = self._template(request, self._chosen(request, candidates, prepared))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown)
             async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
@@ -183,7 +161,7 @@ class Pipeline:
                         yield index, assembler.translation(text, decoded, tokenize_s)
 
     def _chosen(
-        self, request: Request, found: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
+        self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
     ) -> Plan:
         """The plan by which the request goes, by its deadline and what each engine takes now."""
         remaining_s = None
@@ -191,85 +169,28 @@ class Pipeline:
             remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
         texts = [text for text in prepared if isinstance(text, PreparedText)]
         return choose(
-            found,
+            candidates,
             is_fastest=request.engine is EnginePreference.FAST,
             tokens=max((len(ids) for text in texts for ids in text.decoded_ids), default=0),
             remaining_s=remaining_s,
             seconds_per_token=self.lanes.seconds_per_token,
         )
 
-    def _accepted(self, request: Request) -> list[str | InvalidRequest]:
-        """The texts, each that is too large or malformed replaced by its error."""
-        names = _names(request)
-        if not request.texts:
-            raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
-        check_number(len(request.texts), self.limits.max_texts, names.texts)
-        return [self._check(text, names.of_text(index)) for index, text in enumerate(request.texts)]
-
-    def _check(self, text: str, field: str) -> str | InvalidRequest:
-        return check_text(text, field, self.limits.max_text_bytes)
-
     def _admit(self, request: Request, texts: Sequence[str]) -> Reservation:
-        """Room for a request that can be answered in time."""
+        """Capacity for a request that can be answered in time."""
         now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority)
         deadline_s = request.deadline_s
         if deadline_s is not None and now_s >= deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         if deadline_s is not None and now_s + wait_s > deadline_s:
             raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
-        return self.admission.reserve(estimate_tokens(texts), wait_s, field=_names(request).texts)
-
-    def _prepared(
-        self, request: Request, texts: list[str | InvalidRequest], pair: LanguagePair, decoding: Decoding
-    ) -> list[PreparedText | InvalidRequest]:
-        """Cut and number all texts."""
-        return [
-            text if isinstance(text, InvalidRequest) else self._prepare(request, index, text, pair, decoding)
-            for index, text in enumerate(texts)
-        ]
-
-    def _prepare(
-        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
-    ) -> PreparedText | InvalidRequest:
-        if request.targets is not None:
-            return self._given(index, text, request.targets[index], pair)
-        prepared = prepare(
-            text,
-            field=TRANSLATE.of_text(index),
-            tokenizer=self._tokenizer,
-            splitting=request.splitting,
-            pair=pair,
-            max_tokens=self.bundle.manifest.limits.max_source_tokens,
-            split_long=request.on_too_long is OnTooLong.SPLIT,
-        )
-        if isinstance(prepared, PreparedText) and request.method.is_whole:
-            field = f"decoding.{request.method.field}"
-            prepared = whole(prepared, field=field, what=f"a choice of {request.method.field}")
-        if isinstance(prepared, InvalidRequest) or not request.prefixes:
-            return prepared
-        field = TRANSLATE.of_text(index, "target_prefix")
-        prefix = self._check(request.prefixes[index], field)
-        if isinstance(prefix, InvalidRequest):
-            return prefix
-        return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
-
-    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> PreparedText | InvalidRequest:
-        fields = SCORE.of_text(index), SCORE.of_text(index, "target")
-        checked = self._check(target, fields[1])
-        if isinstance(checked, InvalidRequest):
-            return checked
-        limits = self.bundle.manifest.limits
-        return prepare_given(text, checked, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=limits)
+        return self.admission.reserve(estimate_tokens(texts), wait_s, field=field_names(request).texts)
 
     async def _work(self, size: int, work: Callable[[], T]) -> T:
         """Do something with texts of so many characters; off the event loop where that takes long."""
         if size < INLINE_BYTES:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-
-def _names(request: Request) -> FieldNames:
-    return TRANSLATE if request.targets is None else SCORE
 
 
 def _segments(text: PreparedText | InvalidRequest, template: Segment) -> list[Segment]:

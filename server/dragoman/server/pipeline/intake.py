@@ -1,0 +1,101 @@
+"""The texts of a request on their way in: checked, cut and numbered, each of them or its own error.
+
+Only what concerns the request as a whole, such as the number of its texts, is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
+from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.limits import RequestLimits, check_number
+from dragoman.server.core.requests import OnTooLong, Request
+from dragoman.server.text.preparing import PreparedText, check_text, prepare, prepare_given, whole, with_prefix
+from dragoman.server.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """What the texts of a request are called in the message that it came as."""
+
+    texts: str
+    text: str
+
+    def of_text(self, index: int, name: str = "") -> str:
+        """Where a text stands, or another field beside it."""
+        return f"{self.texts}[{index}].{name or self.text}"
+
+
+TRANSLATE = FieldNames("texts", "text")
+SCORE = FieldNames("pairs", "source")
+
+
+def field_names(request: Request) -> FieldNames:
+    """The names in the message of this request."""
+    return TRANSLATE if request.targets is None else SCORE
+
+
+class Intake:
+    """Takes in the texts of one bundle's requests."""
+
+    def __init__(self, tokenizer: Tokenizer, limits: RequestLimits, model_limits: Limits) -> None:
+        self._tokenizer = tokenizer
+        self._limits = limits
+        self._model_limits = model_limits
+
+    def check(self, request: Request) -> list[str | InvalidRequest]:
+        """The texts, each that is too large or malformed replaced by its error."""
+        names = field_names(request)
+        if not request.texts:
+            raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
+        check_number(len(request.texts), self._limits.max_texts, names.texts)
+        return [self._check(text, names.of_text(index)) for index, text in enumerate(request.texts)]
+
+    def prepare(
+        self, request: Request, texts: Sequence[str | InvalidRequest], pair: LanguagePair, decoding: Decoding
+    ) -> list[PreparedText | InvalidRequest]:
+        """Cut and number the checked texts of a request that is decoded with these settings."""
+        return [
+            text if isinstance(text, InvalidRequest) else self._prepare(request, index, text, pair, decoding)
+            for index, text in enumerate(texts)
+        ]
+
+    def _check(self, text: str, field: str) -> str | InvalidRequest:
+        return check_text(text, field, self._limits.max_text_bytes)
+
+    def _prepare(
+        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
+    ) -> PreparedText | InvalidRequest:
+        """A text with its given translation, or else in segments and with the prefix that the request may have."""
+        if request.targets is not None:
+            return self._given(index, text, request.targets[index], pair)
+        prepared = prepare(
+            text,
+            field=TRANSLATE.of_text(index),
+            tokenizer=self._tokenizer,
+            splitting=request.splitting,
+            pair=pair,
+            max_tokens=self._model_limits.max_source_tokens,
+            split_long=request.on_too_long is OnTooLong.SPLIT,
+        )
+        if isinstance(prepared, PreparedText) and request.method.is_whole:
+            name = request.method.field
+            prepared = whole(prepared, field=f"decoding.{name}", what=f"a choice of {name}")
+        if isinstance(prepared, InvalidRequest) or not request.prefixes:
+            return prepared
+        field = TRANSLATE.of_text(index, "target_prefix")
+        prefix = self._check(request.prefixes[index], field)
+        if isinstance(prefix, InvalidRequest):
+            return prefix
+        return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
+
+    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> PreparedText | InvalidRequest:
+        fields = SCORE.of_text(index), SCORE.of_text(index, "target")
+        checked = self._check(target, fields[1])
+        if isinstance(checked, InvalidRequest):
+            return checked
+        return prepare_given(
+            text, checked, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=self._model_limits
+        )

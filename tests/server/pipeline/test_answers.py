@@ -1,0 +1,113 @@
+"""A request's answers come from threads and are gathered on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.errors import Cancelled, EngineFailure
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.pipeline.answers import decode
+from dragoman.server.testing import FakeLanes
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def segment(*ids: int) -> Segment:
+    return Segment((*ids, 0), Decoding(max_length=64))
+
+
+def best(answer: Decoded | Exception) -> tuple[int, ...]:
+    assert isinstance(answer, Decoded), answer
+    return answer.hypotheses[0].ids
+
+
+async def test_each_text_comes_once_with_its_answers_in_order(lanes: FakeLanes) -> None:
+    """Whatever thread answers first."""
+    texts = [[segment(10 * text + number) for number in range(1, 4)] for text in range(1, 6)]
+
+    async with aclosing(decode(lanes, texts)) as finished:
+        found = {text: [best(answer) for answer in answers] async for text, answers in finished}
+
+    assert found == {text: [(10 * (text + 1) + number,) for number in range(1, 4)] for text in range(5)}
+
+
+async def test_a_text_without_segments_waits_for_nobody(lanes: FakeLanes) -> None:
+    """It comes first where the others are held."""
+    lanes.hold()
+
+    async with aclosing(decode(lanes, [[segment(5)], []])) as finished:
+        first = await anext(finished)
+
+    assert first == (1, [])
+
+
+async def test_a_failure_is_an_answer(lanes: FakeLanes) -> None:
+    """The text is finished by it as by any other."""
+    lanes.failure = EngineFailure("node 7")
+
+    async with aclosing(decode(lanes, [[segment(5), segment(6)]])) as finished:
+        [(_, answers)] = [answer async for answer in finished]
+
+    assert answers == [lanes.failure, lanes.failure]
+
+
+async def test_closing_it_early_cancels_what_is_not_answered(lanes: FakeLanes) -> None:
+    """And nothing else; the lanes are free for others."""
+    lanes.hold()
+    stream = decode(lanes, [[], [segment(5), segment(6)]])
+    await anext(stream)
+
+    await stream.aclose()
+
+    assert (lanes.waiting_segments, lanes.cancelled) == (0, 2)
+
+
+async def test_after_the_last_answer_nothing_is_cancelled(lanes: FakeLanes) -> None:
+    """There is nothing to take out of the lanes."""
+    async with aclosing(decode(lanes, [[segment(5)]])) as finished:
+        await anext(finished)
+
+    assert lanes.cancelled == 0
+
+
+async def test_lanes_that_refuse_end_it(lanes: FakeLanes) -> None:
+    """Segments that they have taken before are cancelled."""
+    lanes.hold()
+    submit, taken = lanes.submit, []
+
+    def submit_two(one: Segment, done: object, flow: object = None) -> object:
+        if len(taken) == 2:
+            raise Cancelled
+        taken.append(one)
+        return submit(one, done, flow)  # type: ignore[arg-type]
+
+    lanes.submit = submit_two  # type: ignore[assignment, method-assign]
+    with pytest.raises(Cancelled):
+        await anext(decode(lanes, [[segment(5), segment(6), segment(7)]]))
+
+    assert (len(taken), lanes.cancelled) == (2, 2)
+
+
+async def test_an_answer_after_the_loop_has_ended_is_dropped(lanes: FakeLanes) -> None:
+    """A stop does not wait for all requests: their answers find nobody, and the lane goes on."""
+
+    def abandoned() -> None:
+        async def ask() -> None:
+            stream = decode(lanes, [[segment(5)]])
+            waiting = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            lanes.cancel = lambda ticket: None  # type: ignore[method-assign]
+
+        asyncio.run(ask())
+
+    lanes.hold()
+    await asyncio.to_thread(abandoned)
+    lanes.release()
+
+    async with aclosing(decode(lanes, [[segment(6)]])) as finished:
+        assert await anext(finished)
