@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -13,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import pytest
 
 from dragoman.bundle.reader import Bundle
-from dragoman.server.app import command_serve
 from dragoman.server.app.app import _channel_options
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.telemetry.watchdog import EXIT_LANE_LOST
@@ -108,41 +105,6 @@ def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
     assert events == ["lane_lost", "ending"]
     assert "model=echo fault=hang" in log
     assert "Current thread" in log
-
-
-def arguments(*given: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command_serve.register(parser)
-    return parser.parse_args(given)
-
-
-def test_print_config_shows_and_stops(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each option with its value and origin; nothing is served."""
-    monkeypatch.setenv("DRAGOMAN_MAX_BATCH", "7")
-
-    assert command_serve.run(arguments("--lanes", "3", "--print-config")) == 0
-
-    printed = capsys.readouterr().out
-    assert "lanes = 3  # --lanes\n" in printed
-    assert "max-batch = 7  # DRAGOMAN_MAX_BATCH\n" in printed
-    assert 'listen = "127.0.0.1:50051"  # default\n' in printed
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--lanes", "x"], "--lanes: 'x' is not a whole number"),
-        ([], "no bundle to serve: name at least one directory"),
-        (["/nowhere"], "/nowhere: no such directory"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(capsys: pytest.CaptureFixture[str], given: list[str], message: str) -> None:
-    """Exit code 1 and no traceback."""
-    assert command_serve.run(arguments(*given)) == 1
-
-    error = capsys.readouterr().err
-    assert error.startswith(f"dragoman serve: {message}")
-    assert "Traceback" not in error
 
 
 def test_connections_age_but_calls_are_not_cut() -> None:
