@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import pytest
 
@@ -60,8 +60,9 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Request:
-    """With what no message has."""
+    """With what no message has, and what belongs to the class."""
 
+    model: ClassVar[str] = "none"
     deadline_s: float = 1.0
     priority: Priority = Priority.NORMAL
     speculation: Speculation = Speculation()
@@ -146,6 +147,12 @@ def test_a_number_of_a_newer_contract_is_unknown_or_an_error() -> None:
     assert read(Result, pb.TextResult()) == Result(Engine.UNKNOWN)
     with pytest.raises(KeyError):
         read(Request, pb.TranslateRequest(priority=pb.PRIORITY_INTERACTIVE))
+
+
+def test_what_belongs_to_the_class_is_no_field() -> None:
+    """Whatever a message has under its name."""
+    assert kinds(Request).keys() == {"deadline_s", "priority", "speculation"}
+    assert read(Request, pb.TranslateRequest(model="m")).model == "none"
 
 
 def test_a_message_is_written_of_what_values_have() -> None:

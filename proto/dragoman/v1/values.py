@@ -65,7 +65,8 @@ def members(kind: Any, enum: Any) -> Mapping[int, Any]:
 @functools.cache
 def kinds(kind: Any) -> Mapping[str, Any]:
     """What each field of a dataclass holds: None left out, and of a tuple what its items are."""
-    return {name: _item(_not_none(hint)) for name, hint in get_type_hints(kind).items()}
+    hints = get_type_hints(kind)
+    return {field.name: _item(_not_none(hints[field.name])) for field in dataclasses.fields(kind)}
 
 
 def _not_none(hint: Any) -> Any:
