@@ -139,11 +139,11 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
     for name, nat in sorted(manifest.nat.items()):
-        for problem in (*_nat(name, nat, shape), *_canvas(nat, manifest)):
+        for problem in (*nat_problems(name, nat, shape), *_canvas(nat, manifest)):
             yield f"nat.{name}{problem}"
 
 
-def _nat(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
+def nat_problems(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
     """What is wrong with a decoder, each problem with its path below `nat.NAME`."""
     if shape.copies:
         yield ": emits the vocabulary's words alone, and architecture.copies is true"

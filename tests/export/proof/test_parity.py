@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture, Recurrent
+from dragoman.bundle.manifest import Architecture, Parity, Recurrent
 from dragoman.export.graphs.trace import trace
 from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.recurrent import network_of
-from dragoman.export.proof.parity import prove
+from dragoman.export.proof.parity import ParityError, check, difference, prove
 
 GRAPHS = ("encoder", "step")
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -41,3 +42,27 @@ def test_graphs_compute_what_the_network_computes(tmp_path, family):
     save({graph: trace(network, graph) for graph in GRAPHS}, tmp_path)
 
     assert max(line.max_difference for line in prove(network, tmp_path, GRAPHS, "fp32", 320)) < 1e-4
+
+
+def test_every_line_that_fails_is_told():
+    """Those that hold are not; a number that is none fails."""
+    lines = [
+        Parity("onnx and torch", "step/topk_logp", 0.5, 1e-3),
+        Parity("onnx and torch", "step/attention", 1e-6, 1e-3),
+        Parity("steps and full pass", "log-probabilities", float("nan"), 1e-3),
+    ]
+
+    with pytest.raises(ParityError) as error:
+        check(lines)
+
+    assert "step/topk_logp differs by 0.5, allowed 0.001; steps and full pass" in str(error.value)
+    assert "attention" not in str(error.value)
+    assert check(lines[1:2]) == (lines[1],)
+
+
+def test_a_difference_is_absolute_in_float32_and_relative_elsewhere():
+    """There, of the outputs as a whole: rounding moves each number a little."""
+    a, b = np.array([3.0, 4.0], np.float32), np.array([3.0, 4.5], np.float32)
+
+    assert difference(a, b, "fp32") == 0.5
+    assert difference(a, b, "int8") == pytest.approx(0.1)

@@ -1,113 +1,208 @@
-"""What a manifest may say of non-autoregressive decoders."""
+"""What a manifest must be beyond its types."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 
 import pytest
 
-from dragoman.bundle.codec import from_json, to_json
-from dragoman.bundle.graphs import nat_graphs
-from dragoman.bundle.manifest import File, Graph, Manifest, Nat
-from dragoman.bundle.rules import manifest_problems
+from dragoman.bundle.errors import BundleCorrupt
+from dragoman.bundle.reader import open_bundle
 
-MASKED = Nat("mask-predict", 1, 64, mask_id=10, last_id=0, length_classes=8, block=4)
-CTC = Nat("ctc", 1, 200, canvas="split", upsample=2, blank_id=10)
+
+def problems_of(directory) -> tuple[str, ...]:
+    with pytest.raises(BundleCorrupt) as error:
+        open_bundle(directory)
+    return error.value.problems
 
 
 @pytest.fixture
-def whole(manifest: Manifest) -> Manifest:
-    """Both decoders, with all their graphs."""
-    decoders = {"mask-predict": MASKED, "ctc": CTC}
-    names = [graph for name, nat in decoders.items() for graph in nat_graphs(name, nat, shortlist=False)]
-    graphs = {**manifest.graphs, **{name: Graph(f"{name}.onnx", (), ()) for name in names}}
-    named = {graph.file for graph in graphs.values()} | {manifest.tokenizer.source}
-    files = {name: File("0" * 64, 1) for name in named}
-    return replace(manifest, graphs=graphs, files=files, nat=decoders)
+def edit(directory):
+    """Change the manifest of the bundle behind its back."""
 
+    def apply(change) -> None:
+        path = directory / "manifest.json"
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
 
-def test_a_manifest_with_decoders_is_whole_and_comes_back(whole: Manifest):
-    """Every field is written and read again."""
-    assert manifest_problems(whole) == []
-    assert from_json(Manifest, to_json(whole)) == whole
-
-
-def test_every_graph_of_a_decoder_is_needed(whole: Manifest):
-    """With a shortlist, the graphs over its candidates besides."""
-    without = {name: graph for name, graph in whole.graphs.items() if name != "nat.mask-predict.memory"}
-    assert manifest_problems(replace(whole, graphs=without)) == [
-        "graphs.nat.mask-predict.memory: missing, and nat.mask-predict needs it"
-    ]
-    more = {name: Graph("step.onnx", (), ()) for name in ("candidates", "step_shortlist")}
-    problems = manifest_problems(replace(whole, graphs={**whole.graphs, **more}))
-    assert sorted(problems) == [
-        "graphs.nat.ctc.shortlist: missing, and nat.ctc needs it",
-        "graphs.nat.mask-predict.shortlist: missing, and nat.mask-predict needs it",
-    ]
+    return apply
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "expected"),
+    ("path", "value", "expected"),
     [
-        ("ctc", {"kind": "mask-predict"}, ".kind: mask-predict; the decoders are mask-predict, ctc, each of the kind"),
-        ("mask-predict", {"layers": 0}, ".layers: 0 is less than 1"),
-        ("mask-predict", {"passes": 0}, ".passes: 0 is less than 1"),
-        ("mask-predict", {"length_candidates": 0}, ".length_candidates: 0 is less than 1"),
-        ("mask-predict", {"block": -1}, ".block: -1 is less than 0"),
-        ("mask-predict", {"mask_id": 11}, ".mask_id: 11 is not between 0 and 10"),
-        ("mask-predict", {"mask_id": None}, ".mask_id: every kind has one, but ctc whose canvas is split"),
-        ("mask-predict", {"first_id": 10}, ".first_id: 10 is not between 0 and 9"),
-        ("mask-predict", {"last_id": -1}, ".last_id: -1 is not between 0 and 9"),
-        ("mask-predict", {"blank_id": 3}, ".blank_id: ctc has one, and no other kind has"),
+        (("graphs", "step", "file"), "gone.onnx", "graphs.step: the file 'gone.onnx' is not listed in files"),
+        (("tokenizer", "target"), "gone.spm", "tokenizer.target: the file 'gone.spm' is not listed in files"),
+        (("shortlist",), "gone.bin", "shortlist: the file 'gone.bin' is not listed in files"),
+        (("architecture", "heads"), 3, "architecture.heads: 3 does not divide d_model 8"),
+        (("architecture", "heads"), 0, "architecture.heads: 0 is less than 1"),
+        (("architecture", "encoder_heads"), 3, "architecture.encoder_heads: 3 does not divide d_model 8"),
+        (("architecture", "encoder_heads"), 0, "architecture.encoder_heads: 0 is less than 1"),
+        (("architecture", "encoder_ffn"), 0, "architecture.encoder_ffn: 0 is less than 1"),
+        (("architecture", "head_width"), -1, "architecture.head_width: -1 is less than 1"),
+        (("architecture", "encoder_width"), 0, "architecture.encoder_width: 0 is less than 1"),
+        (("architecture", "encoder_width"), 16, "architecture.encoder_width: 16, and the words of width 8 are shared"),
+        (("architecture", "position_offset"), -1, "architecture.position_offset: -1 is negative"),
         (
-            "mask-predict",
-            {"canvas": "shown", "mask_id": 1},
-            ".mask_id: 1, and a mask that shows a source position is no word",
+            ("architecture", "positions"),
+            "relative",
+            "architecture.relative_distance: 0 is not more than half of relative_buckets, which is 0 and must be at "
+            "least 4",
         ),
         (
-            "mask-predict",
-            {"canvas": "shown", "length_classes": 0},
-            ".length_classes: 0, and positions are shown at the pace",
+            ("architecture", "decoder"),
+            "gru",
+            "architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is gru",
         ),
-        ("mask-predict", {"canvas": "split"}, ".canvas: split, which mask-predict does not have"),
-        ("mask-predict", {"canvas": "late"}, ".canvas: late, which mask-predict does not have"),
-        ("ctc", {"canvas": "late", "mask_id": 1}, ".mask_id: every kind has one, but ctc whose canvas is split from"),
-        ("mask-predict", {"canvas_factor": 0.0}, ".canvas_factor: 0 is not above 0 and at most 100"),
-        ("mask-predict", {"max_canvas": 1025}, ".max_canvas: 1025 is more than the network's 1024 positions"),
-        ("mask-predict", {"refines": True}, ".refines: true, which ctc alone has to learn"),
-        ("ctc", {"passes": 2}, ".passes: 2, and refines is false"),
-        ("ctc", {"blank_id": None}, ".blank_id: ctc has one, and no other kind has"),
-        ("ctc", {"canvas": "source"}, ".mask_id: every kind has one"),
-        ("ctc", {"mask_id": 1}, ".mask_id: every kind has one, but ctc whose canvas is split from the source"),
-        ("ctc", {"last_id": 0}, ": ctc has no first_id, last_id, length_classes or block"),
-        ("ctc", {"max_canvas": 199}, ".max_canvas: 199 is less than 2 places for each of 100 source tokens"),
+        (
+            ("architecture", "copies"),
+            True,
+            "tokenizer.start_id: 10, which in a model that copies stands for a source position",
+        ),
+        (("decoding", "forced_last_id"), -1, "decoding.forced_last_id: -1 is outside the target vocabulary of 10"),
+        (("tokenizer", "eos_id"), 10, "tokenizer.eos_id: 10 is outside the target vocabulary of 10"),
+        (
+            ("limits", "max_target_tokens"),
+            1025,
+            "limits.max_target_tokens: 1025 is more than the network's 1024 positions",
+        ),
+        (("pairs",), [], "pairs: empty, and so are the tokenizer's languages; a bundle translates at least one pair"),
+        (
+            ("decoding", "shortlist"),
+            True,
+            "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph",
+        ),
+        (("decoding", "max_length_factor"), 0, "decoding.max_length_factor: 0 is not above 0 and at most 100"),
+        (("decoding", "max_length_factor"), 101, "decoding.max_length_factor: 101 is not above 0 and at most 100"),
+        (("decoding", "length_penalty"), -0.5, "decoding.length_penalty: -0.5 is not between 0 and 10"),
+        (("decoding", "length_penalty"), 10.5, "decoding.length_penalty: 10.5 is not between 0 and 10"),
+        (("decoding", "word_penalty"), -101, "decoding.word_penalty: -101 is not between -100 and 100"),
+        (("decoding", "coverage_penalty"), -0.5, "decoding.coverage_penalty: -0.5 is not between 0 and 100"),
+        (
+            ("decoding", "coverage_penalty"),
+            0.5,
+            "decoding.coverage_penalty: needs attention, which this bundle's graphs do not give: export it again",
+        ),
+        (
+            ("decoding", "unknown_handling"),
+            "copy",
+            "decoding.unknown_handling: needs attention, which this bundle's graphs do not give: export it again",
+        ),
+        (("decoding", "patience"), 0, "decoding.patience: 0 is not above 0 and at most 100"),
+        (("decoding", "patience"), 100.5, "decoding.patience: 100.5 is not above 0 and at most 100"),
+        (("decoding", "repetition_penalty"), 0, "decoding.repetition_penalty: 0 is not above 0 and at most 100"),
+        (("decoding", "no_repeat_ngram_size"), -1, "decoding.no_repeat_ngram_size: -1 is negative"),
+        (("decoding", "min_length"), -1, "decoding.min_length: -1 is not between 0 and max_length, which is 512"),
+        (("decoding", "min_length"), 513, "decoding.min_length: 513 is not between 0 and max_length, which is 512"),
+        (("decoding", "beam_size"), 61, "decoding.beam_size: 61 is more than 60"),
+        (("decoding", "num_hypotheses"), 2, "decoding.num_hypotheses: 2 is more than beam_size, which is 1"),
+        (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),
+        (("architecture", "source_vocabulary"), 1, "tokenizer.unk_id: 1 is outside the source vocabulary of 1"),
+        (("tokenizer", "start_id"), -1, "tokenizer.start_id: -1 is negative"),
+        (("tokenizer", "source_vocabulary"), "encoder.onnx", "tokenizer.source_vocabulary: needed by the kinds"),
+        (("tokenizer", "prefix"), [10], "tokenizer.prefix: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), [-1], "tokenizer.suffix: -1 is outside the vocabulary of 10"),
+        (("tokenizer", "suffix"), ["source"], "tokenizer.source_languages: en is missing, which pairs has"),
+        (("tokenizer", "forced_first"), 10, "tokenizer.forced_first: 10 is outside the vocabulary of 10"),
+        (("tokenizer", "target_languages"), {"de": [10]}, "tokenizer.target_languages.de: 10 is outside the voc"),
+        (
+            ("tokenizer", "suppressed_ids"),
+            [1, 10],
+            "tokenizer.suppressed_ids: 10 is outside the target vocabulary of 10",
+        ),
+        (
+            ("tokenizer", "suppressed_ids"),
+            [1, 0],
+            "tokenizer.suppressed_ids: 0 is the end token, and no translation would end",
+        ),
     ],
 )
-def test_what_does_not_fit_is_told(whole: Manifest, name: str, changes: dict[str, object], expected: str):
-    """By its place."""
-    decoders = {**whole.nat, name: replace(whole.nat[name], **changes)}  # type: ignore[arg-type]
+def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, value, expected):
+    """Well-typed values that cannot be true of one bundle."""
 
-    problems = manifest_problems(replace(whole, nat=decoders))
+    def change(document) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
 
-    assert any(problem.startswith(f"nat.{name}{expected}") for problem in problems), problems
+    edit(change)
 
-
-def test_a_canvas_of_the_source_needs_one_vocabulary(whole: Manifest):
-    """Its words are read as target words."""
-    decoders = {**whole.nat, "mask-predict": replace(MASKED, canvas="source")}
-    apart = replace(whole, nat=decoders, architecture=replace(whole.architecture, tying="decoder"))
-
-    assert manifest_problems(replace(whole, nat=decoders)) == []
-    assert manifest_problems(apart) == [
-        "nat.mask-predict.canvas: source, which needs one vocabulary for both sides, and tying is decoder"
-    ]
+    [problem] = problems_of(directory)
+    assert problem.startswith(expected)
 
 
-def test_a_late_canvas_needs_an_encoder_as_wide_as_the_decoder(whole: Manifest):
-    """Its layers are the decoder's in size, and read the encoder's rows."""
-    decoders = {**whole.nat, "ctc": replace(CTC, canvas="late")}
-    wider = replace(whole.architecture, encoder_width=24, encoder_heads=2, encoder_ffn=8)
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"),
+    [
+        ({"target_languages": {"pt": [1, 2]}}, "tokenizer.target_languages.pt: 2 ids, and forced_first is exactly one"),
+        ({"target_languages": {"pt": []}}, "tokenizer.target_languages.pt: 0 ids, and forced_first is exactly one"),
+        ({"forced_first": "source"}, "tokenizer.forced_first: a translation begins with its own language"),
+        ({"source_languages": {}}, "pairs: empty, and so are the tokenizer's languages"),
+    ],
+)
+def test_languages_that_no_request_could_use_are_refused(directory, edit, tokenizer, expected):
+    """Of a bundle that lists languages instead of pairs."""
+    languages = {"source_languages": {"en": []}, "target_languages": {"pt": [3]}, "forced_first": "target"}
 
-    assert manifest_problems(replace(whole, nat=decoders)) == []
-    problems = manifest_problems(replace(whole, nat=decoders, architecture=wider))
-    assert any(problem.startswith("nat.ctc.canvas: late, which needs an encoder as wide as") for problem in problems)
+    edit(lambda document: (document.update(pairs=[]), document["tokenizer"].update(languages)))
+    assert open_bundle(directory).manifest.tokenizer.target_languages == {"pt": (3,)}
+
+    edit(lambda document: document["tokenizer"].update(tokenizer))
+    assert any(problem.startswith(expected) for problem in problems_of(directory))
+
+
+def test_patience_needs_a_rule_that_counts(directory, edit):
+    """Two fields that contradict each other, each of them good by itself."""
+    edit(lambda document: document["decoding"].update(patience=2.0, early_stopping="heuristic"))
+
+    assert problems_of(directory) == ("decoding.patience: 2 has no meaning with early_stopping heuristic",)
+
+
+def test_both_graphs_are_needed(directory, edit):
+    """A bundle that cannot take a step translates nothing."""
+    edit(lambda document: document["graphs"].pop("step"))
+
+    assert problems_of(directory) == ("graphs.step: missing",)
+
+
+@pytest.mark.parametrize(("held", "lacking"), [("candidates", "step_shortlist"), ("step_shortlist", "candidates")])
+def test_the_graphs_of_a_shortlist_come_together(directory, edit, held, lacking):
+    """One without the other would fail at the first request that asks for the shortlist."""
+    edit(lambda document: document["graphs"].update({held: document["graphs"]["step"]}))
+
+    assert problems_of(directory) == (f"graphs.{lacking}: missing, and {held} is of no use without it",)
+
+
+def test_checksums_have_one_spelling(directory, edit):
+    """Upper case would compare unequal to what is computed, and is refused as a form."""
+    edit(lambda document: document["files"]["step.onnx"].update(sha256="A" * 64, size=-1))
+
+    assert problems_of(directory) == (
+        "files.'step.onnx'.sha256: expected 64 hexadecimal digits in lower case",
+        "files.'step.onnx'.size: -1 is negative",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"attention": "dot"}, "architecture.recurrent.attention: dot, of memory of 6 and hidden states of 5"),
+        ({"bridge": False}, "architecture.recurrent.bridge: false, but states of 6 cannot be states of 5"),
+        ({"attention_width": 3}, "architecture.recurrent.attention_width: for additive attention, this one is general"),
+        ({"encoder_hidden": 0}, "architecture.recurrent.encoder_hidden: 0 is less than 1"),
+        ({"source_width": 7}, "architecture.recurrent.source_width: 7 is not d_model, which tying needs"),
+    ],
+)
+def test_sizes_of_a_recurrent_network_must_fit(directory, edit, changes, expected):
+    """What reads must be as wide as what it reads, and what is shared as wide as both."""
+    sizes = {"source_width": 8, "target_width": 8, "encoder_hidden": 3, "decoder_hidden": 5, "bridge": True}
+    others = {"bidirectional": True, "attention": "general", "attention_width": None, "input_feeding": True}
+
+    def break_it(document) -> None:
+        document["architecture"].update(decoder="lstm", heads=0, ffn=0, recurrent={**sizes, **others, **changes})
+
+    edit(break_it)
+
+    (problem,) = [each for each in problems_of(directory) if "recurrent" in each]
+    assert problem == expected

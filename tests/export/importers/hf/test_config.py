@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from safetensors.torch import load_file, save_file
 
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.hf.config import ACTIVATIONS, FAMILIES, Config, read_architecture, scales_output
-from dragoman.export.importers.hf.folder import recognises
 from dragoman.export.importers.hf.importer import read_model
 
 BART = {
@@ -22,6 +18,8 @@ BART = {
     **{f"{side}_attention_heads": 3 for side in ("encoder", "decoder")},
     **{f"{side}_ffn_dim": 8 for side in ("encoder", "decoder")},
 }
+
+
 T5 = {"model_type": "t5", "vocab_size": 50, "d_model": 12, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 3}
 
 
@@ -127,62 +125,6 @@ def test_which_t5_scales_its_output(options):
     assert not scales_output(Config({**T5, **options, "model_type": "mt5"}, Reasons()))
 
 
-def change(folder, **options) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | options), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"vocab_size": 29}, "shared.weight has the shape [28, 16], config.json calls for [29, 16]"),
-        ({"d_model": 17}, "config.json calls for [28, 17]"),
-        ({"num_heads": 3}, "SelfAttention.q.weight has the shape [12, 16], config.json calls for [18, 16]"),
-        ({"d_ff": 21}, "DenseReluDense.wi.weight has the shape [20, 16], config.json calls for [21, 16]"),
-        ({"num_layers": 2}, "8 tensors, such as encoder.block.1.layer.0.SelfAttention.q.weight, "),
-        ({"num_decoder_layers": 2}, "such as decoder.block.1.layer.0.SelfAttention.q.weight, "),
-        ({"feed_forward_proj": "gated-gelu"}, "not known to a t5 model of this configuration"),
-        ({"relative_attention_num_buckets": 16}, "relative_attention_bias.weight has the shape [32, 2]"),
-        ({"model_type": "bart"}, "encoder_layers must be a whole number"),
-    ],
-)
-def test_a_configuration_that_contradicts_its_weights_is_refused(t5, options, reason):
-    """Sizes, layers and kinds that the weights do not have are named with what the weights have."""
-    change(t5, **options)
-    reasons = Reasons()
-
-    assert read_model(t5, reasons) is None
-
-    with pytest.raises(UnsupportedModel) as refused:
-        reasons.raise_if_any(t5)
-    assert reason in str(refused.value)
-
-
-def test_tensors_that_nobody_knows_are_named(t5):
-    """A tensor that the architecture has no place for may mean another architecture."""
-    tensors = load_file(t5 / "model.safetensors")
-    save_file(tensors | {"encoder.adapter.weight": tensors["shared.weight"].clone()}, t5 / "model.safetensors")
-    reasons = Reasons()
-
-    assert read_model(t5, reasons) is None
-
-    with pytest.raises(UnsupportedModel, match=r"encoder\.adapter\.weight is not known to a t5 model"):
-        reasons.raise_if_any(t5)
-
-
-def test_a_tensor_that_is_missing_is_named(t5):
-    """By the name that it has in the file."""
-    tensors = load_file(t5 / "model.safetensors")
-    del tensors["decoder.block.0.layer.1.EncDecAttention.k.weight"]
-    save_file(tensors, t5 / "model.safetensors")
-    reasons = Reasons()
-
-    assert read_model(t5, reasons) is None
-
-    with pytest.raises(UnsupportedModel, match=r"EncDecAttention\.k\.weight is missing, which config\.json calls for"):
-        reasons.raise_if_any(t5)
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1, "a": 2}', "[" * 100_000, "\ufeff{}", '{"vocab_size": NaN}'])
 def test_a_configuration_that_is_none_is_refused(t5, text):
     """Whatever is not one JSON object is said to be none."""
@@ -193,13 +135,3 @@ def test_a_configuration_that_is_none_is_refused(t5, text):
 
     with pytest.raises(UnsupportedModel, match=r"config\.json"):
         reasons.raise_if_any(t5)
-
-
-def test_a_directory_is_known_by_its_configuration(t5, tmp_path):
-    """A directory and its config.json are known; other files, and configurations of other things, are not."""
-    (tmp_path / "config.json").write_text('{"setting": 1}', encoding="utf-8")
-
-    assert recognises(t5) == "Hugging Face model of type 't5'"
-    assert recognises(t5 / "config.json") == "Hugging Face model of type 't5'"
-    assert recognises(t5 / "spiece.model") is None
-    assert recognises(tmp_path) is None

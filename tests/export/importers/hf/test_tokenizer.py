@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers
 
-from dragoman.bundle.manifest import LanguagePair
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.importers.hf.tokenizer import read_tokenizer
 
-CORPUS = [
-    "translate English to German: The quick brown fox jumps over the lazy dog.",
-    "Pack my box with five dozen liquor jugs!",
-]
-T5 = {"model_type": "t5", "vocab_size": 500, "eos_token_id": 1, "decoder_start_token_id": 0}
 MANY = {"model_type": "m2m_100", "vocab_size": 500, "eos_token_id": 2, "decoder_start_token_id": 2}
+
+
 Write = Callable[..., Path]
-
-
-def spm(path: Path, **options: Any) -> SentencePieceProcessor:
-    defaults = {"vocab_size": 120, "hard_vocab_limit": False, "minloglevel": 2}
-    with path.open("wb") as file:
-        SentencePieceTrainer.train(sentence_iterator=iter(CORPUS * 4), model_writer=file, **(defaults | options))
-    return SentencePieceProcessor(model_file=str(path))
-
-
-@pytest.fixture
-def t5_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "t5"
-    folder.mkdir()
-    spm(folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=["<2de>", "<2pt>"])
-    return folder
-
-
-@pytest.fixture
-def plain_t5(tmp_path: Path) -> Path:
-    folder = tmp_path / "plain-t5"
-    folder.mkdir()
-    spm(folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
-    return folder
 
 
 @pytest.fixture
@@ -69,96 +40,6 @@ def reasons_of(path: Path, config: dict[str, Any], **asked: str) -> tuple[str, .
     return refused.value.reasons
 
 
-def test_neither_truncation_nor_padding_nor_template_comes_along(nllb_folder: Path) -> None:
-    """A text is never cut or lengthened by its tokenizer; what is put around it is the manifest's."""
-    content = read_tokenizer(nllb_folder, MANY).files["tokenizer.json"]
-
-    assert isinstance(content, bytes)
-    document = json.loads(content)
-    assert [document[key] for key in ("truncation", "padding", "post_processor")] == [None] * 3
-
-
-def test_all_languages_of_a_multilingual_model_come_along(nllb_folder: Path) -> None:
-    """Under the tags that people write, and without a list of all pairs."""
-    source = read_tokenizer(nllb_folder, MANY)
-    facts = source.tokenizer
-
-    assert source.pairs == ()
-    assert {"en", "pt", "zh", "zh-Hans", "zh-Hant", "zh-TW"} <= facts.source_languages.keys()
-    assert facts.source_languages == facts.target_languages
-    assert facts.source_languages["en"] == (31,)
-    assert facts.source_languages["zh"] == facts.source_languages["zh-Hans"] != facts.source_languages["zh-TW"]
-    assert (facts.prefix, facts.suffix, facts.forced_first) == (("source",), (), "target")
-    assert {0, 1, 2, 3, 31, 32, 33, 34, 35} == set(facts.hidden_ids)
-
-
-def test_a_bundle_can_be_for_some_languages_only(nllb_folder: Path) -> None:
-    """Either side by itself; a language that the model lacks is refused with those that it has."""
-    facts = read_tokenizer(nllb_folder, MANY, source="pt", target="zh-Hant").tokenizer
-
-    assert (set(facts.source_languages), set(facts.target_languages)) == ({"pt"}, {"zh-Hant"})
-    assert len(read_tokenizer(nllb_folder, MANY, target="pt").tokenizer.source_languages) > 4
-    [reason] = reasons_of(nllb_folder, MANY, source="xx")
-    assert "--from xx: the model has no such language, it has en, pt, zh" in reason
-
-
-def test_a_target_that_the_settings_force_is_the_only_one(nllb_folder: Path) -> None:
-    """As in models that were trained into one language."""
-    (nllb_folder / "generation_config.json").write_text(json.dumps(MANY | {"forced_bos_token_id": 32}), "utf-8")
-
-    assert set(read_tokenizer(nllb_folder, MANY).tokenizer.target_languages) == {"pt"}
-
-
-def test_generation_settings_go_before_the_models(nllb_folder: Path) -> None:
-    """Of ids too; words that may not be said are suppressed."""
-    settings = {"eos_token_id": [2], "decoder_start_token_id": 1, "bad_words_ids": [[3], [1]]}
-    (nllb_folder / "generation_config.json").write_text(json.dumps(settings), "utf-8")
-    facts = read_tokenizer(nllb_folder, MANY | {"decoder_start_token_id": 9}).tokenizer
-
-    assert (facts.eos_id, facts.start_id, facts.suppressed_ids) == (2, 1, (1, 3))
-
-
-def test_language_tokens_in_the_text_of_t5_ask_for_a_target(t5_folder: Path) -> None:
-    """The target goes before the text, the source is not told; and that a text can say so too is noted."""
-    source = read_tokenizer(t5_folder, T5)
-
-    assert source.pairs == ()
-    assert source.tokenizer.prefix == ("target",)
-    assert source.tokenizer.source_languages == {"de": (), "pt": ()}
-    assert source.tokenizer.target_languages == {"de": (3,), "pt": (4,)}
-    assert "a text that contains <2de> is read as asking for that language" in source.notes[0]
-
-
-def test_prompts_of_t5_become_ids(plain_t5: Path) -> None:
-    """Those for translation; the prompt and the text have the ids that they have together."""
-    tasks = {
-        "summarization": {"prefix": "summarize: "},
-        "translation_en_to_de": {"prefix": "translate English to German: "},
-        "translation_en_to_fr": {"prefix": "translate English to French: "},
-    }
-    source = read_tokenizer(plain_t5, T5 | {"task_specific_params": tasks})
-    processor = SentencePieceProcessor(model_file=str(plain_t5 / "spiece.model"))
-
-    assert set(source.tokenizer.source_languages) == {"en"}
-    assert set(source.tokenizer.target_languages) == {"de", "fr"}
-    together = processor.encode("translate English to German: The dog.")
-    assert [*source.tokenizer.target_languages["de"], *processor.encode("The dog.")] == together
-
-    other = read_tokenizer(plain_t5, T5 | {"task_specific_params": tasks}, source="en", target="pt")
-    assert (other.pairs, other.tokenizer.prefix) == ((LanguagePair("en", "pt"),), ())
-    assert "prompts for other languages only" in other.notes[0]
-
-
-def test_a_model_for_one_pair_needs_its_names(plain_t5: Path) -> None:
-    """From the arguments, the tokenizer's settings, or the folder."""
-    assert "name them with --from and --to" in reasons_of(plain_t5, T5)[0]
-    assert "name them with --to" in reasons_of(plain_t5, T5, source="de")[0]
-    assert read_tokenizer(plain_t5, T5, source="de", target="en").pairs == (LanguagePair("de", "en"),)
-    settings = {"source_lang": "eng", "target_lang": "pt_BR"}
-    (plain_t5 / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    assert read_tokenizer(plain_t5, T5).pairs == (LanguagePair("en", "pt-BR"),)
-
-
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
@@ -177,51 +58,3 @@ def test_a_model_for_one_pair_needs_its_names(plain_t5: Path) -> None:
 def test_what_does_not_fit_is_refused(nllb_folder: Path, config: dict[str, Any], reason: str) -> None:
     """With what is wrong and the numbers."""
     assert any(reason in one for one in reasons_of(nllb_folder, MANY | config))
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("tokenizer.json", "{}", "tokenizer.json is not a tokenizer.json that can be read"),
-        ("tokenizer.json", "[]", "tokenizer.json does not hold an object"),
-        ("tokenizer.json", "[" * 100_000, "tokenizer.json cannot be read: not JSON"),
-        ("tokenizer.json", '{"model": {"type": "Unigram", "vocab": "x"}}', "is not a tokenizer.json that can be read"),
-        ("tokenizer_config.json", "{", "tokenizer_config.json cannot be read: not JSON"),
-        ("tokenizer_config.json", '{"a": 1, "a": 2}', "tokenizer_config.json cannot be read: not JSON"),
-        ("tokenizer_config.json", '{"model_max_length": Infinity}', "Infinity is not a number of JSON"),
-        ("tokenizer_config.json", '{"added_tokens_decoder": [1]}', "tokenizer_config.json: added_tokens_decoder"),
-        ("generation_config.json", "\udcff", "generation_config.json cannot be read"),
-    ],
-)
-def test_broken_files_are_refused_by_name(nllb_folder: Path, name: str, content: str, reason: str) -> None:
-    """Whatever is in them."""
-    (nllb_folder / name).write_text(content, "utf-8", errors="surrogateescape")
-
-    assert any(reason in one for one in reasons_of(nllb_folder, MANY))
-
-
-@pytest.mark.parametrize(
-    ("kind", "named"),
-    [
-        ("marian", ["source.spm is missing", "target.spm is missing", "vocab.json is missing"]),
-        ("t5", ["there is neither tokenizer.json nor spiece.model"]),
-        ("bart", ["there is neither tokenizer.json nor vocab.json"]),
-        ("fsmt", ["vocab-src.json is missing", "vocab-tgt.json is missing", "merges.txt is missing"]),
-        ("mbart", ["there is neither tokenizer.json nor sentencepiece.bpe.model"]),
-    ],
-)
-def test_missing_files_are_named(tmp_path: Path, kind: str, named: list[str]) -> None:
-    """All of them at once."""
-    reasons = reasons_of(tmp_path, T5 | {"model_type": kind})
-
-    assert [reason.partition(":")[0] for reason in reasons] == named
-
-
-def test_a_tokenizer_that_reads_control_tokens_in_texts_is_refused(tmp_path: Path) -> None:
-    """Where a text could end the source, or choose its language."""
-    fast = FastTokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "a": 2}, unk_token="<unk>"))
-    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast.add_special_tokens(["</s>", "<unk>"])
-    fast.save(str(tmp_path / "tokenizer.json"))
-
-    assert reasons_of(tmp_path, T5) == ("tokenizer.json reads '</s>' in a text as the control token </s>",)
