@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.bundle.rules import nat_problems
+from dragoman.bundle.nat_rules import nat_problems
 from dragoman.export.distill.settings import EVALUATE_EVERY, Decoder, Recipe
 from dragoman.export.network.network import Network
 
