@@ -46,7 +46,14 @@ client.bench             -> cli client v1 grpc
 client.commands          -> cli client v1
 """
 MAY = {name: row.split("->")[1].split() for row in RULES.strip().splitlines() for name in row.split("->")[0].split()}
-PURE = ("server.core", "server.planning", "server.decode", "server.lanes.backlog", "server.runtime.padding")
+PURE = (
+    "server.core",
+    "server.planning",
+    "server.decode",
+    "server.kvcache",
+    "server.lanes.backlog",
+    "server.runtime.padding",
+)
 EFFECTS = {"asyncio", "concurrent", "grpc", "logging", "onnxruntime", "os", "random", "socket", "threading", "time"}
 
 

@@ -21,7 +21,7 @@ from dragoman.bundle.manifest import Precision
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ class Dragoman:
     def __init__(self, bundle: Path, *, lanes: int, max_batch: int, hardware: Hardware = PROCESSOR) -> None:
         opened = open_bundle(bundle)
         self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
-        self.lanes = Lanes(
+        self.lanes = open_lanes(
             opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent(), hardware=hardware
         )
 

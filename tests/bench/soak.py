@@ -24,7 +24,7 @@ from under_load import DATA, read, segments_of, strangers
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.core.segments import Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 
 SAMPLE_S, SHOWN_S = 1.0, 30.0
 WAVES, WAVE_S = (128, 2, 64, 8, 32), 4.0
@@ -100,7 +100,7 @@ def main() -> int:
     segments = [next(others) for _ in range(args.texts)]
     if bundle.manifest.shortlist is not None:  # half of them over the shortlist, as a batch of its own
         segments[::2] = [replace(s, decoding=replace(s.decoding, shortlist=True)) for s in segments[::2]]
-    lanes = Lanes(bundle, num_lanes=args.lanes, threads_per_lane=1, max_batch=args.max_batch, observer=Silent())
+    lanes = open_lanes(bundle, num_lanes=args.lanes, threads_per_lane=1, max_batch=args.max_batch, observer=Silent())
     expected = []
     for n, segment in enumerate(segments):
         progress(f"alone: {n} of {len(segments)}")

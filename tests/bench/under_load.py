@@ -25,7 +25,7 @@ from measure import progress
 
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.core.segments import Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.text.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "en-pt" / "mono.en.gz"
@@ -76,7 +76,7 @@ def offers(segments: Sequence[Segment], rng: random.Random) -> Iterator[Offer]:
 def check(bundle: Bundle, segments: Sequence[Segment], *, lanes: int, max_batch: int, seed: int) -> dict[str, Any]:
     """Both ways, compared."""
     rng, started_s = random.Random(seed), time.perf_counter()
-    engine = Lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent())
+    engine = open_lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent())
     expected = []
     for n, segment in enumerate(segments):
         if n % 50 == 0:

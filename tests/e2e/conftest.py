@@ -33,7 +33,7 @@ from dragoman.export.network.nat import attach, decoders
 from dragoman.export.network.network import Network
 from dragoman.export.network.recurrent import network_of
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ class Decoder:
 
     def __init__(self, bundle: Bundle, *, max_batch: int = 32, lanes: int = 2, hardware: Hardware = PROCESSOR) -> None:
         self.observer = Observer()
-        self.lanes = Lanes(
+        self.lanes = open_lanes(
             bundle,
             num_lanes=lanes,
             threads_per_lane=1,

@@ -15,13 +15,12 @@ from dragoman.export.graphs.running import packed
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.network.network import Network
+from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.chain_batch import ChainBatch
-from dragoman.server.batches.ctc_batch import CtcBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.group import Group, Source
-from dragoman.server.batches.mask_predict_batch import MaskPredictBatch
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.segments import FinishReason, Segment
@@ -29,6 +28,7 @@ from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, St
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.runtime.host_runtime import HostRuntime
 from dragoman.server.runtime.runtime import Runtime
 
 END, VOCABULARY = 0, 320
@@ -103,7 +103,7 @@ def test_a_model_without_another_decoder_is_served(nat_alone: Bundle, nat_fp32: 
 @pytest.mark.parametrize("kind", ["blocks", "hypotheses"])
 def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
     """Those of a source are what it gets alone, whoever joins, leaves, or was not drafted for before."""
-    runtime = Runtime(nat_fp32)
+    runtime = HostRuntime(nat_fp32)
     asked = segments(nat_fp32, 6, Speculative(DraftSource.NAT, 3, "mask-predict"))
     encoded = all_encoded(runtime, asked, hidden=True)
 
@@ -111,7 +111,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
         if kind == "blocks":
             return BlockDrafts(runtime, None, name="mask-predict", capacity=8)
         once = NonAutoregressive("mask-predict")
-        return HypothesisDrafts(lambda: MaskPredictBatch(runtime, None, name="mask-predict", capacity=8), once, END)
+        return HypothesisDrafts(lambda: CanvasBatch(runtime, None, name="mask-predict", capacity=8), once, END)
 
     def alone(n: int, prefix: list[int]) -> list[int]:
         drafter = make()
@@ -144,7 +144,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
 @pytest.mark.parametrize("shortlist", [False, True], ids=["all words", "shortlist"])
 def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch, mode: str, shortlist: bool):
     """First come first served, however often the last one takes a place that was left; the texts are the same."""
-    runtime = Runtime(nat_fp32)
+    runtime = HostRuntime(nat_fp32)
     strategy, decoding = MODES[mode]
     asked = segments(nat_fp32, 12, strategy, shortlist=shortlist, **decoding)
     encoded = all_encoded(runtime, asked, hidden=True)
@@ -155,8 +155,8 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
     def group() -> Group[int]:
         words = table if shortlist else None
         if mode == "ctc":
-            return CtcBatch(runtime, words, name="ctc")
-        return MaskPredictBatch(runtime, words, name="mask-predict", capacity=12)
+            return CanvasBatch(runtime, words, name="ctc", capacity=12)
+        return CanvasBatch(runtime, words, name="mask-predict", capacity=12)
 
     together = run(group(), asked, encoded, 12)
     monkeypatch.setattr("dragoman.server.batches.nat_runs.MAX_LOGITS", 100 * VOCABULARY)
@@ -262,7 +262,7 @@ def all_encoded(runtime: Runtime, asked: Sequence[Segment], *, hidden: bool = Fa
 
 def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_fp32: Bundle):
     """Ragged batches of 32, on the real step graph: tokens and reasons, 0 differences; right drafts are accepted."""
-    runtime = Runtime(nat_fp32)
+    runtime = HostRuntime(nat_fp32)
     asked = segments(nat_fp32, 1000, Beam())
     encoded = all_encoded(runtime, asked)
     layout = Layout.of(asked[0])
@@ -290,7 +290,7 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
 @pytest.mark.parametrize("name", ["passes", "drafts"])
 def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, name: str):
     """Cancelled after the first step; the others are answered as they are without it."""
-    runtime = Runtime(nat_fp32)
+    runtime = HostRuntime(nat_fp32)
     strategy: Strategy = NonAutoregressive("mask-predict", 5, 2)
     if name == "drafts":
         strategy = Speculative(DraftSource.NAT, 3, "mask-predict")
@@ -299,7 +299,7 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
 
     def group() -> Group[int]:
         if name == "passes":
-            return MaskPredictBatch(runtime, None, name="mask-predict", capacity=8)
+            return CanvasBatch(runtime, None, name="mask-predict", capacity=8)
         right = {one.ids: (3, 4, 5) for one in asked}
         speculation = Speculation(strategy, Adversary(right), Always(), lambda *_: None)
         return ChainBatch(runtime, None, speculation, capacity=8, has_stride=True)

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from dragoman.bundle.graphs import STRIDE
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
@@ -28,7 +29,6 @@ from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.lanes import lanes as lanes_module
 from dragoman.server.runtime import device as devices
 from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
-from dragoman.server.runtime.runtime import STRIDE
 
 VOCABULARY, EOS = 320, 0
 KEPT_THERE = Hardware(keeps=True)
@@ -327,7 +327,7 @@ def test_a_source_that_is_no_number_spoils_nobody(on_device, decoder, monkeypatc
                 bad = runtime.device.zeros(row.tensor.shape, row.tensor.dtype)
                 fill = np.full(bad.shape, np.nan, bad.dtype)
                 bad.owner._value.update_inplace(fill)
-                one.tensors["cross_k.0"] = type(row)(bad, row.g)
+                one.tensors["cross_k.0"] = type(row)(bad, row.row)
         return made
 
     monkeypatch.setattr(lanes_module, "encode", spoil)

@@ -18,7 +18,7 @@ from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.proof.stepping import padded
 from dragoman.server.core.segments import Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 
 GOLDEN = Path(os.environ.get("GOLDEN", ".cache/fairseq/golden"))
 TOLERANCE = 1e-4
@@ -111,7 +111,7 @@ def test_searches_are_fairseqs(name, tmp_path):
     found, sources = golden(name)
     checkpoint = read_fairseq(GOLDEN / name, None, None)
     bundle = export(checkpoint, tmp_path / "bundle", precision="fp32", progress=lambda _: None)
-    lanes = Lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=8, observer=Observer())
+    lanes = open_lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=8, observer=Observer())
     try:
         for width in (1, 5):
             decoding = replace(checkpoint.decoding, beam_size=width, num_hypotheses=width, max_length=LIMIT)

@@ -15,7 +15,7 @@ from sentencepiece import SentencePieceProcessor
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.strategies.sampling import Sampling
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime import device as devices
 from dragoman.server.runtime.hardware import PROCESSOR, PROVIDERS, SHAPE_OPS
 
@@ -127,7 +127,7 @@ def test_no_number_is_computed_on_the_processor(tiny, hardware, decode, monkeypa
 def test_memory_does_not_grow(tiny, hardware):
     """Over many shapes again and again, on two lanes that stay, no more is in use after the last round than after the
     second, but for a little."""
-    lanes = Lanes(tiny, num_lanes=2, threads_per_lane=1, max_batch=32, observer=Quiet(), hardware=hardware)
+    lanes = open_lanes(tiny, num_lanes=2, threads_per_lane=1, max_batch=32, observer=Quiet(), hardware=hardware)
     used = []
     for _ in range(6):
         for longest in (10, 40, 120, 240):
@@ -167,7 +167,7 @@ def in_use(hardware) -> int:
 
 def test_a_server_says_what_it_runs_on(tiny, hardware):
     """Lanes name the provider that their sessions have, which metrics and Describe pass on."""
-    lanes = Lanes(tiny, num_lanes=1, threads_per_lane=1, max_batch=4, observer=Quiet(), hardware=hardware)
+    lanes = open_lanes(tiny, num_lanes=1, threads_per_lane=1, max_batch=4, observer=Quiet(), hardware=hardware)
 
     assert lanes.provider == hardware.provider
     lanes.close()

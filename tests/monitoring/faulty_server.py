@@ -16,10 +16,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from dragoman.bundle.graphs import STRIDE
 from dragoman.server.app import app, command_serve
 from dragoman.server.batches.chain_batch import STRIDE_STEPS
 from dragoman.server.lanes.lanes import Lanes
-from dragoman.server.runtime.runtime import STRIDE
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.state_metrics import Build
 from dragoman.server.transport.codec import requests
 
@@ -64,13 +65,12 @@ class Faults:
         return faulty
 
 
-class FaultyLanes(Lanes):
+def faulty_lanes(*arguments: Any, **options: Any) -> Lanes:
     """Lanes whose decoder is wrapped."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.runtime.step = FAULTS.wrap(self.runtime.step)  # type: ignore[method-assign]
-        self.runtime.run = FAULTS.wrap(self.runtime.run)  # type: ignore[method-assign]
+    lanes = open_lanes(*arguments, **options)
+    lanes.runtime.step = FAULTS.wrap(lanes.runtime.step)  # type: ignore[method-assign]
+    lanes.runtime.run = FAULTS.wrap(lanes.runtime.run)  # type: ignore[method-assign]
+    return lanes
 
 
 def request(message: Any, **rest: Any) -> Any:
@@ -87,7 +87,7 @@ FAULTS = Faults()
 real_request, real_build = requests.request, Build.installed()
 requests.request = request
 Build.installed = installed  # type: ignore[method-assign]
-app.Lanes = FaultyLanes  # type: ignore[misc]
+app.open_lanes = faulty_lanes
 
 if __name__ == "__main__":
     threading.Thread(target=FAULTS.obey, daemon=True).start()

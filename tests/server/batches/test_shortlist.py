@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragoman.server.batches.shortlist import BLOCK, MULTIPLE, CandidateUnion, Shortlist
+from dragoman.bundle.graphs import SHORTLIST_BLOCK
+from dragoman.server.batches.shortlist import MULTIPLE, CandidateUnion, Shortlist
 from dragoman.server.runtime.padding import MASKED
 
 VOCABULARY, EOS = 200, 0
@@ -52,7 +53,7 @@ def look_up(words: np.ndarray) -> dict[str, np.ndarray]:
 def shown(candidates: CandidateUnion, g: int) -> dict[int, float]:
     """Word -> what is added to its logit, for all that source g may say."""
     feed = candidates.feed()
-    assert len(feed["candidates"]) % BLOCK == 0
+    assert len(feed["candidates"]) % SHORTLIST_BLOCK == 0
     assert np.array_equal(feed["words"][:, 0], feed["candidates"] * 2.0)
     row = feed["allowed"][g]
     return {int(feed["candidates"][n]): float(row[n]) for n in np.flatnonzero(row > MASKED)}
@@ -77,7 +78,7 @@ def test_each_source_is_shown_its_own_words_with_their_bias(seed):
             assert shown(candidates, g) == expected
 
 
-@pytest.mark.parametrize("number", [8, BLOCK - 1, BLOCK, BLOCK + 1])
+@pytest.mark.parametrize("number", [8, SHORTLIST_BLOCK - 1, SHORTLIST_BLOCK, SHORTLIST_BLOCK + 1])
 def test_a_word_that_is_no_candidate_stands_where_all_are_masked(number):
     """Words are found at their places; any other, at one that no source may say, however many candidates there are."""
     candidates = CandidateUnion(look_up, VOCABULARY)
@@ -87,7 +88,7 @@ def test_a_word_that_is_no_candidate_stands_where_all_are_masked(number):
     places = candidates.places(np.array([[[0, number - 1, VOCABULARY - 1]]]))
 
     assert len(candidates) == len(feed["candidates"])
-    assert len(candidates) % BLOCK == 0
+    assert len(candidates) % SHORTLIST_BLOCK == 0
     assert feed["candidates"][places[0, 0, :2]].tolist() == [0, number - 1]
     assert feed["allowed"][0, places[0, 0, 2]] == MASKED
 

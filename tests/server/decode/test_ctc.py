@@ -98,7 +98,7 @@ def read(logp: np.ndarray, *, suppressed: tuple[int, ...] = (), **decoding):
 
 def told(reader: Reader, logp: np.ndarray):
     order = all_of(logp)[:, : reader.num_best]
-    return reader.tell(np.take_along_axis(logp, order, 1).astype(np.float32), order)
+    return reader.fill(np.take_along_axis(logp, order, 1).astype(np.float32), order)
 
 
 def peaked(*words: int) -> np.ndarray:

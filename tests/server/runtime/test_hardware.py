@@ -12,7 +12,7 @@ import pytest
 from dragoman.bundle.manifest import Graph, Manifest, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
-from dragoman.server.lanes.lanes import best_batch
+from dragoman.server.lanes.opening import best_batch
 from dragoman.server.runtime.buffers import Resident, rounded
 from dragoman.server.runtime.hardware import (
     CAPTURED,

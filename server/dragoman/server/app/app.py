@@ -28,7 +28,7 @@ from dragoman.server.core import logs
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.runtime.hardware import hardware_of
@@ -174,7 +174,7 @@ class App:
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options
-        return Lanes(
+        return open_lanes(
             bundle,
             num_lanes=options.num_lanes,
             threads_per_lane=options.threads_per_lane,

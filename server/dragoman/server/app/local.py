@@ -16,7 +16,7 @@ from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
 from dragoman.server.core.translations import Outcome, Translation
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.runtime.hardware import usable_cpus
 from dragoman.server.text.tokenizer import Tokenizer
@@ -122,7 +122,7 @@ def _explained(outcome: T) -> T | LocalEngineFailure:
 
 
 def _real_lanes(bundle: Bundle, threads: int, max_batch: int) -> SegmentDecoder:
-    return Lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=_Silent())
+    return open_lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=_Silent())
 
 
 class _Silent:

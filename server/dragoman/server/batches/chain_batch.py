@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from dragoman.bundle.graphs import DEPTH, IDS
 from dragoman.server.batches.drafting import NO_DRAFT, Speculation
-from dragoman.server.batches.group import NO_WORK, Finished, Source, replace_by_last
+from dragoman.server.batches.group import NO_WORK, Finished, Source
 from dragoman.server.batches.output_words import Words
+from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
@@ -37,6 +40,15 @@ STRIDE_STEPS = 4
 """Of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
 
 
+@dataclass
+class _Row(Generic[T]):
+    """A source of the batch."""
+
+    owner: T
+    steps: int = 0
+    work: Work = NO_WORK
+
+
 class ChainBatch(Generic[T]):
     """Up to `capacity` sources of one way of drafting, or none. Rounds without drafts are strides or single steps."""
 
@@ -50,52 +62,53 @@ class ChainBatch(Generic[T]):
         has_stride: bool,
     ) -> None:
         manifest = runtime.manifest
-        self.owners: list[T] = []
         self._speculation, self._has_stride = speculation, has_stride
         self._chains = Chains(vocabulary_of(manifest))
         self._nodes = chain_nodes_of(runtime, capacity)
-        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
+        self._memory = Memory(runtime.store, memory_of(manifest), capacity)
         self._last_place = manifest.architecture.max_positions - 1
         self._words = Words(runtime, shortlist)
-        self._work: list[Work] = []
-        self._steps: list[int] = []
+        drafter = [] if speculation is None else [speculation.drafter]
+        self._roster: Roster[_Row[T]] = Roster(self._chains, self._nodes, self._memory, self._words, *drafter)
 
     def __len__(self) -> int:
-        return len(self.owners)
+        return len(self._roster)
 
     def __repr__(self) -> str:
         return f"<ChainBatch {len(self)} sources, {self._speculation}>"
 
     @property
+    def owners(self) -> list[T]:
+        """Who waits for the sources."""
+        return [row.owner for row in self._roster.rows]
+
+    @property
     def rows(self) -> int:
-        """Of a step without drafts."""
+        """Newest words: a draft behind one is not counted."""
         return len(self)
 
     @property
     def num_live(self) -> int:
-        """All of them."""
+        """All sources."""
         return len(self)
 
     @property
     def longest(self) -> int:
-        """See `Group`."""
-        return self._memory.longest(len(self))
+        """Tokens of the longest source."""
+        return self._memory.longest
 
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
-        """See `Group`."""
-        g = len(self.owners)
-        self.owners.append(owner)
-        self._work.append(NO_WORK)
-        self._steps.append(0)
+        """Take in an encoded source."""
+        self._roster.admit(_Row(owner))
         self._chains.admit(segment)
-        self._nodes.admit(g)
-        self._memory.admit(g, source.tensors, len(segment.ids))
+        self._nodes.admit()
+        self._memory.admit(source.tensors, len(segment.ids))
         if self._speculation is not None:
             self._speculation.drafter.admit(segment, source)
         self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
-        """See `Group`."""
+        """One round: all sources get a word at least, or leave."""
         started_s = time.perf_counter()
         n, speculation = len(self), self._speculation
         is_drafted = speculation is not None and speculation.is_wanted(n)
@@ -111,14 +124,14 @@ class ChainBatch(Generic[T]):
         chained = self._chains.advance(reply)
         self._nodes.keep(new, [one.kept for one in chained])
         for g, one in enumerate(chained):
-            self._steps[g] += 1
+            self._roster.rows[g].steps += 1
             if is_drafted:
-                self._work[g] += Work(drafted_tokens=one.drafted, accepted_tokens=one.accepted)
+                self._roster.rows[g].work += Work(drafted_tokens=one.drafted, accepted_tokens=one.accepted)
         lost = {g for g, place in broken.items() if place == 0}
         leaving = sorted(lost | {g for g, one in enumerate(chained) if one.has_ended})
         done = [self._finished(g, is_broken=g in lost) for g in leaving]
         for g in reversed(leaving):
-            self._remove(g)
+            self._roster.remove(g)
         if speculation is not None:
             _note(speculation, chained, time.perf_counter() - started_s, is_drafted=is_drafted)
         return done
@@ -137,37 +150,23 @@ class ChainBatch(Generic[T]):
         return reply, new, broken
 
     def _feed(self, query: Query, own: Bools) -> Feed:
-        n = len(query.ids)
         depth = np.minimum(query.depth, self._last_place)  # what lies behind the last place is never kept
-        return {"ids": query.ids, "depth": depth, **self._memory.feed(n), **self._nodes.feed(n, own)}
+        return {IDS: query.ids, DEPTH: depth, **self._memory.feed(), **self._nodes.feed(own)}
 
     def _finished(self, g: int, *, is_broken: bool) -> Finished[T]:
-        work = self._work[g]
-        engine = Engine.SPECULATIVE if work.drafted_tokens else Engine.GREEDY
+        row = self._roster.rows[g]
+        engine = Engine.SPECULATIVE if row.work.drafted_tokens else Engine.GREEDY
         if self._speculation is not None and self._speculation.strategy.lossy is not None:
             engine = Engine.SPECULATIVE_LOSSY
         found = () if is_broken else self._chains.hypotheses(g)
-        return Finished(self.owners[g], found, self._steps[g], engine, work)
+        return Finished(row.owner, found, row.steps, engine, row.work)
 
     def drop(self, owner: T) -> int:
-        """See `Group`."""
+        """A source leaves unfinished; returns how many target positions were decoded for it."""
         g = self.owners.index(owner)
         decoded = len(self._chains.prefixes[g])
-        self._remove(g)
+        self._roster.remove(g)
         return decoded
-
-    def _remove(self, g: int) -> None:
-        last = len(self) - 1
-        replace_by_last(self.owners, g)
-        replace_by_last(self._work, g)
-        replace_by_last(self._steps, g)
-        if g != last:
-            self._nodes.move(last, g)
-            self._memory.move(last, g)
-        self._chains.remove(g)
-        if self._speculation is not None:
-            self._speculation.drafter.remove(g)
-        self._words.remove(g)
 
 
 def _note(speculation: Speculation, chained: Sequence[Chained], seconds: float, *, is_drafted: bool) -> None:

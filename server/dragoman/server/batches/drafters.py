@@ -7,16 +7,17 @@ only drafts need is not computed while drafts do not pay.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dragoman.server.batches.drafting import NO_DRAFT
-from dragoman.server.batches.group import Group, Source, replace_by_last
+from dragoman.server.batches.group import Group, Source
 from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed
+from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
-from dragoman.server.decode.arrays import Floats32, Ints
+from dragoman.server.decode.arrays import Ints
 from dragoman.server.decode.chains import Draft
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.lookup import copied, follow
@@ -29,20 +30,28 @@ class SourceDrafts:
     """What the source says after the last words of the translation: names, numbers, addresses."""
 
     def __init__(self) -> None:
-        self._texts: list[tuple[int, ...]] = []
+        self._roster: Roster[tuple[int, ...]] = Roster()
 
-    def admit(self, segment: Segment, source: Source) -> None:  # noqa: ARG002 - see `Drafter`
-        """See `Drafter`."""
-        self._texts.append(segment.ids)
+    def admit(self, segment: Segment, source: Source) -> None:  # noqa: ARG002 - its words are enough
+        """One more source."""
+        self._roster.admit(segment.ids)
 
-    def remove(self, g: int) -> None:
-        """See `Drafter`."""
-        self._texts[g] = self._texts[-1]
-        del self._texts[-1]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._roster.remove(row)
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
-        """See `Drafter`."""
-        return [copied(text, prefix, count) for text, prefix in zip(self._texts, prefixes, strict=True)]
+        """What follows in each source where its translation's last words are found in it."""
+        return [copied(text, prefix, count) for text, prefix in zip(self._roster.rows, prefixes, strict=True)]
+
+
+@dataclass
+class _Draftable:
+    """A source and, from its first draft on, its translation with the end token."""
+
+    segment: Segment
+    source: Source
+    text: tuple[int, ...] | None = None
 
 
 class HypothesisDrafts:
@@ -50,35 +59,31 @@ class HypothesisDrafts:
 
     def __init__(self, make: Callable[[], Group[int]], strategy: NonAutoregressive, eos_id: int) -> None:
         self._make, self._strategy, self._eos_id = make, strategy, eos_id
-        self._texts: list[tuple[int, ...] | None] = []
-        self._sources: list[tuple[Segment, Source]] = []
+        self._roster: Roster[_Draftable] = Roster()
 
     def admit(self, segment: Segment, source: Source) -> None:
-        """See `Drafter`."""
+        """One more source."""
         plain = replace(segment.decoding, beam_size=1, num_hypotheses=1)
-        self._sources.append((replace(segment, strategy=self._strategy, decoding=plain), source))
-        self._texts.append(None)
+        self._roster.admit(_Draftable(replace(segment, strategy=self._strategy, decoding=plain), source))
 
-    def remove(self, g: int) -> None:
-        """See `Drafter`."""
-        self._texts[g], self._sources[g] = self._texts[-1], self._sources[-1]
-        del self._texts[-1], self._sources[-1]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._roster.remove(row)
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
-        """See `Drafter`."""
+        """What follows in each source's translation, after those that have joined got theirs."""
         self._translate()
-        return [follow(text or (), prefix, count) for text, prefix in zip(self._texts, prefixes, strict=True)]
+        return [follow(row.text or (), prefix, count) for row, prefix in zip(self._roster.rows, prefixes, strict=True)]
 
     def _translate(self) -> None:
-        """Those that have joined."""
-        batch = self._make()
-        for g, text in enumerate(self._texts):
-            if text is None:
-                batch.admit(g, *self._sources[g])
+        batch, rows = self._make(), self._roster.rows
+        for g, row in enumerate(rows):
+            if row.text is None:
+                batch.admit(g, row.segment, row.source)
         while len(batch):
-            for one in batch.step():
-                ids = one.hypotheses[0].ids if one.hypotheses else ()
-                self._texts[one.owner] = (*ids, self._eos_id)
+            for done in batch.step():
+                ids = done.hypotheses[0].ids if done.hypotheses else ()
+                rows[done.owner].text = (*ids, self._eos_id)
 
 
 class BlockDrafts:
@@ -88,59 +93,26 @@ class BlockDrafts:
         self._nat = runtime.manifest.nat[name]
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
-        self._sizes: list[int] = []
-        """Of each source, how many words it has."""
-        self._hidden: list[Floats32 | None] = []
-        self._slots: list[int | None] = []
-        """Of each source, where the memory has it; none before its first draft."""
-        self._lengths: list[int] = []
-        """Of the whole canvas that the decoder expects for a source; 1 before its first draft."""
-        self._num_kept = 0
+        self._roster: Roster[tuple[int, int]] = Roster(self._words, self._memory)
+        """Of each source, how many words it has, and places the canvas that its decoder expects; 1 before its first
+        draft."""
         vocabulary = vocabulary_of(runtime.manifest)
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
         self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
 
     def admit(self, segment: Segment, source: Source) -> None:
-        """See `Drafter`."""
+        """One more source."""
         assert source.hidden is not None, "it was encoded for this"
-        self._sizes.append(len(segment.ids))
-        self._hidden.append(source.hidden)
-        self._slots.append(None)
-        self._lengths.append(1)
+        self._roster.admit((len(segment.ids), 1))
         self._words.admit(segment)
+        self._memory.admit(source.hidden)
 
-    def remove(self, g: int) -> None:
-        """See `Drafter`."""
-        slot = self._slots[g]
-        replace_by_last(self._sizes, g)
-        replace_by_last(self._hidden, g)
-        replace_by_last(self._slots, g)
-        replace_by_last(self._lengths, g)
-        self._words.remove(g)
-        if slot is not None:
-            self._num_kept -= 1
-            self._memory.move(self._num_kept, slot)
-            self._slots = [slot if one == self._num_kept else one for one in self._slots]
-
-    def _settle(self) -> None:
-        """Keep what the decoder needs of those that have joined."""
-        new = {g: hidden for g, hidden in enumerate(self._hidden) if hidden is not None}
-        if not new:
-            return
-        predicted = self._memory.admit(self._num_kept, [*new.values()])
-        for n, g in enumerate(new):
-            self._hidden[g], self._slots[g] = None, self._num_kept
-            if predicted is not None:
-                self._lengths[g] = likeliest(self._nat, self._sizes[g], predicted[n])
-            self._num_kept += 1
-
-    def _masked(self, g: int, first: int, count: int) -> Ints:
-        """What `count` masked places from `first` on read, of the canvas of source g."""
-        places = np.minimum(np.arange(first, first + count), self._lengths[g] - 1)
-        return masks(self._nat, self._sizes[g], self._lengths[g])[places]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._roster.remove(row)
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
-        """See `Drafter`."""
+        """What the decoder fills into the places behind each source's tokens."""
         self._settle()
         count = min(count, self._nat.block)
         first = [] if self._nat.first_id is None else [self._nat.first_id]
@@ -154,12 +126,24 @@ class BlockDrafts:
             return drafts
         feed, width = canvas_feed([*canvases.values()])
         of = np.array([*canvases])
-        feed |= self._memory.feed(np.array([self._slots[g] for g in canvases]), self._num_kept)
         ends = [len(canvas) for canvas in canvases.values()]
-        rows = np.concatenate([np.arange(end - count, end) + row * width for row, end in enumerate(ends)])
-        _, ids = self._words.best(feed, rows, of, 1 + len(self._never))
+        places = np.concatenate([np.arange(end - count, end) + row * width for row, end in enumerate(ends)])
+        _, ids = self._words.best(feed | self._memory.feed(of), places, of, 1 + len(self._never))
         best = (~np.isin(ids, self._never)).argmax(1)[:, None]
-        words = np.take_along_axis(ids, best, 1).reshape(-1, count)
-        for g, own in zip(canvases, words.tolist(), strict=True):
-            drafts[g] = own
+        words = np.take_along_axis(ids, best, 1).reshape(-1, count).tolist()
+        for g, draft in zip(canvases, words, strict=True):
+            drafts[g] = draft
         return drafts
+
+    def _settle(self) -> None:
+        """Give those that have joined the length of their canvas, where the decoder predicts it."""
+        for g, predicted in self._memory.settle().items():
+            size, _ = self._roster.rows[g]
+            if predicted is not None:
+                self._roster.rows[g] = size, likeliest(self._nat, size, predicted)
+
+    def _masked(self, g: int, first: int, count: int) -> Ints:
+        """What `count` masked places from `first` on read, of the canvas of source g."""
+        size, length = self._roster.rows[g]
+        places = np.minimum(np.arange(first, first + count), length - 1)
+        return masks(self._nat, size, length)[places]

@@ -9,6 +9,7 @@ from typing import Protocol
 from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.chains import Draft
+from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.speculative import Speculative
 
 NO_DRAFT: Draft = ()
@@ -20,24 +21,11 @@ class Drafter(Protocol):
     def admit(self, segment: Segment, source: Source) -> None:
         """One more source."""
 
-    def remove(self, g: int) -> None:
-        """Source g leaves; the last one moves to its index."""
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """What may follow each source's tokens: up to `count` words each."""
-
-
-class Judge(Protocol):
-    """Says when to speculate, and is told what came of it: `dragoman.server.decode.draft_costs`."""
-
-    def wants_drafts(self, sources: int) -> bool:
-        """Whether the next round of so many sources shall speculate."""
-
-    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
-        """A round without drafts took so long, and all sources together got so many tokens."""
-
-    def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
-        """A round with drafts took so long, and all sources together got so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,7 @@ class Speculation:
 
     strategy: Speculative
     drafter: Drafter
-    judge: Judge
+    judge: Costs
     on_drafts: Callable[[int, int, int], None]
     """Is told of each round's sources, and of its drafted and accepted tokens."""
 

@@ -7,11 +7,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from dragoman.bundle.graphs import DEPTH, HIDDEN, IDS, PLACES, ROWS, SRC_MASK
 from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
 from dragoman.server.runtime.padding import MASKED, round_up
-from dragoman.server.runtime.runtime import HIDDEN, Runtime
+from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -46,11 +47,11 @@ def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True,
     is_word = np.arange(positions) < lengths[:, None]
     found = runtime.encode(
         {
-            "ids": np.concatenate([segment.ids for segment in segments]),
-            "depth": np.nonzero(is_word)[1],
-            "rows": np.flatnonzero(is_word),
-            "places": packed_rows(lengths),
-            "src_mask": np.where(is_word, np.float32(0), MASKED)[:, None, None],
+            IDS: np.concatenate([segment.ids for segment in segments]),
+            DEPTH: np.nonzero(is_word)[1],
+            ROWS: np.flatnonzero(is_word),
+            PLACES: packed_rows(lengths),
+            SRC_MASK: np.where(is_word, np.float32(0), MASKED)[:, None, None],
         },
         cross=cross,
         hidden=hidden,

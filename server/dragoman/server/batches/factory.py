@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TypeVar
 
+from dragoman.bundle.graphs import STEP_SHORTLIST, STRIDE
+from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.chain_batch import ChainBatch
-from dragoman.server.batches.ctc_batch import CtcBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.group import Group
-from dragoman.server.batches.mask_predict_batch import MaskPredictBatch
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.tree_batch import TreeBatch
@@ -24,7 +24,7 @@ from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.runtime.runtime import STEP_SHORTLIST, STRIDE, Runtime
+from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T", bound=Hashable)
 
@@ -71,10 +71,8 @@ class GroupFactory:
 
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
-        manifest = self._runtime.manifest
-        if self._runtime.device is not None:  # where a loop would wait for the host in each round
-            return False
-        if STRIDE not in manifest.graphs or _has_shortlist(segment) != (STEP_SHORTLIST in manifest.graphs):
+        manifest, graphs = self._runtime.manifest, self._runtime.graphs
+        if STRIDE not in graphs or _has_shortlist(segment) != (STEP_SHORTLIST in graphs):
             return False
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
@@ -99,9 +97,7 @@ class GroupFactory:
         return ChainBatch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
     def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
-        if self._runtime.manifest.nat[name].kind == "ctc":
-            return CtcBatch(self._runtime, shortlist, name=name)
-        return MaskPredictBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
+        return CanvasBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
 
     def _speculation(self, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
         # Not by what a request may choose freely: there would be no end of them.

@@ -13,9 +13,6 @@ from dragoman.server.decode.arrays import Floats32
 T = TypeVar("T")
 
 
-U = TypeVar("U")
-
-
 NO_WORK = Work()
 
 
@@ -72,9 +69,3 @@ class Group(Protocol[T]):
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many target positions were decoded for it."""
-
-
-def replace_by_last(rows: list[U], g: int) -> None:
-    """Row g leaves; the last one takes its place."""
-    rows[g] = rows[-1]
-    del rows[-1]

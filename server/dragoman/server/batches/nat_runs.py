@@ -7,13 +7,31 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.bundle.graphs import (
+    ALLOWED,
+    CANVAS_MASK,
+    HIDDEN,
+    IDS,
+    LENGTH_LOGP,
+    PLACES,
+    ROWS,
+    SRC_MASK,
+    TOP,
+    TOPK_ID,
+    TOPK_LOGP,
+    nat_graph,
+    nat_memory_graph,
+)
 from dragoman.server.batches.encoding import packed_rows
 from dragoman.server.batches.output_words import Words
+from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Floats32, Ints
+from dragoman.server.decode.ctc import NOTHING
 from dragoman.server.kvcache.source_memory import Memory
 from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -27,7 +45,7 @@ def source_feed(hidden: Sequence[Floats32]) -> Feed:
     places = packed_rows(lengths)
     is_word = np.arange(places.shape[1]) < lengths[:, None]
     src_mask = np.where(is_word, np.float32(0), MASKED)[:, None, None]
-    return {"hidden": np.concatenate(hidden), "places": places, "src_mask": src_mask}
+    return {HIDDEN: np.concatenate(hidden), PLACES: places, SRC_MASK: src_mask}
 
 
 class NatWords:
@@ -35,7 +53,7 @@ class NatWords:
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, name: str) -> None:
         self._runtime = runtime
-        self.graph = f"nat.{name}" + ("" if shortlist is None else ".shortlist")
+        self.graph = nat_graph(name, shortlist=shortlist is not None)
         self._words = Words(runtime, shortlist)
 
     @property
@@ -47,42 +65,55 @@ class NatWords:
         """One more source."""
         self._words.admit(segment.ids)
 
-    def remove(self, g: int) -> None:
-        """Source g leaves; the last one moves to its index."""
-        self._words.remove(g)
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._words.remove(row)
 
     def best(self, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats32, Ints]:
         """Log-probabilities and ids [r, k] of the best words of these rows; `sources` says whose each canvas is."""
         lists = self._words.feed()
-        feed |= {**lists, **({"allowed": lists["allowed"][sources]} if lists else {})}
-        feed |= {"rows": rows, "top": np.zeros(min(count, len(self._words)), np.int64)}
+        feed |= {**lists, **({ALLOWED: lists[ALLOWED][sources]} if lists else {})}
+        feed |= {ROWS: rows, TOP: np.zeros(min(count, len(self._words)), np.int64)}
         found: dict[str, Any] = self._runtime.run(self.graph, feed)
-        return found["topk_logp"], found["topk_id"]
+        return found[TOPK_LOGP], found[TOPK_ID]
 
 
 class NatMemory:
-    """What mask-predict's decoder keeps of its sources: keys and values, and the lengths that it expects."""
+    """What mask-predict's decoder keeps of its sources, made when it is first asked for: keys and values, as arrays."""
 
     def __init__(self, runtime: Runtime, name: str, capacity: int) -> None:
-        self._runtime, self._graph = runtime, f"nat.{name}.memory"
-        self._memory = Memory(runtime.manifest.graphs[self._graph].outputs, capacity)
+        self._runtime, self._graph = runtime, nat_memory_graph(name)
+        self._memory = Memory(HostStore, runtime.manifest.graphs[self._graph].outputs, capacity)
+        self._joining: Roster[Floats32 | None] = Roster(self._memory)
+        """Of each source, the encoder's rows as long as they are of use."""
 
-    def admit(self, first: int, hidden: Sequence[Floats32]) -> Floats32 | None:
-        """Sources from index `first` on; log-probabilities of their lengths [n, classes], where they are predicted."""
-        found = self._runtime.run(self._graph, source_feed(hidden))
-        predicted: Floats32 | None = found.pop("length_logp", None)
-        for n, rows in enumerate(hidden):
-            self._memory.admit(first + n, {name: tensor[n] for name, tensor in found.items()}, len(rows))
-        return predicted
+    def admit(self, hidden: Floats32) -> None:
+        """One source more."""
+        self._joining.admit(hidden)
+        self._memory.admit({}, 0)
 
-    def move(self, row: int, to: int) -> None:
-        """What belonged to row `row` belongs to row `to`."""
-        self._memory.move(row, to)
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._joining.remove(row)
 
-    def feed(self, sources: Ints, count: int) -> Feed:
-        """Graph inputs of canvases of these sources; `count` is how many there are."""
-        feed = self._memory.feed(count)
-        if np.array_equal(sources, np.arange(count)):
+    def settle(self) -> dict[int, Floats32 | None]:
+        """Make what is kept of those that have joined; log-probabilities of their lengths [classes], where the decoder
+        predicts them.
+        """
+        new = {g: hidden for g, hidden in enumerate(self._joining.rows) if hidden is not None}
+        if not new:
+            return {}
+        made = self._runtime.run(self._graph, source_feed([*new.values()]))
+        lengths = made.pop(LENGTH_LOGP, [None] * len(new))
+        for n, (g, hidden) in enumerate(new.items()):
+            self._memory.fill(g, {name: tensor[n] for name, tensor in made.items()}, len(hidden))
+            self._joining.rows[g] = None
+        return dict(zip(new, lengths, strict=True))
+
+    def feed(self, sources: Ints) -> Feed:
+        """Graph inputs of canvases of these sources."""
+        feed = self._memory.feed()
+        if np.array_equal(sources, np.arange(len(self._memory))):
             return feed
         return {name: tensor[sources] for name, tensor in feed.items()}
 
@@ -95,7 +126,20 @@ def canvas_feed(canvases: Sequence[Ints]) -> tuple[Feed, int]:
     for row, canvas in enumerate(canvases):
         ids[row, : len(canvas)] = canvas
         mask[row, ..., : len(canvas)] = 0
-    return {"ids": ids, "canvas_mask": mask}, width
+    return {IDS: ids, CANVAS_MASK: mask}, width
+
+
+def ctc_feed(hidden: Sequence[Floats32], shown: Sequence[Ints] | None, upsample: int) -> tuple[Feed, Ints]:
+    """The encoder's rows of sources as the graph takes them, and which places of all canvases are theirs. `shown` is
+    what each canvas shows, where the decoder reads it.
+    """
+    feed = source_feed(hidden)
+    is_place = (feed[SRC_MASK][:, 0, 0] == 0).repeat(upsample, axis=1)
+    if shown is not None:
+        ids = np.full(is_place.shape, NOTHING)
+        ids[is_place] = np.concatenate(shown)
+        feed[IDS] = ids.reshape(len(hidden), -1, upsample)
+    return feed, np.flatnonzero(is_place)
 
 
 def longest_waiting(rows: Sequence[int], arrivals: Sequence[int], most: int) -> list[int]:

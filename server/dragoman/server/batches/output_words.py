@@ -7,11 +7,29 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.bundle.graphs import (
+    ATTENTION,
+    CANDIDATE_IDS,
+    CANDIDATES,
+    CHOSEN,
+    CHOSEN_LOGP,
+    COUNT,
+    DEPTH,
+    EXTENDED,
+    IDS,
+    NORMALISER,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+    TOP,
+    TOPK_ID,
+    TOPK_LOGP,
+)
 from dragoman.server.batches.shortlist import CandidateUnion, Shortlist
-from dragoman.server.decode.arrays import Bools, Floats32
+from dragoman.server.decode.arrays import Bools, Floats32, Ints
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.runtime import ATTENTION, EXTENDED, STEP, STEP_SHORTLIST, STRIDE, Runtime
+from dragoman.server.runtime.runtime import Runtime
 
 
 class Words:
@@ -20,24 +38,24 @@ class Words:
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None) -> None:
         self._runtime, self._shortlist = runtime, shortlist
         self._vocabulary = runtime.manifest.architecture.target_vocabulary
-        self._candidates = CandidateUnion(runtime.look_up, self._vocabulary)
+        self._candidates = CandidateUnion(self._look_up, self._vocabulary)
+
+    def _look_up(self, candidates: Ints) -> Feed:
+        return self._runtime.run(CANDIDATES, {CANDIDATE_IDS: candidates})
 
     def __len__(self) -> int:
         """How many words a graph chooses from."""
-        if self._shortlist is None:
-            return self._vocabulary
-        self._candidates.feed()
-        return len(self._candidates)
+        return self._vocabulary if self._shortlist is None else len(self._candidates)
 
     def admit(self, source: Sequence[int]) -> None:
         """One more source, by its ids."""
         if self._shortlist is not None:
             self._candidates.admit(self._shortlist.candidates(tuple(source)))
 
-    def remove(self, g: int) -> None:
-        """Source g leaves; the last one moves to its index."""
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
         if self._shortlist is not None:
-            self._candidates.remove(g)
+            self._candidates.remove(row)
 
     def feed(self) -> Feed:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
@@ -56,15 +74,15 @@ class Words:
         if self._shortlist is not None:
             graph, chosen = STEP_SHORTLIST, self._candidates.places(chosen)
         choices = len(self) + (feed[EXTENDED].shape[1] if EXTENDED in feed else 0)
-        feed["chosen"], feed["top"] = chosen, np.zeros(min(query.best, choices), np.int64)
+        feed[CHOSEN], feed[TOP] = chosen, np.zeros(min(query.best, choices), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
-        logp: Floats32 = said["topk_logp"].reshape(*shape, -1)
+        logp: Floats32 = said[TOPK_LOGP].reshape(*shape, -1)
         broken = _silenced(logp)
         reply = Reply(
             logp,
-            said["topk_id"].reshape(logp.shape),
-            said["chosen_logp"].reshape(chosen.shape),
-            said["normaliser"].reshape(shape),
+            said[TOPK_ID].reshape(logp.shape),
+            said[CHOSEN_LOGP].reshape(chosen.shape),
+            said[NORMALISER].reshape(shape),
             said.get(ATTENTION),
         )
         return reply, new, broken
@@ -72,7 +90,7 @@ class Words:
     def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Any], dict[int, int]]:
         """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
         top = np.zeros(min(query.best, len(self)), np.int64)
-        feed = {**feed, **self.feed(), "ids": query.ids, "depth": query.depth, "top": top, "count": np.array(count)}
+        feed = {**feed, **self.feed(), IDS: query.ids, DEPTH: query.depth, TOP: top, COUNT: np.array(count)}
         logp, ids, *new = self._runtime.run(STRIDE, feed).values()
         logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
         unasked = np.zeros(logp.shape[:2], np.float32)

@@ -12,16 +12,15 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
 from dragoman.server.batches.group import Finished, Group, Source
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.constraints import vocabulary_of
 from dragoman.server.decode.toolkits import ranking
-from dragoman.server.kvcache.chain_nodes import ChainPool
+from dragoman.server.kvcache.chain_nodes import chain_pool_of
 from dragoman.server.kvcache.source_memory import Memory
-from dragoman.server.kvcache.tree_nodes import slots_of
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.padding import GRAIN
-from dragoman.server.runtime.runtime import STEP, Runtime
+from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -107,9 +106,9 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
         for one in candidates
     ]
     n, width = len(candidates), max(1, *map(len, targets))
-    memory = Memory(manifest.graphs["encoder"].outputs, n, runtime.device)
-    for g, one in enumerate(candidates):
-        memory.admit(g, one.source.tensors, len(one.segment.ids))
+    memory = Memory(runtime.store, manifest.graphs[ENCODER].outputs, n)
+    for one in candidates:
+        memory.admit(one.source.tensors, len(one.segment.ids))
     ids = np.full((n, width), words.eos_id)
     chosen = np.full((n, width, 1), words.eos_id)
     for g, target in enumerate(targets):
@@ -117,23 +116,23 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
         chosen[g, : len(target), 0] = target
     depth = np.minimum(np.arange(width), manifest.architecture.max_positions - 1)
     feed = {
-        "ids": ids,
-        "depth": np.broadcast_to(depth, (n, width)),
-        "chosen": chosen,
-        "top": np.zeros(1, np.int64),
-        **memory.feed(n),
+        IDS: ids,
+        DEPTH: np.broadcast_to(depth, (n, width)),
+        CHOSEN: chosen,
+        TOP: np.zeros(1, np.int64),
+        **memory.feed(),
         **_empty_pool(runtime, n, width),
     }
     said, _ = runtime.step(STEP, feed, attention=False)
-    logp = said["chosen_logp"].reshape(n, width)
+    logp = said[CHOSEN_LOGP].reshape(n, width)
     return [_with(one, logp[g, : len(targets[g])].tolist()) for g, one in enumerate(candidates)]
 
 
 def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
-    pool = ChainPool(runtime.manifest.architecture, sources, slots_of(runtime, sources, GRAIN))
-    for g in range(sources):
-        pool.admit(g)
-    return pool.feed(sources, np.tri(width, dtype=np.bool_))
+    pool = chain_pool_of(runtime, sources)
+    for _ in range(sources):
+        pool.admit()
+    return pool.feed(np.tri(width, dtype=np.bool_))
 
 
 def _with(one: _Candidate, logps: list[float]) -> Hypothesis:

@@ -13,14 +13,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from dragoman.bundle.graphs import ALLOWED, CANDIDATE_IDS, SHORTLIST_BLOCK, WORD_BIAS
 from dragoman.server.decode.arrays import Ints
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import MASKED
 
 MULTIPLE = 8
 """A source's candidates are filled up to a multiple of this with the lowest words, as Marian's engines do."""
-BLOCK = 32
-"""The graph takes candidates in multiples of this."""
 
 
 class Shortlist:
@@ -77,7 +76,7 @@ class CandidateUnion:
 
     def __init__(self, look_up: Callable[[Ints], Feed], vocabulary: int) -> None:
         self._look_up = look_up
-        self._own: list[Ints] = []
+        self._listed: list[Ints] = []
         self._count = np.zeros(vocabulary, np.int32)
         self._place = np.zeros(vocabulary, np.int64)
         self._words: Ints = np.zeros(0, np.int64)
@@ -87,42 +86,48 @@ class CandidateUnion:
 
     def admit(self, words: Ints) -> None:
         """One more source."""
-        self._own.append(words)
+        self._listed.append(words)
         self._count[words] += 1
         self._is_stale = True
 
-    def remove(self, g: int) -> None:
-        """Source g leaves; the last one moves to its index."""
-        self._count[self._own[g]] -= 1
-        last = len(self._own) - 1
-        self._own[g] = self._own[last]
-        del self._own[last]
-        if not self._is_stale:
-            self._allowed[g] = self._allowed[last]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._count[self._listed[row]] -= 1
+        self._listed[row] = self._listed[-1]
+        del self._listed[-1]
+        if self._rows and not self._is_stale:
+            self._allowed[row] = self._allowed[len(self._listed)]
 
     def __len__(self) -> int:
-        """How many words the graph is given; after `feed`."""
+        """How many words the graph is given."""
+        if self._is_stale:
+            self._unite()
         return len(self._words)
 
     def feed(self) -> Feed:
         """Graph inputs: a source's own words have their bias, others are masked."""
         if self._is_stale:
-            self._renew()
-        return {"candidates": self._words, "allowed": self._allowed[: len(self._own)], **self._rows}
+            self._unite()
+        if not self._rows:
+            self._look_rows_up()
+        return {CANDIDATE_IDS: self._words, ALLOWED: self._allowed[: len(self._listed)], **self._rows}
 
     def places(self, words: Ints) -> Ints:
         """Where these words stand among the candidates; one that is none stands where all sources are masked."""
         return np.where(self._count[words] > 0, self._place[words], len(self._words) - 1)
 
-    def _renew(self) -> None:
+    def _unite(self) -> None:
+        """The words of all sources."""
         words = np.flatnonzero(self._count > 0)  # booleans are searched seven times as fast as numbers
-        self._words = np.zeros((len(words) // BLOCK + 1) * BLOCK, np.int64)  # the last is nobody's
+        self._words = np.zeros((len(words) // SHORTLIST_BLOCK + 1) * SHORTLIST_BLOCK, np.int64)  # the last is nobody's
         self._words[: len(words)] = words
-        self._rows = self._look_up(self._words)
-        bias = self._rows.pop("word_bias")
         self._place[words] = np.arange(len(words))
-        self._allowed = np.full((len(self._own), len(self._words)), MASKED)
-        for row, own in zip(self._allowed, self._own, strict=True):
-            places = self._place[own]
+        self._rows, self._is_stale = {}, False
+
+    def _look_rows_up(self) -> None:
+        self._rows = self._look_up(self._words)
+        bias = self._rows.pop(WORD_BIAS)
+        self._allowed = np.full((len(self._listed), len(self._words)), MASKED)
+        for row, words in zip(self._allowed, self._listed, strict=True):
+            places = self._place[words]
             row[places] = bias[places]
-        self._is_stale = False

@@ -11,8 +11,10 @@ from typing import Generic
 
 import numpy as np
 
+from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS
 from dragoman.server.batches.group import Finished, Source, T
 from dragoman.server.batches.output_words import Words
+from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.constraints import vocabulary_of
@@ -20,7 +22,7 @@ from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.kvcache.source_memory import Memory, memory_of
 from dragoman.server.kvcache.tree_nodes import tree_nodes_of
-from dragoman.server.runtime.runtime import EXTENDED, Runtime
+from dragoman.server.runtime.runtime import Runtime
 
 
 class TreeBatch(Generic[T]):
@@ -28,24 +30,29 @@ class TreeBatch(Generic[T]):
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> None:
         manifest = runtime.manifest
-        self.owners: list[T] = []
         self.layout, self.capacity = layout, capacity
         self._search = Search(layout, capacity, vocabulary_of(manifest))
         self._nodes = tree_nodes_of(runtime, capacity, layout.places)
-        self._memory = Memory(memory_of(manifest), capacity, runtime.device)
+        self._memory = Memory(runtime.store, memory_of(manifest), capacity)
         self._vocabulary, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies
         self._unk_id = manifest.tokenizer.unk_id
         self._words = Words(runtime, shortlist)
+        self._roster: Roster[T] = Roster(self._search, self._nodes, self._memory, self._words)
 
     def __len__(self) -> int:
-        return len(self.owners)
+        return len(self._roster)
 
     def __repr__(self) -> str:
         return f"<TreeBatch {len(self)}/{self.capacity} sources, {self.layout}>"
 
     @property
+    def owners(self) -> list[T]:
+        """Who waits for the sources."""
+        return self._roster.rows
+
+    @property
     def rows(self) -> int:
-        """See `Group`."""
+        """Places of the next step's level."""
         return len(self) * self.layout.places
 
     @property
@@ -55,27 +62,26 @@ class TreeBatch(Generic[T]):
 
     @property
     def longest(self) -> int:
-        """See `Group`."""
-        return self._memory.longest(len(self))
+        """Tokens of the longest source."""
+        return self._memory.longest
 
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
-        """See `Group`."""
-        g = len(self.owners)
-        self.owners.append(owner)
+        """Take in an encoded source."""
+        self._roster.admit(owner)
         self._search.admit(segment)
         tensors = dict(source.tensors)
         if self._copies:
             tensors[EXTENDED] = np.array(segment.copies or segment.ids)
-        self._nodes.admit(g, tensors)
-        self._memory.admit(g, tensors, len(segment.ids))
+        self._nodes.admit(tensors)
+        self._memory.admit(tensors, len(segment.ids))
         self._words.admit(segment.ids)
 
     def step(self) -> list[Finished[T]]:
-        """See `Group`."""
-        n, query = len(self), self._search.ask()
+        """Grow all trees by a level; sources that are finished leave."""
+        query = self._search.ask()
         # What was copied is read as what it is to the vocabulary.
         ids = np.where(query.ids < self._vocabulary, query.ids, self._unk_id) if self._copies else query.ids
-        feed = {"ids": ids, "depth": query.depth, **self._memory.feed(n), **self._nodes.feed(n)}
+        feed = {IDS: ids, DEPTH: query.depth, **self._memory.feed(), **self._nodes.feed()}
         reply, new, broken = self._words.answer(query, feed)
         advance = self._search.advance(reply)
         self._nodes.keep(new, advance)
@@ -90,22 +96,12 @@ class TreeBatch(Generic[T]):
             for g in leaving
         ]
         for g in reversed(leaving):
-            self._remove(g)
+            self._roster.remove(g)
         return done
 
     def drop(self, owner: T) -> int:
-        """See `Group`."""
+        """A source leaves unfinished; returns how many target positions were decoded for it."""
         g = self.owners.index(owner)
         steps = self._search.steps(g)
-        self._remove(g)
+        self._roster.remove(g)
         return steps
-
-    def _remove(self, g: int) -> None:
-        last = len(self) - 1
-        self.owners[g] = self.owners[last]
-        del self.owners[last]
-        if g != last:
-            self._nodes.move(last, g)
-            self._memory.move(last, g)
-        self._search.remove(g)
-        self._words.remove(g)

@@ -103,7 +103,9 @@ class Reader:
         assert nat.blank_id is not None, "the manifest's rules see to it"
         self._segment, self._blank, self._eos_id = segment, nat.blank_id, vocabulary.eos_id
         self._most, self.passes = segment.strategy.passes, 0
-        self.shown = np.full(len(segment.ids) * nat.upsample, NOTHING)
+        self.num_canvases, self.num_open = 1, len(segment.ids) * nat.upsample
+        """All places are said anew in each pass."""
+        self.shown = np.full(self.num_open, NOTHING)
         """What the canvas shows in the next pass."""
         self._said: tuple[int, ...] | None = None
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
@@ -112,7 +114,7 @@ class Reader:
         looked_at = 1 if self._width == 1 else max(CONSIDERED, self._width) + 1
         self.num_best = looked_at + len(self._never)
 
-    def tell(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...] | None:
+    def fill(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...] | None:
         """A pass's best words [T, k] of its places. Texts, best first, after the last pass; until then None.
 
         A pass that says what the one before it has said is the last. The score is the mean over all places.

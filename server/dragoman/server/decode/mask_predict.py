@@ -148,6 +148,11 @@ class CanvasSource:
         return all(canvas.is_done for canvas in self.canvases)
 
     @property
+    def num_canvases(self) -> int:
+        """Canvases of the next pass."""
+        return sum(not canvas.is_done for canvas in self.canvases)
+
+    @property
     def num_open(self) -> int:
         """Places to be filled in the next pass."""
         return sum(int(canvas.is_open.sum()) for canvas in self.canvases)
@@ -165,6 +170,19 @@ class CanvasSource:
         ids[: len(first) + len(prefix)] = [*first, *prefix]
         ids[size - len(last) :] = last
         return Canvas(ids, masked, np.zeros(size), is_free, is_free.copy(), length)
+
+    def fill(self, logp: Floats32, ids: Ints) -> tuple[Hypothesis, ...] | None:
+        """A pass's best words [open places, k], canvas by canvas. Texts, best first, after the last pass; until then
+        None.
+        """
+        start = 0
+        for number, canvas in enumerate(self.canvases):
+            end = start + int(canvas.is_open.sum())
+            if end > start:
+                self.tell(number, logp[start:end], ids[start:end])
+            start = end
+        self.advance()
+        return self.hypotheses() if self.is_done else None
 
     def tell(self, number: int, logp: Floats32, ids: Ints) -> None:
         """The best words [open places, k] of a canvas; once for each that is not done, then `advance`."""

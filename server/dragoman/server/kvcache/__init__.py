@@ -1,1 +1,1 @@
-"""What the decoder keeps of nodes and sources, on a host or a device."""
+"""What the decoder keeps of nodes and of sources: which of it is whose, and what sees what."""

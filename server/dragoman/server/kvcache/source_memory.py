@@ -1,4 +1,4 @@
-"""What a batch's sources say to the decoder: cross-attention keys and values, padded and masked."""
+"""What a group's sources say to the decoder: cross-attention keys and values, padded and masked."""
 
 from __future__ import annotations
 
@@ -7,63 +7,67 @@ from typing import Any
 
 import numpy as np
 
+from dragoman.bundle.graphs import SRC_MASK, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
-from dragoman.server.kvcache.device_stores import ResidentPositions
-from dragoman.server.kvcache.host_stores import HostPositions
-from dragoman.server.kvcache.stores import Positions
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.device import Device
+from dragoman.server.runtime.host_store import resized
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
+from dragoman.server.runtime.stores import MakeStore
 
 
 class Memory:
-    """Cross-attention keys and values of a batch's sources, [G, H, ...] with positions S on an axis of their own."""
+    """Cross-attention keys and values of up to `capacity` sources, [G, H, ...] with positions S on an axis of their
+    own, as many as the longest source has.
+    """
 
-    def __init__(self, declared: Sequence[Tensor], capacity: int, device: Device | None = None) -> None:
-        self._capacity = capacity
-        positioned = [one for one in declared if "S" in one.shape]
-        self._store: Positions = (
-            HostPositions(positioned, capacity, GRAIN)
-            if device is None
-            else ResidentPositions(device, positioned, capacity, GRAIN)
-        )
+    def __init__(self, make: MakeStore, declared: Sequence[Tensor], capacity: int) -> None:
+        positioned = [tensor for tensor in declared if "S" in tensor.shape]
+        self._store = make(positioned, {"G": capacity, "S": GRAIN})
         self._lengths = np.zeros(capacity, np.int64)
         self._mask = np.full((capacity, 1, 1, GRAIN), MASKED)
 
-    def admit(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
-        """Source g's own keys and values, without the axis G, of which `length` positions count."""
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def admit(self, tensors: Mapping[str, Any], length: int) -> None:
+        """One source more: its keys and values, without the axis G, of which `length` positions count."""
+        self._store.admit()
+        self.fill(len(self) - 1, tensors, length)
+
+    def fill(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
+        """Give a source its keys and values. What only a source that left needed is given up."""
         self._lengths[g] = length
-        longest = self._store.room(round_up(int(self._lengths[: g + 1].max())))
-        positions = self._mask.shape[3]
+        longest = self._store.room(max(GRAIN, round_up(self.longest)))
+        positions = self._store.size
         if longest > positions or 2 * longest <= positions:
-            self._resize(longest, g)
+            self._resize(longest)
         self._store.place(g, tensors)
         self._mask[g] = MASKED
         self._mask[g, ..., :length] = 0
 
-    def move(self, row: int, to: int) -> None:
-        """What belonged to row `row` belongs to row `to`."""
-        self._store.move(row, to)
-        self._mask[to] = self._mask[row]
-        self._lengths[to] = self._lengths[row]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._store.remove(row)
+        self._mask[row] = self._mask[len(self)]
+        self._lengths[row] = self._lengths[len(self)]
 
-    def longest(self, sources: int) -> int:
-        """Positions of the longest of the first `sources` sources."""
-        return int(self._lengths[:sources].max(initial=0))
+    @property
+    def longest(self) -> int:
+        """Positions of the longest source."""
+        return int(self._lengths[: len(self)].max(initial=0))
 
-    def feed(self, sources: int) -> Feed:
-        """Graph inputs for the first `sources` sources."""
-        return {"src_mask": self._mask[:sources], **self._store.feed(sources)}
+    def feed(self) -> Feed:
+        """Graph inputs for all sources."""
+        return {SRC_MASK: self._mask[: len(self)], **self._store.feed()}
 
-    def _resize(self, positions: int, sources: int) -> None:
-        """Make room for this many positions; the first `sources` sources keep theirs."""
-        self._store.resize(positions, sources)
-        mask = np.full((self._capacity, 1, 1, positions), MASKED)
-        kept = min(positions, self._mask.shape[3])
-        mask[:sources, ..., :kept] = self._mask[:sources, ..., :kept]
-        self._mask = mask
+    def _resize(self, positions: int) -> None:
+        """Have so many positions."""
+        self._store.resize(positions)
+        kept = resized(self._mask, 3, positions, len(self))
+        kept[..., self._mask.shape[3] :] = MASKED
+        self._mask = kept
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:
     """What a step reads of a source's positions."""
-    return [tensor for tensor in manifest.graphs["step"].inputs if "S" in tensor.shape and tensor.name != "src_mask"]
+    return [tensor for tensor in manifest.graphs[STEP].inputs if "S" in tensor.shape and tensor.name != SRC_MASK]

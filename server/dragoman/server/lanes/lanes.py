@@ -14,20 +14,16 @@ import threading
 import time
 from collections.abc import Hashable, Sequence
 
-from dragoman.bundle.manifest import Manifest
-from dragoman.bundle.reader import Bundle
-from dragoman.server.batches import factory
 from dragoman.server.batches.encoding import ENCODE_TOKENS, GPU_ENCODE_TOKENS, encode, encoder_runs
+from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
 from dragoman.server.batches.group import Finished, Group
-from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core import logs
-from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError, StartError
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
 from dragoman.server.core.segments import Decoded, Priority, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.lanes.backlog import Backlog
 from dragoman.server.lanes.pace import Pace, Speeds
-from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 from dragoman.server.runtime.padding import round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -37,19 +33,6 @@ PATIENCE_ROUNDS = 32
 """After so many rounds with too little room, a lane admits into what there is."""
 
 _logger = logging.getLogger(__name__)
-
-
-def best_batch(manifest: Manifest, hardware: Hardware) -> int:
-    """So many sources a lane give high throughput, and none of them waits long for its next step.
-
-    The more, the more use is made of weights that are read from memory once a step. On a processor that gains little
-    beyond 32, and a long text is the slower for each that shares its steps. The words of a lexical shortlist are those
-    of all sources together, and soon cost more than the small models that have one. A GPU computes for many in the time
-    that it reads the weights in.
-    """
-    if hardware.provider == "cuda":
-        return 256
-    return 16 if manifest.shortlist is not None else 32
 
 
 class LaneTicket:
@@ -89,31 +72,10 @@ class Lanes:
     """Decodes segments of one bundle on several threads. All public methods are thread-safe."""
 
     def __init__(
-        self,
-        bundle: Bundle,
-        *,
-        num_lanes: int,
-        threads_per_lane: int,
-        max_batch: int,
-        observer: LaneObserver,
-        hardware: Hardware = PROCESSOR,
+        self, runtime: Runtime, groups: GroupFactory, *, num_lanes: int, max_batch: int, observer: LaneObserver
     ) -> None:
-        self.runtime = Runtime(bundle, threads=threads_per_lane, hardware=hardware)
-        manifest = bundle.manifest
-        self.shortlist = None
-        if manifest.shortlist is not None:
-            try:
-                self.shortlist = Shortlist.load(
-                    bundle.path(manifest.shortlist),
-                    source_vocabulary=manifest.architecture.source_vocabulary,
-                    vocabulary=manifest.architecture.target_vocabulary,
-                    eos_id=manifest.tokenizer.eos_id,
-                )
-            except ValueError as error:
-                raise StartError(f"{bundle.directory}: {error}") from error
-        self.max_batch, self.observer = max_batch or best_batch(manifest, hardware), observer
-        self.encode_tokens = GPU_ENCODE_TOKENS if hardware.provider == "cuda" else ENCODE_TOKENS
-        self.groups = factory.GroupFactory(self.runtime, self.shortlist, capacity=self.max_batch, observer=observer)
+        self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
+        self.encode_tokens = GPU_ENCODE_TOKENS if runtime.provider == "cuda" else ENCODE_TOKENS
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
         self._speeds = Speeds()
@@ -198,7 +160,7 @@ class Lanes:
     @property
     def provider(self) -> str:
         """What the graphs run on."""
-        return self.runtime.provider.removesuffix("ExecutionProvider").lower()
+        return self.runtime.provider
 
     def close(self) -> None:
         """Take no more, finish what was submitted, and end the threads."""
@@ -320,8 +282,8 @@ class _Lane:
             sources = encode(
                 self._lanes.runtime,
                 segments,
-                cross=any(map(factory.needs_cross, segments)),
-                hidden=any(map(factory.needs_hidden, segments)),
+                cross=any(map(needs_cross, segments)),
+                hidden=any(map(needs_hidden, segments)),
             )
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
             if len(run) == 1:

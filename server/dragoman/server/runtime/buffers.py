@@ -77,21 +77,11 @@ class Resident(NamedTuple):
         return Resident(self.owner, self.pointer, tuple(rest if n == -1 else n for n in shape), self.dtype)
 
 
-class EncoderRow:
-    """One source of a run of the encoder."""
+class EncoderRow(NamedTuple):
+    """One source's row of an output of the encoder."""
 
-    def __init__(self, tensor: Resident, g: int) -> None:
-        self.tensor, self.g = tensor, g
-
-
-class EncoderOutput:
-    """An output of the encoder: source g of it is [g], as of an array."""
-
-    def __init__(self, tensor: Resident) -> None:
-        self.tensor = tensor
-
-    def __getitem__(self, g: int) -> EncoderRow:
-        return EncoderRow(self.tensor, g)
+    tensor: Resident
+    row: int
 
 
 def rounded(sources: int, most: int) -> int:

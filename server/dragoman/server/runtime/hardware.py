@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dragoman.bundle.graphs import MEMORY_FIT, MEMORY_MOVE, POOL_FIT, POOL_KEEP, POOL_MOVE, SELF, STEP
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
 
@@ -17,9 +18,9 @@ Provider = Literal["cpu", "cuda"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 OLDEST_FOR_CUDA = (1, 31)
-CAPTURED = frozenset({"step", "pool.keep", "pool.move", "memory.move"})
+CAPTURED = frozenset({STEP, POOL_KEEP, POOL_MOVE, MEMORY_MOVE})
 """Graphs whose launches are captured: they run at every step, in few shapes, and read no number on the processor."""
-STORES = frozenset({"pool.keep", "pool.move", "memory.move", "memory.fit"})
+STORES = frozenset({POOL_KEEP, POOL_MOVE, MEMORY_MOVE, MEMORY_FIT})
 """Graphs that write to what stays on a device; every decoder needs these."""
 
 SHAPE_OPS = frozenset(
@@ -67,7 +68,7 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
             f"{directory}: int8 is for processors, and --provider cuda runs fp16 and fp32: export it again with "
             "--precision fp16, or serve it with --provider cpu"
         )
-    if not hardware.keeps or "step" not in manifest.graphs:
+    if not hardware.keeps or STEP not in manifest.graphs:
         return
     arch = manifest.architecture
     kind = (
@@ -75,8 +76,8 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
     )
     if kind:
         raise StartError(f"{directory}: {kind} do not run with --provider cuda: serve it with --provider cpu")
-    has_slots = any(tensor.name.startswith("self_") for tensor in manifest.graphs["step"].inputs)
-    missing = (STORES | ({"pool.fit"} if has_slots else set())) - manifest.graphs.keys()
+    has_slots = any(tensor.name.startswith(SELF) for tensor in manifest.graphs[STEP].inputs)
+    missing = (STORES | ({POOL_FIT} if has_slots else set())) - manifest.graphs.keys()
     if missing:
         raise StartError(
             f"{directory}: the bundle has no graphs {', '.join(sorted(missing))}, which --provider cuda needs: export "

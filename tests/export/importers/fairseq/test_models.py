@@ -24,7 +24,7 @@ from dragoman.export.network.nat import decoder_of
 from dragoman.export.proof.stepping import Stepper, padded
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.segments import Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 
 PAD, END = 1, 2
 LENGTHS = (1, 9, 4)
@@ -548,7 +548,7 @@ def test_steps_and_searches_are_fairseqs(exported):
             np.take_along_axis(logp, ids.argsort(-1), -1), expected[:, t], atol=TOLERANCE, rtol=0
         )
 
-    lanes = Lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=8, observer=Observer())
+    lanes = open_lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=8, observer=Observer())
     try:
         for width in (1, 5):
             decoding = replace(checkpoint.decoding, beam_size=width, num_hypotheses=width, max_length=limit)

@@ -26,7 +26,7 @@ from dragoman.export.importers.hf.importer import read_model
 from dragoman.export.network.load import load_network
 from dragoman.export.proof.stepping import Stepper, padded
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.lane_metrics import LaneTally
 
 SOURCE_LENGTHS = (1, 9, 5)
@@ -372,7 +372,7 @@ def test_an_output_layer_in_the_file_is_used_whatever_the_configuration_says(sav
 
 def decoded(bundle, segments) -> list[Decoded]:
     """What one lane of a server makes of them, all in one batch."""
-    lanes = Lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=len(segments), observer=LaneTally())
+    lanes = open_lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=len(segments), observer=LaneTally())
     answers, answered = {}, threading.Semaphore(0)
 
     def keep(index, answer):

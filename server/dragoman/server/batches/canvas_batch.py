@@ -1,0 +1,136 @@
+"""Sources whose canvases are filled together, by mask-predict or CTC: a step is one pass, and one or a few finish a
+source.
+
+Sources join at any pass, and each has its own number of passes. Canvases and source positions are padded to multiples
+of 16, so that a source's numbers do not depend on what shares its pass.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+
+from dragoman.server.batches.group import Finished, Source, T
+from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed, ctc_feed, longest_waiting
+from dragoman.server.batches.roster import Roster
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.core.segments import Segment, Work
+from dragoman.server.core.strategies import Engine
+from dragoman.server.decode.arrays import Floats32, Ints
+from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.ctc import Reader
+from dragoman.server.decode.mask_predict import CanvasSource, all_rows
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.runtime import Runtime
+
+
+@dataclass
+class _Row(Generic[T]):
+    """A source of the batch."""
+
+    owner: T
+    segment: Segment
+    hidden: Floats32
+    arrival: int
+    filling: CanvasSource | Reader | None = None
+    """None before its first pass."""
+
+
+class CanvasBatch(Generic[T]):
+    """Up to `capacity` sources of one non-autoregressive decoder."""
+
+    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
+        self._nat, self._vocabulary = runtime.manifest.nat[name], vocabulary_of(runtime.manifest)
+        self._words = NatWords(runtime, shortlist, name)
+        self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
+        """None for CTC, which reads the encoder's rows anew in each pass."""
+        self._roster: Roster[_Row[T]] = Roster(self._words, *([] if self._memory is None else [self._memory]))
+        self._arrivals = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._roster)
+
+    def __repr__(self) -> str:
+        return f"<CanvasBatch {self._words.graph}, {len(self)} sources>"
+
+    @property
+    def owners(self) -> list[T]:
+        """Who waits for the sources."""
+        return [row.owner for row in self._roster.rows]
+
+    @property
+    def rows(self) -> int:
+        """Canvases of the next pass, so far as they are known."""
+        return sum(1 if row.filling is None else row.filling.num_canvases for row in self._roster.rows)
+
+    @property
+    def num_live(self) -> int:
+        """All canvases: those that are done are not in the pass."""
+        return self.rows
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest source."""
+        return max((len(row.segment.ids) for row in self._roster.rows), default=0)
+
+    def admit(self, owner: T, segment: Segment, source: Source) -> None:
+        """Take in an encoded source; its canvases are made before its first pass."""
+        assert source.hidden is not None, "it was encoded for this"
+        self._roster.admit(_Row(owner, segment, source.hidden, next(self._arrivals)))
+        self._words.admit(segment)
+        if self._memory is not None:
+            self._memory.admit(source.hidden)
+
+    def drop(self, owner: T) -> int:
+        """A source leaves unfinished; returns how many passes it had."""
+        g = self.owners.index(owner)
+        filling = self._roster.rows[g].filling
+        self._roster.remove(g)
+        return 0 if filling is None else filling.passes
+
+    def step(self) -> list[Finished[T]]:
+        """One pass over all canvases, or over as many as fit into one; sources that are finished leave."""
+        rows, fillings = self._roster.rows, self._fillings()
+        sizes, arrivals = [one.num_open for one in fillings], [row.arrival for row in rows]
+        going = longest_waiting(sizes, arrivals, self._words.max_rows)
+        feed, places, of = self._feed(going, fillings)
+        logp, ids = self._words.best(feed, places, of, max(fillings[g].num_best for g in going))
+        done, leaving, start = [], [], 0
+        for g in going:
+            filling, end = fillings[g], start + sizes[g]
+            is_sound = np.isfinite(logp[start:end]).all()
+            hypotheses = filling.fill(logp[start:end], ids[start:end]) if is_sound else ()
+            if hypotheses is not None:
+                leaving.append(g)
+                done.append(Finished(rows[g].owner, hypotheses, 0, Engine.NAT, Work(nat_passes=filling.passes)))
+            start = end
+        for g in reversed(leaving):
+            self._roster.remove(g)
+        return done
+
+    def _fillings(self) -> list[CanvasSource | Reader]:
+        """What fills each source's canvases; those that have joined get theirs."""
+        predicted = {} if self._memory is None else self._memory.settle()
+        for g, row in enumerate(self._roster.rows):
+            if row.filling is None:
+                row.filling = (
+                    Reader(row.segment, self._nat, self._vocabulary)
+                    if self._memory is None
+                    else CanvasSource(row.segment, self._nat, self._vocabulary, predicted[g])
+                )
+        return [row.filling for row in self._roster.rows if row.filling is not None]
+
+    def _feed(self, going: Sequence[int], fillings: Sequence[CanvasSource | Reader]) -> tuple[Feed, Ints, Ints]:
+        """What a pass reads, the places that it is to fill, and whose each canvas is."""
+        if self._memory is None:
+            readers = [one for g in going if isinstance(one := fillings[g], Reader)]
+            shown = [reader.shown for reader in readers] if self._nat.refines else None
+            return *ctc_feed([self._roster.rows[g].hidden for g in going], shown, self._nat.upsample), np.array(going)
+        sources = [(g, one) for g in going if isinstance(one := fillings[g], CanvasSource)]
+        of, canvases = zip(*[(g, c) for g, one in sources for c in one.canvases if not c.is_done], strict=True)
+        feed, width = canvas_feed([canvas.ids for canvas in canvases])
+        return feed | self._memory.feed(np.array(of)), all_rows(canvases, width), np.array(of)

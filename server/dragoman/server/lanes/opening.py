@@ -1,0 +1,67 @@
+"""Makes lanes of a bundle: its graphs are loaded where they are to run, and its shortlist is read."""
+
+from __future__ import annotations
+
+from dragoman.bundle.manifest import Manifest
+from dragoman.bundle.reader import Bundle
+from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.core.errors import StartError
+from dragoman.server.core.ports import LaneObserver
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.runtime.device_runtime import DeviceRuntime
+from dragoman.server.runtime.hardware import PROCESSOR, Hardware
+from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.runtime.runtime import Runtime
+
+
+def best_batch(manifest: Manifest, hardware: Hardware) -> int:
+    """So many sources a lane give high throughput, and none of them waits long for its next step.
+
+    The more, the more use is made of weights that are read from memory once a step. On a processor that gains little
+    beyond 32, and a long text is the slower for each that shares its steps. The words of a lexical shortlist are those
+    of all sources together, and soon cost more than the small models that have one. A GPU computes for many in the time
+    that it reads the weights in.
+    """
+    if hardware.provider == "cuda":
+        return 256
+    return 16 if manifest.shortlist is not None else 32
+
+
+def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:
+    """The bundle's graphs, loaded there."""
+    if hardware.keeps:
+        return DeviceRuntime(bundle, threads=threads, hardware=hardware)
+    return HostRuntime(bundle, threads=threads)
+
+
+def open_lanes(
+    bundle: Bundle,
+    *,
+    num_lanes: int,
+    threads_per_lane: int,
+    max_batch: int,
+    observer: LaneObserver,
+    hardware: Hardware = PROCESSOR,
+) -> Lanes:
+    """Lanes that decode with it; a `max_batch` of 0 is the best one."""
+    runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
+    most = max_batch or best_batch(bundle.manifest, hardware)
+    groups = GroupFactory(runtime, load_shortlist(bundle), capacity=most, observer=observer)
+    return Lanes(runtime, groups, num_lanes=num_lanes, max_batch=most, observer=observer)
+
+
+def load_shortlist(bundle: Bundle) -> Shortlist | None:
+    """Where the bundle has one."""
+    manifest = bundle.manifest
+    if manifest.shortlist is None:
+        return None
+    try:
+        return Shortlist.load(
+            bundle.path(manifest.shortlist),
+            source_vocabulary=manifest.architecture.source_vocabulary,
+            vocabulary=manifest.architecture.target_vocabulary,
+            eos_id=manifest.tokenizer.eos_id,
+        )
+    except ValueError as error:
+        raise StartError(f"{bundle.directory}: {error}") from error

@@ -1,0 +1,64 @@
+"""Runs graphs on processors, whose tensors are this process' arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from dragoman.bundle.graphs import ENCODER
+from dragoman.bundle.manifest import Tensor
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core.errors import EngineFailure
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.hardware import PROCESSOR
+from dragoman.server.runtime.host_store import HostStore
+from dragoman.server.runtime.runtime import encoder_outputs, step_outputs
+from dragoman.server.runtime.sessions import load_sessions
+from dragoman.server.runtime.stores import Store
+
+
+class HostRuntime:
+    """One session a graph: sessions are thread-safe, hold the weights once, and use few threads a call, because several
+    lanes side by side do more than one wide session.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self.manifest, self.provider = bundle.manifest, "cpu"
+        self._sessions = load_sessions(bundle, threads, PROCESSOR)
+        self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
+        self._said, self._kept = step_outputs(self.manifest)
+
+    def __repr__(self) -> str:
+        return f"<HostRuntime {self.manifest.name} {self.manifest.precision} {', '.join(self._sessions)}>"
+
+    @property
+    def graphs(self) -> Collection[str]:
+        """All of the bundle."""
+        return self._sessions.keys()
+
+    def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
+        """Arrays [G, ...], and hidden rows [n, d]."""
+        names = encoder_outputs(self.manifest, cross=cross, hidden=hidden)
+        return dict(zip(names, self._run(ENCODER, feed, names), strict=True))
+
+    def run(self, graph: str, feed: Feed) -> dict[str, Any]:
+        """Any graph's outputs by name."""
+        names = self._outputs[graph]
+        return dict(zip(names, self._run(graph, feed, names), strict=True))
+
+    def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
+        """What a step says of the new nodes, by name, and the arrays to keep of them."""
+        names = self._said[attention]
+        outputs = self._run(graph, feed, [*names, *self._kept])
+        return dict(zip(names, outputs, strict=False)), outputs[len(names) :]
+
+    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
+        """Arrays."""
+        return HostStore(declared, sizes)
+
+    def _run(self, graph: str, feed: Feed, names: list[str]) -> list[Any]:
+        try:
+            outputs: list[Any] = self._sessions[graph].run(names, feed)
+        except Exception as error:
+            raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
+        return outputs

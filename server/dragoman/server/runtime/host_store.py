@@ -1,0 +1,102 @@
+"""A store in this process' memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dragoman.bundle.manifest import Tensor
+from dragoman.server.runtime.buffers import Array, Feed
+from dragoman.server.runtime.stores import growing_axes, shape_of, with_size
+
+
+class HostStore:
+    """Tensors as arrays, as large as is needed: what attention costs is reading them."""
+
+    def __init__(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
+        self._tensors: dict[str, Array] = {t.name: np.zeros(shape_of(t, sizes), t.dtype) for t in declared}
+        self._axes = growing_axes(declared)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def size(self) -> int:
+        """Slots or positions of a row."""
+        name, axis = next(iter(self._axes.items()))
+        size: int = self._tensors[name].shape[axis]
+        return size
+
+    def room(self, size: int) -> int:
+        """As many as are needed."""
+        return size
+
+    def resize(self, size: int) -> None:
+        """Copy the rows in use into larger or smaller tensors."""
+        for name, axis in self._axes.items():
+            self._tensors[name] = resized(self._tensors[name], axis, size, self._count)
+
+    def admit(self) -> None:
+        """One row more, of zeros: what is no number is seen through any mask, so that nothing old may stay."""
+        self._wipe(self._count)
+        self._count += 1
+
+    def remove(self, row: int) -> None:
+        """The row leaves; the last one takes its place."""
+        self._count -= 1
+        if row != self._count:
+            for tensor in self._tensors.values():
+                tensor[row] = tensor[self._count]
+
+    def _wipe(self, row: int) -> None:
+        for tensor in self._tensors.values():
+            tensor[row] = 0
+
+    def place(self, row: int, tensors: Mapping[str, Array]) -> None:
+        """The row becomes these tensors, as far as there is room, and zeros elsewhere."""
+        self._wipe(row)
+        for name, tensor in self._tensors.items():
+            if name not in tensors:
+                continue
+            new, axis = tensors[name], self._axes.get(name)
+            if axis is None:
+                tensor[row] = new
+            else:
+                front = (slice(None),) * (axis - 1) + (slice(min(new.shape[axis - 1], tensor.shape[axis])),)
+                tensor[row][front] = new[front]
+
+    def put(self, new: Sequence[Array], row: Array, node: Array, slot: Array) -> None:
+        """The new node node[i] of row[i] goes to slot[i]."""
+        for tensor, fresh in zip(self._tensors.values(), new, strict=True):
+            tensor[row, :, slot] = fresh[row, :, node]
+
+    def extend(self, new: Sequence[Array], starts: Array, counts: Array) -> None:
+        """The first counts[g] new nodes of each row g go to the slots from starts[g] on."""
+        if new[0].shape[2] == 1 and counts.all():
+            row = np.arange(len(starts))
+            for tensor, fresh in zip(self._tensors.values(), new, strict=True):
+                tensor[row, :, starts] = fresh[:, :, 0]
+            return
+        for g, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
+            for tensor, fresh in zip(self._tensors.values(), new, strict=True):
+                tensor[g, :, start : start + count] = fresh[g, :, :count]
+
+    def replace(self, new: Sequence[Array], origin: Array) -> None:
+        """Each hypothesis continues from row origin[g, k] of the new states."""
+        for tensor, fresh in zip(self._tensors.values(), new, strict=True):
+            np.take(fresh, origin, axis=0, out=tensor[: len(origin)], mode="clip")  # any other mode copies twice
+
+    def feed(self) -> Feed:
+        """The rows in use."""
+        return {name: tensor[: self._count] for name, tensor in self._tensors.items()}
+
+
+def resized(old: Array, axis: int, size: int, rows: int) -> Array:
+    """A copy with so many along an axis; the first `rows` rows keep what there is room for, all else is zero."""
+    new = np.zeros(with_size(old.shape, axis, size), old.dtype)
+    kept = min(size, old.shape[axis])
+    front = (slice(rows), *(slice(None),) * (axis - 1), slice(kept))
+    new[front] = old[front]
+    return new

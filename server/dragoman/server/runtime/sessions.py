@@ -1,0 +1,102 @@
+"""Loads a bundle's graphs into ONNX Runtime's sessions, and refuses what it would run wrong or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dragoman.bundle.graphs import STRIDE
+from dragoman.bundle.reader import Bundle
+from dragoman.server.core import logs
+from dragoman.server.core.errors import StartError
+from dragoman.server.runtime.hardware import CAPTURED, PROVIDERS, Hardware, cuda_options, placement_problem, refuse
+
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+"""On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
+
+_logger = logging.getLogger(__name__)
+
+
+def check_installation(installed: Collection[tuple[str, Path]] | None = None) -> None:
+    """Refuse to run on an installation whose two packages have overwritten one another, as they do in one folder."""
+    names = ("onnxruntime", "onnxruntime-gpu")
+    if installed is None:
+        distributions = [one for one in metadata.distributions() if one.metadata["Name"] in names]
+        installed = [(one.metadata["Name"], Path(str(one.locate_file("")))) for one in distributions]
+    if any(all((name, folder) in installed for name in names) for _, folder in installed):
+        raise StartError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: uninstall both, then "
+            "install dragoman[cpu] or dragoman[gpu]"
+        )
+
+
+def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str, Any]:
+    """A session for each graph that runs there."""
+    check_installation()
+    import onnxruntime  # after the check: a broken pair fails here in ways that explain nothing
+
+    manifest = bundle.manifest
+    available, version = onnxruntime.get_available_providers(), onnxruntime.__version__
+    refuse(manifest, bundle.directory, hardware, available, version)
+    if hardware.provider == "cuda":
+        onnxruntime.preload_dlls()
+    elif manifest.precision == "fp16":
+        way_out = "export it with --precision int8 or fp32 to serve it here, or serve it with --provider cuda"
+        logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=manifest.name, way_out=way_out)
+    # A stride's loop would wait for the host in each round.
+    used = [name for name in manifest.graphs if name != STRIDE or not hardware.keeps]
+    try:
+        sessions = {name: _load(bundle, name, threads, hardware) for name in used}
+    except StartError:
+        raise
+    except Exception as error:
+        raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
+    _check(bundle, sessions)
+    return sessions
+
+
+def _load(bundle: Bundle, name: str, threads: int, hardware: Hardware) -> Any:
+    """One graph's session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is in the exception, too
+    # Shapes change from step to step: planned memory would be planned again each time.
+    options.enable_mem_pattern = False
+    # A spinning worker takes the core from another lane.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    providers: list[Any] = [PROVIDERS[hardware.provider]]
+    if hardware.provider == "cuda":
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED))]
+    session = onnxruntime.InferenceSession(
+        bundle.path(bundle.manifest.graphs[name].file), options, providers=providers, disabled_optimizers=SLOW_FUSIONS
+    )
+    if hardware.provider == "cuda":
+        assigned = [
+            (part.ep_name, node.op_type)
+            for part in session.get_provider_graph_assignment_info()
+            for node in part.get_nodes()
+        ]
+        problem = placement_problem(session.get_providers(), assigned)
+        if problem:
+            raise StartError(f"{bundle.directory}: {name}: {problem}")
+    return session
+
+
+def _check(bundle: Bundle, sessions: Mapping[str, Any]) -> None:
+    """The graphs are those that the manifest describes."""
+    for name, session in sessions.items():
+        graph = bundle.manifest.graphs[name]
+        real = {value.name for value in (*session.get_inputs(), *session.get_outputs())}
+        declared = {tensor.name for tensor in (*graph.inputs, *graph.outputs)}
+        if real != declared:
+            names = ", ".join(sorted(real ^ declared))
+            raise StartError(f"{bundle.directory}: {graph.file} differs from the manifest in {names}: export again")
