@@ -14,6 +14,7 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.export.network.load import load_network
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure
 from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.lanes.opening import load_shortlist
 from dragoman.server.telemetry.liveness import Fault, fault_of
 
 VOCABULARY, EOS = 320, 0
@@ -71,7 +72,7 @@ def test_decoding_equals_a_plain_search_over_the_network(tiny_checkpoint, tiny_f
         allowed = None
         if shortlist:
             allowed = torch.zeros(VOCABULARY, dtype=torch.bool)
-            allowed[lanes.lanes.shortlist.candidates(segment.ids)] = True
+            allowed[load_shortlist(tiny_fp32).candidates(segment.ids)] = True
         expected = plain_beam(network, segment.ids, decoding, segment.max_target_tokens, allowed)
         assert [h.ids for h in answer.hypotheses] == [tuple(w for w in words if w != EOS) for _, words in expected]
         assert [h.score for h in answer.hypotheses] == pytest.approx([s for s, _ in expected], abs=1e-4)

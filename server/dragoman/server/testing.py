@@ -424,7 +424,7 @@ class FakeRuntime:
         else:  # or on its own word, and what the place shows
             nat = self.manifest.nat[decoder_name(graph)]
             state = feed[HIDDEN][:, 0][feed[PLACES]].repeat(nat.upsample, 1)
-            state = state + np.arange(state.shape[1]) + feed.get(IDS, np.zeros((1, 1))).reshape(-1, state.shape[1])
+            state = state + np.arange(state.shape[1]) + (feed[IDS].reshape(state.shape) if IDS in feed else 0)
         said = self._best(feed, state, feed[ROWS])
         return {TOPK_LOGP: said[TOPK_LOGP], TOPK_ID: said[TOPK_ID]}
 

@@ -182,18 +182,3 @@ def test_what_is_no_number_stays_with_its_source(width):
     one = np.ones((1, 1), np.bool_)
     for feed in (pool.feed(), chains.feed(one), states.feed(one), memory.feed()):
         assert all(np.isfinite(tensor).all() for tensor in feed.values())
-
-
-def test_a_chains_state_is_that_of_its_last_word_that_stands():
-    """Of a stride's states, [U, G, d], each source takes the one behind the words it keeps; moving takes it along."""
-    states = ChainStates(a_store(1, 2, capacity=3, hypotheses=1))
-    for _ in range(3):
-        states.admit()
-    said = np.arange(4 * 3, dtype=np.float32).reshape(4, 3, 1)
-
-    states.keep([said, np.repeat(said, 2, 2)], [4, 1, 2])
-    states.remove(0)
-
-    fed = states.feed(np.ones((1, 4), np.bool_))
-    assert fed["state.0"].tolist() == [[[5]], [[1]]]
-    assert fed["state.1"].tolist() == [[[5, 5]], [[1, 1]]]

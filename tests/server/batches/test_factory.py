@@ -1,0 +1,146 @@
+"""Which segments share a group, and what kind of group that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.graphs import CANDIDATES, STEP_SHORTLIST, STRIDE
+from dragoman.server.batches.canvas_batch import CanvasBatch
+from dragoman.server.batches.chain_batch import ChainBatch
+from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
+from dragoman.server.batches.rescoring import Rescored
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.core.strategies import Beam, DraftSource
+from dragoman.server.decode.strategies.alternatives import Alternatives
+from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.testing import FAKE_WORDS, FakeRuntime
+
+LISTS = Shortlist(4, np.zeros(FAKE_WORDS + 1, np.int64), np.zeros(0, np.int64), vocabulary=FAKE_WORDS, eos_id=0)
+
+
+class Drafted:
+    """An observer of drafts."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_drafts(self, *numbers):
+        self.told.append(numbers)
+
+
+def a_factory(work, *graphs: str, shortlist: Shortlist | None = None) -> GroupFactory:
+    return GroupFactory(FakeRuntime(*graphs, nat=work.NAT), shortlist, capacity=4, observer=Drafted())
+
+
+def kinds(work):
+    """A segment of each strategy, and the kind of group that decodes it where the bundle has no stride."""
+    (greedy,) = work.segments(1, ids=(5, 6, 0))
+    beam = replace(greedy, decoding=replace(greedy.decoding, beam_size=4))
+    return {
+        "greedy": (greedy, TreeBatch),
+        "beam": (beam, TreeBatch),
+        "sample": (replace(greedy, strategy=Sampling(3)), TreeBatch),
+        "diverse": (replace(beam, strategy=Diversity(2, 0.5)), TreeBatch),
+        "alternatives": (replace(greedy, strategy=Alternatives(2)), TreeBatch),
+        "speculative": (replace(greedy, strategy=Speculative(DraftSource.SOURCE, 3)), ChainBatch),
+        "ctc": (replace(greedy, strategy=NonAutoregressive("ctc")), CanvasBatch),
+        "mask-predict": (replace(greedy, strategy=NonAutoregressive("mask-predict")), CanvasBatch),
+        "rescored": (replace(greedy, strategy=NonAutoregressive("ctc", rescore=True)), Rescored),
+    }
+
+
+def test_each_strategy_has_a_group_of_its_own(work):
+    """No two of them share a key, and each has its kind of group."""
+    factory, segments = a_factory(work), kinds(work)
+
+    assert len({factory.key(segment) for segment, _ in segments.values()}) == len(segments)
+    for name, (segment, kind) in segments.items():
+        assert isinstance(factory.group(segment), kind), name
+
+
+def test_a_forced_target_goes_with_greedy_search(work):
+    """Both take one word a step of one hypothesis."""
+    factory, (greedy, _) = a_factory(work), kinds(work)["greedy"]
+
+    assert factory.key(replace(greedy, strategy=Forced((4, 5)))) == factory.key(greedy)
+
+
+def test_greedy_search_strides_where_it_asks_for_no_more(work):
+    """Whatever weighs words, reads attention, draws or keeps several takes single steps."""
+    factory, segments = a_factory(work, STRIDE), kinds(work)
+    (greedy, _), (beam, _) = segments["greedy"], segments["beam"]
+    decoding = greedy.decoding
+    others = [
+        beam,
+        replace(greedy, decoding=replace(decoding, repetition_penalty=1.2)),
+        replace(greedy, decoding=replace(decoding, no_repeat_ngram_size=3)),
+        replace(greedy, decoding=replace(decoding, min_length=3)),
+        replace(greedy, suppressed_ids=(5,)),
+        replace(greedy, prefix=(5,)),
+        replace(greedy, attention=True),
+        replace(greedy, strategy=Forced((5, 6))),
+        replace(greedy, strategy=Sampling(1)),
+    ]
+
+    assert isinstance(factory.group(greedy), ChainBatch)
+    assert factory.key(greedy) == factory.key(replace(greedy, ids=(3, 0), strategy=Beam()))
+    for segment in others:
+        assert isinstance(factory.group(segment), TreeBatch)
+        assert factory.key(segment) != factory.key(greedy)
+
+
+@pytest.mark.parametrize("has_shortlist", [False, True])
+def test_a_stride_is_over_the_shortlist_where_there_is_one(work, has_shortlist):
+    """A segment that is decoded over other words than the stride takes single steps."""
+    graphs = (STRIDE, STEP_SHORTLIST, CANDIDATES) if has_shortlist else (STRIDE,)
+    factory, (greedy, _) = a_factory(work, *graphs, shortlist=LISTS if has_shortlist else None), kinds(work)["greedy"]
+    other = replace(greedy, decoding=replace(greedy.decoding, shortlist=not greedy.decoding.shortlist))
+
+    striding = [one for one in (greedy, other) if isinstance(factory.group(one), ChainBatch)]
+
+    assert [one.decoding.shortlist for one in striding] == [has_shortlist]
+
+
+def test_what_is_forced_may_lie_outside_of_the_shortlist(work):
+    """So a prefix and a forced target are decoded over the whole vocabulary."""
+    factory, (greedy, _) = a_factory(work, STEP_SHORTLIST, CANDIDATES, shortlist=LISTS), kinds(work)["greedy"]
+    over_lists = replace(greedy, decoding=replace(greedy.decoding, shortlist=True))
+    over_all = replace(greedy, decoding=replace(greedy.decoding, shortlist=False))
+
+    assert factory.key(over_lists) != factory.key(over_all)
+    for forced in ({"prefix": (5,)}, {"strategy": Forced((5, 6))}):
+        assert factory.key(replace(over_lists, **forced)) == factory.key(replace(over_all, **forced))
+
+
+def test_who_reads_what_of_the_encoder(work):
+    """Canvases read hidden rows, step graphs keys and values, and what drafts or rescores for the other both."""
+    needs = {name: (needs_cross(segment), needs_hidden(segment)) for name, (segment, _) in kinds(work).items()}
+    (greedy, _) = kinds(work)["greedy"]
+    drafted = replace(greedy, strategy=Speculative(DraftSource.NAT, 3, "mask-predict"))
+
+    assert needs["ctc"] == needs["mask-predict"] == (False, True)
+    assert needs["rescored"] == (needs_cross(drafted), needs_hidden(drafted)) == (True, True)
+    assert all(need == (True, False) for name, need in needs.items() if name in ("greedy", "beam", "speculative"))
+
+
+@pytest.mark.parametrize("draft", DraftSource)
+def test_every_source_of_drafts_leads_to_greedy_search(work, draft):
+    """What they cost is measured together for all groups of the same kind, and told with each round of drafts."""
+    factory = a_factory(work)
+    runtime, observer = factory._runtime, factory._observer
+    decoder = "ctc" if draft is DraftSource.HYPOTHESIS else "mask-predict"
+    asked = work.segments(20, strategy=Speculative(draft, 3, decoder))
+
+    finished = work.run(runtime, factory.group(asked[0]), asked, places=4, hidden=True)
+
+    assert [finished[n].hypotheses[0].ids for n in range(20)] == [work.greedily(runtime, one) for one in asked]
+    assert sum(drafted for _, drafted, _, _ in observer.told) > 0
+    assert len(factory._costs) == 1

@@ -1,0 +1,65 @@
+"""What a non-autoregressive decoder's graphs are fed, and how much goes into one run of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.graphs import CANVAS_MASK, IDS, SRC_MASK
+from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
+from dragoman.server.decode.ctc import NOTHING
+from dragoman.server.testing import FakeRuntime
+
+
+@pytest.mark.parametrize(
+    ("sizes", "arrivals", "most", "going"),
+    [
+        ([5, 5, 5], [0, 1, 2], 15, [0, 1, 2]),
+        ([5, 5, 5], [2, 1, 0], 10, [1, 2]),
+        ([50, 5, 5], [0, 1, 2], 10, [0]),
+        ([5, 50, 5], [0, 1, 2], 10, [0]),
+        ([5, 50, 5], [0, 2, 1], 10, [0, 2]),
+    ],
+)
+def test_those_that_came_first_go_first(sizes, arrivals, most, going):
+    """As many as fit, one at least; none overtakes one that came before it."""
+    assert longest_waiting(sizes, arrivals, most) == going
+
+
+def test_canvases_are_padded_behind_a_mask():
+    """To a multiple of 16 that fits the longest."""
+    feed, width = canvas_feed([np.array([3, 4]), np.arange(17)])
+
+    assert width == 32
+    assert (feed[CANVAS_MASK][:, 0, 0] == 0).sum(1).tolist() == [2, 17]
+    assert feed[IDS][0, :2].tolist() == [3, 4]
+
+
+def test_ctc_reads_places_of_words_alone():
+    """A source of two words has four places, where its canvas shows what it is told to, and nothing elsewhere."""
+    hidden = [np.ones((2, 3), np.float32), np.ones((1, 3), np.float32)]
+
+    feed, places = ctc_feed(hidden, [np.array([1, 2, 3, 4]), np.array([5, 6])], 2)
+
+    assert places.tolist() == [0, 1, 2, 3, 32, 33]
+    assert feed[IDS].reshape(2, -1)[:, :5].tolist() == [[1, 2, 3, 4, NOTHING], [5, 6, NOTHING, NOTHING, NOTHING]]
+    assert (feed[SRC_MASK] == 0).sum() == 3
+
+
+def test_memory_is_made_once_and_follows_its_source(work):
+    """Sources that join are made together at the next pass; one that moves before or after keeps what is its own."""
+    runtime = FakeRuntime(nat=work.NAT)
+    memory = NatMemory(runtime, "mask-predict", 4)
+    hidden = [np.full((size, 4), size, np.float32) for size in (3, 5, 2)]
+    memory.admit(hidden[0])
+    memory.admit(hidden[1])
+    assert memory.settle().keys() == {0, 1}
+    memory.admit(hidden[2])
+
+    memory.remove(0)  # the one that has just joined takes its place
+
+    assert memory.settle().keys() == {0}
+    assert memory.settle() == {}
+    feed = memory.feed(np.array([1, 0, 0]))
+    sums = (feed["cross_k.0"][:, 0, 0] * (feed[SRC_MASK][:, 0, 0] == 0)).sum(1)
+    assert sums.tolist() == [25, 4, 4]

@@ -1,0 +1,288 @@
+"""Lanes over a model that is a table: one answer for each segment, whatever happens on the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dragoman.bundle.manifest import Decoding, Nat
+from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure
+from dragoman.server.core.segments import Decoded, Priority, Segment
+from dragoman.server.core.strategies import Beam, Engine
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.testing import FakeRuntime
+
+GREEDY = Decoding(max_length=12, beam_size=1)
+NAT = {"ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2)}
+
+
+class Observer:
+    """Adds up what the lanes tell."""
+
+    def __init__(self) -> None:
+        self.steps = self.sources = self.tokens = self.failed_rounds = 0
+        self.dropped: list[tuple[int, str]] = []
+
+    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
+        assert 0 < used_rows <= rows
+        self.steps += 1
+
+    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        assert tokens <= padded_tokens
+        self.sources += sources
+        self.tokens += tokens
+
+    def on_drafts(self, *numbers: object) -> None:
+        raise AssertionError("nothing is drafted here")
+
+    def on_drop(self, steps: int, reason: str) -> None:
+        self.dropped.append((steps, reason))
+
+    def on_failed_round(self) -> None:
+        self.failed_rounds += 1
+
+
+class Bench:
+    """Lanes, what they run on and what they told; `hold` stops them before the next step of the decoder."""
+
+    def __init__(self, num_lanes: int, max_batch: int) -> None:
+        self.runtime, self.observer = FakeRuntime(nat=NAT), Observer()
+        self.may_step, self.is_waiting = threading.Event(), threading.Event()
+        self.may_step.set()
+        self._step = self.runtime.step
+        self.runtime.step = self._held  # type: ignore[method-assign]
+        groups = GroupFactory(self.runtime, None, capacity=max_batch, observer=self.observer)
+        self.lanes = Lanes(self.runtime, groups, num_lanes=num_lanes, max_batch=max_batch, observer=self.observer)
+        self.answers: dict[int, Decoded | Exception] = {}
+        self._answered = threading.Condition()
+
+    def _held(self, *arguments: object, **options: object) -> object:
+        self.is_waiting.set()
+        assert self.may_step.wait(10)
+        return self._step(*arguments, **options)  # type: ignore[arg-type]
+
+    def hold(self) -> None:
+        """No step of the decoder goes on until `may_step` is set."""
+        self.may_step.clear()
+        self.is_waiting.clear()
+
+    def submit(self, number: int, segment: Segment, **options: object) -> object:
+        """Have it decoded; its answer is kept under the number, and a second one fails the test."""
+
+        def done(answer: Decoded | Exception) -> None:
+            with self._answered:
+                assert number not in self.answers, "answered twice"
+                self.answers[number] = answer
+                self._answered.notify_all()
+
+        return self.lanes.submit(segment, done, **options)
+
+    def wait(self, count: int) -> dict[int, Decoded | Exception]:
+        """All answers, once there are so many."""
+        with self._answered:
+            assert self._answered.wait_for(lambda: len(self.answers) >= count, 10), self.answers
+            return dict(self.answers)
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    """Makes lanes, which are closed after the test."""
+    benches: list[Bench] = []
+
+    def make(num_lanes: int = 1, max_batch: int = 4) -> Bench:
+        benches.append(Bench(num_lanes, max_batch))
+        return benches[-1]
+
+    yield make
+    for one in benches:
+        one.may_step.set()
+        one.lanes.close()
+
+
+def segments(count: int, **fields: object) -> list[Segment]:
+    rng = np.random.default_rng(5)
+    ids = [(*map(int, rng.integers(3, 24, n % 30)), 0) for n in range(count)]
+    return [replace(Segment(one, GREEDY), **fields) for one in ids]  # type: ignore[arg-type]
+
+
+def test_every_segment_is_answered_once_with_what_it_is_alone(bench):
+    """Three lanes, four places each, strategies mixed; a single lane of one place gives the same."""
+    strategies = (Beam(), Sampling(7), Forced((4, 5)), NonAutoregressive("ctc"))
+    asked = [replace(one, strategy=strategies[n % 4]) for n, one in enumerate(segments(80))]
+    several, single = bench(3, 4), bench(1, 1)
+    for n, segment in enumerate(asked):
+        several.submit(n, segment)
+        single.submit(n, segment)
+
+    together, alone = several.wait(80), single.wait(80)
+
+    assert {n: one.hypotheses for n, one in together.items()} == {n: one.hypotheses for n, one in alone.items()}
+    assert several.observer.sources == 80
+    assert several.observer.tokens == sum(len(one.ids) for one in asked)
+    assert (several.lanes.waiting_segments, several.lanes.active_segments) == (0, 0)
+
+
+def test_an_answer_says_what_it_took(bench):
+    """Engine, steps, and times that add up to no more than what went by."""
+    started_s, lanes = time.monotonic(), bench()
+    lanes.submit(0, segments(8)[7])
+
+    answer = lanes.wait(1)[0]
+
+    assert answer.engine is Engine.GREEDY
+    assert answer.steps == len(answer.hypotheses[0].token_logps) == lanes.observer.steps
+    assert min(answer.queue_s, answer.encode_s, answer.decode_s) >= 0
+    assert answer.queue_s + answer.encode_s + answer.decode_s <= time.monotonic() - started_s
+    assert lanes.lanes.seconds_per_token(Engine.GREEDY) is not None
+
+
+def test_cancelling_takes_a_segment_out_of_its_lane_or_the_backlog(bench):
+    """Within one step; the places go to those who wait, and cancelling what was answered does nothing."""
+    lanes = bench(1, 2)
+    lanes.hold()
+    tickets = [lanes.submit(n, one) for n, one in enumerate(segments(6, ids=(5, 6, 7, 0)))]
+    assert lanes.is_waiting.wait(10)
+
+    for n in (0, 5):
+        lanes.lanes.cancel(tickets[n])
+    assert isinstance(lanes.answers[5], Cancelled), "what waits is answered at once"
+    lanes.may_step.set()
+    answers = lanes.wait(6)
+    lanes.lanes.cancel(tickets[1])
+
+    assert [n for n, one in sorted(answers.items()) if isinstance(one, Cancelled)] == [0, 5]
+    assert lanes.observer.dropped == [(1, "cancelled")]
+
+
+def test_a_deadline_is_kept_in_the_backlog_and_in_a_lane(bench):
+    """What is late is not decoded any further: it is answered so, and its place is free."""
+    lanes = bench(1, 1)
+    lanes.hold()
+    (segment,) = segments(1, ids=(5, 6, 7, 0))
+    lanes.submit(0, replace(segment, deadline_s=time.monotonic() + 0.05))
+    assert lanes.is_waiting.wait(10)
+    lanes.submit(1, replace(segment, deadline_s=time.monotonic() + 0.05))
+    lanes.submit(2, segment)
+    time.sleep(0.06)
+
+    lanes.may_step.set()
+    answers = lanes.wait(3)
+
+    assert [type(answers[n]) for n in range(3)] == [DeadlineExceeded, DeadlineExceeded, Decoded]
+
+
+def test_a_defect_fails_the_round_and_the_lane_goes_on(bench):
+    """All that were being decoded are told; those that come after it are decoded."""
+    lanes = bench(1, 4)
+    asked = segments(4, ids=(5, 6, 7, 0))
+    lanes.hold()
+    step, lanes._step = lanes._step, lambda *_, **__: 1 // 0
+    for n, segment in enumerate(asked):
+        lanes.submit(n, segment)
+    lanes.may_step.set()
+    failed = lanes.wait(4)
+    lanes._step = step
+    lanes.submit(9, asked[0])
+
+    answers = lanes.wait(5)
+
+    assert {type(failed[n]) for n in range(4)} == {EngineFailure}
+    assert isinstance(answers[9], Decoded)
+    assert lanes.observer.failed_rounds >= 1
+    assert lanes.lanes.pulses[0].failures == 0, "it has decoded since"
+
+
+def test_a_segment_that_cannot_be_encoded_fails_alone(bench):
+    """Those that happened to share its run are encoded without it."""
+    lanes, encode = bench(1, 4), None
+    encode = lanes.runtime.encode
+
+    def refusing(feed, **wanted):
+        if 23 in feed["ids"]:
+            raise ValueError("no such word")
+        return encode(feed, **wanted)
+
+    lanes.runtime.encode = refusing
+    lanes.hold()
+    lanes.submit(0, Segment((4, 0), GREEDY))
+    assert lanes.is_waiting.wait(10)
+    for n, ids in enumerate([(5, 0), (23, 0), (6, 0)], 1):
+        lanes.submit(n, Segment(ids, GREEDY))
+    lanes.may_step.set()
+
+    answers = lanes.wait(4)
+
+    assert [type(answers[n]) for n in range(4)] == [Decoded, Decoded, EngineFailure, Decoded]
+
+
+def test_who_is_more_urgent_goes_first(bench):
+    """An interactive segment passes those that wait; within a priority flows take turns."""
+    lanes, order = bench(1, 1), []
+    lanes.hold()
+    (segment,) = segments(1, ids=(5, 6, 7, 0))
+    lanes.submit(0, segment)
+    assert lanes.is_waiting.wait(10)
+    for n, (flow, priority) in enumerate([("a", 1), ("a", 1), ("b", 1), ("c", 0)], 1):
+        done = lambda _, n=n: order.append(n)  # noqa: E731 - a name for each
+        lanes.lanes.submit(replace(segment, priority=Priority(priority)), done, flow)
+    assert lanes.lanes.waiting_segments == 4
+    assert lanes.lanes.oldest_arrived_s <= time.monotonic()
+
+    lanes.may_step.set()
+    lanes.lanes.close()
+
+    assert order == [4, 1, 3, 2]
+
+
+def test_closing_finishes_what_was_submitted_and_takes_no_more(bench):
+    """When it returns, everything has been answered."""
+    lanes = bench(2, 2)
+    for n, segment in enumerate(segments(20)):
+        lanes.submit(n, segment)
+
+    lanes.lanes.close()
+
+    assert len(lanes.answers) == 20
+    with pytest.raises(Draining):
+        lanes.submit(20, segments(1)[0])
+
+
+def test_what_a_caller_raises_is_its_own(bench):
+    """An answer that is not taken loses nobody else's."""
+    lanes = bench()
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("no room")
+
+    lanes.lanes.submit(segments(5)[4], refuse)
+    lanes.submit(1, segments(5)[4])
+
+    assert isinstance(lanes.wait(1)[1], Decoded)
+
+
+def test_a_source_whose_numbers_are_not_finite_is_answered_so(bench):
+    """With the reason; nothing is made up."""
+    lanes = bench()
+    step = lanes._step
+
+    def broken(graph, feed, *, attention):
+        said, new = step(graph, feed, attention=attention)
+        said["topk_logp"][:] = np.nan
+        return said, new
+
+    lanes._step = broken
+    lanes.submit(0, segments(5)[4])
+
+    answer = lanes.wait(1)[0]
+
+    assert isinstance(answer, EngineFailure)
+    assert "not finite" in str(answer.detail)

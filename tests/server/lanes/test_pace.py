@@ -1,0 +1,52 @@
+"""How fast lanes have been of late, on a clock that the test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragoman.server.core.strategies import Engine
+from dragoman.server.lanes.pace import MEMORY_S, Pace, Speeds
+
+
+def test_nothing_is_predicted_before_anything_was_measured():
+    """A server that has just started promises no wait."""
+    assert Pace().seconds_for(1000, 2) == 0.0
+
+
+def test_lanes_share_what_waits():
+    """100 tokens a second and lane: 1000 tokens take two lanes 5 seconds."""
+    pace = Pace()
+    for _ in range(10):
+        pace.note(50, 0.5)
+
+    assert pace.seconds_for(1000, 2) == pytest.approx(5.0)
+
+
+def test_what_was_measured_long_ago_fades():
+    """A lane that has become ten times as slow is believed to be so after some time."""
+    pace = Pace()
+    for _ in range(100):
+        pace.note(100, 1.0)
+    for _ in range(300):
+        pace.note(10, 1.0)
+
+    assert 9.9 < pace.seconds_for(100, 1) < 10.0
+
+
+def test_an_engine_that_has_not_run_for_a_while_has_no_speed():
+    """The load may be another now."""
+    speeds = Speeds()
+    speeds.note(Engine.BEAM, 0.01, now_s=100.0)
+
+    assert speeds.of(Engine.BEAM, 100.0 + MEMORY_S) == 0.01
+    assert speeds.of(Engine.BEAM, 100.1 + MEMORY_S) is None
+    assert speeds.of(Engine.NAT, 100.0) is None
+
+
+def test_speculation_counts_as_greedy_search():
+    """Which it is where drafts do not pay; newer measurements weigh a tenth."""
+    speeds = Speeds()
+    speeds.note(Engine.GREEDY, 0.01, now_s=0.0)
+    speeds.note(Engine.SPECULATIVE, 0.02, now_s=1.0)
+
+    assert speeds.of(Engine.GREEDY, 1.0) == pytest.approx(0.011)
