@@ -13,10 +13,10 @@ import sentencepiece
 import torch
 
 from dragoman.export.export import export
+from dragoman.export.graphs.running import padded
 from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
-from dragoman.export.proof.stepping import padded
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.opening import open_lanes
 

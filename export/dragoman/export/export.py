@@ -18,6 +18,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibration.calibrate import OUTPUT, measure_scales
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
 from dragoman.export.graphs.store_graphs import store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
@@ -170,15 +171,10 @@ def provenance(checkpoint: Checkpoint, precision: Precision, calibration: Sequen
         options["calibrate"] = f"{len(calibration)} texts, sha256 {digest}"
     return Provenance(
         source_format=checkpoint.source_format,
-        source_sha256={p.name: _sha256(p) for p in checkpoint.source_files},
+        source_sha256={p.name: sha256(p) for p in checkpoint.source_files},
         tool_version=metadata.version("dragoman"),
         options=options,
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_shortlist(shortlist: Shortlist, path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from dragoman.bundle.manifest import Architecture, Recurrent
-from dragoman.export.graphs.running import packed, remembered
+from dragoman.export.graphs.running import packed, padded, remembered
 
 LSTM = Architecture(20, 0, 0, 1, 1, 320, 320, decoder="lstm", recurrent=Recurrent(12, 10, 9, 18))
 
@@ -36,3 +36,12 @@ def test_first_states_are_remembered_as_the_step_s_own():
         "state.0": (2, 1, 18),
         "state.1": (2, 1, 18),
     }
+
+
+def test_sources_are_padded_on_the_right_and_masked_there():
+    """The longest has no padding at all."""
+    ids, mask = padded([[5, 6, 2], [7, 2]], pad=1)
+
+    assert ids.tolist() == [[5, 6, 2], [7, 2, 1]]
+    assert (mask == 0).reshape(2, 3).tolist() == [[True, True, True], [True, True, False]]
+    assert np.exp(mask.min()) == 0

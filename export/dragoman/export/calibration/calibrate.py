@@ -15,10 +15,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from dragoman.export.graphs.running import packed
+from dragoman.export.graphs.running import packed, padded
 from dragoman.export.network.layers import Linear
 from dragoman.export.network.nat import decoder_of, decoders
-from dragoman.export.network.network import MASKED, Network
+from dragoman.export.network.network import Network
 
 OUTPUT = "output"
 """The key of the output layer's scale among those of matrices."""
@@ -54,7 +54,7 @@ def measure_scales(
 
     for note in (note_largest, note_lost):
         with torch.inference_mode(), _listening(network, note):
-            ids, src_mask = _padded(sources)
+            ids, src_mask = map(torch.from_numpy, padded(sources))
             _translate(network, ids, src_mask, start_id, eos_id, note)
             _fill(network, ids, src_mask)
     return {
@@ -77,17 +77,6 @@ def _listening(network: Network, note: Note) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _padded(sources: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Sources as ids [G, S], and the mask of their padding."""
-    lengths = torch.tensor([len(source) for source in sources])
-    ids = torch.zeros(len(sources), int(lengths.max()), dtype=torch.long)
-    for g, source in enumerate(sources):
-        ids[g, : len(source)] = torch.tensor(source)
-    src_mask = torch.zeros(len(sources), 1, 1, ids.shape[1])
-    src_mask[torch.arange(ids.shape[1]) >= lengths[:, None, None, None]] = MASKED
-    return ids, src_mask
 
 
 def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from dragoman.bundle.reader import Bundle
 from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.digests import sha256
 from dragoman.export.distill import report
 from dragoman.export.distill.autoregressive import Autoregressive
 from dragoman.export.distill.corpus import Corpus, batches_of, calibration_sources, open_corpus
@@ -24,7 +25,7 @@ from dragoman.export.distill.report import Training
 from dragoman.export.distill.settings import Decoder, Recipe
 from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_halves
-from dragoman.export.distill.work_folder import alone, open_work, sha256, write_whole
+from dragoman.export.distill.work_folder import alone, open_work, write_whole
 from dragoman.export.export import export
 from dragoman.export.importers.formats import read
 from dragoman.export.network.load import load_network

@@ -13,7 +13,6 @@ report.svg        loss and quality of every training
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
 
 IDENTITY_FILE, LOCK_FILE = "distill.json", "lock"
@@ -35,12 +35,6 @@ class Identity:
     """The digests of the texts, in the order in which they were given."""
     beam_size: int | None
     max_tokens: int
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_work(

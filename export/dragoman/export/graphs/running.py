@@ -1,4 +1,4 @@
-"""Runs of exported graphs in ONNX Runtime, for whoever compares or measures them."""
+"""Runs of exported graphs in ONNX Runtime, and sources in the forms that graphs take."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from dragoman.bundle.graphs import (
     signature,
 )
 from dragoman.bundle.manifest import Architecture
+from dragoman.export.network.network import MASKED
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 def session(directory: Path, graph: str) -> onnxruntime.InferenceSession:
@@ -50,6 +53,17 @@ def run(runtime: onnxruntime.InferenceSession, names: list[str] | None, feed: Ar
         names, {name: array.astype(np.float16) if name in halves else array for name, array in feed.items()}
     )
     return outputs
+
+
+def padded(sources: Sequence[Sequence[int]], pad: int = 0) -> tuple[Ints, Floats]:
+    """Sources of any lengths as ids [G, S] and the mask [G, 1, 1, S] of their padding."""
+    longest = max(map(len, sources))
+    ids = np.full((len(sources), longest), pad, np.int64)
+    mask = np.full((len(sources), 1, 1, longest), MASKED, np.float32)
+    for g, source in enumerate(sources):
+        ids[g, : len(source)] = source
+        mask[g, ..., : len(source)] = 0
+    return ids, mask
 
 
 def packed(padded: torch.Tensor, src_mask: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -5,28 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS, MASK, SELF, SLOT_DEPTH, SRC_MASK, STATE, STEP, signature
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.graphs.arguments import example
-from dragoman.export.graphs.running import encoded, packed, run, session
+from dragoman.export.graphs.running import Floats, Ints, encoded, packed, padded, run, session
 from dragoman.export.network.network import MASKED
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-
-
-def padded(sources: list[list[int]], pad: int = 0) -> tuple[Ints, Floats]:
-    """Sources of any lengths as ids [G, S] and the mask [G, 1, 1, S] of their padding."""
-    longest = max(map(len, sources))
-    ids = np.full((len(sources), longest), pad, np.int64)
-    mask = np.full((len(sources), 1, 1, longest), MASKED, np.float32)
-    for g, source in enumerate(sources):
-        ids[g, : len(source)] = source
-        mask[g, ..., : len(source)] = 0
-    return ids, mask
 
 
 class Stepper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import NAT_NAMES, Manifest
 from dragoman.server.core.strategies import DraftSource, Engine
 
@@ -13,7 +14,7 @@ def nat_decoders(manifest: Manifest) -> list[str]:
 
 def searches(manifest: Manifest) -> bool:
     """Whether the bundle has a decoder that translates word by word."""
-    return "step" in manifest.graphs
+    return STEP in manifest.graphs
 
 
 def can_verify(manifest: Manifest) -> bool:

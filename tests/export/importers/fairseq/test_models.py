@@ -18,10 +18,11 @@ from torch.nn import functional as F
 
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.export import export
+from dragoman.export.graphs.running import padded
 from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
-from dragoman.export.proof.stepping import Stepper, padded
+from dragoman.export.proof.stepping import Stepper
 from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.opening import open_lanes

@@ -22,9 +22,10 @@ from dragoman.bundle.manifest import LanguagePair, Limits, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.export import export
+from dragoman.export.graphs.running import padded
 from dragoman.export.importers.hf.importer import read_model
 from dragoman.export.network.load import load_network
-from dragoman.export.proof.stepping import Stepper, padded
+from dragoman.export.proof.stepping import Stepper
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.lane_metrics import LaneTally

@@ -13,13 +13,13 @@ What cannot be read at all (a damaged file) is its own error.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
 from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_PENALTY
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.digests import sha256
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 from dragoman.export.importers.marian.files import read_model
@@ -193,8 +193,7 @@ def _source_files(folder: MarianFolder) -> tuple[Path, ...]:
 
 
 def _licence(model: Path) -> str:
-    with model.open("rb") as file:
-        return KNOWN_LICENCES.get(hashlib.file_digest(file, "sha256").hexdigest(), "")
+    return KNOWN_LICENCES.get(sha256(model), "")
 
 
 def _notes(folder: MarianFolder, architecture: Architecture, *, quantized: int) -> Iterator[str]:
