@@ -22,7 +22,7 @@ from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.server.text.tokenizer import Tokenizer
 
-LIMITS = RequestLimits(max_texts=64, max_text_bytes=10_000, max_beam_size=8, backlog_tokens=2_000)
+LIMITS = RequestLimits(max_texts=64, max_text_bytes=10_000, max_beam_size=8, max_hypotheses=12, backlog_tokens=2_000)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ def plain(bundle: Bundle) -> Manifest:
 
 
 def found(manifest: Manifest, engine: EnginePreference = E.AUTO, **request: Any) -> list[Plan]:
-    return plans(Request((), engine=engine, **request), Bounds(8, manifest))
+    return plans(Request((), engine=engine, **request), Bounds(8, 12, manifest))
 
 
 def one(manifest: Manifest, engine: EnginePreference, **request: Any) -> Plan:

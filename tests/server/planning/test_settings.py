@@ -32,7 +32,7 @@ def manifest(bundle: Bundle) -> Manifest:
 
 
 def settled(request: Request, manifest: Manifest) -> Decoding:
-    decoding = resolve(request, request.engine, Bounds(8, manifest))
+    decoding = resolve(request, request.engine, Bounds(8, 12, manifest))
     if isinstance(decoding, ServingError):
         raise decoding
     return decoding
@@ -267,7 +267,7 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
     ("method", "overrides", "field"),
     [
         (SAMPLE, {"beam_size": 4}, "beam_size"),
-        (SAMPLE, {"num_hypotheses": 9}, "num_hypotheses"),
+        (SAMPLE, {"num_hypotheses": 13}, "num_hypotheses"),
         (SAMPLE, {"num_hypotheses": 0}, "num_hypotheses"),
         (SAMPLE, {"early_stopping": "exhaustive"}, "early_stopping"),
         (SAMPLE, {"patience": 2.0}, "patience"),
@@ -283,7 +283,6 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
         (Diversity(3, 0.5), {}, "diversity.groups"),
         (Diversity(penalty=0.5), {}, "diversity.penalty"),
         (Diversity(1, math.nan), {}, "diversity.penalty"),
-        (Alternatives(min_probability=0.5), {}, "alternatives.min_probability"),
         (Diversity(8, 0.5), {}, "diversity.groups"),
         (Diversity(2, -0.1), {}, "diversity.penalty"),
         (Diversity(2, 100.5), {}, "diversity.penalty"),
@@ -291,8 +290,6 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
         (Alternatives(3), {}, "alternatives.count"),
         (Alternatives(9), {"beam_size": 1}, "alternatives.count"),
         (Alternatives(2**32 - 1), {}, "alternatives.count"),
-        (Alternatives(2, 1.1), {}, "alternatives.min_probability"),
-        (Alternatives(2, math.nan), {}, "alternatives.min_probability"),
         (Alternatives(2), {"num_hypotheses": 2}, "num_hypotheses"),
     ],
 )

@@ -165,6 +165,7 @@ class App:
             max_texts=options.max_texts,
             max_text_bytes=options.max_text_bytes,
             max_beam_size=options.max_beam_size,
+            max_hypotheses=options.max_hypotheses,
             backlog_tokens=options.backlog_tokens,
         )
         started = time.perf_counter()

@@ -12,7 +12,7 @@ from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.app.interrupts import InterruptibleRunner
 from dragoman.server.core.errors import EngineFailure, ServingError
-from dragoman.server.core.limits import RequestLimits
+from dragoman.server.core.limits import MAX_HYPOTHESES, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
 from dragoman.server.core.translations import Outcome, Translation
@@ -49,7 +49,7 @@ class LocalTranslator:
         lanes: SegmentDecoder | None = None,
     ) -> None:
         bundle = open_bundle(directory)
-        limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, UNLIMITED)
+        limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, MAX_HYPOTHESES, UNLIMITED)
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")

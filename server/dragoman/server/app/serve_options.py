@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.app.options import option
+from dragoman.server.core.limits import MAX_HYPOTHESES
 from dragoman.server.runtime.hardware import usable_cpus
 
 GPU_LANES = 2
@@ -53,6 +54,9 @@ class ServeOptions:
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
     max_beam_size: int = option(
         16, "Widest beam that a request may ask for.", min=1, max=MAX_BEAM_SIZE, unit="hypotheses"
+    )
+    max_hypotheses: int = option(
+        32, "Hypotheses of a text that a request may have drawn.", min=1, max=MAX_HYPOTHESES, unit="hypotheses"
     )
     drain_grace_s: float = option(
         30.0, "How long requests in flight may go on after a stop signal.", min=0, max=86_400, unit="seconds"

@@ -8,6 +8,8 @@ from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import InvalidRequest
 
 MAX_REQUEST_ID_BYTES = 128
+MAX_HYPOTHESES = 256
+"""What `--max-hypotheses` may be at most, and is within a process: each is a row of every step of its text."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class RequestLimits:
     max_texts: int
     max_text_bytes: int
     max_beam_size: int
+    max_hypotheses: int
     backlog_tokens: int
 
 
@@ -25,6 +28,7 @@ class Bounds:
     """What decoding settings may be at most: by the server's options, and by what a bundle's networks can take."""
 
     max_beam_size: int
+    max_hypotheses: int
     manifest: Manifest
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from dragoman.bundle.directions import Directions
@@ -64,7 +65,7 @@ class Pipeline:
         self._tokenizer = tokenizer
         self._executor = executor
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
-        self._bounds = Bounds(limits.max_beam_size, bundle.manifest)
+        self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.admission!r}>"
@@ -136,8 +137,8 @@ class Pipeline:
     async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
-        template = self._template(request, candidates[0])
-        decoding = template.decoding
+        plan, template = candidates[0], self._template(request, candidates[0])
+        decoding = plan.decoding
         texts = self._intake.check(request)
         accepted = [text for text in texts if isinstance(text, str)]
         with self._admit(request, accepted) as reservation:
@@ -147,9 +148,10 @@ class Pipeline:
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, PreparedText)))
             if len(candidates) > 1:
-                template = self._template(request, self._chosen(request, candidates, prepared))
+                plan = self._chosen(request, candidates, prepared)
+                template = self._template(request, plan)
             copies_unknown = decoding.unknown_handling == "copy"
-            assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown)
+            assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
             async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
                 async for index, answers in finished:
                     text, decoded = prepared[index], _decoded(answers)
@@ -157,8 +159,11 @@ class Pipeline:
                         yield index, text
                     elif isinstance(decoded, ServingError):
                         yield index, decoded
-                    else:
+                    elif plan.chooser is None:
                         yield index, assembler.translation(text, decoded, tokenize_s)
+                    else:  # which looks at all pairs of hypotheses
+                        translation = partial(assembler.translation, text, decoded, tokenize_s)
+                        yield index, await self._apart(translation)
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
@@ -188,8 +193,10 @@ class Pipeline:
 
     async def _work(self, size: int, work: Callable[[], T]) -> T:
         """Do something with texts of so many characters; off the event loop where that takes long."""
-        if size < INLINE_BYTES:
-            return work()
+        return work() if size < INLINE_BYTES else await self._apart(work)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Do something off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 

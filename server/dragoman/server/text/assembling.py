@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dragoman.server.core.requests import Output
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Work
+from dragoman.server.core.strategies import Chooser
 from dragoman.server.core.translations import (
     Alignment,
     Span,
@@ -29,10 +30,13 @@ class Assembler:
     With `copies_unknown`, an unknown-word token is replaced by the source word that it attends to most.
     """
 
-    def __init__(self, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool, chooser: Chooser | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._output = output
         self._copies_unknown = copies_unknown
+        self._chooser = chooser
 
     def translation(self, text: PreparedText, decoded: Sequence[Decoded], tokenize_s: float) -> Translation:
         """The translation of a whole text from its decoded segments, given in order."""
@@ -42,6 +46,8 @@ class Assembler:
             hypothesis, spans = joiner.join([])
             timings = Timings(tokenize_s=tokenize_s)
             return Translation((hypothesis,), FinishReason.EMPTY_INPUT, None, 0, 0, 0, 0, timings, spans)
+        if self._chooser is not None:
+            decoded = joiner.chosen(decoded, self._chooser)
         ranks = range(max(len(segment.hypotheses) for segment in decoded))
         joined = [joiner.join(_of_rank(decoded, rank)) for rank in ranks]
         last = Timings.last(
@@ -100,11 +106,11 @@ class _Joiner:
         for index, hypothesis in hypotheses.items():
             if self._text.target is not None:
                 segments[index] = self._text.target.text
-            elif self._output.alignments or self._decoded[index].has_borrowed(hypothesis):
+            elif self._output.alignments:
                 surfaces[index] = self._decoded[index].surfaces(hypothesis)
                 segments[index] = "".join(surfaces[index])
             else:
-                segments[index] = self._tokenizer.decode(hypothesis.ids)
+                segments[index] = self._said(index, hypothesis)
         text, target_spans = self._text.layout.join(segments), self._text.layout.spans_of(segments)
         offsets = Offsets(text, self._output.offset_unit)
         spans, alignments, tokens = list[SpanPair](), list[Alignment](), list[TokenScore]()
@@ -119,6 +125,21 @@ class _Joiner:
         logp = sum(hypothesis.logp for hypothesis in chosen)
         joined = TextHypothesis(text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
         return joined, tuple(spans)
+
+    def chosen(self, decoded: Sequence[Decoded], chooser: Chooser) -> list[Decoded]:
+        """The segments with those of their hypotheses that a chooser keeps, and the scores that it gives them."""
+        chosen = []
+        for index, segment in zip(self._decoded, decoded, strict=True):
+            kept = chooser([self._said(index, hypothesis) for hypothesis in segment.hypotheses])
+            hypotheses = tuple(replace(segment.hypotheses[n], score=score) for n, score in kept)
+            chosen.append(replace(segment, hypotheses=hypotheses))
+        return chosen
+
+    def _said(self, index: int, hypothesis: Hypothesis) -> str:
+        """The text of a hypothesis of one segment."""
+        if self._decoded[index].has_borrowed(hypothesis):
+            return "".join(self._decoded[index].surfaces(hypothesis))
+        return self._tokenizer.decode(hypothesis.ids)
 
     def _placed(self, link: Alignment, index: int, start: int, offsets: Offsets) -> Alignment:
         """A link of a segment as a link of the whole text."""

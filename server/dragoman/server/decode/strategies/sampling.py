@@ -52,9 +52,9 @@ class Sampling(Method, Special):
         if given.get("beam_size", 1) != 1:
             message = f"{given['beam_size']}, and decoding.{self.field} draws without a beam: set 1, or leave it unset"
             yield Violation("decoding.beam_size", message)
-        most = bounds.max_beam_size
+        most = bounds.max_hypotheses
         if not 1 <= decoding.num_hypotheses <= most:
-            message = f"{decoding.num_hypotheses} is not between 1 and {most} (--max-beam-size)"
+            message = f"{decoding.num_hypotheses} is not between 1 and {most} (--max-hypotheses)"
             yield Violation("decoding.num_hypotheses", message)
         yield from self._own_violations()
         for name in ("early_stopping", "patience"):

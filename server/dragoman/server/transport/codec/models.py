@@ -25,7 +25,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
             pb.Limits,
             manifest.limits,
             limits,
-            max_hypotheses=limits.max_beam_size,
+            max_hypotheses=limits.max_hypotheses,
             max_message_bytes=max_request_bytes,
             max_backlog_tokens=limits.backlog_tokens,
         ),
