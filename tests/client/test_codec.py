@@ -76,7 +76,7 @@ VALUES: dict[str, Any] = {
     "no_repeat_ngram_size": 0,
     "suppressed_tokens": ("▁a", ""),
     "unknown_handling": UnknownHandling.COPY,
-    "sampling": Sampling(top_k=1, top_p=0.5, temperature=2.0, seed=0),
+    "sampling": Sampling(top_k=1, top_p=0.5, temperature=2.0, seed=0, min_p=0.25, epsilon=0.125),
     "diversity": Diversity(groups=2, penalty=0.5),
     "alternatives": Alternatives(count=3, min_probability=0.25),
     "profile": "fairseq",

@@ -147,6 +147,8 @@ class Sampling:
     top_p: float | None = None
     temperature: float | None = None
     seed: int | None = None
+    min_p: float | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)

@@ -293,16 +293,20 @@ class DecodingOptions(_message.Message):
     def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("top_k", "top_p", "temperature", "seed")
+    __slots__ = ("top_k", "top_p", "temperature", "seed", "min_p", "epsilon")
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    MIN_P_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
     top_k: int
     top_p: float
     temperature: float
     seed: int
-    def __init__(self, top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ...) -> None: ...
+    min_p: float
+    epsilon: float
+    def __init__(self, top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
 
 class Diversity(_message.Message):
     __slots__ = ("groups", "penalty")

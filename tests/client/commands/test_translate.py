@@ -81,6 +81,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--sampling"], {"decoding": {"sampling": {}}}),
         (["--top-k", "4"], {"decoding": {"sampling": {"top_k": 4}}}),
         (["--top-p", "0.5"], {"decoding": {"sampling": {"top_p": 0.5}}}),
+        (["--min-p", "0.5", "--epsilon", "0.25"], {"decoding": {"sampling": {"min_p": 0.5, "epsilon": 0.25}}}),
         (["--temperature", "2"], {"decoding": {"sampling": {"temperature": 2.0}}}),
         (["--seed", "0"], {"decoding": {"sampling": {"seed": 0}}}),
         (["--passes", "4", "--exact-length", "9"], {"nat": {"passes": 4, "exact_length": 9}}),

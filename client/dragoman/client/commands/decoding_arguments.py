@@ -57,6 +57,8 @@ def register(parser: ArgumentParser) -> None:
     sampling.add_argument("--top-k", type=count, metavar="N", help="only from the N most probable tokens")
     sampling.add_argument("--top-p", type=positive, metavar="X", help="only from those that have X together")
     sampling.add_argument("--temperature", type=positive, metavar="X", help="below 1 more certain, above more varied")
+    sampling.add_argument("--min-p", type=finite, metavar="X", help="only from those X times as probable as the best")
+    sampling.add_argument("--epsilon", type=finite, metavar="X", help="never a token that the model gives less than X")
     sampling.add_argument("--seed", type=at_least_zero, metavar="N", help="makes the draws repeatable")
 
 
@@ -109,7 +111,7 @@ def options(args: Namespace) -> Options:
     """The options that a command line stands for."""
     names = {field.name for field in dataclasses.fields(Options)} - {"alternatives", "suppressed_tokens"}
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
-    sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed)
+    sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed, args.min_p, args.epsilon)
     diversity = Diversity(args.diversity_groups, args.diversity_penalty)
     alternatives = Alternatives(args.alternatives, args.min_probability)
     lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)

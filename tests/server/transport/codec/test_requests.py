@@ -125,8 +125,8 @@ def test_no_length_penalty_is_an_exponent_of_nought() -> None:
         ({"sampling": {}}, Sampling()),
         ({"sampling": {"seed": 0}}, Sampling(seed=0)),
         (
-            {"sampling": {"seed": 2**64 - 1, "top_k": 0, "top_p": 0.5, "temperature": 0.25}},
-            Sampling(seed=2**64 - 1, top_k=0, top_p=0.5, temperature=0.25),
+            {"sampling": {"seed": 2**64 - 1, "top_k": 0, "top_p": 0.5, "temperature": 0.25, "min_p": 0.5}},
+            Sampling(seed=2**64 - 1, top_k=0, top_p=0.5, temperature=0.25, min_p=0.5),
         ),
         ({"diversity": {"groups": 2, "penalty": 0.5}}, Diversity(2, 0.5)),
         ({"diversity": {}}, Beam()),

@@ -32,6 +32,10 @@ class Sampling(Method, Special):
     top_p: float = 1.0
     """Only from the most probable tokens that together have this probability."""
     temperature: float = 1.0
+    min_p: float = 0.0
+    """Only from tokens at least so many times as probable as the most probable one, after the temperature."""
+    epsilon: float = 0.0
+    """Only from tokens that the model itself gives at least this probability, or its best."""
 
     field: ClassVar[str] = "sampling"
     has_beam: ClassVar[bool] = False
@@ -72,6 +76,11 @@ class Sampling(Method, Special):
             message = f"{self.temperature:g} is not above 0 and at most {MAX_TEMPERATURE:g}"
             yield Violation("decoding.sampling.temperature", message)
 
+        if not 0 <= self.min_p <= 1:
+            yield Violation("decoding.sampling.min_p", f"{self.min_p:g} is not between 0 and 1")
+        if not 0 <= self.epsilon < 1:
+            yield Violation("decoding.sampling.epsilon", f"{self.epsilon:g} is not at least 0 and below 1")
+
     def engine(self, decoding: Decoding) -> Engine:
         """What results name."""
         return Engine.SAMPLING
@@ -81,8 +90,9 @@ class Sampling(Method, Special):
         return decoding.num_hypotheses, 1
 
     def num_choices(self, beams: int, width: int) -> int:
-        """All that may be drawn."""
-        return EVERYTHING if self.top_k is None else self.top_k
+        """All that may be drawn: of words that have `epsilon` each, there are not more than that leaves room for."""
+        most = EVERYTHING if self.top_k is None else self.top_k
+        return min(most, math.floor(1 / self.epsilon) + 1) if self.epsilon else most
 
     def draws(self, beams: int) -> Draws:
         """Each beam its own numbers, which no other beam's length changes."""
@@ -101,16 +111,21 @@ class Sampling(Method, Special):
     ) -> Ints:
         """One continuation of each beam, drawn."""
         order = np.zeros((len(scores), count), np.int64)
-        order[:, 0] = [self.draw(*beam) for beam in zip(scores, words, draws, strict=True)]
+        order[:, 0] = [self.draw(*beam) for beam in zip(scores, logp, words, draws, strict=True)]
         return order
 
-    def draw(self, scores: Floats, words: Ints, numbers: np.random.Generator) -> int:
+    def draw(self, scores: Floats, logp: Floats32, words: Ints, numbers: np.random.Generator) -> int:
         """The index of one continuation of one beam, drawn in proportion to its probability."""
         order = np.lexsort((words, -scores))[: self.top_k]
         order = order[scores[order] > -np.inf]
         if not len(order):
             return 0
-        total = np.exp((scores[order] - scores[order[0]]) / self.temperature).cumsum()
+        if self.epsilon:
+            is_likely = np.exp(logp[order]) >= self.epsilon
+            is_likely[0] = True
+            order = order[is_likely]
+        shares = np.exp((scores[order] - scores[order[0]]) / self.temperature)
+        total = shares[shares >= self.min_p].cumsum()
         if self.top_p < 1.0:  # the smallest set with that much, its last word included
             total = total[: np.searchsorted(total, self.top_p * total[-1]) + 1]
         at = np.searchsorted(total, numbers.random() * total[-1], side="right")
