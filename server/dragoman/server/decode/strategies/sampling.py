@@ -53,33 +53,38 @@ class Sampling(Method, Special):
         self, decoding: Decoding, given: Mapping[str, Any], defaults: Decoding, bounds: Bounds
     ) -> Iterator[Violation]:
         """Fields out of range, and those of a search."""
-        if given.get("beam_size", 1) != 1:
-            message = f"{given['beam_size']}, and decoding.{self.field} draws without a beam: set 1, or leave it unset"
-            yield Violation("decoding.beam_size", message)
-        most = bounds.max_hypotheses
-        if not 1 <= decoding.num_hypotheses <= most:
-            message = f"{decoding.num_hypotheses} is not between 1 and {most} (--max-hypotheses)"
+        yield from self.draw_violations(decoding, given, defaults, self.field)
+        if not 1 <= decoding.num_hypotheses <= bounds.max_hypotheses:
+            message = f"{decoding.num_hypotheses} is not between 1 and {bounds.max_hypotheses} (--max-hypotheses)"
             yield Violation("decoding.num_hypotheses", message)
-        yield from self._own_violations()
+        yield from self.field_violations(self.field)
+
+    def draw_violations(
+        self, decoding: Decoding, given: Mapping[str, Any], defaults: Decoding, field: str
+    ) -> Iterator[Violation]:
+        """What draws have no use for, whichever field asks for them."""
+        if given.get("beam_size", 1) != 1:
+            message = f"{given['beam_size']}, and decoding.{field} draws without a beam: set 1, or leave it unset"
+            yield Violation("decoding.beam_size", message)
         for name in ("early_stopping", "patience"):
             if getattr(decoding, name) != getattr(defaults, name):
-                message = f"decoding.{self.field} does not search, so there is nothing to stop early: leave it unset"
+                message = f"decoding.{field} does not search, so there is nothing to stop early: leave it unset"
                 yield Violation(f"decoding.{name}", message)
                 break
 
-    def _own_violations(self) -> Iterator[Violation]:
+    def field_violations(self, path: str) -> Iterator[Violation]:
+        """Fields out of range."""
         if self.top_k is not None and self.top_k < 1:
-            yield Violation("decoding.sampling.top_k", f"{self.top_k} is less than 1")
+            yield Violation(f"decoding.{path}.top_k", f"{self.top_k} is less than 1")
         if not 0 < self.top_p <= 1:
-            yield Violation("decoding.sampling.top_p", f"{self.top_p:g} is not above 0 and at most 1")
+            yield Violation(f"decoding.{path}.top_p", f"{self.top_p:g} is not above 0 and at most 1")
         if not (math.isfinite(self.temperature) and 0 < self.temperature <= MAX_TEMPERATURE):
             message = f"{self.temperature:g} is not above 0 and at most {MAX_TEMPERATURE:g}"
-            yield Violation("decoding.sampling.temperature", message)
-
+            yield Violation(f"decoding.{path}.temperature", message)
         if not 0 <= self.min_p <= 1:
-            yield Violation("decoding.sampling.min_p", f"{self.min_p:g} is not between 0 and 1")
+            yield Violation(f"decoding.{path}.min_p", f"{self.min_p:g} is not between 0 and 1")
         if not 0 <= self.epsilon < 1:
-            yield Violation("decoding.sampling.epsilon", f"{self.epsilon:g} is not at least 0 and below 1")
+            yield Violation(f"decoding.{path}.epsilon", f"{self.epsilon:g} is not at least 0 and below 1")
 
     def engine(self, decoding: Decoding) -> Engine:
         """What results name."""
