@@ -29,7 +29,7 @@ class Lines:
         self._is_left = threading.Event()
         self._num_lines = 0
         self.errors: dict[int, DragomanError] = {}
-        """By the position of the line, from 0."""
+        """The errors of lines, by the position of the line from 0."""
 
     def batches(self, size: int, max_bytes: int) -> Iterator[list[str]]:
         """The lines without their ends, as soon as they come. An empty batch says that no more are there for now."""

@@ -58,7 +58,7 @@ class Change:
     after: Exposition
 
     def of(self, name: str, **wanted: str) -> float:
-        """By how much it grew."""
+        """How much a series grew."""
         return self.after.sum(name, **wanted) - self.before.sum(name, **wanted)
 
     def by(self, name: str, label: str) -> dict[str, float]:

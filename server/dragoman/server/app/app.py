@@ -52,7 +52,7 @@ LanesOf = Callable[[Bundle, LaneObserver], SegmentDecoder]
 SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _FLUSH_S = 1.0
-"""For the last answers to reach their clients; streams that watch health stay open, and are cut after it."""
+"""How long the last answers have to reach their clients; streams that watch health stay open, and are cut then."""
 
 
 class App:
