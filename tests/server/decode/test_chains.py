@@ -12,14 +12,14 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import DraftSource, Lossy
 from dragoman.server.decode.chains import Chains
-from dragoman.server.decode.constraints import Vocabulary
+from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
 
 END, UNKNOWN, PAD, START = 2, 1, 0, 99
-WORDS = Vocabulary(START, END, UNKNOWN, (PAD,))
+WORDS = SpecialIds(START, END, UNKNOWN, (PAD,))
 SIZE = 14
 Words = tuple[int, ...]
 

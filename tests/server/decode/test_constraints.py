@@ -11,11 +11,11 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Segment
-from dragoman.server.decode.constraints import Row, Vocabulary, Weigher
+from dragoman.server.decode.constraints import Row, SpecialIds, Weigher
 from dragoman.server.decode.strategies.forced import Forced
 
 EOS, UNK, PAD = 2, 1, 0
-VOCABULARY = Vocabulary(99, EOS, UNK, (PAD,))
+VOCABULARY = SpecialIds(99, EOS, UNK, (PAD,))
 SIZE = 30
 
 
@@ -165,7 +165,7 @@ def test_transformers_has_the_last_word_within_the_limit_for_nothing(last):
 
 def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
     """Where a model starts from its end token, hf penalises the end from the first word on, and no other profile."""
-    vocabulary = Vocabulary(EOS, EOS, UNK)
+    vocabulary = SpecialIds(EOS, EOS, UNK)
     named = {
         profile: Weigher(
             Segment((5, EOS), Decoding(profile=profile, repetition_penalty=1.5)), vocabulary, width=4
@@ -180,7 +180,7 @@ def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
 def test_renormalising_survives_rounding(mass):
     """Where float32 says that banned words have all the probability, or more, scores stay log-probabilities."""
     segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, unknown_handling="allow"))
-    weigher = Weigher(segment, Vocabulary(99, EOS, UNK), width=4)
+    weigher = Weigher(segment, SpecialIds(99, EOS, UNK), width=4)
     row = Row(np.array([EOS, 7, 8]), np.array([math.log(mass), -18.0, -19.0]), np.array([EOS]), np.log([mass]), 3.0)
 
     _, scores, _ = weigher.weigh(row, [])
@@ -209,4 +209,4 @@ def test_plain_segments_need_no_weigher():
         assert not Weigher(Segment((5, EOS), decoding), VOCABULARY, width=4).is_needed
     assert Weigher(Segment((5, EOS), Decoding(profile="ct2")), VOCABULARY, width=4).is_needed
     allowed = Segment((5, EOS), Decoding(profile="ct2", unknown_handling="allow"))
-    assert not Weigher(allowed, Vocabulary(99, EOS, UNK), width=4).is_needed
+    assert not Weigher(allowed, SpecialIds(99, EOS, UNK), width=4).is_needed

@@ -12,12 +12,12 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.decode.constraints import Vocabulary
+from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.ctc import NOTHING, Reader, collapse, greedy, prefix_beam
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 BLANK = 4
-WORDS = Vocabulary(99, 0, 1, ())
+WORDS = SpecialIds(99, 0, 1, ())
 CTC = Nat("ctc", 1, 64, "split", upsample=2, blank_id=BLANK, refines=True)
 
 

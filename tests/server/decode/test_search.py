@@ -13,7 +13,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.decode.constraints import Vocabulary
+from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -23,7 +23,7 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
 
 EOS, UNK, PAD, START = 2, 1, 0, 99
-VOCABULARY = Vocabulary(START, EOS, UNK, (PAD,))
+VOCABULARY = SpecialIds(START, EOS, UNK, (PAD,))
 Words = tuple[int, ...]
 
 
@@ -124,7 +124,7 @@ def run(
     *,
     capacity: int = 5,
     drop: frozenset[int] = frozenset(),
-    vocabulary: Vocabulary = VOCABULARY,
+    vocabulary: SpecialIds = VOCABULARY,
 ) -> list[tuple[tuple[Hypothesis, ...], int]]:
     """Search for all of them, `capacity` at a time: they join and leave between steps. Hypotheses and steps of each.
 
@@ -164,7 +164,7 @@ Ended = list[tuple[float, Words]]
 ROOT = (0.0, ())
 
 
-def row_of(model: Model, segment: Segment, width: int, vocabulary: Vocabulary = VOCABULARY) -> Row:
+def row_of(model: Model, segment: Segment, width: int, vocabulary: SpecialIds = VOCABULARY) -> Row:
     """What may follow, with its score: the whole row is at hand, so that each change is made where it is defined."""
     decoding, prefix = segment.decoding, segment.prefix
     profile, penalty, n = decoding.profile, decoding.repetition_penalty, decoding.no_repeat_ngram_size
@@ -292,7 +292,7 @@ def rank_of(one: tuple[float, Words], decoding: Decoding) -> float:
     return score / base**decoding.length_penalty + decoding.word_penalty * len(words)
 
 
-def plain(model: Model, segment: Segment, vocabulary: Vocabulary = VOCABULARY) -> tuple[Ended, int]:
+def plain(model: Model, segment: Segment, vocabulary: SpecialIds = VOCABULARY) -> tuple[Ended, int]:
     """The wanted hypotheses as (ranking, words), and how many steps it took to find them."""
     decoding, width = segment.decoding, segment.decoding.beam_size
     search = PLAIN[decoding.profile] if width > 1 else greedy

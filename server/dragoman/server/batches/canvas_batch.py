@@ -21,7 +21,7 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32, Ints
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
 from dragoman.server.runtime.buffers import Feed
@@ -29,7 +29,7 @@ from dragoman.server.runtime.runtime import Runtime
 
 
 @dataclass
-class _Row(Generic[T]):
+class _CanvasRow(Generic[T]):
     """A source of the batch."""
 
     owner: T
@@ -44,11 +44,11 @@ class CanvasBatch(Generic[T]):
     """Up to `capacity` sources of one non-autoregressive decoder."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
-        self._nat, self._vocabulary = runtime.manifest.nat[name], vocabulary_of(runtime.manifest)
+        self._nat, self._vocabulary = runtime.manifest.nat[name], special_ids_of(runtime.manifest)
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
         """None for CTC, which reads the encoder's rows anew in each pass."""
-        self._roster: Roster[_Row[T]] = Roster(self._words, *([] if self._memory is None else [self._memory]))
+        self._roster: Roster[_CanvasRow[T]] = Roster(self._words, *([] if self._memory is None else [self._memory]))
         self._arrivals = itertools.count()
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class CanvasBatch(Generic[T]):
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source; its canvases are made before its first pass."""
         assert source.hidden is not None, "it was encoded for this"
-        self._roster.admit(_Row(owner, segment, source.hidden, next(self._arrivals)))
+        self._roster.admit(_CanvasRow(owner, segment, source.hidden, next(self._arrivals)))
         self._words.admit(segment)
         if self._memory is not None:
             self._memory.admit(source.hidden)

@@ -28,7 +28,7 @@ from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.chains import Chained, Chains, Draft
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.kvcache.chain_nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory, memory_of
@@ -37,11 +37,11 @@ from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
 STRIDE_STEPS = 4
-"""Of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
+"""Steps of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
 
 
 @dataclass
-class _Row(Generic[T]):
+class _ChainRow(Generic[T]):
     """A source of the batch."""
 
     owner: T
@@ -63,13 +63,13 @@ class ChainBatch(Generic[T]):
     ) -> None:
         manifest = runtime.manifest
         self._speculation, self._has_stride = speculation, has_stride
-        self._chains = Chains(vocabulary_of(manifest))
+        self._chains = Chains(special_ids_of(manifest))
         self._nodes = chain_nodes_of(runtime, capacity)
         self._memory = Memory(runtime.store, memory_of(manifest), capacity)
         self._last_place = manifest.architecture.max_positions - 1
         self._words = Words(runtime, shortlist)
         drafter = [] if speculation is None else [speculation.drafter]
-        self._roster: Roster[_Row[T]] = Roster(self._chains, self._nodes, self._memory, self._words, *drafter)
+        self._roster: Roster[_ChainRow[T]] = Roster(self._chains, self._nodes, self._memory, self._words, *drafter)
 
     def __len__(self) -> int:
         return len(self._roster)
@@ -99,7 +99,7 @@ class ChainBatch(Generic[T]):
 
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source."""
-        self._roster.admit(_Row(owner))
+        self._roster.admit(_ChainRow(owner))
         self._chains.admit(segment)
         self._nodes.admit()
         self._memory.admit(source.tensors, len(segment.ids))

@@ -19,7 +19,7 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
 from dragoman.server.decode.chains import Draft
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.lookup import copied, follow
 from dragoman.server.decode.mask_predict import likeliest, masks
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -94,9 +94,9 @@ class BlockDrafts:
         self._words = NatWords(runtime, shortlist, name)
         self._memory = NatMemory(runtime, name, capacity)
         self._roster: Roster[tuple[int, int]] = Roster(self._words, self._memory)
-        """Of each source, how many words it has, and places the canvas that its decoder expects; 1 before its first
+        """How many words each source has, and how many places the canvas that its decoder expects; 1 before its first
         draft."""
-        vocabulary = vocabulary_of(runtime.manifest)
+        vocabulary = special_ids_of(runtime.manifest)
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
         self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
 

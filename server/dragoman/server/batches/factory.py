@@ -17,7 +17,7 @@ from dragoman.server.batches.tree_batch import TreeBatch
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Beam, DraftSource
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.segment_search import SegmentSearch
@@ -77,7 +77,7 @@ class GroupFactory:
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
             return False
-        return not SegmentSearch(segment, vocabulary_of(manifest), beams=1, width=1).is_special
+        return not SegmentSearch(segment, special_ids_of(manifest), beams=1, width=1).is_special
 
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""

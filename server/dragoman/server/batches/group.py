@@ -44,14 +44,14 @@ class Group(Protocol[T]):
 
     @property
     def owners(self) -> list[T]:
-        """Of the sources."""
+        """Who wants the answers, one for each source."""
 
     def __len__(self) -> int:
         """Sources."""
 
     @property
     def rows(self) -> int:
-        """Of the next step."""
+        """How many rows the next step has."""
 
     @property
     def num_live(self) -> int:

@@ -36,7 +36,8 @@ from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
 MAX_LOGITS = 1 << 24
-"""Of one run, 64 MB: all places at once of many sources would need more memory than the model. The rest goes next."""
+"""Logits of one run, 64 MB: all places of many sources at once would need more memory than the model. The rest goes
+next."""
 
 
 def source_feed(hidden: Sequence[Floats32]) -> Feed:
@@ -85,7 +86,7 @@ class NatMemory:
         self._runtime, self._graph = runtime, nat_memory_graph(name)
         self._memory = Memory(HostStore, runtime.manifest.graphs[self._graph].outputs, capacity)
         self._joining: Roster[Floats32 | None] = Roster(self._memory)
-        """Of each source, the encoder's rows as long as they are of use."""
+        """The encoder's rows of each source, as long as they are of use."""
 
     def admit(self, hidden: Floats32) -> None:
         """One source more."""

@@ -15,7 +15,7 @@ import numpy as np
 from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
 from dragoman.server.batches.group import Finished, Group, Source
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.chain_nodes import chain_pool_of
 from dragoman.server.kvcache.source_memory import Memory
@@ -49,36 +49,36 @@ class Rescored(Generic[T]):
 
     @property
     def owners(self) -> list[T]:
-        """See `Group`."""
+        """Who wants the answers, one for each source."""
         return self._group.owners
 
     @property
     def rows(self) -> int:
-        """See `Group`."""
+        """How many rows the next step has."""
         return self._group.rows
 
     @property
     def num_live(self) -> int:
-        """See `Group`."""
+        """Rows of the next step that are of use."""
         return self._group.num_live
 
     @property
     def longest(self) -> int:
-        """See `Group`."""
+        """Tokens of the longest source."""
         return self._group.longest
 
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
-        """See `Group`."""
+        """Take in a source, and remember what its hypotheses are scored with."""
         self._admitted[owner] = segment, source
         self._group.admit(owner, segment, source)
 
     def drop(self, owner: T) -> int:
-        """See `Group`."""
+        """A source leaves unfinished; returns how many target positions were decoded for it."""
         del self._admitted[owner]
         return self._group.drop(owner)
 
     def step(self) -> list[Finished[T]]:
-        """See `Group`."""
+        """Run the decoder once; hypotheses of finished sources are scored, and ranked by that."""
         done = self._group.step()
         scored = iter(
             _scored(
@@ -100,7 +100,7 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
     if not candidates:
         return []
     manifest = runtime.manifest
-    words = vocabulary_of(manifest)
+    words = special_ids_of(manifest)
     targets = [
         (*one.hypothesis.ids, *(() if one.hypothesis.reason is FinishReason.LENGTH else (words.eos_id,)))
         for one in candidates

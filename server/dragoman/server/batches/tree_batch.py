@@ -17,7 +17,7 @@ from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
-from dragoman.server.decode.constraints import vocabulary_of
+from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.kvcache.source_memory import Memory, memory_of
@@ -31,7 +31,7 @@ class TreeBatch(Generic[T]):
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> None:
         manifest = runtime.manifest
         self.layout, self.capacity = layout, capacity
-        self._search = Search(layout, capacity, vocabulary_of(manifest))
+        self._search = Search(layout, capacity, special_ids_of(manifest))
         self._nodes = tree_nodes_of(runtime, capacity, layout.places)
         self._memory = Memory(runtime.store, memory_of(manifest), capacity)
         self._vocabulary, self._copies = manifest.architecture.target_vocabulary, manifest.architecture.copies

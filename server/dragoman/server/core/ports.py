@@ -112,7 +112,7 @@ class SegmentDecoder(Protocol):
 
     @property
     def pulses(self) -> Sequence[Pulse]:
-        """Of each lane."""
+        """What each lane shows of itself."""
 
     @property
     def provider(self) -> str:

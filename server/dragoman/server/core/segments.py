@@ -50,7 +50,7 @@ class Segment:
     """Whether hypotheses carry their attention."""
     priority: Priority = Priority.NORMAL
     copies: tuple[int, ...] = ()
-    """Of a model that copies: the target word that each source token is copied as. Empty: those that it is."""
+    """The target word that each source token is copied as, for a model that copies. Empty: those that it is."""
 
     @property
     def max_target_tokens(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from dragoman.server.core.segments import Hypothesis, Segment
 from dragoman.server.core.strategies import Lossy
 from dragoman.server.decode.arrays import Floats, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary
+from dragoman.server.decode.constraints import IMPOSSIBLE, Row, SpecialIds
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -51,7 +51,7 @@ class _Chain:
 class Chains:
     """Sources in any number, by index; the last one takes the place of one that leaves."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: SpecialIds) -> None:
         self._vocabulary = vocabulary
         self._chains: list[_Chain] = []
         self._drafts: list[Draft] = []
@@ -81,7 +81,7 @@ class Chains:
         del self._chains[-1]
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """Of a source that has ended."""
+        """The only hypothesis of a source that has ended."""
         return self._chains[g].search.hypotheses()
 
     def ask(self, drafts: Sequence[Draft], width: int) -> Query:
@@ -172,7 +172,7 @@ class Chains:
         return False
 
     def _scores(self, reply: Reply) -> Floats:
-        """Of the best words [G, q, k]; those that must not be put out have none."""
+        """Scores of the best words [G, q, k]; those that must not be put out have none."""
         words = self._vocabulary
         scores = np.where(reply.logp < IMPOSSIBLE, -np.inf, reply.logp.astype(np.float64))
         for word in words.suppressed:

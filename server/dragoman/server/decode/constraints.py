@@ -24,7 +24,7 @@ IMPOSSIBLE = -1e8
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class SpecialIds:
     """Target ids with a meaning of their own."""
 
     start_id: int
@@ -50,7 +50,7 @@ class Row:
 class Weigher:
     """The changes that one segment asks for."""
 
-    def __init__(self, segment: Segment, vocabulary: Vocabulary, *, width: int) -> None:
+    def __init__(self, segment: Segment, vocabulary: SpecialIds, *, width: int) -> None:
         decoding, forced = segment.decoding, segment.strategy.forced()
         self._profile, self._width, self._eos_id = decoding.profile, width, vocabulary.eos_id
         self._penalty, self._ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
@@ -159,7 +159,7 @@ def _log_mass(scores: Floats, is_named: Bools, named_logp: Floats) -> float:
     return mass if mass > -math.inf else 0.0
 
 
-def vocabulary_of(manifest: Manifest) -> Vocabulary:
+def special_ids_of(manifest: Manifest) -> SpecialIds:
     """What the search must know of a bundle's target vocabulary."""
     words = manifest.tokenizer
-    return Vocabulary(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)
+    return SpecialIds(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)

@@ -18,7 +18,7 @@ import numpy as np
 from dragoman.bundle.manifest import Nat
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.arrays import Floats, Floats32, Ints
-from dragoman.server.decode.constraints import Vocabulary
+from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.mask_predict import wanted
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
@@ -40,7 +40,7 @@ class Reading:
     tokens: tuple[int, ...]
     logp: float
     token_logps: tuple[float, ...] = ()
-    """Of the tokens, and of what comes before the first; they add up to `logp`. Only of one single way."""
+    """Log-probabilities of the tokens, and of what comes before them; they add up to `logp`. Only of a single way."""
 
 
 def greedy(ids: Sequence[int], logp: Sequence[float], blank: int) -> Reading:
@@ -98,7 +98,7 @@ def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading
 class Reader:
     """What one segment makes of its places, pass by pass."""
 
-    def __init__(self, segment: Segment, nat: Nat, vocabulary: Vocabulary) -> None:
+    def __init__(self, segment: Segment, nat: Nat, vocabulary: SpecialIds) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
         assert nat.blank_id is not None, "the manifest's rules see to it"
         self._segment, self._blank, self._eos_id = segment, nat.blank_id, vocabulary.eos_id

@@ -67,7 +67,7 @@ class _Size:
 
 
 class Costs:
-    """Of one way of drafting, for one bundle."""
+    """What one way of drafting costs, for one bundle."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, _Size] = {}

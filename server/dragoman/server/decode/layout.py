@@ -21,7 +21,7 @@ class Layout:
 
     @property
     def places(self) -> int:
-        """Of a source, at each level."""
+        """How many nodes a source may have at each level."""
         return self.beams * self.width
 
     @classmethod

@@ -19,7 +19,7 @@ import numpy as np
 from dragoman.bundle.manifest import Nat
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Vocabulary
+from dragoman.server.decode.constraints import IMPOSSIBLE, SpecialIds
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 
@@ -127,7 +127,7 @@ class Canvas:
 class CanvasSource:
     """A segment that is decoded on canvases."""
 
-    def __init__(self, segment: Segment, nat: Nat, vocabulary: Vocabulary, predicted: Floats32 | None) -> None:
+    def __init__(self, segment: Segment, nat: Nat, vocabulary: SpecialIds, predicted: Floats32 | None) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
         self.segment, self._nat, self._vocabulary = segment, nat, vocabulary
         self.passes = 0

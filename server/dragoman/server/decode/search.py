@@ -21,7 +21,7 @@ from dragoman.server.core.segments import Hypothesis, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Row, Vocabulary, Weigher
+from dragoman.server.decode.constraints import IMPOSSIBLE, Row, SpecialIds, Weigher
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -32,7 +32,7 @@ from dragoman.server.decode.trees import Trees
 class Search:
     """Trees of up to `capacity` sources of one layout."""
 
-    def __init__(self, layout: Layout, capacity: int, vocabulary: Vocabulary) -> None:
+    def __init__(self, layout: Layout, capacity: int, vocabulary: SpecialIds) -> None:
         self.layout, self._vocabulary = layout, vocabulary
         self._trees = Trees(capacity, layout.places)
         self._searches: list[SegmentSearch] = []

@@ -27,7 +27,7 @@ class Reply:
     """What the decoder says."""
 
     logp: Floats32
-    """Of the best words [G, K, k]."""
+    """Log-probabilities of the best words [G, K, k]."""
     ids: Ints
     """[G, K, k]"""
     named_logp: Floats32

@@ -31,7 +31,7 @@ class ChainNodes(Protocol):
         """Graph inputs; `own` [q, w] says which of the w nodes of a run its q nodes see."""
 
     def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
-        """Of each source's new words, the first so many stand."""
+        """The first so many of each source's new words stand."""
 
 
 class ChainStates:
@@ -98,7 +98,7 @@ class ChainPool:
         return feed
 
     def keep(self, new: Sequence[Any], counts: Sequence[int]) -> None:
-        """Of each source's new words, the first so many stand."""
+        """The first so many of each source's new words stand."""
         n = len(counts)
         longest = round_up(int((self._lengths[:n] + counts).max(initial=0)))
         if longest > self._store.size:

@@ -136,7 +136,7 @@ class NodePool:
         self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
 
     def _lengthen(self, new: Sequence[Any], sources: int) -> None:
-        """Of trees that are chains: each new node goes behind its ancestors, which fill the slots from the lowest.
+        """Keep the nodes of chains: each new one goes behind its ancestors, which fill the slots from the lowest.
 
         One without a living child is kept too: its source leaves, as it has no other.
         """

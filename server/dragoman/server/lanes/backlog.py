@@ -38,7 +38,7 @@ class _Flow(Generic[T]):
     def __init__(self, turn: float, arrival: int) -> None:
         self.turn, self.arrival = turn, arrival
         self.tokens: OrderedDict[T, int] = OrderedDict()
-        """Of each segment, in the order of their arrival. Unlike a dict's, its beginning is found at once after
+        """Tokens of each segment, in the order of their arrival. Unlike a dict's, its beginning is found at once after
         thousands have left."""
         self._passed = 0  # how many have gone before the first
 
@@ -100,11 +100,11 @@ class Backlog(Generic[T]):
 
     @property
     def tokens(self) -> int:
-        """Of all that wait."""
+        """Tokens of all that wait."""
         return sum(queue.tokens for queue in self._queues.values())
 
     def tokens_before(self, priority: Priority) -> int:
-        """Of those that go before a newcomer of this priority, or may."""
+        """Tokens of those that go before a newcomer of this priority, or may."""
         return sum(queue.tokens for other, queue in self._queues.items() if other <= priority)
 
     def put(self, item: T, tokens: int, *, flow: Hashable = None, priority: Priority = Priority.NORMAL) -> None:

@@ -154,7 +154,7 @@ class Lanes:
 
     @property
     def pulses(self) -> list[Pulse]:
-        """Of each lane."""
+        """What each lane shows of itself."""
         return [lane.pulse for lane in self._lanes]
 
     @property

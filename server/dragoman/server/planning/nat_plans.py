@@ -121,4 +121,4 @@ _MEANINGLESS = {
 }
 """Decoding fields that it has no use for, and the values that change nothing."""
 _RANKING = ("length_penalty", "length_penalty_kind", "word_penalty")
-"""Of them, those that rank what the autoregressive decoder has scored."""
+"""The ones among them that rank what the autoregressive decoder has scored."""

@@ -16,7 +16,7 @@ Form: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and type."""
 
 SPARE_BYTES = 1 << 31
-"""Of device memory that a lane keeps for the next tensor of the same shape, whose address buckets know."""
+"""Bytes of device memory that a lane keeps for the next tensor of the same shape, whose address buckets know."""
 
 
 class Spares:

@@ -29,7 +29,8 @@ from dragoman.server.runtime.buffers import Array, Form, Loan, Resident, Spares
 Kind = Literal["cpu", "cuda"]
 
 MOST_BUCKETS = 128
-"""Of a lane and a graph. Further ones are not captured: each holds device memory that is only given back at the end."""
+"""Captured sizes of a lane and a graph. Further ones are not captured: each holds device memory that is only given back
+at the end."""
 MOST_SEEN = 4096
 """Combinations that have come once are remembered up to here."""
 NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
