@@ -1,7 +1,7 @@
 """The server's nouns: plain frozen values that the stages hand to one another.
 
 A `Request` holds texts; each text is cut into `Segment`s, which is what lanes schedule; a segment comes back as
-`Decoded`, and the pieces of one text are joined into a `Translation`.
+`Decoded`, and the segments of one text are joined into a `Translation`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Priority(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Segment:
-    """A sentence-sized piece of a request, as ids: the unit that is scheduled."""
+    """A sentence-sized part of a text, as ids: the unit that is scheduled."""
 
     ids: tuple[int, ...]
     """Source ids, the end token included."""
