@@ -51,6 +51,7 @@ from dragoman.bundle.graphs import (
     WORD_BIAS,
     WORDS,
     decoder_name,
+    file_of,
     is_nat_memory,
     nat_graphs,
     signature,
@@ -132,8 +133,8 @@ def write_bundle(
         decoding=decoding or Decoding(max_length=64),
         tokenizer=replace(vocabulary, **tokenizer),
         graphs={
-            "encoder": Graph("encoder.onnx", (), ()),
-            "step": Graph("step.onnx", (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
+            ENCODER: Graph(file_of(ENCODER), (), ()),
+            STEP: Graph(file_of(STEP), (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
             **{
                 graph: Graph(f"{graph}.onnx", (), ())
                 for name, one in (nat or {}).items()

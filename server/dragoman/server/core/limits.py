@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dragoman.bundle.graphs import STEP_SHORTLIST
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import InvalidRequest
 
@@ -34,7 +35,7 @@ class Bounds:
     @property
     def has_shortlist(self) -> bool:
         """Whether target words can be chosen from a lexical shortlist."""
-        return self.manifest.shortlist is not None and "step_shortlist" in self.manifest.graphs
+        return self.manifest.shortlist is not None and STEP_SHORTLIST in self.manifest.graphs
 
 
 def check_number(number: int, most: int, field: str = "texts") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import ENCODER, HIDDEN
+from dragoman.bundle.graphs import ENCODER, HIDDEN, IDS
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import EngineFailure
@@ -58,7 +58,7 @@ class DeviceRuntime:
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """A step whose rows are filled up to what residents have: a few sizes are captured instead of all."""
         names = self._said[attention]
-        sources, nodes = feed["ids"].shape
+        sources, nodes = feed[IDS].shape
         rows = next(value.shape[0] for value in feed.values() if isinstance(value, Resident))
         signature = self.manifest.graphs[graph]
         by_source = {tensor.name for tensor in signature.inputs if tensor.shape[0] == "G"}
