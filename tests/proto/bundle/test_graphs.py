@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +115,21 @@ def test_other_decoders_read_the_encoder_s_rows(graph):
     given = {**shapes(encoder.outputs), **shapes(memory.outputs)}
     assert all(given[name] == shape for name, shape in shapes(made.inputs).items() if name in given)
     assert made.file == f"{graph}.onnx"
+
+
+def test_names_are_said_once():
+    """No module of export or server spells one that could mean nothing else; all take it from here."""
+    root = Path(__file__).parents[3]
+    public = {name: value for name, value in vars(graphs).items() if name.isupper() and name[0] != "_"}
+    unmistakable = {value for value in public.values() if isinstance(value, str) and ("_" in value or "." in value)}
+    sources = [path for part in ("export", "server") for path in (root / part / "dragoman").rglob("*.py")]
+
+    spelt = {
+        f"{path.relative_to(root)}: {node.value}"
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in unmistakable
+    }
+
+    assert len(unmistakable) > 20
+    assert spelt == set()
