@@ -9,7 +9,8 @@ import pytest
 
 import dragoman.client
 from dragoman.client import types
-from dragoman.client.types import FinishReason, Hypothesis, LanguagePair, Translation
+from dragoman.client.types import FinishReason, Hypothesis, LanguagePair, Options, Translation
+from dragoman.v1 import translation_pb2 as pb
 
 
 def test_every_type_can_be_imported_from_the_package() -> None:
@@ -18,6 +19,13 @@ def test_every_type_can_be_imported_from_the_package() -> None:
 
     assert public
     assert public <= set(dragoman.client.__all__)
+
+
+def test_every_decoding_field_of_the_contract_is_an_option() -> None:
+    """A field that only the wire has was forgotten here."""
+    options = {field.name for field in dataclasses.fields(Options)}
+
+    assert set(pb.DecodingOptions.DESCRIPTOR.fields_by_name) <= options
 
 
 def test_values_are_frozen() -> None:

@@ -19,8 +19,10 @@ from dragoman.server.core.requests import (
     Request,
     SpeculationOverrides,
 )
-from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Strategy
+from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Method, Strategy
+from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -247,6 +249,46 @@ def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
     only = replace(manifest, nat={"mask-predict": MASKED})
     assert found(only, E.FAST)[1].strategy == NonAutoregressive("mask-predict", 1, 2)
     assert found(manifest, E.FAST, nat=NatOverrides(passes=3))[1].strategy == NonAutoregressive("mask-predict", 3, 2)
+
+
+EXAMPLES: dict[str, Method] = {
+    "": Beam(),
+    "sampling": Sampling(),
+    "diversity": Diversity(2),
+    "alternatives": Alternatives(2),
+}
+
+
+def test_every_method_has_an_example_below() -> None:
+    """A new one is tested with every preference without anyone thinking of it."""
+    assert set(EXAMPLES) == {"", *METHODS}
+
+
+def outcome(manifest: Manifest, engine: EnginePreference, **request: Any) -> list[Plan] | ServingError:
+    try:
+        return found(manifest, engine, **request)
+    except ServingError as error:
+        return error
+
+
+@pytest.mark.parametrize("engine", list(E))
+@pytest.mark.parametrize("field", EXAMPLES)
+@pytest.mark.parametrize("kind", ["both", "plain", "nat only"])
+@pytest.mark.parametrize("deadline_s", [None, 5.0])
+def test_every_method_goes_with_an_engine_or_is_refused_by_name(
+    manifest: Manifest, plain: Manifest, field: str, engine: EnginePreference, kind: str, deadline_s: float | None
+) -> None:
+    """Whatever the bundle has: there are plans, or an error that names a field and says why."""
+    alone = replace(manifest, graphs={name: graph for name, graph in manifest.graphs.items() if name != "step"})
+    bundle = {"both": manifest, "plain": plain, "nat only": alone}[kind]
+
+    made = outcome(bundle, engine, method=EXAMPLES[field], deadline_s=deadline_s)
+
+    if isinstance(made, InvalidRequest | UnsupportedByModel):
+        assert all(violation.field and violation.message for violation in made.violations)
+    else:
+        assert isinstance(made, list)
+        assert made
 
 
 BEAM, GREEDY, NAT = (

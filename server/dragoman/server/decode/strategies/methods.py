@@ -7,5 +7,10 @@ from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.sampling import Sampling
 
-METHODS: dict[str, type[Method]] = {method.field: method for method in (Sampling, Diversity, Alternatives)}
-"""In the order in which a clash of two is reported."""
+_IN_ORDER: tuple[type[Method], ...] = (
+    Sampling,
+    Diversity,
+    Alternatives,
+)
+"""In which a clash of two is reported."""
+METHODS = {method.field: method for method in _IN_ORDER}
