@@ -15,6 +15,7 @@ from dragoman.server.app.local import LocalTranslator
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides, Request
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Translation
+from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "models" / "en-pt"
@@ -70,6 +71,18 @@ def test_it_answers_in_every_way(translator: LocalTranslator, options, engine):
 
     assert found.engine is engine
     assert found.text.lower().startswith("olá")
+
+
+def test_what_most_draws_agree_on_is_the_same_alone_and_in_a_crowd(translator: LocalTranslator):
+    """Equal seeds draw and choose equally whatever shares the batch; other seeds draw others."""
+    method = MinimumBayesRisk(12)
+    together = translations(translator, method=method, seed=3)
+    alone = [translations(translator, [text], method=method, seed=3)[0] for text in TEXTS]
+
+    assert [one.hypotheses for one in together] == [one.hypotheses for one in alone]
+    assert {one.engine for one in together} == {Engine.SAMPLING}
+    assert [one.text for one in together] != [one.text for one in translations(translator, method=method, seed=4)]
+    assert all(0 <= one.hypotheses[0].score <= 1 for one in together)
 
 
 def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):

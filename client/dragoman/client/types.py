@@ -168,6 +168,14 @@ class Alternatives:
 
 
 @dataclass(frozen=True)
+class MinimumBayesRisk:
+    """Draw many hypotheses and answer with those that the others agree with most."""
+
+    samples: int | None = None
+    sampling: Sampling | None = None
+
+
+@dataclass(frozen=True)
 class Nat:
     """How to decode without autoregression."""
 
@@ -246,6 +254,7 @@ class Options:
     sampling: Sampling | None = None
     diversity: Diversity | None = None
     alternatives: Alternatives | None = None
+    minimum_bayes_risk: MinimumBayesRisk | None = None
     profile: str | None = None
     shortlist: bool | None = None
 

@@ -249,7 +249,7 @@ class Term(_message.Message):
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., do_not_translate: bool = ..., case_sensitive: bool = ...) -> None: ...
 
 class DecodingOptions(_message.Message):
-    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist")
+    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk")
     BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     NUM_HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
@@ -270,6 +270,7 @@ class DecodingOptions(_message.Message):
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     SHORTLIST_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_BAYES_RISK_FIELD_NUMBER: _ClassVar[int]
     beam_size: int
     num_hypotheses: int
     length_penalty: float
@@ -290,7 +291,8 @@ class DecodingOptions(_message.Message):
     alternatives: Alternatives
     profile: str
     shortlist: bool
-    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ...) -> None: ...
+    minimum_bayes_risk: MinimumBayesRisk
+    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ..., minimum_bayes_risk: _Optional[_Union[MinimumBayesRisk, _Mapping]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("top_k", "top_p", "temperature", "seed", "min_p", "epsilon")
@@ -307,6 +309,14 @@ class Sampling(_message.Message):
     min_p: float
     epsilon: float
     def __init__(self, top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., temperature: _Optional[float] = ..., seed: _Optional[int] = ..., min_p: _Optional[float] = ..., epsilon: _Optional[float] = ...) -> None: ...
+
+class MinimumBayesRisk(_message.Message):
+    __slots__ = ("samples", "sampling")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    samples: int
+    sampling: Sampling
+    def __init__(self, samples: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ...) -> None: ...
 
 class Diversity(_message.Message):
     __slots__ = ("groups", "penalty")

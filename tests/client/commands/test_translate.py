@@ -81,6 +81,11 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--sampling"], {"decoding": {"sampling": {}}}),
         (["--top-k", "4"], {"decoding": {"sampling": {"top_k": 4}}}),
         (["--top-p", "0.5"], {"decoding": {"sampling": {"top_p": 0.5}}}),
+        (["--mbr-samples", "8"], {"decoding": {"minimum_bayes_risk": {"samples": 8}}}),
+        (
+            ["--mbr-samples", "8", "--top-k", "3"],
+            {"decoding": {"minimum_bayes_risk": {"samples": 8, "sampling": {"top_k": 3}}}},
+        ),
         (["--min-p", "0.5", "--epsilon", "0.25"], {"decoding": {"sampling": {"min_p": 0.5, "epsilon": 0.25}}}),
         (["--temperature", "2"], {"decoding": {"sampling": {"temperature": 2.0}}}),
         (["--seed", "0"], {"decoding": {"sampling": {"seed": 0}}}),
@@ -124,7 +129,7 @@ def test_every_option_has_a_flag(fake: Any) -> None:
     parser = argparse.ArgumentParser()
     command_translate.register(parser)
     given = {action.dest for action in parser._actions}
-    inner = {"sampling", "diversity", "alternatives", "nat", "speculation"}
+    inner = {"sampling", "diversity", "alternatives", "minimum_bayes_risk", "nat", "speculation"}
     fields = {field.name for field in dataclasses.fields(Options)} - inner
 
     assert fields - given == {"model_version", "cache"}

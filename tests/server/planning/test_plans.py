@@ -23,6 +23,7 @@ from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Me
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.methods import METHODS
+from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -256,6 +257,7 @@ EXAMPLES: dict[str, Method] = {
     "sampling": Sampling(),
     "diversity": Diversity(2),
     "alternatives": Alternatives(2),
+    "minimum_bayes_risk": MinimumBayesRisk(4),
 }
 
 

@@ -18,6 +18,7 @@ from dragoman.server.core.requests import DecodingOverrides, EnginePreference, O
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.planning.settings import resolve
 
@@ -272,6 +273,13 @@ def test_a_sample_has_no_beam_and_as_many_draws_as_are_asked_for(
         (SAMPLE, {"early_stopping": "exhaustive"}, "early_stopping"),
         (SAMPLE, {"patience": 2.0}, "patience"),
         (Sampling(1, top_k=0), {}, "sampling.top_k"),
+        (MinimumBayesRisk(1), {}, "minimum_bayes_risk.samples"),
+        (MinimumBayesRisk(13), {}, "minimum_bayes_risk.samples"),
+        (MinimumBayesRisk(4), {"num_hypotheses": 5}, "num_hypotheses"),
+        (MinimumBayesRisk(4), {"num_hypotheses": 0}, "num_hypotheses"),
+        (MinimumBayesRisk(4), {"beam_size": 4}, "beam_size"),
+        (MinimumBayesRisk(4), {"patience": 2.0}, "patience"),
+        (MinimumBayesRisk(4, Sampling(top_p=0.0)), {}, "minimum_bayes_risk.sampling.top_p"),
         (Sampling(1, min_p=-0.1), {}, "sampling.min_p"),
         (Sampling(1, min_p=1.1), {}, "sampling.min_p"),
         (Sampling(1, min_p=math.nan), {}, "sampling.min_p"),
@@ -316,6 +324,8 @@ def test_bad_strategies_are_refused_by_name(
         (Sampling(1, min_p=1.0, epsilon=0.999), {"num_hypotheses": 12}),
         (Sampling(1, top_k=2**32 - 1, top_p=1e-6, temperature=1e-3), {"patience": 1.0, "early_stopping": "first"}),
         (Diversity(2, 0.0), {}),
+        (MinimumBayesRisk(12), {"num_hypotheses": 12}),
+        (MinimumBayesRisk(2), {"beam_size": 1}),
         (Diversity(4, 100.0), {"num_hypotheses": 4}),
         (Alternatives(2, 0.0), {}),
         (Alternatives(8, 1.0), {"beam_size": 1, "num_hypotheses": 1}),

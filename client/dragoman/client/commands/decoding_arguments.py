@@ -15,6 +15,7 @@ from dragoman.client.types import (
     EnginePreference,
     LengthPenaltyKind,
     Lossy,
+    MinimumBayesRisk,
     Nat,
     OffsetUnit,
     OnTooLong,
@@ -59,6 +60,7 @@ def register(parser: ArgumentParser) -> None:
     sampling.add_argument("--temperature", type=positive, metavar="X", help="below 1 more certain, above more varied")
     sampling.add_argument("--min-p", type=finite, metavar="X", help="only from those X times as probable as the best")
     sampling.add_argument("--epsilon", type=finite, metavar="X", help="never a token that the model gives less than X")
+    sampling.add_argument("--mbr-samples", type=count, metavar="N", help="answer with what N draws agree on most")
     sampling.add_argument("--seed", type=at_least_zero, metavar="N", help="makes the draws repeatable")
 
 
@@ -109,9 +111,10 @@ def _choice(group: Arguments, name: str, kind: Any, text: str) -> None:
 
 def options(args: Namespace) -> Options:
     """The options that a command line stands for."""
-    names = {field.name for field in dataclasses.fields(Options)} - {"alternatives", "suppressed_tokens"}
+    names = {field.name for field in dataclasses.fields(Options)} - {"alternatives", "suppressed_tokens", "sampling"}
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
     sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed, args.min_p, args.epsilon)
+    drawn = sampling if args.sampling or sampling != Sampling() else None
     diversity = Diversity(args.diversity_groups, args.diversity_penalty)
     alternatives = Alternatives(args.alternatives, args.min_probability)
     lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)
@@ -119,9 +122,10 @@ def options(args: Namespace) -> Options:
     lossy = Lossy(args.lossy_top, args.lossy_margin)
     speculation = Speculation(args.draft, args.draft_tokens, lossy if lossy != Lossy() else None)
     return Options(
-        **{name: value for name, value in given.items() if name != "sampling"},
+        **given,
         suppressed_tokens=tuple(args.suppressed_tokens) if args.suppressed_tokens else None,
-        sampling=sampling if args.sampling or sampling != Sampling() else None,
+        sampling=None if args.mbr_samples else drawn,
+        minimum_bayes_risk=MinimumBayesRisk(args.mbr_samples, drawn) if args.mbr_samples else None,
         diversity=diversity if diversity != Diversity() else None,
         alternatives=alternatives if alternatives != Alternatives() else None,
         nat=nat if nat != Nat() else None,
