@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dragoman.server.batches import tree_batch as batch_module
+from dragoman.server.batches import step_batch as batch_module
 from dragoman.server.core.errors import Cancelled
 from dragoman.server.core.segments import Decoded, Hypothesis, Segment
 from dragoman.server.lanes.lanes import Lanes
@@ -78,7 +78,7 @@ class Outcome:
 @contextmanager
 def counted_late_steps(outcome: Outcome) -> Iterator[None]:
     """Watch every step of every batch for owners that were cancelled before it ended."""
-    plain, lock = batch_module.TreeBatch.step, threading.Lock()
+    plain, lock = batch_module.StepBatch.step, threading.Lock()
 
     def step(batch: Any) -> Any:
         owners = list(batch.owners)
@@ -91,11 +91,11 @@ def counted_late_steps(outcome: Outcome) -> Iterator[None]:
                     outcome.most_steps_after = max(outcome.most_steps_after, steps)
         return done
 
-    batch_module.TreeBatch.step = step  # type: ignore[method-assign]
+    batch_module.StepBatch.step = step  # type: ignore[method-assign]
     try:
         yield
     finally:
-        batch_module.TreeBatch.step = plain  # type: ignore[method-assign]
+        batch_module.StepBatch.step = plain  # type: ignore[method-assign]
 
 
 class Load:

@@ -16,13 +16,12 @@ from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.network.network import Network
 from dragoman.server.batches.canvas_batch import CanvasBatch
-from dragoman.server.batches.chain_batch import ChainBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.group import Group, Source
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.batches.step_batch import StepBatch, chain_batch, tree_batch
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Strategy
 from dragoman.server.decode.layout import Layout
@@ -266,7 +265,7 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     asked = segments(nat_fp32, 1000, Beam())
     encoded = all_encoded(runtime, asked)
     layout = Layout.of(asked[0])
-    greedy = run(TreeBatch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
+    greedy = run(tree_batch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
     adversary = Adversary({one.ids: greedy[n][0][0].ids for n, one in enumerate(asked)})
     accepted = []
     speculation = Speculation(
@@ -275,7 +274,7 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
         Always(),
         lambda sources, drafted, right: accepted.append((sources, drafted, right)),
     )
-    batch: ChainBatch[int] = ChainBatch(runtime, None, speculation, capacity=32, has_stride=True)
+    batch: StepBatch[int] = chain_batch(runtime, None, speculation, capacity=32, has_stride=True)
 
     found = run(batch, asked, encoded, 32)
 
@@ -302,7 +301,7 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
             return CanvasBatch(runtime, None, name="mask-predict", capacity=8)
         right = {one.ids: (3, 4, 5) for one in asked}
         speculation = Speculation(strategy, Adversary(right), Always(), lambda *_: None)
-        return ChainBatch(runtime, None, speculation, capacity=8, has_stride=True)
+        return chain_batch(runtime, None, speculation, capacity=8, has_stride=True)
 
     alone = {n: run(group(), [one], [encoded[n]], 1)[0] for n, one in enumerate(asked)}
     batch, found = group(), {}

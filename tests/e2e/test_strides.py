@@ -16,15 +16,16 @@ from dragoman.bundle.reader import Bundle
 from dragoman.export.core.errors import ExportError
 from dragoman.export.network.load import load_network
 from dragoman.export.proof.stride_parity import prove_stride
-from dragoman.server.batches.chain_batch import STRIDE_STEPS, ChainBatch
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.batches.step_batch import STRIDE_STEPS, StepBatch, chain_batch, tree_batch
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Beam
+from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.search import Search
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
@@ -71,14 +72,14 @@ def run(runtime: Runtime, group: Group[int], segments: Sequence[Segment], places
     return found
 
 
-def strides(runtime: Runtime, shortlist: Shortlist) -> ChainBatch[int]:
-    return ChainBatch(runtime, shortlist, None, capacity=8, has_stride=True)
+def strides(runtime: Runtime, shortlist: Shortlist) -> StepBatch[int]:
+    return chain_batch(runtime, shortlist, None, capacity=8, has_stride=True)
 
 
 def test_strides_are_steps(runtime: Runtime, shortlist: Shortlist):
     """Words and reasons of 80 sources, the longest of 60 words, are greedy search's; a stride counts as one step."""
     segments = asked(80, limit=60)
-    single = TreeBatch(runtime, shortlist, layout=Layout.of(segments[0]), capacity=8)
+    single = tree_batch(runtime, shortlist, layout=Layout.of(segments[0]), capacity=8)
 
     by_steps, by_strides = run(runtime, single, segments, 8), run(runtime, strides(runtime, shortlist), segments, 8)
 
@@ -108,7 +109,7 @@ def test_a_stride_goes_on_from_the_word_that_is_chosen(tiny: Bundle, shortlist: 
     frequent = int(counts.argmax())
     refusing = HostRuntime(tiny)
     refusing.manifest = replace(tiny.manifest, tokenizer=replace(tiny.manifest.tokenizer, unk_id=frequent))
-    single = TreeBatch(refusing, shortlist, layout=Layout.of(segments[0]), capacity=8)
+    single = tree_batch(refusing, shortlist, layout=Layout.of(segments[0]), capacity=8)
 
     by_steps, by_strides = run(refusing, single, segments, 8), run(refusing, strides(refusing, shortlist), segments, 8)
 
@@ -202,10 +203,10 @@ def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortl
         "alternatives": replace(greedy, strategy=Alternatives(2)),
     }
 
-    assert isinstance(groups.group(greedy), ChainBatch)
+    assert isinstance(groups.group(greedy).grower, Chains)
     assert groups.key(greedy) == groups.key(replace(greedy, ids=(3, END), strategy=Beam()))
     for name, segment in others.items():
-        assert isinstance(groups.group(segment), TreeBatch), name
+        assert isinstance(groups.group(segment).grower, Search), name
         assert groups.key(segment) != groups.key(greedy), name
 
 

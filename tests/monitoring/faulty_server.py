@@ -18,7 +18,7 @@ from typing import Any
 
 from dragoman.bundle.graphs import STRIDE
 from dragoman.server.app import app, command_serve
-from dragoman.server.batches.chain_batch import STRIDE_STEPS
+from dragoman.server.batches.step_batch import STRIDE_STEPS
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.state_metrics import Build

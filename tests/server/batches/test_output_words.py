@@ -10,7 +10,7 @@ import pytest
 from dragoman.bundle.graphs import CANDIDATES, STEP_SHORTLIST
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.batches.step_batch import tree_batch
 from dragoman.server.decode.layout import Layout
 from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
@@ -30,7 +30,7 @@ def test_a_source_says_words_of_its_list_and_no_others(runtime, work):
     asked = work.segments(20)
 
     def decoded(segments, places):
-        batch = TreeBatch(runtime, LISTS, layout=Layout.of(segments[0]), capacity=6)
+        batch = tree_batch(runtime, LISTS, layout=Layout.of(segments[0]), capacity=6)
         return work.run(runtime, batch, segments, places=places)
 
     together = decoded(asked, 6)
@@ -70,7 +70,7 @@ def test_the_whole_vocabulary_needs_no_lists(runtime):
 def test_words_that_are_named_are_found_among_the_candidates(runtime, work):
     """A repetition penalty asks for words by their ids; over a shortlist graphs know them by their place."""
     penalised = work.segments(1, ids=(5, 6, 7, 8, 9, 10, 0), decoding=replace(work.GREEDY, repetition_penalty=50.0))
-    batch = TreeBatch(runtime, LISTS, layout=Layout.of(penalised[0]), capacity=1)
+    batch = tree_batch(runtime, LISTS, layout=Layout.of(penalised[0]), capacity=1)
 
     (hypothesis,) = work.run(runtime, batch, penalised, places=1)[0].hypotheses
 

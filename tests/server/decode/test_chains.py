@@ -101,7 +101,7 @@ def speculate(model: Model, segments: Sequence[Segment], drafters: Sequence[Draf
             chains.admit(segments[owners[-1]])
         prefixes = [tuple(prefix) for prefix in chains.prefixes]
         drafts = [drafters[n](right[n], own, tokens) for n, own in zip(owners, prefixes, strict=True)]
-        query = chains.ask(drafts, tokens + 1)
+        query, before = chains.verify(drafts, tokens + 1), [chains.work(g).accepted_tokens for g in range(len(owners))]
         histories = [
             [(*own, *query.ids[g, 1 : place + 1].tolist()) for place in range(tokens + 1)]
             for g, own in enumerate(prefixes)
@@ -109,11 +109,12 @@ def speculate(model: Model, segments: Sequence[Segment], drafters: Sequence[Draf
         for g, own in enumerate(prefixes):
             assert query.depth[g].tolist() == list(range(len(own), len(own) + tokens + 1))
             assert query.ids[g, 0] == (own[-1] if own else START)
-        chained = chains.advance(model.answer(query, histories))
+        advance = chains.advance(model.answer(query, histories))
         for g in reversed(range(len(owners))):
-            accepted[owners[g]] += chained[g].accepted
-            assert chained[g].has_ended or chained[g].kept == chained[g].accepted + 1
-            if chained[g].has_ended:
+            stood = chains.work(g).accepted_tokens - before[g]
+            accepted[owners[g]] += stood
+            assert g in advance.finished or advance.kept[g] == stood + 1
+            if g in advance.finished:
                 found[owners[g]] = chains.hypotheses(g)
                 chains.remove(g)
                 owners[g] = owners[-1]
@@ -188,11 +189,12 @@ def test_all_that_weighs_words_weighs_drafted_ones(changes):
 def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding):
     """Where the best word must not be put out, or the text is over, the rest of what it read is thrown away."""
     model, asked = Model(6), segments(40, **decoding)
-    chains, owners, found, cut = Chains(WORDS), list(range(40)), {}, 0
+    chains, owners, found, cut = Chains(WORDS, stride=steps), list(range(40)), {}, 0
     for one in asked:
         chains.admit(one)
     while owners:
-        query = chains.ask([()] * len(owners), 1)
+        query = chains.ask()
+        assert (query.is_stride, query.seen.shape) == (steps > 1, (1, steps))
         histories = [[tuple(prefix)] for prefix in chains.prefixes]
         assert query.ids.tolist() == [[own[0][-1] if own[0] else START] for own in histories]
         for _ in range(steps):
@@ -201,11 +203,10 @@ def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding
             histories = [
                 [*own, (*own[-1], word)] for own, word in zip(histories, reply.ids[:, -1, 0].tolist(), strict=True)
             ]
-        chains.followed(reply)
-        chained = chains.advance(reply)
+        advance = chains.advance(reply)
         for g in reversed(range(len(owners))):
-            cut += not chained[g].has_ended and chained[g].kept < steps
-            if chained[g].has_ended:
+            cut += g not in advance.finished and advance.kept[g] < steps
+            if g in advance.finished:
                 found[owners[g]] = chains.hypotheses(g)
                 chains.remove(g)
                 owners[g] = owners[-1]
@@ -241,11 +242,11 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other():
             chains.remove(0)
             owners = [2, 1]
         prefixes = [tuple(prefix) for prefix in chains.prefixes]
-        query = chains.ask([[4, 5]] * len(owners), 3)
+        query = chains.verify([[4, 5]] * len(owners), 3)
         histories = [[p, (*p, 4), (*p, 4, 5)] for p in prefixes]
-        chained = chains.advance(model.answer(query, histories))
+        advance = chains.advance(model.answer(query, histories))
         for g in reversed(range(len(owners))):
-            if chained[g].has_ended:
+            if g in advance.finished:
                 found[owners[g]] = chains.hypotheses(g)
                 chains.remove(g)
                 owners[g] = owners[-1]
@@ -274,8 +275,9 @@ def test_a_lossy_source_keeps_what_is_likely_enough():
     last = ranked[3]
     drafts = [[second], [second], [last], [second]]
 
-    query = chains.ask(drafts, 2)
-    chained = chains.advance(model.answer(query, [[(), (draft[0],)] for draft in drafts]))
+    query = chains.verify(drafts, 2)
+    advance = chains.advance(model.answer(query, [[(), (draft[0],)] for draft in drafts]))
 
-    assert [each.accepted for each in chained] == [1, 0, 0, 0]
+    assert [chains.work(g).accepted_tokens for g in range(4)] == [1, 0, 0, 0]
+    assert advance.drafts == (4, 1)
     assert [prefix[0] for prefix in chains.prefixes] == [second, *[ranked[0]] * 3]

@@ -139,7 +139,8 @@ def run(
     while waiting or running:
         while waiting and len(running) < capacity:
             number, (model, segment) = waiting.pop(0)
-            assert search.admit(segment) == len(running)
+            search.admit(segment)
+            assert len(search) == len(running) + 1
             running.append(Running(number, model, segment, [()] * layout.places))
         advance = search.advance(answer(search.ask(), running))
         follow(running, advance, search.ask().ids)

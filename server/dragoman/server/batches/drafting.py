@@ -10,6 +10,7 @@ from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.chains import Draft
 from dragoman.server.decode.draft_costs import Costs
+from dragoman.server.decode.step import Advance
 from dragoman.server.decode.strategies.speculative import Speculative
 
 NO_DRAFT: Draft = ()
@@ -38,6 +39,19 @@ class Speculation:
     on_drafts: Callable[[int, int, int], None]
     """Is told of each round's sources, and of its drafted and accepted tokens."""
 
-    def is_wanted(self, sources: int) -> bool:
-        """Whether the next round drafts. What a lossy draft may change must not depend on the load."""
-        return self.strategy.lossy is not None or self.judge.wants_drafts(sources)
+    def propose(self, prefixes: Sequence[Sequence[int]]) -> Sequence[Draft] | None:
+        """Drafts behind each source's tokens; None where the next round is better off without.
+
+        What a lossy draft may change must not depend on the load.
+        """
+        is_wanted = self.strategy.lossy is not None or self.judge.wants_drafts(len(prefixes))
+        return self.drafter.draft(prefixes, self.strategy.tokens) if is_wanted else None
+
+    def note(self, advance: Advance, seconds: float) -> None:
+        """Tell what a round cost and what came of it."""
+        sources, tokens = len(advance.kept), int(advance.kept.sum())
+        if advance.drafts is None:
+            self.judge.note_plain(sources, seconds, tokens)
+        else:
+            self.judge.note_speculative(sources, seconds, tokens)
+            self.on_drafts(sources, *advance.drafts)

@@ -7,13 +7,12 @@ from typing import TypeVar
 
 from dragoman.bundle.graphs import STEP_SHORTLIST, STRIDE
 from dragoman.server.batches.canvas_batch import CanvasBatch
-from dragoman.server.batches.chain_batch import ChainBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
 from dragoman.server.batches.group import Group
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.batches.step_batch import chain_batch, tree_batch
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Beam, DraftSource
@@ -93,8 +92,8 @@ class GroupFactory:
                 speculation = self._speculation(strategy, shortlist)
             case _ if not has_stride:
                 layout = Layout.of(segment)
-                return TreeBatch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
-        return ChainBatch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
+                return tree_batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+        return chain_batch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
     def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
         return CanvasBatch(self._runtime, shortlist, name=name, capacity=self._capacity)

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from dragoman.server.core.segments import Hypothesis, Segment, Work
+from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32
 
 T = TypeVar("T")
-
-
-NO_WORK = Work()
 
 
 @dataclass(frozen=True)

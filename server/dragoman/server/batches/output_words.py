@@ -14,9 +14,7 @@ from dragoman.bundle.graphs import (
     CHOSEN,
     CHOSEN_LOGP,
     COUNT,
-    DEPTH,
     EXTENDED,
-    IDS,
     NORMALISER,
     STEP,
     STEP_SHORTLIST,
@@ -61,12 +59,14 @@ class Words:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
 
-    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any], dict[int, int]]:
-        """One run of the decoder: what it says, what to keep, and of the sources with numbers that are not finite the
-        first such place.
+    def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
+        """One run of the decoder: what it says, and what to keep.
 
-        Those have zeros there: nothing may be made of them, and nothing of others depends on them.
+        Where numbers are not finite there are zeros: nothing may be made of them, and nothing of others depends on
+        them.
         """
+        if query.is_stride:
+            return self._follow(query, feed)
         shape = query.ids.shape
         chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
         feed = {**feed, **self.feed()}
@@ -84,17 +84,17 @@ class Words:
             said[CHOSEN_LOGP].reshape(chosen.shape),
             said[NORMALISER].reshape(shape),
             said.get(ATTENTION),
+            broken,
         )
-        return reply, new, broken
+        return reply, new
 
-    def follow(self, query: Query, feed: Feed, count: int) -> tuple[Reply, list[Any], dict[int, int]]:
-        """A stride from each source's one node: `answer` of so many places, each behind the best word of the last."""
-        top = np.zeros(min(query.best, len(self)), np.int64)
-        feed = {**feed, **self.feed(), IDS: query.ids, DEPTH: query.depth, TOP: top, COUNT: np.array(count)}
-        logp, ids, *new = self._runtime.run(STRIDE, feed).values()
+    def _follow(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
+        """A stride from each source's one node: `answer` of several places, each behind the best word of the last."""
+        top, count = np.zeros(min(query.best, len(self)), np.int64), np.array(query.seen.shape[1])
+        logp, ids, *new = self._runtime.run(STRIDE, {**feed, **self.feed(), TOP: top, COUNT: count}).values()
         logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
-        unasked = np.zeros(logp.shape[:2], np.float32)
-        return Reply(logp, ids, unasked[..., :0, None], unasked), new, _silenced(logp)
+        unasked, broken = np.zeros(logp.shape[:2], np.float32), _silenced(logp)
+        return Reply(logp, ids, unasked[..., :0, None], unasked, broken=broken), new
 
 
 def _silenced(logp: Floats32) -> dict[int, int]:

@@ -17,7 +17,7 @@ from dragoman.server.batches.group import Finished, Group, Source
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.toolkits import ranking
-from dragoman.server.kvcache.chain_nodes import chain_pool_of
+from dragoman.server.kvcache.nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
@@ -129,9 +129,9 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
 
 
 def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
-    pool = chain_pool_of(runtime, sources)
+    pool = chain_nodes_of(runtime, sources)
     for _ in range(sources):
-        pool.admit()
+        pool.admit({})
     return pool.feed(np.tri(width, dtype=np.bool_))
 
 

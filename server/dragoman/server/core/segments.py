@@ -95,6 +95,9 @@ class Work:
         )
 
 
+NO_WORK = Work()
+
+
 @dataclass(frozen=True)
 class Decoded:
     """What a lane made of one segment."""

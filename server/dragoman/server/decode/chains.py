@@ -10,32 +10,21 @@ Always true: the decoder has read all tokens of a source but the newest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dragoman.server.core.segments import Hypothesis, Segment
-from dragoman.server.core.strategies import Lossy
-from dragoman.server.decode.arrays import Floats, Ints
+from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
+from dragoman.server.core.strategies import Engine, Lossy
+from dragoman.server.decode.arrays import Bools, Floats, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Row, SpecialIds
 from dragoman.server.decode.segment_search import SegmentSearch
-from dragoman.server.decode.step import Query, Reply
+from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.decode.trees import Path
 
 Draft = Sequence[int]
-
-
-@dataclass(frozen=True)
-class Chained:
-    """What a round did to one source."""
-
-    kept: int
-    """Tokens that it got, the end token included; as many of the words that were read stand."""
-    drafted: int
-    accepted: int
-    has_ended: bool
 
 
 @dataclass
@@ -46,16 +35,30 @@ class _Chain:
     logps: list[float]
     lossy: Lossy | None
     score: float = 0.0
+    rounds: int = 0
+    work: Work = NO_WORK
+
+
+Propose = Callable[[Sequence[Sequence[int]]], Sequence[Draft] | None]
+"""Drafts behind each source's tokens, or none for this round."""
 
 
 class Chains:
-    """Sources in any number, by index; the last one takes the place of one that leaves."""
+    """Greedy search of several words a round.
 
-    def __init__(self, vocabulary: SpecialIds) -> None:
-        self._vocabulary = vocabulary
+    `propose` drafts at most `longest` words. In a round without drafts the decoder takes `stride` steps by itself, or a
+    single one.
+    """
+
+    def __init__(
+        self, vocabulary: SpecialIds, propose: Propose | None = None, *, longest: int = 0, stride: int = 1
+    ) -> None:
+        self._vocabulary, self._propose, self._longest, self._stride = vocabulary, propose, longest, stride
+        self._alone = np.ones((1, stride), np.bool_)
         self._chains: list[_Chain] = []
-        self._drafts: list[Draft] = []
+        self._drafts: Sequence[Draft] = []
         self._named: dict[tuple[int, int], list[int]] = {}
+        self._is_drafted = self._is_stride = False
 
     def __len__(self) -> int:
         return len(self._chains)
@@ -75,17 +78,53 @@ class Chains:
         lossy = strategy.lossy if isinstance(strategy, Speculative) else None
         self._chains.append(_Chain(search, segment.max_target_tokens, [], [], lossy))
 
-    def remove(self, g: int) -> None:
-        """SegmentSearch g leaves."""
-        self._chains[g] = self._chains[-1]
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._chains[row] = self._chains[-1]
         del self._chains[-1]
+
+    @property
+    def num_live(self) -> int:
+        """One hypothesis each."""
+        return len(self)
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
         """The only hypothesis of a source that has ended."""
         return self._chains[g].search.hypotheses()
 
-    def ask(self, drafts: Sequence[Draft], width: int) -> Query:
+    def engine(self, g: int) -> Engine:
+        """Greedy search's own where nothing was drafted."""
+        chain = self._chains[g]
+        if chain.lossy is not None:
+            return Engine.SPECULATIVE_LOSSY
+        return Engine.SPECULATIVE if chain.work.drafted_tokens else Engine.GREEDY
+
+    def steps(self, g: int) -> int:
+        """Rounds."""
+        return self._chains[g].rounds
+
+    def length(self, g: int) -> int:
+        """Tokens so far."""
+        return len(self._chains[g].tokens)
+
+    def work(self, g: int) -> Work:
+        """Tokens that were drafted, and that stood."""
+        return self._chains[g].work
+
+    def ask(self) -> Query:
+        """What must be known of this round's drafts; without any, of a stride or a single step."""
+        drafts = None if self._propose is None else self._propose(self.prefixes)
+        if drafts is not None:
+            return self.verify(drafts, self._longest + 1)
+        self._is_drafted, self._is_stride = False, self._stride > 1
+        return self._query([()] * len(self), 1, self._alone)
+
+    def verify(self, drafts: Sequence[Draft], width: int) -> Query:
         """What must be known to verify them: a chain of `width` words for each source, one more than any draft."""
+        self._is_drafted, self._is_stride = True, False
+        return self._query(drafts, width, np.tri(width, dtype=np.bool_))
+
+    def _query(self, drafts: Sequence[Draft], width: int, seen: Bools) -> Query:
         n, words = len(self), self._vocabulary
         # What lies behind the limit would be verified for nothing.
         room = [min(width - 1, one.limit - len(one.tokens) - 1) for one in self._chains]
@@ -110,23 +149,27 @@ class Chains:
         for at, own in self._named.items():
             named[at][: len(own)] = own
         attention = any(one.search.wants_attention for one in self._chains)
-        return Query(ids, depth, named, best + len(words.suppressed) + 1 + lost, attention)
+        return Query(ids, depth, seen, named, best + len(words.suppressed) + 1 + lost, attention, self._is_stride)
 
-    def followed(self, reply: Reply) -> None:
-        """The decoder went on by itself: what it read behind each newest word, its own best each time, is the draft."""
-        self._drafts = reply.ids[:, :-1, 0].tolist()
+    def advance(self, reply: Reply) -> Advance:
+        """Keep of each draft what stands, and one word more.
 
-    def cut(self, g: int, places: int) -> None:
-        """No more than so many places of source g's round are to be looked at; one is, always."""
-        self._drafts[g] = self._drafts[g][: max(0, places - 1)]
-
-    def advance(self, reply: Reply) -> list[Chained]:
-        """Keep of each draft what stands, and one word more."""
+        A stride's draft is what the decoder read behind each newest word: its own best, each time. What lies before a
+        number that is not finite stands, and may be all that there is.
+        """
+        if self._is_stride:
+            self._drafts = reply.ids[:, :-1, 0].tolist()
+        for g, place in reply.broken.items():
+            self._drafts = [*self._drafts]
+            self._drafts[g] = self._drafts[g][: max(0, place - 1)]
         scores = self._scores(reply)
         n, places, _ = scores.shape
         best = np.arange(n)[:, None], np.arange(places), scores.argmax(2)
         words, peak, logp = reply.ids[best].tolist(), scores[best].tolist(), reply.logp[best].tolist()
-        found = []
+        stands, finished = [], [g for g, place in reply.broken.items() if place == 0]
+        drafted = accepted_in_all = 0
+        for g in finished:
+            self._chains[g].search.is_lost = True
         for g, chain in enumerate(self._chains):
             draft = self._drafts[g]
             kept = accepted = 0
@@ -147,8 +190,16 @@ class Chains:
                 if choice[0] != wanted:
                     break
                 accepted += 1
-            found.append(Chained(kept, len(draft), accepted, has_ended))
-        return found
+            stands.append(kept)
+            chain.rounds += 1
+            if self._is_drafted:
+                drafted, accepted_in_all = drafted + len(draft), accepted_in_all + accepted
+                chain.work += Work(drafted_tokens=len(draft), accepted_tokens=accepted)
+            if has_ended:
+                finished.append(g)
+        drafts = (drafted, accepted_in_all) if self._is_drafted else None
+        parents, live = np.zeros((n, 1), np.int64), np.ones((n, 1), np.bool_)
+        return Advance(parents, live, np.array(stands), sorted({*finished}), drafts)
 
     def _choose(self, reply: Reply, scores: Floats, g: int, place: int, wanted: int | None) -> tuple[int, float, float]:
         """A word under what its segment asks for, its score and its log-probability."""

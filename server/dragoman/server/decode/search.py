@@ -15,9 +15,11 @@ Always true: a place that is not live has score -inf; nothing about a source dep
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from dragoman.server.core.segments import Hypothesis, Segment
+from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
@@ -45,6 +47,7 @@ class Search:
         self._is_watched = np.zeros(capacity, np.bool_)  # whether one of its beams may be over without another end
         self._beam = np.arange(capacity * layout.beams)[:, None]
         self._first_place = self._beam % layout.beams * layout.width
+        self._itself, self._one = np.eye(layout.places, dtype=np.bool_), np.ones(capacity, np.int64)
 
     def __len__(self) -> int:
         return len(self._searches)
@@ -57,8 +60,8 @@ class Search:
         """Live hypotheses of all sources."""
         return int(np.count_nonzero(self._scores[: len(self)] > -np.inf))
 
-    def admit(self, segment: Segment) -> int:
-        """Plant a tree; its index is the number of sources before it."""
+    def admit(self, segment: Segment) -> None:
+        """Plant a tree."""
         g, layout, decoding = len(self._searches), self.layout, segment.decoding
         search = SegmentSearch(segment, self._vocabulary, beams=layout.beams, width=layout.width)
         self._searches.append(search)
@@ -71,25 +74,32 @@ class Search:
         self._room[g], self._limit[g] = toolkits.room(decoding, layout.width), segment.max_target_tokens
         self._no_unknown[g] = decoding.unknown_handling == "suppress"
         self._is_watched[g] = False
-        return g
 
-    def remove(self, g: int) -> None:
-        """Take out source g; the last one moves to its index."""
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
         last = len(self._searches) - 1
         moved = self._searches.pop()
-        self._special.pop(g, None)
-        if g == last:
+        self._special.pop(row, None)
+        if row == last:
             return
-        self._searches[g] = moved
-        self._trees.move(last, g)
-        for rows in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
-            rows[g] = rows[last]
+        self._searches[row] = moved
+        self._trees.move(last, row)
+        for values in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
+            values[row] = values[last]
         if self._special.pop(last, None) is not None:
-            self._special[g] = moved
+            self._special[row] = moved
 
     def steps(self, g: int) -> int:
         """Levels grown so far."""
         return int(self._trees.length[g])
+
+    def length(self, g: int) -> int:
+        """Levels, each of which is a position."""
+        return self.steps(g)
+
+    def work(self, g: int) -> Work:  # noqa: ARG002 - the same of each
+        """Nothing but steps."""
+        return NO_WORK
 
     def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
         """What came of source g, best first."""
@@ -118,6 +128,7 @@ class Search:
         return Query(
             ids=self._trees.newest[:n].copy(),
             depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
+            seen=self._itself,
             named=named,
             best=best + len(vocabulary.suppressed) + 1 + lost,
             attention=any(search.wants_attention for search in self._special.values()),
@@ -125,6 +136,12 @@ class Search:
 
     def advance(self, reply: Reply) -> Advance:
         """Grow every tree by one level."""
+        advance = self._grow(reply)
+        for g in reply.broken:
+            self._searches[g].is_lost = True
+        return replace(advance, finished=sorted({*advance.finished, *reply.broken})) if reply.broken else advance
+
+    def _grow(self, reply: Reply) -> Advance:
         if self.layout.places == 1 and not self._special:
             best = self._best_allowed(reply)
             if best is not None:
@@ -159,7 +176,7 @@ class Search:
         parents = np.zeros((n, 1), np.int64)
         self._trees.grow(word[:, None], parents, logp[:, None])
         scores[ended] = -np.inf
-        return Advance(parents, ~ended[:, None], finished)
+        return Advance(parents, ~ended[:, None], self._one[:n], finished)
 
     def _choose(self, reply: Reply) -> Advance:
         """Grow by what each beam chooses from what it is offered."""
@@ -192,7 +209,7 @@ class Search:
         finished = []
         if has_ended.any() or self._is_watched[:n].any() or not choice.live.any(1).all():
             finished = self._stop(np.any(has_ended.reshape(n, -1), axis=1))
-        return Advance(parents, self._scores[:n] > -np.inf, finished)
+        return Advance(parents, self._scores[:n] > -np.inf, self._one[:n], finished)
 
     def _weigh(self, reply: Reply) -> tuple[Floats, Floats32, Ints]:
         """Summed scores, log-probabilities and words of all continuations, [G, K, k]."""

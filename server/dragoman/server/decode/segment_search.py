@@ -31,6 +31,8 @@ class SegmentSearch:
             segment.attention or decoding.coverage_penalty or decoding.unknown_handling == "copy"
         )
         self._attention: list[Floats32] = []  # of the places of each level, [K, S], the root's first
+        self.is_lost = False
+        """Whether the decoder's numbers were not finite."""
         self.num_choices = strategy.num_choices(beams, width)
         """How many of each row's best words its strategy may choose from, at least."""
 
@@ -69,7 +71,11 @@ class SegmentSearch:
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The hypotheses that are wanted, as the strategy gathers them; none where the model left no word to choose."""
-        return self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
+        return (
+            ()
+            if self.is_lost
+            else self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
+        )
 
     @property
     def engine(self) -> Engine:

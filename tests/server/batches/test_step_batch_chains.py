@@ -7,9 +7,9 @@ import pytest
 
 from dragoman.bundle.graphs import STEP, STRIDE
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.batches.chain_batch import STRIDE_STEPS, ChainBatch
 from dragoman.server.batches.drafting import Speculation
 from dragoman.server.batches.encoding import encode
+from dragoman.server.batches.step_batch import STRIDE_STEPS, StepBatch, chain_batch
 from dragoman.server.core.strategies import DraftSource, Engine, Lossy
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -54,14 +54,14 @@ class Always(Costs):
         return True
 
 
-def drafting(runtime, drafter, drafted, *, lossy=None, judge=None) -> ChainBatch[int]:
+def drafting(runtime, drafter, drafted, *, lossy=None, judge=None) -> StepBatch[int]:
     strategy = Speculative(DraftSource.SOURCE, 3, lossy=lossy)
     speculation = Speculation(strategy, drafter, judge or Always(), lambda *numbers: drafted.append(numbers))
-    return ChainBatch(runtime, None, speculation, capacity=5, has_stride=False)
+    return chain_batch(runtime, None, speculation, capacity=5, has_stride=False)
 
 
-def strides(runtime) -> ChainBatch[int]:
-    return ChainBatch(runtime, None, None, capacity=5, has_stride=True)
+def strides(runtime) -> StepBatch[int]:
+    return chain_batch(runtime, None, None, capacity=5, has_stride=True)
 
 
 def test_whatever_is_drafted_greedy_search_is_what_comes_out(work):

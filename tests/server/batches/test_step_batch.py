@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.tree_batch import TreeBatch
+from dragoman.server.batches.step_batch import StepBatch, tree_batch
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.layout import Layout
@@ -24,8 +24,8 @@ KINDS = {
 BEAM = Decoding(beam_size=4, num_hypotheses=4, max_length=20)
 
 
-def a_batch(runtime: FakeRuntime, segment: Segment, capacity: int = 6) -> TreeBatch[int]:
-    return TreeBatch(runtime, None, layout=Layout.of(segment), capacity=capacity)
+def a_batch(runtime: FakeRuntime, segment: Segment, capacity: int = 6) -> StepBatch[int]:
+    return tree_batch(runtime, None, layout=Layout.of(segment), capacity=capacity)
 
 
 @pytest.fixture(params=KINDS)

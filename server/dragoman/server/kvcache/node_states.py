@@ -1,0 +1,46 @@
+"""The states of recurrent decoders: of the node that each hypothesis ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dragoman.bundle.graphs import INITIAL, STATE
+from dragoman.server.decode.arrays import Bools
+from dragoman.server.decode.step import Advance
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.stores import Store
+
+
+class NodeStates:
+    """States [G, K, d] each; d is the state's own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def admit(self, tensors: Mapping[str, Any]) -> None:
+        """One source more: its root has the encoder's states, or zeros."""
+        self._store.admit()
+        first = {name.replace(INITIAL, STATE): value for name, value in tensors.items() if name.startswith(INITIAL)}
+        if first:
+            self._store.place(len(self._store) - 1, first)
+
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+        self._store.remove(row)
+
+    def feed(self, seen: Bools) -> Feed:  # noqa: ARG002 - nodes of a run read one another's states by turns
+        """The states of all hypotheses."""
+        return self._store.feed()
+
+    def keep(self, new: Sequence[Any], advance: Advance) -> None:
+        """Each hypothesis goes on from its parent's new state, or from that behind the last word that stands.
+
+        New states come node by node [G K, d], those of a stride step by step [w, G, d].
+        """
+        n, width = advance.parents.shape
+        step = (np.maximum(advance.kept, 1) - 1) * (n * width)
+        states = new if len(new[0].shape) == 2 else [tensor.reshape(-1, tensor.shape[-1]) for tensor in new]
+        self._store.replace(states, (step + np.arange(0, n * width, width))[:, None] + advance.parents)

@@ -1,0 +1,60 @@
+"""What the decoder keeps of nodes that it has read, in one of three kinds: slots of trees or of chains, or states.
+
+Where the numbers lie is the matter of a `Store`. Pools grow in multiples of 16: the numbers that come out are then the
+same whatever else is in the group, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from dragoman.bundle.graphs import SELF, STATE, STEP
+from dragoman.bundle.manifest import Tensor
+from dragoman.server.decode.arrays import Bools
+from dragoman.server.decode.step import Advance
+from dragoman.server.kvcache.chain_nodes import ChainNodes
+from dragoman.server.kvcache.node_states import NodeStates
+from dragoman.server.kvcache.tree_nodes import TreeNodes
+from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.padding import GRAIN, round_up
+from dragoman.server.runtime.runtime import Runtime
+
+
+class Nodes(Protocol):
+    """What all kinds share."""
+
+    def admit(self, tensors: Mapping[str, Any]) -> None:
+        """One source more, that starts with what the encoder made for its root, by name, and nothing else."""
+
+    def remove(self, row: int) -> None:
+        """A source leaves; the last one takes its place."""
+
+    def feed(self, seen: Bools) -> Feed:
+        """Graph inputs; `seen` [q, w] says which of the w nodes of a run its q nodes see."""
+
+    def keep(self, new: Sequence[Any], advance: Advance) -> None:
+        """Take over what a step computed for the nodes it was fed, as far as they stand or have living children."""
+
+
+def nodes_of(runtime: Runtime, capacity: int, width: int) -> Nodes:
+    """For sources of `width` places a level: the kind that the step graph asks for."""
+    states = _tensors(runtime, STATE)
+    if states:
+        return NodeStates(runtime.store(states, {"G": capacity, "q": width}))
+    if width == 1:
+        return chain_nodes_of(runtime, capacity)
+    # Few slots at first, as what attention costs is reading them.
+    store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": 2 * round_up(width)})
+    return TreeNodes(store, capacity, width, is_relative=runtime.manifest.architecture.is_relative)
+
+
+def chain_nodes_of(runtime: Runtime, capacity: int) -> ChainNodes:
+    """For sources that read one word after another, of a decoder that keeps keys and values."""
+    store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": GRAIN})
+    return ChainNodes(store, capacity, is_relative=runtime.manifest.architecture.is_relative)
+
+
+def _tensors(runtime: Runtime, prefix: str) -> list[Tensor]:
+    """What a step reads of nodes under such names."""
+    return [tensor for tensor in runtime.manifest.graphs[STEP].inputs if tensor.name.startswith(prefix)]
