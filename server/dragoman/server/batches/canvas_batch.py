@@ -15,7 +15,8 @@ from typing import Generic
 import numpy as np
 
 from dragoman.server.batches.group import Finished, Source, T
-from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed, ctc_feed, longest_waiting
+from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting, max_rows
+from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
@@ -44,8 +45,9 @@ class CanvasBatch(Generic[T]):
     """Up to `capacity` sources of one non-autoregressive decoder."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
+        self._name = name
         self._nat, self._vocabulary = runtime.manifest.nat[name], special_ids_of(runtime.manifest)
-        self._words = NatWords(runtime, shortlist, name)
+        self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
         """None for CTC, which reads the encoder's rows anew in each pass."""
         self._roster: Roster[_CanvasRow[T]] = Roster(self._words, *([] if self._memory is None else [self._memory]))
@@ -55,7 +57,7 @@ class CanvasBatch(Generic[T]):
         return len(self._roster)
 
     def __repr__(self) -> str:
-        return f"<CanvasBatch {self._words.graph}, {len(self)} sources>"
+        return f"<CanvasBatch {self._name}, {len(self)} sources>"
 
     @property
     def owners(self) -> list[T]:
@@ -81,7 +83,7 @@ class CanvasBatch(Generic[T]):
         """Take in an encoded source; its canvases are made before its first pass."""
         assert source.hidden is not None, "it was encoded for this"
         self._roster.admit(_CanvasRow(owner, segment, source.hidden, next(self._arrivals)))
-        self._words.admit(segment)
+        self._words.admit(segment.ids)
         if self._memory is not None:
             self._memory.admit(source.hidden)
 
@@ -96,9 +98,9 @@ class CanvasBatch(Generic[T]):
         """One pass over all canvases, or over as many as fit into one; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
         sizes, arrivals = [one.num_open for one in fillings], [row.arrival for row in rows]
-        going = longest_waiting(sizes, arrivals, self._words.max_rows)
+        going = longest_waiting(sizes, arrivals, max_rows(self._words))
         feed, places, of = self._feed(going, fillings)
-        logp, ids = self._words.best(feed, places, of, max(fillings[g].num_best for g in going))
+        logp, ids = self._words.best(self._name, feed, places, of, max(fillings[g].num_best for g in going))
         done, leaving, start = [], [], 0
         for g in going:
             filling, end = fillings[g], start + sizes[g]

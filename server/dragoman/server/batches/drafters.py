@@ -13,7 +13,8 @@ import numpy as np
 
 from dragoman.server.batches.drafting import NO_DRAFT
 from dragoman.server.batches.group import Group, Source
-from dragoman.server.batches.nat_runs import NatMemory, NatWords, canvas_feed
+from dragoman.server.batches.nat_runs import NatMemory, canvas_feed
+from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
@@ -90,8 +91,8 @@ class BlockDrafts:
     """What the non-autoregressive decoder fills into a few masks behind the translation so far, anew each time."""
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
-        self._nat = runtime.manifest.nat[name]
-        self._words = NatWords(runtime, shortlist, name)
+        self._name, self._nat = name, runtime.manifest.nat[name]
+        self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity)
         self._roster: Roster[tuple[int, int]] = Roster(self._words, self._memory)
         """How many words each source has, and how many places the canvas that its decoder expects; 1 before its first
@@ -104,7 +105,7 @@ class BlockDrafts:
         """One more source."""
         assert source.hidden is not None, "it was encoded for this"
         self._roster.admit((len(segment.ids), 1))
-        self._words.admit(segment)
+        self._words.admit(segment.ids)
         self._memory.admit(source.hidden)
 
     def remove(self, row: int) -> None:
@@ -128,7 +129,7 @@ class BlockDrafts:
         of = np.array([*canvases])
         ends = [len(canvas) for canvas in canvases.values()]
         places = np.concatenate([np.arange(end - count, end) + row * width for row, end in enumerate(ends)])
-        _, ids = self._words.best(feed | self._memory.feed(of), places, of, 1 + len(self._never))
+        _, ids = self._words.best(self._name, feed | self._memory.feed(of), places, of, 1 + len(self._never))
         best = (~np.isin(ids, self._never)).argmax(1)[:, None]
         words = np.take_along_axis(ids, best, 1).reshape(-1, count).tolist()
         for g, draft in zip(canvases, words, strict=True):

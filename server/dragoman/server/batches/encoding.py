@@ -45,7 +45,7 @@ def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True,
     lengths = np.array([len(segment.ids) for segment in segments])
     positions = round_up(int(lengths.max()))
     is_word = np.arange(positions) < lengths[:, None]
-    found = runtime.encode(
+    outputs = runtime.encode(
         {
             IDS: np.concatenate([segment.ids for segment in segments]),
             DEPTH: np.nonzero(is_word)[1],
@@ -56,12 +56,12 @@ def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True,
         cross=cross,
         hidden=hidden,
     )
-    rows = np.split(found.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
-    return [Source({name: tensor[g] for name, tensor in found.items()}, rows[g]) for g in range(len(segments))]
+    rows = np.split(outputs.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
+    return [Source({name: tensor[g] for name, tensor in outputs.items()}, rows[g]) for g in range(len(segments))]
 
 
 def packed_rows(lengths: Ints) -> Ints:
     """Which of all sources' words stands where [G, S]; padding reads the word before it, masked."""
     is_word = np.arange(round_up(int(lengths.max()))) < lengths[:, None]
-    found: Ints = (np.cumsum(is_word) - 1).reshape(is_word.shape)
-    return found
+    positions: Ints = (np.cumsum(is_word) - 1).reshape(is_word.shape)
+    return positions

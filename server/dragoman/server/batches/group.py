@@ -1,4 +1,4 @@
-"""The interface of all groups: sources that are decoded together, whatever the way."""
+"""The interface of all groups: sources that are decoded together, whatever their strategy."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Source:
 
     tensors: Mapping[str, Any]
     """What the autoregressive decoder reads, by name, without the axis G: keys and values [H, ...] with padded
-    positions, and first states; none where nobody wants them."""
+    positions, and first states; empty where nobody reads them."""
     hidden: Floats32 | None
-    """Rows [n, d] without padding, where someone wants them."""
+    """Rows [n, d] without padding, where a non-autoregressive decoder reads them."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Finished(Generic[T]):
 
     owner: T
     hypotheses: tuple[Hypothesis, ...]
-    """None where the numbers were not finite."""
+    """Best first; empty where the decoder's numbers were not finite."""
     steps: int
     engine: Engine
     work: Work = NO_WORK
 
 
 class Group(Protocol[T]):
-    """Sources that are decoded together, whatever the way. Each carries an owner: what the caller wants back."""
+    """Sources that are decoded together. Each carries an owner: what the caller wants back."""
 
     @property
     def owners(self) -> list[T]:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from dragoman.bundle.graphs import (
-    ALLOWED,
     CANVAS_MASK,
     HIDDEN,
     IDS,
     LENGTH_LOGP,
     PLACES,
-    ROWS,
     SRC_MASK,
-    TOP,
-    TOPK_ID,
-    TOPK_LOGP,
-    nat_graph,
     nat_memory_graph,
 )
 from dragoman.server.batches.encoding import packed_rows
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
-from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import NOTHING
 from dragoman.server.kvcache.source_memory import Memory
@@ -49,34 +40,9 @@ def source_feed(hidden: Sequence[Floats32]) -> Feed:
     return {HIDDEN: np.concatenate(hidden), PLACES: places, SRC_MASK: src_mask}
 
 
-class NatWords:
-    """The output layer's end of a decoder's graphs: over the whole vocabulary, or over a shortlist's candidates."""
-
-    def __init__(self, runtime: Runtime, shortlist: Shortlist | None, name: str) -> None:
-        self._runtime = runtime
-        self.graph = nat_graph(name, shortlist=shortlist is not None)
-        self._words = Words(runtime, shortlist)
-
-    @property
-    def max_rows(self) -> int:
-        """Rows of one run, at most."""
-        return MAX_LOGITS // len(self._words)
-
-    def admit(self, segment: Segment) -> None:
-        """One more source."""
-        self._words.admit(segment.ids)
-
-    def remove(self, row: int) -> None:
-        """A source leaves; the last one takes its place."""
-        self._words.remove(row)
-
-    def best(self, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats32, Ints]:
-        """Log-probabilities and ids [r, k] of the best words of these rows; `sources` says whose each canvas is."""
-        lists = self._words.feed()
-        feed |= {**lists, **({ALLOWED: lists[ALLOWED][sources]} if lists else {})}
-        feed |= {ROWS: rows, TOP: np.zeros(min(count, len(self._words)), np.int64)}
-        found: dict[str, Any] = self._runtime.run(self.graph, feed)
-        return found[TOPK_LOGP], found[TOPK_ID]
+def max_rows(words: Words) -> int:
+    """Places of one run, at most."""
+    return MAX_LOGITS // len(words)
 
 
 class NatMemory:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dragoman.bundle.graphs import (
+    ALLOWED,
     ATTENTION,
     CANDIDATE_IDS,
     CANDIDATES,
@@ -16,12 +17,14 @@ from dragoman.bundle.graphs import (
     COUNT,
     EXTENDED,
     NORMALISER,
+    ROWS,
     STEP,
     STEP_SHORTLIST,
     STRIDE,
     TOP,
     TOPK_ID,
     TOPK_LOGP,
+    nat_graph,
 )
 from dragoman.server.batches.shortlist import CandidateUnion, Shortlist
 from dragoman.server.decode.arrays import Bools, Floats32, Ints
@@ -58,6 +61,17 @@ class Words:
     def feed(self) -> Feed:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
         return {} if self._shortlist is None else self._candidates.feed()
+
+    def best(self, decoder: str, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats32, Ints]:
+        """Log-probabilities and ids [r, k] of the best words of these rows of a non-autoregressive decoder's canvases;
+        `sources` says whose each canvas is.
+        """
+        lists = self.feed()
+        feed = {**feed, **lists, ROWS: rows, TOP: np.zeros(min(count, len(self)), np.int64)}
+        if lists:
+            feed[ALLOWED] = lists[ALLOWED][sources]
+        said = self._runtime.run(nat_graph(decoder, shortlist=bool(lists)), feed)
+        return said[TOPK_LOGP], said[TOPK_ID]
 
     def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
         """One run of the decoder: what it says, and what to keep.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,19 +19,13 @@ from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory
-from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A translation to be scored."""
-
-    segment: Segment
-    source: Source
-    hypothesis: Hypothesis
+Candidate = tuple[Segment, Source, Hypothesis]
+"""A translation to be scored."""
 
 
 class Rescored(Generic[T]):
@@ -80,39 +74,36 @@ class Rescored(Generic[T]):
     def step(self) -> list[Finished[T]]:
         """Run the decoder once; hypotheses of finished sources are scored, and ranked by that."""
         done = self._group.step()
-        scored = iter(
-            _scored(
-                self._runtime,
-                [_Candidate(*self._admitted[one.owner], found) for one in done for found in one.hypotheses],
-            )
-        )
+        candidates = [(*self._admitted[each.owner], hypothesis) for each in done for hypothesis in each.hypotheses]
+        scored = iter(_scored(self._runtime, candidates))
         finished = []
-        for one in done:
-            segment, _ = self._admitted.pop(one.owner)
-            found = sorted((next(scored) for _ in one.hypotheses), key=lambda each: -each.score)
-            best = tuple(found[: segment.decoding.num_hypotheses])
-            finished.append(replace(one, hypotheses=best, steps=one.steps + 1))
+        for each in done:
+            segment, _ = self._admitted.pop(each.owner)
+            ranked = sorted((next(scored) for _ in each.hypotheses), key=lambda hypothesis: -hypothesis.score)
+            best = tuple(ranked[: segment.decoding.num_hypotheses])
+            finished.append(replace(each, hypotheses=best, steps=each.steps + 1))
         return finished
 
 
-def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothesis]:
+def _scored(runtime: Runtime, candidates: Sequence[Candidate]) -> list[Hypothesis]:
     """The same translations with the autoregressive decoder's log-probabilities."""
     if not candidates:
         return []
     manifest = runtime.manifest
-    words = special_ids_of(manifest)
+    special = special_ids_of(manifest)
     targets = [
-        (*one.hypothesis.ids, *(() if one.hypothesis.reason is FinishReason.LENGTH else (words.eos_id,)))
-        for one in candidates
+        hypothesis.ids if hypothesis.reason is FinishReason.LENGTH else (*hypothesis.ids, special.eos_id)
+        for _, _, hypothesis in candidates
     ]
     n, width = len(candidates), max(1, *map(len, targets))
-    memory = Memory(runtime.store, manifest.graphs[ENCODER].outputs, n)
-    for one in candidates:
-        memory.admit(one.source.tensors, len(one.segment.ids))
-    ids = np.full((n, width), words.eos_id)
-    chosen = np.full((n, width, 1), words.eos_id)
+    memory, nodes = Memory(runtime.store, manifest.graphs[ENCODER].outputs, n), chain_nodes_of(runtime, n)
+    for segment, source, _ in candidates:
+        memory.admit(source.tensors, len(segment.ids))
+        nodes.admit({})
+    ids = np.full((n, width), special.eos_id)
+    chosen = np.full((n, width, 1), special.eos_id)
     for g, target in enumerate(targets):
-        ids[g, : len(target)] = [words.start_id, *target[:-1]][: len(target)]
+        ids[g, : len(target)] = [special.start_id, *target[:-1]][: len(target)]
         chosen[g, : len(target), 0] = target
     depth = np.minimum(np.arange(width), manifest.architecture.max_positions - 1)
     feed = {
@@ -121,21 +112,17 @@ def _scored(runtime: Runtime, candidates: Sequence[_Candidate]) -> list[Hypothes
         CHOSEN: chosen,
         TOP: np.zeros(1, np.int64),
         **memory.feed(),
-        **_empty_pool(runtime, n, width),
+        **nodes.feed(np.tri(width, dtype=np.bool_)),
     }
     said, _ = runtime.step(STEP, feed, attention=False)
-    logp = said[CHOSEN_LOGP].reshape(n, width)
-    return [_with(one, logp[g, : len(targets[g])].tolist()) for g, one in enumerate(candidates)]
+    logps = said[CHOSEN_LOGP].reshape(n, width)
+    return [
+        _with(one, logp[: len(target)].tolist()) for one, logp, target in zip(candidates, logps, targets, strict=True)
+    ]
 
 
-def _empty_pool(runtime: Runtime, sources: int, width: int) -> Feed:
-    pool = chain_nodes_of(runtime, sources)
-    for _ in range(sources):
-        pool.admit({})
-    return pool.feed(np.tri(width, dtype=np.bool_))
-
-
-def _with(one: _Candidate, logps: list[float]) -> Hypothesis:
+def _with(candidate: Candidate, logps: list[float]) -> Hypothesis:
+    segment, _, hypothesis = candidate
     logp = math.fsum(logps)
-    score = ranking(one.segment.decoding, logp, len(logps)) if logps else 0.0
-    return replace(one.hypothesis, logp=logp, score=score, token_logps=tuple(logps))
+    score = ranking(segment.decoding, logp, len(logps)) if logps else 0.0
+    return replace(hypothesis, logp=logp, score=score, token_logps=tuple(logps))

@@ -40,10 +40,10 @@ class ChainNodes:
         """The pool, and the mask [G, 1, q, T + w] that opens all words read, and of the run's own what `seen` says."""
         sources, slots = len(self._store), np.arange(self._store.size)
         read = np.where(slots < self._lengths[:sources, None], np.float32(0), MASKED)[:, None]
-        own = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
+        among = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
         if len(seen) > 1:
             read = np.broadcast_to(read, (sources, len(seen), len(slots)))
-        feed: Feed = {MASK: np.concatenate([read, own], axis=2)[:, None], **self._store.feed()}
+        feed: Feed = {MASK: np.concatenate([read, among], axis=2)[:, None], **self._store.feed()}
         if self._is_relative:
             feed[SLOT_DEPTH] = np.broadcast_to(slots, (sources, len(slots)))
         return feed

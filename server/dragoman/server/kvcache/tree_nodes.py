@@ -57,8 +57,8 @@ class TreeNodes:
         """The pool, and the mask [G, 1, K, T + K] that opens each node's ancestors, and of the run's own what `seen`
         says."""
         sources = len(self._store)
-        own = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
-        mask = np.concatenate([np.where(self._ancestors[:sources], np.float32(0), MASKED), own], axis=2)
+        among = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
+        mask = np.concatenate([np.where(self._ancestors[:sources], np.float32(0), MASKED), among], axis=2)
         feed = {MASK: mask[:, None], **self._store.feed()}
         return feed if self._depth is None else {**feed, SLOT_DEPTH: self._depth[:sources]}
 

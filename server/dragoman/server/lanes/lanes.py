@@ -1,8 +1,8 @@
-"""Lanes: threads that decode. Each steps its own batches; all share one loaded bundle and one backlog.
+"""Lanes: threads that decode. Each steps groups of segments; all share one loaded bundle and one backlog.
 
 A lane's round is: answer what was cancelled or is late, take new segments if there is room, encode them, and step each
-of its batches once. There is a batch for each (width, shortlist or not) in use. Only the lane's own thread touches its
-batches; what is shared lies behind one lock, and no graph runs and no answer is given while it is held.
+of its groups once. There is a group for each kind of segment in use, by the factory's key. Only the lane's thread
+touches its groups; what is shared lies behind one lock, and no graph runs and no answer is given while it is held.
 
 Always true: a ticket is in the backlog, or in one lane, or answered; it is answered exactly once.
 """
@@ -202,11 +202,11 @@ class Lanes:
 
 
 class _Lane:
-    """One thread and its batches."""
+    """One thread and its groups."""
 
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes
-        self._batches: dict[Hashable, Group[LaneTicket]] = {}
+        self._groups: dict[Hashable, Group[LaneTicket]] = {}
         self._held_back = 0  # rounds in which more waited than there was room for
         self._finished_tokens = 0  # of sources that this round finished
         self.num_active = 0
@@ -228,8 +228,8 @@ class _Lane:
             try:
                 self._round(tickets)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
-                active = [owner for batch in self._batches.values() for owner in batch.owners]
-                self._batches.clear()
+                active = [owner for group in self._groups.values() for owner in group.owners]
+                self._groups.clear()
                 for ticket in dict.fromkeys([*active, *tickets]):
                     ticket.answer(_failure(error))
                 self.num_active = 0
@@ -243,17 +243,17 @@ class _Lane:
     def _take(self) -> list[LaneTicket] | None:
         places = self._lanes.max_batch - self.num_active
         patient = self._held_back < PATIENCE_ROUNDS
-        longest = max((batch.longest for batch in self._batches.values()), default=0)
+        longest = max((group.longest for group in self._groups.values()), default=0)
         tickets = self._lanes.take(places, longest, is_patient=patient)
         self._held_back = 0 if tickets or not places else self._held_back + 1
         return tickets
 
     def _round(self, tickets: Sequence[LaneTicket]) -> None:
         now_s = time.monotonic()
-        for batch in self._batches.values():
-            for ticket in [t for t in batch.owners if t.problem(now_s)]:
+        for group in self._groups.values():
+            for ticket in [t for t in group.owners if t.problem(now_s)]:
                 reason = ticket.problem(now_s) or Cancelled()
-                self._lanes.observer.on_drop(batch.drop(ticket), reason.outcome)
+                self._lanes.observer.on_drop(group.drop(ticket), reason.outcome)
                 ticket.answer(reason)
         wanted = []
         for ticket in tickets:
@@ -265,13 +265,13 @@ class _Lane:
                 ticket.answer(problem)
         for run in encoder_runs(wanted, lambda t: len(t.segment.ids), self._lanes.encode_tokens):
             self._encode(run)
-        self.num_active = sum(map(len, self._batches.values()))
-        for batch in list(self._batches.values()):
-            if len(batch):
-                self._step(batch)
-        # An empty batch is let go with all that it grew to.
-        self._batches = {key: batch for key, batch in self._batches.items() if len(batch)}
-        self.num_active = sum(map(len, self._batches.values()))
+        self.num_active = sum(map(len, self._groups.values()))
+        for group in list(self._groups.values()):
+            if len(group):
+                self._step(group)
+        # An empty group is let go with all that it grew to.
+        self._groups = {key: group for key, group in self._groups.items() if len(group)}
+        self.num_active = sum(map(len, self._groups.values()))
         self._lanes.note_pace(self._finished_tokens, time.monotonic() - now_s, self.num_active)
         self._finished_tokens = 0
 
@@ -297,30 +297,30 @@ class _Lane:
         tokens = sum(len(t.segment.ids) for t in run)
         for g, ticket in enumerate(run):
             ticket.encoded_s = ended_s
-            self._batch(ticket.segment).admit(ticket, ticket.segment, sources[g])
+            self._group(ticket.segment).admit(ticket, ticket.segment, sources[g])
         padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
         self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
 
-    def _batch(self, segment: Segment) -> Group[LaneTicket]:
+    def _group(self, segment: Segment) -> Group[LaneTicket]:
         key = self._lanes.groups.key(segment)
-        if key not in self._batches:
-            self._batches[key] = self._lanes.groups.group(segment)
-        return self._batches[key]
+        if key not in self._groups:
+            self._groups[key] = self._lanes.groups.group(segment)
+        return self._groups[key]
 
-    def _step(self, batch: Group[LaneTicket]) -> None:
+    def _step(self, group: Group[LaneTicket]) -> None:
         started_s = time.monotonic()
-        rows, live = batch.rows, batch.num_live
-        done = batch.step()
+        rows, live = group.rows, group.num_live
+        done = group.step()
         self.pulse.succeed()
         ended_s = time.monotonic()
-        for one in done:
-            self._finished_tokens += len(one.owner.segment.ids)
-            if one.hypotheses:
-                taken_s = ended_s - one.owner.admitted_s
-                self._lanes.note_speed(one.engine, taken_s / len(one.owner.segment.ids))
-                one.owner.answer(_decoded(one, ended_s))
+        for finished in done:
+            self._finished_tokens += len(finished.owner.segment.ids)
+            if finished.hypotheses:
+                taken_s = ended_s - finished.owner.admitted_s
+                self._lanes.note_speed(finished.engine, taken_s / len(finished.owner.segment.ids))
+                finished.owner.answer(_decoded(finished, ended_s))
             else:
-                one.owner.answer(EngineFailure("the decoder put out numbers that are not finite"))
+                finished.owner.answer(EngineFailure("the decoder gave numbers that are not finite"))
         self._lanes.observer.on_step(rows, live, ended_s - started_s)
 
 

@@ -36,10 +36,10 @@ class Spares:
         """
         while self._returned:
             self._values.append(self._returned.popleft())
-        places = [place for place, (own, _) in enumerate(self._values) if own == form]
-        found = min(places, key=lambda place: self._values[place][1].data_ptr(), default=None)
-        value = None if found is None else self._values.pop(found)[1]
-        while sum(_size(own) for own, _ in self._values) > SPARE_BYTES:
+        fitting = [n for n, (other, _) in enumerate(self._values) if other == form]
+        lowest = min(fitting, key=lambda n: self._values[n][1].data_ptr(), default=None)
+        value = None if lowest is None else self._values.pop(lowest)[1]
+        while sum(_size(other) for other, _ in self._values) > SPARE_BYTES:
             self._values.pop(0)
         return value
 

@@ -158,12 +158,12 @@ class Device:
         on the device goes to buffers. Their forms are found by a run of its own; graphs that leave anything are pure.
         """
         if forms is None:
-            found = self._plain(run)
+            outputs = self._plain(run)
             if len(self._thread.seen) >= MOST_SEEN:
                 self._thread.seen.clear()
-            forms = self._thread.seen[run.key] = {name: (value.shape, value.dtype) for name, value in found.items()}
+            forms = self._thread.seen[run.key] = {name: (value.shape, value.dtype) for name, value in outputs.items()}
             if not run.keep:
-                return found
+                return outputs
         kept = {name: self._buffer(forms[name]) for name in run.keep}
         return self._plain(replace(run, into={**run.into, **kept}, keep=())) | kept
 
@@ -178,8 +178,8 @@ class Device:
             binding.bind_output(name, self.kind, self._index)
         self._sessions[run.graph].run_with_iobinding(binding, _options(PLAIN))
         values = dict(zip((*run.into, *run.fetch, *run.keep), binding.get_outputs(), strict=True))
-        found: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.fetch}
-        return found | {name: _resident(values[name]) for name in run.keep}
+        fetched: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.fetch}
+        return fetched | {name: _resident(values[name]) for name in run.keep}
 
     def _bound(self, run: _Run) -> Any:
         """A binding of the residents."""
