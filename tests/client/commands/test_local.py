@@ -29,7 +29,7 @@ from dragoman.client import (
 )
 from dragoman.client.commands import local
 from dragoman.server.app.in_process import InProcessService
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core import segments
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.decode.strategies import sampling

@@ -11,7 +11,7 @@ import pytest
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app import command_evaluate
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.testing import FakeLanes
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app.in_process import InProcessError, InProcessService, open_service
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.testing import FakeLanes
 from dragoman.v1 import translation_pb2 as pb

@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.server.core.translations import Span
 from dragoman.server.text.alignment import MIN_WEIGHT, Word, links, words
-from dragoman.server.text.layout import is_joined
+from dragoman.server.text.splitting import is_joined
 from dragoman.server.text.tokenizer import Tokenizer
 
 # What makes offsets go wrong: characters of several bytes, joined ones, marks and all that NFKC changes.

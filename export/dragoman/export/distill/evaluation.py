@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dragoman.export.core.errors import ExportError
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import ServingError
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides, Request
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill.corpus import Ragged
 from dragoman.export.distill.pieces import Pieces
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import ServingError
 from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Request, Splitting
 from dragoman.server.core.translations import Outcome

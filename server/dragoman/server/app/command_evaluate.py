@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from dragoman.bundle.errors import BundleError
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import ServingError, StartError
 from dragoman.server.core.requests import DecodingOverrides, Splitting
 

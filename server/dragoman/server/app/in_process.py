@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 
 from dragoman.bundle.errors import BundleError
-from dragoman.server.app.local import UNLIMITED, LocalTranslator
+from dragoman.server.app.translator import UNLIMITED, LocalTranslator
 from dragoman.server.core.errors import ServingError, StartError
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models

@@ -47,7 +47,7 @@ from dragoman.server.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
-INLINE_BYTES = 2_000
+INLINE_CHARACTERS = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
 
 
@@ -193,7 +193,7 @@ class Pipeline:
 
     async def _work(self, size: int, work: Callable[[], T]) -> T:
         """Do something with texts of so many characters; off the event loop where that takes long."""
-        return work() if size < INLINE_BYTES else await self._apart(work)
+        return work() if size < INLINE_CHARACTERS else await self._apart(work)
 
     async def _apart(self, work: Callable[[], T]) -> T:
         """Do something off the event loop."""

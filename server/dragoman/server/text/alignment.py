@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.server.core.translations import Alignment, Span
-from dragoman.server.text.layout import is_joined
+from dragoman.server.text.splitting import is_joined
 
 MIN_WEIGHT = 0.05
 """Links that got less of a word's attention are left out, unless they are its strongest."""

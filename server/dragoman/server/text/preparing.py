@@ -14,7 +14,7 @@ from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.translations import Span
-from dragoman.server.text.layout import TextLayout, fit, split
+from dragoman.server.text.splitting import TextLayout, fit, split
 from dragoman.server.text.tokenizer import Tokenizer
 
 MAX_SUPPRESSED_TOKENS = 256

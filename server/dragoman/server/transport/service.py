@@ -18,9 +18,8 @@ from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
-from dragoman.server.transport.codec import models as codec_model
+from dragoman.server.transport.codec import descriptions, supported
 from dragoman.server.transport.codec import requests as codec_request
-from dragoman.server.transport.codec import supported
 from dragoman.server.transport.front import Call, Front, Message
 from dragoman.server.transport.interceptor import request_id
 from dragoman.server.transport.pipe import Pipe
@@ -163,7 +162,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         )
 
     def _describe(self, pipeline: Pipeline) -> pb.Model:
-        return codec_model.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
+        return descriptions.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
 
     def _accept(self, message: Message, context: Context, record: RequestRecord) -> tuple[Call, Request]:
         """The call that a message makes, and what it asks; the record learns its deadline and its model."""

@@ -23,7 +23,7 @@ from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.proof.stepping import Stepper
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.opening import open_lanes
 

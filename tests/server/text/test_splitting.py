@@ -8,7 +8,7 @@ import random
 import pytest
 
 from dragoman.server.core.requests import Splitting
-from dragoman.server.text.layout import Span, TextLayout, fit, split
+from dragoman.server.text.splitting import Span, TextLayout, fit, split
 
 NASTY = [
     "",

@@ -1,4 +1,4 @@
-"""Text and its layout: which stretches are translated, and what lies between them.
+"""Splitting a text: which stretches are translated, and what lies between them.
 
 A text is gap, segment, gap, segment, ..., gap: one gap more than segments, each possibly empty. Segments neither begin
 nor end with white space, so everything that is layout (line ends, indentation, blank lines, double spaces between

@@ -11,7 +11,7 @@ import pytest
 
 from dragoman.bundle.errors import BundleMissing
 from dragoman.bundle.reader import Bundle
-from dragoman.server.app.local import LocalTranslator
+from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import EngineFailure, InvalidRequest
 from dragoman.server.core.requests import DecodingOverrides, Splitting
 from dragoman.server.testing import FakeLanes

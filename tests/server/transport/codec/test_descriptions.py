@@ -10,7 +10,7 @@ from dragoman.bundle.manifest import Decoding, LanguagePair, Profile
 from dragoman.bundle.profiles import PROFILES
 from dragoman.server.core.requests import Request
 from dragoman.server.pipeline.pipeline import Pipeline
-from dragoman.server.transport.codec import models, requests, supported
+from dragoman.server.transport.codec import descriptions, requests, supported
 from dragoman.v1 import translation_pb2 as pb
 
 DECODINGS = [
@@ -38,7 +38,7 @@ DECODINGS = [
 def test_a_models_own_decoding_is_a_legal_request(pipeline_of: Callable[..., Pipeline], decoding: Decoding) -> None:
     """What `Model.defaults` shows can be sent back and asks for the same."""
     pipeline = pipeline_of(manifest={"decoding": decoding})
-    model = models.model(pipeline, max_request_bytes=1, draining=False)
+    model = descriptions.model(pipeline, max_request_bytes=1, draining=False)
     message = pb.TranslateRequest(decoding=model.defaults)
 
     supported.check(message)
@@ -52,7 +52,7 @@ def test_a_models_own_decoding_is_a_legal_request(pipeline_of: Callable[..., Pip
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_models_own_profile_is_the_first(pipeline_of: Callable[..., Pipeline], profile: Profile) -> None:
     """The others follow: a request may name each of them."""
-    model = models.model(
+    model = descriptions.model(
         pipeline_of(manifest={"decoding": Decoding(profile=profile)}), max_request_bytes=1, draining=True
     )
 
@@ -79,4 +79,4 @@ def test_engines_are_listed_the_default_first(
     """A server that allows no beam has none."""
     pipeline = pipeline_of(manifest={"decoding": Decoding(beam_size=beam_size)}, max_beam_size=most)
 
-    assert list(models.model(pipeline, max_request_bytes=1, draining=False).engines) == engines
+    assert list(descriptions.model(pipeline, max_request_bytes=1, draining=False).engines) == engines
