@@ -54,7 +54,7 @@ POINTER = re.compile(r"(see|as|like) `[^`]+`\.?", re.IGNORECASE)
 """A docstring that only says where the fact stands."""
 FRAGMENT = re.compile(r"of [^,;:]*", re.IGNORECASE)
 """A first sentence without a verb: "Of each lane." Behind a comma comes what is said of it."""
-GLOSSARY_ROW = re.compile(r"^\| (\w+) \| .* \| `([\w./]+)` `(\w+)` \|$", re.MULTILINE)
+GLOSSARY_ROW = re.compile(r"^\| (\w+) \| .* \| `([\w./]+)` `([\w.]+)` \|$", re.MULTILINE)
 
 
 @functools.cache
@@ -65,11 +65,14 @@ def modules() -> dict[str, ast.Module]:
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:
-    """Names of classes, wherever in a module, and of what is assigned at its top."""
-    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-    for node in tree.body:
-        if isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+    """Names of classes, wherever in a module, of their methods behind theirs, and of what is assigned at its top."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+            yield from (f"{node.name}.{method.name}" for method in node.body if isinstance(method, ast.FunctionDef))
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            yield from (target.id for target in statement.targets if isinstance(target, ast.Name))
 
 
 def classes(*packages: str) -> list[str]:
@@ -156,7 +159,7 @@ def test_each_word_has_one_definition() -> None:
     rows = GLOSSARY_ROW.findall((ROOT / "ARCHITECTURE.md").read_text("utf-8"))
     wrong = {word: places for word, path, name in rows if (places := defined(name)) != [path]}
 
-    assert {word for word, _, _ in rows} >= {"Segment", "Source", "Group", "Plan", "Strategy", "Store"}
+    assert {word for word, _, _ in rows} >= {"Segment", "Source", "Group", "Plan", "Strategy", "Store", "Step", "Lane"}
     assert wrong == {}
 
 

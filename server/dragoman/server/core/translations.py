@@ -85,7 +85,7 @@ class TextHypothesis:
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of one text of a request."""
+    """The translation of one text of a request, or the scores of a given one."""
 
     hypotheses: tuple[TextHypothesis, ...]
     finish_reason: FinishReason
@@ -111,3 +111,4 @@ class Translation:
 
 
 Outcome = Translation | ServingError
+"""What became of one text of a request."""

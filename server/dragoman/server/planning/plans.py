@@ -38,7 +38,7 @@ rounds were 18 % fewer, from 8 to 12 another 7 %, which the rows then cost."""
 
 @dataclass(frozen=True)
 class Plan:
-    """One way to decode a request's segments."""
+    """One way to decode a request's segments. Where a text's target is given, only the settings count."""
 
     strategy: Strategy
     decoding: Decoding
