@@ -20,6 +20,7 @@ from random_model import END, RandomModel
 from dragoman.bundle.manifest import Precision
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
@@ -46,25 +47,6 @@ class Engine(Protocol):
         """The best output of each source, without the end token. All sources are there from the start."""
 
 
-class Silent:
-    """A `LaneObserver` for which nothing matters."""
-
-    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
-        """A run of the decoder."""
-
-    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A run of the encoder."""
-
-    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
-        pass
-
-    def on_drop(self, steps: int, reason: str) -> None:
-        """A segment left unfinished."""
-
-    def on_failed_round(self) -> None:
-        """A round failed."""
-
-
 class Dragoman:
     """Lanes of one thread each, as the server has them."""
 
@@ -72,7 +54,7 @@ class Dragoman:
         opened = open_bundle(bundle)
         self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
         self.lanes = open_lanes(
-            opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent(), hardware=hardware
+            opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver(), hardware=hardware
         )
 
     def segment(self, source: Ids, beam: int) -> Segment:

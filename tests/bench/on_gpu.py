@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 import onnx
 import random_model
-from engines import CACHE, Dragoman, Silent, Transformers, bundle_of
+from engines import CACHE, Dragoman, Transformers, bundle_of
 from measure import alternate, median, percentile, processor, progress, timed, verdict
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.app.serve_options import GPU_LANES
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.runtime.buffers import Resident
 from dragoman.server.runtime.hardware import Hardware
 
@@ -43,8 +44,8 @@ COPIED = 1 << 28
 """Bytes that are copied to learn the speed of memory."""
 
 
-class Steps(Silent):
-    """A `LaneObserver` that keeps how long steps took; `Reads` adds what they read."""
+class Steps(LaneObserver):
+    """Keeps how long steps took; `Reads` adds what they read."""
 
     def __init__(self) -> None:
         self.rounds_s: list[float] = []

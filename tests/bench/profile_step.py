@@ -28,14 +28,15 @@ from engines import CACHE, FORMS, Dragoman, bundle_of
 from measure import processor, usable
 
 from dragoman.bundle.reader import open_bundle
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.lanes import lanes as lanes_module
 
 PRODUCTS = ("MatMul", "Gemm")
 Sources = Sequence[Sequence[int]]
 
 
-class Clock:
-    """A `LaneObserver` that adds up what it is told."""
+class Clock(LaneObserver):
+    """Adds up what it is told."""
 
     def __init__(self) -> None:
         self.steps = self.rows = self.used_rows = self.encodes = 0
@@ -52,15 +53,6 @@ class Clock:
         """A run of the encoder."""
         self.encodes += 1
         self.encode_s += seconds
-
-    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
-        pass
-
-    def on_drop(self, steps: int, reason: str) -> None:
-        """A segment left unfinished."""
-
-    def on_failed_round(self) -> None:
-        """A round failed."""
 
 
 def decode(bundle: Path, sources: Sources, beam: int, repeats: int) -> dict[str, float]:

@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from engines import MAX_BATCH, Silent
+from engines import MAX_BATCH
 from load import Answer, Load, Offer, alone, differs
 from measure import progress
 from under_load import DATA, read, segments_of, strangers
 
 from dragoman.bundle.reader import open_bundle
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.opening import open_lanes
 
@@ -100,7 +101,9 @@ def main() -> int:
     segments = [next(others) for _ in range(args.texts)]
     if bundle.manifest.shortlist is not None:  # half of them over the shortlist, as a batch of its own
         segments[::2] = [replace(s, decoding=replace(s.decoding, shortlist=True)) for s in segments[::2]]
-    lanes = open_lanes(bundle, num_lanes=args.lanes, threads_per_lane=1, max_batch=args.max_batch, observer=Silent())
+    lanes = open_lanes(
+        bundle, num_lanes=args.lanes, threads_per_lane=1, max_batch=args.max_batch, observer=LaneObserver()
+    )
     expected = []
     for n, segment in enumerate(segments):
         progress(f"alone: {n} of {len(segments)}")

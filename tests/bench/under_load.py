@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import random_model
-from engines import CACHE, FORMS, MAX_BATCH, Silent, bundle_of
+from engines import CACHE, FORMS, MAX_BATCH, bundle_of
 from load import Answer, Load, Offer, alone, differs, furthest
 from measure import progress
 
 from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.text.tokenizer import Tokenizer
@@ -76,7 +77,7 @@ def offers(segments: Sequence[Segment], rng: random.Random) -> Iterator[Offer]:
 def check(bundle: Bundle, segments: Sequence[Segment], *, lanes: int, max_batch: int, seed: int) -> dict[str, Any]:
     """Both ways, compared."""
     rng, started_s = random.Random(seed), time.perf_counter()
-    engine = open_lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=Silent())
+    engine = open_lanes(bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver())
     expected = []
     for n, segment in enumerate(segments):
         if n % 50 == 0:

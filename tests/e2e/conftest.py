@@ -32,6 +32,7 @@ from dragoman.export.network.load import canonical_weights
 from dragoman.export.network.nat import attach, decoders
 from dragoman.export.network.network import Network
 from dragoman.export.network.recurrent import network_of
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
@@ -89,7 +90,7 @@ def shared_traces() -> Iterator[None]:
         yield
 
 
-class Observer:
+class Observer(LaneObserver):
     """Remembers what the lanes ran."""
 
     def __init__(self) -> None:
@@ -100,9 +101,6 @@ class Observer:
 
     def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
         self.steps.append((rows, used_rows))
-
-    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        pass
 
     def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
         self.drafts.append((sources, drafted, accepted))

@@ -22,6 +22,7 @@ from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.group import Group, Source
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.step_batch import StepBatch, chain_batch, tree_batch
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Strategy
 from dragoman.server.decode.layout import Layout
@@ -110,7 +111,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
         if kind == "blocks":
             return BlockDrafts(runtime, None, name="mask-predict", capacity=8)
         once = NonAutoregressive("mask-predict")
-        return HypothesisDrafts(lambda: CanvasBatch(runtime, None, name="mask-predict", capacity=8), once, END)
+        return HypothesisDrafts(CanvasBatch(runtime, None, name="mask-predict", capacity=8), once, END)
 
     def alone(n: int, prefix: list[int]) -> list[int]:
         drafter = make()
@@ -205,11 +206,21 @@ class Always:
     def wants_drafts(self, sources: int) -> bool:
         return True
 
-    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
-        raise AssertionError
+    stops_at = None
 
-    def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
+    def note(self, sources: int, seconds: float, tokens: int, *, is_drafted: bool) -> None:
+        assert is_drafted
         assert tokens >= sources
+
+
+class Drafted(LaneObserver):
+    """Writes down what it is told of drafts."""
+
+    def __init__(self) -> None:
+        self.drafts: list[tuple[int, int, int]] = []
+
+    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
+        self.drafts.append((sources, drafted, accepted))
 
 
 class Adversary:
@@ -267,13 +278,8 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     layout = Layout.of(asked[0])
     greedy = run(tree_batch(runtime, None, layout=layout, capacity=32), asked, encoded, 32)
     adversary = Adversary({one.ids: greedy[n][0][0].ids for n, one in enumerate(asked)})
-    accepted = []
-    speculation = Speculation(
-        Speculative(DraftSource.NAT, 4, "mask-predict"),
-        adversary,
-        Always(),
-        lambda sources, drafted, right: accepted.append((sources, drafted, right)),
-    )
+    observer = Drafted()
+    speculation = Speculation(Speculative(DraftSource.NAT, 4, "mask-predict"), adversary, Always(), observer)
     batch: StepBatch[int] = chain_batch(runtime, None, speculation, capacity=32, has_stride=True)
 
     found = run(batch, asked, encoded, 32)
@@ -282,8 +288,8 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
     assert [found[n][0][0].reason for n in range(1000)] == [greedy[n][0][0].reason for n in range(1000)]
     logps = [[one[n][0][0].logp for n in range(1000)] for one in (found, greedy)]
     np.testing.assert_allclose(*logps, rtol=1e-5, atol=1e-4)
-    assert sum(right for *_, right in accepted) == sum(found[n][1].accepted_tokens for n in range(1000)) > 2000
-    assert sum(drafted for _, drafted, _ in accepted) == sum(found[n][1].drafted_tokens for n in range(1000))
+    assert sum(right for *_, right in observer.drafts) == sum(found[n][1].accepted_tokens for n in range(1000)) > 2000
+    assert sum(drafted for _, drafted, _ in observer.drafts) == sum(found[n][1].drafted_tokens for n in range(1000))
 
 
 @pytest.mark.parametrize("name", ["passes", "drafts"])
@@ -300,7 +306,7 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
         if name == "passes":
             return CanvasBatch(runtime, None, name="mask-predict", capacity=8)
         right = {one.ids: (3, 4, 5) for one in asked}
-        speculation = Speculation(strategy, Adversary(right), Always(), lambda *_: None)
+        speculation = Speculation(strategy, Adversary(right), Always(), LaneObserver())
         return chain_batch(runtime, None, speculation, capacity=8, has_stride=True)
 
     alone = {n: run(group(), [one], [encoded[n]], 1)[0] for n, one in enumerate(asked)}

@@ -13,6 +13,7 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.lanes.opening import open_lanes
@@ -127,7 +128,7 @@ def test_no_number_is_computed_on_the_processor(tiny, hardware, decode, monkeypa
 def test_memory_does_not_grow(tiny, hardware):
     """Over many shapes again and again, on two lanes that stay, no more is in use after the last round than after the
     second, but for a little."""
-    lanes = open_lanes(tiny, num_lanes=2, threads_per_lane=1, max_batch=32, observer=Quiet(), hardware=hardware)
+    lanes = open_lanes(tiny, num_lanes=2, threads_per_lane=1, max_batch=32, observer=LaneObserver(), hardware=hardware)
     used = []
     for _ in range(6):
         for longest in (10, 40, 120, 240):
@@ -136,13 +137,6 @@ def test_memory_does_not_grow(tiny, hardware):
     lanes.close()
 
     assert used[-1] - used[1] < 64 << 20, used
-
-
-class Quiet:
-    """A `LaneObserver` for which nothing matters."""
-
-    def __getattr__(self, name):
-        return lambda *_: None
 
 
 def answers(lanes, given):
@@ -167,7 +161,7 @@ def in_use(hardware) -> int:
 
 def test_a_server_says_what_it_runs_on(tiny, hardware):
     """Lanes name the provider that their sessions have, which metrics and Describe pass on."""
-    lanes = open_lanes(tiny, num_lanes=1, threads_per_lane=1, max_batch=4, observer=Quiet(), hardware=hardware)
+    lanes = open_lanes(tiny, num_lanes=1, threads_per_lane=1, max_batch=4, observer=LaneObserver(), hardware=hardware)
 
     assert lanes.provider == hardware.provider
     lanes.close()

@@ -21,7 +21,7 @@ def drafters(work):
 
     return {
         "source": (runtime, SourceDrafts),
-        "hypothesis": (runtime, lambda: HypothesisDrafts(canvases, NonAutoregressive("ctc"), 0)),
+        "hypothesis": (runtime, lambda: HypothesisDrafts(canvases(), NonAutoregressive("ctc"), 0)),
         "nat": (runtime, lambda: BlockDrafts(runtime, None, name="mask-predict", capacity=6)),
     }
 

@@ -13,6 +13,7 @@ from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hid
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.step_batch import StepBatch
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.strategies import Beam, DraftSource
 from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.search import Search
@@ -27,8 +28,8 @@ from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 LISTS = Shortlist(4, np.zeros(FAKE_WORDS + 1, np.int64), np.zeros(0, np.int64), vocabulary=FAKE_WORDS, eos_id=0)
 
 
-class Drafted:
-    """An observer of drafts."""
+class Drafted(LaneObserver):
+    """Writes down what it is told of drafts."""
 
     def __init__(self):
         self.told = []

@@ -10,6 +10,7 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.drafting import Speculation
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.step_batch import STRIDE_STEPS, StepBatch, chain_batch
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.strategies import DraftSource, Engine, Lossy
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -54,9 +55,19 @@ class Always(Costs):
         return True
 
 
+class Told(LaneObserver):
+    """Writes down what it is told of drafts."""
+
+    def __init__(self, drafted):
+        self._drafted = drafted
+
+    def on_drafts(self, sources, drafted, accepted, stops_at):
+        self._drafted.append((sources, drafted, accepted))
+
+
 def drafting(runtime, drafter, drafted, *, lossy=None, judge=None) -> StepBatch[int]:
     strategy = Speculative(DraftSource.SOURCE, 3, lossy=lossy)
-    speculation = Speculation(strategy, drafter, judge or Always(), lambda *numbers: drafted.append(numbers))
+    speculation = Speculation(strategy, drafter, judge or Always(), Told(drafted))
     return chain_batch(runtime, None, speculation, capacity=5, has_stride=False)
 
 

@@ -8,18 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, Tokenizer
 from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import DraftSource, Lossy
 from dragoman.server.decode.chains import Chains
-from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
 
 END, UNKNOWN, PAD, START = 2, 1, 0, 99
-WORDS = SpecialIds(START, END, UNKNOWN, (PAD,))
+WORDS = Tokenizer("sentencepiece", "-", "-", END, UNKNOWN, START, (PAD,))
 SIZE = 14
 Words = tuple[int, ...]
 

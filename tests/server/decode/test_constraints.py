@@ -9,22 +9,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, Tokenizer
 from dragoman.server.core.segments import Segment
-from dragoman.server.decode.constraints import Row, SpecialIds, Weigher
+from dragoman.server.decode.constraints import Weigher
+from dragoman.server.decode.step import Reply
 from dragoman.server.decode.strategies.forced import Forced
 
 EOS, UNK, PAD = 2, 1, 0
-VOCABULARY = SpecialIds(99, EOS, UNK, (PAD,))
+VOCABULARY = Tokenizer("sentencepiece", "-", "-", EOS, UNK, 99, (PAD,))
 SIZE = 30
 
 
-def a_row(logits: np.ndarray, named: list[int], best: int) -> Row:
+def a_reply(words, logp, named_logp, normaliser: float) -> Reply:
+    """What the graph says of a single place."""
+    place = np.array(words)[None, None], np.array(logp)[None, None], np.array(named_logp)[None, None]
+    return Reply(place[1], place[0], place[2], np.array([[normaliser]]))
+
+
+def of_logits(logits: np.ndarray, named: list[int], best: int) -> Reply:
     """What the graph gives of these logits."""
     normaliser = np.log(np.exp(logits.astype(np.float64)).sum())
     logp = (logits - normaliser).astype(np.float64)
     words = np.lexsort((np.arange(SIZE), -logp))[:best]
-    return Row(words, logp[words], np.array(named, np.int64), logp[named], float(normaliser))
+    return a_reply(words, logp[words], logp[named], float(normaliser))
 
 
 def weighed(segment: Segment, tokens: list[int], logits: np.ndarray, *, width: int, best: int = 5):
@@ -32,8 +39,9 @@ def weighed(segment: Segment, tokens: list[int], logits: np.ndarray, *, width: i
     weigher = Weigher(segment, VOCABULARY, width=width)
     assert weigher.is_needed
     assert weigher.acts_at(len(tokens))
-    row = a_row(logits, weigher.named(tokens), best + weigher.num_lost(tokens))
-    words, scores, logp = weigher.weigh(row, tokens)
+    named = weigher.named(tokens)
+    reply = of_logits(logits, named, best + weigher.num_lost(tokens))
+    words, scores, logp = weigher.weigh(reply, (0, 0), tokens, named)
     order = sorted(np.flatnonzero(scores > -np.inf), key=lambda i: (-scores[i], words[i]))[:best]
     return [(int(words[i]), float(scores[i]), float(logp[i])) for i in order]
 
@@ -165,7 +173,7 @@ def test_transformers_has_the_last_word_within_the_limit_for_nothing(last):
 
 def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
     """Where a model starts from its end token, hf penalises the end from the first word on, and no other profile."""
-    vocabulary = SpecialIds(EOS, EOS, UNK)
+    vocabulary = Tokenizer("sentencepiece", "-", "-", EOS, UNK, EOS)
     named = {
         profile: Weigher(
             Segment((5, EOS), Decoding(profile=profile, repetition_penalty=1.5)), vocabulary, width=4
@@ -180,10 +188,10 @@ def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
 def test_renormalising_survives_rounding(mass):
     """Where float32 says that banned words have all the probability, or more, scores stay log-probabilities."""
     segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, unknown_handling="allow"))
-    weigher = Weigher(segment, SpecialIds(99, EOS, UNK), width=4)
-    row = Row(np.array([EOS, 7, 8]), np.array([math.log(mass), -18.0, -19.0]), np.array([EOS]), np.log([mass]), 3.0)
+    weigher = Weigher(segment, Tokenizer("sentencepiece", "-", "-", EOS, UNK, 99), width=4)
+    reply = a_reply([EOS, 7, 8], [math.log(mass), -18.0, -19.0], np.log([mass]), 3.0)
 
-    _, scores, _ = weigher.weigh(row, [])
+    _, scores, _ = weigher.weigh(reply, (0, 0), [], [EOS])
 
     assert scores[[0, 3]].tolist() == [-np.inf, -np.inf]
     assert scores.max() <= 0.0
@@ -195,9 +203,9 @@ def test_a_row_without_a_word_left_says_so():
     segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, repetition_penalty=1.5))
     weigher = Weigher(segment, VOCABULARY, width=4)
     named = weigher.named([])
-    row = Row(np.array([EOS, 7]), np.array([-0.1, -1e9]), np.array(named), np.full(len(named), -0.5), 0.0)
+    reply = a_reply([EOS, 7], [-0.1, -1e9], np.full(len(named), -0.5), 0.0)
 
-    _, scores, _ = weigher.weigh(row, [])
+    _, scores, _ = weigher.weigh(reply, (0, 0), [], named)
 
     assert (scores == -np.inf).all()
 
@@ -209,4 +217,4 @@ def test_plain_segments_need_no_weigher():
         assert not Weigher(Segment((5, EOS), decoding), VOCABULARY, width=4).is_needed
     assert Weigher(Segment((5, EOS), Decoding(profile="ct2")), VOCABULARY, width=4).is_needed
     allowed = Segment((5, EOS), Decoding(profile="ct2", unknown_handling="allow"))
-    assert not Weigher(allowed, SpecialIds(99, EOS, UNK), width=4).is_needed
+    assert not Weigher(allowed, Tokenizer("sentencepiece", "-", "-", EOS, UNK, 99), width=4).is_needed

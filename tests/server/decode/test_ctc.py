@@ -10,14 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Nat
+from dragoman.bundle.manifest import Decoding, Nat, Tokenizer
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.ctc import NOTHING, Reader, collapse, greedy, prefix_beam
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 BLANK = 4
-WORDS = SpecialIds(99, 0, 1, ())
+WORDS = Tokenizer("sentencepiece", "-", "-", 0, 1, 99)
 CTC = Nat("ctc", 1, 64, "split", upsample=2, blank_id=BLANK, refines=True)
 
 

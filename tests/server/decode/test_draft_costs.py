@@ -16,9 +16,9 @@ def play(
         went.append(costs.wants_drafts(sources))
         if went[-1]:
             extra = first_s if went.count(True) % 6 == 1 else 0
-            costs.note_speculative(sources, speculative_s + extra, round(tokens * sources))
+            costs.note(sources, speculative_s + extra, round(tokens * sources), is_drafted=True)
         else:
-            costs.note_plain(sources, plain_s, sources)
+            costs.note(sources, plain_s, sources, is_drafted=False)
     return went
 
 

@@ -7,16 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Nat
+from dragoman.bundle.manifest import Decoding, Nat, Tokenizer
 from dragoman.server.core.segments import FinishReason, Segment
-from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.mask_predict import CanvasSource, Length, least_certain, lengths
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 END, UNKNOWN, PAD, START = 0, 1, 2, 99
 SIZE = 20
 MASK = SIZE
-WORDS = SpecialIds(START, END, UNKNOWN, (PAD,))
+WORDS = Tokenizer("sentencepiece", "-", "-", END, UNKNOWN, START, (PAD,))
 NAT = Nat("mask-predict", 1, 64, mask_id=MASK, last_id=END, length_classes=16, length_offset=False)
 FRAMED = replace(NAT, first_id=3)
 LONG = replace(NAT, length_classes=0, canvas_factor=2.0)

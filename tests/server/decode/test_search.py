@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -23,7 +22,7 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
 
 EOS, UNK, PAD, START = 2, 1, 0, 99
-VOCABULARY = SpecialIds(START, EOS, UNK, (PAD,))
+VOCABULARY = Tokenizer("sentencepiece", "-", "-", EOS, UNK, START, (PAD,))
 Words = tuple[int, ...]
 
 
@@ -124,7 +123,7 @@ def run(
     *,
     capacity: int = 5,
     drop: frozenset[int] = frozenset(),
-    vocabulary: SpecialIds = VOCABULARY,
+    vocabulary: Tokenizer = VOCABULARY,
 ) -> list[tuple[tuple[Hypothesis, ...], int]]:
     """Search for all of them, `capacity` at a time: they join and leave between steps. Hypotheses and steps of each.
 
@@ -165,7 +164,7 @@ Ended = list[tuple[float, Words]]
 ROOT = (0.0, ())
 
 
-def row_of(model: Model, segment: Segment, width: int, vocabulary: SpecialIds = VOCABULARY) -> Row:
+def row_of(model: Model, segment: Segment, width: int, vocabulary: Tokenizer = VOCABULARY) -> Row:
     """What may follow, with its score: the whole row is at hand, so that each change is made where it is defined."""
     decoding, prefix = segment.decoding, segment.prefix
     profile, penalty, n = decoding.profile, decoding.repetition_penalty, decoding.no_repeat_ngram_size
@@ -177,7 +176,7 @@ def row_of(model: Model, segment: Segment, width: int, vocabulary: SpecialIds = 
             return [(prefix[t], 0.0 if profile in ("hf", "ct2") else logp[prefix[t]])]
         if profile == "fairseq" and t + 1 == segment.max_target_tokens:
             return [(EOS, logp[EOS])]
-        banned = {*vocabulary.suppressed, *segment.suppressed_ids}
+        banned = {*vocabulary.suppressed_ids, *segment.suppressed_ids}
         if decoding.unknown_handling == "suppress":
             banned.add(UNK)
         if t < decoding.min_length:
@@ -293,7 +292,7 @@ def rank_of(one: tuple[float, Words], decoding: Decoding) -> float:
     return score / base**decoding.length_penalty + decoding.word_penalty * len(words)
 
 
-def plain(model: Model, segment: Segment, vocabulary: SpecialIds = VOCABULARY) -> tuple[Ended, int]:
+def plain(model: Model, segment: Segment, vocabulary: Tokenizer = VOCABULARY) -> tuple[Ended, int]:
     """The wanted hypotheses as (ranking, words), and how many steps it took to find them."""
     decoding, width = segment.decoding, segment.decoding.beam_size
     search = PLAIN[decoding.profile] if width > 1 else greedy
@@ -342,7 +341,7 @@ def test_each_profile_is_its_toolkits_search(profile, stopping, width, penalty, 
     Words, rankings and the number of steps are the same, for one hypothesis and for four, with exact ties and without.
     """
     # Without normalisation there is nothing to share out, which CTranslate2 does with what is suppressed.
-    vocabulary = replace(VOCABULARY, suppressed=()) if ties and profile == "ct2" else VOCABULARY
+    vocabulary = replace(VOCABULARY, suppressed_ids=()) if ties and profile == "ct2" else VOCABULARY
     for n_best in {1, min(4, width)}:
         decoding = a_decoding(profile, width, length_penalty=penalty, early_stopping=stopping, num_hypotheses=n_best)
         batch = a_batch(decoding, seed=width, ties=ties)

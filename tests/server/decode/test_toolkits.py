@@ -25,7 +25,7 @@ X = -np.inf
 
 def decide(profile, width, scores, ends, *, at_limit=False, room=UNLIMITED):
     """What becomes of one beam's candidates: the ranks that end and those that live on."""
-    choice = choose(
+    ended, taken, live = choose(
         profile,
         width,
         np.array([scores], np.float64),
@@ -33,8 +33,8 @@ def decide(profile, width, scores, ends, *, at_limit=False, room=UNLIMITED):
         np.array([at_limit]),
         np.array([room]),
     )
-    places = np.arange(width) if choice.places is None else choice.places[0]
-    return np.flatnonzero(choice.ended[0]).tolist(), places[choice.live[0]].tolist()
+    places = np.arange(width) if taken is None else taken[0]
+    return np.flatnonzero(ended[0]).tolist(), places[live[0]].tolist()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dragoman.bundle.rules import MAX_BEAM_SIZE
 from dragoman.server.app.interrupts import InterruptibleRunner
 from dragoman.server.core.errors import EngineFailure, ServingError
 from dragoman.server.core.limits import MAX_HYPOTHESES, RequestLimits
-from dragoman.server.core.ports import SegmentDecoder
+from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.lanes.opening import open_lanes
@@ -122,23 +122,4 @@ def _explained(outcome: T) -> T | LocalEngineFailure:
 
 
 def _real_lanes(bundle: Bundle, threads: int, max_batch: int) -> SegmentDecoder:
-    return open_lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=_Silent())
-
-
-class _Silent:
-    """A `LaneObserver` for which nothing matters."""
-
-    def on_step(self, rows: int, used_rows: int, seconds: float) -> None:
-        """A run of the decoder."""
-
-    def on_encode(self, sources: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A run of the encoder."""
-
-    def on_drafts(self, sources: int, drafted: int, accepted: int, stops_at: int | None) -> None:
-        """A round of speculation."""
-
-    def on_drop(self, steps: int, reason: str) -> None:
-        """A segment left unfinished."""
-
-    def on_failed_round(self) -> None:
-        """A round failed."""
+    return open_lanes(bundle, num_lanes=threads, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver())

@@ -22,7 +22,6 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32, Ints
-from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
 from dragoman.server.runtime.buffers import Feed
@@ -46,11 +45,12 @@ class CanvasBatch(Generic[T]):
 
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
         self._name = name
-        self._nat, self._vocabulary = runtime.manifest.nat[name], special_ids_of(runtime.manifest)
+        self._nat, self._vocabulary = runtime.manifest.nat[name], runtime.manifest.tokenizer
         self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
         """None for CTC, which reads the encoder's rows anew in each pass."""
-        self._roster: Roster[_CanvasRow[T]] = Roster(self._words, *([] if self._memory is None else [self._memory]))
+        removals = [] if self._memory is None else [self._memory.remove]
+        self._roster: Roster[_CanvasRow[T]] = Roster(self._words.remove, *removals)
         self._arrivals = itertools.count()
 
     def __len__(self) -> int:

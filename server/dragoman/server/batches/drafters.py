@@ -6,8 +6,9 @@ only drafts need is not computed while drafts do not pay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
 from dragoman.server.decode.chains import Draft
-from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.lookup import copied, follow
 from dragoman.server.decode.mask_predict import likeliest, masks
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -46,45 +46,38 @@ class SourceDrafts:
         return [copied(text, prefix, count) for text, prefix in zip(self._roster.rows, prefixes, strict=True)]
 
 
-@dataclass
-class _Draftable:
-    """A source and, from its first draft on, its translation with the end token."""
-
-    segment: Segment
-    source: Source
-    text: tuple[int, ...] | None = None
-
-
 class HypothesisDrafts:
-    """What one non-autoregressive translation of the source says there."""
+    """What one non-autoregressive translation of the source says there; `batch` makes it before the first draft."""
 
-    def __init__(self, make: Callable[[], Group[int]], strategy: NonAutoregressive, eos_id: int) -> None:
-        self._make, self._strategy, self._eos_id = make, strategy, eos_id
-        self._roster: Roster[_Draftable] = Roster()
+    def __init__(self, batch: Group[int], strategy: NonAutoregressive, eos_id: int) -> None:
+        self._batch, self._strategy, self._eos_id = batch, strategy, eos_id
+        self._roster: Roster[int] = Roster()
+        self._numbers = itertools.count()
+        self._texts: dict[int, tuple[int, ...]] = {}
+        """By the sources' numbers: translations with the end token."""
 
     def admit(self, segment: Segment, source: Source) -> None:
         """One more source."""
         plain = replace(segment.decoding, beam_size=1, num_hypotheses=1)
-        self._roster.admit(_Draftable(replace(segment, strategy=self._strategy, decoding=plain), source))
+        number = next(self._numbers)
+        self._roster.admit(number)
+        self._batch.admit(number, replace(segment, strategy=self._strategy, decoding=plain), source)
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""
+        number = self._roster.rows[row]
         self._roster.remove(row)
+        if self._texts.pop(number, None) is None:
+            self._batch.drop(number)
 
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """What follows in each source's translation, after those that have joined got theirs."""
-        self._translate()
-        return [follow(row.text or (), prefix, count) for row, prefix in zip(self._roster.rows, prefixes, strict=True)]
-
-    def _translate(self) -> None:
-        batch, rows = self._make(), self._roster.rows
-        for g, row in enumerate(rows):
-            if row.text is None:
-                batch.admit(g, row.segment, row.source)
-        while len(batch):
-            for done in batch.step():
+        while len(self._batch):
+            for done in self._batch.step():
                 ids = done.hypotheses[0].ids if done.hypotheses else ()
-                rows[done.owner].text = (*ids, self._eos_id)
+                self._texts[done.owner] = (*ids, self._eos_id)
+        texts = [self._texts[number] for number in self._roster.rows]
+        return [follow(text, prefix, count) for text, prefix in zip(texts, prefixes, strict=True)]
 
 
 class BlockDrafts:
@@ -94,12 +87,12 @@ class BlockDrafts:
         self._name, self._nat = name, runtime.manifest.nat[name]
         self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity)
-        self._roster: Roster[tuple[int, int]] = Roster(self._words, self._memory)
+        self._roster: Roster[tuple[int, int]] = Roster(self._words.remove, self._memory.remove)
         """How many words each source has, and how many places the canvas that its decoder expects; 1 before its first
         draft."""
-        vocabulary = special_ids_of(runtime.manifest)
+        vocabulary = runtime.manifest.tokenizer
         given = [index for index in (self._nat.mask_id, self._nat.first_id) if index is not None]
-        self._never = np.array([*vocabulary.suppressed, vocabulary.unk_id, *given])
+        self._never = np.array([*vocabulary.suppressed_ids, vocabulary.unk_id, *given])
 
     def admit(self, segment: Segment, source: Source) -> None:
         """One more source."""

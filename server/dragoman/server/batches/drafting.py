@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from dragoman.server.batches.group import Source
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.chains import Draft
 from dragoman.server.decode.draft_costs import Costs
@@ -36,8 +37,7 @@ class Speculation:
     strategy: Speculative
     drafter: Drafter
     judge: Costs
-    on_drafts: Callable[[int, int, int], None]
-    """Is told of each round's sources, and of its drafted and accepted tokens."""
+    observer: LaneObserver
 
     def propose(self, prefixes: Sequence[Sequence[int]]) -> Sequence[Draft] | None:
         """Drafts behind each source's tokens; None where the next round is better off without.
@@ -49,9 +49,7 @@ class Speculation:
 
     def note(self, advance: Advance, seconds: float) -> None:
         """Tell what a round cost and what came of it."""
-        sources, tokens = len(advance.kept), int(advance.kept.sum())
-        if advance.drafts is None:
-            self.judge.note_plain(sources, seconds, tokens)
-        else:
-            self.judge.note_speculative(sources, seconds, tokens)
-            self.on_drafts(sources, *advance.drafts)
+        sources, drafts = len(advance.kept), advance.drafts
+        self.judge.note(sources, seconds, int(advance.kept.sum()), is_drafted=drafts is not None)
+        if drafts is not None:
+            self.observer.on_drafts(sources, *drafts, self.judge.stops_at)

@@ -16,7 +16,6 @@ from dragoman.server.batches.step_batch import chain_batch, tree_batch
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import Beam, DraftSource
-from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.segment_search import SegmentSearch
@@ -76,7 +75,7 @@ class GroupFactory:
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
             return False
-        return not SegmentSearch(segment, special_ids_of(manifest), beams=1, width=1).is_special
+        return not SegmentSearch(segment, manifest.tokenizer, beams=1, width=1).is_special
 
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""
@@ -102,11 +101,7 @@ class GroupFactory:
         # Not by what a request may choose freely: there would be no end of them.
         key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
         costs = self._costs.setdefault(key, Costs())
-
-        def on_drafts(sources: int, drafted: int, accepted: int) -> None:
-            self._observer.on_drafts(sources, drafted, accepted, costs.stops_at)
-
-        return Speculation(strategy, self._drafter(strategy, shortlist), costs, on_drafts)
+        return Speculation(strategy, self._drafter(strategy, shortlist), costs, self._observer)
 
     def _drafter(self, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
         runtime, name = self._runtime, strategy.decoder
@@ -117,4 +112,4 @@ class GroupFactory:
                 return BlockDrafts(runtime, shortlist, name=name, capacity=self._capacity)
             case DraftSource.HYPOTHESIS:
                 eos_id = runtime.manifest.tokenizer.eos_id
-                return HypothesisDrafts(lambda: self._nat(name, shortlist), NonAutoregressive(name), eos_id)
+                return HypothesisDrafts(self._nat(name, shortlist), NonAutoregressive(name), eos_id)

@@ -51,7 +51,7 @@ class NatMemory:
     def __init__(self, runtime: Runtime, name: str, capacity: int) -> None:
         self._runtime, self._graph = runtime, nat_memory_graph(name)
         self._memory = Memory(HostStore, runtime.manifest.graphs[self._graph].outputs, capacity)
-        self._joining: Roster[Floats32 | None] = Roster(self._memory)
+        self._joining: Roster[Floats32 | None] = Roster(self._memory.remove)
         """The encoder's rows of each source, as long as they are of use."""
 
     def admit(self, hidden: Floats32) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
 from dragoman.server.batches.group import Finished, Group, Source
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory
@@ -90,7 +89,7 @@ def _scored(runtime: Runtime, candidates: Sequence[Candidate]) -> list[Hypothesi
     if not candidates:
         return []
     manifest = runtime.manifest
-    special = special_ids_of(manifest)
+    special = manifest.tokenizer
     targets = [
         hypothesis.ids if hypothesis.reason is FinishReason.LENGTH else (*hypothesis.ids, special.eos_id)
         for _, _, hypothesis in candidates

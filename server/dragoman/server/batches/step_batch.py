@@ -26,7 +26,6 @@ from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.chains import Chains
-from dragoman.server.decode.constraints import special_ids_of
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Grower
@@ -56,8 +55,9 @@ class StepBatch(Generic[T]):
         self._nodes = nodes_of(runtime, capacity, width)
         self._memory = Memory(runtime.store, memory_of(runtime.manifest), capacity)
         self._words = Words(runtime, shortlist)
-        drafter = [] if speculation is None else [speculation.drafter]
-        self._roster: Roster[T] = Roster(grower, self._nodes, self._memory, self._words, *drafter)
+        columns = grower, self._nodes, self._memory, self._words
+        removals = [] if speculation is None else [speculation.drafter.remove]
+        self._roster: Roster[T] = Roster(*(column.remove for column in columns), *removals)
         self._vocabulary, self._copies, self._last_position = (
             arch.target_vocabulary,
             arch.copies,
@@ -136,7 +136,7 @@ class StepBatch(Generic[T]):
 
 def tree_batch(runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> StepBatch[T]:
     """Sources of one layout, searched step by step."""
-    search = Search(layout, capacity, special_ids_of(runtime.manifest))
+    search = Search(layout, capacity, runtime.manifest.tokenizer)
     return StepBatch(runtime, shortlist, search, width=layout.places, capacity=capacity)
 
 
@@ -149,7 +149,7 @@ def chain_batch(
     has_stride: bool,
 ) -> StepBatch[T]:
     """Sources of one kind of drafts, or none. Rounds without drafts are strides or single steps."""
-    vocabulary, stride = special_ids_of(runtime.manifest), STRIDE_STEPS if has_stride else 1
+    vocabulary, stride = runtime.manifest.tokenizer, STRIDE_STEPS if has_stride else 1
     chains = Chains(vocabulary, stride=stride)
     if speculation is not None:
         chains = Chains(vocabulary, speculation.propose, longest=speculation.strategy.tokens, stride=stride)

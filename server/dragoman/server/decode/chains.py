@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
 from dragoman.server.core.strategies import Engine, Lossy
 from dragoman.server.decode.arrays import Bools, Floats, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Row, SpecialIds
+from dragoman.server.decode.constraints import IMPOSSIBLE
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -51,7 +52,7 @@ class Chains:
     """
 
     def __init__(
-        self, vocabulary: SpecialIds, propose: Propose | None = None, *, longest: int = 0, stride: int = 1
+        self, vocabulary: Tokenizer, propose: Propose | None = None, *, longest: int = 0, stride: int = 1
     ) -> None:
         self._vocabulary, self._propose, self._longest, self._stride = vocabulary, propose, longest, stride
         self._alone = np.ones((1, stride), np.bool_)
@@ -149,7 +150,7 @@ class Chains:
         for at, own in self._named.items():
             named[at][: len(own)] = own
         attention = any(one.search.wants_attention for one in self._chains)
-        return Query(ids, depth, seen, named, best + len(words.suppressed) + 1 + lost, attention, self._is_stride)
+        return Query(ids, depth, seen, named, best + len(words.suppressed_ids) + 1 + lost, attention, self._is_stride)
 
     def advance(self, reply: Reply) -> Advance:
         """Keep of each draft what stands, and one word more.
@@ -203,12 +204,14 @@ class Chains:
 
     def _choose(self, reply: Reply, scores: Floats, g: int, place: int, wanted: int | None) -> tuple[int, float, float]:
         """A word under what its segment asks for, its score and its log-probability."""
-        lossy = self._chains[g].lossy
+        chain = self._chains[g]
         if (g, place) in self._named:
-            row = self._weighed(reply, g, place)
+            assert chain.search.weigher is not None
+            # Up to here all drafted words were right, or the place would not be looked at.
+            row = chain.search.weigher.weigh(reply, (g, place), chain.tokens, self._named[g, place])
         else:
             row = reply.ids[g, place], scores[g, place], reply.logp[g, place].astype(np.float64)
-        likely = None if lossy is None or wanted is None else _likely(*row, wanted, lossy)
+        likely = None if chain.lossy is None or wanted is None else _likely(*row, wanted, chain.lossy)
         return likely or _best(*row)
 
     def _put(self, chain: _Chain, word: int, score: float, logp: float) -> bool:
@@ -226,26 +229,12 @@ class Chains:
         """Scores of the best words [G, q, k]; those that must not be put out have none."""
         words = self._vocabulary
         scores = np.where(reply.logp < IMPOSSIBLE, -np.inf, reply.logp.astype(np.float64))
-        for word in words.suppressed:
+        for word in words.suppressed_ids:
             np.copyto(scores, -np.inf, where=reply.ids == word)
         handling = [one.search.segment.decoding.unknown_handling for one in self._chains]
         no_unknown = np.array([one == "suppress" for one in handling], np.bool_)
         np.copyto(scores, -np.inf, where=(reply.ids == words.unk_id) & no_unknown[:, None, None])
         return scores
-
-    def _weighed(self, reply: Reply, g: int, place: int) -> tuple[Ints, Floats, Floats]:
-        """Words, scores and log-probabilities of one place under what its segment asks for."""
-        chain, named = self._chains[g], self._named[g, place]
-        assert chain.search.weigher is not None
-        row = Row(
-            reply.ids[g, place],
-            reply.logp[g, place].astype(np.float64),
-            np.array(named, np.int64),
-            reply.named_logp[g, place][: len(named)].astype(np.float64),
-            float(reply.normaliser[g, place]),
-        )
-        # Up to here all drafted words were right, or the place would not be looked at.
-        return chain.search.weigher.weigh(row, chain.tokens)
 
 
 def _best(words: Ints, scores: Floats, logps: Floats) -> tuple[int, float, float]:

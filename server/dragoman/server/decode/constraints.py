@@ -11,52 +11,28 @@ Words that a bundle suppresses are passed over after normalisation; only CTransl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from dragoman.bundle.manifest import Manifest
+from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Bools, Floats, Ints
+from dragoman.server.decode.step import Reply
 
 IMPOSSIBLE = -1e8
 """Graphs add -1e9 to what must not be chosen; a log-probability below this was masked."""
 
 
-@dataclass(frozen=True)
-class SpecialIds:
-    """Target ids with a meaning of their own."""
-
-    start_id: int
-    eos_id: int
-    unk_id: int
-    suppressed: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Row:
-    """One place's continuations, as the graph gives them."""
-
-    words: Ints
-    """[k], best first."""
-    logp: Floats
-    named: Ints
-    """Words that `Weigher.named` asked for."""
-    named_logp: Floats
-    normaliser: float
-    """Log of the sum of exp(logit)."""
-
-
 class Weigher:
     """The changes that one segment asks for."""
 
-    def __init__(self, segment: Segment, vocabulary: SpecialIds, *, width: int) -> None:
+    def __init__(self, segment: Segment, vocabulary: Tokenizer, *, width: int) -> None:
         decoding, forced = segment.decoding, segment.strategy.forced()
         self._profile, self._width, self._eos_id = decoding.profile, width, vocabulary.eos_id
         self._penalty, self._ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
         self._min_length = decoding.min_length
         unknown = {vocabulary.unk_id} if decoding.unknown_handling == "suppress" else set()
-        self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown}
+        self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown}
         self._renormalises = self._profile == "ct2"
         # To transformers, what the decoder starts from has been put out.
         is_end_first = self._profile == "hf" and vocabulary.start_id == vocabulary.eos_id
@@ -97,10 +73,16 @@ class Weigher:
         """How many of the best words may fall out of the choice."""
         return 0 if self._forced(len(tokens)) is not None else len(self._banned(tokens) | self._repeatable(tokens))
 
-    def weigh(self, row: Row, tokens: list[int]) -> tuple[Ints, Floats, Floats]:
-        """Continuations, their scores and their log-probabilities: the best words [k], then the named ones."""
-        words, logp = np.concatenate([row.words, row.named]), np.concatenate([row.logp, row.named_logp])
-        is_named = np.arange(len(words)) >= len(row.words)
+    def weigh(
+        self, reply: Reply, at: tuple[int, int], tokens: list[int], named: list[int]
+    ) -> tuple[Ints, Floats, Floats]:
+        """Continuations of these tokens, whose source and place are `at`, their scores and their log-probabilities: the
+        best words [k], then the named ones.
+        """
+        best, named_logp = reply.ids[at], reply.named_logp[at][: len(named)].astype(np.float64)
+        words = np.concatenate([best, np.array(named, np.int64)])
+        logp = np.concatenate([reply.logp[at].astype(np.float64), named_logp])
+        is_named = np.arange(len(words)) >= len(best)
         forced = self._forced(len(tokens))
         if forced is not None:
             is_free = len(tokens) < self._num_free or (self._profile == "hf" and self._is_last(len(tokens)))
@@ -108,12 +90,12 @@ class Weigher:
             scores = np.where(is_named & (words == forced), costs, -np.inf)
             return words, scores, logp
         # A word that was named counts there alone.
-        is_out = (~is_named & np.isin(words, row.named)) | np.isin(words, list(self._banned(tokens)))
+        is_out = (~is_named & np.isin(words, named)) | np.isin(words, list(self._banned(tokens)))
         scores = np.where(is_out | (logp < IMPOSSIBLE), -np.inf, logp)
         if self._penalty != 1.0:
-            scores = np.where(is_named, self._repeated(scores, row.normaliser), scores)
+            scores = np.where(is_named, self._repeated(scores, float(reply.normaliser[at])), scores)
         if self._renormalises:
-            scores = scores - _log_mass(scores, is_named, row.named_logp)
+            scores = scores - _log_mass(scores, is_named, named_logp)
         return words, scores, logp
 
     def _forced(self, length: int) -> int | None:
@@ -157,9 +139,3 @@ def _log_mass(scores: Floats, is_named: Bools, named_logp: Floats) -> float:
         unnamed = max(unnamed, math.log(rest))
     mass = float(np.logaddexp.reduce(scores[is_named], initial=unnamed))
     return mass if mass > -math.inf else 0.0
-
-
-def special_ids_of(manifest: Manifest) -> SpecialIds:
-    """What the search must know of a bundle's target vocabulary."""
-    words = manifest.tokenizer
-    return SpecialIds(words.start_id, words.eos_id, words.unk_id, words.suppressed_ids)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dragoman.bundle.manifest import Nat
+from dragoman.bundle.manifest import Nat, Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.arrays import Floats, Floats32, Ints
-from dragoman.server.decode.constraints import SpecialIds
 from dragoman.server.decode.mask_predict import wanted
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
@@ -98,7 +97,7 @@ def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading
 class Reader:
     """What one segment makes of its places, pass by pass."""
 
-    def __init__(self, segment: Segment, nat: Nat, vocabulary: SpecialIds) -> None:
+    def __init__(self, segment: Segment, nat: Nat, vocabulary: Tokenizer) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
         assert nat.blank_id is not None, "the manifest's rules see to it"
         self._segment, self._blank, self._eos_id = segment, nat.blank_id, vocabulary.eos_id
@@ -109,7 +108,7 @@ class Reader:
         """What the canvas shows in the next pass."""
         self._said: tuple[int, ...] | None = None
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
-        self._never = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown} - {self._blank}
+        self._never = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown} - {self._blank}
         self._width = segment.decoding.beam_size
         looked_at = 1 if self._width == 1 else max(CONSIDERED, self._width) + 1
         self.num_best = looked_at + len(self._never)

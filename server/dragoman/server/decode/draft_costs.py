@@ -9,6 +9,8 @@ Lanes write here without a lock: a measurement that gets lost does no harm.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 TRIAL_ROUNDS = 48
 """How long either way is gone before they are compared, and the other way every so often: a few whole translations, as
 what is drafted once for a translation weighs the more the less of it is left."""
@@ -23,72 +25,54 @@ def bucket(sources: int) -> int:
     return 1 << max(0, sources - 1).bit_length()
 
 
-class _Price:
-    """Seconds a token of each source, of the last rounds."""
-
-    def __init__(self) -> None:
-        self._seconds, self._tokens = 0.0, 0.0
-
-    def __bool__(self) -> bool:
-        return self._tokens > 0
-
-    def note(self, seconds: float, tokens: float) -> None:
-        self._seconds += FADES * (seconds - self._seconds)
-        self._tokens += FADES * (tokens - self._tokens)
-
-    @property
-    def value(self) -> float:
-        return self._seconds / self._tokens
-
-
 class _Size:
-    """One size: both prices, and the way that is gone now."""
+    """Rounds of one size, plain (False) and with drafts (True): what each kind costs, and which one goes now."""
 
     def __init__(self) -> None:
-        self.plain, self.speculative = _Price(), _Price()
-        self.is_speculative, self._left, self._is_trial = True, TRIAL_ROUNDS, True
+        self._seconds, self._tokens = {False: 0.0, True: 0.0}, {False: 0.0, True: 0.0}
+        self._is_drafted, self._left, self._is_trial = True, TRIAL_ROUNDS, True
+
+    def note(self, seconds: float, tokens: float, *, is_drafted: bool) -> None:
+        """A round took so long, and each source got so many tokens."""
+        self._seconds[is_drafted] += FADES * (seconds - self._seconds[is_drafted])
+        self._tokens[is_drafted] += FADES * (tokens - self._tokens[is_drafted])
 
     @property
-    def is_known(self) -> bool:
-        return bool(self.plain and self.speculative)
-
-    @property
-    def pays(self) -> bool:
-        return self.speculative.value < self.plain.value
+    def pays(self) -> bool | None:
+        """Whether a token costs less with drafts; None until both kinds are known."""
+        if not all(self._tokens.values()):
+            return None
+        return self._seconds[True] / self._tokens[True] < self._seconds[False] / self._tokens[False]
 
     def next(self) -> bool:
-        """Whether the next round speculates."""
-        if self._left <= 0 and self._is_trial and self.is_known:
-            self.is_speculative, self._left, self._is_trial = self.pays, PROBE_ROUNDS, False
-        elif self._left <= 0:
-            self.is_speculative, self._left, self._is_trial = not self.is_speculative, TRIAL_ROUNDS, True
+        """Whether the next round has drafts."""
+        if self._left <= 0:
+            pays = self.pays if self._is_trial else None
+            self._is_trial = pays is None
+            self._is_drafted = not self._is_drafted if pays is None else pays
+            self._left = TRIAL_ROUNDS if pays is None else PROBE_ROUNDS
         self._left -= 1
-        return self.is_speculative
+        return self._is_drafted
 
 
 class Costs:
     """What one way of drafting costs, for one bundle."""
 
     def __init__(self) -> None:
-        self._sizes: dict[int, _Size] = {}
+        self._sizes: defaultdict[int, _Size] = defaultdict(_Size)
 
     def __repr__(self) -> str:
         return f"<Costs of {sorted(self._sizes)} sources, stops at {self.stops_at}>"
 
     def wants_drafts(self, sources: int) -> bool:
         """Whether the next round of so many sources shall speculate."""
-        return self._sizes.setdefault(bucket(sources), _Size()).next()
+        return self._sizes[bucket(sources)].next()
 
-    def note_plain(self, sources: int, seconds: float, tokens: int) -> None:
-        """A round without drafts took so long, and all sources together got so many tokens."""
-        self._sizes.setdefault(bucket(sources), _Size()).plain.note(seconds, tokens / sources)
-
-    def note_speculative(self, sources: int, seconds: float, tokens: int) -> None:
-        """A round with drafts took so long, and all sources together got so many tokens."""
-        self._sizes.setdefault(bucket(sources), _Size()).speculative.note(seconds, tokens / sources)
+    def note(self, sources: int, seconds: float, tokens: int, *, is_drafted: bool) -> None:
+        """A round took so long, and all sources together got so many tokens."""
+        self._sizes[bucket(sources)].note(seconds, tokens / sources, is_drafted=is_drafted)
 
     @property
     def stops_at(self) -> int | None:
         """The fewest sources at which it does not pay; None where it did at all that were seen."""
-        known = [size for size, one in list(self._sizes.items()) if one.is_known and not one.pays]
-        return min(known, default=None)
+        return min((sources for sources, size in list(self._sizes.items()) if size.pays is False), default=None)

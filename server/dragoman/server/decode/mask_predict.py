@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dragoman.bundle.manifest import Nat
+from dragoman.bundle.manifest import Nat, Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, SpecialIds
+from dragoman.server.decode.constraints import IMPOSSIBLE
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 
 
@@ -127,7 +127,7 @@ class Canvas:
 class CanvasSource:
     """A segment that is decoded on canvases."""
 
-    def __init__(self, segment: Segment, nat: Nat, vocabulary: SpecialIds, predicted: Floats32 | None) -> None:
+    def __init__(self, segment: Segment, nat: Nat, vocabulary: Tokenizer, predicted: Floats32 | None) -> None:
         assert isinstance(segment.strategy, NonAutoregressive)
         self.segment, self._nat, self._vocabulary = segment, nat, vocabulary
         self.passes = 0
@@ -135,7 +135,7 @@ class CanvasSource:
         self.canvases = [self._canvas(length) for length in lengths(nat, segment, predicted)]
         unknown = {vocabulary.unk_id} if segment.decoding.unknown_handling == "suppress" else set()
         given = {index for index in (nat.mask_id, nat.first_id) if index is not None}
-        self._never = {*segment.suppressed_ids, *vocabulary.suppressed, *unknown, *given}
+        self._never = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown, *given}
         self.num_best = 2 + len(self._never)
         """How many best words of a place must be known, so that one is left that may be put out."""
 

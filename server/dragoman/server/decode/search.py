@@ -19,11 +19,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Row, SpecialIds, Weigher
+from dragoman.server.decode.constraints import IMPOSSIBLE, Weigher
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -34,7 +35,7 @@ from dragoman.server.decode.trees import Trees
 class Search:
     """Trees of up to `capacity` sources of one layout."""
 
-    def __init__(self, layout: Layout, capacity: int, vocabulary: SpecialIds) -> None:
+    def __init__(self, layout: Layout, capacity: int, vocabulary: Tokenizer) -> None:
         self.layout, self._vocabulary = layout, vocabulary
         self._trees = Trees(capacity, layout.places)
         self._searches: list[SegmentSearch] = []
@@ -130,7 +131,7 @@ class Search:
             depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
             seen=self._itself,
             named=named,
-            best=best + len(vocabulary.suppressed) + 1 + lost,
+            best=best + len(vocabulary.suppressed_ids) + 1 + lost,
             attention=any(search.wants_attention for search in self._special.values()),
         )
 
@@ -152,9 +153,9 @@ class Search:
         """For greedy search: of each source the best word that is allowed; None where one has none."""
         vocabulary, logp, ids = self._vocabulary, reply.logp[:, 0], reply.ids[:, 0]
         banned = logp < IMPOSSIBLE
-        for word in vocabulary.suppressed:
+        for word in vocabulary.suppressed_ids:
             banned |= ids == word
-        if vocabulary.unk_id not in vocabulary.suppressed:
+        if vocabulary.unk_id not in vocabulary.suppressed_ids:
             banned |= (ids == vocabulary.unk_id) & self._no_unknown[: len(self), None]
         if not banned[:, 0].any():
             return ids[:, 0], logp[:, 0]
@@ -187,7 +188,7 @@ class Search:
                 search.attend(reply.attention[g])
         found = self._candidates(*self._weigh(reply))
         at_limit = self._trees.length[:n] + 1 >= self._limit[:n]
-        choice = toolkits.choose(
+        ended, places, live = toolkits.choose(
             layout.profile,
             layout.width,
             found.score,
@@ -195,19 +196,19 @@ class Search:
             at_limit if layout.beams == 1 else at_limit.repeat(layout.beams),
             self._room[:n].reshape(-1),
         )
-        has_ended: Bools = np.any(choice.ended, axis=1)
+        has_ended: Bools = np.any(ended, axis=1)
         if has_ended.any():
-            self._end(found, choice.ended)
-            self._room[:n] -= choice.ended.sum(1).reshape(n, -1)
+            self._end(found, ended)
+            self._room[:n] -= ended.sum(1).reshape(n, -1)
         word, parents, logp, score = found.word, found.parent, found.logp, found.score
-        if choice.places is not None:
-            taken = self._beam[: len(word)], choice.places
+        if places is not None:
+            taken = self._beam[: len(word)], places
             word, parents, logp, score = word[taken], parents[taken], logp[taken], score[taken]
         parents = parents.reshape(n, -1)
         self._trees.grow(word.reshape(n, -1), parents, logp.reshape(n, -1))
-        self._scores[:n] = np.where(choice.live, score, -np.inf).reshape(n, -1)
+        self._scores[:n] = np.where(live, score, -np.inf).reshape(n, -1)
         finished = []
-        if has_ended.any() or self._is_watched[:n].any() or not choice.live.any(1).all():
+        if has_ended.any() or self._is_watched[:n].any() or not live.any(1).all():
             finished = self._stop(np.any(has_ended.reshape(n, -1), axis=1))
         return Advance(parents, self._scores[:n] > -np.inf, self._one[:n], finished)
 
@@ -216,9 +217,9 @@ class Search:
         n, logp, ids, vocabulary = len(self), reply.logp, reply.ids, self._vocabulary
         scores = self._scores[:n, :, None] + logp
         np.copyto(scores, -np.inf, where=logp < IMPOSSIBLE)
-        for word in vocabulary.suppressed:
+        for word in vocabulary.suppressed_ids:
             np.copyto(scores, -np.inf, where=ids == word)
-        if vocabulary.unk_id not in vocabulary.suppressed and (no_unknown := self._no_unknown[:n]).any():
+        if vocabulary.unk_id not in vocabulary.suppressed_ids and (no_unknown := self._no_unknown[:n]).any():
             np.copyto(scores, -np.inf, where=(ids == vocabulary.unk_id) & no_unknown[:, None, None])
         if not self._asked:
             return scores, logp, ids
@@ -226,14 +227,7 @@ class Search:
         logp = np.concatenate([logp, np.zeros_like(reply.named_logp)], 2)
         ids = np.concatenate([ids, np.zeros(reply.named_logp.shape, np.int64)], 2)
         for at, (weigher, tokens, named) in self._asked.items():
-            row = Row(
-                reply.ids[at],
-                reply.logp[at].astype(np.float64),
-                np.array(named, np.int64),
-                reply.named_logp[at][: len(named)].astype(np.float64),
-                float(reply.normaliser[at]),
-            )
-            words, own, logps = weigher.weigh(row, tokens)
+            words, own, logps = weigher.weigh(reply, at, tokens, named)
             size = len(words)
             ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
         return scores, logp, ids

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32
-from dragoman.server.decode.constraints import SpecialIds, Weigher
+from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.strategies.special import Special
 from dragoman.server.decode.toolkits import BeamResults, coverage, ranking
 from dragoman.server.decode.trees import Path
@@ -18,7 +19,7 @@ from dragoman.server.decode.trees import Path
 class SegmentSearch:
     """A segment that is searched for in `beams` beams of width `width`."""
 
-    def __init__(self, segment: Segment, vocabulary: SpecialIds, *, beams: int, width: int) -> None:
+    def __init__(self, segment: Segment, vocabulary: Tokenizer, *, beams: int, width: int) -> None:
         self.segment, self._eos_id = segment, vocabulary.eos_id
         decoding, strategy = segment.decoding, segment.strategy
         weigher = Weigher(segment, vocabulary, width=width)

@@ -16,7 +16,6 @@ A beam of width 1 is greedy search in all of them: it is over when its best cont
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,33 +43,27 @@ def room(decoding: Decoding, width: int) -> int:
     return width if decoding.profile == "marian" or width == 1 else UNLIMITED
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What becomes of the best candidates [N, C] of N beams."""
+def choose(
+    profile: Profile, width: int, scores: Floats, is_end: Bools, at_limit: Bools, room: Ints
+) -> tuple[Bools, Ints | None, Bools]:
+    """Divide candidates [N, C], best first. `at_limit` and `room`, what is left of it, [N].
 
-    ended: Bools
-    """Those that are hypotheses now: they end, or are open at the length limit."""
-    places: Ints | None
-    """[N, W]: the candidates that take the beam's places; None: each its own."""
-    live: Bools
-    """[N, W]: places that are taken by a candidate that lives on."""
-
-
-def choose(profile: Profile, width: int, scores: Floats, is_end: Bools, at_limit: Bools, room: Ints) -> Choice:
-    """Divide candidates, best first. `at_limit` and `room`, what is left of it, [N]."""
+    Those that are hypotheses now, as they end or are open at the length limit; the candidates that take the beam's
+    places [N, W], None where each takes its own; and the places that are taken by a candidate that lives on [N, W].
+    """
     possible = scores > -np.inf
     is_last = is_end | at_limit[:, None]
     if num_candidates(profile, width) == width:
         possible &= np.arange(width) < room[:, None]
         ended = possible & is_last
-        return Choice(ended, None, possible ^ ended)
+        return ended, None, possible ^ ended
     ended = possible & is_last
     ended[:, width:] = False
     if profile == "fairseq":
         ended &= ended.cumsum(1) <= room[:, None]
     places = is_last.argsort(axis=1, kind="stable")[:, :width]
     rows = np.arange(len(places))[:, None]
-    return Choice(ended, places, (possible & ~is_last)[rows, places])
+    return ended, places, (possible & ~is_last)[rows, places]
 
 
 def ranking(decoding: Decoding, logp: float, length: int) -> float:

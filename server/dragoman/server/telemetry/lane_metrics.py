@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.telemetry.histograms import Tally
 from dragoman.server.telemetry.liveness import Fault
 
@@ -24,8 +25,8 @@ FAILURES = (FAILED_ROUND, *(fault.value for fault in Fault))
 """How lanes fail: a round that was lost, and what ends the process."""
 
 
-class LaneTally:
-    """A `LaneObserver`: what the lanes of one bundle have done so far."""
+class LaneTally(LaneObserver):
+    """What the lanes of one bundle have done so far."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
