@@ -166,9 +166,9 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
         batch.admit(n, one, encoded[n])
     found, steps = {}, 0
     while len(batch):
-        for one in batch.step():
-            found[one.owner] = (one.hypotheses, one.work)
-            order.append(one.owner)
+        for n, one in batch.step():
+            found[n] = (one.hypotheses, one.work)
+            order.append(n)
         steps += 1
 
     assert found == together
@@ -261,8 +261,8 @@ def run(group: Group[int], asked: Sequence[Segment], encoded: Sequence[Source], 
         while waiting and len(group) < places:
             n = waiting.pop()
             group.admit(n, asked[n], encoded[n])
-        for one in group.step():
-            found[one.owner] = (one.hypotheses, one.work)
+        for n, one in group.step():
+            found[n] = (one.hypotheses, one.work)
     return found
 
 
@@ -313,12 +313,12 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, n
     batch, found = group(), {}
     for n, one in enumerate(asked):
         batch.admit(n, one, encoded[n])
-    found |= {one.owner: (one.hypotheses, one.work) for one in batch.step()}
+    found |= {n: (one.hypotheses, one.work) for n, one in batch.step()}
     left = [n for n in (0, 3) if n in batch.owners]
     for n in left:
         batch.drop(n)
     while len(batch):
-        found |= {one.owner: (one.hypotheses, one.work) for one in batch.step()}
+        found |= {n: (one.hypotheses, one.work) for n, one in batch.step()}
 
     assert left
     assert found == {n: answer for n, answer in alone.items() if n not in left}

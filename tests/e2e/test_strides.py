@@ -67,8 +67,8 @@ def run(runtime: Runtime, group: Group[int], segments: Sequence[Segment], places
         while waiting and len(group) < places:
             n = waiting.pop()
             group.admit(n, segments[n], encode(runtime, [segments[n]])[0])
-        for one in group.step():
-            found[one.owner] = (one.hypotheses, one.steps)
+        for n, one in group.step():
+            found[n] = (one.hypotheses, one.steps)
     return found
 
 
@@ -139,13 +139,13 @@ def test_one_that_leaves_between_strides_changes_no_other(runtime: Runtime, shor
     batch, found = strides(runtime, shortlist), {}
     for n, one in enumerate(segments):
         batch.admit(n, one, encode(runtime, [one])[0])
-    found |= {one.owner: (one.hypotheses, one.steps) for one in batch.step()}
+    found |= {n: (one.hypotheses, one.steps) for n, one in batch.step()}
     dropped = [n for n in (0, 3, 7) if n in batch.owners]
 
     assert dropped
     assert [batch.drop(n) for n in dropped] == [STRIDE_STEPS] * len(dropped)
     while len(batch):
-        found |= {one.owner: (one.hypotheses, one.steps) for one in batch.step()}
+        found |= {n: (one.hypotheses, one.steps) for n, one in batch.step()}
     assert found == {n: answer for n, answer in alone.items() if n not in dropped}
 
 
@@ -176,7 +176,7 @@ def test_what_a_stride_reads_last_may_be_no_number(runtime: Runtime, shortlist: 
 
     assert [found[n][0][0].ids for n in range(20)] == [plain[n][0][0].ids for n in range(20)]
     assert [found[n][0][0].reason for n in range(20)] == [plain[n][0][0].reason for n in range(20)]
-    assert [one.hypotheses for one in batch.step()] == [()]
+    assert [one.hypotheses for _, one in batch.step()] == [()]
 
 
 def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortlist: Shortlist):

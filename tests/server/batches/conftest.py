@@ -10,8 +10,8 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.group import Finished, Group
-from dragoman.server.core.segments import Segment
+from dragoman.server.batches.group import Group
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
 END, UNKNOWN = 0, 1
@@ -50,14 +50,14 @@ class Work:
     @staticmethod
     def run(
         runtime: FakeRuntime, group: Group[int], segments: Sequence[Segment], *, places: int, hidden: bool = False
-    ) -> dict[int, Finished[int]]:
+    ) -> dict[int, Decoded]:
         """Decode all, so many at a time: who leaves is followed by the next."""
-        waiting, finished = list(range(len(segments)))[::-1], dict[int, Finished[int]]()
+        waiting, finished = list(range(len(segments)))[::-1], dict[int, Decoded]()
         while waiting or len(group):
             while waiting and len(group) < places:
                 n = waiting.pop()
                 group.admit(n, segments[n], encode(runtime, [segments[n]], hidden=hidden)[0])
-            finished |= {done.owner: done for done in group.step()}
+            finished |= dict(group.step())
         return finished
 
 

@@ -97,14 +97,14 @@ def test_one_that_is_dropped_changes_no_other(runtime, decoder, work):
     batch = a_batch(runtime, decoder)
     for n, segment in enumerate(asked[:5]):
         batch.admit(n, segment, encode(runtime, [segment], hidden=True)[0])
-    finished = {done.owner: done for done in batch.step()}
+    finished = dict(batch.step())
     batch.admit(5, asked[5], encode(runtime, asked[5:], hidden=True)[0])
     old = batch.owners[0]
 
     assert (batch.drop(old), batch.drop(5)) == (1, 0)
 
     while len(batch):
-        finished |= {done.owner: done for done in batch.step()}
+        finished |= dict(batch.step())
     assert {n: done.hypotheses for n, done in finished.items()} == {
         n: done.hypotheses for n, done in alone.items() if n not in (old, 5)
     }
@@ -127,12 +127,12 @@ def test_a_source_whose_numbers_are_not_finite_leaves_without_hypotheses(runtime
         return said
 
     runtime.run = broken
-    finished = {done.owner: done.hypotheses for done in batch.step()}
+    finished = {n: done.hypotheses for n, done in batch.step()}
     runtime.run = run
 
     assert finished.pop(3) == ()
     while len(batch):
-        finished |= {done.owner: done.hypotheses for done in batch.step()}
+        finished |= {n: done.hypotheses for n, done in batch.step()}
     assert finished == {n: done.hypotheses for n, done in alone.items() if n != 3}
 
 

@@ -77,7 +77,7 @@ def test_a_source_without_hypotheses_leaves_without(runtime, work):
     group.admit(0, segment, encode(runtime, [segment], hidden=True)[0])
     runtime.run = lambda graph, feed: {name: tensor * np.nan for name, tensor in run(graph, feed).items()}
 
-    (done,) = group.step()
+    ((_, done),) = group.step()
 
     assert done.hypotheses == ()
     assert STEP not in runtime.runs

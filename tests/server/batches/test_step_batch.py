@@ -87,12 +87,12 @@ def test_one_that_is_dropped_changes_no_other(runtime, work):
     batch = a_batch(runtime, segments[0])
     for n, segment in enumerate(segments):
         batch.admit(n, segment, encode(runtime, [segment])[0])
-    finished = {done.owner: done for _ in range(3) for done in batch.step()}
+    finished = dict(done for _ in range(3) for done in batch.step())
 
     steps = batch.drop(2)
 
     while len(batch):
-        finished |= {done.owner: done for done in batch.step()}
+        finished |= dict(batch.step())
     assert steps == 3
     assert finished.keys() == {0, 1, 3, 4, 5}
     for n, done in finished.items():
@@ -117,10 +117,10 @@ def test_a_source_whose_numbers_are_not_finite_leaves_without_hypotheses(runtime
     first = batch.step()
     runtime.step = step
 
-    assert [(done.owner, done.hypotheses) for done in first] == [(1, ())]
+    assert [(n, done.hypotheses) for n, done in first] == [(1, ())]
     rest = {}
     while len(batch):
-        rest |= {done.owner: done.hypotheses[0].ids for done in batch.step()}
+        rest |= {n: done.hypotheses[0].ids for n, done in batch.step()}
     assert rest == dict.fromkeys((0, 2, 3), work.greedily(runtime, segments[0]))
 
 

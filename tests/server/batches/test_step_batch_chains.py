@@ -169,10 +169,10 @@ def test_what_lies_before_a_number_that_is_none_stands(work):
     first = batch.step()
     runtime.run = run
 
-    assert [(done.owner, done.hypotheses) for done in first if not done.hypotheses] == [(1, ())]
-    rest = {done.owner: done.hypotheses[0].ids for done in first if done.hypotheses}
+    assert [(n, done.hypotheses) for n, done in first if not done.hypotheses] == [(1, ())]
+    rest = {n: done.hypotheses[0].ids for n, done in first if done.hypotheses}
     while len(batch):
-        rest |= {done.owner: done.hypotheses[0].ids for done in batch.step()}
+        rest |= {n: done.hypotheses[0].ids for n, done in batch.step()}
     assert rest == dict.fromkeys((0, 2, 3), work.greedily(runtime, segments[0]))
 
 
@@ -184,13 +184,13 @@ def test_one_that_is_dropped_changes_no_other(work):
     batch = strides(runtime)
     for n, segment in enumerate(segments):
         batch.admit(n, segment, encode(runtime, [segment])[0])
-    finished = {done.owner: done for done in batch.step()}
+    finished = dict(batch.step())
     staying = batch.owners[0]
 
     assert batch.drop(staying) == STRIDE_STEPS
 
     while len(batch):
-        finished |= {done.owner: done for done in batch.step()}
+        finished |= dict(batch.step())
     assert {n: done.hypotheses for n, done in finished.items()} == {
         n: done.hypotheses for n, done in alone.items() if n != staying
     }

@@ -11,7 +11,7 @@ from dragoman.server.batches.encoding import ENCODE_TOKENS, RUN_TOKENS, encoder_
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Engine
 from dragoman.server.lanes.backlog import WINDOW, Backlog
-from dragoman.server.lanes.pace import MEMORY_S, Pace, Speeds
+from dragoman.server.lanes.pace import MEMORY_S, Pace
 from dragoman.server.runtime.padding import round_up
 
 
@@ -248,15 +248,15 @@ def test_a_source_over_the_bound_has_a_run_of_its_own():
 
 def test_speeds_follow_what_was_measured_lately():
     """Speculation counts as greedy search; what has not run for half a minute is not known any more."""
-    speeds = Speeds()
-    assert speeds.of(Engine.NAT, 0.0) is None
+    pace = Pace()
+    assert pace.seconds_per_token(Engine.NAT, 0.0) is None
 
-    speeds.note(Engine.GREEDY, 1.0, 0.0)
-    speeds.note(Engine.SPECULATIVE, 2.0, 1.0)
-    speeds.note(Engine.NAT, 5.0, 1.0)
+    pace.note_engine(Engine.GREEDY, 1.0, 0.0)
+    pace.note_engine(Engine.SPECULATIVE, 2.0, 1.0)
+    pace.note_engine(Engine.NAT, 5.0, 1.0)
 
-    assert speeds.of(Engine.GREEDY, 2.0) == pytest.approx(1.1)
-    assert speeds.of(Engine.NAT, 31.0) == 5.0
-    assert speeds.of(Engine.NAT, 31.1) is None
-    speeds.note(Engine.NAT, 7.0, 40.0)
-    assert speeds.of(Engine.NAT, 40.0) == 7.0
+    assert pace.seconds_per_token(Engine.GREEDY, 2.0) == pytest.approx(1.1)
+    assert pace.seconds_per_token(Engine.NAT, 31.0) == 5.0
+    assert pace.seconds_per_token(Engine.NAT, 31.1) is None
+    pace.note_engine(Engine.NAT, 7.0, 40.0)
+    assert pace.seconds_per_token(Engine.NAT, 40.0) == 7.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.server.core.strategies import Engine
-from dragoman.server.lanes.pace import MEMORY_S, Pace, Speeds
+from dragoman.server.lanes.pace import MEMORY_S, Pace
 
 
 def test_nothing_is_predicted_before_anything_was_measured():
@@ -35,18 +35,18 @@ def test_what_was_measured_long_ago_fades():
 
 def test_an_engine_that_has_not_run_for_a_while_has_no_speed():
     """The load may be another now."""
-    speeds = Speeds()
-    speeds.note(Engine.BEAM, 0.01, now_s=100.0)
+    pace = Pace()
+    pace.note_engine(Engine.BEAM, 0.01, now_s=100.0)
 
-    assert speeds.of(Engine.BEAM, 100.0 + MEMORY_S) == 0.01
-    assert speeds.of(Engine.BEAM, 100.1 + MEMORY_S) is None
-    assert speeds.of(Engine.NAT, 100.0) is None
+    assert pace.seconds_per_token(Engine.BEAM, 100.0 + MEMORY_S) == 0.01
+    assert pace.seconds_per_token(Engine.BEAM, 100.1 + MEMORY_S) is None
+    assert pace.seconds_per_token(Engine.NAT, 100.0) is None
 
 
 def test_speculation_counts_as_greedy_search():
     """Which it is where drafts do not pay; newer measurements weigh a tenth."""
-    speeds = Speeds()
-    speeds.note(Engine.GREEDY, 0.01, now_s=0.0)
-    speeds.note(Engine.SPECULATIVE, 0.02, now_s=1.0)
+    pace = Pace()
+    pace.note_engine(Engine.GREEDY, 0.01, now_s=0.0)
+    pace.note_engine(Engine.SPECULATIVE, 0.02, now_s=1.0)
 
-    assert speeds.of(Engine.GREEDY, 1.0) == pytest.approx(0.011)
+    assert pace.seconds_per_token(Engine.GREEDY, 1.0) == pytest.approx(0.011)

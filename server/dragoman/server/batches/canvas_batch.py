@@ -14,12 +14,12 @@ from typing import Generic
 
 import numpy as np
 
-from dragoman.server.batches.group import Finished, Source, T
+from dragoman.server.batches.group import Source, T
 from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting, max_rows
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.core.segments import Segment, Work
+from dragoman.server.core.segments import Decoded, Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import Reader
@@ -94,7 +94,7 @@ class CanvasBatch(Generic[T]):
         self._roster.remove(g)
         return 0 if filling is None else filling.passes
 
-    def step(self) -> list[Finished[T]]:
+    def step(self) -> list[tuple[T, Decoded]]:
         """One pass over all canvases, or over as many as fit into one; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
         sizes, arrivals = [one.num_open for one in fillings], [row.arrival for row in rows]
@@ -108,7 +108,8 @@ class CanvasBatch(Generic[T]):
             hypotheses = filling.fill(logp[start:end], ids[start:end]) if is_sound else ()
             if hypotheses is not None:
                 leaving.append(g)
-                done.append(Finished(rows[g].owner, hypotheses, 0, Engine.NAT, Work(nat_passes=filling.passes)))
+                work = Work(nat_passes=filling.passes)
+                done.append((rows[g].owner, Decoded(hypotheses, Engine.NAT, steps=0, work=work)))
             start = end
         for g in reversed(leaving):
             self._roster.remove(g)

@@ -73,9 +73,9 @@ class HypothesisDrafts:
     def draft(self, prefixes: Sequence[Sequence[int]], count: int) -> Sequence[Draft]:
         """What follows in each source's translation, after those that have joined got theirs."""
         while len(self._batch):
-            for done in self._batch.step():
-                ids = done.hypotheses[0].ids if done.hypotheses else ()
-                self._texts[done.owner] = (*ids, self._eos_id)
+            for number, decoded in self._batch.step():
+                ids = decoded.hypotheses[0].ids if decoded.hypotheses else ()
+                self._texts[number] = (*ids, self._eos_id)
         texts = [self._texts[number] for number in self._roster.rows]
         return [follow(text, prefix, count) for text, prefix in zip(texts, prefixes, strict=True)]
 

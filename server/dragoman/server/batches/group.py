@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
-from dragoman.server.core.strategies import Engine
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode.arrays import Floats32
 
 T = TypeVar("T")
@@ -22,18 +21,6 @@ class Source:
     positions, and first states; empty where nobody reads them."""
     hidden: Floats32 | None
     """Rows [n, d] without padding, where a non-autoregressive decoder reads them."""
-
-
-@dataclass(frozen=True)
-class Finished(Generic[T]):
-    """A source that leaves a group."""
-
-    owner: T
-    hypotheses: tuple[Hypothesis, ...]
-    """Best first; empty where the decoder's numbers were not finite."""
-    steps: int
-    engine: Engine
-    work: Work = NO_WORK
 
 
 class Group(Protocol[T]):
@@ -61,8 +48,10 @@ class Group(Protocol[T]):
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source."""
 
-    def step(self) -> list[Finished[T]]:
-        """Run the decoder once for all sources; those that are finished leave."""
+    def step(self) -> list[tuple[T, Decoded]]:
+        """Run the decoder once for all sources; those that are finished leave. Owners, and what came of their sources:
+        the times are the lane's to measure.
+        """
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many target positions were decoded for it."""

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
-from dragoman.server.batches.group import Finished, Group, Source
-from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
+from dragoman.server.batches.group import Group, Source
+from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory
@@ -70,17 +70,19 @@ class Rescored(Generic[T]):
         del self._admitted[owner]
         return self._group.drop(owner)
 
-    def step(self) -> list[Finished[T]]:
+    def step(self) -> list[tuple[T, Decoded]]:
         """Run the decoder once; hypotheses of finished sources are scored, and ranked by that."""
         done = self._group.step()
-        candidates = [(*self._admitted[each.owner], hypothesis) for each in done for hypothesis in each.hypotheses]
+        candidates = [
+            (*self._admitted[owner], hypothesis) for owner, decoded in done for hypothesis in decoded.hypotheses
+        ]
         scored = iter(_scored(self._runtime, candidates))
         finished = []
-        for each in done:
-            segment, _ = self._admitted.pop(each.owner)
-            ranked = sorted((next(scored) for _ in each.hypotheses), key=lambda hypothesis: -hypothesis.score)
+        for owner, decoded in done:
+            segment, _ = self._admitted.pop(owner)
+            ranked = sorted((next(scored) for _ in decoded.hypotheses), key=lambda hypothesis: -hypothesis.score)
             best = tuple(ranked[: segment.decoding.num_hypotheses])
-            finished.append(replace(each, hypotheses=best, steps=each.steps + 1))
+            finished.append((owner, replace(decoded, hypotheses=best, steps=decoded.steps + 1)))
         return finished
 
 

@@ -20,11 +20,11 @@ import numpy as np
 
 from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS
 from dragoman.server.batches.drafting import Speculation
-from dragoman.server.batches.group import Finished, Source, T
+from dragoman.server.batches.group import Source, T
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.core.segments import Segment
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
@@ -104,7 +104,7 @@ class StepBatch(Generic[T]):
         if self._speculation is not None:
             self._speculation.drafter.admit(segment, source)
 
-    def step(self) -> list[Finished[T]]:
+    def step(self) -> list[tuple[T, Decoded]]:
         """Run the decoder once for all sources; those that are finished leave."""
         started_s = time.perf_counter()
         query = self.grower.ask()
@@ -115,16 +115,16 @@ class StepBatch(Generic[T]):
         reply, new = self._words.answer(query, feed)
         advance = self.grower.advance(reply)
         self._nodes.keep(new, advance)
-        done = [self._finished(g) for g in advance.finished]
+        done = [(self.owners[g], self._decoded(g)) for g in advance.finished]
         for g in reversed(advance.finished):
             self._roster.remove(g)
         if self._speculation is not None:
             self._speculation.note(advance, time.perf_counter() - started_s)
         return done
 
-    def _finished(self, g: int) -> Finished[T]:
+    def _decoded(self, g: int) -> Decoded:
         grower = self.grower
-        return Finished(self.owners[g], grower.hypotheses(g), grower.steps(g), grower.engine(g), grower.work(g))
+        return Decoded(grower.hypotheses(g), grower.engine(g), grower.steps(g), work=grower.work(g))
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many target positions were decoded for it."""

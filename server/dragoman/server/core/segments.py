@@ -103,10 +103,10 @@ class Decoded:
     """What a lane made of one segment."""
 
     hypotheses: tuple[Hypothesis, ...]
-    """Best first, never empty."""
+    """Best first; empty where the decoder's numbers were not finite, which a lane answers with an error."""
     engine: Engine
     steps: int
-    queue_s: float
-    encode_s: float
-    decode_s: float
-    work: Work = Work()
+    queue_s: float = 0.0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    work: Work = NO_WORK

@@ -13,17 +13,18 @@ import logging
 import threading
 import time
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from dragoman.server.batches.encoding import ENCODE_TOKENS, GPU_ENCODE_TOKENS, encode, encoder_runs
 from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
-from dragoman.server.batches.group import Finished, Group
+from dragoman.server.batches.group import Group
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
 from dragoman.server.core.segments import Decoded, Priority, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.lanes.backlog import Backlog
-from dragoman.server.lanes.pace import Pace, Speeds
+from dragoman.server.lanes.pace import Pace
 from dragoman.server.runtime.padding import round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -78,7 +79,6 @@ class Lanes:
         self.encode_tokens = GPU_ENCODE_TOKENS if runtime.provider == "cuda" else ENCODE_TOKENS
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
-        self._speeds = Speeds()
         self._changed = threading.Condition()
         self._is_closed = False
         self._swept_s = time.monotonic()
@@ -126,12 +126,12 @@ class Lanes:
     def seconds_per_token(self, engine: Engine) -> float | None:
         """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
         with self._changed:
-            return self._speeds.of(engine, time.monotonic())
+            return self._pace.seconds_per_token(engine, time.monotonic())
 
     def note_speed(self, engine: Engine, seconds: float) -> None:
         """A source token took an engine so long."""
         with self._changed:
-            self._speeds.note(engine, seconds, time.monotonic())
+            self._pace.note_engine(engine, seconds, time.monotonic())
 
     def note_pace(self, tokens: int, seconds: float, active: int) -> None:
         """A lane's round took so long, finished sources of so many tokens, and left so many active."""
@@ -313,14 +313,21 @@ class _Lane:
         done = group.step()
         self.pulse.succeed()
         ended_s = time.monotonic()
-        for finished in done:
-            self._finished_tokens += len(finished.owner.segment.ids)
-            if finished.hypotheses:
-                taken_s = ended_s - finished.owner.admitted_s
-                self._lanes.note_speed(finished.engine, taken_s / len(finished.owner.segment.ids))
-                finished.owner.answer(_decoded(finished, ended_s))
-            else:
-                finished.owner.answer(EngineFailure("the decoder gave numbers that are not finite"))
+        for ticket, decoded in done:
+            tokens = len(ticket.segment.ids)
+            self._finished_tokens += tokens
+            if not decoded.hypotheses:
+                ticket.answer(EngineFailure("the decoder gave numbers that are not finite"))
+                continue
+            self._lanes.note_speed(decoded.engine, (ended_s - ticket.admitted_s) / tokens)
+            ticket.answer(
+                replace(
+                    decoded,
+                    queue_s=ticket.admitted_s - ticket.arrived_s,
+                    encode_s=ticket.encoded_s - ticket.admitted_s,
+                    decode_s=ended_s - ticket.encoded_s,
+                )
+            )
         self._lanes.observer.on_step(rows, live, ended_s - started_s)
 
 
@@ -331,16 +338,3 @@ def _failure(error: Exception) -> EngineFailure:
     failure = EngineFailure(f"a lane failed: {error!r}")
     failure.__cause__ = error
     return failure
-
-
-def _decoded(done: Finished[LaneTicket], ended_s: float) -> Decoded:
-    ticket = done.owner
-    return Decoded(
-        hypotheses=done.hypotheses,
-        engine=done.engine,
-        steps=done.steps,
-        queue_s=ticket.admitted_s - ticket.arrived_s,
-        encode_s=ticket.encoded_s - ticket.admitted_s,
-        decode_s=ended_s - ticket.encoded_s,
-        work=done.work,
-    )

@@ -19,10 +19,12 @@ _SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engi
 
 
 class Pace:
-    """How fast lanes work through source tokens, by what they did lately."""
+    """How fast lanes work through source tokens, and how long one token takes each engine under such a load."""
 
     def __init__(self) -> None:
         self._tokens = self._seconds = 0.0
+        self._engine_s: dict[Engine, float] = {}
+        self._noted_s: dict[Engine, float] = {}
 
     def note(self, tokens: int, seconds: float) -> None:
         """A lane was busy for so long and finished sources of so many tokens."""
@@ -34,23 +36,15 @@ class Pace:
         """How long so many tokens will take; 0 while nothing has been measured."""
         return tokens * self._seconds / (self._tokens * lanes) if self._tokens else 0.0
 
-
-class Speeds:
-    """How long one source token takes each engine, by what it took lately; the load is part of it."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[Engine, float] = {}
-        self._noted_s: dict[Engine, float] = {}
-
-    def note(self, engine: Engine, seconds: float, now_s: float) -> None:
-        """A token took so long."""
+    def note_engine(self, engine: Engine, seconds: float, now_s: float) -> None:
+        """A token took an engine so long."""
         engine = _SAME_SPEED.get(engine, engine)
-        old = self.of(engine, now_s)
-        self._seconds[engine] = seconds if old is None else old + NEWEST * (seconds - old)
+        old = self.seconds_per_token(engine, now_s)
+        self._engine_s[engine] = seconds if old is None else old + NEWEST * (seconds - old)
         self._noted_s[engine] = now_s
 
-    def of(self, engine: Engine, now_s: float) -> float | None:
+    def seconds_per_token(self, engine: Engine, now_s: float) -> float | None:
         """None where it has not run for a while: the load may be another now."""
         engine = _SAME_SPEED.get(engine, engine)
         noted_s = self._noted_s.get(engine)
-        return None if noted_s is None or now_s > noted_s + MEMORY_S else self._seconds[engine]
+        return None if noted_s is None or now_s > noted_s + MEMORY_S else self._engine_s[engine]
