@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.server.batches import nat_runs
+from dragoman.server.batches import canvas_batch
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.strategies import Engine
@@ -80,7 +80,7 @@ def test_what_is_too_much_for_one_run_goes_in_turn(runtime, decoder, work, monke
     """Those that came first go first, one at least in each pass; the texts are the same."""
     asked = segments(work, 12, decoder)
     together = work.run(runtime, a_batch(runtime, decoder), asked, places=6, hidden=True)
-    monkeypatch.setattr(nat_runs, "MAX_LOGITS", 40 * FAKE_WORDS)
+    monkeypatch.setattr(canvas_batch, "MAX_LOGITS", 40 * FAKE_WORDS)
 
     in_turn = work.run(runtime, a_batch(runtime, decoder), asked, places=6, hidden=True)
 

@@ -15,7 +15,7 @@ from typing import Generic
 import numpy as np
 
 from dragoman.server.batches.group import Source, T
-from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting, max_rows
+from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
@@ -26,6 +26,10 @@ from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
+
+MAX_LOGITS = 1 << 24
+"""Logits of one run, 64 MB: all places of many sources at once would need more memory than the model. The rest goes
+next."""
 
 
 @dataclass
@@ -98,7 +102,7 @@ class CanvasBatch(Generic[T]):
         """One pass over all canvases, or over as many as fit into one; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
         sizes, arrivals = [one.num_open for one in fillings], [row.arrival for row in rows]
-        going = longest_waiting(sizes, arrivals, max_rows(self._words))
+        going = longest_waiting(sizes, arrivals, MAX_LOGITS // len(self._words))
         feed, places, of = self._feed(going, fillings)
         logp, ids = self._words.best(self._name, feed, places, of, max(fillings[g].num_best for g in going))
         done, leaving, start = [], [], 0

@@ -16,7 +16,6 @@ from dragoman.bundle.graphs import (
     nat_memory_graph,
 )
 from dragoman.server.batches.encoding import packed_rows
-from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import NOTHING
@@ -26,10 +25,6 @@ from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
-MAX_LOGITS = 1 << 24
-"""Logits of one run, 64 MB: all places of many sources at once would need more memory than the model. The rest goes
-next."""
-
 
 def source_feed(hidden: Sequence[Floats32]) -> Feed:
     """What the encoder made of sources, as the graphs take it."""
@@ -38,11 +33,6 @@ def source_feed(hidden: Sequence[Floats32]) -> Feed:
     is_word = np.arange(places.shape[1]) < lengths[:, None]
     src_mask = np.where(is_word, np.float32(0), MASKED)[:, None, None]
     return {HIDDEN: np.concatenate(hidden), PLACES: places, SRC_MASK: src_mask}
-
-
-def max_rows(words: Words) -> int:
-    """Places of one run, at most."""
-    return MAX_LOGITS // len(words)
 
 
 class NatMemory:

@@ -22,7 +22,6 @@ from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
-
 Candidate = tuple[Segment, Source, Hypothesis]
 """A translation to be scored."""
 

@@ -58,11 +58,8 @@ class StepBatch(Generic[T]):
         columns = grower, self._nodes, self._memory, self._words
         removals = [] if speculation is None else [speculation.drafter.remove]
         self._roster: Roster[T] = Roster(*(column.remove for column in columns), *removals)
-        self._vocabulary, self._copies, self._last_position = (
-            arch.target_vocabulary,
-            arch.copies,
-            arch.max_positions - 1,
-        )
+        self._vocabulary, self._copies = arch.target_vocabulary, arch.copies
+        self._last_position = arch.max_positions - 1
         self._unk_id = runtime.manifest.tokenizer.unk_id
 
     def __len__(self) -> int:

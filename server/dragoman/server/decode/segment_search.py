@@ -72,11 +72,9 @@ class SegmentSearch:
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The hypotheses that are wanted, as the strategy gathers them; none where the model left no word to choose."""
-        return (
-            ()
-            if self.is_lost
-            else self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
-        )
+        if self.is_lost:
+            return ()
+        return self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
 
     @property
     def engine(self) -> Engine:

@@ -9,10 +9,8 @@ from dragoman.server.core.strategies import Engine
 MEMORY_S = 30.0
 """What was measured so long ago counts a third; a speed is forgotten."""
 
-
 NEWEST = 0.1
 """Weight of the newest measurement of a speed."""
-
 
 _SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engine.GREEDY}
 """Where drafts do not pay, speculation is greedy search."""

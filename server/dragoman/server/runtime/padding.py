@@ -6,7 +6,6 @@ import numpy as np
 
 MASKED = np.float32(-1e9)
 
-
 GRAIN = 16
 """Slots and source positions come in multiples of this. Vector instructions then add a row's numbers in an order that
 does not depend on how far it is padded."""
