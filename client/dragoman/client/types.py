@@ -315,7 +315,7 @@ class Hypothesis:
     log_probability: float | None = None
     """Sum of its tokens' natural-log probabilities; None where it was not asked for and is not known."""
     score: float | None = None
-    """`log_probability` under the length penalty: what hypotheses are ranked by."""
+    """What hypotheses are ranked by: `log_probability` under the length penalty, or minimum Bayes risk's mean chrF."""
     finish_reason: FinishReason = FinishReason.UNKNOWN
     tokens: tuple[TokenScore, ...] = ()
     """End tokens included. Filled for `Options.token_scores`."""

@@ -242,6 +242,15 @@ def test_wishes_give_way_to_what_is_asked_for(manifest: Manifest, plain: Manifes
     assert [plan.strategy for plan in found(source_only, E.BALANCED)] == [Beam()]
 
 
+@pytest.mark.parametrize("engine", [E.AUTO, E.BALANCED, E.FAST])
+def test_drafts_that_the_model_lacks_are_refused_under_a_wish(manifest: Manifest, engine: EnginePreference) -> None:
+    """What is set is not passed over because nobody demanded speculation."""
+    only = replace(manifest, nat={"ctc": CTC})
+    drafts = SpeculationOverrides(DraftSource.NAT)
+
+    assert refused(only, engine, speculation=drafts) == (UnsupportedByModel, "speculation.draft")
+
+
 def test_fast_asks_for_one_pass(manifest: Manifest) -> None:
     """Unless the request says how many; of CTC where that can do what else is asked for."""
     assert found(manifest, E.FAST)[1].strategy == NonAutoregressive("ctc", 1)

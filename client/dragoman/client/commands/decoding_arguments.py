@@ -53,7 +53,9 @@ def register(parser: ArgumentParser) -> None:
     length.add_argument("--no-repeat-ngram-size", type=at_least_zero, metavar="N", help="no N tokens come twice")
     _register_words(parser)
     _register_engines(parser)
-    sampling = parser.add_argument_group("sampling; each of these asks for it")
+    sampling = parser.add_argument_group(
+        "sampling; each of these asks for it, and --mbr-samples for a choice among draws"
+    )
     sampling.add_argument("--sampling", action="store_true", help="draw tokens at random")
     sampling.add_argument("--top-k", type=count, metavar="N", help="only from the N most probable tokens")
     sampling.add_argument("--top-p", type=positive, metavar="X", help="only from those that have X together")

@@ -70,7 +70,7 @@ class Hypothesis:
     logp: float
     """Sum of the tokens' log-probabilities, the end token's included."""
     score: float
-    """`logp` under the penalties: what hypotheses are ranked by."""
+    """What hypotheses are ranked by: `logp` under the penalties, or what a chooser gave."""
     reason: FinishReason
     token_logps: tuple[float, ...] = ()
     """Of each token, the end token included; they add up to `logp`."""

@@ -64,6 +64,7 @@ class Pipeline:
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
         self._executor = executor
+        self._choosing = asyncio.Semaphore(1)  # so that who chooses never has all threads that cut and join texts
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
 
@@ -163,7 +164,9 @@ class Pipeline:
                         yield index, assembler.translation(text, decoded, tokenize_s)
                     else:  # which looks at all pairs of hypotheses
                         translation = partial(assembler.translation, text, decoded, tokenize_s)
-                        yield index, await self._apart(translation)
+                        async with self._choosing:
+                            translated = await self._apart(translation)
+                        yield index, translated
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]

@@ -127,13 +127,13 @@ def _drafted(asked: _Asked) -> Plan | ServingError:
     return plan if isinstance(plan, ServingError) else _with_drafts(asked, plan)
 
 
-def _with_drafts(asked: _Asked, plan: Plan) -> Plan:
+def _with_drafts(asked: _Asked, plan: Plan) -> Plan | ServingError:
     """By speculation where the bundle has a decoder that drafts; sources seldom repeat enough for it."""
     is_greedy = isinstance(plan.strategy, Beam) and plan.decoding.beam_size == plan.decoding.num_hypotheses == 1
     if not is_greedy or not asked.manifest.nat or not draft_sources(asked.manifest):
         return plan
     speculative = _speculative(asked.request, plan.decoding, asked.manifest)
-    return replace(plan, strategy=speculative) if isinstance(speculative, Speculative) else plan
+    return speculative if isinstance(speculative, ServingError) else replace(plan, strategy=speculative)
 
 
 def _verified(asked: _Asked) -> Made:

@@ -28,7 +28,7 @@ _GREEDY_WISHES = (EnginePreference.BALANCED, EnginePreference.FAST)
 
 
 def resolve(request: Request, engine: EnginePreference, bounds: Bounds) -> Decoding | ServingError:
-    """Complete decoding settings for an engine, or what is wrong: every field out of range in one error."""
+    """Complete decoding settings for an engine, or what is wrong: of fields out of range, all in one error."""
     overrides = request.overrides
     problem = next(_early_problems(request, engine, bounds), None)
     if problem is not None:

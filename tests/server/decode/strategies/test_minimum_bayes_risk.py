@@ -12,7 +12,7 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import Request
 from dragoman.server.core.strategies import Engine
-from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk, chrf, most_agreed
+from dragoman.server.decode.strategies.minimum_bayes_risk import EPSILON, MinimumBayesRisk, chrf, most_agreed
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.planning.plans import plans
 
@@ -80,7 +80,24 @@ def test_a_plan_draws_all_samples_and_keeps_as_many_as_are_asked_for(bundle: obj
 
     [plan] = plans(Request(("a",), method=method, seed=7), Bounds(8, 12, manifest))
 
-    assert (plan.strategy, plan.engine) == (Sampling(7, top_k=2), Engine.SAMPLING)
+    assert (plan.strategy, plan.engine) == (Sampling(7, top_k=2, epsilon=EPSILON), Engine.SAMPLING)
     assert (plan.decoding.num_hypotheses, plan.decoding.beam_size) == (4, 1)
     assert plan.chooser is not None
     assert [n for n, _ in plan.chooser(["x", "abc", "abd", "abc"])] == [1]
+
+
+@pytest.mark.parametrize(("asked", "epsilon"), [(Sampling(1), EPSILON), (Sampling(1, epsilon=0.0), 0.0)])
+def test_a_seed_alone_changes_nothing_else_of_the_draws(asked: Sampling, epsilon: float) -> None:
+    """Improbable words are left out unless the request says how improbable, 0 included."""
+    assert MinimumBayesRisk(4, asked).strategy(9) == dataclasses.replace(asked, epsilon=epsilon)
+
+
+def test_a_default_number_of_hypotheses_gives_way_to_fewer_samples(bundle: object) -> None:
+    """Nobody asked for it."""
+    defaults = Decoding(max_length=64, beam_size=8, num_hypotheses=6)
+    manifest = dataclasses.replace(bundle.manifest, decoding=defaults)  # type: ignore[attr-defined]
+
+    [plan] = plans(Request(("a",), method=MinimumBayesRisk(4)), Bounds(8, 12, manifest))
+
+    assert plan.chooser is not None
+    assert len(plan.chooser(["a", "b", "c", "d"])) == 4

@@ -56,7 +56,7 @@ class Alternatives(Method, Special):
         elif self.count * beam > most:
             message = f"{self.count} with a beam_size of {beam} each are {self.count * beam}, the limit is {most}"
             yield Violation(field, f"{message} (--max-beam-size)")
-        if not 0 <= self.min_probability <= 1:
+        if self.count and not 0 <= self.min_probability <= 1:
             message = f"{self.min_probability:g} is not between 0 and 1"
             yield Violation("decoding.alternatives.min_probability", message)
         if given.get("num_hypotheses", 1) != 1:

@@ -34,7 +34,7 @@ class Sampling(Method, Special):
     temperature: float = 1.0
     min_p: float = 0.0
     """Only from tokens at least so many times as probable as the most probable one, after the temperature."""
-    epsilon: float = 0.0
+    epsilon: float | None = None
     """Only from tokens that the model itself gives at least this probability, or its best."""
 
     field: ClassVar[str] = "sampling"
@@ -83,7 +83,7 @@ class Sampling(Method, Special):
             yield Violation(f"decoding.{path}.temperature", message)
         if not 0 <= self.min_p <= 1:
             yield Violation(f"decoding.{path}.min_p", f"{self.min_p:g} is not between 0 and 1")
-        if not 0 <= self.epsilon < 1:
+        if self.epsilon is not None and not 0 <= self.epsilon < 1:
             yield Violation(f"decoding.{path}.epsilon", f"{self.epsilon:g} is not at least 0 and below 1")
 
     def engine(self, decoding: Decoding) -> Engine:
