@@ -107,3 +107,10 @@ def test_each_rule_is_enforced(package: str) -> None:
     for other in others:
         twin = {**tree(), f"{package}.twin": {f"{other}.anything"}}
         assert f"{package} may not import {other}" in problems(twin)
+
+
+def test_what_is_pure_is_followed_to_its_end() -> None:
+    """An effect far below is found from all that reach it, and an import within a function is an import."""
+    twin = {**tree(), "server.core.segments": imports("def late():\n    import threading")}
+
+    assert {"server.core.segments reaches threading", "server.decode.search reaches threading"} <= problems(twin)
