@@ -1,7 +1,5 @@
 """For all tests, also while other things use the machine."""
 
-from __future__ import annotations
-
 import asyncio
 import faulthandler
 import gc

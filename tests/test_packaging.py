@@ -1,7 +1,5 @@
 """The four source roots make one namespace package."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 

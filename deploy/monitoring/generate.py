@@ -1,7 +1,5 @@
 """Write what is derived: dashboard.json from dashboard.py, prometheusrule.yaml from rules.yaml."""
 
-from __future__ import annotations
-
 import json
 import textwrap
 from pathlib import Path

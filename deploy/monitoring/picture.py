@@ -1,7 +1,5 @@
 """The dashboard as an SVG picture, from numbers that a Prometheus gave: what Grafana would show, drawn without it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

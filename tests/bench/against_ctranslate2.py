@@ -17,8 +17,6 @@ rounds' own ratios: dragoman's speed over the other's. Before it is timed, each 
 float32 all are expected to be the same; between two int8 schemes words differ, as rounding does.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

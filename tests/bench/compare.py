@@ -10,8 +10,6 @@ A line is one segment for both, tokenising included; nothing is cached. Figures 
 medians of the rounds' own ratios. Where the two engines' texts differ, that is int8: quality is `dragoman evaluate`'s.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

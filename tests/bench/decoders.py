@@ -9,8 +9,6 @@ is a bundle that `dragoman distill` wrote. Two situations, each measured in a pr
             line, so that noise meets all of them; a line's time is its median over the rounds.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ Each is set up as its own documentation advises for the processor, and each is t
 tokens, made beforehand) to ids. Scores are not asked for where that saves work.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import threading

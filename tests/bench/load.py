@@ -1,7 +1,5 @@
 """Mixed load on lanes, for programs that check what comes out of it: many kinds of segments, random cancellations."""
 
-from __future__ import annotations
-
 import heapq
 import random
 import threading

@@ -1,7 +1,5 @@
 """What the comparisons share: paired rounds, processes bound to processors, and how results are shown."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -5,8 +5,6 @@ tokens. Alone in its batch it pays for all of these runs itself; in a batch of 1
 medians of rounds, and what a scrape costs.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import time

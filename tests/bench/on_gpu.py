@@ -13,8 +13,6 @@ float16 rounds in other places here and there, so some outputs differ in words; 
 `--provider cpu --model tiny` runs all of it on a processor, in float32: to see that it runs, not how fast.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -5,8 +5,6 @@ every node; and with Python's profile of the lane's thread. Profiles cost time t
 functions: trust the totals, and of the profiles the shares.
 """
 
-from __future__ import annotations
-
 import argparse
 import cProfile
 import json

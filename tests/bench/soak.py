@@ -5,8 +5,6 @@ height; a third is cancelled at random moments. Every answer is compared with wh
 decoded alone, before the soak. Memory is what the process holds resident.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -5,8 +5,6 @@ long ones, of other beam sizes, many of them cancelled at random moments. No out
 steps that were still run for a request after it had been cancelled.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import json

@@ -1,7 +1,5 @@
 """Addresses and what gRPC does by itself."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.client.channel import SERVICE_CONFIG, target

@@ -1,7 +1,5 @@
 """From the users' types to the wire and back."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """What is sent again, what is given up, and whose fault it is: exchanges without a server."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

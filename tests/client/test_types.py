@@ -1,7 +1,5 @@
 """What users of the client say and get."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 

@@ -1,7 +1,5 @@
 """What `kubectl kustomize` makes of the overlays, and of every component on its own."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

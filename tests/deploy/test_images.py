@@ -1,7 +1,5 @@
 """The Dockerfiles: linted, and in step with the manifests and the project."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

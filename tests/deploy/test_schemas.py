@@ -1,7 +1,5 @@
 """Every object that an installation sends is one that clusters accept, to the last field name."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Exported bundles for end-to-end tests: tiny random models, and the real en-pt model."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import sys

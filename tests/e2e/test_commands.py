@@ -1,7 +1,5 @@
 """The commands on the real models, as a person types them, and a server that bad input does not disturb."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

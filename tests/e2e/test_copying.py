@@ -1,7 +1,5 @@
 """A model that copies from its source: text that no vocabulary has comes out as it went in."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The model that comes with the project: small, licensed, whole, and it answers in every way that it has."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

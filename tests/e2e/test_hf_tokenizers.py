@@ -1,7 +1,5 @@
 """Tokenizers of Hugging Face directories, from the files to the server, beside the libraries that define them."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Decoding without autoregression and speculation through exported graphs: alone, in batches, beside the network."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace

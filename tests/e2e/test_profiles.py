@@ -4,8 +4,6 @@
 with a model of the usual size where it ends in `+`: that takes about half an hour.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The real en-pt model: golden numbers, the engine it was made for, and its own batches."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from importlib.resources import files

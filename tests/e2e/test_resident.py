@@ -3,8 +3,6 @@
 Every answer is compared with that of the path that keeps it in arrays: the same to the last bit.
 """
 
-from __future__ import annotations
-
 import threading
 from dataclasses import replace
 

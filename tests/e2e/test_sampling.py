@@ -1,7 +1,5 @@
 """What may be drawn beside what transformers leaves of the same numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

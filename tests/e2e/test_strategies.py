@@ -1,7 +1,5 @@
 """Every strategy and option on exported random models: side by side in one lane, scored again, and cancelled."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The stride, several steps in one run, gives what single steps give: random models whose decoders have one."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace

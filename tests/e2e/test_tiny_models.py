@@ -1,7 +1,5 @@
 """Random models, exported and decoded by real lanes, against the torch network and against themselves."""
 
-from __future__ import annotations
-
 import dataclasses
 import threading
 import time

@@ -1,7 +1,5 @@
 """Tiny Marian models, written in every form that is read. Names are spelt out here, independently of the importer."""
 
-from __future__ import annotations
-
 import argparse
 import functools
 import io

@@ -1,7 +1,5 @@
 """What `dragoman export` says while it works."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.command import time_left

@@ -1,7 +1,5 @@
 """An export that fails leaves nothing; one that succeeds gives the same bytes each time."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -8,8 +8,6 @@ For each case a folder with `model.pt`, dictionaries, and `golden.npz`: sources,
 what SequenceGenerator found with beams of 1 and 5.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """fairseq's own checkpoints, logits and searches against the imported and exported models: `make test-fairseq`."""
 
-from __future__ import annotations
-
 import os
 import threading
 from dataclasses import replace

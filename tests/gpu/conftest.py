@@ -1,7 +1,5 @@
 """What the GPU's tests need: a GPU, or with PROVIDER=cpu nothing but a processor, to see that they run."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import sys

@@ -1,7 +1,5 @@
 """The decoder on a GPU against the same bundle on the processor, captured and not, alone and under load."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The dashboard and the rules as data: expressions, and what they select."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import re

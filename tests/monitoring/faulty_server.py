@@ -6,8 +6,6 @@ request with the id `defect` meets a defect. The build says that it is for GPUs,
 about it has something to see.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import threading

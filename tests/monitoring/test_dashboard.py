@@ -1,7 +1,5 @@
 """The dashboard's form. That its panels show something is shown by a live server: `make test-monitoring`."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Callable

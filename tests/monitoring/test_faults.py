@@ -1,7 +1,5 @@
 """The server with faults to order, which only `make test-monitoring` runs, still fits the server."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

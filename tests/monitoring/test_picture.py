@@ -1,7 +1,5 @@
 """The picture of the dashboard, from made-up numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

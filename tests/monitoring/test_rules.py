@@ -1,7 +1,5 @@
 """The rules' form, and their behaviour in promtool's simulated time."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

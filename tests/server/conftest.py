@@ -1,7 +1,5 @@
 """A bundle, fake lanes and a running server for the server's tests."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

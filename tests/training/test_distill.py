@@ -3,8 +3,6 @@
 It takes as long as the command may take on two processors, and is no part of `make test`.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -1,7 +1,5 @@
 """Kinds of arguments. Each says in the user's words what it does not accept."""
 
-from __future__ import annotations
-
 import math
 from argparse import Action, ArgumentTypeError
 from collections.abc import Callable

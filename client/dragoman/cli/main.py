@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 failed, 2 bad usage or something is not installed, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

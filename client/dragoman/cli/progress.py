@@ -1,7 +1,5 @@
 """Progress of long work, on a terminal only."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Self, TextIO

@@ -1,7 +1,5 @@
 """What pictures are drawn from, as SVG, without any library: lines, words, and where round numbers go on an axis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape

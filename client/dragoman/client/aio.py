@@ -1,7 +1,5 @@
 """The client for asyncio: `Client`, with `await`."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -49,7 +47,7 @@ class AsyncClient:
         self._stub = TranslationServiceStub(self._channel)
         self._is_closed = False
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> "AsyncClient":
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """How the client reaches servers: the address, and what gRPC does about failures by itself."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@ The mapping is not written out: names are the same on both sides (`dragoman.v1.v
 the field of the same name in the one message of the request that has it. What is None is not set.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import struct

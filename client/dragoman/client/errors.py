@@ -17,8 +17,6 @@ By the time a retryable error arrives, the client has retried already: `retryabl
 """
 # ruff: noqa: N818 - the names say what happened; that they are errors is their base class's name.
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
 

@@ -5,8 +5,6 @@ attempts to make, one at a time, takes the answer of each, and returns what beca
 blocking client and the one for asyncio carry the attempts out.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Generator, Sequence

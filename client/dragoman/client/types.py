@@ -4,8 +4,6 @@ Names are those of the contract: `Options.beam_size` becomes `DecodingOptions.be
 `Splitting.LINES` becomes `SPLITTING_LINES`. `dragoman.client.codec` relies on it and declares none of them again.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """`dragoman export`: a trained checkpoint becomes a bundle."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """One export, from checkpoint to bundle: build the network, trace, quantise, write, prove."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import shutil

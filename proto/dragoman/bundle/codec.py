@@ -7,8 +7,6 @@ free keys, `Literal` is one of its values, unions are tried in order. `true` is 
 no key comes twice. The same value always gives the same bytes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """`dragoman inspect DIR`: verify a bundle and say what it is."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -5,8 +5,6 @@ itself. Tags are compared without regard to case, and a tag that is not there fa
 `pt`. A source `mul` takes any language.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +33,7 @@ class Directions:
     blocks: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Directions:
+    def of(cls, manifest: Manifest) -> "Directions":
         """The manifest's pairs, each a block of its own, or all languages of its tokenizer."""
         if manifest.pairs:
             return cls(tuple(((pair.source,), (pair.target,)) for pair in manifest.pairs))

@@ -1,7 +1,5 @@
 """What can be wrong with a bundle."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -7,8 +7,6 @@ without padding, or nodes of all sources), r rows of all canvases that are asked
 candidate words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

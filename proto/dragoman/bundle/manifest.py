@@ -4,8 +4,6 @@ Export writes it, the server reads it, and neither imports the other: this modul
 frozen and plain; `dragoman.bundle.codec` turns it into JSON and back, refusing what it does not know.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -156,7 +154,7 @@ class Architecture:
         return self.head_width or (self.encoder_width or self.d_model) // (self.encoder_heads or self.heads)
 
     @property
-    def of_encoder(self) -> Architecture:
+    def of_encoder(self) -> "Architecture":
         """This architecture with the encoder's sizes and norms in the place of the decoder's."""
         return replace(
             self,

@@ -1,7 +1,5 @@
 """What the manifest of a bundle must say of its non-autoregressive decoders: rules that types alone cannot say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from dragoman.bundle.manifest import NAT_NAMES, Architecture, Manifest, Nat

@@ -1,7 +1,5 @@
 """What the decoding profiles stand for, where a bundle or a request leaves it open."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args

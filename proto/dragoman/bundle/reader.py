@@ -9,8 +9,6 @@ lead to the same bytes, which are hashed. The folder itself may be reached throu
 The check holds for the moment it was made: keep bundles where only the one who installs them may write.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

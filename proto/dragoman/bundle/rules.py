@@ -1,7 +1,5 @@
 """What a well-formed manifest must also be: rules that types alone cannot say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

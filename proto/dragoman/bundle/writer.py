@@ -5,8 +5,6 @@ Files go to a hidden sibling of the target (`.NAME.xxxx.partial`, so that the la
 it. Leaving the `with` block any other way removes everything. Only a kill that cannot be caught leaves the sibling.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets
@@ -39,7 +37,7 @@ class BundleWriter:
         self._made_parents: list[Path] = []
         self._committed = False
 
-    def __enter__(self) -> BundleWriter:
+    def __enter__(self) -> "BundleWriter":
         self._check_target()
         self._made_parents = [parent for parent in self._target.parents if not parent.exists()]
         try:

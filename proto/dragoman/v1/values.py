@@ -4,8 +4,6 @@ A message's field and a value's attribute of the same name hold the same. A valu
 that its name ends in: `PRIORITY_BATCH` is `Priority.BATCH`, and `EARLY_STOPPING_FIRST` the word "first".
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import operator

@@ -5,8 +5,6 @@ hold segments back, to fail, and it keeps the rules of the real ones: one answer
 cancelling included.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import threading

@@ -1,7 +1,5 @@
 """Rates, percentiles and outcomes of calls."""
 
-from __future__ import annotations
-
 import math
 import random
 

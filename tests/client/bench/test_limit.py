@@ -1,7 +1,5 @@
 """The search for the highest load that is held."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.client.bench.limit import DOUBLINGS, HALVINGS, PRECISION, search

@@ -1,7 +1,5 @@
 """Latency against load as a picture."""
 
-from __future__ import annotations
-
 import math
 import re
 from xml.etree import ElementTree as ET

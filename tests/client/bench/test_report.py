@@ -1,7 +1,5 @@
 """What a load's figures look like in words, in JSON and as a picture."""
 
-from __future__ import annotations
-
 import json
 import math
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """When calls are due, and what they say."""
 
-from __future__ import annotations
-
 import itertools
 import statistics
 from collections import Counter

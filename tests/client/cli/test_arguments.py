@@ -1,7 +1,5 @@
 """Kinds of arguments, and what each says of a value that it does not take."""
 
-from __future__ import annotations
-
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from enum import StrEnum

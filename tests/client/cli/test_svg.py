@@ -1,7 +1,5 @@
 """Parts of pictures."""
 
-from __future__ import annotations
-
 from xml.etree import ElementTree as ET
 
 import pytest

@@ -1,7 +1,5 @@
 """Lines as they come."""
 
-from __future__ import annotations
-
 import io
 import os
 from itertools import islice

@@ -1,7 +1,5 @@
 """Metrics read from text."""
 
-from __future__ import annotations
-
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 

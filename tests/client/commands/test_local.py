@@ -1,7 +1,5 @@
 """Translating in this process: what a server would do, without one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

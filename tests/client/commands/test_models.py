@@ -1,7 +1,5 @@
 """`dragoman models`."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

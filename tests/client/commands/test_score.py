@@ -1,7 +1,5 @@
 """`dragoman score`, from its arguments to what it prints."""
 
-from __future__ import annotations
-
 import io
 import json
 import sys

@@ -1,7 +1,5 @@
 """Which server a command calls."""
 
-from __future__ import annotations
-
 import argparse
 
 import pytest

@@ -1,7 +1,5 @@
 """`dragoman top` over the metrics that a server really has."""
 
-from __future__ import annotations
-
 import argparse
 import http.server
 import json

@@ -4,8 +4,6 @@
 TypeScript type, and its value must pass the validator that comes with it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Measured scales: what a matrix reads on texts is covered by them, and by no more than is needed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

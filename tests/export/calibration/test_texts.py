@@ -1,7 +1,5 @@
 """Sources to measure scales on: from a file, or from the vocabulary."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace

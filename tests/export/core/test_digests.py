@@ -1,7 +1,5 @@
 """Digests of files."""
 
-from __future__ import annotations
-
 from dragoman.export.core.digests import sha256
 
 

@@ -1,7 +1,5 @@
 """Errors of an export."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

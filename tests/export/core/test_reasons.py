@@ -1,7 +1,5 @@
 """Refusing once, with all the reasons."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Tiny random networks, and corpora that they label themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What an autoregressive student learns, against the plain formula."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """The command line of `dragoman distill`: what is refused before any work, and what is planned."""
 
-from __future__ import annotations
-
 import argparse
 
 import pytest

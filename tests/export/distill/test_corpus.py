@@ -1,7 +1,5 @@
 """Pairs in files, and batches of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

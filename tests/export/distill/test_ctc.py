@@ -1,7 +1,5 @@
 """What a student of CTC learns, against torch's own loss over the whole vocabulary."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A test set through an engine, in every way that a bundle can be asked."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 
 import pytest

@@ -1,7 +1,5 @@
 """Which words take part in a step."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """What the teacher says of a text, line by line."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What a student of mask-predict learns: which places are hidden, and a loss that padding does not change."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

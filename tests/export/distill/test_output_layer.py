@@ -1,7 +1,5 @@
 """Losses over many words, found a few rows at a time, against torch's own over all of them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

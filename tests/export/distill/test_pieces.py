@@ -1,7 +1,5 @@
 """Texts as ids and back."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

@@ -1,7 +1,5 @@
 """What distilling needs before it begins, and which models it refuses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

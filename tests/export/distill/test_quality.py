@@ -1,7 +1,5 @@
 """Translations while a student is trained: the plain forms of greedy search, CTC and mask-predict."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

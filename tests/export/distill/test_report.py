@@ -1,7 +1,5 @@
 """What people are told of a distillation."""
 
-from __future__ import annotations
-
 from xml.etree import ElementTree
 
 from dragoman.export.distill.evaluation import Row

@@ -1,7 +1,5 @@
 """What a distillation is asked for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

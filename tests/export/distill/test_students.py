@@ -1,7 +1,5 @@
 """New decoders, and how they come back as a checkpoint."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The teacher's rows, kept in files."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

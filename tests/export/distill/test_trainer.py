@@ -1,7 +1,5 @@
 """A training, stopped and gone on with."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

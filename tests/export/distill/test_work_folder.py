@@ -1,7 +1,5 @@
 """The folder that a distillation goes on in."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import ExportError

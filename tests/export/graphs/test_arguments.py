@@ -1,7 +1,5 @@
 """Tensors of a signature as inputs and as arguments."""
 
-from __future__ import annotations
-
 import torch
 
 from dragoman.bundle.graphs import STEP, signature

@@ -1,7 +1,5 @@
 """The search of the best words inside the graph."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

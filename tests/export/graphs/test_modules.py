@@ -1,7 +1,5 @@
 """Torch modules beside the signatures that they are traced with."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Canvases to best words, against the whole distribution."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

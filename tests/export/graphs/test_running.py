@@ -1,7 +1,5 @@
 """What is fed to graphs, and what comes of it, by name."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

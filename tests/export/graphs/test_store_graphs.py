@@ -1,7 +1,5 @@
 """Graphs that write to what stays on a device, run on a processor beside plain NumPy."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

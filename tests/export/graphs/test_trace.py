@@ -1,7 +1,5 @@
 """Graphs as they are traced: what the passes behind them rely on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """All graphs' weights in one file."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx_ir as ir
 

@@ -1,7 +1,5 @@
 """Which format a source is in."""
 
-from __future__ import annotations
-
 from dragoman.cli.main import main
 
 

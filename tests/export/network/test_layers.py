@@ -1,7 +1,5 @@
 """Parts of a layer, against plain formulas."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

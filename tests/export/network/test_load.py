@@ -1,7 +1,5 @@
 """Between the weights of a checkpoint and the parameters of a network."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

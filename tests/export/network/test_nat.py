@@ -1,7 +1,5 @@
 """Non-autoregressive decoders: padding changes nothing, and what is put in place of words, blanks and lengths."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

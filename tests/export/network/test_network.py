@@ -1,7 +1,5 @@
 """The canonical network: its step form against its full form, and its parts against plain formulas."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

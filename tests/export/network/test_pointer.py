@@ -1,7 +1,5 @@
 """Pointer-generator output beside a plain loop over words and positions."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

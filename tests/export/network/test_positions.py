@@ -1,7 +1,5 @@
 """Sinusoids against their formulas, and T5's buckets against T5's own."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

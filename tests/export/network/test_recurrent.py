@@ -1,7 +1,5 @@
 """The recurrent network's two forms; logits are compared with torch's own cells in the plain importer's tests."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The fp16 pass: what becomes float16 and what stays float32."""
 
-from __future__ import annotations
-
 import onnx_ir as ir
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Weights as integers, before any graph."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

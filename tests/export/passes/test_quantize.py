@@ -1,7 +1,5 @@
 """The int8 passes, on graphs with one matrix and one tied embedding, against plain NumPy."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

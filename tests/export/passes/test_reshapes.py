@@ -1,7 +1,5 @@
 """Shapes as constants."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx_ir as ir
 import pytest

@@ -1,7 +1,5 @@
 """Which decoders have a stride."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Inputs that graphs of non-autoregressive decoders are compared on."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The proof, on graphs of networks that no importer's tests trace: GRU with dot attention, Shaw's positions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Graphs beside the library that a model is from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Steps through a bundle's graphs, beside the network's teacher-forced pass."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

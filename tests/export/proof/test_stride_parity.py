@@ -1,7 +1,5 @@
 """A stride beside single steps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

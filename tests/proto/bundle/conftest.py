@@ -1,7 +1,5 @@
 """A small bundle to break."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Strict JSON for the manifest's types."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`dragoman inspect`."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Which pair two tags mean."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.directions import MOST_LISTED, Directions

@@ -1,7 +1,5 @@
 """What is said of a bundle that cannot be opened."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from dragoman.bundle.errors import BundleCorrupt, BundleTooNew, BundleTooOld

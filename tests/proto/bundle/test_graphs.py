@@ -1,7 +1,5 @@
 """Names of graphs and tensors."""
 
-from __future__ import annotations
-
 import ast
 from dataclasses import replace
 from pathlib import Path

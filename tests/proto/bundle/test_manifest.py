@@ -1,7 +1,5 @@
 """What follows from the fields of a manifest."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """What a manifest may say of non-autoregressive decoders."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """What the profiles stand for."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.manifest import Decoding

@@ -1,7 +1,5 @@
 """Opening a bundle: everything that can be wrong with one is refused, with its reason."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What a manifest must be beyond its types."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Writing a bundle: in full or not at all."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 

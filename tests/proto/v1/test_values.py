@@ -1,7 +1,5 @@
 """Messages and values meet by their names."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Literal, NamedTuple

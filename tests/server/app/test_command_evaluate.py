@@ -1,7 +1,5 @@
 """Measuring translations of a test set."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`dragoman serve`: what it takes, and what it says when it serves."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable

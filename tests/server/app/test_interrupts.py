@@ -1,7 +1,5 @@
 """Ctrl-C while an event loop runs."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import threading

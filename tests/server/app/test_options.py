@@ -1,7 +1,5 @@
 """Options from four sources."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

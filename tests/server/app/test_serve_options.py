@@ -1,7 +1,5 @@
 """What `dragoman serve` can be told."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """A slow, obvious decoder of the fake runtime's model, and a loop that drives a group as a lane does."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Sources whose canvases are filled together: mask-predict and CTC over a model that is a table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

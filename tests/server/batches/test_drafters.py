@@ -1,7 +1,5 @@
 """Sources of drafts: what each says, and that a source's drafts are its own whoever comes and goes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

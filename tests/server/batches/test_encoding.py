@@ -1,7 +1,5 @@
 """Runs of the encoder: which segments share one, and what each gets out of it."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which segments share a group, and what kind of group that is."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a non-autoregressive decoder's graphs are fed, and how much goes into one run of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

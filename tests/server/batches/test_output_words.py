@@ -1,7 +1,5 @@
 """The words that sources may choose from, and what the decoder says of them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

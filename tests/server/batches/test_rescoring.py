@@ -1,7 +1,5 @@
 """Translations that are scored again by the autoregressive decoder before they leave."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Who has which row, beside a plain list."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dragoman.server.batches.roster import Roster

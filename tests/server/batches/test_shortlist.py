@@ -1,7 +1,5 @@
 """Lexical shortlists, against sets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sources that are searched together: trees of one layout, over a model that is a table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sources that get several words a round: by drafts, or by strides. What comes out is greedy search's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Addresses to listen on."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.addresses import ADDRESS, split_address

@@ -1,7 +1,5 @@
 """What a request may hold at most."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.errors import InvalidRequest

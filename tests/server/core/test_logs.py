@@ -1,7 +1,5 @@
 """Events as lines."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -1,7 +1,5 @@
 """What a lane shows of itself."""
 
-from __future__ import annotations
-
 from dragoman.server.core.ports import Pulse
 
 

@@ -1,7 +1,5 @@
 """What comes back for each text."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from dragoman.server.core.segments import FinishReason

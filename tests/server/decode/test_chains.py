@@ -1,7 +1,5 @@
 """Speculation in its pure form: whatever is drafted, what comes out is greedy search's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

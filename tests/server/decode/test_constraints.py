@@ -1,7 +1,5 @@
 """Changes of single words' scores: from the best words and a few named ones, against a version with the whole row."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """CTC: collapsing and the prefix beam, against loops and against the sum over all ways."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import defaultdict

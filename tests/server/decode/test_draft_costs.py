@@ -1,7 +1,5 @@
 """When speculation is left out, and that it comes back."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 from dragoman.server.decode.draft_costs import PROBE_ROUNDS, TRIAL_ROUNDS, Costs, bucket

@@ -1,7 +1,5 @@
 """What sources must have in common to be searched together."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.manifest import Decoding

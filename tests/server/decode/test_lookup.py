@@ -1,7 +1,5 @@
 """Drafts from a text that is at hand."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.decode.lookup import copied, follow

@@ -1,7 +1,5 @@
 """Decoding on canvases: lengths, passes, what is taken back, and which text wins."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The search over token trees, against a plain version of each toolkit's with lists, one source at a time."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import Counter

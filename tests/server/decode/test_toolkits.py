@@ -1,7 +1,5 @@
 """The four toolkits' rules, one decision at a time. Whole searches by these rules: `test_search.py`."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Token trees: levels, paths, and what moves when a source leaves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What the decoder keeps of words that are read one after another, against plain lists."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The states of recurrent decoders: whose they are, step by step."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dragoman.bundle.manifest import Tensor

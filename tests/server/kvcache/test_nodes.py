@@ -1,7 +1,5 @@
 """Which kind of nodes there is, and what all kinds share."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What sources say to the decoder, against plain lists of their numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dragoman.bundle.manifest import Tensor

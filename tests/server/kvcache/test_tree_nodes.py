@@ -1,7 +1,5 @@
 """What the decoder keeps of tree nodes, against a plain dictionary of nodes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

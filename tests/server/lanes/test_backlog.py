@@ -1,7 +1,5 @@
 """The backlog and the runs of the encoder."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

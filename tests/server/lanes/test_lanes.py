@@ -1,7 +1,5 @@
 """Lanes over a model that is a table: one answer for each segment, whatever happens on the way."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """How fast lanes have been of late, on a clock that the test sets."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.strategies import Engine

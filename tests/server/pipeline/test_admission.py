@@ -1,7 +1,5 @@
 """Room in the backlog."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

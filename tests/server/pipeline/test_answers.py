@@ -1,7 +1,5 @@
 """A request's answers come from threads and are gathered on the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """The texts of a request on their way in, each of them or its own error."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Which bundle a request means."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A request's way through admission, text and lanes, and back."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

@@ -1,7 +1,5 @@
 """What a bundle's decoders can do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Which way a request goes: demands, wishes, deadlines, and what is refused by name."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Overrides, strategies and preferences, and which of them are refused."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Tensors in a device's memory, and buffers that a lane keeps for reuse: without any device."""
 
-from __future__ import annotations
-
 import gc
 import threading
 

@@ -1,7 +1,5 @@
 """When a run is captured: without any device."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

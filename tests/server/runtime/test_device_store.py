@@ -1,7 +1,5 @@
 """A store in a device's memory, beside one of arrays. The device is arrays here, too, and its graphs are few lines."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """What may run where, and how CUDA is set up: decisions from plain values."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A store of arrays, beside lists of rows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

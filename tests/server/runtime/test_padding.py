@@ -1,7 +1,5 @@
 """How far tensors are padded."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.runtime.padding import GRAIN, round_up

@@ -1,7 +1,5 @@
 """Tallies beside the histograms of the Prometheus client, which are slow and well known."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """What lanes report, as metrics."""
 
-from __future__ import annotations
-
 import pytest
 from prometheus_client import CollectorRegistry
 

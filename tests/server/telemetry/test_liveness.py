@@ -1,7 +1,5 @@
 """When lanes count as lost."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.ports import Pulse

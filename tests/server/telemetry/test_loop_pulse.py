@@ -1,7 +1,5 @@
 """The event loop's own pulse."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

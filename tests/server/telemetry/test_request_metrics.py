@@ -1,7 +1,5 @@
 """What is counted, and that all of it is there from the start."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The state of bundles, backlogs and lanes, read at each scrape."""
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The watch over the lanes, with a clock that the tests turn."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 

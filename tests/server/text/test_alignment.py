@@ -1,7 +1,5 @@
 """Words of texts, and the links between them."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Decoded segments become one text again, and say where its words came from."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """fastBPE's merges. The whole tokenizer is compared with FSMT's own in tests/e2e."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import sys

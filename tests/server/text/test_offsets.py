@@ -1,7 +1,5 @@
 """Offsets in three units."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.requests import OffsetUnit

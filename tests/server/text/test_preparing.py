@@ -1,7 +1,5 @@
 """Texts on their way in: checked, cut into segments and numbered."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

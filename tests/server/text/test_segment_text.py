@@ -1,7 +1,5 @@
 """What hypotheses of a segment say, beside the segment's own text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

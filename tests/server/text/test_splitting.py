@@ -1,8 +1,6 @@
 """Cutting texts and putting them together again."""
 # ruff: noqa: RUF001 - the scripts and quotation marks are the point.
 
-from __future__ import annotations
-
 import random
 
 import pytest

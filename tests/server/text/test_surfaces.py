@@ -1,7 +1,5 @@
 """What each id adds to a text."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

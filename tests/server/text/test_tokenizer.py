@@ -1,7 +1,5 @@
 """Text to ids and back."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

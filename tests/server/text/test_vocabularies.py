@@ -1,7 +1,5 @@
 """Vocabularies of every kind, and files that are none. What they agree with is compared in tests/e2e."""
 
-from __future__ import annotations
-
 import json
 import random
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """From a message to a request, and from outcomes to the message that answers it."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.core.errors import InvalidRequest, UnknownModel, UnsupportedOption

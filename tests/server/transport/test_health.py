@@ -1,7 +1,5 @@
 """Who is SERVING when."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.server.transport.health import statuses

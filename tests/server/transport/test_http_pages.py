@@ -1,7 +1,5 @@
 """The pages beside gRPC."""
 
-from __future__ import annotations
-
 import http.client
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The pipe alone: what it reads, and when."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """`dragoman bench`: an open-loop load on a server, and the highest load that it holds."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import dataclasses

@@ -1,7 +1,5 @@
 """The figures of a load: how many, how fast, how long. Exact, from every call: no buckets, no averaged percentiles."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

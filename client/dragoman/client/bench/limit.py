@@ -1,7 +1,5 @@
 """The search for the highest load that a server holds: which to try next, from what was held before. No clock."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator
 

@@ -4,8 +4,6 @@ A loop that waits for answers sends less to a server that slows down, and so nev
 waited. Here a call's latency runs from the moment that it was due, whatever kept it from leaving.
 """
 
-from __future__ import annotations
-
 import asyncio
 import selectors
 import time
@@ -77,7 +75,7 @@ class Load:
     """Those that have left."""
 
 
-def run(server: str, connections: int, work: Callable[[Sender], Awaitable[T]]) -> T:
+def run(server: str, connections: int, work: Callable[["Sender"], Awaitable[T]]) -> T:
     """Connect, and do what `work` makes of a sender. Raises Unavailable where nothing answers."""
 
     async def connected() -> T:

@@ -1,7 +1,5 @@
 """Latency against load as an SVG picture, written without any library. Latency is on a logarithmic scale."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What `dragoman bench` says: tables for people, JSON for programs, a picture for both."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

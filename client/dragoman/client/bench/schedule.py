@@ -1,7 +1,5 @@
 """When the calls of a load are due, and what they say. No clock, no network: all of it follows from a seed."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Sequence
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Lines of a file or a pipe in batches, which do not wait for the end: what has come is sent while the rest comes."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

@@ -1,7 +1,5 @@
 """Arguments that say how to decode, and the options that they stand for."""
 
-from __future__ import annotations
-
 import dataclasses
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any

@@ -1,7 +1,5 @@
 """A server's metrics as Prometheus would see them: read from text, compared with those of a moment before."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

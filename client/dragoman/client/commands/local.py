@@ -9,8 +9,6 @@ without the server. Behind the door the client sees what a channel would show it
 errors.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

@@ -1,7 +1,5 @@
 """`dragoman models`: what a server holds."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """`dragoman score`: how probable a model holds given translations, by a server or with a bundle in this process."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Which server a command calls: `--server`, the environment, or the one on this machine."""
 
-from __future__ import annotations
-
 import os
 
 from dragoman.cli.arguments import Arguments

@@ -1,7 +1,5 @@
 """`dragoman top`: what a server does, live, for those who have no Grafana at hand."""
 
-from __future__ import annotations
-
 import argparse
 import http.client
 import json

@@ -1,7 +1,5 @@
 """`dragoman translate`: texts, a file or a pipe through a server, or with a bundle in this process."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -6,8 +6,6 @@ row to its own. A fixed scale saves the search for each row's largest number at 
 that it would cost more than a bit, a matrix keeps row scales.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

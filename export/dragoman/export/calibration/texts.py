@@ -5,8 +5,6 @@ their words by frequency, or nearly so. Any model has such a sample, whatever it
 measured on it err to the wide side, as random words are stranger than any text.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

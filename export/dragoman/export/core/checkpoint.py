@@ -44,8 +44,6 @@ Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Atten
 the head's width when weights are loaded; an importer whose model does not do that multiplies the keys' matrix by it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

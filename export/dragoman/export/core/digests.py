@@ -1,7 +1,5 @@
 """Digests of files that an export reads."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Collect every unmet condition, then refuse once: whoever exports a model fixes it in one round, not in five."""
 
-from __future__ import annotations
-
 import reprlib
 from pathlib import Path
 

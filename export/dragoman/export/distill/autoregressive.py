@@ -1,7 +1,5 @@
 """What an autoregressive decoder learns: the teacher's distribution of each next word."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

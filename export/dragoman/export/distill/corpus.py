@@ -5,8 +5,6 @@ begins, and one row of float16 numbers for each id: what the encoder made of a s
 forced along the target, would have given to the output layer for a target's.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +32,7 @@ class Ragged:
     """[sequences + 1]: sequence n owns rows `offsets[n]` to `offsets[n + 1]`."""
 
     @classmethod
-    def of(cls, sequences: Sequence[Sequence[int]]) -> Ragged:
+    def of(cls, sequences: Sequence[Sequence[int]]) -> "Ragged":
         """The rows of some lists."""
         offsets = np.cumsum([0, *map(len, sequences)], dtype=np.int64)
         flat = np.fromiter((index for sequence in sequences for index in sequence), np.int32, count=int(offsets[-1]))

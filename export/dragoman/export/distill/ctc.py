@@ -3,8 +3,6 @@
 Shapes: G sources, T target positions, U places of a canvas.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -61,7 +59,7 @@ class Ctc(nn.Module):
         """Hidden rows of canvases [G * U, d]."""
         return decoder.read(self.network, given.encoded, given.places, given.src_mask, shown)
 
-    def _logp(self, decoder: NatDecoder, x: Tensor, labels: Labels, words: Words) -> Tensor:
+    def _logp(self, decoder: NatDecoder, x: Tensor, labels: "Labels", words: Words) -> Tensor:
         """Log-probability of the blank and of each label [G, U, 1 + labels]."""
         count, blank = len(labels.ids), decoder.blank_logit(x)
         assert blank is not None
@@ -93,7 +91,7 @@ class Labels:
     """[G]: how many labels each target has, the end token left out."""
 
     @classmethod
-    def of(cls, given: Inputs, words: Words, eos_id: int) -> Labels:
+    def of(cls, given: Inputs, words: Words, eos_id: int) -> "Labels":
         """The label of a word is where it first stands."""
         ids = given.targets.masked_fill(~up_to(given.target_lengths - 1, given.targets.shape[1]), eos_id)
         first = (ids.unsqueeze(2) == ids.unsqueeze(1)).int().argmax(2)

@@ -1,7 +1,5 @@
 """One distillation, from texts to bundle: translate, compute the teacher's rows, train, write, evaluate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

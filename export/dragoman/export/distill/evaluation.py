@@ -1,7 +1,5 @@
 """How good bundles are in the end: an evaluation set through our own engine, decoder by decoder, beside the teacher."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ output layer are the teacher's, frozen.
 Shapes: G sources, S source positions, T target positions, C words that take part.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

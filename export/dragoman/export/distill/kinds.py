@@ -1,7 +1,5 @@
 """Which decoders can be distilled. Needs nothing, so that a command line can be read without torch."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 Kind = Literal["autoregressive", "ctc", "mask-predict"]

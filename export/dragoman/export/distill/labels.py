@@ -4,8 +4,6 @@ The file of labels has one JSON object for each line of the text, in its order, 
 A last line that was not written to its end is dropped, and the work goes on there.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections import Counter

@@ -3,8 +3,6 @@
 Shapes: G sources, T places of a canvas.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ The logits of a batch are hundreds of megabytes, and all that is wanted of them 
 row. Both are computed here in one pass, a few rows at a time, which on a processor stay in its cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What must be there before a student can be trained: labels, pairs of ids, the teacher's rows, an evaluation set."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """How good a student is while it is trained: translations of a few sentences, in torch, the plainest way."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What came of a distillation: a table for people, the same as plain data, and a picture of how it went."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Students: new decoders on a teacher's encoder, begun from what trained decoders know, and written as a checkpoint."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -4,8 +4,6 @@ The encoder runs as a graph, since ONNX Runtime's int8 is several times as fast 
 then the very ones that an int8 bundle's decoders get to read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

@@ -5,8 +5,6 @@ drawn from generators that are seeded with the step. A checkpoint therefore hold
 and a number, and a training that was killed ends with the very bytes of one that was not.
 """
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable

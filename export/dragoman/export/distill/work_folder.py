@@ -10,8 +10,6 @@ KIND.pt           a decoder's checkpoint
 report.svg        loss and quality of every training
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

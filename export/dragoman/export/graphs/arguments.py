@@ -1,7 +1,5 @@
 """Named tensors of a signature, as inputs of a size and as the arguments that the torch modules take."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The best words of rows of logits inside a graph, found in two stages where the vocabulary can be cut into blocks."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

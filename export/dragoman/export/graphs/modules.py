@@ -1,7 +1,5 @@
 """The graphs of a bundle as torch modules with flat inputs and outputs, which are those of `dragoman.bundle.graphs`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

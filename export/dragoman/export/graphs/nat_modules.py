@@ -7,8 +7,6 @@ it is, does not. Each graph comes over the whole vocabulary and, where the bundl
 candidates.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

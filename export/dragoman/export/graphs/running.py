@@ -1,7 +1,5 @@
 """Runs of exported graphs in ONNX Runtime, and sources in the forms that graphs take."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ the buffer that is the input `name`, and the runtime then writes the rows that c
 names of the step graph's inputs; `POOL_KEEP` and both moves take them as rows [P, w], whatever their axes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import onnx_ir as ir

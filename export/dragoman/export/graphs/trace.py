@@ -1,7 +1,5 @@
 """From a torch module to an ONNX graph with the names and axes of its signature, and back from the graph to those."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Sequence

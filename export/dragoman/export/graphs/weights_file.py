@@ -1,7 +1,5 @@
 """All graphs of a bundle on disk: their weights lie in one file beside them, each of them once."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

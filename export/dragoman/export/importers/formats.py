@@ -4,8 +4,6 @@ A format is a folder beside this file. Recognising needs neither torch nor the o
 wrong path is told at once; readers are imported when one is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

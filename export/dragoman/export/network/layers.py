@@ -5,8 +5,6 @@ not attention works on rows: the nodes of all sources, one after the other.
 Matrices are [in, out], so that an exported MatMul carries the weight under its own name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Between a checkpoint's weights and the parameters of the canonical network, in both directions."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -21,8 +21,6 @@ and `last_id` is not part of it. All masks are additive; what is padded may hold
 Shapes: G sources, S source positions, T places of a canvas, d the width of the network, V target words.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

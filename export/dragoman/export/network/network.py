@@ -7,8 +7,6 @@ the plain teacher-forced pass over whole sequences, kept as an independent, obvi
 Shapes: G sources, S source positions, T pool slots, q new nodes a source, H heads, e their width, V target words.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -7,8 +7,6 @@ the vocabulary and none like it stands before. `extended` [G, S] says for each p
 may name any, since it gets no attention.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Where a word stands: sinusoids added to embeddings, and biases of attention scores by distance."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -9,8 +9,6 @@ GRU, which know true lengths; the decoder's are [in, gates * hidden] like all ot
 Shapes are those of `network`; M is the width of the encoder's row of a word, h that of hidden states.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ LSTM and GRU nodes, and everything after the output layer's product. Each value 
 that works in float16 reads the float16 form of its inputs, whoever made them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass

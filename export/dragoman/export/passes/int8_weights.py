@@ -1,7 +1,5 @@
 """The integers of int8 graphs: the checkpoint's own where it has them, else made from its floats here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

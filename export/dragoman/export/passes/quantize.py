@@ -13,8 +13,6 @@ Over a shortlist it changes with the batch, and as right operand would be packed
 words are the *left* operand and the few hidden vectors the right one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pass that turns computed shapes into constants, where a reshape's axes are known but for one."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass

@@ -9,8 +9,6 @@ It is made in two parts. `widened` lets new nodes attend to those of the same ru
 the flat form that the int8 passes know; `looped` closes the loop, and leaves outside whatever is the same each time.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir

@@ -1,7 +1,5 @@
 """Inputs that the graphs of non-autoregressive decoders are compared on."""
 
-from __future__ import annotations
-
 import torch
 
 from dragoman.bundle.graphs import (

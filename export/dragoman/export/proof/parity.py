@@ -4,8 +4,6 @@ float32 must agree closely in every output. int8 and float16 round every activat
 relative error of each output as a whole is bounded. A model that fails is not written.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The last part of a proof: the graphs beside the library that the checkpoint is from, where that is installed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

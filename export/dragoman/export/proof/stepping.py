@@ -1,7 +1,5 @@
 """A bundle's graphs, stepped through target words one by one: what a proof needs of decoding, and no more."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

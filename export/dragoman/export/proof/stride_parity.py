@@ -1,7 +1,5 @@
 """The proof of a stride: at each place it says what single steps over its own words say."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

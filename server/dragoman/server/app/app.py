@@ -5,8 +5,6 @@ Stop: health says NOT_SERVING, new requests are refused, those in flight get `dr
 the lanes answer everything they hold, HTTP ends last so that the final numbers can be scraped.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

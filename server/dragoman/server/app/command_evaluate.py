@@ -1,7 +1,5 @@
 """`dragoman evaluate`: translate a test set in this process and say how good and how fast that was."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """`dragoman serve`: serve bundles over gRPC until a signal says stop."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

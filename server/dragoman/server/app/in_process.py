@@ -5,8 +5,6 @@ server would send. So whoever speaks to servers needs to know nothing else.
 """
 # ruff: noqa: N802 - the methods have the names that the contract gives them.
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

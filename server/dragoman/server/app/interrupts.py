@@ -10,8 +10,6 @@ The handler raises nothing: an exception in the middle of the loop, from a secon
 segments in the lanes. It has the tasks cancelled, and `KeyboardInterrupt` is raised once the loop has stopped.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

@@ -5,8 +5,6 @@ that names where it came from. An unknown key of the file is an error; an unknow
 because others write there too (Kubernetes sets DRAGOMAN_SERVICE_HOST for a Service called dragoman).
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Every option of `dragoman serve`, declared once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.rules import MAX_BEAM_SIZE

@@ -1,7 +1,5 @@
 """Translate in this process, without a server: the same pipeline, without gRPC."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -56,7 +54,7 @@ class LocalTranslator:
         self._pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
         self._runner = InterruptibleRunner()
 
-    def __enter__(self) -> LocalTranslator:
+    def __enter__(self) -> "LocalTranslator":
         return self
 
     def __exit__(self, *_: object) -> None:

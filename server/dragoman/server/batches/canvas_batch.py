@@ -5,8 +5,6 @@ Sources join at any pass, and each has its own number of passes. Canvases and so
 of 16, so that a source's numbers do not depend on what shares its pass.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ All of them take a source's encoder rows where they need any, and none is asked 
 only drafts need is not computed while drafts do not pay.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Speculation's parts: who drafts, who judges whether drafts pay."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

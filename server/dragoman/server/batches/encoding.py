@@ -1,7 +1,5 @@
 """Runs of the encoder: how segments are put together, and what comes out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 

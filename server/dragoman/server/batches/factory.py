@@ -1,7 +1,5 @@
 """Which sources are decoded together, and by what: the one place that knows every way of decoding."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable
 from typing import TypeVar
 

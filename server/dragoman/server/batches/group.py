@@ -1,7 +1,5 @@
 """The interface of all groups: sources that are decoded together, whatever their strategy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar

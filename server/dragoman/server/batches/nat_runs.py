@@ -1,7 +1,5 @@
 """Runs of a non-autoregressive decoder's graphs: what they are fed, and how much goes into one of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The output layer's end of the graphs: the words that sources may choose from, and what the decoder says of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 One run of the step graph reads all candidates of all sources that have finished, each as one chain.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

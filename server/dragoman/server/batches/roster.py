@@ -1,7 +1,5 @@
 """Who has which row of a group."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Generic, TypeVar
 

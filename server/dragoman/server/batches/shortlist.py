@@ -5,8 +5,6 @@ A bundle's file (`.npz`, no pickles) holds `first`, `offsets` [source vocabulary
 union of what the sources of a batch may say; each source still sees its own words only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile
@@ -31,7 +29,7 @@ class Shortlist:
         self._always = np.union1d(np.arange(first), [eos_id])
 
     @classmethod
-    def load(cls, path: Path, *, source_vocabulary: int, vocabulary: int, eos_id: int) -> Shortlist:
+    def load(cls, path: Path, *, source_vocabulary: int, vocabulary: int, eos_id: int) -> "Shortlist":
         """Read and check a bundle's file. Raises ValueError."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

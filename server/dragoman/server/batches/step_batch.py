@@ -11,8 +11,6 @@ run, where the bundle has one: a draft that the decoder makes itself, and that s
 best is wanted.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Generic
 

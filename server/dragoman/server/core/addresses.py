@@ -1,7 +1,5 @@
 """Addresses to listen on."""
 
-from __future__ import annotations
-
 import re
 
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\s\[\]/]+):([0-9]{1,5})")

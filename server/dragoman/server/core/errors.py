@@ -17,8 +17,6 @@
 """
 # ruff: noqa: N818 - the names say what happened; that they are errors is their base class's name.
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -67,7 +65,7 @@ class InvalidRequest(ServingError):
         super().__init__("; ".join(map(str, self._violations)))
 
     @classmethod
-    def of(cls, violations: Iterable[Violation]) -> InvalidRequest:
+    def of(cls, violations: Iterable[Violation]) -> "InvalidRequest":
         """All the reasons in one error; at least one is needed."""
         first, *others = violations
         return cls(first.field, first.message, *others)

@@ -1,7 +1,5 @@
 """What a request may hold at most."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.graphs import STEP_SHORTLIST

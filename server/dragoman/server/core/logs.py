@@ -4,8 +4,6 @@ logs.event(logger, logging.INFO, "serving", listen="127.0.0.1:50051", models=2)
 2026-01-31T12:00:00.000Z info serving listen=127.0.0.1:50051 models=2
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -3,8 +3,6 @@
 `dragoman.server.lanes.lanes` implements it over ONNX Runtime, `dragoman.server.testing` without any model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

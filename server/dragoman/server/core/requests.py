@@ -4,8 +4,6 @@ A `Request` holds texts; each text is cut into `Segment`s, which is what lanes s
 `Decoded`, and the segments of one text are joined into a `Translation`.
 """
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
 

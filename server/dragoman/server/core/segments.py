@@ -1,7 +1,5 @@
 """Segments, which lanes schedule, and what becomes of them."""
 
-from __future__ import annotations
-
 import enum
 import math
 from dataclasses import dataclass, field
@@ -87,7 +85,7 @@ class Work:
     accepted_tokens: int = 0
     """Drafted tokens that verification kept."""
 
-    def __add__(self, other: Work) -> Work:
+    def __add__(self, other: "Work") -> "Work":
         return Work(
             self.nat_passes + other.nat_passes,
             self.drafted_tokens + other.drafted_tokens,

@@ -1,7 +1,5 @@
 """What comes back for each text of a request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,7 +36,7 @@ class Timings:
         return self.tokenize_s + self.queue_s + self.encode_s + self.decode_s + self.detokenize_s
 
     @classmethod
-    def last(cls, timings: Iterable[Timings]) -> Timings:
+    def last(cls, timings: Iterable["Timings"]) -> "Timings":
         """Of several that began together, the one that ended last."""
         return max(timings, key=lambda timing: timing.total_s, default=cls())
 

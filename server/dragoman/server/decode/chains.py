@@ -8,8 +8,6 @@ path instead of a tree; forced, forbidden and penalised words are weighed for ea
 Always true: the decoder has read all tokens of a source but the newest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

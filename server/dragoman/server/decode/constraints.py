@@ -8,8 +8,6 @@ Two sums are kept apart: the model's log-probability of a token stays what it is
 Words that a bundle suppresses are passed over after normalisation; only CTranslate2 takes words out before it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

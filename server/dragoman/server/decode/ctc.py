@@ -6,8 +6,6 @@ place's best; a prefix beam adds up all the ways in which places may say the sam
 A further pass reads the words that the last one has said: what was said in ignorance of one another is said again.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

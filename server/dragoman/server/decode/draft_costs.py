@@ -7,8 +7,6 @@ against that round alone. Every so often a short stretch goes the other way, so 
 Lanes write here without a lock: a measurement that gets lost does no harm.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 TRIAL_ROUNDS = 48

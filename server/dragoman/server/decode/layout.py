@@ -1,7 +1,5 @@
 """What sources must have in common to be searched together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import Profile
@@ -25,7 +23,7 @@ class Layout:
         return self.beams * self.width
 
     @classmethod
-    def of(cls, segment: Segment) -> Layout:
+    def of(cls, segment: Segment) -> "Layout":
         """What this segment needs."""
         beams, width = segment.strategy.shape(segment.decoding)
         profile = segment.decoding.profile if width > 1 else "marian"

@@ -4,8 +4,6 @@ A draft costs nothing when it is wrong but the rows that verify it, which are co
 guess where one can be made.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 LONGEST_MATCH = 3

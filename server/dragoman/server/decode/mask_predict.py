@@ -8,8 +8,6 @@ single pass that is one-shot decoding. Several lengths may be tried side by side
 Pure: a pass is `ask`ed for and `tell`s what came of it. Nothing about a source depends on any other.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -13,8 +13,6 @@ model's own scores are special: they alone cost a loop.
 Always true: a place that is not live has score -inf; nothing about a source depends on any other.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

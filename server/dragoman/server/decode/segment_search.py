@@ -1,7 +1,5 @@
 """One source of a search: what is asked of it, and what has come of it, beside its rows in the search's arrays."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

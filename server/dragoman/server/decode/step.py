@@ -1,7 +1,5 @@
 """What a search asks of the decoder at each step, what it is told, and what it made of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol

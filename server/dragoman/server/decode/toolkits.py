@@ -13,8 +13,6 @@ A beam of width W is offered its best continuations, highest score first.
 A beam of width 1 is greedy search in all of them: it is over when its best continuation ends.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@ log-probability that the model gave it. A hypothesis is a place and is read off 
 hypothesis lives in hold anything.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

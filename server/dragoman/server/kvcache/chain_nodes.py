@@ -1,7 +1,5 @@
 """The keys and values of words that each source has read one after another: word t is in slot t."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The states of recurrent decoders: of the node that each hypothesis ends in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Where the numbers lie is the matter of a `Store`. Pools grow in multiples of 16:
 same whatever else is in the group, to the last bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 

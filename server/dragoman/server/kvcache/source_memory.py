@@ -1,7 +1,5 @@
 """What a group's sources say to the decoder: cross-attention keys and values, padded and masked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ What a hypothesis sees is a mask, so that a beam is never copied or reordered, a
 hypothesis descends from its node. A source's slots are chosen by its own tree alone, the lowest free ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

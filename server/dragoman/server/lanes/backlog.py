@@ -14,8 +14,6 @@ What it takes is then cut into runs of the encoder: segments of similar length s
 shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 from collections import OrderedDict

@@ -7,8 +7,6 @@ touches its groups; what is shared lies behind one lock, and no graph runs and n
 Always true: a ticket is in the backlog, or in one lane, or answered; it is answered exactly once.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

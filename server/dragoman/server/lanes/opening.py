@@ -1,7 +1,5 @@
 """Makes lanes of a bundle: its graphs are loaded where they are to run, and its shortlist is read."""
 
-from __future__ import annotations
-
 from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server.batches.factory import GroupFactory

@@ -1,7 +1,5 @@
 """How fast lanes have been of late: what waits and engines are predicted from."""
 
-from __future__ import annotations
-
 import math
 
 from dragoman.server.core.strategies import Engine

@@ -7,8 +7,6 @@ whatever happened in between. Always true: `held_tokens` is the sum of the live 
 Used from the event loop alone, hence without a lock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dragoman.server.core.errors import InvalidRequest, Overloaded
@@ -36,7 +34,7 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self.held_tokens}/{self.limit_tokens} tokens, {self.held_requests} requests>"
 
-    def reserve(self, tokens: int, wait_s: float = 0.0, *, field: str = "texts") -> Reservation:
+    def reserve(self, tokens: int, wait_s: float = 0.0, *, field: str = "texts") -> "Reservation":
         """Take capacity for `tokens`, or raise `Overloaded`; `InvalidRequest` of `field` where no pause would help.
 
         `wait_s` is how long what is held will take: there is no use in trying again before.
@@ -61,7 +59,7 @@ class Reservation:
         self._admission = admission
         self._tokens: int | None = tokens
 
-    def __enter__(self) -> Reservation:
+    def __enter__(self) -> "Reservation":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,5 @@
 """The answers of one request's segments, which come from the lanes' threads, gathered on the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence

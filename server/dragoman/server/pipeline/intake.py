@@ -3,8 +3,6 @@
 Only what concerns the request as a whole, such as the number of its texts, is raised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

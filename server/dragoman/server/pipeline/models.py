@@ -4,8 +4,6 @@ A request names a model, or a language pair, or neither where only one bundle is
 regard to case, and a tag that nothing serves falls back to its language: `pt-BR` to `pt`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ what concerns the whole request (its options, its size, a full backlog) is raise
 Whoever stops reading, by cancelling its task or closing the stream, takes its segments out of the lanes.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence

@@ -1,7 +1,5 @@
 """What a bundle's decoders can do."""
 
-from __future__ import annotations
-
 from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import NAT_NAMES, Manifest
 from dragoman.server.core.strategies import DraftSource, Engine

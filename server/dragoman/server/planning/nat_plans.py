@@ -3,8 +3,6 @@
 Nothing is dropped in silence: a field without a meaning here is refused by name, and so is what a decoder cannot do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 

@@ -12,8 +12,6 @@ Greedy decoding is speculative where a decoder of the bundle can draft: the tran
 plan by deadline and by what each engine has been taking lately, which the load is part of.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 

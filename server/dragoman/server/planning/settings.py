@@ -5,8 +5,6 @@ prefers, and the fields that it sets. A field without a meaning beside the other
 one that changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

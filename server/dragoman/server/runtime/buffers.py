@@ -1,7 +1,5 @@
 """Tensors in a device's memory, and buffers that wait for the next of their form."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from typing import Any, NamedTuple, TypeAlias
@@ -67,11 +65,11 @@ class Resident(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
-    def front(self, rows: int) -> Resident:
+    def front(self, rows: int) -> "Resident":
         """The first so many rows."""
         return Resident(self.owner, self.pointer, (rows, *self.shape[1:]), self.dtype)
 
-    def viewed(self, *shape: int) -> Resident:
+    def viewed(self, *shape: int) -> "Resident":
         """The same numbers in another shape; one -1 stands for the rest."""
         rest = math.prod(self.shape) // abs(math.prod(shape)) if -1 in shape else 0
         return Resident(self.owner, self.pointer, tuple(rest if n == -1 else n for n in shape), self.dtype)

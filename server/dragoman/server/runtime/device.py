@@ -11,8 +11,6 @@ what captured runs compute in between lies in memory that they share. Lanes over
 another's run. A lane is a thread: buckets and spare buffers belong to the thread that made them, as bindings must.
 """
 
-from __future__ import annotations
-
 import itertools
 import threading
 from collections.abc import Collection, Hashable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Runs graphs on a device, where what the decoder keeps stays. Nothing is computed on the processor instead."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

@@ -8,8 +8,6 @@ do for all of them.
 Slots, positions and rows of a run come in powers of two, so that few shapes have to be captured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

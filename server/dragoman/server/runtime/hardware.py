@@ -1,7 +1,5 @@
 """What graphs run on: which provider of ONNX Runtime, how it is set up, and what it does not run."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """Runs graphs on processors, whose tensors are this process' arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A store in this process' memory."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How far tensors are padded, and what masks padding."""
 
-from __future__ import annotations
-
 import numpy as np
 
 MASKED = np.float32(-1e9)

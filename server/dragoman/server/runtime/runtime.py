@@ -3,8 +3,6 @@
 A runtime keeps that memory where its graphs run, in this process or on a device; nobody else asks where that is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """Loads a bundle's graphs into ONNX Runtime's sessions, and refuses what it would run wrong or not at all."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Mapping
 from importlib import metadata

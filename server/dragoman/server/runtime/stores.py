@@ -4,8 +4,6 @@ Which node is in which slot, who descends from whom and how long a source is, is
 wherever the numbers are. A store holds them and moves them as it is told.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 

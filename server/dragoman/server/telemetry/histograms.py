@@ -4,8 +4,6 @@ The library's own histograms take three times as long to observe a value, and a 
 Each tally has one writer, or its writers share a lock; a scrape in between may miss the half of one observation.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate

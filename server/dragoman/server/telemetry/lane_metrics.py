@@ -2,8 +2,6 @@
 kept in plain lists under one lock for each bundle, and become metrics when they are scraped.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Sequence
 

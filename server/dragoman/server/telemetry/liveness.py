@@ -3,8 +3,6 @@
 Decides alone; `watchdog` looks at the clock and acts.
 """
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The event loop's pulse: a task that sleeps, wakes up, and says how late it was."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -5,8 +5,6 @@ A request is counted in one place, `Metrics.request`, at its end. Hence, over al
 Σ dragoman_request_stage_duration_seconds_sum is Σ dragoman_request_duration_seconds_sum.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

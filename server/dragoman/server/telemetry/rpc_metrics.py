@@ -1,7 +1,5 @@
 """RPC counts and times under the names that gRPC's middleware for other languages made customary."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """What is served and how it stands, read from the pipelines at each scrape, so that it cannot drift."""
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +25,7 @@ class Build:
     """`cpu` or `gpu`: which of its two packages is installed."""
 
     @classmethod
-    def installed(cls) -> Build:
+    def installed(cls) -> "Build":
         """What this process runs on."""
         gpu = _version("onnxruntime-gpu")
         onnxruntime = gpu or _version("onnxruntime") or "none"

@@ -5,8 +5,6 @@ answering; so is the end of a fault that passes. A fault that lasts for another 
 stacks of all threads in the log: nothing gentler gets past a thread that hangs in a graph.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import logging
 import os

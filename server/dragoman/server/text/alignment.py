@@ -5,8 +5,6 @@ characters, and at every token in scripts that write no spaces. A token is never
 written as several tokens (bytes, or characters that normalisation replaced) belongs to one word.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One text on its way out: the decoded segments become text again, are joined, and say where each word came from."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import replace

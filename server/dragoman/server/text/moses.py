@@ -5,8 +5,6 @@ token can be written); each word is cut into pieces by the merges, and pieces ha
 pieces together to words and words to a text, by the rules of the target language.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import unicodedata

@@ -1,7 +1,5 @@
 """Offsets into a text, in the unit that a caller's language counts in."""
 
-from __future__ import annotations
-
 from itertools import accumulate
 
 from dragoman.server.core.requests import OffsetUnit

@@ -4,8 +4,6 @@ A segment that has nothing the model could read (an invisible mark, say) is not 
 place of a text that cannot be translated stands the `InvalidRequest` that says why.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

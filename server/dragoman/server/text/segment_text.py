@@ -6,8 +6,6 @@ vocabulary has. A copy is shown as what it copies, and an unknown word, where th
 it attends to most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 

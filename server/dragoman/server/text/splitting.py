@@ -8,8 +8,6 @@ joining the segments themselves gives the text, character for character.
 Only positions are computed here; no rule ever builds a segment from anything but a slice of the text.
 """
 
-from __future__ import annotations
-
 import itertools
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +38,7 @@ class TextLayout:
     segments: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str, spans: Iterable[Span]) -> TextLayout:
+    def of(cls, text: str, spans: Iterable[Span]) -> "TextLayout":
         """Segments where the spans are, which must be in order and apart; gaps everywhere else."""
         gaps, segments, position = [], [], 0
         for start, end in spans:

@@ -1,7 +1,5 @@
 """What each id adds to a text, for vocabularies that only tell what several ids together are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 

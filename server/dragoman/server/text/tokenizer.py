@@ -1,7 +1,5 @@
 """Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dragoman.bundle.manifest import LanguagePair, Slot

@@ -5,8 +5,6 @@ characters, because neither tables nor the words of a `tokenizer.json` list cont
 the caller before a vocabulary turns ids into text; an id that a vocabulary does not know has no text.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The gRPC service and the service within a process share it: an option means the 
 honoured is refused in the same words.
 """
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Sequence
@@ -32,7 +30,7 @@ class Front:
         self._models = models
         self._max_texts = max_texts
 
-    def accept(self, message: Message, call_id: str = "") -> Call:
+    def accept(self, message: Message, call_id: str = "") -> "Call":
         """Check a message and find its model. `call_id` is the id of a call whose client has given it none."""
         arrived_s = time.perf_counter()
         # The number first of all: what follows looks at each text, and a message has room for millions.

@@ -4,8 +4,6 @@
 that no lane is lost: a draining server lives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 from grpc_health.v1 import health, health_pb2

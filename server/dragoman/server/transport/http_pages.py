@@ -1,7 +1,5 @@
 """`/metrics`, `/healthz` and `/livez` over HTTP, on a thread of their own: they answer even where gRPC cannot."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable

@@ -6,8 +6,6 @@ does not read what it gets. When reading ends, in whatever way, what has been re
 error raised.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar

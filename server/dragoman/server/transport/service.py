@@ -1,7 +1,5 @@
 """The gRPC service: message in, pipeline, message out. It holds no rules of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

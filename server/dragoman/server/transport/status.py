@@ -1,7 +1,5 @@
 """Errors to gRPC statuses, with the details of `google.rpc`."""
 
-from __future__ import annotations
-
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration

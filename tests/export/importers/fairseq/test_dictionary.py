@@ -1,7 +1,5 @@
 """fairseq's dictionaries."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import UnsupportedModel

@@ -1,7 +1,5 @@
 """How fairseq's files are recognised, and which of them is meant."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

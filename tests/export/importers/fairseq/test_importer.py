@@ -1,7 +1,5 @@
 """What a fairseq import refuses, with all reasons at once, and what it makes of the files beside a checkpoint."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """fairseq's `lstm` beside a model of torch's own cells with the same weights."""
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -5,8 +5,6 @@ documents: positions that count words and not padding, attention without a cache
 `make test-fairseq` compares the same options with fairseq itself.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 from dataclasses import replace

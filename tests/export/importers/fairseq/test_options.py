@@ -1,7 +1,5 @@
 """fairseq's options as a checklist."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import UnsupportedModel

@@ -1,7 +1,5 @@
 """fairseq's files: options of every age, and dictionaries."""
 
-from __future__ import annotations
-
 import argparse
 
 import pytest

@@ -1,7 +1,5 @@
 """The files that a model's texts were cut with."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """Languages, and what the model reads around a text."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.manifest import LanguagePair

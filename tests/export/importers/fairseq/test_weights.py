@@ -1,7 +1,5 @@
 """Weights that contradict the options."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

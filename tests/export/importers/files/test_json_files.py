@@ -1,7 +1,5 @@
 """JSON files of model folders."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import UnsupportedModel

@@ -1,7 +1,5 @@
 """Tags for the names that models give languages."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.importers.files.language_tags import tag_of, tags_of

@@ -1,7 +1,5 @@
 """The licence of a model's card."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.importers.files.model_card import licence_of

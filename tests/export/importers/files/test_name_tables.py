@@ -1,7 +1,5 @@
 """Names that several formats share."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """SentencePiece models as files."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import UnsupportedModel

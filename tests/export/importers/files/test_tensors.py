@@ -1,7 +1,5 @@
 """The files of a Hugging Face directory: every way to store weights, and every way to spoil them."""
 
-from __future__ import annotations
-
 import json
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Text files beside a checkpoint."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.reasons import Reasons

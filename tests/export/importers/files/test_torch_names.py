@@ -1,7 +1,5 @@
 """Names in a file of torch.save, without loading it."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile

@@ -1,7 +1,5 @@
 """Files of torch.save that hold objects, lies, or orders."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import pickle

@@ -1,7 +1,5 @@
 """config.json as a checklist: what is not supported, and what contradicts the weights, is named all at once."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.export.core.errors import UnsupportedModel

@@ -1,7 +1,5 @@
 """The settings of a directory, wherever they are said."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

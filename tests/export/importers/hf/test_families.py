@@ -1,7 +1,5 @@
 """Which files each family needs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

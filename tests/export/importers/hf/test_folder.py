@@ -1,7 +1,5 @@
 """How a Hugging Face directory is recognised."""
 
-from __future__ import annotations
-
 from dragoman.export.importers.hf.folder import recognises
 
 

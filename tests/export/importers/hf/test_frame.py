@@ -1,7 +1,5 @@
 """What a model reads around a text, and its languages."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Decoding defaults, as transformers' `generate` would take them."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.manifest import Architecture, Decoding

@@ -1,7 +1,5 @@
 """A Hugging Face directory as a whole: what the checkpoint says, and what `dragoman export` does with it."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

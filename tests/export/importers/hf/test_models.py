@@ -3,8 +3,6 @@
 Weights are wide, so that one wrong norm, scale or offset moves the logits by far more than is allowed.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 import shutil

@@ -1,7 +1,5 @@
 """transformers beside what was exported."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

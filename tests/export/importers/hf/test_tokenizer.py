@@ -1,7 +1,5 @@
 """What a Hugging Face directory's files say about text and languages, and what is refused."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Vocabularies in the form that the server reads."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

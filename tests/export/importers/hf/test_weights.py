@@ -1,7 +1,5 @@
 """Weights beside the configuration."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Marian's binary form: every number in a file is compared with what is left of it before it is used."""
 
-from __future__ import annotations
-
 import struct
 
 import numpy as np

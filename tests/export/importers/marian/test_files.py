@@ -1,7 +1,5 @@
 """Marian's file forms: what is read, and every way a file can be damaged or lie."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zipfile

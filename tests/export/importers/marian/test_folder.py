@@ -1,7 +1,5 @@
 """Which files belong to a Marian model, and which languages their names agree on."""
 
-from __future__ import annotations
-
 import pytest
 
 from dragoman.bundle.manifest import LanguagePair

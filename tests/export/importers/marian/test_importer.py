@@ -1,7 +1,5 @@
 """From a Marian folder to a canonical checkpoint."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Marian's options as a checklist: each is translated, or has the one value that can be."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The binary lexical shortlist."""
 
-from __future__ import annotations
-
 import struct
 
 import pytest

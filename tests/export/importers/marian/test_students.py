@@ -1,7 +1,5 @@
 """The real students: 17 million parameters each, as Firefox shipped them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every parameter of a Marian model has its place."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

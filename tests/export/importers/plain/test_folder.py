@@ -1,7 +1,5 @@
 """How a plain folder is recognised."""
 
-from __future__ import annotations
-
 from dragoman.export.importers.plain.folder import recognises
 
 

@@ -1,7 +1,5 @@
 """Plain folders: recurrent models beside torch's own cells, Transformers beside plain formulas, and what is refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Beams that part after the prefix."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What earlier groups chose costs the later ones."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dragoman.server.decode.strategies.diversity import Diversity

@@ -1,7 +1,5 @@
 """Draws are chosen by what the others say, beside sacreBLEU's chrF and a slow, plain choice."""
 
-from __future__ import annotations
-
 import dataclasses
 import random
 

@@ -1,7 +1,5 @@
 """What beams are offered, beside a plain sort."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

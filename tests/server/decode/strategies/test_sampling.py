@@ -1,7 +1,5 @@
 """Draws against their probabilities."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

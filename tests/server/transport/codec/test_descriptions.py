@@ -1,7 +1,5 @@
 """A model's description."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

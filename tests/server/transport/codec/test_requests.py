@@ -1,7 +1,5 @@
 """Requests become values, and no field is lost on the way."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

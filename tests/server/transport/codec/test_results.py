@@ -1,7 +1,5 @@
 """What became of a request, on the wire."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dragoman.server.core.errors import EngineFailure

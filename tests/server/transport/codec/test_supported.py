@@ -1,7 +1,5 @@
 """What is honoured of a message; above all, that nothing of it is ignored."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

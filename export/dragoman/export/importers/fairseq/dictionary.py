@@ -4,8 +4,6 @@ A line is `word count`, or `word count #fairseq:overwrite` where a word may come
 that only fill the vocabulary up (`madeupword0000`) are in the file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a folder or file of fairseq's is recognised, and which of several checkpoints is meant."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

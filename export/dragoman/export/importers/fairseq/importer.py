@@ -9,8 +9,6 @@ fairseq itself is not needed. Every step adds what stands against the model to t
 refused with all of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 

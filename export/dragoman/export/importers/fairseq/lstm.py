@@ -4,8 +4,6 @@
 source word with a matrix times the hidden state, which is general attention whose matrix is put on the source's side.
 """
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

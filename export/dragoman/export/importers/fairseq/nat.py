@@ -8,8 +8,6 @@
 Their task puts <s> and </s> around both sides, and what is masked reads <unk>. There is no autoregressive decoder.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 

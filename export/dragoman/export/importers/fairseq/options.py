@@ -5,8 +5,6 @@ tells only of kinds that compute something else. An option that is absent has fa
 because a checkpoint always states them. Dropout and its like are of training and not read.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ Until 2020 options were one flat namespace (`args`); since then they are a confi
 Every architecture of fairseq is read with it: `read_file`, then `Options`, then `read_dictionary`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

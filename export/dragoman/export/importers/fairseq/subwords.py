@@ -6,8 +6,6 @@
 The server's Moses tokenizer ends pieces in `</w>` where a word ends, as the merges do, so dictionaries are written so.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

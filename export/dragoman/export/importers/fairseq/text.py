@@ -10,8 +10,6 @@ fairseq numbers subwords that other programs made. So it depends on what lies th
 merges of subword-nmt or fastBPE, whose pieces end in `@@` where a word goes on, over the words of Moses' rules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Matrices that a layer keeps in one (`in_proj_weight`) are taken apart, norms tha
 matrices between words and the decoder's width (`project_in_dim`, `project_out_dim`) are multiplied into the words.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

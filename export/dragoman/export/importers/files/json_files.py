@@ -1,7 +1,5 @@
 """JSON files of model folders: an object, parsed strictly, or a reason against the model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@ Models name languages in several ways: `pt`, `por_Latn`, `pt_XX`, `pt_br`, `por`
 language comes in several scripts, the regions that write another one get it too (`zh-TW` is `zh-Hant`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from langcodes import Language, standardize_tag

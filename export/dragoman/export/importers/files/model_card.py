@@ -1,7 +1,5 @@
 """The licence that a model's card states, as an SPDX expression."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import yaml

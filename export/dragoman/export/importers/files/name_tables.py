@@ -1,7 +1,5 @@
 """Names of tensors that several formats share, as rules from the canonical names or to them."""
 
-from __future__ import annotations
-
 import re
 
 TRANSFORMER = (

@@ -1,7 +1,5 @@
 """The result of matching a format's tensors with the canonical weights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

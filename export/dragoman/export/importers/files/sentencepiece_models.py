@@ -1,7 +1,5 @@
 """SentencePiece models as files of a checkpoint."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import sentencepiece

@@ -1,7 +1,5 @@
 """Sizes in a checkpoint's options."""
 
-from __future__ import annotations
-
 MOST = {"layers": 256, "heads": 1_024, "width": 65_536, "ffn": 1_048_576, "vocab": 16_777_216, "positions": 1_048_576}
 """The most that is believed: layers are counted through before weights are looked at."""
 

@@ -4,8 +4,6 @@ A folder may come from anywhere. So an index names files of its own folder only,
 nothing else, and JSON is what it says or is refused. Links are followed: the hub's own cache is made of them.
 """
 
-from __future__ import annotations
-
 import pickle
 import warnings
 import zipfile

@@ -1,7 +1,5 @@
 """Text files that lie beside a checkpoint, read whole and only up to a size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from dragoman.export.core.reasons import Reasons

@@ -1,7 +1,5 @@
 """The names that a file of `torch.save` would have loaded, found without loading anything, and without torch."""
 
-from __future__ import annotations
-
 import io
 import mmap
 import pickle

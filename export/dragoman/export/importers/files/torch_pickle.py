@@ -6,8 +6,6 @@ stand for options become inert objects, which keep what they are given and do no
 left to torch's own restricted unpickler; any other name refuses the file. Nothing is ever unpacked to a disk.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 import zipfile

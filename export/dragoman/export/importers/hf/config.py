@@ -4,8 +4,6 @@ Families differ in few things, which are one table. An option that is absent has
 sizes have none here, because a checkpoint always states them. Dropout and its like are of training and not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

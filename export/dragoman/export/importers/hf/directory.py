@@ -1,7 +1,5 @@
 """A Hugging Face directory and the settings of its tokenizer, which are spread over several JSON files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

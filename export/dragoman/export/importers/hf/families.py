@@ -1,7 +1,5 @@
 """The families of Hugging Face models, and where each keeps its vocabulary and its language tokens."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a Hugging Face directory is recognised, and what its JSON files are called."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from dragoman.export.core.reasons import Reasons, short

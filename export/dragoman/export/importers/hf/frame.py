@@ -1,7 +1,5 @@
 """What a family's model reads around a text, and which languages it is told."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field, replace
 

@@ -4,8 +4,6 @@ What changes a translation and is not decoded with is said in a note, never pass
 whoever exports it may want it all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

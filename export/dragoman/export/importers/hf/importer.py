@@ -10,8 +10,6 @@ transformers itself is not needed. Every step adds what stands against the model
 refused with all of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """transformers itself, where it is installed, to compare an export with. Never needed to make one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata, util

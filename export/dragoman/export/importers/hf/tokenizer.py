@@ -15,8 +15,6 @@ tokenizers library gives with it, else those of SentencePiece. Names of special 
 `transformers` does with `split_special_tokens=True`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

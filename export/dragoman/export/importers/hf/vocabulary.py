@@ -5,8 +5,6 @@ byte-level BPE files (`vocab.json`, `merges.txt`) become one. A SentencePiece mo
 pieces to ids where the model counts otherwise than SentencePiece does.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ each embedding is looked for under its own name first and then under those that 
 they end up with the same numbers, whatever the configuration says.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

@@ -9,8 +9,6 @@ is whatever was in memory: it is carried, never read. Real value = integer / mul
 is stored transposed (its shape field says [in, out], its bytes are [out, in]); an embedding is stored as it is.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Sequence

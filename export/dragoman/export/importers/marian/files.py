@@ -4,8 +4,6 @@ An ordinary intgemm8 weight is stored transposed (its shape says [in, out], its 
 which is anything called Wemb, is stored as it is. Real value = integer / multiplier. An `.npz` holds floats only.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import struct

@@ -5,8 +5,6 @@ Firefox give them where not. Only names count, never directories: a checkpoint's
 was made on, and may not make the export read any other file of this one.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 import struct

@@ -11,8 +11,6 @@ Every step adds what stands against the model to the same reasons, and the impor
 What cannot be read at all (a damaged file) is its own error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ This is the checklist: every training option that changes the computation is tra
 given here. Options of other networks (`dim-rnn`, `enc-cell`, average attention, ...) and of training are not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ ids; then the offsets (64 bit) and the target ids (32 bit). Target ids below fir
 source. The checksum runs over the whole 64-bit words that follow it.
 """
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 

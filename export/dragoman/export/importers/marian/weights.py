@@ -9,8 +9,6 @@ product has no weight of its own when embeddings are tied, has `none_QuantMultA`
 but quantised itself, like everything called Wemb).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """How a folder in the project's own plain format is recognised."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from dragoman.export.importers.files.json_files import model_folder

@@ -13,8 +13,6 @@ and `nn.GRUCell` give them (`decoder.layers.0.weight_ih`), as the encoder's alwa
 the mean of squares that PowerNorm ends training with, becomes an affine: its scale is divided by the root of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path

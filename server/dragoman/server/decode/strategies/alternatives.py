@@ -1,7 +1,5 @@
 """Alternatives: the best choices at one position, each continued to a whole hypothesis."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self

@@ -1,7 +1,5 @@
 """Diverse beam search: the beam in groups that avoid each other's words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self

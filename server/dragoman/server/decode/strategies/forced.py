@@ -1,7 +1,5 @@
 """Forced decoding: no search at all, but the probability of a given target."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import Decoding

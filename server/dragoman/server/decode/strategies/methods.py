@@ -1,7 +1,5 @@
 """The table of methods: what a request may ask for besides beam search, by the field of its decoding options."""
 
-from __future__ import annotations
-
 from dragoman.server.core.strategies import Method
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity

@@ -4,8 +4,6 @@ A draw is worth its mean chrF against all other draws of its segment, so that wh
 to what happens to be most probable.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

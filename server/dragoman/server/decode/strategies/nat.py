@@ -1,7 +1,5 @@
 """Non-autoregressive decoding: all tokens at once, by a decoder of its own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import Decoding

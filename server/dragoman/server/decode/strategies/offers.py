@@ -4,8 +4,6 @@ Arrays have the beams of all sources as first axis, a source's own in a row, and
 as second. Of an equal score, the lower place comes first, then what the decoder names first.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sampling: each hypothesis is drawn at random, token by token."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

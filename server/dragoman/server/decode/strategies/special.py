@@ -1,7 +1,5 @@
 """Strategies that choose among continuations themselves, instead of taking those with the best scores."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

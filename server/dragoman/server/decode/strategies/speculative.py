@@ -1,7 +1,5 @@
 """Speculative decoding: greedy search that verifies drafts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import Decoding

@@ -1,7 +1,5 @@
 """What a server knows about a model, as messages: pure functions."""
 
-from __future__ import annotations
-
 from dragoman.bundle.profiles import PROFILES
 from dragoman.server.core.requests import Request
 from dragoman.server.core.strategies import Engine

@@ -1,7 +1,5 @@
 """Messages to requests: pure functions. `dragoman.server.transport.codec.supported` has checked the messages."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dragoman.bundle.manifest import LanguagePair

@@ -1,7 +1,5 @@
 """Outcomes to messages: pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 

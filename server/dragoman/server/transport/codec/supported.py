@@ -4,8 +4,6 @@ Whatever else is set is refused by name, so that a field added to the protocol i
 says. Fields are named by their path in the request message.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
