@@ -15,7 +15,7 @@ def test_every_root_is_in_the_wheel_in_the_tests_and_in_development():
 
     assert tools["hatch"]["build"]["targets"]["wheel"]["packages"] == [f"{root}/dragoman" for root in ROOTS]
     assert tools["hatch"]["build"]["dev-mode-dirs"] == list(ROOTS)
-    assert tools["pytest"]["ini_options"]["pythonpath"] == list(ROOTS)
+    assert tools["pytest"]["ini_options"]["pythonpath"] == [*ROOTS, "tests/support"]
     assert tools["ruff"]["src"] == list(ROOTS)
 
 

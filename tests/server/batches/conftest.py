@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.group import Group
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
 END, UNKNOWN = 0, 1
 GREEDY = Decoding(max_length=20, beam_size=1)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.server.batches import canvas_batch
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.strategies.nat import NonAutoregressive
-from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
 STRATEGIES = {
     "ctc": NonAutoregressive("ctc", passes=3),

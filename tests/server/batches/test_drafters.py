@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.batches.encoding import encode
 from dragoman.server.decode.strategies.nat import NonAutoregressive
-from dragoman.server.testing import FakeRuntime
 
 
 def drafters(work):

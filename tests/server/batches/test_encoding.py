@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import numpy as np
+from fake_runtime import FakeRuntime
 
 from dragoman.server.batches.encoding import RUN_TOKENS, encode, encoder_runs, packed_rows
 from dragoman.server.runtime.padding import round_up
-from dragoman.server.testing import FakeRuntime
 
 
 def test_segments_of_similar_length_share_a_run():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.graphs import CANDIDATES, STEP_SHORTLIST, STRIDE
 from dragoman.server.batches.canvas_batch import CanvasBatch
@@ -21,7 +22,6 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
 LISTS = Shortlist(4, np.zeros(FAKE_WORDS + 1, np.int64), np.zeros(0, np.int64), vocabulary=FAKE_WORDS, eos_id=0)
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.graphs import CANVAS_MASK, IDS, SRC_MASK
 from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
 from dragoman.server.decode.ctc import NOTHING
-from dragoman.server.testing import FakeRuntime
 
 
 @pytest.mark.parametrize(

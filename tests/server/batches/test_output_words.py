@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.graphs import CANDIDATES, STEP_SHORTLIST
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.step_batch import tree_batch
 from dragoman.server.decode.layout import Layout
-from dragoman.server.testing import FAKE_WORDS, FakeRuntime
 
 LISTS = Shortlist(
     2, np.arange(FAKE_WORDS + 1), (np.arange(FAKE_WORDS) + 7) % FAKE_WORDS, vocabulary=FAKE_WORDS, eos_id=0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import Decoding
@@ -12,7 +13,6 @@ from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.decode.strategies.nat import NonAutoregressive
-from dragoman.server.testing import FakeRuntime
 
 STRATEGY = NonAutoregressive("ctc", rescore=True)
 BEAM = Decoding(max_length=20, beam_size=6, num_hypotheses=2)

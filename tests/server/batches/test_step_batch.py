@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.encoding import encode
@@ -12,7 +13,6 @@ from dragoman.server.core.segments import FinishReason, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.strategies.forced import Forced
-from dragoman.server.testing import FakeRuntime
 
 KINDS = {
     "keys and values": {},

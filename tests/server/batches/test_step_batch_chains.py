@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.graphs import STEP, STRIDE
 from dragoman.bundle.manifest import Decoding
@@ -12,7 +13,6 @@ from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.strategies import DraftSource, Engine, Lossy
 from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.testing import FakeRuntime
 
 
 class Drafts:

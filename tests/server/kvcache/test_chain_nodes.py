@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.nodes import chain_nodes_of
-from dragoman.server.testing import FakeRuntime
 
 
 def kept(counts) -> Advance:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.nodes import nodes_of
 from dragoman.server.kvcache.source_memory import Memory
 from dragoman.server.runtime.host_store import HostStore
-from dragoman.server.testing import FakeRuntime
 
 
 def test_the_step_graph_says_which_kind_there_is():

@@ -1,11 +1,11 @@
 """What sources say to the decoder, against plain lists of their numbers."""
 
 import numpy as np
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.kvcache.source_memory import Memory, memory_of
 from dragoman.server.runtime.host_store import HostStore
-from dragoman.server.testing import FakeRuntime
 
 KEYS, VALUES = Tensor("cross_k.0", "float32", ("G", 1, 2, "S")), Tensor("cross_v.0", "float32", ("G", 1, "S", 2))
 

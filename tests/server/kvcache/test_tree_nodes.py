@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.nodes import Nodes, nodes_of
 from dragoman.server.runtime.padding import MASKED, round_up
-from dragoman.server.testing import FakeRuntime
 
 RELATIVE = {"positions": "relative", "relative_buckets": 4, "relative_distance": 3}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_runtime import FakeRuntime
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.batches.factory import GroupFactory
@@ -17,7 +18,6 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.lanes.lanes import Lanes
-from dragoman.server.testing import FakeRuntime
 
 GREEDY = Decoding(max_length=12, beam_size=1)
 NAT = {"ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2)}

@@ -4,15 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dragoman.bundle.graphs import (
-    CANVAS_MASK,
-    HIDDEN,
-    IDS,
-    LENGTH_LOGP,
-    PLACES,
-    SRC_MASK,
-    nat_memory_graph,
-)
+from dragoman.bundle.graphs import CANVAS_MASK, HIDDEN, IDS, LENGTH_LOGP, PLACES, SRC_MASK, nat_memory_graph
 from dragoman.server.batches.encoding import packed_rows
 from dragoman.server.batches.roster import Roster
 from dragoman.server.decode.arrays import Floats32, Ints

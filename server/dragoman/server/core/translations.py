@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dragoman.server.core.errors import (
-    ServingError,
-)
+from dragoman.server.core.errors import ServingError
 from dragoman.server.core.segments import FinishReason, Work
 from dragoman.server.core.strategies import Engine
 

@@ -5,15 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from dragoman.export.importers.marian.bin import (
-    FLOAT32,
-    INT8,
-    INTGEMM8,
-    Item,
-    MarianFileError,
-    read_items,
-    write_items,
-)
+from dragoman.export.importers.marian.bin import FLOAT32, INT8, INTGEMM8, Item, MarianFileError, read_items, write_items
 from dragoman.export.importers.marian.files import read_model
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(2, 3)

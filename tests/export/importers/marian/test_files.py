@@ -7,15 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from dragoman.export.importers.marian.bin import (
-    FLOAT16,
-    FLOAT32,
-    INT8,
-    INTGEMM8,
-    Item,
-    MarianFileError,
-    write_items,
-)
+from dragoman.export.importers.marian.bin import FLOAT16, FLOAT32, INT8, INTGEMM8, Item, MarianFileError, write_items
 from dragoman.export.importers.marian.files import read_model
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(2, 3)
