@@ -170,18 +170,13 @@ ROWS: dict[str, list[Panel]] = {
             "Answered requests",
             "From arrival to answer. Requests that failed are not in it: a refusal is quick.",
             "s",
-            {
-                **quantiles(f"{DURATION}_bucket{{{MODEL}, {ANSWERED}}}"),
-                "mean": mean(DURATION, f"{MODEL}, {ANSWERED}"),
-            },
+            {**quantiles(f"{DURATION}_bucket{{{MODEL}, {ANSWERED}}}"), "mean": mean(DURATION, f"{MODEL}, {ANSWERED}")},
         ),
         Panel(
             "Answered requests, distribution",
             "How many took how long. Two bands are two kinds of requests.",
             "s",
-            {
-                "{{le}}": f"sum by (le) (increase({DURATION}_bucket{{{MODEL}, {ANSWERED}}}[$__rate_interval]))",
-            },
+            {"{{le}}": f"sum by (le) (increase({DURATION}_bucket{{{MODEL}, {ANSWERED}}}[$__rate_interval]))"},
             kind="heatmap",
         ),
         Panel(
@@ -381,12 +376,7 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             {"{{instance}}": f"rate(process_cpu_seconds_total{{{PROCESS}}}[$__rate_interval])"},
         ),
-        Panel(
-            "Memory",
-            "Resident.",
-            "bytes",
-            {"{{instance}}": f"process_resident_memory_bytes{{{PROCESS}}}"},
-        ),
+        Panel("Memory", "Resident.", "bytes", {"{{instance}}": f"process_resident_memory_bytes{{{PROCESS}}}"}),
         Panel(
             "Event loop lag",
             "How late the event loop wakes up: everything but decoding waits for it.",

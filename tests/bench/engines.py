@@ -90,15 +90,7 @@ class CTranslate2:
     Its int8 is one scheme: a scale for each row of activations and each row of weights.
     """
 
-    def __init__(
-        self,
-        model: RandomModel,
-        directory: Path,
-        form: str,
-        *,
-        workers: int = 1,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, model: RandomModel, directory: Path, form: str, *, workers: int = 1, threads: int = 1) -> None:
         from ctranslate2 import Translator
 
         self.words = random_model.words(model)

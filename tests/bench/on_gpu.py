@@ -138,11 +138,7 @@ def batches(args: argparse.Namespace, bundle: Path, hardware: Hardware) -> dict[
 
 
 def compared(
-    run: Callable[[], float],
-    theirs: Transformers | None,
-    sources: list[tuple[int, ...]],
-    beam: int,
-    rounds: int,
+    run: Callable[[], float], theirs: Transformers | None, sources: list[tuple[int, ...]], beam: int, rounds: int
 ) -> dict[str, Any]:
     """Tokens a second and latency of both; of dragoman alone where there is no other."""
     words = sum(map(len, sources))

@@ -41,9 +41,7 @@ def test_a_list_gives_a_list_in_one_call(fake: Any) -> None:
     assert [one.text for one in translations] == ["B", "A", ""]
     assert fake.requests == [
         pb.TranslateRequest(
-            texts=[{"text": "b"}, {"text": "a"}, {"text": ""}],
-            decoding={"beam_size": 4},
-            splitting=pb.SPLITTING_NONE,
+            texts=[{"text": "b"}, {"text": "a"}, {"text": ""}], decoding={"beam_size": 4}, splitting=pb.SPLITTING_NONE
         )
     ]
 

@@ -181,11 +181,7 @@ def pods_are_restricted(installation) -> Iterator[str]:
         yield f"pod: {context}"
     if installation.pod.get("automountServiceAccountToken") is not False:
         yield "the pod gets a token that it does not need"
-    wanted = {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
     for container in installation.containers:
         if container.get("securityContext") != wanted:
             yield f"{container['name']}: {container.get('securityContext')}"

@@ -47,10 +47,7 @@ async def served(install, tmp_path):
 async def answers(app: App, installation, probe: dict) -> bool:
     """Whether the kubelet would be content."""
     options = load(ServeOptions, {}, installation.environment).values
-    ports = {
-        split_address(options.listen)[1]: app.port,
-        split_address(options.metrics_listen)[1]: app.metrics_port,
-    }
+    ports = {split_address(options.listen)[1]: app.port, split_address(options.metrics_listen)[1]: app.metrics_port}
     if "grpc" in probe:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.get(probe['grpc']['port'], 1)}") as channel:
             request = health_pb2.HealthCheckRequest(service=probe["grpc"].get("service", ""))

@@ -116,12 +116,7 @@ class Decoder:
     def __init__(self, bundle: Bundle, *, max_batch: int = 32, lanes: int = 2, hardware: Hardware = PROCESSOR) -> None:
         self.observer = Observer()
         self.lanes = open_lanes(
-            bundle,
-            num_lanes=lanes,
-            threads_per_lane=1,
-            max_batch=max_batch,
-            observer=self.observer,
-            hardware=hardware,
+            bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=self.observer, hardware=hardware
         )
 
     def together(self, segments: Sequence[Segment]) -> list[Decoded]:

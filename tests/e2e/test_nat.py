@@ -80,11 +80,7 @@ def test_different_ways_share_the_lanes(nat: Bundle, decoder):
 
     assert [one.hypotheses for one in together] == [one.hypotheses for one in lanes.one_by_one(asked)]
     engines = {type(one.strategy): answer.engine for one, answer in zip(asked, together, strict=True)}
-    assert engines == {
-        Beam: Engine.GREEDY,
-        NonAutoregressive: Engine.NAT,
-        Speculative: Engine.SPECULATIVE_LOSSY,
-    }
+    assert engines == {Beam: Engine.GREEDY, NonAutoregressive: Engine.NAT, Speculative: Engine.SPECULATIVE_LOSSY}
     assert all((lanes.lanes.seconds_per_token(engine) or 0.0) > 0.0 for engine in (Engine.GREEDY, Engine.NAT))
     assert lanes.lanes.seconds_per_token(Engine.BEAM) is None
 

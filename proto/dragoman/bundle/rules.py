@@ -304,13 +304,6 @@ _ABOVE_ZERO = {
     "patience": MAX_PATIENCE,
     "repetition_penalty": MAX_REPETITION_PENALTY,
 }
-_SIZES = (
-    "d_model",
-    "encoder_layers",
-    "decoder_layers",
-    "source_vocabulary",
-    "target_vocabulary",
-    "max_positions",
-)
+_SIZES = ("d_model", "encoder_layers", "decoder_layers", "source_vocabulary", "target_vocabulary", "max_positions")
 _KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe")
 _TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

@@ -10,12 +10,7 @@ from dragoman.client.commands.server_argument import register, server_of
 
 @pytest.mark.parametrize(
     ("line", "variable", "server"),
-    [
-        (["--server", "a:1"], "b:2", "a:1"),
-        ([], "b:2", "b:2"),
-        ([], "", DEFAULT_SERVER),
-        ([], None, DEFAULT_SERVER),
-    ],
+    [(["--server", "a:1"], "b:2", "a:1"), ([], "b:2", "b:2"), ([], "", DEFAULT_SERVER), ([], None, DEFAULT_SERVER)],
 )
 def test_the_argument_wins_over_the_environment(
     monkeypatch: pytest.MonkeyPatch, line: list[str], variable: str | None, server: str

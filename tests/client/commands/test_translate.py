@@ -74,10 +74,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--repetition-penalty", "1.5"], {"decoding": {"repetition_penalty": 1.5}}),
         (["--no-repeat-ngram-size", "3"], {"decoding": {"no_repeat_ngram_size": 3}}),
         (["--suppress", "a", "--suppress", "b"], {"decoding": {"suppressed_tokens": ["a", "b"]}}),
-        (
-            ["--unknown-handling", "copy"],
-            {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY}},
-        ),
+        (["--unknown-handling", "copy"], {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY}}),
         (["--sampling"], {"decoding": {"sampling": {}}}),
         (["--top-k", "4"], {"decoding": {"sampling": {"top_k": 4}}}),
         (["--top-p", "0.5"], {"decoding": {"sampling": {"top_p": 0.5}}}),
@@ -398,10 +395,7 @@ def test_a_line_that_a_server_refuses_costs_no_other(fake: Any, feed: Any, capsy
     feed(b"a\nbad\nc\n")
 
     assert translate(fake) == 1
-    assert capsys.readouterr() == (
-        "A\n\nC\n",
-        "dragoman translate: line 2: not translated: texts[1].text: too long\n",
-    )
+    assert capsys.readouterr() == ("A\n\nC\n", "dragoman translate: line 2: not translated: texts[1].text: too long\n")
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,7 @@ def test_padding_of_source_and_canvas_changes_nothing(changes):
     canvas_mask = torch.full((1, 1, 1, 9), MASKED)
     canvas_mask[..., :3] = 0
     padded = logits_of(
-        network,
-        decoder,
-        decoder.embed(network, canvas),
-        (1, 9),
-        canvas_mask,
-        decoder.memory(hidden, places),
-        src_mask,
+        network, decoder, decoder.embed(network, canvas), (1, 9), canvas_mask, decoder.memory(hidden, places), src_mask
     )
 
     torch.testing.assert_close(padded[:, :3], alone, atol=1e-5, rtol=1e-5)

@@ -7,10 +7,7 @@ from dragoman.server.core.segments import Segment, Work
 from dragoman.server.decode.strategies.forced import Forced
 
 
-@pytest.mark.parametrize(
-    ("max_length", "factor", "most"),
-    [(100, 2.0, 8), (5, 2.0, 5), (100, 1.1, 5), (100, 0.01, 1)],
-)
+@pytest.mark.parametrize(("max_length", "factor", "most"), [(100, 2.0, 8), (5, 2.0, 5), (100, 1.1, 5), (100, 0.01, 1)])
 def test_the_smaller_limit_holds_and_leaves_one_token(max_length: int, factor: float, most: int) -> None:
     """Four source tokens, times the factor, rounded up."""
     segment = Segment((1, 2, 3, 4), Decoding(max_length=max_length, max_length_factor=factor))

@@ -26,11 +26,7 @@ def test_paths_survive_growing_moving_and_replanting(seed):
         trees.plant(g, 7)
     for _ in range(3 * FIRST_LEVELS):
         n = int(rng.integers(1, 5))
-        level = (
-            rng.integers(0, 50, (n, 3)),
-            rng.integers(0, 3, (n, 3)),
-            rng.normal(size=(n, 3)).astype(np.float32),
-        )
+        level = (rng.integers(0, 50, (n, 3)), rng.integers(0, 3, (n, 3)), rng.normal(size=(n, 3)).astype(np.float32))
         trees.grow(*level)
         for g in range(n):
             kept[g].append(tuple(rows[g] for rows in level))

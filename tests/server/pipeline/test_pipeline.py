@@ -267,9 +267,7 @@ async def test_a_failing_lane_is_an_outcome(pipeline: Pipeline, lanes: FakeLanes
 
 async def test_decoding_defaults_are_the_bundles(pipeline_of: Callable[..., Pipeline], lanes: FakeLanes) -> None:
     """What the request leaves open is the bundle's own, within what the network can take."""
-    pipeline = pipeline_of(
-        manifest={"decoding": Decoding(beam_size=4, max_length=500), "limits": Limits(32, 64)},
-    )
+    pipeline = pipeline_of(manifest={"decoding": Decoding(beam_size=4, max_length=500), "limits": Limits(32, 64)})
 
     await translate(pipeline, "The dog.", overrides=DecodingOverrides(length_penalty=0.5))
 

@@ -327,11 +327,7 @@ def test_the_first_way_in_time_is_gone(
 ) -> None:
     """Of twenty source tokens; or the fastest way where that is asked for, or none is in time."""
     plan = choose(
-        [BEAM, GREEDY, NAT],
-        is_fastest=is_fastest,
-        tokens=20,
-        remaining_s=remaining_s,
-        seconds_per_token=paces.get,
+        [BEAM, GREEDY, NAT], is_fastest=is_fastest, tokens=20, remaining_s=remaining_s, seconds_per_token=paces.get
     )
 
     assert plan is expected

@@ -38,10 +38,7 @@ def settled(request: Request, manifest: Manifest) -> Decoding:
 
 
 def resolved(
-    manifest: Manifest,
-    method: Method = Beam(),
-    engine: EnginePreference = EnginePreference.AUTO,
-    **overrides: Any,
+    manifest: Manifest, method: Method = Beam(), engine: EnginePreference = EnginePreference.AUTO, **overrides: Any
 ) -> Decoding:
     request = Request(("a",), DecodingOverrides(**overrides), method, engine=engine)
     return settled(request, manifest)

@@ -695,10 +695,7 @@ async def test_messages_are_counted_both_ways(serve: Serve) -> None:
     async with stub_of(served) as stub:
         await stub.Translate(texts("The dog."))
         _ = [one async for one in stub.TranslateStream(pb.TranslateStreamRequest(request=texts("The dog.", "A.")))]
-        parts = [
-            pb.TranslatePipeRequest(settings=texts()),
-            *[pb.TranslatePipeRequest(texts=texts("A.").texts)] * 3,
-        ]
+        parts = [pb.TranslatePipeRequest(settings=texts()), *[pb.TranslatePipeRequest(texts=texts("A.").texts)] * 3]
         _ = [one async for one in stub.TranslatePipe(iter(parts))]
 
     counted = {

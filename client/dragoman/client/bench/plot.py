@@ -50,11 +50,7 @@ def latency_plot(points: Sequence[Point], target_ms: float, limit: float | None,
         min_ms=10 ** math.floor(math.log10(min([*finite, target_ms]))),
         max_ms=10 ** math.ceil(math.log10(max([*finite, 1.5 * target_ms]))),
     )
-    parts = [
-        text(LEFT, 24, title, size=15),
-        *_grid(axes),
-        *_target(axes, target_ms, limit),
-    ]
+    parts = [text(LEFT, 24, title, size=15), *_grid(axes), *_target(axes, target_ms, limit)]
     names = list(points[0].latency_ms)
     ends = spread([axes.y(points[-1].latency_ms[name]) for name in names])
     for name, colour, end in zip(names, COLOURS, ends, strict=False):

@@ -63,10 +63,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--to", dest="target_language", metavar="yy", help="language to translate into")
     where.add_argument("--model", metavar="NAME", help="default: the server's model for the languages")
     where.add_argument(
-        "--timeout",
-        type=positive,
-        metavar="SECONDS",
-        help=f"longest wait for one call (default: {TIMEOUT_S:g})",
+        "--timeout", type=positive, metavar="SECONDS", help=f"longest wait for one call (default: {TIMEOUT_S:g})"
     )
     decoding_arguments.register(parser)
 

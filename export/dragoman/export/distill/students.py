@@ -38,10 +38,7 @@ def with_nat(network: Network, nat: Nat, seed: int) -> None:
         _silence(decoder)
     else:
         begin(decoder.stack(), network.decoder.stack())
-    for made, known in (
-        (decoder.norm, network.decoder.norm),
-        (decoder.embedding_norm, network.decoder.embedding_norm),
-    ):
+    for made, known in ((decoder.norm, network.decoder.norm), (decoder.embedding_norm, network.decoder.embedding_norm)):
         if made is not None and known is not None:
             made.load_state_dict(known.state_dict())
     decoder.requires_grad_(False)  # noqa: FBT003

@@ -188,10 +188,7 @@ class App:
         interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
         self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
         self.service = TranslationService(
-            self.models,
-            self.metrics,
-            max_request_bytes=options.max_request_bytes,
-            max_texts=options.max_texts,
+            self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
         )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
         await self._publish()  # before it can be asked: the servicer starts with "" as SERVING

@@ -143,9 +143,7 @@ def _table(results: list[Evaluation]) -> str:
         rows.append((bleu, differences[0], chrf, differences[1], *numbers, f"{result.bundle} ({result.precision})"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(
-            [cell.rjust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)] + [row[-1]],
-        )
+        "  ".join([cell.rjust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)] + [row[-1]])
         for row in rows
     ]
     return "\n".join([*lines, first.bleu_signature, first.chrf_signature])

@@ -39,12 +39,7 @@ class LocalTranslator:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        threads: int | None = None,
-        *,
-        max_batch: int = 0,
-        lanes: SegmentDecoder | None = None,
+        self, directory: Path, threads: int | None = None, *, max_batch: int = 0, lanes: SegmentDecoder | None = None
     ) -> None:
         bundle = open_bundle(directory)
         limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, MAX_HYPOTHESES, UNLIMITED)

@@ -136,12 +136,7 @@ def tree_batch(runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout,
 
 
 def chain_batch(
-    runtime: Runtime,
-    shortlist: Shortlist | None,
-    speculation: Speculation | None,
-    *,
-    capacity: int,
-    has_stride: bool,
+    runtime: Runtime, shortlist: Shortlist | None, speculation: Speculation | None, *, capacity: int, has_stride: bool
 ) -> StepBatch[T]:
     """Sources of one kind of drafts, or none. Rounds without drafts are strides or single steps."""
     vocabulary, stride = runtime.manifest.tokenizer, STRIDE_STEPS if has_stride else 1

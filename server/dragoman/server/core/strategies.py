@@ -126,11 +126,7 @@ class Method:
         return sized
 
     def violations(
-        self,
-        decoding: Decoding,
-        given: Mapping[str, Any],
-        defaults: Decoding,
-        bounds: Bounds,
+        self, decoding: Decoding, given: Mapping[str, Any], defaults: Decoding, bounds: Bounds
     ) -> Iterator[Violation]:
         """What is wrong with it under these settings, of which the request gave some and the defaults the others."""
         beam, number, most = decoding.beam_size, decoding.num_hypotheses, bounds.max_beam_size

@@ -43,10 +43,7 @@ class StateMetrics(Collector):
     """The served bundles, their backlogs and lanes."""
 
     def __init__(
-        self,
-        pipelines: Sequence[Pipeline],
-        build: Build,
-        clock: Callable[[], float] = time.monotonic,
+        self, pipelines: Sequence[Pipeline], build: Build, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pipelines, self._build, self._clock = pipelines, build, clock
 

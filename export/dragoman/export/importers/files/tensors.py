@@ -19,12 +19,7 @@ from safetensors import SafetensorError, safe_open
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.json_files import read_json
 
-WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Files of weights, in the order in which transformers looks for them."""
 FOREIGN = ("tf_model.h5", "flax_model.msgpack")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

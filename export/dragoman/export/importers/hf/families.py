@@ -61,10 +61,7 @@ def _marian(directory: Directory) -> Vocabulary | None:
     files = directory.file("vocab.json"), directory.file("target_vocab.json" if separate else "vocab.json")
     models = directory.file("source.spm"), directory.file("target.spm")
     vocabulary = hf_vocabulary.sentencepiece_with_tables(
-        models,
-        files,
-        lambda token: token in SPECIAL or TOKENS["marian"].fullmatch(token),
-        directory.reasons,
+        models, files, lambda token: token in SPECIAL or TOKENS["marian"].fullmatch(token), directory.reasons
     )
     if vocabulary is not None and vocabulary.source.ids["</s>"] != vocabulary.target.ids["</s>"]:
         directory.reasons.add("vocab.json and target_vocab.json number </s> differently")

@@ -65,10 +65,7 @@ def read_hf(path: Path, source_language: str | None, target_language: str | None
         weights=model.weights,
         quantized={},
         tokenizer=replace(
-            tokenizer,
-            eos_id=generation.eos_id,
-            start_id=generation.start_id,
-            suppressed_ids=generation.suppressed_ids,
+            tokenizer, eos_id=generation.eos_id, start_id=generation.start_id, suppressed_ids=generation.suppressed_ids
         ),
         tokenizer_files=dict(text.files),
         decoding=generation.decoding,

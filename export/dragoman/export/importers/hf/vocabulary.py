@@ -169,11 +169,7 @@ def byte_level_bpe(vocabulary: Path, merges: Path, special: Iterable[str], reaso
 
 
 def _fast(
-    content: dict[str, Any],
-    path: Path,
-    read: tuple[Path, ...],
-    also_special: Callable[[str], object],
-    reasons: Reasons,
+    content: dict[str, Any], path: Path, read: tuple[Path, ...], also_special: Callable[[str], object], reasons: Reasons
 ) -> Vocabulary | None:
     try:
         ids = FastTokenizer.from_str(json.dumps(content)).get_vocab(with_added_tokens=True)

@@ -58,16 +58,7 @@ class Diversity(Method, Special):
         """What earlier beams chose may be pushed down."""
         return (beams + 1) * width
 
-    def order(
-        self,
-        scores: Floats,
-        logp: Floats32,
-        words: Ints,
-        *,
-        room: Ints,
-        draws: Draws,
-        count: int,
-    ) -> Ints:
+    def order(self, scores: Floats, logp: Floats32, words: Ints, *, room: Ints, draws: Draws, count: int) -> Ints:
         """The best of one beam after the other; `room` says how many of its best each will take.
 
         Each time that an earlier beam chose a word costs the penalty, in `scores`, too: it stays with the hypothesis.

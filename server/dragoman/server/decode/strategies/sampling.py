@@ -102,16 +102,7 @@ class Sampling(Method, Special):
         assert self.seed is not None, "`strategy` gives one"
         return [np.random.default_rng((self.seed, beam)) for beam in range(beams)]
 
-    def order(
-        self,
-        scores: Floats,
-        logp: Floats32,
-        words: Ints,
-        *,
-        room: Ints,
-        draws: Draws,
-        count: int,
-    ) -> Ints:
+    def order(self, scores: Floats, logp: Floats32, words: Ints, *, room: Ints, draws: Draws, count: int) -> Ints:
         """One continuation of each beam, drawn."""
         order = np.zeros((len(scores), count), np.int64)
         order[:, 0] = [self.draw(*beam) for beam in zip(scores, logp, words, draws, strict=True)]

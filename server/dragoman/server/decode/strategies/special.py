@@ -22,14 +22,7 @@ class Special(Strategy):
         return []
 
     def order(
-        self,
-        scores: Floats,
-        logp: Floats32,
-        words: Ints,
-        *,
-        room: Ints,
-        draws: Draws,
-        count: int,
+        self, scores: Floats, logp: Floats32, words: Ints, *, room: Ints, draws: Draws, count: int
     ) -> Ints | None:
         """Which continuations [B, count] a segment's beams are offered, as indices; None for the best.
 
