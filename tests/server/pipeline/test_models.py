@@ -79,7 +79,7 @@ def test_what_is_not_served_is_answered_with_what_is(models: Models, query: Mode
     with pytest.raises(UnknownModel) as refused:
         models.route(query)
 
-    assert refused.value.field == field
+    assert refused.value.violations[0].field == field
     assert "served" in str(refused.value)
 
 

@@ -43,16 +43,10 @@ class ServingError(Exception):
     retryable: ClassVar[bool] = False
     outcome: ClassVar[str] = "internal"
     """The name under which metrics count it."""
-
-    @property
-    def violations(self) -> tuple[Violation, ...]:
-        """The fields at fault; empty where no field is."""
-        return ()
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """How long to wait before trying again; None where trying again is of no use."""
-        return None
+    violations: tuple[Violation, ...] = ()
+    """The fields at fault; empty where no field is."""
+    retry_after_s: float | None = None
+    """How long to wait before trying again; None where trying again is of no use."""
 
 
 class InvalidRequest(ServingError):
@@ -61,8 +55,8 @@ class InvalidRequest(ServingError):
     code, outcome = "INVALID_ARGUMENT", "invalid"
 
     def __init__(self, field: str, message: str, *others: Violation) -> None:
-        self._violations = (Violation(field, message), *others)
-        super().__init__("; ".join(map(str, self._violations)))
+        self.violations = (Violation(field, message), *others)
+        super().__init__("; ".join(map(str, self.violations)))
 
     @classmethod
     def of(cls, violations: Iterable[Violation]) -> "InvalidRequest":
@@ -70,23 +64,13 @@ class InvalidRequest(ServingError):
         first, *others = violations
         return cls(first.field, first.message, *others)
 
-    @property
-    def violations(self) -> tuple[Violation, ...]:
-        """The fields at fault."""
-        return self._violations
-
 
 class _FieldError(ServingError):
     """One field asks for something that is not to be had."""
 
     def __init__(self, field: str, message: str) -> None:
-        self.field = field
+        self.violations = (Violation(field, message),)
         super().__init__(f"{field}: {message}")
-
-    @property
-    def violations(self) -> tuple[Violation, ...]:
-        """The field at fault."""
-        return (Violation(self.field, str(self).removeprefix(f"{self.field}: ")),)
 
 
 class UnsupportedOption(_FieldError):
@@ -113,16 +97,11 @@ class Overloaded(ServingError):
     code, retryable, outcome = "RESOURCE_EXHAUSTED", True, "overloaded"
 
     def __init__(self, wanted: int, held: int, limit: int, *, retry_after_s: float) -> None:
-        self._retry_after_s = retry_after_s
+        self.retry_after_s = retry_after_s
         super().__init__(
             f"the backlog holds {held} source tokens and this request adds about {wanted}, the limit is {limit}: "
             "retry with backoff, send fewer texts at once, or raise --backlog-tokens"
         )
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """How long to wait before trying again."""
-        return self._retry_after_s
 
 
 class DeadlineExceeded(ServingError):
@@ -160,14 +139,11 @@ class Draining(ServingError):
     """The server is stopping and takes no new work."""
 
     code, retryable, outcome = "UNAVAILABLE", True, "draining"
+    retry_after_s = 0.0
+    """At once: another replica is not busier than this one was."""
 
     def __init__(self, message: str = "the server is stopping and takes no new requests: retry on another") -> None:
         super().__init__(message)
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """At once: another replica is not busier than this one was."""
-        return 0.0
 
 
 class EngineFailure(ServingError):

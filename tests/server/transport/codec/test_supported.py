@@ -64,7 +64,7 @@ def test_every_field_is_supported_or_refused(name: str, path: str) -> None:
     else:
         with pytest.raises(UnsupportedOption) as refused:
             check(request, fields)
-        assert f"{path}.".startswith(f"{refused.value.field.replace('[0]', '')}.")
+        assert f"{path}.".startswith(f"{refused.value.violations[0].field.replace('[0]', '')}.")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -128,4 +128,4 @@ def test_the_place_in_a_list_is_named() -> None:
     with pytest.raises(UnsupportedOption) as refused:
         check(pb.TranslateRequest(texts=texts))
 
-    assert refused.value.field == "texts[1].context"
+    assert refused.value.violations[0].field == "texts[1].context"
