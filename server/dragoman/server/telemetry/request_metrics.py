@@ -35,23 +35,10 @@ NO_MODEL = "none"
 NO_ENGINE = "none"
 """The engine label where nothing had to be searched for, or nothing was answered."""
 
-OUTCOMES = (
-    "ok",
-    "partial",
-    "invalid",
-    "unsupported",
-    "not_found",
-    "overloaded",
-    "deadline",
-    "unmeetable",
-    "cancelled",
-    "draining",
-    "engine_error",
-    "internal",
-)
-"""How a request ends. `partial` is an answer in which some of the texts could not be taken."""
 FAULTS = ("internal", "engine_error", "deadline", "unmeetable", "overloaded", "draining")
-"""Those that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
+"""Ends that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
+OUTCOMES = ("ok", "partial", "invalid", "unsupported", "not_found", "cancelled", *FAULTS)
+"""How a request ends. `partial` is an answer in which some of the texts could not be taken."""
 ANSWERED = frozenset({"ok", "partial"})
 
 NO_TIME = Timings()

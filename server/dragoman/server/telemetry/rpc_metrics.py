@@ -1,32 +1,15 @@
 """RPC counts and times under the names that gRPC's middleware for other languages made customary."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from google.rpc.code_pb2 import Code
 from prometheus_client import CollectorRegistry, Counter
 
 from dragoman.server.telemetry.histograms import TallyHistogram
 from dragoman.server.telemetry.request_metrics import LATENCY_BUCKETS_S
 
-CODES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
+CODES: Sequence[str] = Code.keys()
 OTHER = "_other"
 """Stands for every method that the server does not have, so that nobody outside can make series."""
 
@@ -48,10 +31,9 @@ class MethodMetrics:
         handled: Counter,
         seconds: TallyHistogram,
         labels: tuple[str, str, str],
-        codes: Iterable[str],
     ) -> None:
         self._started, self._received, self._sent = (counter.labels(*labels) for counter in counters)
-        self._handled = {code: handled.labels(*labels, code) for code in codes}
+        self._handled = {code: handled.labels(*labels, code) for code in CODES}
         self._seconds = seconds.labels(*labels)
 
     def started(self) -> None:
@@ -97,8 +79,8 @@ class RpcMetrics:
         for service, method in methods:
             kind = _kind(client=method.client_streaming, server=method.server_streaming)
             known = (kind, service, method.name)
-            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, known, CODES)
-        self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER), CODES)
+            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, known)
+        self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER))
 
     def method(self, name: str) -> MethodMetrics:
         """The series of a method by its full name; all methods that the server does not have share one."""

@@ -61,44 +61,18 @@ class StateMetrics(Collector):
         yield self._stalls()
 
     def _readings(self) -> tuple[tuple[str, str, Callable[[Pipeline], float]], ...]:
+        oldest = "How long the oldest of the waiting segments has waited; 0 where none waits."
+        predicted = "How long the lanes will take for all that waits, by what they did lately."
         return (
-            (
-                "queue_segments",
-                "Segments waiting for a slot in a lane.",
-                lambda pipeline: pipeline.lanes.waiting_segments,
-            ),
-            (
-                "queue_tokens",
-                "Source tokens waiting for a slot in a lane.",
-                lambda pipeline: pipeline.lanes.waiting_tokens,
-            ),
-            (
-                "queue_oldest_age_seconds",
-                "How long the oldest of the waiting segments has waited; 0 where none waits.",
-                self._oldest_age_s,
-            ),
-            (
-                "queue_predicted_wait_seconds",
-                "How long the lanes will take for all that waits, by what they did lately.",
-                lambda pipeline: pipeline.lanes.predicted_wait_s(max(Priority)),
-            ),
-            ("running_segments", "Segments being decoded.", lambda pipeline: pipeline.lanes.active_segments),
-            ("lanes", "Lanes that decode.", lambda pipeline: len(pipeline.lanes.pulses)),
-            (
-                "admitted_requests",
-                "Requests admitted and not yet answered.",
-                lambda pipeline: pipeline.admission.held_requests,
-            ),
-            (
-                "admitted_tokens",
-                "Source tokens admitted and not yet answered.",
-                lambda pipeline: pipeline.admission.held_tokens,
-            ),
-            (
-                "admission_limit_tokens",
-                "Source tokens that are admitted at most.",
-                lambda pipeline: pipeline.admission.limit_tokens,
-            ),
+            ("queue_segments", "Segments waiting for a slot in a lane.", lambda p: p.lanes.waiting_segments),
+            ("queue_tokens", "Source tokens waiting for a slot in a lane.", lambda p: p.lanes.waiting_tokens),
+            ("queue_oldest_age_seconds", oldest, self._oldest_age_s),
+            ("queue_predicted_wait_seconds", predicted, lambda p: p.lanes.predicted_wait_s(max(Priority))),
+            ("running_segments", "Segments being decoded.", lambda p: p.lanes.active_segments),
+            ("lanes", "Lanes that decode.", lambda p: len(p.lanes.pulses)),
+            ("admitted_requests", "Requests admitted and not yet answered.", lambda p: p.admission.held_requests),
+            ("admitted_tokens", "Source tokens admitted and not yet answered.", lambda p: p.admission.held_tokens),
+            ("admission_limit_tokens", "Source tokens that are admitted at most.", lambda p: p.admission.limit_tokens),
         )
 
     def _oldest_age_s(self, pipeline: Pipeline) -> float:
