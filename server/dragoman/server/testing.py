@@ -18,19 +18,8 @@ from typing import Any
 import numpy as np
 from sentencepiece import SentencePieceTrainer
 
+from dragoman.bundle import manifest
 from dragoman.bundle.graphs import ATTENTION, ENCODER, STEP, file_of, nat_graphs
-from dragoman.bundle.manifest import (
-    Architecture,
-    Decoding,
-    Graph,
-    LanguagePair,
-    Limits,
-    Manifest,
-    Nat,
-    Provenance,
-    Tensor,
-    Tokenizer,
-)
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
@@ -78,38 +67,38 @@ def write_bundle(
     *,
     name: str = "echo",
     pairs: tuple[str, ...] = ("en-pt",),
-    decoding: Decoding | None = None,
-    limits: Limits | None = None,
-    nat: dict[str, Nat] | None = None,
+    decoding: manifest.Decoding | None = None,
+    limits: manifest.Limits | None = None,
+    nat: dict[str, manifest.Nat] | None = None,
     **tokenizer: Any,
 ) -> Bundle:
     """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
-    vocabulary = Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0)
-    manifest = Manifest(
+    vocabulary = manifest.Tokenizer("sentencepiece", "vocabulary.spm", "vocabulary.spm", eos_id=0, unk_id=1, start_id=0)
+    facts = manifest.Manifest(
         name=name,
-        pairs=tuple(LanguagePair(*pair.split("-", 1)) for pair in pairs),
-        architecture=Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
-        decoding=decoding or Decoding(max_length=64),
+        pairs=tuple(manifest.LanguagePair(*pair.split("-", 1)) for pair in pairs),
+        architecture=manifest.Architecture(8, 1, 8, 1, 1, VOCABULARY, VOCABULARY),
+        decoding=decoding or manifest.Decoding(max_length=64),
         tokenizer=replace(vocabulary, **tokenizer),
         graphs={
-            ENCODER: Graph(file_of(ENCODER), (), ()),
-            STEP: Graph(file_of(STEP), (), (Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
+            ENCODER: manifest.Graph(file_of(ENCODER), (), ()),
+            STEP: manifest.Graph(file_of(STEP), (), (manifest.Tensor(ATTENTION, "float32", ("G", "q", "S")),)),
             **{
-                graph: Graph(f"{graph}.onnx", (), ())
+                graph: manifest.Graph(f"{graph}.onnx", (), ())
                 for name, one in (nat or {}).items()
                 for graph in nat_graphs(name, one, shortlist=False)
             },
         },
         nat=nat or {},
-        limits=limits or Limits(max_source_tokens=32, max_target_tokens=64),
+        limits=limits or manifest.Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",
-        provenance=Provenance("test", {}, "0"),
+        provenance=manifest.Provenance("test", {}, "0"),
     )
     with BundleWriter(directory) as writer:
         write_vocabulary(writer.path("vocabulary.spm"))
-        for graph in manifest.graphs.values():
+        for graph in facts.graphs.values():
             writer.path(graph.file).write_bytes(b"not a graph")
-        return writer.commit(manifest)
+        return writer.commit(facts)
 
 
 @dataclass(eq=False)

@@ -5,25 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import (
-    ALLOWED,
-    ATTENTION,
-    CANDIDATE_IDS,
-    CANDIDATES,
-    CHOSEN,
-    CHOSEN_LOGP,
-    COUNT,
-    EXTENDED,
-    NORMALISER,
-    ROWS,
-    STEP,
-    STEP_SHORTLIST,
-    STRIDE,
-    TOP,
-    TOPK_ID,
-    TOPK_LOGP,
-    nat_graph,
-)
+from dragoman.bundle import graphs
 from dragoman.server.batches.shortlist import CandidateUnion, Shortlist
 from dragoman.server.decode.arrays import Bools, Floats32, Ints
 from dragoman.server.decode.step import Query, Reply
@@ -40,7 +22,7 @@ class Words:
         self._candidates = CandidateUnion(self._look_up, self._vocabulary)
 
     def _look_up(self, candidates: Ints) -> Feed:
-        return self._runtime.run(CANDIDATES, {CANDIDATE_IDS: candidates})
+        return self._runtime.run(graphs.CANDIDATES, {graphs.CANDIDATE_IDS: candidates})
 
     def __len__(self) -> int:
         """How many words a graph chooses from."""
@@ -65,11 +47,11 @@ class Words:
         `sources` says whose each canvas is.
         """
         lists = self.feed()
-        feed = {**feed, **lists, ROWS: rows, TOP: np.zeros(min(count, len(self)), np.int64)}
+        feed = {**feed, **lists, graphs.ROWS: rows, graphs.TOP: np.zeros(min(count, len(self)), np.int64)}
         if lists:
-            feed[ALLOWED] = lists[ALLOWED][sources]
-        said = self._runtime.run(nat_graph(decoder, shortlist=bool(lists)), feed)
-        return said[TOPK_LOGP], said[TOPK_ID]
+            feed[graphs.ALLOWED] = lists[graphs.ALLOWED][sources]
+        said = self._runtime.run(graphs.nat_graph(decoder, shortlist=bool(lists)), feed)
+        return said[graphs.TOPK_LOGP], said[graphs.TOPK_ID]
 
     def answer(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
         """One run of the decoder: what it says, and what to keep.
@@ -82,20 +64,20 @@ class Words:
         shape = query.ids.shape
         chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
         feed = {**feed, **self.feed()}
-        graph = STEP
+        graph = graphs.STEP
         if self._shortlist is not None:
-            graph, chosen = STEP_SHORTLIST, self._candidates.places(chosen)
-        choices = len(self) + (feed[EXTENDED].shape[1] if EXTENDED in feed else 0)
-        feed[CHOSEN], feed[TOP] = chosen, np.zeros(min(query.best, choices), np.int64)
+            graph, chosen = graphs.STEP_SHORTLIST, self._candidates.places(chosen)
+        choices = len(self) + (feed[graphs.EXTENDED].shape[1] if graphs.EXTENDED in feed else 0)
+        feed[graphs.CHOSEN], feed[graphs.TOP] = chosen, np.zeros(min(query.best, choices), np.int64)
         said, new = self._runtime.step(graph, feed, attention=query.attention)
-        logp: Floats32 = said[TOPK_LOGP].reshape(*shape, -1)
+        logp: Floats32 = said[graphs.TOPK_LOGP].reshape(*shape, -1)
         broken = _silenced(logp)
         reply = Reply(
             logp,
-            said[TOPK_ID].reshape(logp.shape),
-            said[CHOSEN_LOGP].reshape(chosen.shape),
-            said[NORMALISER].reshape(shape),
-            said.get(ATTENTION),
+            said[graphs.TOPK_ID].reshape(logp.shape),
+            said[graphs.CHOSEN_LOGP].reshape(chosen.shape),
+            said[graphs.NORMALISER].reshape(shape),
+            said.get(graphs.ATTENTION),
             broken,
         )
         return reply, new
@@ -103,7 +85,9 @@ class Words:
     def _follow(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
         """A stride from each source's one node: `answer` of several places, each behind the best word of the last."""
         top, count = np.zeros(min(query.best, len(self)), np.int64), np.array(query.seen.shape[1])
-        logp, ids, *new = self._runtime.run(STRIDE, {**feed, **self.feed(), TOP: top, COUNT: count}).values()
+        logp, ids, *new = self._runtime.run(
+            graphs.STRIDE, {**feed, **self.feed(), graphs.TOP: top, graphs.COUNT: count}
+        ).values()
         logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
         unasked, broken = np.zeros(logp.shape[:2], np.float32), _silenced(logp)
         return Reply(logp, ids, unasked[..., :0, None], unasked, broken=broken), new

@@ -12,19 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dragoman.bundle.graphs import (
-    AT,
-    KEPT,
-    MEMORY_FIT,
-    MEMORY_MOVE,
-    POOL_FIT,
-    POOL_KEEP,
-    POOL_MOVE,
-    TO,
-    incoming,
-    pads,
-    written,
-)
+from dragoman.bundle import graphs
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.runtime.buffers import Array, EncoderRow, Feed, Resident, rounded
 from dragoman.server.runtime.device import NO_INPUTS, Device
@@ -46,7 +34,9 @@ class DeviceStore:
         self._scratch, self._zero = self._capacity, self._capacity + 1
         self._axes = growing_axes(declared)
         is_memory = any("S" in tensor.shape for tensor in declared)
-        self._move_graph, self._fit_graph = (MEMORY_MOVE, MEMORY_FIT) if is_memory else (POOL_MOVE, POOL_FIT)
+        self._move_graph, self._fit_graph = (
+            (graphs.MEMORY_MOVE, graphs.MEMORY_FIT) if is_memory else (graphs.POOL_MOVE, graphs.POOL_FIT)
+        )
         self._count = 0
         self._origins: dict[int, int] = {}
         self._joining: dict[int, Mapping[str, EncoderRow]] = {}
@@ -111,7 +101,7 @@ class DeviceStore:
         to_row[row, node], to_slot[row, node] = row, slot
         to = (to_row[:, None] * heads + np.arange(heads)[:, None]) * self.size + to_slot[:, None]  # [G, H, q]
         fresh = {name: tensor.viewed(-1, width) for name, tensor in zip(self._tensors, new, strict=True)}
-        self._write(POOL_KEEP, self._as_nodes, fresh, {TO: to.reshape(-1, 1)})
+        self._write(graphs.POOL_KEEP, self._as_nodes, fresh, {graphs.TO: to.reshape(-1, 1)})
 
     def extend(self, new: Sequence[Resident], starts: Array, counts: Array) -> None:
         """The first counts[g] new nodes of each row g go to the slots from starts[g] on."""
@@ -124,9 +114,9 @@ class DeviceStore:
         at = np.arange(new[0].shape[0])
         at[: origin.size] = origin.reshape(-1)
         rows = len(at) // origin.shape[1]
-        outputs = {written(name): t.front(rows).viewed(len(at), -1) for name, t in self._tensors.items()}
-        fresh = {incoming(name): tensor for name, tensor in zip(self._tensors, new, strict=True)}
-        self._device.run(POOL_KEEP, {**fresh, AT: at}, into=outputs)
+        outputs = {graphs.written(name): t.front(rows).viewed(len(at), -1) for name, t in self._tensors.items()}
+        fresh = {graphs.incoming(name): tensor for name, tensor in zip(self._tensors, new, strict=True)}
+        self._device.run(graphs.POOL_KEEP, {**fresh, graphs.AT: at}, into=outputs)
 
     def feed(self) -> Feed:
         """The rows in use, and as many more as make a power of two, after all that is noted."""
@@ -145,7 +135,7 @@ class DeviceStore:
             to[: len(self._origins)] = list(self._origins)
             self._origins.clear()
             nothing = np.full(rows, self._scratch)  # moves done twice would move on
-            moves, none = {AT: at, TO: to[:, None]}, {AT: nothing, TO: nothing[:, None]}
+            moves, none = {graphs.AT: at, graphs.TO: to[:, None]}, {graphs.AT: nothing, graphs.TO: nothing[:, None]}
             self._write(self._move_graph, self._as_rows, self._as_rows, moves, dry_run=none)
         if self._joining:
             self._join()
@@ -165,10 +155,10 @@ class DeviceStore:
     def _copy(self, old: Mapping[str, Resident], at: Array, to: Array, before: int) -> None:
         """Rows `at` of tensors with `before` slots or positions become rows `to`."""
         kept = min(before, self.size)
-        padding = {pads(axis): np.zeros(8, np.int64) for axis in self._axes.values()}
+        padding = {graphs.pads(axis): np.zeros(8, np.int64) for axis in self._axes.values()}
         for axis in self._axes.values():
-            padding[pads(axis)][4 + axis] = self.size - kept
-        sizes = {AT: at, TO: to[:, None], KEPT: np.array([kept]), **padding}
+            padding[graphs.pads(axis)][4 + axis] = self.size - kept
+        sizes = {graphs.AT: at, graphs.TO: to[:, None], graphs.KEPT: np.array([kept]), **padding}
         self._write(self._fit_graph, self._tensors, old, sizes)
 
     def _write(
@@ -180,6 +170,6 @@ class DeviceStore:
         dry_run: Mapping[str, Array] = NO_INPUTS,
     ) -> None:
         """Run a graph that writes new numbers into all tensors."""
-        fresh = {incoming(name): tensor for name, tensor in new.items()}
-        outputs = {written(name): tensor for name, tensor in into.items()}
+        fresh = {graphs.incoming(name): tensor for name, tensor in new.items()}
+        outputs = {graphs.written(name): tensor for name, tensor in into.items()}
         self._device.run(graph, {**into, **fresh, **where}, into=outputs, dry_run=dry_run)
