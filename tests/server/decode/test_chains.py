@@ -56,7 +56,7 @@ def greedy(model: Model, segment: Segment):
         query = search.ask()
         history = (*history, int(query.ids[0, 0])) if query.depth[0, 0] else ()
         if search.advance(model.answer(query, [[history]])).finished:
-            return search.hypotheses(0)
+            return search.decoded(0).hypotheses
 
 
 Drafter = Callable[[Words, Words, int], Sequence[int]]
@@ -98,7 +98,10 @@ def speculate(model: Model, segments: Sequence[Segment], drafters: Sequence[Draf
             chains.admit(segments[owners[-1]])
         prefixes = [tuple(prefix) for prefix in chains.prefixes]
         drafts = [drafters[n](right[n], own, tokens) for n, own in zip(owners, prefixes, strict=True)]
-        query, before = chains.verify(drafts, tokens + 1), [chains.work(g).accepted_tokens for g in range(len(owners))]
+        query, before = (
+            chains.verify(drafts, tokens + 1),
+            [chains.decoded(g).work.accepted_tokens for g in range(len(owners))],
+        )
         histories = [
             [(*own, *query.ids[g, 1 : place + 1].tolist()) for place in range(tokens + 1)]
             for g, own in enumerate(prefixes)
@@ -108,11 +111,11 @@ def speculate(model: Model, segments: Sequence[Segment], drafters: Sequence[Draf
             assert query.ids[g, 0] == (own[-1] if own else START)
         advance = chains.advance(model.answer(query, histories))
         for g in reversed(range(len(owners))):
-            stood = chains.work(g).accepted_tokens - before[g]
+            stood = chains.decoded(g).work.accepted_tokens - before[g]
             accepted[owners[g]] += stood
             assert g in advance.finished or advance.kept[g] == stood + 1
             if g in advance.finished:
-                found[owners[g]] = chains.hypotheses(g)
+                found[owners[g]] = chains.decoded(g).hypotheses
                 chains.remove(g)
                 owners[g] = owners[-1]
                 del owners[-1]
@@ -204,7 +207,7 @@ def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding
         for g in reversed(range(len(owners))):
             cut += g not in advance.finished and advance.kept[g] < steps
             if g in advance.finished:
-                found[owners[g]] = chains.hypotheses(g)
+                found[owners[g]] = chains.decoded(g).hypotheses
                 chains.remove(g)
                 owners[g] = owners[-1]
                 del owners[-1]
@@ -244,7 +247,7 @@ def test_a_source_that_leaves_in_the_middle_changes_no_other():
         advance = chains.advance(model.answer(query, histories))
         for g in reversed(range(len(owners))):
             if g in advance.finished:
-                found[owners[g]] = chains.hypotheses(g)
+                found[owners[g]] = chains.decoded(g).hypotheses
                 chains.remove(g)
                 owners[g] = owners[-1]
                 del owners[-1]
@@ -275,6 +278,6 @@ def test_a_lossy_source_keeps_what_is_likely_enough():
     query = chains.verify(drafts, 2)
     advance = chains.advance(model.answer(query, [[(), (draft[0],)] for draft in drafts]))
 
-    assert [chains.work(g).accepted_tokens for g in range(4)] == [1, 0, 0, 0]
+    assert [chains.decoded(g).work.accepted_tokens for g in range(4)] == [1, 0, 0, 0]
     assert advance.drafts == (4, 1)
     assert [prefix[0] for prefix in chains.prefixes] == [second, *[ranked[0]] * 3]

@@ -142,12 +142,12 @@ def run(
         advance = search.advance(answer(search.ask(), running))
         follow(running, advance, search.ask().ids)
         assert search.num_live == advance.live.sum()
-        early = [g for g, one in enumerate(running) if one.number in drop and search.steps(g) == 3]
+        early = [g for g, one in enumerate(running) if one.number in drop and search.length(g) == 3]
         for g in sorted({*advance.finished, *early}, reverse=True):
             one = running[g]
-            for hypothesis in search.hypotheses(g):
+            for hypothesis in search.decoded(g).hypotheses:
                 check(hypothesis, one)
-            found[one.number] = search.hypotheses(g), search.steps(g)
+            found[one.number] = search.decoded(g).hypotheses, search.length(g)
             search.remove(g)
             running[g] = running[-1]
             del running[-1]
@@ -843,7 +843,7 @@ def test_an_open_hypothesis_at_the_limit_says_so():
         )
     )
 
-    assert search.hypotheses(0) == (Hypothesis((7,), -0.25, -0.25, FinishReason.LENGTH, (-0.25,)),)
+    assert search.decoded(0).hypotheses == (Hypothesis((7,), -0.25, -0.25, FinishReason.LENGTH, (-0.25,)),)
 
 
 @pytest.mark.parametrize(

@@ -110,16 +110,12 @@ class StepBatch(Generic[T]):
         reply, new = self._words.answer(query, feed)
         advance = self.grower.advance(reply)
         self._nodes.keep(new, advance)
-        done = [(self.owners[g], self._decoded(g)) for g in advance.finished]
+        done = [(self.owners[g], self.grower.decoded(g)) for g in advance.finished]
         for g in reversed(advance.finished):
             self._roster.remove(g)
         if self._speculation is not None:
             self._speculation.note(advance, time.perf_counter() - started_s)
         return done
-
-    def _decoded(self, g: int) -> Decoded:
-        grower = self.grower
-        return Decoded(grower.hypotheses(g), grower.engine(g), grower.steps(g), work=grower.work(g))
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many target positions were decoded for it."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dragoman.bundle.manifest import Tokenizer
-from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
+from dragoman.server.core.segments import NO_WORK, Decoded, Segment, Work
 from dragoman.server.core.strategies import Engine, Lossy
 from dragoman.server.decode.arrays import Bools, Floats, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE
@@ -87,28 +87,17 @@ class Chains:
         """One hypothesis each."""
         return len(self)
 
-    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """The only hypothesis of a source that has ended."""
-        return self._chains[g].search.hypotheses()
-
-    def engine(self, g: int) -> Engine:
-        """Greedy search's own where nothing was drafted."""
+    def decoded(self, g: int) -> Decoded:
+        """What came of a source. The engine is greedy search's own where nothing was drafted."""
         chain = self._chains[g]
+        engine = Engine.SPECULATIVE if chain.work.drafted_tokens else Engine.GREEDY
         if chain.lossy is not None:
-            return Engine.SPECULATIVE_LOSSY
-        return Engine.SPECULATIVE if chain.work.drafted_tokens else Engine.GREEDY
-
-    def steps(self, g: int) -> int:
-        """Rounds."""
-        return self._chains[g].rounds
+            engine = Engine.SPECULATIVE_LOSSY
+        return Decoded(chain.search.hypotheses(), engine, chain.rounds, work=chain.work)
 
     def length(self, g: int) -> int:
         """Tokens so far."""
         return len(self._chains[g].tokens)
-
-    def work(self, g: int) -> Work:
-        """Tokens that were drafted, and that stood."""
-        return self._chains[g].work
 
     def ask(self) -> Query:
         """What must be known of this round's drafts; without any, of a stride or a single step."""

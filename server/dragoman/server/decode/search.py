@@ -18,8 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from dragoman.bundle.manifest import Tokenizer
-from dragoman.server.core.segments import NO_WORK, Hypothesis, Segment, Work
-from dragoman.server.core.strategies import Engine
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Weigher
@@ -88,25 +87,15 @@ class Search:
         if self._special.pop(last, None) is not None:
             self._special[row] = moved
 
-    def steps(self, g: int) -> int:
-        """Levels grown so far."""
+    def length(self, g: int) -> int:
+        """Levels grown so far, each of which is a position."""
         return int(self._trees.length[g])
 
-    def length(self, g: int) -> int:
-        """Levels, each of which is a position."""
-        return self.steps(g)
-
-    def work(self, g: int) -> Work:  # noqa: ARG002 - the same of each
-        """Nothing but steps."""
-        return NO_WORK
-
-    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """What came of source g, best first."""
-        return self._searches[g].hypotheses()
-
-    def engine(self, g: int) -> Engine:
-        """What the hypotheses of source g come from."""
-        return self._searches[g].engine
+    def decoded(self, g: int) -> Decoded:
+        """What came of source g."""
+        segment = self._searches[g].segment
+        engine = segment.strategy.engine(segment.decoding)
+        return Decoded(self._searches[g].hypotheses(), engine, self.length(g))
 
     def ask(self) -> Query:
         """What must be known to advance."""
@@ -115,7 +104,7 @@ class Search:
         self._asked = {}
         for g, search in self._special.items():
             best = max(best, search.num_choices)
-            if search.weigher is not None and search.weigher.acts_at(self.steps(g)):
+            if search.weigher is not None and search.weigher.acts_at(self.length(g)):
                 for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
                     tokens = self._trees.path(g, place).tokens
                     self._asked[g, place] = search.weigher, tokens, search.weigher.named(tokens)
@@ -247,7 +236,7 @@ class Search:
         offers = Offers(scores[at], ids[at], logp[at], order // size + self._first_place[:beams])
         for g, search in self._special.items():
             prefix, own = search.segment.prefix, self._own(g)
-            if self.steps(g) != len(prefix):
+            if self.length(g) != len(prefix):
                 continue
             if search.special is not None and search.special.parts:
                 mine = Offers(offers.score[own], offers.word[own], offers.logp[own], offers.parent[own])
@@ -279,7 +268,7 @@ class Search:
             self._is_watched[g] = False
             for number in (best[g] > -np.inf).nonzero()[0].tolist():
                 beam = self._searches[g].beams[number]
-                if beam.is_over(float(best[g, number]), self.steps(g), int(self._limit[g])):
+                if beam.is_over(float(best[g, number]), self.length(g), int(self._limit[g])):
                     scores[g, number] = best[g, number] = -np.inf
                 elif beam.may_be_over:
                     self._is_watched[g] = True

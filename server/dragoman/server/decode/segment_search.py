@@ -6,7 +6,6 @@ import numpy as np
 
 from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
-from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.strategies.special import Special
@@ -73,8 +72,3 @@ class SegmentSearch:
         if self.is_lost:
             return ()
         return self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
-
-    @property
-    def engine(self) -> Engine:
-        """What the hypotheses come from."""
-        return self.segment.strategy.engine(self.segment.decoding)

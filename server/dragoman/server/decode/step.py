@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dragoman.server.core.segments import Hypothesis, Segment, Work
-from dragoman.server.core.strategies import Engine
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode.arrays import Bools, Floats32, Ints
 
 
@@ -87,17 +86,8 @@ class Grower(Protocol):
     def advance(self, reply: Reply) -> Advance:
         """Go on; nothing is made of numbers that are not finite, and a source that they leave nothing is over."""
 
-    def hypotheses(self, g: int) -> tuple[Hypothesis, ...]:
-        """What came of a source that is over, best first; nothing where its numbers were not finite."""
-
-    def engine(self, g: int) -> Engine:
-        """What its hypotheses come from."""
-
-    def steps(self, g: int) -> int:
-        """Runs of the decoder that it took."""
-
     def length(self, g: int) -> int:
-        """Target positions that it has."""
+        """Target positions that a source has."""
 
-    def work(self, g: int) -> Work:
-        """What it took besides."""
+    def decoded(self, g: int) -> Decoded:
+        """What came of a source that is over: no hypotheses where its numbers were not finite."""
