@@ -74,6 +74,8 @@ class Lanes:
         self, runtime: Runtime, groups: GroupFactory, *, num_lanes: int, max_batch: int, observer: LaneObserver
     ) -> None:
         self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
+        self.provider = runtime.provider
+        """What the graphs run on."""
         self.encode_tokens = GPU_ENCODE_TOKENS if runtime.provider == "cuda" else ENCODE_TOKENS
         self._backlog: Backlog[LaneTicket] = Backlog()
         self._pace = Pace()
@@ -154,11 +156,6 @@ class Lanes:
     def pulses(self) -> list[Pulse]:
         """What each lane shows of itself."""
         return [lane.pulse for lane in self._lanes]
-
-    @property
-    def provider(self) -> str:
-        """What the graphs run on."""
-        return self.runtime.provider
 
     def close(self) -> None:
         """Take no more, finish what was submitted, and end the threads."""

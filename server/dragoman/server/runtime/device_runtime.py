@@ -25,17 +25,14 @@ class DeviceRuntime:
         self.manifest = bundle.manifest
         self.provider: str = hardware.provider
         self._sessions = load_sessions(bundle, threads, hardware)
+        self.graphs: Collection[str] = self._sessions.keys()
+        """All of the bundle but strides."""
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
         self._said, self._kept = step_outputs(self.manifest)
         self.device = Device(hardware.provider, hardware.device, self._sessions, CAPTURED)
 
     def __repr__(self) -> str:
         return f"<DeviceRuntime {self.manifest.name} {self.manifest.precision} {self.device!r}>"
-
-    @property
-    def graphs(self) -> Collection[str]:
-        """All of the bundle but strides."""
-        return self._sessions.keys()
 
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Rows of tensors that stay on the device, and hidden rows [n, d] as an array."""

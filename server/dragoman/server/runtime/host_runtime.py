@@ -23,16 +23,13 @@ class HostRuntime:
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.manifest, self.provider = bundle.manifest, "cpu"
         self._sessions = load_sessions(bundle, threads, PROCESSOR)
+        self.graphs: Collection[str] = self._sessions.keys()
+        """All of the bundle."""
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
         self._said, self._kept = step_outputs(self.manifest)
 
     def __repr__(self) -> str:
         return f"<HostRuntime {self.manifest.name} {self.manifest.precision} {', '.join(self._sessions)}>"
-
-    @property
-    def graphs(self) -> Collection[str]:
-        """All of the bundle."""
-        return self._sessions.keys()
 
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Arrays [G, ...], and hidden rows [n, d]."""
