@@ -12,10 +12,11 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -36,7 +37,7 @@ from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
-from dragoman.server.transport.health import Health, statuses
+from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, listen_problem
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
@@ -62,7 +63,7 @@ class App:
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
         self.registry = CollectorRegistry()
         self.models = Models([])
-        self._health = Health()
+        self._health = health.aio.HealthServicer()
         self._started = time.perf_counter()
         self._is_ready = False
         self.port = 0
@@ -78,7 +79,8 @@ class App:
         options = self.options
         loop = asyncio.get_running_loop()
         pipelines: list[Pipeline] = []
-        try:
+        with ExitStack() as undone:
+            undone.callback(self._close_lanes, pipelines)
             bundles = await loop.run_in_executor(self._executor, _open, options.bundles)
             self.metrics = Metrics(self.registry, sorted(bundle.manifest.name for bundle in bundles))
             for bundle in bundles:
@@ -91,16 +93,11 @@ class App:
             self._watch(pipelines, loop)
             # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
             self.metrics.ready.set_function(lambda: float(self._serving[""]))
-            self._http = HttpServer(options.metrics_listen, self.registry, lambda: self._serving[""], self._is_live)
-        except BaseException:
-            self._close_lanes(pipelines)
-            raise
-        try:
+            listen, is_ready = options.metrics_listen, lambda: self._serving[""]
+            self._http = HttpServer(listen, self.registry, is_ready, is_live=lambda: not self._watchdog.faults)
+            undone.callback(self._http.close)
             await self._start_grpc()
-        except BaseException:
-            self._http.close()
-            self._close_lanes(pipelines)
-            raise
+            undone.pop_all()
         self._loop_pulse.start()
         self._watchdog.start()
         self._is_ready = True
@@ -192,13 +189,11 @@ class App:
         )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
         await self._publish()  # before it can be asked: the servicer starts with "" as SERVING
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        try:
+        with suppress(RuntimeError):
             self.port = self._server.add_insecure_port(options.listen)
-        except RuntimeError:
-            self.port = 0
         if self.port == 0:
             await self._server.stop(0)
             reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
@@ -218,9 +213,6 @@ class App:
             pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
         )
 
-    def _is_live(self) -> bool:
-        return not self._watchdog.faults
-
     @property
     def _serving(self) -> dict[str, bool]:
         """Each name of the health service, and whether it is SERVING."""
@@ -229,7 +221,7 @@ class App:
 
     async def _publish(self) -> None:
         """Say how things stand, to gRPC's health service."""
-        await self._health.publish(self._serving)
+        await publish(self._health, self._serving)
 
     def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
         for pipeline in pipelines:

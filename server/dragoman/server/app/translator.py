@@ -46,7 +46,8 @@ class LocalTranslator:
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
-        self._pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        self.pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        """What a server would have of the bundle."""
         self._runner = InterruptibleRunner()
 
     def __enter__(self) -> "LocalTranslator":
@@ -61,12 +62,7 @@ class LocalTranslator:
     @property
     def bundle(self) -> Bundle:
         """What is loaded."""
-        return self._pipeline.bundle
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """What a server would have of the bundle."""
-        return self._pipeline
+        return self.pipeline.bundle
 
     def translate(
         self,
@@ -95,14 +91,14 @@ class LocalTranslator:
 
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
-        return [_explained(outcome) for outcome in self._runner.run(self._pipeline.translate(request))]
+        return [_explained(outcome) for outcome in self._runner.run(self.pipeline.translate(request))]
 
     def close(self) -> None:
         """End the threads."""
         with ExitStack() as ends:  # all of them, also where Ctrl-C comes in the middle
             ends.callback(self._runner.close)
             ends.callback(self._executor.shutdown)
-            ends.callback(self._pipeline.lanes.close)
+            ends.callback(self.pipeline.lanes.close)
 
 
 def _explained(outcome: T) -> T | LocalEngineFailure:

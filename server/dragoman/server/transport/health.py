@@ -20,13 +20,7 @@ def statuses(service: str, models: Collection[str], lost: Collection[str], *, is
     return {"": everything, service: everything, **ready, LIVENESS: not lost}
 
 
-class Health:
-    """The servicer of gRPC's health protocol."""
-
-    def __init__(self) -> None:
-        self.servicer = health.aio.HealthServicer()
-
-    async def publish(self, serving: Mapping[str, bool]) -> None:
-        """Tell those who ask and those who watch."""
-        for name, is_serving in serving.items():
-            await self.servicer.set(name, _STATUS.SERVING if is_serving else _STATUS.NOT_SERVING)
+async def publish(servicer: health.aio.HealthServicer, serving: Mapping[str, bool]) -> None:
+    """Tell those who ask and those who watch."""
+    for name, is_serving in serving.items():
+        await servicer.set(name, _STATUS.SERVING if is_serving else _STATUS.NOT_SERVING)

@@ -24,13 +24,13 @@ class HttpServer:
     def __init__(
         self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool], is_live: Callable[[], bool]
     ) -> None:
-        host, port = split_address(address)
+        self._registry, self._is_ready, self._is_live = registry, is_ready, is_live
 
         class Page(_Page):
-            pages = _Pages(registry, is_ready, is_live)
+            get = staticmethod(self._get)
 
         try:
-            self._server = _Server((host, port), Page)
+            self._server = _Server(split_address(address), Page)
         except OSError as error:
             reason = f"{error.strerror or error}; stop what does, or choose another port"
             raise StartError(
@@ -52,27 +52,8 @@ class HttpServer:
         self._server.server_close()
         self._thread.join()
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], page: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = _family(address[0])
-        super().__init__(address, page)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the middle is no event of ours."""
-
-
-class _Pages:
-    """The pages' contents."""
-
-    def __init__(self, registry: CollectorRegistry, is_ready: Callable[[], bool], is_live: Callable[[], bool]) -> None:
-        self._registry = registry
-        self._is_ready, self._is_live = is_ready, is_live
-
-    def get(self, path: str, accept: str) -> tuple[int, str, bytes]:
-        """Status, content type and content."""
+    def _get(self, path: str, accept: str) -> tuple[int, str, bytes]:
+        """A page's status, content type and content."""
         match path:
             case "/metrics":
                 encode, content_type = choose_encoder(accept)
@@ -85,19 +66,30 @@ class _Pages:
                 return 404, _TEXT, b"/metrics, /healthz or /livez\n"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], page: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, page)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is no event of ours."""
+
+
 def _verdict(word: str, *, holds: bool) -> tuple[int, str, bytes]:
     return (200, _TEXT, f"{word}\n".encode()) if holds else (503, _TEXT, f"not {word}\n".encode())
 
 
 class _Page(BaseHTTPRequestHandler):
-    pages: _Pages
+    get: Callable[[str, str], tuple[int, str, bytes]]
     timeout = _IDLE_TIMEOUT_S
     server_version = "dragoman"
     sys_version = ""
 
     def do_GET(self) -> None:
         """Answer a GET."""
-        status, content_type, content = self.pages.get(urlsplit(self.path).path, self.headers.get("Accept") or "")
+        status, content_type, content = self.get(urlsplit(self.path).path, self.headers.get("Accept") or "")
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
@@ -109,10 +101,6 @@ class _Page(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Scrapes are not logged."""
-
-
-def _family(host: str) -> int:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def listen_problem(address: str, reason: str) -> str:

@@ -58,13 +58,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             self._metrics.unknown()
             return handler
-        attributes = {
-            (False, False): "unary_unary",
-            (False, True): "unary_stream",
-            (True, False): "stream_unary",
-            (True, True): "stream_stream",
-        }
-        kind = attributes[bool(handler.request_streaming), bool(handler.response_streaming)]
+        sides = (handler.request_streaming, handler.response_streaming)
+        kind = "_".join("stream" if is_streaming else "unary" for is_streaming in sides)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         behaviour = _wrapped(getattr(handler, kind), method, self._metrics.method(method))
         return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
