@@ -70,7 +70,8 @@ class Models:
         candidates = [self.named(query.model, query.version)] if query.model else list(self)
         matches = _matching(candidates, query)
         if not matches:
-            raise UnknownModel(_pair_field(query), self._no_pair(query))
+            field = "source_language" if query.source_language else "target_language"
+            raise UnknownModel(field, self._no_pair(query))
         if len(matches) > 1:
             raise InvalidRequest("model", self._several(matches))
         pipeline, pair = matches[0]
@@ -94,7 +95,3 @@ def _matching(candidates: Sequence[Pipeline], query: ModelQuery) -> list[tuple[P
     matches = [(pipeline, pipeline.directions.closest(*tags)) for pipeline in candidates]
     best = max((match.closeness for _, match in matches), default=-1)
     return [(pipeline, pair) for pipeline, match in matches if match.closeness == best for pair in match.pairs]
-
-
-def _pair_field(query: ModelQuery) -> str:
-    return "source_language" if query.source_language else "target_language"

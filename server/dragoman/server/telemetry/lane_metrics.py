@@ -94,13 +94,7 @@ COUNTERS = (
         "accepted",
     ),
 )
-GAUGES = (
-    (
-        "speculation_stops_at_sources",
-        "Fewest sources in a batch at which speculation last did not pay and is left out; 0 while it always did.",
-        "stops_at",
-    ),
-)
+STOPS_AT = "Fewest sources in a batch at which speculation last did not pay and is left out; 0 while it always did."
 COUNTERS_BY_REASON = (
     ("wasted_target_tokens", "Target positions decoded for segments that nobody waited for any more.", "dropped"),
     ("lane_failures", "Rounds of a lane that failed, and lanes that hung, crashed or failed every round.", "failures"),
@@ -126,11 +120,10 @@ class LaneMetrics(Collector):
             for model, tally in self.tallies.items():
                 counter.add_metric((model,), getattr(tally, part))
             yield counter
-        for name, text, part in GAUGES:
-            gauge = GaugeMetricFamily(f"dragoman_{name}", text, labels=("model",))
-            for model, tally in self.tallies.items():
-                gauge.add_metric((model,), getattr(tally, part))
-            yield gauge
+        stops_at = GaugeMetricFamily("dragoman_speculation_stops_at_sources", STOPS_AT, labels=("model",))
+        for model, tally in self.tallies.items():
+            stops_at.add_metric((model,), tally.stops_at)
+        yield stops_at
         for name, text, part in COUNTERS_BY_REASON:
             counter = CounterMetricFamily(f"dragoman_{name}", text, labels=("model", "reason"))
             for model, tally in self.tallies.items():
