@@ -114,8 +114,8 @@ class Device:
         keep: Sequence[str] = (),
         dry_run: Mapping[str, Array] = NO_INPUTS,
     ) -> dict[str, Any]:
-        """One run: outputs `told` come back, those `left` stay where they are until the lane's next such run, and
-        `onto` are written to these tensors.
+        """One run: the outputs in `fetch` come back, those in `keep` stay where they are until the lane's next such
+        run, and those of `into` are written to these tensors.
 
         A capture runs a graph more than once. Where a second run would not do what the first did, `dry_run` holds
         inputs with which it does nothing.
