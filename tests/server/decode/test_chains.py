@@ -157,6 +157,7 @@ def test_whatever_is_drafted_greedy_search_decides(name, tokens):
     [
         {"decoding": {"min_length": 6}},
         {"decoding": {"no_repeat_ngram_size": 1}},
+        {"decoding": {"no_repeat_ngram_size": 1, "min_length": 29}},  # all words are forbidden in the end
         {"decoding": {"repetition_penalty": 1.5}},
         {"decoding": {"repetition_penalty": 0.7, "profile": "hf"}},
         {"decoding": {"profile": "fairseq", "max_length": 7}},

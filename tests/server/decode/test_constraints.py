@@ -100,6 +100,22 @@ def test_the_best_words_are_those_of_the_whole_row(profile, width, options, supp
 
 
 @pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
+@pytest.mark.parametrize("penalty", [1.0, 1.8])
+def test_where_no_word_is_allowed_the_end_is(profile, penalty):
+    """Once, with its own log-probability, though the translation is shorter than it was to be."""
+    decoding = Decoding(profile=profile, max_length_factor=99.0, min_length=SIZE + 9, no_repeat_ngram_size=1)
+    segment = Segment((5, EOS), replace(decoding, repetition_penalty=penalty))
+    tokens = [word for word in range(SIZE) if word not in (PAD, UNK, EOS)]
+    logits = np.random.default_rng(2).normal(0, 3, SIZE)
+    logp = logits - np.log(np.exp(logits).sum())
+
+    found = weighed(segment, tokens, logits, width=4)
+
+    assert found == [(EOS, pytest.approx(logp[EOS]), pytest.approx(logp[EOS]))]
+    assert EOS not in [word for word, *_ in weighed(segment, tokens[1:], logits, width=4)]
+
+
+@pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
 def test_a_prefix_is_the_only_word(profile):
     """Its cost is nothing in hf and ct2 and its log-probability in the others, even of a suppressed word."""
     segment = Segment((5, EOS), Decoding(profile=profile), prefix=(7, PAD), suppressed_ids=(7,))
@@ -196,8 +212,8 @@ def test_renormalising_survives_rounding(mass):
     assert scores[1] - scores[2] == pytest.approx(1.0)
 
 
-def test_a_row_without_a_word_left_says_so():
-    """Everything banned or masked: all scores are -inf, none is nan."""
+def test_a_row_without_a_word_left_ends():
+    """Everything banned or masked: the end has its log-probability, all other scores are -inf, none is nan."""
     segment = Segment((5, EOS), Decoding(profile="ct2", min_length=1, repetition_penalty=1.5))
     weigher = Weigher(segment, VOCABULARY, width=4)
     named = weigher.named([])
@@ -205,7 +221,7 @@ def test_a_row_without_a_word_left_says_so():
 
     _, scores, _ = weigher.weigh(reply, (0, 0), [], named)
 
-    assert (scores == -np.inf).all()
+    assert scores.tolist() == [-0.1, *[-np.inf] * (len(scores) - 1)]
 
 
 def test_plain_segments_need_no_weigher():
