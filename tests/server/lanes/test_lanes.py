@@ -1,5 +1,6 @@
 """Lanes over a model that is a table: one answer for each segment, whatever happens on the way."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,17 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_runtime import FakeRuntime
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure
-from dragoman.server.core.segments import Decoded, Priority, Segment
+from dragoman.server.core.segments import Decoded, FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Beam, Engine
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.telemetry.liveness import MIN_FAILURES, Fault, fault_of
 
 GREEDY = Decoding(max_length=12, beam_size=1)
 NAT = {"ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2)}
@@ -284,3 +286,64 @@ def test_a_source_whose_numbers_are_not_finite_is_answered_so(bench):
 
     assert isinstance(answer, EngineFailure)
     assert "not finite" in str(answer.detail)
+
+
+@pytest.fixture
+def failing(bench: Callable[..., Bench]) -> Bench:
+    """A lane whose decoder gives NaN for the first sources of each step: for as many as `lost` says, at first all."""
+    lanes = bench()
+    step, lanes.lost = lanes._step, itertools.repeat(99)
+
+    def broken(graph, feed, *, attention):
+        said, new = step(graph, feed, attention=attention)
+        said["topk_logp"][: next(lanes.lost)] = np.nan
+        return said, new
+
+    lanes._step = broken
+    return lanes
+
+
+def test_a_lane_without_any_finite_number_is_seen_to_fail(failing):
+    """Each round is a failure, though no run raises, until an answer is finite."""
+    for n in range(MIN_FAILURES):
+        failing.submit(n, segments(5)[4])
+        failing.wait(n + 1)
+        time.sleep(0.001)
+    [pulse] = failing.lanes.pulses
+    assert (pulse.failures, failing.observer.failed_rounds) == (MIN_FAILURES, MIN_FAILURES)
+    assert fault_of([pulse], None, time.monotonic(), 0.001) is Fault.FAILURE
+
+    failing.lost = itertools.repeat(0)
+    failing.submit(99, segments(5)[4])
+
+    assert isinstance(failing.wait(MIN_FAILURES + 1)[99], Decoded)
+    assert fault_of([pulse], None, time.monotonic(), 0.001) is None
+
+
+def test_a_source_without_finite_numbers_fails_alone(failing):
+    """Those that share its steps are answered, and the lane is well."""
+    failing.hold()
+    failing.lost = itertools.chain([0, 1], itertools.repeat(0))
+    for n in range(3):
+        failing.submit(n, segments(5)[4])
+    failing.may_step.set()
+
+    answers = failing.wait(3)
+
+    assert sorted(type(answer) is EngineFailure for answer in answers.values()) == [False, False, True]
+    assert failing.lanes.pulses[0].failures == 0
+
+
+@pytest.mark.parametrize("strategy", [Beam(), Sampling(7)])
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_translation_to_which_no_word_may_be_added_ends(bench, strategy, beam_size):
+    """With all words said once, none may be repeated, and the end is forbidden: yet there is an answer."""
+    lanes = bench()
+    decoding = replace(GREEDY, beam_size=beam_size, max_length=60, max_length_factor=99.0, min_length=59)
+    segment = Segment((5, 6, 7, 0), replace(decoding, no_repeat_ngram_size=1), strategy=strategy)
+    lanes.submit(0, segment)
+
+    [hypothesis] = lanes.wait(1)[0].hypotheses
+
+    assert hypothesis.reason is FinishReason.STOP
+    assert sorted(hypothesis.ids) == [word for word in range(FAKE_WORDS) if word not in (0, 1)], "each word once"

@@ -207,6 +207,23 @@ async def test_the_reservation_is_corrected_to_the_tokens(pipeline: Pipeline, la
     await task
 
 
+@pytest.mark.parametrize(
+    ("texts", "fields", "bulk"),
+    [
+        (("The dog.", "A fox."), {}, False),
+        (("The quick brown fox jumps over the lazy dog.",) * 40, {}, True),
+        (("The dog.",) * 9, {"method": Sampling(), "overrides": DecodingOverrides(num_hypotheses=12)}, True),
+    ],
+)
+async def test_a_request_is_light_or_bulk_by_what_it_costs(
+    pipeline: Pipeline, lanes: FakeLanes, texts: tuple[str, ...], fields: dict[str, object], bulk: bool
+) -> None:
+    """By its tokens, and by what is asked of them."""
+    await translate(pipeline, *texts, **fields)
+
+    assert {segment.bulk for segment in lanes.submitted} == {bulk}
+
+
 async def test_cancelling_takes_every_segment_out_of_the_lanes(pipeline: Pipeline, lanes: FakeLanes) -> None:
     """Whoever stops waiting leaves neither work nor a reservation behind."""
     lanes.hold()

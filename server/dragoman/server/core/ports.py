@@ -44,7 +44,7 @@ class Pulse:
         self.failing_s = now_s - self._first_failed_s
 
     def succeed(self) -> None:
-        """A run of the decoder went well."""
+        """A run of the decoder went well: it gave finite numbers."""
         self.failures, self.failing_s = 0, 0.0
 
     def stalled_s(self, now_s: float) -> float:
@@ -71,7 +71,7 @@ class LaneObserver:
         """A segment left unfinished after so many steps; `reason` is the outcome of its error."""
 
     def on_failed_round(self) -> None:
-        """A round failed, and with it all that the lane was decoding, or what it was to encode."""
+        """A round failed, and with it all that the lane was decoding, or what it was to encode, or all of a group."""
 
 
 class SegmentDecoder(Protocol):

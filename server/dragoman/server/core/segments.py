@@ -1,7 +1,9 @@
 """Segments, which lanes schedule, and what becomes of them."""
 
 import enum
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +22,11 @@ class FinishReason(enum.Enum):
     """The length limit was reached first: the text may be incomplete."""
     EMPTY_INPUT = "empty_input"
     """There was nothing to translate."""
+
+
+LIGHT_COST = 256
+"""A request of at most this cost, a few sentences, is light: the encoder reads it in one run, and none of its steps
+holds up others for long. What costs more is bulk."""
 
 
 class Priority(enum.IntEnum):
@@ -49,6 +56,25 @@ class Segment:
     priority: Priority = Priority.NORMAL
     copies: tuple[int, ...] = ()
     """The target word that each source token is copied as, for a model that copies. Empty: those that it is."""
+    bulk: bool = False
+    """Whether its request is bulk: then it shares neither places nor steps with segments of light requests."""
+
+    @property
+    def steps(self) -> int:
+        """Target positions that it is likely to take: as many as its source has, where nothing asks for more."""
+        if self.strategy.exact_length is not None:
+            return self.strategy.exact_length + 1
+        if self.strategy.forced() is not None:
+            return self.max_target_tokens
+        wanted = max(len(self.ids), len(self.prefix), self.decoding.min_length)
+        return min(wanted, self.max_target_tokens)
+
+    def cost(self, default_width: int) -> int:
+        """Its work in source tokens of a default request, which has `default_width` hypotheses side by side: the
+        positions that the decoder computes for it, divided by that.
+        """
+        positions = self.strategy.width(self.decoding) * self.strategy.passes * self.steps
+        return max(len(self.ids), math.ceil(positions / default_width))
 
     @property
     def max_target_tokens(self) -> int:
@@ -57,6 +83,11 @@ class Segment:
         if forced is not None:
             return len(self.prefix) + len(forced) + 1
         return max(1, min(self.decoding.max_length, math.ceil(self.decoding.max_length_factor * len(self.ids))))
+
+
+def is_light(costs: Iterable[int]) -> bool:
+    """Whether a request of segments of these costs is light."""
+    return not any(total > LIGHT_COST for total in itertools.accumulate(costs))
 
 
 @dataclass(frozen=True)

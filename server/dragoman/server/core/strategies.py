@@ -59,6 +59,10 @@ class Strategy:
 
     is_drawn: ClassVar[bool] = False
     """Whether tokens are drawn at random."""
+    passes: int = 1
+    """How often the decoder computes each position of the target."""
+    exact_length: int | None = None
+    """Tokens of the target without its end token, where that is no matter of the source."""
 
     def engine(self, decoding: Decoding) -> Engine:
         """What results name."""
@@ -68,6 +72,11 @@ class Strategy:
     def shape(self, decoding: Decoding) -> tuple[int, int]:
         """How many beams a segment has, each a search of its own, and how wide each is."""
         return 1, decoding.beam_size
+
+    def width(self, decoding: Decoding) -> int:
+        """How many hypotheses of a segment are decoded side by side."""
+        beams, width = self.shape(decoding)
+        return beams * width
 
     def starts(self, beams: int) -> int:
         """How many of the beams begin alive."""

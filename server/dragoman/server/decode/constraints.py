@@ -95,8 +95,8 @@ class Weigher:
         if self._renormalises:
             scores = scores - _log_mass(scores, is_named, named_logp)
         if not (scores > -np.inf).any():  # every word is forbidden: then all words are here, and the end comes
-            at = np.flatnonzero((words == self._eos_id) & (logp >= IMPOSSIBLE))[:1]
-            scores[at] = logp[at]
+            end = np.flatnonzero((words == self._eos_id) & (logp >= IMPOSSIBLE))[:1]
+            scores[end] = logp[end]
         return words, scores, logp
 
     def _forced(self, length: int) -> int | None:

@@ -306,8 +306,8 @@ class _Lane:
         started_s = time.monotonic()
         rows, live = group.rows, group.num_live
         done = group.step()
-        self.pulse.succeed()
         ended_s = time.monotonic()
+        self._note_answers(done, len(group))
         for ticket, decoded in done:
             tokens = len(ticket.segment.ids)
             self._finished_tokens += tokens
@@ -324,6 +324,14 @@ class _Lane:
                 )
             )
         self._lanes.observer.on_step(rows, live, ended_s - started_s)
+
+    def _note_answers(self, done: Sequence[tuple[LaneTicket, Decoded]], num_left: int) -> None:
+        """A step in which no source at all had finite numbers is a failed round, though it ran."""
+        num_lost = sum(not decoded.hypotheses for _, decoded in done)
+        if num_lost and num_lost == len(done) + num_left:
+            self._fail()
+        else:
+            self.pulse.succeed()
 
 
 def _failure(error: Exception) -> EngineFailure:

@@ -29,7 +29,7 @@ from dragoman.server.core.errors import (
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import EnginePreference, Request
-from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome
 from dragoman.server.decode.strategies.forced import Forced
@@ -151,7 +151,7 @@ class Pipeline:
                 template = self._template(request, plan)
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
-            async with aclosing(decode(self.lanes, [_segments(text, template) for text in prepared])) as finished:
+            async with aclosing(decode(self.lanes, self._classed(prepared, template))) as finished:
                 async for index, answers in finished:
                     text, decoded = prepared[index], _decoded(answers)
                     if isinstance(text, ServingError):
@@ -165,6 +165,14 @@ class Pipeline:
                         async with self._choosing:
                             translated = await self._apart(translation)
                         yield index, translated
+
+    def _classed(self, prepared: Sequence[PreparedText | InvalidRequest], template: Segment) -> list[list[Segment]]:
+        """What is decoded of each text, light or bulk by what all of them cost together."""
+        segments = [_segments(text, template) for text in prepared]
+        default_width = self.bundle.manifest.decoding.beam_size
+        if is_light(segment.cost(default_width) for text in segments for segment in text):
+            return segments
+        return [[replace(segment, bulk=True) for segment in text] for text in segments]
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]

@@ -97,7 +97,11 @@ COUNTERS = (
 STOPS_AT = "Fewest sources in a batch at which speculation last did not pay and is left out; 0 while it always did."
 COUNTERS_BY_REASON = (
     ("wasted_target_tokens", "Target positions decoded for segments that nobody waited for any more.", "dropped"),
-    ("lane_failures", "Rounds of a lane that failed, and lanes that hung, crashed or failed every round.", "failures"),
+    (
+        "lane_failures",
+        "Rounds of a lane that failed or had no finite number, and lanes that hung, crashed or failed every round.",
+        "failures",
+    ),
 )
 
 

@@ -23,3 +23,7 @@ class NonAutoregressive(Strategy):
     def engine(self, decoding: Decoding) -> Engine:
         """What results name."""
         return Engine.NAT
+
+    def width(self, decoding: Decoding) -> int:
+        """A canvas for each length, or a beam over the only one."""
+        return max(self.length_candidates, decoding.beam_size)
