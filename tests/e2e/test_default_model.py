@@ -1,8 +1,11 @@
 """The model that comes with the project: small, licensed, whole, and it answers in every way that it has."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +13,13 @@ import pytest
 
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.app.translator import LocalTranslator
+from dragoman.server.core.errors import StartError
+from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, NatOverrides, Request
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Translation
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
+from dragoman.server.lanes.opening import open_lanes
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "models" / "en-pt"
@@ -92,6 +98,40 @@ def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):
     assert [one.text for one in together] == greedy
     assert [one.text for one in alone] == greedy
     assert sum(one.work.drafted_tokens for one in alone) > 0
+
+
+def said(translator: LocalTranslator, texts=TEXTS, **options) -> list[str]:
+    return [translation.text for translation in translations(translator, texts, **options)]
+
+
+def test_what_becomes_of_its_files_changes_no_translation(translator: LocalTranslator, tmp_path: Path):
+    """Overwritten where they lie, cut off or removed: what was loaded stays, and nothing is read any more."""
+    shutil.copytree(DEFAULT, tmp_path / "en-pt")
+    with LocalTranslator(tmp_path / "en-pt", threads=1) as other:
+        for path in (tmp_path / "en-pt").iterdir():
+            with path.open("r+b") as file:
+                file.write(bytes(path.stat().st_size))
+
+        assert said(other) == said(translator)
+
+        for path in (tmp_path / "en-pt").iterdir():
+            os.truncate(path, 0)
+        assert said(other, engine=EnginePreference.NAT) == said(translator, engine=EnginePreference.NAT)
+        shutil.rmtree(tmp_path / "en-pt")
+        others = [text.upper() for text in TEXTS]
+        assert said(other, others) == said(translator, others)
+
+
+def test_without_room_for_a_copy_of_its_weights_it_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The message says what to set; where there is room, nothing is left behind."""
+    with LocalTranslator(DEFAULT, threads=1) as other:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        open_lanes(other.bundle, num_lanes=1, threads_per_lane=1, max_batch=1, observer=LaneObserver()).close()
+        assert not [*tmp_path.iterdir()]
+
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+        with pytest.raises(StartError, match=r"weights cannot be copied .*: set TMPDIR to a folder where \d+ bytes"):
+            open_lanes(other.bundle, num_lanes=1, threads_per_lane=1, max_batch=1, observer=LaneObserver())
 
 
 def test_serving_it_needs_no_torch():

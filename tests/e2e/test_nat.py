@@ -142,9 +142,9 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
     strategy, decoding = MODES[mode]
     asked = segments(nat_fp32, 12, strategy, shortlist=shortlist, **decoding)
     encoded = all_encoded(runtime, asked, hidden=True)
-    table = Shortlist.load(
-        nat_fp32.path("shortlist.npz"), source_vocabulary=VOCABULARY, vocabulary=VOCABULARY, eos_id=END
-    )
+    path = nat_fp32.path("shortlist.npz")
+    sizes = {"source_vocabulary": VOCABULARY, "vocabulary": VOCABULARY}
+    table = Shortlist.load(path, path.read_bytes(), **sizes, eos_id=END)
 
     def group() -> Group[int]:
         words = table if shortlist else None

@@ -55,7 +55,7 @@ def runtime(tiny: Bundle) -> Runtime:
 @pytest.fixture
 def shortlist(tiny: Bundle) -> Shortlist:
     path = tiny.path(tiny.manifest.shortlist or "")
-    return Shortlist.load(path, source_vocabulary=WORDS, vocabulary=WORDS, eos_id=END)
+    return Shortlist.load(path, path.read_bytes(), source_vocabulary=WORDS, vocabulary=WORDS, eos_id=END)
 
 
 def run(runtime: Runtime, group: Group[int], segments: Sequence[Segment], places: int) -> Found:

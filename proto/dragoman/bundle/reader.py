@@ -6,15 +6,18 @@ directory on the way to one, and is reached without a symbolic link; sizes are c
 Symbolic links are refused because they lead out; hard links are not, because package installers make them and they
 lead to the same bytes, which are hashed. The folder itself may be reached through a link (`current -> v3`).
 
-The check holds for the moment it was made: keep bundles where only the one who installs them may write.
+The check holds for the moment it was made. So whoever uses a file takes what it holds by `read` or `copy`, which hash
+the very bytes that they hand out; what happens to the files afterwards is then no matter.
 """
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from dragoman.bundle import codec
 from dragoman.bundle.directions import Directions
@@ -22,6 +25,8 @@ from dragoman.bundle.errors import BundleCorrupt, BundleError, BundleMissing, Bu
 from dragoman.bundle.manifest import FORMAT_VERSION, MANIFEST_NAME, File, Manifest
 from dragoman.bundle.rules import manifest_problems
 
+CHUNK_BYTES = 1 << 20
+"""What is read of a file at a time."""
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """A manifest of a model with a thousand graphs is smaller than this."""
 
@@ -40,6 +45,26 @@ class Bundle:
         if name not in self.manifest.files:
             raise BundleMissing(f"{self!r} has no file {name!r}; it has {', '.join(sorted(self.manifest.files))}")
         return self.directory / name
+
+    def read(self, name: str) -> bytes:
+        """What a listed file holds. Raises `BundleError` where that is not what was verified."""
+        content = io.BytesIO()
+        self._transfer(name, content)
+        return content.getvalue()
+
+    def copy(self, name: str, path: Path) -> None:
+        """Write what a listed file holds to a new file. Raises as `read` does, and OSError where it cannot write."""
+        with path.open("xb") as file:
+            self._transfer(name, file)
+
+    def _transfer(self, name: str, target: BinaryIO) -> None:
+        digest, size = hashlib.sha256(), 0
+        for chunk in _chunks(self.path(name)):
+            digest.update(chunk)
+            size += len(chunk)
+            target.write(chunk)
+        if File(sha256=digest.hexdigest(), size=size) != self.manifest.files[name]:
+            raise BundleCorrupt(self.directory, [f"{name} has changed since the bundle was opened"])
 
     @property
     def size(self) -> int:
@@ -76,6 +101,16 @@ def hash_file(path: Path) -> File:
     with os.fdopen(descriptor, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return File(sha256=sha256, size=file.tell())
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """What a file holds, in parts. Raises `BundleError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _read_manifest(directory: Path) -> tuple[Manifest, str]:

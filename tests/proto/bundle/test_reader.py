@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from dragoman.bundle.errors import BundleCorrupt, BundleMissing, BundleTooNew, BundleTooOld
+from dragoman.bundle.errors import BundleCorrupt, BundleError, BundleMissing, BundleTooNew, BundleTooOld
 from dragoman.bundle.manifest import FORMAT_VERSION
 from dragoman.bundle.reader import MAX_MANIFEST_BYTES, open_bundle
 
@@ -50,6 +50,33 @@ def test_only_listed_files_have_a_path(directory):
     for name in ("step.onnx.data", "../bundle/step.onnx", "manifest.json"):
         with pytest.raises(BundleMissing, match=r"it has encoder\.onnx, step\.onnx, text/vocabulary\.spm"):
             bundle.path(name)
+
+
+def test_what_is_handed_out_is_what_was_verified(directory, content, tmp_path):
+    """Bytes or copies: a file that was changed, cut or taken away since is an error, and never another model."""
+    bundle = open_bundle(directory)
+    name, changed = "step.onnx", bytearray(content["step.onnx"])
+    bundle.copy(name, tmp_path / "copy")
+    assert bundle.read(name) == (tmp_path / "copy").read_bytes() == content[name]
+    changed[-1] ^= 1
+
+    for now in (bytes(changed), b"", content[name] + b"x"):
+        (directory / name).write_bytes(now)
+        with pytest.raises(BundleCorrupt, match=r"step\.onnx has changed since the bundle was opened"):
+            bundle.read(name)
+    (directory / name).unlink()
+    with pytest.raises(BundleError, match=r"step\.onnx: cannot be read"):
+        bundle.copy(name, tmp_path / "another")
+
+
+def test_a_copy_never_replaces_a_file(directory, tmp_path):
+    """Nor is anything written through a link that somebody has put there."""
+    (tmp_path / "copy").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FileExistsError):
+        open_bundle(directory).copy("step.onnx", tmp_path / "copy")
+
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_one_changed_byte_is_found(directory):

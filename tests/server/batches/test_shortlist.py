@@ -109,12 +109,12 @@ def test_a_file_whose_lists_do_not_fit_is_refused(tmp_path: Path, change: dict[s
     path = tmp_path / "shortlist.npz"
     sizes = {"source_vocabulary": 2, "vocabulary": VOCABULARY, "eos_id": EOS}
     np.savez(path, **SOUND)
-    assert Shortlist.load(path, **sizes).candidates((0,)).tolist() == list(range(8))
+    assert Shortlist.load(path, path.read_bytes(), **sizes).candidates((0,)).tolist() == list(range(8))
 
     np.savez(path, **{**SOUND, **change})
 
     with pytest.raises(ValueError, match="do not fit vocabularies of 2 and 200 words"):
-        Shortlist.load(path, **sizes)
+        Shortlist.load(path, path.read_bytes(), **sizes)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"no zip at all"])
@@ -124,4 +124,4 @@ def test_a_file_that_is_no_shortlist_is_refused(tmp_path: Path, content: bytes):
     path.write_bytes(content)
 
     with pytest.raises(ValueError, match=r"shortlist\.npz"):
-        Shortlist.load(path, source_vocabulary=2, vocabulary=VOCABULARY, eos_id=EOS)
+        Shortlist.load(path, path.read_bytes(), source_vocabulary=2, vocabulary=VOCABULARY, eos_id=EOS)

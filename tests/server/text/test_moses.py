@@ -41,18 +41,17 @@ def test_words_are_cut_as_by_the_obvious_way() -> None:
         assert apply_merges(word, ranks) == merged_slowly(word, merges), (word, merges)
 
 
-def test_a_file_that_is_no_list_of_merges_stops_the_start(tmp_path: Path) -> None:
+def test_a_file_that_is_no_list_of_merges_stops_the_start() -> None:
     """With its name."""
     pytest.importorskip("sacremoses")
     for content in (b"a\n", b"a b\nc", b"\xff"):
-        (tmp_path / "merges.txt").write_bytes(content)
         with pytest.raises(StartError, match=r"merges\.txt (is not a list of merges|cannot be read)"):
-            MosesPieces("en", tmp_path / "merges.txt", {}, 0)
+            MosesPieces("en", Path("merges.txt"), content, {}, 0)
 
 
-def test_without_the_rules_the_start_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_rules_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are needed for such bundles only, so they are an extra."""
     monkeypatch.setitem(sys.modules, "sacremoses", None)
 
     with pytest.raises(StartError, match=r"pip install 'dragoman\[moses\]'"):
-        MosesPieces("en", tmp_path / "merges.txt", {}, 0)
+        MosesPieces("en", Path("merges.txt"), b"", {}, 0)

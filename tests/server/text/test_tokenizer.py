@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.bundle.manifest import File, LanguagePair
-from dragoman.bundle.reader import Bundle
+from dragoman.bundle.manifest import LanguagePair
+from dragoman.bundle.reader import Bundle, hash_file
 from dragoman.server.core.errors import StartError
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -42,7 +42,7 @@ def test_a_file_that_is_no_vocabulary_is_said_at_the_start(bundle: Bundle, tmp_p
     manifest = replace(
         bundle.manifest,
         tokenizer=replace(bundle.manifest.tokenizer, source="bad.spm"),
-        files={**bundle.manifest.files, "bad.spm": File("0" * 64, 11)},
+        files={**bundle.manifest.files, "bad.spm": hash_file(tmp_path / "bad.spm")},
     )
 
     with pytest.raises(StartError, match=r"bad\.spm is not a SentencePiece model"):
@@ -102,7 +102,7 @@ def test_control_tokens_that_a_table_does_not_list_have_names(many: Bundle, tmp_
     (tmp_path / "vocabulary.spm").write_bytes(many.path("vocabulary.spm").read_bytes())
     names = {"source_vocabulary": "t.json", "target_vocabulary": "t.json"}
     facts = replace(many.manifest.tokenizer, kind="sentencepiece-vocabulary", **names)  # type: ignore[arg-type]
-    files = {**many.manifest.files, "t.json": File("0" * 64, 8)}
+    files = {**many.manifest.files, "t.json": hash_file(tmp_path / "t.json")}
     told = Tokenizer(Bundle(replace(many.manifest, tokenizer=facts, files=files), tmp_path, ""))
 
     assert [told.token(one) for one in (0, 1, 8, 392, 7)] == ["</s>", "<unk>", "T", "<zh-Hant>", "<7>"]

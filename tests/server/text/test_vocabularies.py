@@ -9,8 +9,7 @@ import pytest
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers
 
-from dragoman.bundle.manifest import File
-from dragoman.bundle.reader import Bundle
+from dragoman.bundle.reader import Bundle, hash_file
 from dragoman.server.core.errors import StartError
 from dragoman.server.text.alignment import words
 from dragoman.server.text.tokenizer import Tokenizer
@@ -25,7 +24,7 @@ def with_files(bundle: Bundle, folder: Path, files: dict[str, bytes], **tokenize
         (folder / name).write_bytes(bundle.path(name).read_bytes())
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    listed = bundle.manifest.files | {name: File("0" * 64, 0) for name in files}
+    listed = bundle.manifest.files | {name: hash_file(folder / name) for name in files}
     facts = replace(bundle.manifest.tokenizer, **tokenizer)  # type: ignore[arg-type]
     return Bundle(replace(bundle.manifest, tokenizer=facts, files=listed), folder, "")
 

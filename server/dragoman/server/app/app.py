@@ -164,7 +164,10 @@ class App:
             backlog_tokens=options.backlog_tokens,
         )
         started = time.perf_counter()
-        tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
+        try:
+            tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
+        except BundleError as error:  # its files are not those that were opened any more
+            raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
         return Pipeline(bundle, tokenizer, lanes, limits, self._executor)
 

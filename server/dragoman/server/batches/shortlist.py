@@ -5,6 +5,7 @@ A bundle's file (`.npz`, no pickles) holds `first`, `offsets` [source vocabulary
 union of what the sources of a batch may say; each source still sees its own words only.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import BadZipFile
@@ -29,10 +30,10 @@ class Shortlist:
         self._always = np.union1d(np.arange(first), [eos_id])
 
     @classmethod
-    def load(cls, path: Path, *, source_vocabulary: int, vocabulary: int, eos_id: int) -> "Shortlist":
-        """Read and check a bundle's file. Raises ValueError."""
+    def load(cls, path: Path, content: bytes, *, source_vocabulary: int, vocabulary: int, eos_id: int) -> "Shortlist":
+        """Check what the file `path` of a bundle holds, and take it. Raises ValueError."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 first, offsets, ids = (arrays[name].astype(np.int64) for name in ("first", "offsets", "ids"))
         except (OSError, EOFError, KeyError, TypeError, AttributeError, ValueError, BadZipFile) as error:
             raise ValueError(f"{path.name}: not a shortlist: {error}") from error

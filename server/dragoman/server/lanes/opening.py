@@ -57,6 +57,7 @@ def load_shortlist(bundle: Bundle) -> Shortlist | None:
     try:
         return Shortlist.load(
             bundle.path(manifest.shortlist),
+            bundle.read(manifest.shortlist),
             source_vocabulary=manifest.architecture.source_vocabulary,
             vocabulary=manifest.architecture.target_vocabulary,
             eos_id=manifest.tokenizer.eos_id,

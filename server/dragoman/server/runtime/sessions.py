@@ -1,11 +1,19 @@
-"""Loads a bundle's graphs into ONNX Runtime's sessions, and refuses what it would run wrong or not at all."""
+"""Loads a bundle's graphs into ONNX Runtime's sessions, and refuses what it would run wrong or not at all.
+
+ONNX Runtime maps files of weights instead of reading them, so that all sessions share them; what somebody writes into
+such a file, or cuts off it, would be in translations, or end the process. So it maps copies, in a folder that is
+removed as soon as all graphs are loaded: the mappings keep what the copies hold, and nobody can reach it any more.
+"""
 
 import logging
-from collections.abc import Collection, Mapping
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dragoman.bundle.errors import BundleError
 from dragoman.bundle.graphs import STRIDE
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
@@ -14,6 +22,8 @@ from dragoman.server.runtime.hardware import CAPTURED, PROVIDERS, Hardware, cuda
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""ONNX Runtime's name for where the weights of a graph lie that is given as bytes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -47,8 +57,9 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
     # A stride's loop would wait for the host in each round.
     used = [name for name in manifest.graphs if name != STRIDE or not hardware.keeps]
     try:
-        sessions = {name: _load(bundle, name, threads, hardware) for name in used}
-    except StartError:
+        with _private_weights(bundle) as folder:
+            sessions = {name: _load(bundle, name, folder, threads, hardware) for name in used}
+    except (StartError, BundleError):
         raise
     except Exception as error:
         raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
@@ -56,9 +67,32 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
     return sessions
 
 
-def _load(bundle: Bundle, name: str, threads: int, hardware: Hardware) -> Any:
+@contextmanager
+def _private_weights(bundle: Bundle) -> Iterator[Path]:
+    """A folder with copies of the weights, as long as graphs are being loaded."""
+    manifest, facts = bundle.manifest, bundle.manifest.tokenizer
+    texts = {facts.source, facts.target, facts.source_vocabulary, facts.target_vocabulary, manifest.shortlist}
+    names = manifest.files.keys() - texts - {graph.file for graph in manifest.graphs.values()}
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-")))
+            for name in sorted(names):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                bundle.copy(name, folder / name)
+        except OSError as error:
+            size = sum(manifest.files[name].size for name in names)
+            raise StartError(
+                f"{bundle.directory}: its weights cannot be copied to the folder for temporary files: {error}: set "
+                f"TMPDIR to a folder where {size} bytes are free"
+            ) from error
+        yield folder
+
+
+def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hardware) -> Any:
     """One graph's session."""
     import onnxruntime
+
+    file = bundle.manifest.graphs[name].file
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -69,13 +103,14 @@ def _load(bundle: Bundle, name: str, threads: int, hardware: Hardware) -> Any:
     # A spinning worker takes the core from another lane.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry(WEIGHTS_FOLDER, str((weights / file).parent))
     providers: list[Any] = [PROVIDERS[hardware.provider]]
     if hardware.provider == "cuda":
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED))]
     session = onnxruntime.InferenceSession(
-        bundle.path(bundle.manifest.graphs[name].file), options, providers=providers, disabled_optimizers=SLOW_FUSIONS
+        bundle.read(file), options, providers=providers, disabled_optimizers=SLOW_FUSIONS
     )
     if hardware.provider == "cuda":
         assigned = [

@@ -24,12 +24,13 @@ CACHED_WORDS = 65_536
 class MosesPieces:
     """One side's vocabulary. Only the source encodes and only the target decodes, as in the model's own."""
 
-    def __init__(self, language: str, merges: Path, ids: dict[str, int], unk_id: int) -> None:
+    def __init__(self, language: str, path: Path, merges: bytes, ids: dict[str, int], unk_id: int) -> None:
+        """`merges` is what the file `path` holds."""
         rules, language = _rules(), language.partition("-")[0]
         self._normalizer = rules.MosesPunctNormalizer(language, pre_replace_unicode_punct=True)
         self._tokenizer = rules.MosesTokenizer(lang=language)
         self._detokenizer = rules.MosesDetokenizer(lang=language)
-        ranks = _read_merges(merges)
+        ranks = _read_merges(path, merges)
         self._pieces_of = functools.lru_cache(CACHED_WORDS)(functools.partial(apply_merges, ranks=ranks))
         self._ids, self._unk_id = ids, unk_id
         self._pieces = {index: piece for piece, index in ids.items()}
@@ -98,10 +99,10 @@ def original_positions(text: str, changed: str, positions: Sequence[int]) -> lis
     return [at[position] for position in positions]
 
 
-def _read_merges(path: Path) -> dict[tuple[str, str], int]:
+def _read_merges(path: Path, content: bytes) -> dict[tuple[str, str], int]:
     try:
-        pairs = [line.split()[:2] for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, ValueError) as error:
+        pairs = [line.split()[:2] for line in content.decode("utf-8").split("\n") if line.strip()]
+    except ValueError as error:
         raise StartError(f"{path} cannot be read: {error}") from error
     if any(len(pair) != 2 for pair in pairs):
         raise StartError(f"{path} is not a list of merges: two pieces a line")

@@ -163,16 +163,18 @@ class FastPieces:
 def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabulary:
     """The vocabulary of one side. Raises StartError where a file is not what the manifest says."""
     facts = bundle.manifest.tokenizer
-    path = bundle.path(getattr(facts, side))
+    name = getattr(facts, side)
+    path, content = bundle.path(name), bundle.read(name)
     if facts.kind == "tokenizers":
-        return FastPieces(_fast(path), frozenset(facts.hidden_ids))
+        return FastPieces(_fast(path, content), frozenset(facts.hidden_ids))
     if facts.kind == "sentencepiece":
-        return SentencePieces(_sentencepiece(path))
-    ids = _table(bundle.path(getattr(facts, f"{side}_vocabulary")))
+        return SentencePieces(_sentencepiece(path, content))
+    table = getattr(facts, f"{side}_vocabulary")
+    ids = _table(bundle.path(table), bundle.read(table))
     if facts.kind == "moses-fastbpe":
         [pair] = bundle.manifest.pairs
-        return MosesPieces(getattr(pair, side), path, ids, facts.unk_id)
-    return NumberedPieces(_sentencepiece(path), ids, facts.unk_id)
+        return MosesPieces(getattr(pair, side), path, content, ids, facts.unk_id)
+    return NumberedPieces(_sentencepiece(path, content), ids, facts.unk_id)
 
 
 def _spans(processor: SentencePieceProcessor, text: str) -> list[Span]:
@@ -192,26 +194,26 @@ def _parsed(data: bytes) -> Any:
     return sentencepiece_pb2.SentencePieceText.FromString(data)  # type: ignore[attr-defined]
 
 
-def _sentencepiece(path: Path) -> SentencePieceProcessor:
+def _sentencepiece(path: Path, content: bytes) -> SentencePieceProcessor:
     processor = SentencePieceProcessor()
     try:
-        processor.load(str(path))
+        processor.load_from_serialized_proto(content)
     except (OSError, RuntimeError) as error:
         raise StartError(f"{path} is not a SentencePiece model: {error}") from error
     return processor
 
 
-def _fast(path: Path) -> FastTokenizer:
+def _fast(path: Path, content: bytes) -> FastTokenizer:
     try:
-        return FastTokenizer.from_file(str(path))
+        return FastTokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
         raise StartError(f"{path} is not a tokenizer.json: {error}") from error
 
 
-def _table(path: Path) -> dict[str, int]:
+def _table(path: Path, content: bytes) -> dict[str, int]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        table = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise StartError(f"{path} is not JSON: {error}") from error
     if not isinstance(table, dict) or not all(type(index) is int and index >= 0 for index in table.values()):
         raise StartError(f"{path} is not a vocabulary: an object from pieces to ids")
