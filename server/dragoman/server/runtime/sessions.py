@@ -13,7 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dragoman.bundle.errors import BundleError
 from dragoman.bundle.graphs import STRIDE
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
@@ -56,13 +55,8 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
         logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=manifest.name, way_out=way_out)
     # A stride's loop would wait for the host in each round.
     used = [name for name in manifest.graphs if name != STRIDE or not hardware.keeps]
-    try:
-        with _private_weights(bundle) as folder:
-            sessions = {name: _load(bundle, name, folder, threads, hardware) for name in used}
-    except (StartError, BundleError):
-        raise
-    except Exception as error:
-        raise StartError(f"{bundle.directory}: ONNX Runtime cannot load the graphs: {error}") from error
+    with _private_weights(bundle) as folder:
+        sessions = {name: _load(bundle, name, folder, threads, hardware) for name in used}
     _check(bundle, sessions)
     return sessions
 
@@ -109,9 +103,11 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED))]
-    session = onnxruntime.InferenceSession(
-        bundle.read(file), options, providers=providers, disabled_optimizers=SLOW_FUSIONS
-    )
+    content = bundle.read(file)
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=providers, disabled_optimizers=SLOW_FUSIONS)
+    except Exception as error:
+        raise StartError(f"{bundle.directory}: ONNX Runtime cannot load {file}: {error}") from error
     if hardware.provider == "cuda":
         assigned = [
             (part.ep_name, node.op_type)
