@@ -13,7 +13,7 @@ PROCESS = 'job=~"$job", instance=~"$instance"'
 MODEL = f'{PROCESS}, model=~"$model"'
 REQUEST = f'{PROCESS}, model=~"$model|none"'
 """A request that ends before it is known which model it means has the model `none`."""
-VALID = 'outcome!~"invalid|unsupported|not_found|cancelled"'
+VALID = 'outcome!~"invalid|unsupported|not_found|unauthenticated|forbidden|too_many_calls|cancelled"'
 FAILED = 'outcome=~"overloaded|unmeetable|deadline|draining|engine_error|internal"'
 ANSWERED = 'answered="true"'
 AVAILABILITY, FAST = 0.999, 0.99
@@ -388,6 +388,18 @@ ROWS: dict[str, list[Panel]] = {
             "Open; each connection is one.",
             "short",
             {"{{instance}}": f"process_open_fds{{{PROCESS}}}"},
+        ),
+        Panel(
+            "Calls by caller",
+            "By the name of the caller's token and by status; `_none` has none.",
+            "reqps",
+            {"{{caller}} {{grpc_code}}": per_second("caller, grpc_code", f"dragoman_caller_calls_total{{{PROCESS}}}")},
+        ),
+        Panel(
+            "Certificate ends in",
+            "How long the certificate of gRPC is good for; below 0 without TLS.",
+            "s",
+            {"{{instance}}": f"dragoman_tls_certificate_expires_timestamp_seconds{{{PROCESS}}} - time()"},
         ),
         Panel(
             "Garbage collections",

@@ -1,8 +1,11 @@
 """Addresses and what gRPC does by itself."""
 
+from contextlib import nullcontext
+
+import grpc
 import pytest
 
-from dragoman.client.channel import SERVICE_CONFIG, target
+from dragoman.client.channel import SERVICE_CONFIG, credentials_of, target
 from dragoman.v1 import translation_pb2 as pb
 
 
@@ -33,3 +36,29 @@ def test_the_retry_policy_is_for_the_service_of_the_contract() -> None:
         config["methodConfig"][0]["name"][0]["service"]
         == pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
     )
+
+
+@pytest.mark.parametrize(
+    ("server", "is_local"),
+    [
+        ("localhost", True),
+        ("localhost:1", True),
+        ("127.0.0.1:50051", True),
+        ("127.9.9.9", True),
+        ("[::1]:1", True),
+        ("::1", True),
+        ("dns:///localhost:1", True),
+        ("unix:///tmp/socket", True),
+        ("localhost.example", False),
+        ("127.0.0.1.example:1", False),
+        ("10.0.0.1:1", False),
+        ("[::2]:1", False),
+        ("dns:///example:1", False),
+    ],
+)
+def test_a_token_leaves_this_machine_encrypted_or_not_at_all(server: str, is_local: bool) -> None:
+    """Whoever gives credentials has seen to that; no token needs none."""
+    assert credentials_of(server, None, None) is None
+    assert credentials_of(server, grpc.ssl_channel_credentials(), "x") is not None
+    with nullcontext() if is_local else pytest.raises(ValueError, match="would travel in plain text"):
+        assert credentials_of(server, None, "x") is not None

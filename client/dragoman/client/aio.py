@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from dragoman.client import codec, many
-from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, target
+from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, credentials_of, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
@@ -36,9 +36,11 @@ class AsyncClient:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
     ) -> None:
         self.server = server
         self.timeout_s = timeout_s
+        credentials = credentials_of(server, credentials, token)
         self._channel = (
             grpc.aio.secure_channel(target(server), credentials, OPTIONS)
             if credentials

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -43,6 +46,7 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.max_send_message_length", -1),  # the server's limit holds, and it says what it is
 )
 
+_LOCAL = re.compile(r"(unix(-abstract)?:|(dns:/*|ipv[46]:)?(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])(:\d+)?$)")
 _SCHEMES = ("dns:", "unix:", "unix-abstract:", "ipv4:", "ipv6:", "vsock:", "xds:")
 
 
@@ -54,6 +58,38 @@ def target(server: str) -> str:
         server = f"[{server}]"  # an IPv6 address, whose colons are its own
     has_port = ":" in server.rpartition("]")[2]
     return f"dns:///{server}" if has_port else f"dns:///{server}:{DEFAULT_PORT}"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server and what a channel to it is opened with, as `Client` takes them."""
+
+    server: str
+    credentials: grpc.ChannelCredentials | None = None
+
+
+def connection(server: str, tls: Sequence[Path | None] | None, token: str | None) -> Connection:
+    """To a server, over TLS where there are files for it: authorities, key and certificate, or None for the system's
+    authorities and for no certificate. Raises `ValueError` where a token would travel in plain text.
+    """
+    files = [None if path is None else path.read_bytes() for path in tls or ()]
+    credentials = None if tls is None else grpc.ssl_channel_credentials(*files)
+    return Connection(server, credentials_of(server, credentials, token))
+
+
+def credentials_of(
+    server: str, credentials: grpc.ChannelCredentials | None, token: str | None
+) -> grpc.ChannelCredentials | None:
+    """What a channel is opened with; None: plain. A token is never sent in plain text, but within this machine."""
+    if token is None:
+        return credentials
+    if credentials is None:
+        if not _LOCAL.match(server):
+            raise ValueError(f"a token for {server} would travel in plain text: pass credentials, too")
+        is_unix = server.startswith("unix")
+        kind = grpc.LocalConnectionType.UDS if is_unix else grpc.LocalConnectionType.LOCAL_TCP
+        credentials = grpc.local_channel_credentials(kind)
+    return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 import grpc
 
 from dragoman.client import codec, many
-from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, target
+from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, credentials_of, target
 from dragoman.client.errors import DragomanError
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
@@ -27,9 +27,10 @@ class Client:
         with Client("translate.example:50051") as client:
             print(client.translate("Hello, world!", Options(target_language="pt")).text)
 
-    `server` is `HOST:PORT` or any gRPC target. Without `credentials` the connection is neither encrypted nor
-    authenticated. `timeout_s` bounds each call, retries included; a call may set its own. Calls that meet a server
-    that is unreachable or full are tried up to four times before their error is raised.
+    `server` is `HOST:PORT` or any gRPC target. Without `credentials`, such as `grpc.ssl_channel_credentials()`, the
+    connection is not encrypted; `token` says who calls, where the server asks for that. `timeout_s` bounds each call,
+    retries included; a call may set its own. Calls that meet a server that is unreachable or full are tried up to four
+    times before their error is raised.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class Client:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
     ) -> None:
         self.server = server
         self.timeout_s = timeout_s
+        credentials = credentials_of(server, credentials, token)
         self._channel = (
             grpc.secure_channel(target(server), credentials, OPTIONS)
             if credentials

@@ -1,11 +1,13 @@
 """Which server a command calls."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
 from dragoman.client.channel import DEFAULT_SERVER
-from dragoman.client.commands.server_argument import register, server_of
+from dragoman.client.commands.server_argument import connection_of, register, server_of
+from dragoman.client.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,35 @@ def test_the_help_names_both() -> None:
 
     assert "DRAGOMAN_SERVER" in parser.format_help()
     assert DEFAULT_SERVER in parser.format_help()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (["--tls-key", "k"], "go together"),
+        (["--tls-certificate", "c"], "go together"),
+        (["--server", "example", "--token-file", "TOKEN"], r"in plain text: pass credentials, too \(--tls, --tls-ca\)"),
+    ],
+)
+def test_what_does_not_go_together_is_said(tmp_path: Path, line: list[str], reason: str) -> None:
+    """Before anything is sent."""
+    (tmp_path / "token").write_text("secret\n")
+    parser = argparse.ArgumentParser()
+    register(parser)
+
+    with pytest.raises(InvalidRequest, match=reason):
+        connection_of(parser.parse_args([str(tmp_path / "token") if word == "TOKEN" else word for word in line]))
+
+
+@pytest.mark.parametrize("line", [["--tls"], ["--tls-ca", "CA"], ["--tls", "--server", "example"], []])
+def test_a_connection_is_encrypted_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]
+) -> None:
+    """A token alone does not encrypt, and stays on this machine."""
+    (tmp_path / "ca").write_text("-----BEGIN CERTIFICATE-----")
+    monkeypatch.setenv("DRAGOMAN_TOKEN", "secret" if not line else "")
+    parser = argparse.ArgumentParser()
+    register(parser)
+
+    made = connection_of(parser.parse_args([str(tmp_path / "ca") if word == "CA" else word for word in line]))
+    assert made.credentials is not None

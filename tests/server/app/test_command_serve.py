@@ -75,7 +75,7 @@ def announced(
 
 def test_people_are_told_what_is_served_where_and_how_to_call_it(announced: Callable[..., str], bundle: Bundle) -> None:
     """With the port that was taken, and an address that a client can reach."""
-    model, place, hint = announced("--listen", "0.0.0.0:0", "--lanes", "2").splitlines()
+    model, place, hint = announced("--listen", "0.0.0.0:0", "--plaintext", "any", "--lanes", "2").splitlines()
 
     port = place.split()[1].rpartition(":")[2]
     assert model == f"serving echo  en-pt  fp32  version {bundle.digest[:12]}"

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from dragoman.server.core.errors import DeadlineExceeded
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
+from dragoman.server.transport.callers import Doors
 from dragoman.server.transport.interceptor import CallInterceptor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -30,7 +31,7 @@ async def late(request: Any, context: Any) -> Any:
 async def counted(behaviour: Any, context: Any) -> str:
     """The code that a cancelled call of a method counts as."""
     registry = CollectorRegistry()
-    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]))
+    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]), Doors())
 
     async def continuation(_: object) -> Any:
         return grpc.unary_unary_rpc_method_handler(behaviour)

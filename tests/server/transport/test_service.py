@@ -788,7 +788,7 @@ async def test_a_port_in_use_is_a_clear_error(serve: Serve, option: str) -> None
 async def test_a_host_that_does_not_exist_is_called_so(serve: Serve, option: str) -> None:
     """Nobody should look for what holds the port."""
     with pytest.raises(StartError, match=r"listen no\.such\.invalid:0: .* no\.such\.invalid cannot be resolved"):
-        await serve(**{option: "no.such.invalid:0"})
+        await serve(**{option: "no.such.invalid:0"}, plaintext="any")
 
 
 async def test_every_bad_bundle_is_named_at_the_start(serve: Serve, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dragoman.client.bench.figures import Figures, figures
 from dragoman.client.bench.limit import search
 from dragoman.client.bench.schedule import Arrivals, due_times, shuffled
 from dragoman.client.commands import server_argument
-from dragoman.client.commands.server_argument import server_of
+from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import Options
 
@@ -102,16 +102,18 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Put the load on, and report; the process's exit code."""
-    server = server_of(args.server)
     try:
         _check(args)
+        where = connection_of(args)
         messages = _messages(args)
         work = _find_limit if args.find_limit else _put_on
-        return load.run(server, args.connections, lambda sender: work(args, sender, messages))
+        return load.run(where.server, args.connections, lambda sender: work(args, sender, messages), where.credentials)
     except UsageError as error:
         return _complain(error, code=2)
     except Unavailable as error:
-        return _complain(f"{server} does not answer: {error}; start a server with `dragoman serve`, or name another")
+        return _complain(
+            f"{server_of(args.server)} does not answer: {error}; start a server with `dragoman serve`, or name another"
+        )
     except (DragomanError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise

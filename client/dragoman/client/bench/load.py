@@ -75,11 +75,16 @@ class Load:
     """Those that have left."""
 
 
-def run(server: str, connections: int, work: Callable[["Sender"], Awaitable[T]]) -> T:
+def run(
+    server: str,
+    connections: int,
+    work: Callable[["Sender"], Awaitable[T]],
+    credentials: grpc.ChannelCredentials | None = None,
+) -> T:
     """Connect, and do what `work` makes of a sender. Raises Unavailable where nothing answers."""
 
     async def connected() -> T:
-        sender = Sender(server, connections)
+        sender = Sender(server, connections, credentials=credentials)
         try:
             await sender.connect()
             return await work(sender)
@@ -94,10 +99,22 @@ def run(server: str, connections: int, work: Callable[["Sender"], Awaitable[T]])
 class Sender:
     """Connections to a server. Made and used inside an event loop."""
 
-    def __init__(self, server: str, connections: int, max_in_flight: int = MAX_IN_FLIGHT) -> None:
+    def __init__(
+        self,
+        server: str,
+        connections: int,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.server = server
         self.max_in_flight = max_in_flight
-        self._channels = [grpc.aio.insecure_channel(target(server), _CHANNEL_OPTIONS) for _ in range(connections)]
+        where = target(server), _CHANNEL_OPTIONS
+        self._channels = [
+            grpc.aio.secure_channel(where[0], credentials, where[1])
+            if credentials
+            else grpc.aio.insecure_channel(*where)
+            for _ in range(connections)
+        ]
         # Messages are written before the load starts: writing them then would make others late.
         self._methods: list[grpc.aio.UnaryUnaryMultiCallable[bytes, pb.TranslateResponse]] = [
             channel.unary_unary(METHOD, response_deserializer=pb.TranslateResponse.FromString)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dragoman.client.client import Client
 from dragoman.client.commands import server_argument
-from dragoman.client.commands.server_argument import server_of
+from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import Model
 
@@ -26,14 +26,14 @@ def run(args: argparse.Namespace) -> int:
     if sys.stdout is None:
         print("dragoman models: the standard output is closed", file=sys.stderr)
         return 2
-    server = server_of(args.server)
     try:
-        with Client(server) as client:
+        where = connection_of(args)
+        with Client(where.server, credentials=where.credentials) as client:
             models = client.list_models()
     except Unavailable as error:
-        print(f"dragoman models: {server} does not answer: {error}", file=sys.stderr)
+        print(f"dragoman models: {server_of(args.server)} does not answer: {error}", file=sys.stderr)
         return 1
-    except DragomanError as error:
+    except (DragomanError, OSError) as error:
         print(f"dragoman models: {error}", file=sys.stderr)
         return 1
     for line in map(_json, models) if args.json else _table([HEADER, *map(_row, models)]):

@@ -14,7 +14,7 @@ from dragoman.cli.arguments import finite, member, positive
 from dragoman.client import codec
 from dragoman.client.client import Client
 from dragoman.client.commands import local, server_argument
-from dragoman.client.commands.server_argument import server_of
+from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, InvalidRequest, Unavailable
 from dragoman.client.types import LengthPenaltyKind, Priority, Score, ScoreOptions
 
@@ -100,9 +100,9 @@ def _check(args: argparse.Namespace) -> None:
     if sys.stdin is None and not (args.file or args.source):
         raise UsageError("the standard input is closed: give a FILE, or --source and --target")
     if args.bundle:
-        for name in ("server", "timeout"):
+        for name in (*server_argument.NAMES, "timeout"):
             if getattr(args, name) is not None:
-                raise UsageError(f"--{name} is about a server, --bundle uses none: give one of them")
+                raise UsageError(f"--{name.replace('_', '-')} is about a server, --bundle uses none: give one of them")
 
 
 @contextmanager
@@ -159,7 +159,8 @@ def _scorer(args: argparse.Namespace) -> Iterator[Scores]:
         with local.local_service(args.bundle) as service:
             yield lambda batches: local.score_batches(service, batches, options)
     else:
-        with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
+        where = connection_of(args)
+        with Client(where.server, credentials=where.credentials, timeout_s=args.timeout or TIMEOUT_S) as client:
             yield lambda batches: client.score_batches(batches, options)
 
 

@@ -15,7 +15,7 @@ from dragoman.client import codec
 from dragoman.client.client import Client
 from dragoman.client.commands import decoding_arguments, local, server_argument
 from dragoman.client.commands.arrivals import Lines
-from dragoman.client.commands.server_argument import server_of
+from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.types import FinishReason, Translation
 
@@ -99,9 +99,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.texts and args.file:
         raise UsageError("TEXT and --file exclude each other: give one of them")
     if args.bundle:
-        for name in ("server", "model", "timeout"):
+        for name in (*server_argument.NAMES, "model", "timeout"):
             if getattr(args, name) is not None:
-                raise UsageError(f"--{name} is about a server, --bundle uses none: give one of them")
+                raise UsageError(f"--{name.replace('_', '-')} is about a server, --bundle uses none: give one of them")
 
 
 @contextmanager
@@ -130,7 +130,8 @@ def _translator(args: argparse.Namespace) -> Iterator[Translate]:
         with local.local_service(args.bundle) as service:
             yield lambda batches: local.translate_batches(service, batches, options)
     else:
-        with Client(server_of(args.server), timeout_s=args.timeout or TIMEOUT_S) as client:
+        where = connection_of(args)
+        with Client(where.server, credentials=where.credentials, timeout_s=args.timeout or TIMEOUT_S) as client:
             yield lambda batches: client.translate_batches(batches, options)
 
 

@@ -24,6 +24,7 @@ from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
+from dragoman.server.core.addresses import is_loopback
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
@@ -37,6 +38,8 @@ from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
+from dragoman.server.transport.callers import Doors
+from dragoman.server.transport.certificates import Certificates
 from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, listen_problem
 from dragoman.server.transport.interceptor import CallInterceptor
@@ -185,7 +188,8 @@ class App:
     async def _start_grpc(self) -> None:
         options = self.options
         methods = [(service.full_name, method) for service in (SERVICE, _HEALTH) for method in service.methods]
-        interceptor = CallInterceptor(RpcMetrics(self.registry, methods))
+        interceptor = CallInterceptor(RpcMetrics(self.registry, methods), Doors(options.tokens))
+        certificates = _certificates(options, self.metrics)
         self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
         self.service = TranslationService(
             self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
@@ -196,7 +200,11 @@ class App:
         names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         with suppress(RuntimeError):
-            self.port = self._server.add_insecure_port(options.listen)
+            self.port = (
+                self._server.add_insecure_port(options.listen)
+                if certificates is None
+                else self._server.add_secure_port(options.listen, certificates.credentials)
+            )
         if self.port == 0:
             await self._server.stop(0)
             reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
@@ -245,6 +253,23 @@ def _open(directories: Iterable[str]) -> list[Bundle]:
     if not bundles:
         raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
     return bundles
+
+
+def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | None:
+    """What gRPC is encrypted with; None where it is not, which a public address has to be told."""
+    if options.tls_certificate and options.tls_key:
+        paths = options.tls_certificate, options.tls_key, options.tls_client_ca
+        certificates = Certificates(*paths, on_read=lambda outcome: metrics.certificate_reads[outcome].inc())
+        metrics.certificate_expires.set_function(lambda: certificates.pair.expires.timestamp())
+        return certificates
+    if options.tls_certificate or options.tls_key or options.tls_client_ca:
+        raise StartError("TLS needs both --tls-certificate and --tls-key")
+    if options.plaintext != "any" and not is_loopback(options.listen):
+        raise StartError(
+            f"--listen {options.listen}: others could read along and call: give --tls-certificate and --tls-key, or "
+            "say --plaintext any where something in front of the server encrypts"
+        )
+    return None
 
 
 def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:

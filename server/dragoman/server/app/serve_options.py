@@ -20,6 +20,21 @@ class ServeOptions:
     metrics_listen: str = option(
         "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
     )
+    tls_certificate: str = option(
+        "", "PEM file with the certificate that gRPC is served with, and those that signed it.", default_text="no TLS"
+    )
+    tls_key: str = option("", "PEM file with its key.", default_text="none")
+    tls_client_ca: str = option(
+        "", "PEM file with those who sign certificates of clients, which then need one.", default_text="none needed"
+    )
+    plaintext: str = option(
+        "loopback",
+        "On which addresses gRPC may be served without TLS: such as only this machine can reach, or any.",
+        choices=("loopback", "any"),
+    )
+    tokens: str = option(
+        "", "TOML file with the hashes of callers' tokens; who has none of them is refused.", default_text="none needed"
+    )
     provider: str = option(
         "cpu", "What the graphs run on: this machine's processors, or a GPU of NVIDIA's.", choices=("cpu", "cuda")
     )

@@ -5,7 +5,10 @@
       UnsupportedOption          UNIMPLEMENTED         no      the field exists on the wire, the feature does not
       UnsupportedByModel         FAILED_PRECONDITION   no      another model could do it
       UnknownModel               NOT_FOUND             no      the message lists what exists
+      Unauthenticated            UNAUTHENTICATED       no      the caller gets a token
+      Forbidden                  PERMISSION_DENIED     no      the operator gives its token leave
       Overloaded                 RESOURCE_EXHAUSTED    yes     after a pause
+      TooManyCalls               RESOURCE_EXHAUSTED    yes     when one of the caller's others has ended
       DeadlineExceeded           DEADLINE_EXCEEDED     no      nobody waits for the answer any more
         DeadlineUnmeetable       DEADLINE_EXCEEDED     no      the caller allows more time, or sends less
       Cancelled                  CANCELLED             no      the caller went away
@@ -89,6 +92,28 @@ class UnknownModel(_FieldError):
     """No served bundle has this name or translates this pair."""
 
     code, outcome = "NOT_FOUND", "not_found"
+
+
+class Unauthenticated(ServingError):
+    """The caller has no token that is known here."""
+
+    code, outcome = "UNAUTHENTICATED", "unauthenticated"
+
+
+class Forbidden(_FieldError):
+    """The caller's token does not allow it."""
+
+    code, outcome = "PERMISSION_DENIED", "forbidden"
+
+
+class TooManyCalls(ServingError):
+    """As many calls of the caller are under way as its token allows."""
+
+    code, retryable, outcome = "RESOURCE_EXHAUSTED", True, "too_many_calls"
+    retry_after_s = 0.1
+
+    def __init__(self, name: str, most: int) -> None:
+        super().__init__(f"{most} calls of {name} are under way, as many as its token allows: wait for one of them")
 
 
 class Overloaded(ServingError):

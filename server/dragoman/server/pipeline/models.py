@@ -5,7 +5,7 @@ regard to case, and a tag that nothing serves falls back to its language: `pt-BR
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from dragoman.bundle.directions import MOST_LISTED
@@ -44,6 +44,10 @@ class Models:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def among(self, names: Container[str] | None) -> "Models":
+        """Those with one of the names, which are all that a caller knows of; None: all."""
+        return self if names is None else Models([pipeline for pipeline in self if pipeline.name in names])
 
     def named(self, name: str, version: str = "", *, field: str = "model") -> Pipeline:
         """The bundle of this name, in this version if one is given."""

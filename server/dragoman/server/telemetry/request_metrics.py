@@ -37,7 +37,9 @@ NO_ENGINE = "none"
 
 FAULTS = ("internal", "engine_error", "deadline", "unmeetable", "overloaded", "draining")
 """Ends that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
-OUTCOMES = ("ok", "partial", "invalid", "unsupported", "not_found", "cancelled", *FAULTS)
+REFUSALS = ("invalid", "unsupported", "not_found", "unauthenticated", "forbidden", "too_many_calls", "cancelled")
+"""Ends that are the caller's."""
+OUTCOMES = ("ok", "partial", *REFUSALS, *FAULTS)
 """How a request ends. `partial` is an answer in which some of the texts could not be taken."""
 ANSWERED = frozenset({"ok", "partial"})
 
@@ -148,6 +150,13 @@ class Metrics:
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
         self.draining = gauge("draining", "Whether the server is finishing its last requests: 1 or 0.")
+        self.certificate_expires = gauge(
+            "tls_certificate_expires_timestamp_seconds", "When the certificate in use ends; 0 without TLS."
+        )
+        reads = counter(
+            "tls_certificate_reads", "Times that changed certificate files were read, by what was done.", "outcome"
+        )
+        self.certificate_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
         lanes = LaneMetrics(models)
         registry.register(lanes)
         self.tallies: Mapping[str, LaneTally] = lanes.tallies

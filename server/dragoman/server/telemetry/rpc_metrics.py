@@ -10,6 +10,8 @@ from dragoman.server.telemetry.histograms import TallyHistogram
 from dragoman.server.telemetry.request_metrics import LATENCY_BUCKETS_S
 
 CODES: Sequence[str] = Code.keys()
+NOBODY = "_none"
+"""The caller of a call without a token, or with one that is not known."""
 OTHER = "_other"
 """Stands for every method that the server does not have, so that nobody outside can make series."""
 
@@ -30,11 +32,13 @@ class MethodMetrics:
         counters: tuple[Counter, Counter, Counter],
         handled: Counter,
         seconds: TallyHistogram,
+        callers: Counter,
         labels: tuple[str, str, str],
     ) -> None:
         self._started, self._received, self._sent = (counter.labels(*labels) for counter in counters)
         self._handled = {code: handled.labels(*labels, code) for code in CODES}
         self._seconds = seconds.labels(*labels)
+        self._callers = callers
 
     def started(self) -> None:
         """A call has begun."""
@@ -52,6 +56,10 @@ class MethodMetrics:
         """A call has ended."""
         self._handled[code].inc()
         self._seconds.add(seconds)
+
+    def called(self, caller: str, code: str) -> None:
+        """A call of a caller that was let in by its token, or of one that was not, has ended."""
+        self._callers.labels(caller or NOBODY, code).inc()
 
     def unimplemented(self) -> None:
         """A call was refused before it began."""
@@ -75,12 +83,16 @@ class RpcMetrics:
         )
         handled = counter("handled", "RPCs ended.", "grpc_code")
         seconds = TallyHistogram("grpc_server_handling_seconds", "Time of RPCs.", labels, LATENCY_BUCKETS_S, registry)
+        text = "RPCs ended, by the name of the caller's token."
+        callers = Counter("dragoman_caller_calls", text, ("caller", "grpc_code"), registry=registry)
+        for code in CODES:
+            callers.labels(NOBODY, code)
         self._known: dict[str, MethodMetrics] = {}
         for service, method in methods:
             kind = _kind(client=method.client_streaming, server=method.server_streaming)
             known = (kind, service, method.name)
-            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, known)
-        self._other = MethodMetrics(counters, handled, seconds, ("unary", OTHER, OTHER))
+            self._known[f"/{service}/{method.name}"] = MethodMetrics(counters, handled, seconds, callers, known)
+        self._other = MethodMetrics(counters, handled, seconds, callers, ("unary", OTHER, OTHER))
 
     def method(self, name: str) -> MethodMetrics:
         """The series of a method by its full name; all methods that the server does not have share one."""

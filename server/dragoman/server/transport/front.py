@@ -7,15 +7,17 @@ honoured is refused in the same words.
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dragoman.bundle.manifest import LanguagePair
+from dragoman.server.core.errors import Forbidden
 from dragoman.server.core.limits import check_number
 from dragoman.server.core.requests import Request
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.transport.callers import ANYBODY, Caller
 from dragoman.server.transport.codec import requests, results, supported
 from dragoman.v1 import translation_pb2 as pb
 
@@ -30,7 +32,7 @@ class Front:
         self._models = models
         self._max_texts = max_texts
 
-    def accept(self, message: Message, call_id: str = "") -> "Call":
+    def accept(self, message: Message, call_id: str = "", caller: Caller = ANYBODY) -> "Call":
         """Check a message and find its model. `call_id` is the id of a call whose client has given it none."""
         arrived_s = time.perf_counter()
         # The number first of all: what follows looks at each text, and a message has room for millions.
@@ -40,8 +42,8 @@ class Front:
         else:
             check_number(len(message.texts), self._max_texts)
             supported.check(message)
-        pipeline, pair = self._models.route(requests.model_query(message))
-        return Call(message, pipeline, pair, message.request_id or call_id, arrived_s)
+        pipeline, pair = self._models.among(caller.models).route(requests.model_query(message))
+        return Call(message, pipeline, pair, message.request_id or call_id, arrived_s, caller)
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,20 @@ class Call:
     pair: LanguagePair
     id: str
     arrived_s: float
+    caller: Caller = ANYBODY
 
     def request(self, deadline_s: float | None = None) -> Request:
-        """What the message asks of the pipeline. Raises what is wrong with its fields."""
+        """What the message asks of the pipeline. Raises what is wrong with its fields, or not the caller's to ask."""
         if isinstance(self.message, pb.ScoreRequest):
-            return requests.score_request(self.message, pair=self.pair, deadline_s=deadline_s)
-        seed = secrets.randbits(64)
-        return requests.request(self.message, pair=self.pair, deadline_s=deadline_s, fresh_seed=seed)
+            request = requests.score_request(self.message, pair=self.pair, deadline_s=deadline_s)
+        else:
+            seed = secrets.randbits(64)
+            request = requests.request(self.message, pair=self.pair, deadline_s=deadline_s, fresh_seed=seed)
+        if request.priority >= self.caller.max_priority:
+            return request
+        if self.message.priority != pb.PRIORITY_UNSPECIFIED:
+            raise Forbidden("priority", f"{self.caller.name} may ask for {self.caller.max_priority.name} at most")
+        return replace(request, priority=self.caller.max_priority)
 
     def translated(self, outcomes: Sequence[Outcome]) -> pb.TranslateResponse:
         """The answer to texts."""

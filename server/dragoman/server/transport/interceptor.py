@@ -1,4 +1,4 @@
-"""Around every RPC: its request id, its status in case of an error, its metrics and its log line.
+"""Around every RPC: its caller, its request id, its status in case of an error, its metrics and its log line.
 
 The outermost layer, so nothing that goes wrong below reaches the client but as a status made here. gRPC itself would
 send the type and text of an unexpected exception.
@@ -23,15 +23,24 @@ from dragoman.server.core.errors import ServingError
 from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
+from dragoman.server.transport.callers import ANYBODY, Caller, Doors
 from dragoman.server.transport.status import status_code, status_message, trailing_metadata
 
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
+_caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
+OPEN = "/grpc.health.v1.Health/"
+"""Methods of this service need no token: who probes has none."""
 
 
 def request_id() -> str:
     """The id of the call that is being served."""
     return _request_id.get()
+
+
+def current_caller() -> Caller:
+    """Who makes the call that is being served."""
+    return _caller.get()
 
 
 class InternalError(ServingError):
@@ -44,8 +53,8 @@ class InternalError(ServingError):
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every method of the server."""
 
-    def __init__(self, metrics: RpcMetrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: RpcMetrics, doors: Doors) -> None:
+        self._metrics, self._doors = metrics, doors
 
     async def intercept_service(
         self,
@@ -61,20 +70,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         sides = (handler.request_streaming, handler.response_streaming)
         kind = "_".join("stream" if is_streaming else "unary" for is_streaming in sides)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        behaviour = _wrapped(getattr(handler, kind), method, self._metrics.method(method))
+        doors = Doors() if method.startswith(OPEN) else self._doors
+        behaviour = _wrapped(getattr(handler, kind), method, self._metrics.method(method), doors)
         return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
 
-def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
+def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics, doors: Doors) -> Any:
     if inspect.isasyncgenfunction(behaviour):
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             call = _Rpc(method, request, context)
             with _observed(call, metrics):
                 try:
-                    async for response in behaviour(_received(request, metrics), context):
-                        metrics.sent()
-                        yield response
+                    with call.entered(doors):
+                        async for response in behaviour(_received(request, metrics), context):
+                            metrics.sent()
+                            yield response
                 except Exception as error:  # noqa: BLE001 - the outermost layer
                     await call.abort(error)
 
@@ -84,8 +95,9 @@ def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics) -> Any:
         call = _Rpc(method, request, context)
         with _observed(call, metrics):
             try:
-                answer = behaviour(_received(request, metrics), context)
-                response = await answer if inspect.isawaitable(answer) else answer
+                with call.entered(doors):
+                    answer = behaviour(_received(request, metrics), context)
+                    response = await answer if inspect.isawaitable(answer) else answer
                 if response is not None:  # else it has written what it had to say
                     metrics.sent()
                 return response
@@ -128,7 +140,9 @@ def _observed(call: _Rpc, metrics: MethodMetrics) -> Iterator[None]:
     finally:
         seconds = time.perf_counter() - started
         metrics.handled(code, seconds)
-        logs.event(_logger, logging.DEBUG, "call_ended", method=call.method, id=call.id, code=code, seconds=seconds)
+        metrics.called(call.caller.name, code)
+        facts: dict[str, Any] = {"method": call.method, "id": call.id, "caller": call.caller.name}
+        logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
 
 
 class _Rpc:
@@ -138,7 +152,15 @@ class _Rpc:
         self.method = method
         self.code: str | None = None
         self.id = _named_id(request, context.invocation_metadata() or ()) or secrets.token_hex(8)
+        self.caller = ANYBODY
         self._context = context
+
+    @contextmanager
+    def entered(self, doors: Doors) -> Iterator[None]:
+        """Let the caller in for the time of the call, or raise why it may not."""
+        with doors.entered(self._context.invocation_metadata() or ()) as self.caller:
+            _caller.set(self.caller)  # for good, as the id
+            yield
 
     async def abort(self, error: Exception) -> Any:
         """End the call with the error's status."""

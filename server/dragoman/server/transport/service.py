@@ -19,7 +19,7 @@ from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
 from dragoman.server.transport.codec import descriptions, supported
 from dragoman.server.transport.codec import requests as codec_request
 from dragoman.server.transport.front import Call, Front, Message
-from dragoman.server.transport.interceptor import request_id
+from dragoman.server.transport.interceptor import current_caller, request_id
 from dragoman.server.transport.pipe import Pipe
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
@@ -147,7 +147,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The served models that translate between the named languages."""
         supported.check(request, supported.plain("source_language", "target_language"))
-        pipelines = self._models.between(request.source_language, request.target_language)
+        pipelines = self._known_models().between(request.source_language, request.target_language)
         return pb.ListModelsResponse(models=map(self._describe, pipelines))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
@@ -156,8 +156,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         if not request.name:
             raise InvalidRequest("name", "empty; ListModels gives the names")
         return pb.GetModelResponse(
-            model=self._describe(self._models.named(request.name, request.version, field="name"))
+            model=self._describe(self._known_models().named(request.name, request.version, field="name"))
         )
+
+    def _known_models(self) -> Models:
+        return self._models.among(current_caller().models)
 
     def _describe(self, pipeline: Pipeline) -> pb.Model:
         return descriptions.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
@@ -168,7 +171,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
         if self.draining:
             raise Draining
-        call = self._front.accept(message, request_id())
+        call = self._front.accept(message, request_id(), current_caller())
         record.model = call.pipeline.name
         return call, call.request(record.deadline_s)
 
