@@ -17,6 +17,7 @@ from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -73,7 +74,7 @@ def pipeline_of(bundle: Bundle, tokenizer: Tokenizer, lanes: FakeLanes) -> Itera
 
         def make(manifest: dict[str, Any] | None = None, **limits: int) -> Pipeline:
             changed = replace(bundle, manifest=replace(bundle.manifest, **(manifest or {})))
-            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), executor)
+            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), Workers(executor))
 
         yield make
 

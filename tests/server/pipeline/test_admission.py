@@ -4,34 +4,45 @@ import random
 
 import pytest
 
-from dragoman.server.core.errors import Overloaded
-from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
+from dragoman.server.core.errors import InvalidRequest, Overloaded
+from dragoman.server.pipeline.admission import Admission, Reservation
 
 
 def test_room_is_given_back_exactly_once() -> None:
-    """Whatever order requests are reserved, corrected and released in, nothing is left, and the sum is always right."""
+    """Whatever order requests are reserved, corrected, given back in parts and released in, nothing is left, the sum is
+    always right, and the limit holds.
+    """
     dice = random.Random(7)
     admission = Admission(1000)
     live: dict[Reservation, int] = {}
 
-    for _ in range(2000):
-        match dice.randrange(3):
+    for _ in range(3000):
+        tokens = dice.randrange(1, 400)
+        match dice.randrange(4):
             case 0:
-                tokens = dice.randrange(1, 400)
                 try:
                     live[admission.reserve(tokens)] = tokens
                 except Overloaded:
                     assert admission.held_tokens + tokens > 1000
             case 1 if live:
                 one = dice.choice(list(live))
-                live[one] = dice.randrange(1, 400)
-                one.correct(live[one])
+                try:
+                    one.correct(tokens)
+                    live[one] = tokens
+                except Overloaded:
+                    assert admission.held_tokens - live[one] + tokens > 1000
             case 2 if live:
+                one = dice.choice(list(live))
+                given_back = dice.randrange(live[one] + 1)
+                one.give_back(given_back)
+                live[one] -= given_back
+            case 3 if live:
                 one = dice.choice(list(live))
                 del live[one]
                 one.release()
                 one.release()
         assert (admission.held_tokens, admission.held_requests) == (sum(live.values()), len(live))
+        assert admission.held_tokens <= 1000
 
     for one in live:
         one.release()
@@ -47,6 +58,16 @@ def test_the_last_token_fits_and_the_next_does_not() -> None:
     assert admission.held_tokens == 0
 
 
-def test_the_estimate_counts_bytes() -> None:
-    """Text of other scripts has more tokens a character, and an empty text its end token."""
-    assert estimate_tokens(["", "abcdefgh", "日本語日"]) == 1 + 3 + 4
+def test_a_low_estimate_admits_nothing() -> None:
+    """A count that will fit is told when to try again, one that never would which field is at fault."""
+    admission = Admission(10)
+    with admission.reserve(4), admission.reserve(2, field="pairs") as low:
+        with pytest.raises(Overloaded) as refused:
+            low.correct(7, wait_s=3.0)
+        with pytest.raises(InvalidRequest, match="pairs: about 11 source tokens, and the whole backlog takes 10"):
+            low.correct(11)
+
+        assert (refused.value.retry_after_s, refused.value.wanted, admission.held_tokens) == (3.0, 7, 6)
+        low.correct(6)
+
+    assert admission.held_tokens == 0

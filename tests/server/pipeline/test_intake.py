@@ -9,6 +9,7 @@ from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.requests import OnTooLong, Request, Splitting
 from dragoman.server.pipeline.intake import SCORE, TRANSLATE, Intake, field_names
+from dragoman.server.pipeline.workers import finished
 from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -23,7 +24,7 @@ def intake(tokenizer: Tokenizer) -> Intake:
 
 def taken_in(intake: Intake, *texts: str, **fields: Any) -> list[PreparedText | InvalidRequest]:
     request = Request(texts, **fields)
-    return intake.prepare(request, intake.check(request), PAIR, Decoding(max_length=64))
+    return finished(intake.prepare(request, intake.check(request), PAIR, Decoding(max_length=64)))
 
 
 def fields_at_fault(outcomes: list[PreparedText | InvalidRequest]) -> list[str]:

@@ -11,6 +11,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import InvalidRequest, StartError, UnknownModel
 from dragoman.server.pipeline.models import ModelQuery, Models
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.text.tokenizer import Tokenizer
 
 
@@ -46,7 +47,7 @@ def test_names_and_pairs_find_their_bundle(models: Models, query: ModelQuery, na
 def test_a_multilingual_bundle_is_found_by_its_languages(models: Models, many: Bundle, pipeline: Pipeline) -> None:
     """Beside bundles for pairs, which are preferred where they know more of the tag."""
     many = replace(many, manifest=replace(many.manifest, name="many-told"))
-    told = Pipeline(many, Tokenizer(many), pipeline.lanes, pipeline.limits, ThreadPoolExecutor())
+    told = Pipeline(many, Tokenizer(many), pipeline.lanes, pipeline.limits, Workers(ThreadPoolExecutor()))
     both = Models([*models, told])
 
     assert [

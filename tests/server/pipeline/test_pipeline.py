@@ -29,6 +29,7 @@ from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -195,6 +196,42 @@ async def test_a_request_larger_than_the_backlog_is_not_told_to_retry(pipeline_o
         await translate(pipeline_of(backlog_tokens=10), "x" * 100)
 
 
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("(" * 1_500, {}),
+        ("word", {"overrides": DecodingOverrides(beam_size=8, min_length=60, max_length_factor=100.0)}),
+        ("word", {"method": Sampling(), "overrides": DecodingOverrides(num_hypotheses=12)}),
+    ],
+)
+async def test_a_request_is_admitted_by_what_it_costs(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, text: str, fields: dict[str, object]
+) -> None:
+    """Few bytes may be many tokens, wide beams and long translations: refused, where they exceed the backlog."""
+    pipeline = pipeline_of(backlog_tokens=20 if fields else 1_000)
+
+    with pytest.raises(InvalidRequest, match=r"^texts: about \d+ source tokens, and the whole backlog takes"):
+        await translate(pipeline, text, **fields)
+
+    assert (lanes.submitted, pipeline.admission.held_tokens, pipeline.admission.held_requests) == ([], 0, 0)
+
+
+async def test_what_a_text_costs_is_given_back_when_it_is_decoded(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Before it is read: whoever does not read what has been decoded keeps nobody out."""
+    async with aclosing(pipeline.stream(Request(("The dog.", "A fox.", "\u200b")))) as stream:
+        lanes.hold()
+        assert (await anext(stream))[0] == 2
+        whole = pipeline.admission.held_tokens
+        lanes.release()
+        index, _ = await anext(stream)
+        rest = pipeline.admission.held_tokens
+        await anext(stream)
+
+        assert whole == sum(len(segment.ids) for segment in lanes.submitted)
+        assert rest == len(lanes.submitted[1 - index].ids)
+        assert (pipeline.admission.held_tokens, pipeline.admission.held_requests) == (0, 1)
+
+
 async def test_the_reservation_is_corrected_to_the_tokens(pipeline: Pipeline, lanes: FakeLanes) -> None:
     """While a request is decoded it holds what it has, not what was estimated from its bytes."""
     lanes.hold()
@@ -291,8 +328,9 @@ async def test_decoding_defaults_are_the_bundles(pipeline_of: Callable[..., Pipe
     assert lanes.submitted[0].decoding == Decoding(beam_size=4, max_length=64, length_penalty=0.5)
 
 
-async def test_long_texts_leave_the_event_loop_free(pipeline: Pipeline, lanes: FakeLanes) -> None:
+async def test_long_texts_leave_the_event_loop_free(pipeline_of: Callable[..., Pipeline], lanes: FakeLanes) -> None:
     """Text over the threshold is tokenized elsewhere: other tasks run before it is submitted."""
+    pipeline = pipeline_of(backlog_tokens=4_000)
     lanes.hold()
     task = asyncio.create_task(translate(pipeline, "The dog is in the box. " * 200, splitting=Splitting.SENTENCES))
     await asyncio.sleep(0)
@@ -604,7 +642,7 @@ async def test_overload_is_over_when_what_waits_is_done(
 async def test_the_languages_reach_the_lanes(many: Bundle, lanes: FakeLanes, pipeline: Pipeline) -> None:
     """Of each segment of each text; where one of them is left open, the request is refused with what there is."""
     with ThreadPoolExecutor(max_workers=1) as executor:
-        told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, executor)
+        told = Pipeline(many, Tokenizer(many), lanes, pipeline.limits, Workers(executor))
 
         outcomes = await translate(told, "The dog. The fox!", "", source_language="en", target_language="zh-Hant-TW")
         submitted = lanes.submitted

@@ -125,7 +125,7 @@ def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
         pipeline._tokenizer,
         other_lanes,
         pipeline.limits,
-        pipeline._executor,
+        pipeline._workers,
     )
     now_s = time.monotonic()
     dog = Watchdog([pipeline, other], {}, LIMIT_S, lambda: None, loop_pulse=Pulse(now_s), clock=lambda: now_s + 40)

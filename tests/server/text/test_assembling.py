@@ -13,6 +13,7 @@ from dragoman.server.core.requests import OffsetUnit, Output, Splitting
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Span, Timings, Translation
+from dragoman.server.pipeline.workers import finished
 from dragoman.server.testing import FakeTicket, echo
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import PreparedText, prepare
@@ -34,14 +35,16 @@ NASTY = [
 
 
 def prepared(text: str, tokenizer: Tokenizer) -> PreparedText:
-    made = prepare(
-        text,
-        field="text",
-        tokenizer=tokenizer,
-        splitting=Splitting.SENTENCES,
-        pair=LanguagePair("en", "pt"),
-        max_tokens=32,
-        split_long=True,
+    made = finished(
+        prepare(
+            text,
+            field="text",
+            tokenizer=tokenizer,
+            splitting=Splitting.SENTENCES,
+            pair=LanguagePair("en", "pt"),
+            max_tokens=32,
+            split_long=True,
+        )
     )
     assert isinstance(made, PreparedText)
     return made

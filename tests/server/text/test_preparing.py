@@ -7,6 +7,7 @@ import pytest
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.requests import Splitting
+from dragoman.server.pipeline.workers import finished
 from dragoman.server.text.preparing import (
     MAX_SUPPRESSED_TOKENS,
     PreparedText,
@@ -24,7 +25,7 @@ PAIR = LanguagePair("en", "pt")
 
 def prepared(tokenizer: Tokenizer, text: str, **changes: Any) -> PreparedText | InvalidRequest:
     settings: dict[str, Any] = {"splitting": Splitting.SENTENCES, "max_tokens": 32, "split_long": True, **changes}
-    return prepare(text, field="texts[0].text", tokenizer=tokenizer, pair=PAIR, **settings)
+    return finished(prepare(text, field="texts[0].text", tokenizer=tokenizer, pair=PAIR, **settings))
 
 
 def given(tokenizer: Tokenizer, text: str, target: str) -> PreparedText | InvalidRequest:

@@ -31,6 +31,7 @@ from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import hardware_of
 from dragoman.server.telemetry.loop_pulse import LoopPulse
 from dragoman.server.telemetry.request_metrics import Metrics
@@ -64,6 +65,7 @@ class App:
         self.options = options
         self._lanes_of = lanes_of or self._real_lanes
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
+        self._workers = Workers(self._executor)
         self.registry = CollectorRegistry()
         self.models = Models([])
         self._health = health.aio.HealthServicer()
@@ -172,7 +174,7 @@ class App:
         except BundleError as error:  # its files are not those that were opened any more
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
-        return Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._workers)
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options

@@ -16,6 +16,7 @@ from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import usable_cpus
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -46,7 +47,7 @@ class LocalTranslator:
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
-        self.pipeline = Pipeline(bundle, tokenizer, lanes, limits, self._executor)
+        self.pipeline = Pipeline(bundle, tokenizer, lanes, limits, Workers(self._executor))
         """What a server would have of the bundle."""
         self._runner = InterruptibleRunner()
 

@@ -123,6 +123,8 @@ class Overloaded(ServingError):
 
     def __init__(self, wanted: int, held: int, limit: int, *, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
+        self.wanted = wanted
+        """What the request costs, as far as that is known by now."""
         super().__init__(
             f"the backlog holds {held} source tokens and this request adds about {wanted}, the limit is {limit}: "
             "retry with backoff, send fewer texts at once, or raise --backlog-tokens"

@@ -1,26 +1,17 @@
-"""Admission: how many source tokens may be in the server at once.
+"""Admission: how much work may be in the server at once, in source tokens of a default request.
 
 A request reserves capacity for all its texts or is refused; it never gets half. The reservation is an estimate made
-from the text's bytes before any work, is corrected once the tokens are counted, and is given back exactly once,
-whatever happened in between. Always true: `held_tokens` is the sum of the live reservations.
+before any work. It is corrected once the tokens are counted, which may refuse the request after all. It is given back
+text by text as they are decoded, and the rest at the end, whatever happened in between. Always true: `held_tokens` is
+the sum of the live reservations, and never more than the limit.
 
 Used from the event loop alone, hence without a lock.
 """
 
-from collections.abc import Sequence
-
 from dragoman.server.core.errors import InvalidRequest, Overloaded
-
-BYTES_PER_TOKEN = 4
-"""How many bytes of UTF-8 a token is taken for in the estimate; subword vocabularies measure between three and five."""
 
 MIN_RETRY_S = 0.1
 """A prediction of no wait at all, where nothing has been measured yet, must not make clients try in a circle."""
-
-
-def estimate_tokens(texts: Sequence[str]) -> int:
-    """Source tokens that `texts` are likely to become, the end tokens included."""
-    return sum(len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + 1 for text in texts)
 
 
 class Admission:
@@ -39,25 +30,30 @@ class Admission:
 
         `wait_s` is how long what is held will take: there is no use in trying again before.
         """
+        self.check(tokens, self.held_tokens, wait_s, field)
+        self.held_tokens += tokens
+        self.held_requests += 1
+        return Reservation(self, tokens, field)
+
+    def check(self, tokens: int, held: int, wait_s: float, field: str) -> None:
+        """Refuse what does not fit beside what others hold."""
         if tokens > self.limit_tokens:
             raise InvalidRequest(
                 field,
-                f"about {tokens} source tokens, and the whole backlog takes {self.limit_tokens}: "
-                "send fewer texts at once, or raise --backlog-tokens",
+                f"about {tokens} source tokens, and the whole backlog takes {self.limit_tokens} (wide beams, draws and "
+                "least lengths count as more tokens): send or ask for less at once, or raise --backlog-tokens",
             )
-        if self.held_tokens + tokens > self.limit_tokens:
-            raise Overloaded(tokens, self.held_tokens, self.limit_tokens, retry_after_s=max(MIN_RETRY_S, wait_s))
-        self.held_tokens += tokens
-        self.held_requests += 1
-        return Reservation(self, tokens)
+        if held + tokens > self.limit_tokens:
+            raise Overloaded(tokens, held, self.limit_tokens, retry_after_s=max(MIN_RETRY_S, wait_s))
 
 
 class Reservation:
     """The capacity that one request holds; a context manager that gives it back."""
 
-    def __init__(self, admission: Admission, tokens: int) -> None:
-        self._admission = admission
-        self._tokens: int | None = tokens
+    def __init__(self, admission: Admission, tokens: int, field: str) -> None:
+        self._admission, self._field = admission, field
+        self._tokens = tokens
+        self._is_live = True
 
     def __enter__(self) -> "Reservation":
         return self
@@ -65,16 +61,24 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def correct(self, tokens: int) -> None:
-        """Replace the estimate by the count. An admitted request is not refused for a low estimate."""
-        assert self._tokens is not None, "corrected after release"
-        self._admission.held_tokens += tokens - self._tokens
-        self._tokens = tokens
+    def correct(self, tokens: int, wait_s: float = 0.0) -> None:
+        """Replace the estimate by the count, or raise what `reserve` does: a low estimate admits nothing."""
+        assert self._is_live, "corrected after release"
+        self._admission.check(tokens, self._admission.held_tokens - self._tokens, wait_s, self._field)
+        self._hold(tokens)
+
+    def give_back(self, tokens: int) -> None:
+        """Give back what one text held, which is decoded."""
+        self._hold(self._tokens - tokens)
 
     def release(self) -> None:
-        """Give the capacity back; a second call changes nothing."""
-        if self._tokens is None:
-            return
-        self._admission.held_tokens -= self._tokens
-        self._admission.held_requests -= 1
-        self._tokens = None
+        """Give all capacity back that is held still; a second call changes nothing."""
+        if self._is_live:
+            self._hold(0)
+            self._admission.held_requests -= 1
+        self._is_live = False
+
+    def _hold(self, tokens: int) -> None:
+        assert tokens >= 0, "more given back than was held"
+        self._admission.held_tokens += tokens - self._tokens
+        self._tokens = tokens

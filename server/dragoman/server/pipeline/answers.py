@@ -3,9 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 
 from dragoman.server.core.ports import SegmentDecoder, Ticket
 from dragoman.server.core.segments import Decoded, Segment
+
+SLICE = 128
+"""Segments that are submitted, or cancelled, before the event loop has its turn."""
 
 
 async def decode(
@@ -20,13 +24,23 @@ async def decode(
     try:
         for text, segments in enumerate(texts):
             for number, segment in enumerate(segments):
+                if tickets and len(tickets) % SLICE == 0:
+                    await asyncio.sleep(0)
                 tickets.append(lanes.submit(segment, inbox.slot(text, number), flow=inbox))
         for _ in texts:
             yield await inbox.next_finished()
     finally:
         if not inbox.is_complete:
-            for ticket in tickets:  # cancelling what has been answered already changes nothing
-                lanes.cancel(ticket)
+            await _cancel(lanes, tickets)
+
+
+async def _cancel(lanes: SegmentDecoder, tickets: Sequence[Ticket]) -> None:
+    """Take segments out of the lanes; all of them, also where whoever waits for it is cancelled once more."""
+    for number, ticket in enumerate(tickets, 1):
+        lanes.cancel(ticket)  # of what has been answered already, this changes nothing
+        if number % SLICE == 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
 
 
 class _Inbox:
@@ -64,4 +78,5 @@ class _Inbox:
     async def next_finished(self) -> tuple[int, list[Decoded | Exception]]:
         """The next text whose segments have all been answered."""
         text = await self._finished.get()
-        return text, [answer for answer in self._answers[text] if answer is not None]
+        answers, self._answers[text] = self._answers[text], []
+        return text, [answer for answer in answers if answer is not None]

@@ -3,7 +3,7 @@
 Only what concerns the request as a whole, such as the number of its texts, is raised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
@@ -44,32 +44,45 @@ class Intake:
         self._model_limits = model_limits
 
     def check(self, request: Request) -> list[str | InvalidRequest]:
-        """The texts, each that is too large or malformed replaced by its error."""
+        """The texts; in place of one that is too large or malformed, itself or what goes with it, its error."""
         names = field_names(request)
         if not request.texts:
             raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
         check_number(len(request.texts), self._limits.max_texts, names.texts)
-        return [self._check(text, names.of_text(index)) for index, text in enumerate(request.texts)]
+        return [self._checked(request, index, names) for index in range(len(request.texts))]
 
     def prepare(
         self, request: Request, texts: Sequence[str | InvalidRequest], pair: LanguagePair, decoding: Decoding
-    ) -> list[PreparedText | InvalidRequest]:
-        """Cut and number the checked texts of a request that is decoded with these settings."""
-        return [
-            text if isinstance(text, InvalidRequest) else self._prepare(request, index, text, pair, decoding)
-            for index, text in enumerate(texts)
-        ]
+    ) -> Generator[None, None, list[PreparedText | InvalidRequest]]:
+        """Cut and number the checked texts of a request that is decoded with these settings.
 
-    def _check(self, text: str, field: str) -> str | InvalidRequest:
-        return check_text(text, field, self._limits.max_text_bytes)
+        Yields wherever it may be put off.
+        """
+        prepared: list[PreparedText | InvalidRequest] = []
+        for index, text in enumerate(texts):
+            if isinstance(text, InvalidRequest):
+                prepared.append(text)
+            else:
+                prepared.append((yield from self._prepare(request, index, text, pair, decoding)))
+            yield
+        return prepared
+
+    def _checked(self, request: Request, index: int, names: FieldNames) -> str | InvalidRequest:
+        given = [(names.of_text(index), request.texts[index])]
+        if request.prefixes:
+            given.append((names.of_text(index, "target_prefix"), request.prefixes[index]))
+        if request.targets is not None:
+            given.append((names.of_text(index, "target"), request.targets[index]))
+        checked = [check_text(text, field, self._limits.max_text_bytes) for field, text in given]
+        return next((text for text in checked if isinstance(text, InvalidRequest)), checked[0])
 
     def _prepare(
         self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
-    ) -> PreparedText | InvalidRequest:
+    ) -> Generator[None, None, PreparedText | InvalidRequest]:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
             return self._given(index, text, request.targets[index], pair)
-        prepared = prepare(
+        prepared = yield from prepare(
             text,
             field=TRANSLATE.of_text(index),
             tokenizer=self._tokenizer,
@@ -83,17 +96,11 @@ class Intake:
             prepared = whole(prepared, field=f"decoding.{name}", what=f"a choice of {name}")
         if isinstance(prepared, InvalidRequest) or not request.prefixes:
             return prepared
-        field = TRANSLATE.of_text(index, "target_prefix")
-        prefix = self._check(request.prefixes[index], field)
-        if isinstance(prefix, InvalidRequest):
-            return prefix
+        field, prefix = TRANSLATE.of_text(index, "target_prefix"), request.prefixes[index]
         return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
 
     def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> PreparedText | InvalidRequest:
         fields = SCORE.of_text(index), SCORE.of_text(index, "target")
-        checked = self._check(target, fields[1])
-        if isinstance(checked, InvalidRequest):
-            return checked
         return prepare_given(
-            text, checked, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=self._model_limits
+            text, target, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=self._model_limits
         )

@@ -1,16 +1,13 @@
 """A request's way through one bundle: admission, text to segments, lanes, and segments back to text.
 
 Owns nothing but the wiring. Each text of a request ends as exactly one outcome, a `Translation` or a `ServingError`;
-what concerns the whole request (its options, its size, a full backlog) is raised instead, before any work is done.
+what concerns the whole request (its options, its size, a full backlog) is raised instead, before anything is decoded.
 Whoever stops reading, by cancelling its task or closing the stream, takes its segments out of the lanes.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -29,13 +26,14 @@ from dragoman.server.core.errors import (
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import EnginePreference, Request
-from dragoman.server.core.segments import Decoded, Segment, is_light
+from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.core.strategies import Beam
-from dragoman.server.core.translations import Outcome
-from dragoman.server.decode.strategies.forced import Forced
-from dragoman.server.pipeline.admission import Admission, Reservation, estimate_tokens
+from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import decode
+from dragoman.server.pipeline.costs import estimate, segmented
 from dragoman.server.pipeline.intake import Intake, field_names
+from dragoman.server.pipeline.workers import Workers, finished
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve
@@ -47,13 +45,15 @@ T = TypeVar("T")
 
 INLINE_CHARACTERS = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
+INLINE_SEGMENTS = 64
+"""A text of fewer segments is joined on the event loop, for the same reason."""
 
 
 class Pipeline:
     """One served bundle."""
 
     def __init__(
-        self, bundle: Bundle, tokenizer: Tokenizer, lanes: SegmentDecoder, limits: RequestLimits, executor: Executor
+        self, bundle: Bundle, tokenizer: Tokenizer, lanes: SegmentDecoder, limits: RequestLimits, workers: Workers
     ) -> None:
         self.bundle = bundle
         self.lanes = lanes
@@ -61,9 +61,9 @@ class Pipeline:
         self.admission = Admission(limits.backlog_tokens)
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
-        self._executor = executor
-        self._choosing = asyncio.Semaphore(1)  # so that who chooses never has all threads that cut and join texts
+        self._workers = workers
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
+        self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
 
     def __repr__(self) -> str:
@@ -127,52 +127,43 @@ class Pipeline:
         first = self.directions.first
         return LanguagePair(source or first.source, target or first.target)
 
-    async def translate(self, request: Request) -> list[Outcome]:
-        """The outcome of each text, in the order of the texts."""
-        async with aclosing(self.stream(request)) as stream:
+    async def translate(self, request: Request, *, least_cost: int = 0) -> list[Outcome]:
+        """The outcome of each text, in the order of the texts. Whoever has been told what it costs says so."""
+        async with aclosing(self.stream(request, least_cost=least_cost)) as stream:
             outcomes = {index: outcome async for index, outcome in stream}
         return [outcomes[index] for index in range(len(request.texts))]
 
-    async def stream(self, request: Request) -> AsyncGenerator[tuple[int, Outcome], None]:
+    async def stream(self, request: Request, *, least_cost: int = 0) -> AsyncGenerator[tuple[int, Outcome], None]:
         """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
         plan, template = candidates[0], self._template(request, candidates[0])
         decoding = plan.decoding
         texts = self._intake.check(request)
-        accepted = [text for text in texts if isinstance(text, str)]
-        with self._admit(request, accepted) as reservation:
+        with self._admit(request, texts, template, least_cost) as reservation:
             started = time.perf_counter()
-            size = sum(map(len, (*accepted, *(request.targets or ()))))
-            prepared = await self._work(size, lambda: self._intake.prepare(request, texts, pair, decoding))
-            tokenize_s = time.perf_counter() - started
-            reservation.correct(sum(text.source_tokens for text in prepared if isinstance(text, PreparedText)))
+            is_long = _characters(request) >= INLINE_CHARACTERS
+            prepared = await self._done(is_long, self._intake.prepare(request, texts, pair, decoding))
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
                 template = self._template(request, plan)
+            segments, costs = await self._done(is_long, segmented(prepared, template, default_width=self._width))
+            tokenize_s = time.perf_counter() - started
+            reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
-            async with aclosing(decode(self.lanes, self._classed(prepared, template))) as finished:
-                async for index, answers in finished:
+            async with aclosing(decode(self.lanes, segments)) as answered:
+                async for index, answers in answered:
                     text, decoded = prepared[index], _decoded(answers)
                     if isinstance(text, ServingError):
-                        yield index, text
+                        outcome: Outcome = text
                     elif isinstance(decoded, ServingError):
-                        yield index, decoded
-                    elif plan.chooser is None:
-                        yield index, assembler.translation(text, decoded, tokenize_s)
-                    else:  # which looks at all pairs of hypotheses
-                        translation = partial(assembler.translation, text, decoded, tokenize_s)
-                        async with self._choosing:
-                            translated = await self._apart(translation)
-                        yield index, translated
-
-    def _classed(self, prepared: Sequence[PreparedText | InvalidRequest], template: Segment) -> list[list[Segment]]:
-        """What is decoded of each text, light or bulk by what all of them cost together."""
-        segments = [_segments(text, template) for text in prepared]
-        default_width = self.bundle.manifest.decoding.beam_size
-        if is_light(segment.cost(default_width) for text in segments for segment in text):
-            return segments
-        return [[replace(segment, bulk=True) for segment in text] for text in segments]
+                        outcome = decoded
+                    else:
+                        outcome = await self._assembled(
+                            partial(assembler.translation, text, decoded, tokenize_s), len(decoded), plan
+                        )
+                    reservation.give_back(costs[index])
+                    yield index, outcome
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
@@ -190,7 +181,9 @@ class Pipeline:
             seconds_per_token=self.lanes.seconds_per_token,
         )
 
-    def _admit(self, request: Request, texts: Sequence[str]) -> Reservation:
+    def _admit(
+        self, request: Request, texts: Sequence[str | InvalidRequest], template: Segment, least_cost: int
+    ) -> Reservation:
         """Capacity for a request that can be answered in time."""
         now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority)
         deadline_s = request.deadline_s
@@ -198,25 +191,24 @@ class Pipeline:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         if deadline_s is not None and now_s + wait_s > deadline_s:
             raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
-        return self.admission.reserve(estimate_tokens(texts), wait_s, field=field_names(request).texts)
+        most_tokens = self.bundle.manifest.limits.max_source_tokens
+        cost = estimate(request, texts, template, default_width=self._width, most_tokens=most_tokens)
+        return self.admission.reserve(max(cost, least_cost), wait_s, field=field_names(request).texts)
 
-    async def _work(self, size: int, work: Callable[[], T]) -> T:
-        """Do something with texts of so many characters; off the event loop where that takes long."""
-        return work() if size < INLINE_CHARACTERS else await self._apart(work)
+    async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001
+        """What comes of work with texts; off the event loop where it is long."""
+        return await self._workers.run_in_slices(work) if is_long else finished(work)
 
-    async def _apart(self, work: Callable[[], T]) -> T:
-        """Do something off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def _assembled(self, work: Callable[[], Translation], segments: int, plan: Plan) -> Translation:
+        """The translation of a text of so many segments; off the event loop where that takes long."""
+        if plan.chooser is not None:  # which looks at all pairs of hypotheses
+            return await self._workers.choose(work)
+        return work() if segments < INLINE_SEGMENTS else await self._workers.run(work)
 
 
-def _segments(text: PreparedText | InvalidRequest, template: Segment) -> list[Segment]:
-    """What is decoded of a text."""
-    if isinstance(text, InvalidRequest):
-        return []
-    if text.target is not None:
-        template = replace(template, strategy=Forced(text.target.ids))
-    segments = zip(text.ids, text.copies, strict=True)
-    return [replace(template, ids=ids, prefix=text.prefix, copies=copies) for ids, copies in segments if ids]
+def _characters(request: Request) -> int:
+    """All that a request wants to have numbered."""
+    return sum(map(len, (*request.texts, *request.prefixes, *(request.targets or ()))))
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:

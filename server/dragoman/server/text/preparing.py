@@ -4,7 +4,7 @@ A segment that has nothing the model could read (an invisible mark, say) is not 
 place of a text that cannot be translated stands the `InvalidRequest` that says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
@@ -74,8 +74,8 @@ def prepare(
     pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
-) -> PreparedText | InvalidRequest:
-    """Cut a text into segments of at most `max_tokens` tokens and number them."""
+) -> Generator[None, None, PreparedText | InvalidRequest]:
+    """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment."""
 
     def fits(stretch: str) -> bool:
         return len(tokenizer.encode(stretch, pair)) <= max_tokens
@@ -83,6 +83,7 @@ def prepare(
     spans: list[Span] = []
     numbered: list[tuple[int, ...]] = []
     for span in split(text, splitting, pair.source):
+        yield
         ids = tokenizer.encode(text[span.start : span.end], pair)
         if len(ids) <= max_tokens:
             spans.append(span)
@@ -93,11 +94,12 @@ def prepare(
             message = f"a segment of {len(ids)} tokens, the model reads at most {max_tokens}: {way_out}"
             return InvalidRequest(field, message)
         try:
-            parts = list(fit(text, span, fits))
+            for part in fit(text, span, fits):
+                spans.append(part)
+                numbered.append(tokenizer.encode(text[part.start : part.end], pair))
+                yield
         except ValueError as error:
             return InvalidRequest(field, str(error))
-        spans.extend(parts)
-        numbered.extend(tokenizer.encode(text[part.start : part.end], pair) for part in parts)
     segments = zip(spans, numbered, strict=True)
     copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in segments)
     return PreparedText(text, TextLayout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)

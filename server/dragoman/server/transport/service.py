@@ -33,10 +33,12 @@ PATIENCE_S = 0.1
 
 async def _translate_with_patience(pipeline: Pipeline, request: Request) -> list[Outcome]:
     """Translate, waiting where the backlog is full: a pipe is held back, not turned away."""
+    least_cost = 0
     while True:
         try:
-            return await pipeline.translate(request)
-        except Overloaded:
+            return await pipeline.translate(request, least_cost=least_cost)
+        except Overloaded as refusal:
+            least_cost = refusal.wanted  # so that its texts are numbered no third time
             # Not for as long as a client is told to wait: the lanes would have nothing left to do by then.
             await asyncio.sleep(PATIENCE_S)
 

@@ -1,0 +1,71 @@
+"""What a request costs, in source tokens of a default request: estimated from bytes, then counted by the tokenizer."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+
+from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.requests import Request
+from dragoman.server.core.segments import LIGHT_COST, Segment, is_light
+from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.text.preparing import PreparedText
+
+BYTES_PER_TOKEN = 4
+"""How many bytes of UTF-8 a token is taken for in the estimate; subword vocabularies measure between three and five."""
+
+
+def estimate(
+    request: Request, texts: Sequence[str | InvalidRequest], template: Segment, *, default_width: int, most_tokens: int
+) -> int:
+    """What the texts of a request are likely to cost; those that are refused cost nothing.
+
+    Of a text and its prefix, or its given translation, the longer one counts. `most_tokens` is what a segment has.
+    """
+    costs: dict[int, int] = {}
+    total = 0
+    for text, beside in zip(texts, request.prefixes or request.targets or request.texts, strict=True):
+        if isinstance(text, InvalidRequest):
+            continue
+        tokens = max(_num_bytes(text), _num_bytes(beside)) // BYTES_PER_TOKEN + 1
+        part = min(tokens, most_tokens)
+        if part not in costs:
+            costs[part] = replace(template, ids=(0,) * part).cost(default_width)
+        total += costs[part] * tokens // part
+    return total
+
+
+def segmented(
+    prepared: Sequence[PreparedText | InvalidRequest], template: Segment, *, default_width: int
+) -> Generator[None, None, tuple[list[list[Segment]], list[int]]]:
+    """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment."""
+    tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
+    if tokens > LIGHT_COST:  # a segment costs its tokens at least
+        template = replace(template, bulk=True)
+    texts: list[list[Segment]] = []
+    costs: list[int] = []
+    for text in prepared:
+        segments: list[Segment] = []
+        cost = 0
+        for segment in _segments(text, template):
+            segments.append(segment)
+            cost += segment.cost(default_width)
+            yield
+        texts.append(segments)
+        costs.append(cost)
+    if not template.bulk and not is_light(costs):
+        texts = [[replace(segment, bulk=True) for segment in segments] for segments in texts]
+    return texts, costs
+
+
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[Segment]:
+    """What is decoded of a text."""
+    if isinstance(text, InvalidRequest):
+        return
+    if text.target is not None:
+        template = replace(template, strategy=Forced(text.target.ids))
+    for ids, copies in zip(text.ids, text.copies, strict=True):
+        if ids:
+            yield replace(template, ids=ids, prefix=text.prefix, copies=copies)
