@@ -9,7 +9,7 @@ import pytest
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.bundle.reader import Bundle, hash_file
 from dragoman.server.core.errors import StartError
-from dragoman.server.text.tokenizer import Tokenizer
+from dragoman.server.text.tokenizer import MOST_SPARE, Tokenizer
 
 
 @pytest.mark.parametrize("text", ["The dog.", "Zwölf Boxkämpfer", "日本語", "👩\u200d👧", "a\x00b", "x" * 5000])
@@ -47,6 +47,24 @@ def test_a_file_that_is_no_vocabulary_is_said_at_the_start(bundle: Bundle, tmp_p
 
     with pytest.raises(StartError, match=r"bad\.spm is not a SentencePiece model"):
         Tokenizer(Bundle(manifest, tmp_path, ""))
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_vocabulary_much_smaller_than_the_network_is_refused(bundle: Bundle, side: str) -> None:
+    """It belongs to another model; a table that was filled up to a multiple, and control tokens, are no reason."""
+    pieces = Tokenizer(bundle)._source.size
+
+    def opened(size: int, **facts: object) -> Tokenizer:
+        shape = replace(bundle.manifest.architecture, **{f"{side}_vocabulary": size})  # type: ignore[arg-type]
+        tokenizer = replace(bundle.manifest.tokenizer, **facts)  # type: ignore[arg-type]
+        return Tokenizer(replace(bundle, manifest=replace(bundle.manifest, architecture=shape, tokenizer=tokenizer)))
+
+    opened(pieces + MOST_SPARE)
+    opened(pieces + MOST_SPARE + 2, target_languages={"pt": (pieces + 5, 3)}, hidden_ids=(0, pieces))
+    with pytest.raises(
+        StartError, match=rf"has {pieces} pieces, and the network's {side} vocabulary has {pieces + 1025},"
+    ):
+        opened(pieces + MOST_SPARE + 1)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

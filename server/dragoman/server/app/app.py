@@ -1,6 +1,6 @@
 """The composition root: every object of a serving process is built here, once, and stopped in this order.
 
-Start: options, packages, bundles, lanes, HTTP, gRPC, then health says SERVING.
+Start: options, packages, bundles, lanes and what they decode first, HTTP, gRPC, then health says SERVING.
 Stop: health says NOT_SERVING, new requests are refused, those in flight get `drain_grace_s`, what is left is cancelled,
 the lanes answer everything they hold, HTTP ends last so that the final numbers can be scraped.
 """
@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.batches.warm_up import warm_up
 from dragoman.server.core import logs
 from dragoman.server.core.addresses import is_loopback
 from dragoman.server.core.errors import StartError
@@ -178,7 +179,7 @@ class App:
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options
-        return open_lanes(
+        lanes = open_lanes(
             bundle,
             num_lanes=options.num_lanes,
             threads_per_lane=options.threads_per_lane,
@@ -186,6 +187,11 @@ class App:
             observer=observer,
             hardware=hardware_of(options.provider, options.device),
         )
+        with ExitStack() as undone:
+            undone.callback(lanes.close)
+            warm_up(bundle.directory, lanes.runtime, lanes.groups)
+            undone.pop_all()
+        return lanes
 
     async def _start_grpc(self) -> None:
         options = self.options

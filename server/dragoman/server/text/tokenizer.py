@@ -1,12 +1,16 @@
 """Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dragoman.bundle.manifest import LanguagePair, Slot
+from dragoman.bundle.manifest import Tokenizer as Facts
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.translations import Span
 from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
+
+MOST_SPARE = 1024
+"""Words of a network that nothing is known of: tables are filled up to a multiple, of 1,024 at most."""
 
 
 class Tokenizer:
@@ -129,9 +133,22 @@ class Tokenizer:
 
 
 def _check_size(bundle: Bundle, name: str, vocabulary: Vocabulary, side: str, most: int) -> None:
-    # An id beyond the network's table would be read outside of it.
-    if vocabulary.size > most:
+    """Refuse what belongs to another network: its ids would be read from outside of the network's table, or the network
+    would say words that nobody can write.
+    """
+    pieces = vocabulary.size
+    fewest = most - MOST_SPARE - len({index for index in _control_ids(bundle.manifest.tokenizer) if index >= pieces})
+    if not fewest <= pieces <= most:
+        bound = f"has room for {most}" if pieces > most else f"has {most}, of which at most {MOST_SPARE} can be spare"
         raise StartError(
-            f"{bundle.path(name)} has {vocabulary.size} pieces, and the network's {side} vocabulary has room for "
-            f"{most}: export the bundle again with the vocabulary that the model was trained with"
+            f"{bundle.path(name)} has {pieces} pieces, and the network's {side} vocabulary {bound}: export the bundle "
+            "again with the vocabulary that the model was trained with"
         )
+
+
+def _control_ids(facts: Facts) -> Iterator[int]:
+    """Ids that the manifest gives a meaning, and that a vocabulary need not list."""
+    yield from (facts.eos_id, facts.unk_id, facts.start_id, *facts.hidden_ids, *facts.suppressed_ids)
+    for ids in (*facts.source_languages.values(), *facts.target_languages.values()):
+        yield from ids
+    yield from (part for part in (*facts.prefix, *facts.suffix, facts.forced_first) if isinstance(part, int))

@@ -1,0 +1,61 @@
+"""A bundle's graphs are run before any request is answered. Where one fails, or its numbers are not finite, the bundle
+is not served; and the first request pays for nothing that a runtime puts off until its first run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from dragoman.bundle.graphs import STEP
+from dragoman.bundle.manifest import Manifest
+from dragoman.server.batches.encoding import encode
+from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
+from dragoman.server.batches.group import Group
+from dragoman.server.core.errors import EngineFailure, StartError
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.runtime.runtime import Runtime
+
+WORDS = 8
+"""Of each source: the first of the vocabulary, whatever they are."""
+MOST_TOKENS = 8
+
+
+def warm_up(directory: Path, runtime: Runtime, groups: GroupFactory) -> None:
+    """Decode something by each way that the bundle in this directory has. Raises `StartError`."""
+    for segment in _segments(runtime.manifest):
+        engine = segment.strategy.engine(segment.decoding).value
+        try:
+            decoded = _decoded(segment, runtime, groups.group(segment))
+        except EngineFailure as failure:
+            raise StartError(f"{directory}: it cannot decode ({engine}): {failure.detail}") from failure
+        if not decoded.hypotheses:
+            raise StartError(
+                f"{directory}: what it decodes ({engine}) is not finite: its weights are damaged, or too large "
+                "for its precision: export it again"
+            )
+
+
+def _decoded(segment: Segment, runtime: Runtime, group: Group[None]) -> Decoded:
+    """What comes of a segment alone."""
+    [source] = encode(runtime, [segment], cross=needs_cross(segment), hidden=needs_hidden(segment))
+    group.admit(None, segment, source)
+    while not (done := group.step()):
+        pass
+    [(_, decoded)] = done
+    return decoded
+
+
+def _segments(manifest: Manifest) -> Iterator[Segment]:
+    """Those that take all graphs between them: greedily, by a beam and by each other decoder, with a shortlist and
+    without.
+    """
+    ids = *range(min(WORDS, manifest.architecture.source_vocabulary)), manifest.tokenizer.eos_id
+    short = replace(manifest.decoding, min_length=0, max_length=MOST_TOKENS, num_hypotheses=1, forced_last_id=None)
+    for shortlist in {manifest.shortlist is not None, False}:
+        decoding = replace(short, shortlist=shortlist)
+        if STEP in manifest.graphs:
+            yield from (Segment(ids, replace(decoding, beam_size=width)) for width in (1, 2))
+        for name in manifest.nat:
+            strategy = NonAutoregressive(name, manifest.nat[name].passes)
+            yield Segment(ids, replace(decoding, beam_size=1), strategy=strategy)

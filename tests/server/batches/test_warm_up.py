@@ -1,0 +1,80 @@
+"""What is run before a bundle is served, over a model that is a table."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_runtime import FAKE_WORDS, FakeRuntime
+
+from dragoman.bundle.graphs import CANDIDATES, STEP, STEP_SHORTLIST, STRIDE, TOPK_LOGP, nat_graph
+from dragoman.bundle.manifest import Nat
+from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.batches.shortlist import Shortlist
+from dragoman.server.batches.warm_up import warm_up
+from dragoman.server.core.errors import EngineFailure, StartError
+from dragoman.server.core.ports import LaneObserver
+
+NAT = {
+    "ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2, refines=True),
+    "masks": Nat("mask-predict", 1, 64, "shown", mask_id=FAKE_WORDS, last_id=0, length_classes=16),
+}
+LISTS = Shortlist(4, np.zeros(FAKE_WORDS + 1, np.int64), np.zeros(0, np.int64), vocabulary=FAKE_WORDS, eos_id=0)
+FOLDER = Path("/models/fake")
+
+
+class Faulty(FakeRuntime):
+    """One graph's log-probabilities are changed."""
+
+    def __init__(self, graph: str, change: Any) -> None:
+        super().__init__(STRIDE, CANDIDATES, STEP_SHORTLIST, nat=NAT)
+        self.manifest = replace(self.manifest, shortlist="lists")
+        self._graph, self._change = graph, change
+
+    def run(self, graph: str, feed: Any) -> dict[str, Any]:
+        return self._changed(graph, super().run(graph, feed))
+
+    def step(self, graph: str, feed: Any, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
+        said, new = super().step(graph, feed, attention=attention)
+        return self._changed(graph, said), new
+
+    def _changed(self, graph: str, said: dict[str, Any]) -> dict[str, Any]:
+        return said if graph != self._graph else {**said, TOPK_LOGP: self._change(said[TOPK_LOGP])}
+
+
+def warmed(runtime: FakeRuntime) -> FakeRuntime:
+    shortlist = None if runtime.manifest.shortlist is None else LISTS
+    warm_up(FOLDER, runtime, GroupFactory(runtime, shortlist, capacity=4, observer=LaneObserver()))
+    return runtime
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [FakeRuntime(), FakeRuntime(STRIDE), FakeRuntime(decoder="ssru"), FakeRuntime(nat=NAT), Faulty("none", None)],
+    ids=["plain", "stride", "states", "nat", "all"],
+)
+def test_each_graph_is_run(runtime: FakeRuntime) -> None:
+    """Whatever the bundle has: with a shortlist both the steps over it and those over all words."""
+    assert set(warmed(runtime).runs) == set(runtime.graphs)
+
+
+@pytest.mark.parametrize("graph", [STEP, STEP_SHORTLIST, STRIDE, nat_graph("ctc"), nat_graph("masks", shortlist=True)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_stops_the_start(graph: str, value: float) -> None:
+    """In any of the graphs; the message names the bundle and says what to do."""
+    with pytest.raises(
+        StartError, match=r"/models/fake: what it decodes \((greedy|beam|nat)\) is not finite: .* again"
+    ):
+        warmed(Faulty(graph, lambda logp: np.full_like(logp, value)))
+
+
+@pytest.mark.parametrize("graph", [STEP, nat_graph("masks")])
+def test_a_run_that_fails_stops_the_start(graph: str) -> None:
+    """With the runtime's own words: there is no request yet that they would be kept from."""
+
+    def fail(_: object) -> None:
+        raise EngineFailure("a run of the graph failed: no such node")
+
+    with pytest.raises(StartError, match=r"/models/fake: it cannot decode \(\w+\): a run of the graph failed: no such"):
+        warmed(Faulty(graph, fail))
