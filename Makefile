@@ -21,7 +21,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-deploy test-load test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -45,6 +45,9 @@ parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/load
+
+test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
+	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults
 
 test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
 	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s tests/training
