@@ -369,6 +369,26 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
     ],
+    "Overload": [
+        Panel(
+            "Resources",
+            "How much of each is used, at the worst replica; from 0.9 on the server refuses what would use more.",
+            "percentunit",
+            {"{{resource}}": f"max by (resource) (dragoman_resource_used_ratio{{{PROCESS}}})"},
+        ),
+        Panel(
+            "Resources that are short",
+            "1 while a resource is nearly used up somewhere.",
+            "short",
+            {"{{resource}}": f"max by (resource) (dragoman_overload{{{PROCESS}}})"},
+        ),
+        Panel(
+            "Calls ended to spare a resource",
+            "With RESOURCE_EXHAUSTED and the pause before another try.",
+            "reqps",
+            {"{{resource}}": per_second("resource", f"dragoman_shed_total{{{PROCESS}}}")},
+        ),
+    ],
     "Host": [
         Panel(
             "CPU",

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from dragoman.server.app.app import _HEALTH, SERVICE
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
@@ -113,6 +114,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     registry = CollectorRegistry()
     Metrics(registry, [pipeline.name])
     registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu")))
+    Overload([Resource("memory", lambda: 0.0)], registry)
     RpcMetrics(registry, [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods])
     for collector in (ProcessCollector, GCCollector):
         collector(registry=registry)

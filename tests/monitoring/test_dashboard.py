@@ -45,6 +45,7 @@ def test_the_rows_are_those_that_an_engineer_reads_down(dashboard: dict[str, Any
         "Lanes and batches",
         "Throughput",
         "Admission",
+        "Overload",
         "Host",
         "Replicas",
     ]

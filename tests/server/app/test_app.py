@@ -109,7 +109,7 @@ def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
 
 def test_connections_age_but_calls_are_not_cut() -> None:
     """Clients connect again and find new replicas; a pipe on an old connection goes on for as long as it likes."""
-    options = dict(_channel_options(ServeOptions()))
+    options = dict(_channel_options(ServeOptions(), 64))
 
     assert options["grpc.max_connection_age_ms"] == 300_000
     assert "grpc.max_connection_age_grace_ms" not in options  # gRPC's own default is without limit

@@ -15,6 +15,7 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.lane_metrics import FAILURES
+from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import OTHER, OUTCOMES, STAGES, UNANSWERED, Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
@@ -30,6 +31,7 @@ def metrics() -> Metrics:
 
 def watch(metrics: Metrics, pipeline: Pipeline) -> None:
     metrics.registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu")))
+    Overload([Resource("memory", lambda: 0.0)], metrics.registry)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

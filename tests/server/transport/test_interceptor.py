@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from dragoman.server.core.errors import DeadlineExceeded
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
+from dragoman.server.transport.arrivals import Arrivals
 from dragoman.server.transport.callers import Doors
 from dragoman.server.transport.interceptor import CallInterceptor
 
@@ -28,10 +29,11 @@ async def late(request: Any, context: Any) -> Any:
     raise DeadlineExceeded
 
 
-async def counted(behaviour: Any, context: Any) -> str:
+async def counted(behaviour: Any, call: Any) -> str:
     """The code that a cancelled call of a method counts as."""
     registry = CollectorRegistry()
-    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]), Doors())
+    arrivals = Arrivals(1, 1.0, lambda _: None)
+    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]), Doors(), arrivals)
 
     async def continuation(_: object) -> Any:
         return grpc.unary_unary_rpc_method_handler(behaviour)
@@ -39,10 +41,19 @@ async def counted(behaviour: Any, context: Any) -> str:
     details: Any = SimpleNamespace(method="/test.Service/Wait")
     handler: Any = await interceptor.intercept_service(continuation, details)
     with pytest.raises(asyncio.CancelledError):
-        await handler.unary_unary(None, context)
+        await handler.stream_unary(None, call)
     samples = (sample for metric in registry.collect() for sample in metric.samples)
     [code] = [one.labels["grpc_code"] for one in samples if one.name == "grpc_server_handled_total" and one.value]
     return code
+
+
+def context(**methods: Any) -> Any:
+    """A call of which one message has come."""
+
+    async def read() -> bytes:
+        return b""
+
+    return SimpleNamespace(invocation_metadata=tuple, read=read, **methods)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +62,7 @@ async def counted(behaviour: Any, context: Any) -> str:
 )
 async def test_a_deadline_that_passed_is_told_from_a_client_that_left(remaining_s: float | None, code: str) -> None:
     """gRPC cancels both in the same way; what is left of the time says which it was."""
-    assert (
-        await counted(cancelled, SimpleNamespace(invocation_metadata=tuple, time_remaining=lambda: remaining_s)) == code
-    )
+    assert await counted(cancelled, context(time_remaining=lambda: remaining_s)) == code
 
 
 async def test_an_error_that_finds_nobody_to_tell_is_counted_as_what_it_is() -> None:
@@ -62,4 +71,4 @@ async def test_an_error_that_finds_nobody_to_tell_is_counted_as_what_it_is() -> 
     async def abort(*_: object) -> None:
         raise grpc.aio.InternalError
 
-    assert await counted(late, SimpleNamespace(invocation_metadata=tuple, abort=abort)) == "DEADLINE_EXCEEDED"
+    assert await counted(late, context(abort=abort)) == "DEADLINE_EXCEEDED"

@@ -65,6 +65,14 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def handled(served: Any, method: str, code: str) -> float:
+    """How many calls of a method ended with a code."""
+    kind = {"TranslateStream": "server_stream", "TranslatePipe": "bidi_stream"}.get(method, "unary")
+    labels = {"grpc_service": SERVICE, "grpc_method": method, "grpc_type": kind, "grpc_code": code}
+    count: float = served.value("grpc_server_handled_total", **labels)
+    return count
+
+
 async def refused(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await call
@@ -221,6 +229,124 @@ async def test_a_message_over_the_limit_is_refused_by_the_transport(serve: Serve
 
 def pairs(*given: tuple[str, str], **fields: Any) -> pb.ScoreRequest:
     return pb.ScoreRequest(pairs=[pb.ScorePair(source=source, target=target) for source, target in given], **fields)
+
+
+METHODS = {"Translate": "unary", "TranslateStream": "stream", "TranslatePipe": "stream", "Score": "unary"}
+
+
+@asynccontextmanager
+async def raw_method(served: Any, name: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Calls a method with any bytes for messages, as many as there are."""
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        method: Any = getattr(channel, f"stream_{METHODS[name]}")(f"/{SERVICE}/{name}")
+
+        async def call(*messages: bytes) -> None:
+            answer = method(iter(messages), timeout=20)
+            if METHODS[name] == "unary":
+                await answer
+            else:
+                async for _ in answer:
+                    pass
+
+        yield call
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_message_that_does_not_parse_is_invalid_and_counted(serve: Serve, name: str) -> None:
+    """gRPC would answer UNKNOWN with the name of a class, and count nothing."""
+    served = await serve()
+    async with raw_method(served, name) as call:
+        error = await refused(call(b"\xff\xff"))
+
+    assert (error.code().name, error.details()) == (
+        "INVALID_ARGUMENT",
+        f"the message is not what /{SERVICE}/{name} takes",
+    )
+    assert details(error)["ErrorInfo"].reason == "INVALID"
+    assert served.outcomes() == {"invalid": 1}
+    assert handled(served, name, "INVALID_ARGUMENT") == 1
+
+
+@pytest.mark.parametrize("name", set(METHODS) - {"TranslatePipe"})
+async def test_a_call_that_ends_without_a_message_is_answered(serve: Serve, name: str) -> None:
+    """gRPC would leave it open until its deadline, if it has one. A pipe without messages is an empty pipe."""
+    served = await serve()
+    async with raw_method(served, name) as call:
+        error = await refused(call())
+
+    assert (error.code().name, error.details()) == ("INVALID_ARGUMENT", "the call has ended without a message")
+    assert served.outcomes() == {"invalid": 1}
+    assert handled(served, name, "INVALID_ARGUMENT") == 1
+
+
+async def test_a_message_that_does_not_come_is_not_waited_for_for_ever(serve: Serve) -> None:
+    """The call ends, whatever its own deadline is."""
+    served = await serve(message_timeout_s=0.3)
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        method: Any = channel.stream_unary(f"/{SERVICE}/Translate")
+        error = await refused(method(never()))
+
+    assert error.code().name == "DEADLINE_EXCEEDED"
+    assert "within 0.3 s" in (error.details() or "")
+    assert served.outcomes() == {"deadline": 1}
+
+
+async def test_thousands_of_calls_at_once_are_all_answered(serve: Serve) -> None:
+    """Over one connection or several: gRPC's own limits, which cancel without a word, lie above the server's."""
+    served = await serve()
+    async with stub_of(served) as one, stub_of(served) as other:
+        answers = await asyncio.gather(*((one, other)[n % 2].Translate(texts("a")) for n in range(2_500)))
+
+    assert {answer.results[0].text for answer in answers} == {"a"}
+    assert served.outcomes() == {"ok": 2_500}
+
+
+async def test_an_overload_refuses_requests_and_says_when_to_come_back(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health and the list of models are still to be had, and what is under way goes on."""
+    share = [0.0]
+    monkeypatch.setattr("dragoman.server.telemetry.resources.memory_share", lambda: share[0])
+    served = await serve()
+    served.lanes.hold()
+    async with stub_of(served) as stub, grpc.aio.insecure_channel(served.target) as channel:
+        before = asyncio.ensure_future(stub.Translate(texts("a")))
+        await eventually(lambda: served.value("dragoman_requests_started_total") == 1)
+        share[0] = 0.95
+        await eventually(lambda: served.value("dragoman_overload", resource="memory") == 1)
+        served.lanes.release()
+
+        error = await refused(stub.Translate(texts("a")))
+        models = await stub.ListModels(pb.ListModelsRequest())
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        await before
+
+    assert error.code().name == "RESOURCE_EXHAUSTED"
+    assert details(error)["RetryInfo"].retry_delay.ToMilliseconds() == 1000
+    assert served.value("dragoman_shed_total", resource="memory") == 1
+    assert served.outcomes() == {"ok": 1, "overloaded": 1}
+    assert (len(models.models), health.status) == (1, SERVING)
+
+
+async def test_a_call_for_which_memory_was_short_may_come_back(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no defect."""
+    served = await serve()
+
+    async def too_large(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("dragoman.server.pipeline.pipeline.Pipeline.translate", too_large)
+    async with stub_of(served) as stub:
+        error = await refused(stub.Translate(texts("a")))
+
+    assert error.code().name == "RESOURCE_EXHAUSTED"
+    assert "RetryInfo" in details(error)
+    assert served.outcomes() == {"overloaded": 1}
 
 
 async def test_pairs_are_scored(serve: Serve) -> None:

@@ -34,12 +34,15 @@ from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import hardware_of
+from dragoman.server.telemetry import resources
 from dragoman.server.telemetry.loop_pulse import LoopPulse
+from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
+from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
 from dragoman.server.transport.callers import Doors
 from dragoman.server.transport.certificates import Certificates
 from dragoman.server.transport.health import publish, statuses
@@ -54,7 +57,11 @@ LanesOf = Callable[[Bundle, LaneObserver], SegmentDecoder]
 """Makes the lanes of a bundle."""
 
 SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
+WORK = ("Translate", "TranslateStream", "TranslatePipe", "Score")
+"""The methods that an overload refuses."""
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_KEPT_DESCRIPTORS = 128
+"""Not for connections of gRPC's: those of HTTP, and files."""
 _FLUSH_S = 1.0
 """How long the last answers have to reach their clients; streams that watch health stay open, and are cut then."""
 
@@ -97,6 +104,7 @@ class App:
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self.registry)
             self._watch(pipelines, loop)
+            self._protect(pipelines, loop)
             # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
             self.metrics.ready.set_function(lambda: float(self._serving[""]))
             listen, is_ready = options.metrics_listen, lambda: self._serving[""]
@@ -105,7 +113,9 @@ class App:
             await self._start_grpc()
             undone.pop_all()
         self._loop_pulse.start()
+        self._arrivals.start()
         self._watchdog.start()
+        self._overload.start()
         self._is_ready = True
         await self._publish()
         seconds = time.perf_counter() - self._started
@@ -126,7 +136,9 @@ class App:
         await self._server.stop(grace_s)
         await asyncio.get_running_loop().run_in_executor(None, self._close_lanes, list(self.models))
         self._loop_pulse.close()
+        self._arrivals.close()
         self._watchdog.close()
+        self._overload.close()
         self.metrics.draining.set(0)
         self._http.close()
         logs.event(_logger, logging.INFO, "stopped", in_time=grace_s > 0)
@@ -196,9 +208,17 @@ class App:
     async def _start_grpc(self) -> None:
         options = self.options
         methods = [(service.full_name, method) for service in (SERVICE, _HEALTH) for method in service.methods]
-        interceptor = CallInterceptor(RpcMetrics(self.registry, methods), Doors(options.tokens))
+        self._interceptor = CallInterceptor(
+            RpcMetrics(self.registry, methods),
+            Doors(options.tokens),
+            self._arrivals,
+            refusal=self._overload.refusal,
+            on_refused=self.metrics.refused,
+            work={f"/{SERVICE.full_name}/{method}" for method in WORK},
+        )
         certificates = _certificates(options, self.metrics)
-        self._server = grpc.aio.server(interceptors=(interceptor,), options=_channel_options(options))
+        options_of_core = _channel_options(options, self._max_connections)
+        self._server = grpc.aio.server(interceptors=(self._interceptor,), options=options_of_core)
         self.service = TranslationService(
             self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
         )
@@ -231,6 +251,31 @@ class App:
         self._watchdog = Watchdog(
             pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
         )
+
+    def _protect(self, pipelines: list[Pipeline], loop: asyncio.AbstractEventLoop) -> None:
+        """Set up, not yet started: the watch over what the server lives on."""
+        options = self.options
+        # Lanes and files need descriptors, too; a connection that would take the last ones is refused instead.
+        self._max_connections = max(
+            1, min(options.max_connections, resources.raise_descriptor_limit() - _KEPT_DESCRIPTORS)
+        )
+        connections = resources.Connections(lambda: self.port, self._max_connections)
+
+        def relieve() -> None:
+            loop.call_soon_threadsafe(self._arrivals.relieve)
+            resources.give_back()
+
+        watched = (
+            Resource("memory", resources.memory_share, refuses=True),
+            Resource("calls", lambda: self._interceptor.num_open / options.max_calls, refuses=True),
+            Resource("backlog", lambda: max((_backlog_share(pipeline) for pipeline in pipelines), default=0.0)),
+            Resource("connections", connections.share),
+            Resource("descriptors", resources.descriptors_share),
+            Resource(UNFINISHED, lambda: self._arrivals.slow / self._arrivals.limit),
+        )
+        self._overload = Overload(watched, self.registry, relieve)
+        most = max(1, options.max_unfinished_bytes // options.max_request_bytes)
+        self._arrivals = Arrivals(most, options.message_timeout_s, self._overload.count)
 
     @property
     def _serving(self) -> dict[str, bool]:
@@ -280,7 +325,11 @@ def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | Non
     return None
 
 
-def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:
+def _backlog_share(pipeline: Pipeline) -> float:
+    return pipeline.admission.held_tokens / pipeline.admission.limit_tokens
+
+
+def _channel_options(options: ServeOptions, max_connections: int) -> list[tuple[str, int]]:
     """What gRPC's core is told; times in milliseconds."""
     return [
         ("grpc.max_receive_message_length", options.max_request_bytes),
@@ -296,5 +345,16 @@ def _channel_options(options: ServeOptions) -> list[tuple[str, int]]:
         # Clients behind a round-robin name find new replicas when they connect again.
         # No grace is set, so calls in flight may go on without limit: a pipe can take hours.
         ("grpc.max_connection_age_ms", 300_000),
-        ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        # The core cancels calls that Python has not taken yet, without a word and uncounted: a few at random above the
+        # first limit, all above the second, and those that have waited for long. None of it before Python refuses them.
+        ("grpc.server.max_pending_requests", options.max_calls),
+        ("grpc.server.max_pending_requests_hard_limit", options.max_calls),
+        ("grpc.server_max_unrequested_time_in_server", 3_600),
+        # It resets streams of a connection that has as many, ended ones included until Python has let go of them.
+        ("grpc.max_concurrent_streams", options.max_calls),
+        # What has come of a message before Python asks for it. By itself the core lets more come over fast connections.
+        ("grpc.http2.lookahead_bytes", 16 * 1024),
+        ("grpc.http2.bdp_probe", 0),
     ]

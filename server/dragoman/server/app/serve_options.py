@@ -65,6 +65,26 @@ class ServeOptions:
     max_texts: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
+    max_unfinished_bytes: int = option(
+        134_217_728,
+        "Messages of which a part is still to come, each counted as large as it may be; the oldest end beyond that.",
+        min=1024,
+        max=1_099_511_627_776,
+        unit="bytes",
+    )
+    message_timeout_s: float = option(
+        10.0, "How long the message of a call may take to arrive.", min=0.1, max=86_400, unit="seconds"
+    )
+    max_calls: int = option(
+        16_384, "Calls open at a time; beyond nine tenths new ones are refused.", min=16, max=1_000_000, unit="calls"
+    )
+    max_connections: int = option(
+        4_096,
+        "Connections of gRPC open at a time, or as many as file descriptors allow; more are closed at once.",
+        min=1,
+        max=1_000_000,
+        unit="connections",
+    )
     max_beam_size: int = option(
         16, "Widest beam that a request may ask for.", min=1, max=MAX_BEAM_SIZE, unit="hypotheses"
     )

@@ -9,8 +9,10 @@
       Forbidden                  PERMISSION_DENIED     no      the operator gives its token leave
       Overloaded                 RESOURCE_EXHAUSTED    yes     after a pause
       TooManyCalls               RESOURCE_EXHAUSTED    yes     when one of the caller's others has ended
+      Shed                       RESOURCE_EXHAUSTED    yes     after a pause: the server protects itself
       DeadlineExceeded           DEADLINE_EXCEEDED     no      nobody waits for the answer any more
         DeadlineUnmeetable       DEADLINE_EXCEEDED     no      the caller allows more time, or sends less
+        MessageLate              DEADLINE_EXCEEDED     no      the caller sends its message at once
       Cancelled                  CANCELLED             no      the caller went away
       Draining                   UNAVAILABLE           yes     on another replica
       EngineFailure              INTERNAL              no      a defect of the server or the bundle
@@ -131,6 +133,17 @@ class Overloaded(ServingError):
         )
 
 
+class Shed(ServingError):
+    """Something that the server lives on is nearly used up: it takes no new work until there is more."""
+
+    code, retryable, outcome = "RESOURCE_EXHAUSTED", True, "overloaded"
+    retry_after_s = 1.0
+
+    def __init__(self, resource: str, message: str) -> None:
+        self.resource = resource
+        super().__init__(f"{message}: retry with backoff")
+
+
 class DeadlineExceeded(ServingError):
     """The caller's deadline passed before the translation was finished."""
 
@@ -151,6 +164,13 @@ class DeadlineUnmeetable(DeadlineExceeded):
             f"the request would wait for about {wait_s:.3g} s and its deadline is in {remaining_s:.3g} s: "
             "allow more time, give it a higher priority, or add servers"
         )
+
+
+class MessageLate(DeadlineExceeded):
+    """The call's message did not arrive in time."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"the call's message has not arrived within {limit_s:.3g} s: send it with the call")
 
 
 class Cancelled(ServingError):

@@ -8,7 +8,7 @@ A request is counted in one place, `Metrics.request`, at its end. Hence, over al
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -194,11 +194,19 @@ class Metrics:
             late = record.deadline_s is not None and time.monotonic() >= record.deadline_s - DEADLINE_SLACK_S
             record.outcome = "deadline" if late else "cancelled"
             raise
+        except MemoryError:
+            record.outcome = "overloaded"
+            raise
         except BaseException:
             record.outcome = "internal"
             raise
         finally:
             self._count(record, self._clock() - started)
+
+    def refused(self, error: ServingError) -> None:
+        """Count a request that was refused before it could be read."""
+        with suppress(ServingError), self.request():
+            raise error
 
     def _count(self, record: RequestRecord, seconds: float) -> None:
         ends = self._ends[record.model]

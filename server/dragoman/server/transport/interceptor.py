@@ -11,18 +11,20 @@ import inspect
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from dragoman.server.core import logs
-from dragoman.server.core.errors import ServingError
+from dragoman.server.core.errors import InvalidRequest, ServingError, Shed
 from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
+from dragoman.server.transport.arrivals import Arrivals
 from dragoman.server.transport.callers import ANYBODY, Caller, Doors
 from dragoman.server.transport.status import status_code, status_message, trailing_metadata
 
@@ -51,10 +53,27 @@ class InternalError(ServingError):
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method of the server."""
+    """Wraps every method of the server. `work` names those that cost something, which an overload refuses.
 
-    def __init__(self, metrics: RpcMetrics, doors: Doors) -> None:
-        self._metrics, self._doors = metrics, doors
+    To gRPC each method takes a stream of bytes: a message is read, parsed and counted here. By itself gRPC would answer
+    one that does not parse with an exception's text, uncounted, and a call that ends without one not at all.
+    """
+
+    def __init__(
+        self,
+        metrics: RpcMetrics,
+        doors: Doors,
+        arrivals: Arrivals,
+        *,
+        refusal: Callable[[], ServingError | None] = lambda: None,
+        on_refused: Callable[[ServingError], None] = lambda _: None,
+        work: Collection[str] = (),
+    ) -> None:
+        self._metrics, self.doors, self.arrivals = metrics, doors, arrivals
+        self._refusal, self._on_refused, self._work = refusal, on_refused, work
+        self._methods: dict[str, _Method] = {}
+        self.num_open = 0
+        """Calls under way."""
 
     async def intercept_service(
         self,
@@ -62,112 +81,156 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The method's handler, wrapped; an unknown method is counted under one label for all."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None:
-            self._metrics.unknown()
-            return handler
+        name = handler_call_details.method
+        method = self._methods.get(name)
+        if method is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                self._metrics.unknown()
+                return handler
+            method = self._methods[name] = _Method(name, handler, self, self._metrics.method(name))
+        return method.handler  # type: ignore[no-any-return]
+
+    def refuse(self, method: str) -> None:
+        """Raise why a call of a method is refused before its message is read."""
+        if method in self._work and (refusal := self._refusal()):
+            raise refusal
+
+    def refused(self, method: str, error: ServingError) -> None:
+        """Count a call that ended before there was a message to serve."""
+        if method in self._work:
+            self._on_refused(error)
+
+
+class _Method:
+    """One method of the server: what reads its messages and calls its behaviour."""
+
+    def __init__(self, name: str, handler: Any, calls: CallInterceptor, metrics: MethodMetrics) -> None:
+        self.name, self._calls, self._metrics = name, calls, metrics
+        self._parse = handler.request_deserializer or (lambda message: message)
+        self._doors = Doors() if name.startswith(OPEN) else calls.doors
+        self._is_stream = handler.request_streaming
         sides = (handler.request_streaming, handler.response_streaming)
-        kind = "_".join("stream" if is_streaming else "unary" for is_streaming in sides)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        doors = Doors() if method.startswith(OPEN) else self._doors
-        behaviour = _wrapped(getattr(handler, kind), method, self._metrics.method(method), doors)
-        return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
+        self._behaviour = getattr(handler, "_".join("stream" if is_stream else "unary" for is_stream in sides))
+        answer = self._stream if inspect.isasyncgenfunction(self._behaviour) else self._single
+        answers = "stream" if handler.response_streaming else "unary"
+        make = getattr(grpc, f"stream_{answers}_rpc_method_handler")
+        self.handler: Any = make(answer, None, handler.response_serializer)
 
-
-def _wrapped(behaviour: Any, method: str, metrics: MethodMetrics, doors: Doors) -> Any:
-    if inspect.isasyncgenfunction(behaviour):
-
-        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            call = _Rpc(method, request, context)
-            with _observed(call, metrics):
-                try:
-                    with call.entered(doors):
-                        async for response in behaviour(_received(request, metrics), context):
-                            metrics.sent()
-                            yield response
-                except Exception as error:  # noqa: BLE001 - the outermost layer
-                    await call.abort(error)
-
-        return stream
-
-    async def unary(request: Any, context: Any) -> Any:
-        call = _Rpc(method, request, context)
-        with _observed(call, metrics):
+    async def _single(self, _: Any, context: Any) -> Any:
+        call = _Rpc(self.name, context)
+        with self._observed(call):
             try:
-                with call.entered(doors):
-                    answer = behaviour(_received(request, metrics), context)
+                with call.entered(self._doors):
+                    request = self._messages(context) if self._is_stream else await self._message(call, context)
+                    answer = self._behaviour(request, context)
                     response = await answer if inspect.isawaitable(answer) else answer
                 if response is not None:  # else it has written what it had to say
-                    metrics.sent()
+                    self._metrics.sent()
                 return response
             except Exception as error:  # noqa: BLE001 - the outermost layer
                 return await call.abort(error)
 
-    return unary
+    async def _stream(self, _: Any, context: Any) -> AsyncIterator[Any]:
+        call = _Rpc(self.name, context)
+        with self._observed(call):
+            try:
+                with call.entered(self._doors):
+                    request = self._messages(context) if self._is_stream else await self._message(call, context)
+                    async for response in self._behaviour(request, context):
+                        self._metrics.sent()
+                        yield response
+            except Exception as error:  # noqa: BLE001 - the outermost layer
+                await call.abort(error)
 
+    async def _message(self, call: _Rpc, context: Any) -> Any:
+        """The call's only message."""
+        try:
+            self._calls.refuse(self.name)
+            raw = await self._calls.arrivals.message(context.read, is_due=True)
+            if raw is grpc.aio.EOF:
+                raise InvalidRequest("", "the call has ended without a message")
+            message = self._parsed(raw)
+        except ServingError as error:
+            self._calls.refused(self.name, error)
+            raise
+        call.take_id(message)
+        return message
 
-def _received(request: Any, metrics: MethodMetrics) -> Any:
-    """A call's message, or its messages to come, counted."""
-    if not isinstance(request, AsyncIterator):
-        metrics.received()
-        return request
+    async def _messages(self, context: Any) -> AsyncIterator[Any]:
+        """The messages of the call's stream, which may take their time."""
+        try:
+            self._calls.refuse(self.name)
+            while (raw := await self._calls.arrivals.message(context.read, is_due=False)) is not grpc.aio.EOF:
+                yield self._parsed(raw)
+        except ServingError as error:
+            self._calls.refused(self.name, error)
+            raise
 
-    async def messages() -> AsyncIterator[Any]:
-        async for message in request:
-            metrics.received()
-            yield message
+    def _parsed(self, raw: bytes) -> Any:
+        try:
+            message = self._parse(raw)
+        except DecodeError:
+            raise InvalidRequest("", f"the message is not what {self.name} takes") from None
+        self._metrics.received()
+        return message
 
-    return messages()
-
-
-@contextmanager
-def _observed(call: _Rpc, metrics: MethodMetrics) -> Iterator[None]:
-    """Count and time one call."""
-    started = time.perf_counter()
-    _request_id.set(call.id)  # for good: every call has a context of its own
-    metrics.started()
-    code = "UNKNOWN"
-    try:
-        yield
-        code = "OK"
-    except grpc.aio.AbortError:
-        code = call.code or "UNKNOWN"
-        raise
-    except (asyncio.CancelledError, GeneratorExit):
-        code = call.code or call.cancelled_code()
-        raise
-    finally:
-        seconds = time.perf_counter() - started
-        metrics.handled(code, seconds)
-        metrics.called(call.caller.name, code)
-        facts: dict[str, Any] = {"method": call.method, "id": call.id, "caller": call.caller.name}
-        logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
+    @contextmanager
+    def _observed(self, call: _Rpc) -> Iterator[None]:
+        """Count and time one call."""
+        started = time.perf_counter()
+        _request_id.set(call.id)  # for good: every call has a context of its own
+        self._metrics.started()
+        self._calls.num_open += 1
+        code = "UNKNOWN"
+        try:
+            yield
+            code = "OK"
+        except grpc.aio.AbortError:
+            code = call.code or "UNKNOWN"
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            code = call.code or call.cancelled_code()
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self._calls.num_open -= 1
+            self._metrics.handled(code, seconds)
+            self._metrics.called(call.caller.name, code)
+            facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.caller.name}
+            logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
 
 
 class _Rpc:
     """One RPC in progress."""
 
-    def __init__(self, method: str, request: Any, context: Any) -> None:
+    def __init__(self, method: str, context: Any) -> None:
         self.method = method
         self.code: str | None = None
-        self.id = _named_id(request, context.invocation_metadata() or ()) or secrets.token_hex(8)
+        self._metadata = context.invocation_metadata() or ()
+        self.id = _usable(dict(self._metadata).get("x-request-id")) or secrets.token_hex(8)
         self.caller = ANYBODY
         self._context = context
 
     @contextmanager
     def entered(self, doors: Doors) -> Iterator[None]:
         """Let the caller in for the time of the call, or raise why it may not."""
-        with doors.entered(self._context.invocation_metadata() or ()) as self.caller:
+        with doors.entered(self._metadata) as self.caller:
             _caller.set(self.caller)  # for good, as the id
             yield
+
+    def take_id(self, message: Any) -> None:
+        """Go by the id that the message names, if it does."""
+        if given := _usable(getattr(getattr(message, "request", message), "request_id", "")):
+            self.id = given
+            _request_id.set(given)
 
     async def abort(self, error: Exception) -> Any:
         """End the call with the error's status."""
         if isinstance(error, grpc.aio.AbortError):
             self.code = self._aborted_code()
             raise error
-        known = error if isinstance(error, ServingError) else self._unexpected(error)
+        known = self._known(error)
         if isinstance(error, ServingError) and error.__cause__ is not None:
             logs.event(_logger, logging.ERROR, "call_failed", id=self.id, method=self.method, exc_info=error.__cause__)
         self.code = known.code
@@ -182,6 +245,15 @@ class _Rpc:
         remaining_s = self._context.time_remaining()
         return "DEADLINE_EXCEEDED" if remaining_s is not None and remaining_s <= DEADLINE_SLACK_S else "CANCELLED"
 
+    def _known(self, error: Exception) -> ServingError:
+        """The error as the client may have it."""
+        if isinstance(error, ServingError):
+            return error
+        if isinstance(error, MemoryError):
+            logs.event(_logger, logging.ERROR, "out_of_memory", id=self.id, method=self.method, exc_info=error)
+            return Shed("memory", "there was not enough memory for this call")
+        return self._unexpected(error)
+
     def _unexpected(self, error: Exception) -> InternalError:
         error_id = secrets.token_hex(8)
         logs.event(
@@ -195,10 +267,8 @@ class _Rpc:
         return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
 
 
-def _named_id(request: Any, metadata: Sequence[tuple[str, str | bytes]]) -> str:
-    """The id that the client gave, in the message or in `x-request-id`; empty where it gave none that is usable."""
-    inner = getattr(request, "request", request)
-    given = getattr(inner, "request_id", "") or dict(metadata).get("x-request-id", "")
+def _usable(given: object) -> str:
+    """An id that a client gave; empty where it cannot be used."""
     # It goes back as a header too, and those take printable ASCII only.
     if not isinstance(given, str) or not given.isascii() or not given.isprintable():
         return ""

@@ -1,0 +1,119 @@
+"""The overload manager: what the server lives on, how much of it is used, and what is refused before it is used up.
+
+Each resource has a share, from 0 to 1. From `ENTER` on it is short, until it falls below `LEAVE`: new requests are
+refused while one that requests use up is. The others are refused elsewhere as they come (connections by gRPC, tokens by
+admission, unfinished messages as they grow old), and stand here so that one table shows all of them. Decides alone;
+`resources` looks.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dragoman.server.core import logs
+from dragoman.server.core.errors import Shed
+
+_logger = logging.getLogger(__name__)
+
+ENTER, LEAVE = 0.9, 0.85
+BEAT_S = 0.1
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something that there is only so much of."""
+
+    name: str
+    share: Callable[[], float]
+    """How much of it is used now: 1 is all."""
+    refuses: bool = False
+    """Whether new requests are refused while it is short."""
+
+
+class Overload(Collector):
+    """Looks at all resources ten times a second, on a thread of its own, from `start` to `close`."""
+
+    def __init__(
+        self, resources: Sequence[Resource], registry: CollectorRegistry, relieve: Callable[[], None] = lambda: None
+    ) -> None:
+        self._resources, self._relieve = resources, relieve
+        self._shares = dict.fromkeys((resource.name for resource in resources), 0.0)
+        self.short: tuple[str, ...] = ()
+        """The resources that are nearly used up."""
+        self._refusing: tuple[str, ...] = ()
+        shed = Counter("dragoman_shed", "Calls ended to spare a resource.", ("resource",), registry=registry)
+        self._shed = {name: shed.labels(name) for name in self._shares}
+        registry.register(self)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="overload", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Overload {' '.join(self.short) or 'none'}>"
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def refusal(self) -> Shed | None:
+        """Why a new request is refused now, counted; None where it is not."""
+        if not self._refusing:
+            return None
+        name = self._refusing[0]
+        self.count(name)
+        return Shed(name, f"the server is short of {name.replace('_', ' ')}")
+
+    def count(self, name: str) -> None:
+        """A call was ended to spare a resource."""
+        self._shed[name].inc()
+
+    def check(self) -> None:
+        """Look once. While memory is short, what can be given back is."""
+        short = tuple(resource.name for resource in self._resources if self._is_short(resource))
+        for name in short:
+            if name not in self.short:
+                logs.event(_logger, logging.WARNING, "overloaded", resource=name, share=self._shares[name])
+        for name in self.short:
+            if name not in short:
+                logs.event(_logger, logging.WARNING, "overload_ended", resource=name, share=self._shares[name])
+        self.short = short
+        self._refusing = tuple(
+            resource.name for resource in self._resources if resource.refuses and resource.name in short
+        )
+        if "memory" in short:
+            self._relieve()
+
+    def collect(self) -> Iterator[Metric]:
+        """The shares of this moment."""
+        level = GaugeMetricFamily(
+            "dragoman_resource_used_ratio", "How much of a resource is used; 1 is all.", labels=("resource",)
+        )
+        is_short = GaugeMetricFamily(
+            "dragoman_overload", "Whether a resource is nearly used up: 1 or 0.", labels=("resource",)
+        )
+        for name, share in self._shares.items():
+            level.add_metric((name,), share)
+            is_short.add_metric((name,), float(name in self.short))
+        yield level
+        yield is_short
+
+    def _is_short(self, resource: Resource) -> bool:
+        with suppress(OSError, MemoryError):  # where nothing is left to look with, the last look stands
+            self._shares[resource.name] = resource.share()
+        share = self._shares[resource.name]
+        return share >= (LEAVE if resource.name in self.short else ENTER)
+
+    def _run(self) -> None:
+        while not self._closed.wait(BEAT_S):
+            self.check()

@@ -1,0 +1,113 @@
+"""How much of what the server lives on is used, as Linux tells it."""
+
+import ctypes
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+_UNLIMITED = 2**60
+"""What cgroups of the first version say where there is no limit is larger than this."""
+_ESTABLISHED = "01"
+_CONNECTIONS_EVERY_S = 1.0
+"""Counting them reads a line for each, whoever's it is."""
+
+
+def memory_share() -> float:
+    """Of the memory that the process may have: the least of its cgroup's, the machine's and its address space."""
+    size, resident = (int(pages) * _PAGE for pages in (_PROC / "self/statm").read_text().split()[:2])
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    of_addresses = 0.0 if address_space == resource.RLIM_INFINITY else size / address_space
+    return max(_of_cgroup(), resident / (resident + _available()), of_addresses)
+
+
+def give_back() -> None:
+    """Return to the system what the allocator keeps of what is free."""
+    with suppress(OSError, AttributeError):  # not every C library has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def descriptors_share() -> float:
+    """Of the file descriptors that the process may have."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        # A descriptor more is open while they are counted.
+        return (len(os.listdir(_PROC / "self/fd")) - 1) / most
+    except OSError:
+        return 1.0
+
+
+def raise_descriptor_limit() -> int:
+    """Take as many as the system allows; how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Connections:
+    """Established connections to a port of this machine, counted at most once a second."""
+
+    def __init__(self, port: Callable[[], int], limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._port, self._limit, self._clock = port, limit, clock
+        self._counted_s = -_CONNECTIONS_EVERY_S
+        self.number = 0
+
+    def share(self) -> float:
+        """Of those that are accepted."""
+        now_s = self._clock()
+        if now_s - self._counted_s >= _CONNECTIONS_EVERY_S:
+            self._counted_s = now_s
+            self.number = sum(map(self._count, ("tcp", "tcp6")))
+        return self.number / self._limit
+
+    def _count(self, family: str) -> int:
+        port = f":{self._port():04X}"
+        with suppress(OSError):
+            rows = (line.split(maxsplit=4) for line in (_PROC / "net" / family).read_text().splitlines()[1:])
+            return sum(row[1].endswith(port) and row[3] == _ESTABLISHED for row in rows)
+        return 0
+
+
+def _available() -> int:
+    """Bytes of the machine's memory that nobody needs."""
+    with suppress(OSError):
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return _UNLIMITED
+
+
+def _of_cgroup() -> float:
+    """Of the cgroup's memory, without what the kernel can drop: pages of files."""
+    shares = [0.0]
+    with suppress(OSError):
+        for line in (_PROC / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                shares.append(_share(_CGROUPS, path, "memory.max", "memory.current", "file"))
+            elif "memory" in controllers.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
+                shares.append(_share(_CGROUPS / "memory", path, *names))
+    return max(shares)
+
+
+def _share(root: Path, path: str, limit: str, used: str, files: str) -> float:
+    """The fullest of a cgroup and those around it. Inside a container the root is the container's own."""
+    shares = [0.0]
+    group = root / path.lstrip("/")
+    for folder in (group, *group.parents) if group.is_dir() else (root,):
+        if not folder.is_relative_to(root):
+            break
+        with suppress(OSError, ValueError):
+            most = int((folder / limit).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            if 0 < most < _UNLIMITED:
+                shares.append((int((folder / used).read_text()) - int(stat.get(files, 0))) / most)
+    return max(shares)

@@ -1,0 +1,93 @@
+"""What is refused while something is short."""
+
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dragoman.server.telemetry.overload import Overload, Resource
+
+
+class Bench:
+    """An overload manager whose resources are used as a test says."""
+
+    def __init__(self) -> None:
+        self.used = {"memory": 0.0, "connections": 0.0}
+        self.registry = CollectorRegistry()
+        self.relieved = 0
+        resources = [
+            Resource("memory", lambda: self.used["memory"], refuses=True),
+            Resource("connections", lambda: self.used["connections"]),
+        ]
+        self.overload = Overload(resources, self.registry, self._relieve)
+
+    def _relieve(self) -> None:
+        self.relieved += 1
+
+    def look(self, **used: float) -> str | None:
+        """The resource for whose sake new requests are refused after a look."""
+        self.used |= used
+        self.overload.check()
+        refusal = self.overload.refusal()
+        return refusal and refusal.resource
+
+    def value(self, name: str, resource: str) -> float | None:
+        return self.registry.get_sample_value(f"dragoman_{name}", {"resource": resource})
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_requests_are_refused_from_one_share_on_until_it_is_lower(bench: Bench) -> None:
+    """The gap between the two keeps it from changing at every look."""
+    seen = [bench.look(memory=share) for share in (0.89, 0.9, 0.86, 0.85, 0.84, 0.89)]
+
+    assert seen == [None, "memory", "memory", "memory", None, None]
+    assert bench.value("shed_total", "memory") == 3
+    assert bench.relieved == 3
+
+
+def test_what_requests_do_not_use_up_refuses_none(bench: Bench) -> None:
+    """But it is shown."""
+    assert bench.look(connections=1.0) is None
+    assert bench.value("overload", "connections") == 1
+    assert bench.value("resource_used_ratio", "connections") == 1
+    assert bench.value("overload", "memory") == 0
+    assert bench.relieved == 0
+
+
+def test_beginning_and_end_are_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Not at every look."""
+    logging.getLogger("dragoman").propagate = True
+    with caplog.at_level(logging.WARNING):
+        for share in (0.95, 0.99, 0.5, 0.5):
+            bench.look(memory=share)
+
+    assert [record.message for record in caplog.records] == ["overloaded", "overload_ended"]
+    assert repr(bench.overload) == "<Overload none>"
+
+
+def test_a_look_that_fails_leaves_what_was_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory or descriptors have run out, looking may take some, too."""
+
+    def out_of_memory() -> float:
+        raise MemoryError
+
+    overload = Overload([Resource("memory", out_of_memory, refuses=True)], CollectorRegistry())
+    overload.check()
+
+    assert overload.short == ()
+
+
+def test_it_looks_by_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From start to close, on a thread of its own."""
+    monkeypatch.setattr("dragoman.server.telemetry.overload.BEAT_S", 0.001)
+    bench.used["memory"] = 1.0
+    bench.overload.start()
+    while not bench.overload.short:
+        pass
+    bench.overload.close()
+
+    assert bench.overload.short == ("memory",)
