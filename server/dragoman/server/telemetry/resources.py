@@ -19,7 +19,7 @@ _CONNECTIONS_EVERY_S = 1.0
 
 
 def memory_share() -> float:
-    """Of the memory that the process may have: the least of its cgroup's, the machine's and its address space."""
+    """How much is used of the memory that there is: the cgroup's, the machine's or the address space, the tightest."""
     size, resident = (int(pages) * _PAGE for pages in (_PROC / "self/statm").read_text().split()[:2])
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     of_addresses = 0.0 if address_space == resource.RLIM_INFINITY else size / address_space
@@ -33,7 +33,7 @@ def give_back() -> None:
 
 
 def descriptors_share() -> float:
-    """Of the file descriptors that the process may have."""
+    """How many are open of the file descriptors that there may be."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         # A descriptor more is open while they are counted.
@@ -60,7 +60,7 @@ class Connections:
         self.number = 0
 
     def share(self) -> float:
-        """Of those that are accepted."""
+        """How many are open of those that may be."""
         now_s = self._clock()
         if now_s - self._counted_s >= _CONNECTIONS_EVERY_S:
             self._counted_s = now_s
@@ -85,7 +85,7 @@ def _available() -> int:
 
 
 def _of_cgroup() -> float:
-    """Of the cgroup's memory, without what the kernel can drop: pages of files."""
+    """How much of the cgroup's memory is used, without what the kernel can drop: pages of files."""
     shares = [0.0]
     with suppress(OSError):
         for line in (_PROC / "self/cgroup").read_text().splitlines():
