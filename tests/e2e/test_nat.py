@@ -153,7 +153,7 @@ def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch
         return CanvasBatch(runtime, words, name="mask-predict", capacity=12)
 
     together = run(group(), asked, encoded, 12)
-    monkeypatch.setattr("dragoman.server.batches.canvas_batch.MAX_LOGITS", 100 * VOCABULARY)
+    monkeypatch.setattr("dragoman.server.runtime.run_limits.MAX_LOGITS", 100 * VOCABULARY)
     order: list[int] = []
     batch = group()
     for n, one in enumerate(asked):

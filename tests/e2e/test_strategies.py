@@ -14,6 +14,7 @@ from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.runtime import run_limits
 
 VOCABULARY, EOS, UNK = 320, 0, 1
 GREEDY = Decoding(max_length=25)
@@ -60,6 +61,24 @@ def test_all_strategies_in_one_lane(tiny, decoder):
         for one, other in zip(answer.hypotheses, alone.hypotheses, strict=True):
             np.testing.assert_array_equal(one.attention, other.attention)
             assert len(one.ids) <= segment.max_target_tokens
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_LOGITS", 6 * VOCABULARY), ("MAX_SCORES", 16)])
+def test_a_step_that_is_too_much_for_one_run_says_the_same(tiny, decoder, monkeypatch, limit, most):
+    """It takes several runs of some sources each, also where each wants more than that; all is the same to the bit."""
+    segments = [Segment(s, **KINDS[kind]) for n, kind in enumerate(KINDS) for s in sources(3, seed=n)]  # type: ignore
+    whole = decoder(tiny, max_batch=8, lanes=1)
+    together = whole.together(segments)
+    monkeypatch.setattr(run_limits, limit, most)
+    parts, counts = decoder(tiny, max_batch=8, lanes=1), []
+    split = parts.lanes.runtime._parts
+    parts.lanes.runtime._parts = lambda *run: counts.append(len(found := split(*run))) or found
+
+    for answer, other in zip(parts.together(segments), together, strict=True):
+        assert answer.hypotheses == other.hypotheses
+        for one, same in zip(answer.hypotheses, other.hypotheses, strict=True):
+            np.testing.assert_array_equal(one.attention, same.attention)
+    assert max(counts) >= 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.server.batches import canvas_batch
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.runtime import run_limits
 
 STRATEGIES = {
     "ctc": NonAutoregressive("ctc", passes=3),
@@ -74,16 +74,18 @@ def test_an_exact_length_is_exact(runtime, work):
     assert {len(done.hypotheses[0].ids) for done in finished.values()} == {5}
 
 
-def test_what_is_too_much_for_one_run_goes_in_turn(runtime, decoder, work, monkeypatch):
+@pytest.mark.parametrize(("limit", "most"), [("MAX_LOGITS", 40 * FAKE_WORDS), ("MAX_SCORES", 3 * 2 * 16**2)])
+def test_what_is_too_much_for_one_run_goes_in_turn(runtime, decoder, work, monkeypatch, limit, most):
     """Those that came first go first, one at least in each pass; the texts are the same."""
     asked = segments(work, 12, decoder)
     together = work.run(runtime, a_batch(runtime, decoder), asked, places=6, hidden=True)
-    monkeypatch.setattr(canvas_batch, "MAX_LOGITS", 40 * FAKE_WORDS)
+    num_together = len(runtime.runs)
+    monkeypatch.setattr(run_limits, limit, most)
 
     in_turn = work.run(runtime, a_batch(runtime, decoder), asked, places=6, hidden=True)
 
     assert {n: done.hypotheses for n, done in in_turn.items()} == {n: done.hypotheses for n, done in together.items()}
-    assert len(runtime.runs) > 0
+    assert len(runtime.runs) > 2 * num_together
 
 
 def test_one_that_is_dropped_changes_no_other(runtime, decoder, work):

@@ -7,10 +7,11 @@ from fake_runtime import FakeRuntime
 from dragoman.bundle.graphs import CANVAS_MASK, IDS, SRC_MASK
 from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
 from dragoman.server.decode.ctc import NOTHING
+from dragoman.server.runtime import run_limits
 
 
 @pytest.mark.parametrize(
-    ("sizes", "arrivals", "most", "going"),
+    ("rows", "arrivals", "most", "going"),
     [
         ([5, 5, 5], [0, 1, 2], 15, [0, 1, 2]),
         ([5, 5, 5], [2, 1, 0], 10, [1, 2]),
@@ -19,9 +20,28 @@ from dragoman.server.decode.ctc import NOTHING
         ([5, 50, 5], [0, 2, 1], 10, [0, 2]),
     ],
 )
-def test_those_that_came_first_go_first(sizes, arrivals, most, going):
+def test_those_that_came_first_go_first(rows, arrivals, most, going, monkeypatch):
     """As many as fit, one at least; none overtakes one that came before it."""
-    assert longest_waiting(sizes, arrivals, most) == going
+    monkeypatch.setattr(run_limits, "MAX_LOGITS", 7 * most + 6)
+
+    assert longest_waiting([(one, 1, 1) for one in rows], arrivals, words=7, heads=1) == going
+
+
+@pytest.mark.parametrize(
+    ("sizes", "going"),
+    [
+        ([(1, 16)] * 5, [0, 1, 2, 3]),
+        ([(2, 16)] * 3, [0, 1]),
+        ([(1, 16), (1, 17)], [0]),  # both are as wide as the wider one, 32 places
+        ([(1, 32), (1, 16)], [0]),
+        ([(9, 99), (1, 1)], [0]),
+    ],
+)
+def test_attention_over_wide_canvases_is_bounded(sizes, going, monkeypatch):
+    """Each place attends to all places, in each head: twice as wide is four times as much."""
+    monkeypatch.setattr(run_limits, "MAX_SCORES", 2 * 4 * 16**2)
+
+    assert longest_waiting([(1, *one) for one in sizes], [*range(len(sizes))], words=1, heads=2) == going
 
 
 def test_canvases_are_padded_behind_a_mask():

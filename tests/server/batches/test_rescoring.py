@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_runtime import FakeRuntime
+from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import Decoding
@@ -13,6 +13,7 @@ from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.rescoring import Rescored
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.runtime import run_limits
 
 STRATEGY = NonAutoregressive("ctc", rescore=True)
 BEAM = Decoding(max_length=20, beam_size=6, num_hypotheses=2)
@@ -42,6 +43,20 @@ def test_hypotheses_have_the_other_decoders_log_probabilities(runtime, work):
         assert scores == sorted(scores, reverse=True)
         assert len(scores) <= BEAM.num_hypotheses
         assert finished[n].steps == 1
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_LOGITS", 12 * FAKE_WORDS), ("MAX_SCORES", 2 * 10 * 40)])
+def test_what_is_too_much_for_one_run_is_scored_in_turn(runtime, work, monkeypatch, limit, most):
+    """Candidates of one source may be in several runs, one at least in each; what comes of them is the same."""
+    asked = work.segments(12, strategy=STRATEGY, decoding=BEAM)
+    together = work.run(runtime, a_group(runtime), asked, places=6, hidden=True)
+    num_together = runtime.runs.count(STEP)
+    monkeypatch.setattr(run_limits, limit, most)
+
+    in_turn = work.run(runtime, a_group(runtime), asked, places=6, hidden=True)
+
+    assert {n: done.hypotheses for n, done in in_turn.items()} == {n: done.hypotheses for n, done in together.items()}
+    assert runtime.runs.count(STEP) > 4 * num_together
 
 
 def test_the_choice_is_among_all_that_were_found(runtime, work):

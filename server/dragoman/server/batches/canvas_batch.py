@@ -13,7 +13,7 @@ from typing import Generic
 import numpy as np
 
 from dragoman.server.batches.group import Source, T
-from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
+from dragoman.server.batches.nat_runs import NatMemory, PassSize, canvas_feed, ctc_feed, longest_waiting
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
@@ -24,10 +24,6 @@ from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
-
-MAX_LOGITS = 1 << 24
-"""Logits of one run, 64 MB: all places of many sources at once would need more memory than the model. The rest goes
-next."""
 
 
 @dataclass
@@ -48,6 +44,7 @@ class CanvasBatch(Generic[T]):
     def __init__(self, runtime: Runtime, shortlist: Shortlist | None, *, name: str, capacity: int) -> None:
         self._name = name
         self._nat, self._vocabulary = runtime.manifest.nat[name], runtime.manifest.tokenizer
+        self._heads = runtime.manifest.architecture.heads
         self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
         """None for CTC, which reads the encoder's rows anew in each pass."""
@@ -97,15 +94,15 @@ class CanvasBatch(Generic[T]):
         return 0 if filling is None else filling.passes
 
     def step(self) -> list[tuple[T, Decoded]]:
-        """One pass over all canvases, or over as many as fit into one; sources that are finished leave."""
+        """One pass over all canvases, or over as many as one run may compute; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
-        sizes, arrivals = [one.num_open for one in fillings], [row.arrival for row in rows]
-        going = longest_waiting(sizes, arrivals, MAX_LOGITS // len(self._words))
+        sizes, arrivals = [*map(self._size, rows, fillings)], [row.arrival for row in rows]
+        going = longest_waiting(sizes, arrivals, len(self._words), self._heads)
         feed, places, of = self._feed(going, fillings)
         logp, ids = self._words.best(self._name, feed, places, of, max(fillings[g].num_best for g in going))
         done, leaving, start = [], [], 0
         for g in going:
-            filling, end = fillings[g], start + sizes[g]
+            filling, end = fillings[g], start + sizes[g][0]
             is_sound = np.isfinite(logp[start:end]).all()
             hypotheses = filling.fill(logp[start:end], ids[start:end]) if is_sound else ()
             if hypotheses is not None:
@@ -116,6 +113,15 @@ class CanvasBatch(Generic[T]):
         for g in reversed(leaving):
             self._roster.remove(g)
         return done
+
+    def _size(self, row: _CanvasRow[T], filling: CanvasSource | Reader) -> PassSize:
+        """What a source adds to a pass."""
+        positions = len(row.segment.ids)
+        if isinstance(filling, Reader):
+            places = positions if self._nat.canvas == "late" else positions * self._nat.upsample
+        else:
+            places = max(positions, *(len(canvas.ids) for canvas in filling.canvases))
+        return filling.num_open, filling.num_canvases, places
 
     def _fillings(self) -> list[CanvasSource | Reader]:
         """What fills each source's canvases; those that have joined get theirs."""

@@ -10,10 +10,15 @@ from dragoman.server.batches.roster import Roster
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import NOTHING
 from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.runtime import run_limits
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
+
+PassSize = tuple[int, int, int]
+"""What a source adds to a pass: places that are to be filled, canvases, and the width of these, in places, or in
+positions of the source where it has more of them."""
 
 
 def source_feed(hidden: Sequence[Floats32]) -> Feed:
@@ -89,13 +94,15 @@ def ctc_feed(hidden: Sequence[Floats32], shown: Sequence[Ints] | None, upsample:
     return feed, np.flatnonzero(is_place)
 
 
-def longest_waiting(rows: Sequence[int], arrivals: Sequence[int], most: int) -> list[int]:
-    """Sources that go together: those that came first, as long as all their rows are within `most`; one at least."""
+def longest_waiting(sizes: Sequence[PassSize], arrivals: Sequence[int], words: int, heads: int) -> list[int]:
+    """Sources that go together, whose places choose among so many words: those that came first, as long as all of them
+    are within what one run may compute; one at least.
+    """
     chosen: list[int] = []
-    total = 0
-    for g in sorted(range(len(rows)), key=arrivals.__getitem__):
-        total += rows[g]
-        if chosen and total > most:
+    rows = canvases = places = 0
+    for g in sorted(range(len(sizes)), key=arrivals.__getitem__):
+        rows, canvases, places = rows + sizes[g][0], canvases + sizes[g][1], max(places, round_up(sizes[g][2]))
+        if chosen and (rows * words > run_limits.MAX_LOGITS or heads * canvases * places**2 > run_limits.MAX_SCORES):
             break
         chosen.append(g)
     return sorted(chosen)

@@ -1,21 +1,25 @@
 """Non-autoregressive translations, chosen among by what the autoregressive decoder holds of them.
 
-One run of the step graph reads all candidates of all sources that have finished, each as one chain.
+A run of the step graph reads candidates of sources that have finished, each as one chain: as many as one run may
+compute, so that no more of the sources' keys and values lies there twice.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
+from dragoman.bundle.manifest import Architecture
 from dragoman.server.batches.group import Group, Source
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.nodes import chain_nodes_of
 from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.runtime.padding import GRAIN
+from dragoman.server.runtime.run_limits import sources_of_a_run
 from dragoman.server.runtime.runtime import Runtime
 
 T = TypeVar("T")
@@ -73,7 +77,13 @@ class Rescored(Generic[T]):
         candidates = [
             (*self._admitted[owner], hypothesis) for owner, decoded in done for hypothesis in decoded.hypotheses
         ]
-        scored = iter(_scored(self._runtime, candidates))
+        scored = iter(
+            [
+                one
+                for run in _runs(self._runtime.manifest.architecture, candidates)
+                for one in _scored(self._runtime, run)
+            ]
+        )
         finished = []
         for owner, decoded in done:
             segment, _ = self._admitted.pop(owner)
@@ -83,10 +93,22 @@ class Rescored(Generic[T]):
         return finished
 
 
+def _runs(arch: Architecture, candidates: Sequence[Candidate]) -> Iterator[Sequence[Candidate]]:
+    """Candidates one after another, so many at a time."""
+    start = 0
+    while start < len(candidates):
+        end, width = start, 1
+        for _, _, hypothesis in candidates[start:]:
+            width = max(width, len(hypothesis.ids) + 1)
+            if end - start >= sources_of_a_run(arch, rows=width, seen=GRAIN + width):
+                break
+            end += 1
+        yield candidates[start:end]
+        start = end
+
+
 def _scored(runtime: Runtime, candidates: Sequence[Candidate]) -> list[Hypothesis]:
     """The same translations with the autoregressive decoder's log-probabilities."""
-    if not candidates:
-        return []
     manifest = runtime.manifest
     special = manifest.tokenizer
     targets = [

@@ -3,13 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from dragoman.bundle.graphs import ENCODER
+import numpy as np
+
+from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.hardware import PROCESSOR
 from dragoman.server.runtime.host_store import HostStore
+from dragoman.server.runtime.run_limits import sources_of_a_run
 from dragoman.server.runtime.runtime import encoder_outputs, step_outputs
 from dragoman.server.runtime.sessions import load_sessions
 from dragoman.server.runtime.stores import Store
@@ -44,8 +47,22 @@ class HostRuntime:
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """What a step says of the new nodes, by name, and the arrays to keep of them."""
         names = self._said[attention]
-        outputs = self._run(graph, feed, [*names, *self._kept])
+        parts = [self._run(graph, part, [*names, *self._kept]) for part in self._parts(graph, feed)]
+        outputs = parts[0] if len(parts) == 1 else [np.concatenate(column) for column in zip(*parts, strict=True)]
         return dict(zip(names, outputs, strict=False)), outputs[len(names) :]
+
+    def _parts(self, graph: str, feed: Feed) -> list[Feed]:
+        """What goes into one run, so many sources at a time."""
+        sources, nodes = feed[IDS].shape
+        words = len(feed[CANDIDATE_IDS]) if CANDIDATE_IDS in feed else None
+        seen = max(feed[name].shape[-1] for name in (MASK, SRC_MASK) if name in feed)
+        count = sources_of_a_run(self.manifest.architecture, rows=nodes, seen=seen, words=words)
+        if count >= sources:
+            return [feed]
+        by_source = [tensor.name for tensor in self.manifest.graphs[graph].inputs if tensor.shape[0] == "G"]
+        return [
+            feed | {name: feed[name][first : first + count] for name in by_source} for first in range(0, sources, count)
+        ]
 
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
         """Arrays."""
