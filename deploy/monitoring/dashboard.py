@@ -422,6 +422,12 @@ ROWS: dict[str, list[Panel]] = {
             {"{{instance}}": f"dragoman_tls_certificate_expires_timestamp_seconds{{{PROCESS}}} - time()"},
         ),
         Panel(
+            "Bundles",
+            "By state; `failed` ones lie where they should be served from.",
+            "short",
+            {"{{state}}": f"sum by (state) (dragoman_bundles{{{PROCESS}}})"},
+        ),
+        Panel(
             "Garbage collections",
             "Of Python, by generation.",
             "cps",

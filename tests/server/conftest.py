@@ -116,9 +116,10 @@ async def serve(bundle: Bundle) -> AsyncIterator[Callable[..., Awaitable[Served]
 
         async def start(*directories: Path, **options: Any) -> Served:
             lanes = FakeLanes()
-            names = tuple(map(str, directories or (bundle.directory,)))
+            first = iter([lanes])  # a bundle that comes later gets lanes of its own
+            names = tuple(map(str, directories or (() if "models" in options else (bundle.directory,))))
             given = {"listen": "127.0.0.1:0", "metrics_listen": "127.0.0.1:0", "drain_grace_s": 5.0, **options}
-            app = App(ServeOptions(bundles=names, **given), lambda bundle, observer: lanes)
+            app = App(ServeOptions(bundles=names, **given), lambda bundle, observer: next(first, None) or FakeLanes())
             await app.start()
 
             async def stop() -> None:

@@ -40,6 +40,11 @@ class Bundle:
     digest: str
     """SHA-256 of the manifest; as that holds every file's, it names the whole bundle."""
 
+    @property
+    def version(self) -> str:
+        """What a server calls this version of its model: the beginning of the digest."""
+        return self.digest[:12]
+
     def path(self, name: str) -> Path:
         """The path of a listed file."""
         if name not in self.manifest.files:

@@ -61,7 +61,7 @@ def test_malformed_values_name_their_source(arguments: list[str], environ: dict[
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("max-bach = 1", "unknown option max-bach; options are bundles, listen"),
+        ("max-bach = 1", "unknown option max-bach; options are bundles, models"),
         ("max-batch = true", "max-batch: True is not a whole number"),
         ("max-batch = 1.5", "max-batch: 1.5 is not a whole number"),
         ("bundles = [1]", "bundles: .* is not a list of texts"),

@@ -102,5 +102,5 @@ def test_nothing_named_is_enough_for_one_pair_only(models: Models, pipeline: Pip
 
 def test_equal_names_are_refused_at_the_start(pipeline: Pipeline) -> None:
     """Nobody could name either of them."""
-    with pytest.raises(StartError, match="two bundles have the name echo"):
+    with pytest.raises(StartError, match="two bundles are echo in version"):
         Models([pipeline, pipeline])

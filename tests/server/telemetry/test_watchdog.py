@@ -21,12 +21,13 @@ class Watched:
     """A watchdog over fake lanes; seconds pass when told to, and its checks with them."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
         self.now_s = float(int(time.monotonic()))  # whole seconds add up without rounding
         self.loop = Pulse(self.now_s)
         self.tally = LaneTally()
         self.changes = self.ends = 0
         self.dog = Watchdog(
-            [pipeline],
+            lambda: [pipeline],
             {pipeline.name: self.tally},
             LIMIT_S,
             self._changed,
@@ -59,7 +60,7 @@ def test_an_idle_server_is_live_for_an_hour(watched: Watched) -> None:
     watched.pass_seconds(3600)
     assert (watched.dog.faults, watched.changes, watched.ends) == ({}, 0, 0)
 
-    watched.dog._pipelines[0].lanes.pulses[0].beat(watched.now_s, is_busy=True)
+    watched.pipeline.lanes.pulses[0].beat(watched.now_s, is_busy=True)
     watched.pass_seconds(1)
 
     assert watched.dog.faults == {}
@@ -128,7 +129,9 @@ def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
         pipeline._workers,
     )
     now_s = time.monotonic()
-    dog = Watchdog([pipeline, other], {}, LIMIT_S, lambda: None, loop_pulse=Pulse(now_s), clock=lambda: now_s + 40)
+    dog = Watchdog(
+        lambda: [pipeline, other], {}, LIMIT_S, lambda: None, loop_pulse=Pulse(now_s), clock=lambda: now_s + 40
+    )
     lanes.pulses[0].beat(now_s, is_busy=True)
 
     dog.check()

@@ -10,10 +10,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, ExitStack, suppress
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -21,7 +20,8 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from dragoman.bundle.errors import BundleError
-from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.bundle.reader import Bundle
+from dragoman.server.app.fleet import Fleet
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.batches.warm_up import warm_up
 from dragoman.server.core import logs
@@ -79,6 +79,7 @@ class App:
         self._health = health.aio.HealthServicer()
         self._started = time.perf_counter()
         self._is_ready = False
+        self._looks: set[asyncio.Task[None]] = set()
         self.port = 0
         """Where gRPC is served, once started."""
 
@@ -91,20 +92,20 @@ class App:
         """Open the bundles and serve them; raises `StartError` with nothing left behind."""
         options = self.options
         loop = asyncio.get_running_loop()
-        pipelines: list[Pipeline] = []
-        with ExitStack() as undone:
-            undone.callback(self._close_lanes, pipelines)
-            bundles = await loop.run_in_executor(self._executor, _open, options.bundles)
-            self.metrics = Metrics(self.registry, sorted(bundle.manifest.name for bundle in bundles))
-            for bundle in bundles:
-                # One by one into a list that exists already: what is built when the next one fails must be closed.
-                pipelines += [await loop.run_in_executor(self._executor, self._pipeline, bundle)]
-            self.models = Models(pipelines)
-            self.registry.register(StateMetrics(pipelines, Build.installed()))
+        self.metrics = Metrics(self.registry, ())
+        self._count_bundles()
+        self._watch(loop)
+        self.fleet = Fleet(
+            self.models, self._pipeline, self._publish, folder=options.models, drain_s=options.drain_grace_s
+        )
+        async with AsyncExitStack() as undone:
+            undone.callback(self._executor.shutdown)
+            undone.push_async_callback(self.fleet.close)
+            await self.fleet.start(options.bundles)
+            self.registry.register(StateMetrics(self.models, Build.installed()))
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self.registry)
-            self._watch(pipelines, loop)
-            self._protect(pipelines, loop)
+            self._protect(loop)
             # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
             self.metrics.ready.set_function(lambda: float(self._serving[""]))
             listen, is_ready = options.metrics_listen, lambda: self._serving[""]
@@ -117,6 +118,7 @@ class App:
         self._watchdog.start()
         self._overload.start()
         self._is_ready = True
+        self._looking = asyncio.create_task(self._look_again())
         await self._publish()
         seconds = time.perf_counter() - self._started
         logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
@@ -124,6 +126,7 @@ class App:
     async def stop(self) -> None:
         """Drain and stop, as the module says."""
         self._is_ready = False
+        self._looking.cancel()
         self.metrics.draining.set(1)
         self.service.draining = True
         await self._publish()
@@ -134,7 +137,8 @@ class App:
         except TimeoutError:
             grace_s = 0.0
         await self._server.stop(grace_s)
-        await asyncio.get_running_loop().run_in_executor(None, self._close_lanes, list(self.models))
+        await self.fleet.close()
+        self._executor.shutdown()
         self._loop_pulse.close()
         self._arrivals.close()
         self._watchdog.close()
@@ -154,6 +158,7 @@ class App:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, signalled)
         await self.start()
+        loop.add_signal_handler(signal.SIGHUP, self.look)
         announce()
         await stopping.wait()
         stop = asyncio.create_task(self.stop())
@@ -166,6 +171,17 @@ class App:
         end.cancel()
         await stop
         return 0
+
+    def look(self) -> None:
+        """Take up bundles that have changed, soon."""
+        task = asyncio.create_task(self.fleet.look())
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def _look_again(self) -> None:
+        while self.options.look_s:
+            await asyncio.sleep(self.options.look_s)
+            await self.fleet.look()
 
     def _pipeline(self, bundle: Bundle) -> Pipeline:
         name, options = bundle.manifest.name, self.options
@@ -182,6 +198,7 @@ class App:
             backlog_tokens=options.backlog_tokens,
         )
         started = time.perf_counter()
+        self.metrics.add_model(name)
         try:
             tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
         except BundleError as error:  # its files are not those that were opened any more
@@ -241,7 +258,7 @@ class App:
             )
         await self._server.start()
 
-    def _watch(self, pipelines: list[Pipeline], loop: asyncio.AbstractEventLoop) -> None:
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
 
         def changed() -> None:
@@ -249,10 +266,14 @@ class App:
 
         self._loop_pulse = LoopPulse(self.metrics.loop_lag.add)
         self._watchdog = Watchdog(
-            pipelines, self.metrics.tallies, self.options.stall_seconds, changed, loop_pulse=self._loop_pulse.pulse
+            lambda: (*self.models, *self.models.leaving),
+            self.metrics.tallies,
+            self.options.stall_seconds,
+            changed,
+            loop_pulse=self._loop_pulse.pulse,
         )
 
-    def _protect(self, pipelines: list[Pipeline], loop: asyncio.AbstractEventLoop) -> None:
+    def _protect(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set up, not yet started: the watch over what the server lives on."""
         options = self.options
         # Lanes and files need descriptors, too; a connection that would take the last ones is refused instead.
@@ -268,7 +289,7 @@ class App:
         watched = (
             Resource("memory", resources.memory_share, refuses=True),
             Resource("calls", lambda: self._interceptor.num_open / options.max_calls, refuses=True),
-            Resource("backlog", lambda: max((_backlog_share(pipeline) for pipeline in pipelines), default=0.0)),
+            Resource("backlog", lambda: max((_backlog_share(pipeline) for pipeline in self.models), default=0.0)),
             Resource("connections", connections.share),
             Resource("descriptors", resources.descriptors_share),
             Resource(UNFINISHED, lambda: self._arrivals.slow / self._arrivals.limit),
@@ -280,32 +301,23 @@ class App:
     @property
     def _serving(self) -> dict[str, bool]:
         """Each name of the health service, and whether it is SERVING."""
-        names = [pipeline.name for pipeline in self.models]
-        return statuses(SERVICE.full_name, names, self._watchdog.faults, is_ready=self._is_ready)
+        gone = {f"model/{name}": False for name in tuple(self.metrics.tallies)}
+        is_ready = self._is_ready and len(self.models) > 0
+        return gone | statuses(SERVICE.full_name, self.models.names, self._watchdog.faults, is_ready=is_ready)
+
+    def _count_bundles(self) -> None:
+        numbers = {
+            "loading": lambda: len(self.models.coming),
+            "serving": lambda: len(self.models),
+            "draining": lambda: len(self.models.leaving),
+            "failed": lambda: sum(bool(berth.problem) for berth in self.fleet.berths),
+        }
+        for state, number in numbers.items():
+            self.metrics.bundles.labels(state).set_function(number)
 
     async def _publish(self) -> None:
         """Say how things stand, to gRPC's health service."""
         await publish(self._health, self._serving)
-
-    def _close_lanes(self, pipelines: Iterable[Pipeline]) -> None:
-        for pipeline in pipelines:
-            pipeline.lanes.close()
-        self._executor.shutdown()
-
-
-def _open(directories: Iterable[str]) -> list[Bundle]:
-    """Open all bundles; all that is wrong with any of them in one error."""
-    bundles, problems = [], []
-    for directory in directories:
-        try:
-            bundles.append(open_bundle(Path(directory)))
-        except BundleError as error:
-            problems.append(str(error))
-    if problems:
-        raise StartError("\n".join(problems))
-    if not bundles:
-        raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
-    return bundles
 
 
 def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | None:

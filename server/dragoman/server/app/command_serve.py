@@ -77,6 +77,8 @@ def _announcement(app: App) -> str:
         for model in app.models
     ]
     lines.append(f"on {listen} with {app.options.num_lanes} lanes; metrics on http://{metrics_listen}/metrics")
+    if not len(app.models):
+        return "\n".join([*lines, f"no bundle yet: waiting for one in {app.options.models}"])
     first = next(iter(app.models)).directions.first
     host, port = split_address(listen)
     target = f"127.0.0.1:{port}" if host in ("0.0.0.0", "::") else listen  # noqa: S104 - compared, not listened on

@@ -16,6 +16,18 @@ class ServeOptions:
     """What `dragoman serve` can be told."""
 
     bundles: tuple[str, ...] = option((), "Bundle directories to serve.", positional="DIR", default_text="none")
+    models: str = option(
+        "",
+        "Directory of bundles, NAME or NAME/VERSION: what comes, changes or goes in it is followed.",
+        default_text="none",
+    )
+    look_s: float = option(
+        10.0,
+        "How often directories are looked at for changed bundles, which SIGHUP asks for at once; 0: only then.",
+        min=0,
+        max=86_400,
+        unit="seconds",
+    )
     listen: str = option("127.0.0.1:50051", "Where gRPC is served; port 0 takes a free one.", kind="address")
     metrics_listen: str = option(
         "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"

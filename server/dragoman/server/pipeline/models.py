@@ -1,15 +1,18 @@
 """The served bundles, and which of them a request means.
 
-A request names a model, or a language pair, or neither where only one bundle is served. Tags are compared without
+A request names a model, or a language pair, or neither where only one model is served. Tags are compared without
 regard to case, and a tag that nothing serves falls back to its language: `pt-BR` to `pt`.
 """
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dragoman.bundle.directions import MOST_LISTED
+from dragoman.bundle.directions import MOST_LISTED, Directions
 from dragoman.bundle.manifest import LanguagePair
+from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline.pipeline import Pipeline
 
@@ -28,37 +31,83 @@ class ModelQuery:
 
 
 class Models:
-    """All served bundles by name."""
+    """The served bundles by name, the newest version of each first, and those that come and go.
 
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
-        self._by_name = {pipeline.name: pipeline for pipeline in sorted(pipelines, key=lambda pipeline: pipeline.name)}
-        if len(self._by_name) < len(pipelines):
-            names = sorted(pipeline.name for pipeline in pipelines)
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise StartError(
-                f"two bundles have the name {', '.join(twice)}: serve one of them, or export it under another"
-            )
+    Changed on the event loop alone; other threads read what is set as a whole.
+    """
+
+    def __init__(self, pipelines: Iterable[Pipeline] = ()) -> None:
+        self._served: tuple[Pipeline, ...] = ()
+        self.coming: tuple[Bundle, ...] = ()
+        """Opened, and not yet served."""
+        self.leaving: tuple[Pipeline, ...] = ()
+        """Not called any more, and not yet closed."""
+        self._calls: Counter[Pipeline] = Counter()
+        for pipeline in pipelines:
+            self.add(pipeline)
 
     def __iter__(self) -> Iterator[Pipeline]:
-        return iter(self._by_name.values())
+        return iter(self._served)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self._served)
+
+    @property
+    def names(self) -> list[str]:
+        """Each name once."""
+        return list(dict.fromkeys(pipeline.name for pipeline in self._served))
+
+    def add(self, pipeline: Pipeline) -> None:
+        """Serve another bundle; calls that name no version get the one of their name that was added last."""
+        if any((one.name, one.version) == (pipeline.name, pipeline.version) for one in self):
+            raise StartError(f"two bundles are {pipeline.name} in version {pipeline.version}: serve one of them")
+        self._served = tuple(sorted((pipeline, *self._served), key=lambda one: one.name))
+
+    def leave(self, pipeline: Pipeline) -> None:
+        """Call it no more; calls that are under way go on."""
+        self._served = tuple(one for one in self._served if one is not pipeline)
+        self.leaving = (*self.leaving, pipeline)
+
+    def gone(self, pipeline: Pipeline) -> None:
+        """It has been closed."""
+        self.leaving = tuple(one for one in self.leaving if one is not pipeline)
+        del self._calls[pipeline]
+
+    @contextmanager
+    def calling(self, pipeline: Pipeline) -> Iterator[None]:
+        """Keep a bundle open for as long as a call needs it."""
+        self._calls[pipeline] += 1
+        try:
+            yield
+        finally:
+            self._calls[pipeline] -= 1
+
+    def calls(self, pipeline: Pipeline) -> int:
+        """Calls that are under way."""
+        return self._calls[pipeline]
 
     def among(self, names: Container[str] | None) -> "Models":
         """Those with one of the names, which are all that a caller knows of; None: all."""
-        return self if names is None else Models([pipeline for pipeline in self if pipeline.name in names])
+        if names is None:
+            return self
+        some = Models()
+        some._served = tuple(pipeline for pipeline in self if pipeline.name in names)
+        some.coming = tuple(bundle for bundle in self.coming if bundle.manifest.name in names)
+        some.leaving = tuple(pipeline for pipeline in self.leaving if pipeline.name in names)
+        return some
 
     def named(self, name: str, version: str = "", *, field: str = "model") -> Pipeline:
         """The bundle of this name, in this version if one is given."""
-        pipeline = self._by_name.get(name)
-        if pipeline is None:
-            raise UnknownModel(field, f"no model is called {quoted(name)}; served are {', '.join(self._by_name)}")
-        if version not in ("", pipeline.version):
-            field = "version" if field == "name" else "model_version"
-            message = f"model {name} is not served in version {quoted(version)}, but in {pipeline.version}"
-            raise UnknownModel(field, message)
-        return pipeline
+        versions = [pipeline for pipeline in self if pipeline.name == name]
+        if not versions:
+            served = f"served are {', '.join(self.names)}" if len(self) else "none is served"
+            raise UnknownModel(field, f"no model is called {quoted(name)}; {served}")
+        for pipeline in versions:
+            if version in ("", pipeline.version):
+                return pipeline
+        field = "version" if field == "name" else "model_version"
+        others = ", ".join(pipeline.version for pipeline in versions)
+        raise UnknownModel(field, f"model {name} is not served in version {quoted(version)}, but in {others}")
 
     def between(self, source: str, target: str) -> list[Pipeline]:
         """The bundles that translate between these languages; an empty tag stands for any."""
@@ -71,7 +120,8 @@ class Models:
             tag = getattr(query, field)
             if tag and (len(tag) > MAX_TAG_LENGTH or not _TAG.fullmatch(tag)):
                 raise InvalidRequest(field, f"{quoted(tag)} is not a BCP-47 language tag, such as en or pt-BR")
-        candidates = [self.named(query.model, query.version)] if query.model else list(self)
+        names = [query.model] if query.model else self.names
+        candidates = [self.named(name, query.version if query.model else "") for name in names]
         matches = _matching(candidates, query)
         if not matches:
             field = "source_language" if query.source_language else "target_language"
@@ -91,6 +141,11 @@ class Models:
         options = ", ".join(f"{pipeline.name} ({pair})" for pipeline, pair in matches[:MOST_LISTED])
         options += ", ..." if len(matches) > MOST_LISTED else ""
         return f"name a model or a language pair, several would do: {options}"
+
+
+def joins(bundle: Bundle, source: str, target: str) -> bool:
+    """Whether a bundle translates between these languages; an empty tag stands for any."""
+    return bool(Directions.of(bundle.manifest).closest(source, target).pairs)
 
 
 def _matching(candidates: Sequence[Pipeline], query: ModelQuery) -> list[tuple[Pipeline, LanguagePair]]:

@@ -76,8 +76,8 @@ class Pipeline:
 
     @property
     def version(self) -> str:
-        """The model's version: the beginning of its bundle's digest."""
-        return self.bundle.digest[:12]
+        """The model's version."""
+        return self.bundle.version
 
     def decoding(self, request: Request) -> Decoding:
         """What the request's segments are decoded with."""

@@ -52,6 +52,6 @@ class TallyHistogram(Collector):
     def collect(self) -> Iterator[Metric]:
         """The numbers of this moment."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for values, tally in self._tallies.items():
+        for values, tally in tuple(self._tallies.items()):  # others may be added meanwhile
             family.add_metric(values, tally.buckets(), tally.sum)
         yield family

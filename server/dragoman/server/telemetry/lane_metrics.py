@@ -110,27 +110,29 @@ class LaneMetrics(Collector):
 
     def __init__(self, models: Sequence[str]) -> None:
         self.tallies = {model: LaneTally() for model in models}
+        """By model; one more may be added at any time."""
 
     def collect(self) -> Iterator[Metric]:
         """The numbers of this moment."""
+        tallies = tuple(self.tallies.items())  # others may be added meanwhile
         for name, text, part in HISTOGRAMS:
             histogram = HistogramMetricFamily(f"dragoman_{name}", text, labels=("model",))
-            for model, tally in self.tallies.items():
+            for model, tally in tallies:
                 observed: Tally = getattr(tally, part)
                 histogram.add_metric((model,), observed.buckets(), observed.sum)
             yield histogram
         for name, text, part in COUNTERS:
             counter = CounterMetricFamily(f"dragoman_{name}", text, labels=("model",))
-            for model, tally in self.tallies.items():
+            for model, tally in tallies:
                 counter.add_metric((model,), getattr(tally, part))
             yield counter
         stops_at = GaugeMetricFamily("dragoman_speculation_stops_at_sources", STOPS_AT, labels=("model",))
-        for model, tally in self.tallies.items():
+        for model, tally in tallies:
             stops_at.add_metric((model,), tally.stops_at)
         yield stops_at
         for name, text, part in COUNTERS_BY_REASON:
             counter = CounterMetricFamily(f"dragoman_{name}", text, labels=("model", "reason"))
-            for model, tally in self.tallies.items():
+            for model, tally in tallies:
                 for reason, number in getattr(tally, part).items():
                     counter.add_metric((model, reason), number)
             yield counter

@@ -17,7 +17,7 @@ from dragoman.server.core.errors import ServingError
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Outcome, Timings, Translation
-from dragoman.server.telemetry.histograms import TallyHistogram
+from dragoman.server.telemetry.histograms import Tally, TallyHistogram
 from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
 
 # fmt: off
@@ -42,6 +42,8 @@ REFUSALS = ("invalid", "unsupported", "not_found", "unauthenticated", "forbidden
 OUTCOMES = ("ok", "partial", *REFUSALS, *FAULTS)
 """How a request ends. `partial` is an answer in which some of the texts could not be taken."""
 ANSWERED = frozenset({"ok", "partial"})
+
+BUNDLE_STATES = ("loading", "serving", "draining", "failed")
 
 NO_TIME = Timings()
 STAGES = tuple(field.name.removesuffix("_s") for field in fields(Timings))
@@ -102,6 +104,19 @@ class _Answers:
         self.other.add(max(0.0, seconds - record.timings.total_s))
 
 
+@dataclass(frozen=True)
+class _Model:
+    """The series of one model's answers."""
+
+    answers: _Answers
+    passes: Counter
+    texts: Mapping[str, Counter]
+    translations: Mapping[tuple[str, str], Counter]
+    sizes: Sequence[Tally]
+    """The sizes of sources, and those of targets."""
+    tokens: Sequence[Counter]
+
+
 class Metrics:
     """Counts and times what the server does, into one registry."""
 
@@ -123,31 +138,38 @@ class Metrics:
             return Gauge(f"dragoman_{name}", text, labels, registry=registry)
 
         self._started = counter("requests_started", "Requests to translate or score that arrived.")
-        requests = counter("requests", "Requests to translate or score by how they ended.", "model", "outcome")
-        durations = histogram(
+        self._requests = counter("requests", "Requests to translate or score by how they ended.", "model", "outcome")
+        self._durations = histogram(
             "request_duration_seconds", "From arrival to answer or end.", "model", "engine", "answered"
         )
-        stages = histogram(
+        self._stages = histogram(
             "request_stage_duration_seconds",
             "Time of a request in each stage, along its text that was finished last; adds up to its duration.",
             "model",
             "stage",
         )
-        texts = counter("texts", "Texts and scored pairs by what became of them.", "model", "outcome")
-        translations = counter(
+        self._texts = counter("texts", "Texts and scored pairs by what became of them.", "model", "outcome")
+        self._translations = counter(
             "translations", "Translations by why they ended and what made them.", "model", "engine", "reason"
         )
-        source = histogram(
-            "request_source_tokens", "Source tokens of an answered request.", "model", buckets=SIZE_BUCKETS
+        self._sizes = (
+            histogram("request_source_tokens", "Source tokens of an answered request.", "model", buckets=SIZE_BUCKETS),
+            histogram("request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS),
         )
-        target = histogram(
-            "request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS
+        self._tokens = (
+            counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model"),
+            counter("target_tokens", "Target tokens emitted or scored, end tokens included.", "model"),
         )
-        source_total = counter("source_tokens", "Source tokens translated or scored, end tokens included.", "model")
-        target_total = counter("target_tokens", "Target tokens emitted or scored, end tokens included.", "model")
-        passes = counter("nat_passes", "Passes over texts without autoregression; the most of its segments.", "model")
+        self._passes = counter(
+            "nat_passes", "Passes over texts without autoregression; the most of its segments.", "model"
+        )
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
+        self.bundles = gauge(
+            "bundles", "Bundles by state; `failed` ones lie where they should be served from.", "state"
+        )
+        for state in BUNDLE_STATES:
+            self.bundles.labels(state)
         self.ready = gauge("ready", "Whether requests are taken: 1 or 0.")
         self.draining = gauge("draining", "Whether the server is finishing its last requests: 1 or 0.")
         self.certificate_expires = gauge(
@@ -157,26 +179,35 @@ class Metrics:
             "tls_certificate_reads", "Times that changed certificate files were read, by what was done.", "outcome"
         )
         self.certificate_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
-        lanes = LaneMetrics(models)
+        lanes = LaneMetrics([])
         registry.register(lanes)
-        self.tallies: Mapping[str, LaneTally] = lanes.tallies
+        self.tallies: dict[str, LaneTally] = lanes.tallies
         """What the lanes of each model, and the watch over them, report to."""
-
-        # All series are made here: a rate over one that appears with its first event misses that event.
-        reasons = [reason.value for reason in FinishReason]
-        engines = [*(engine.value for engine in Engine), NO_ENGINE]
-        self._ends = {model: _Ends(model, requests, durations, stages) for model in (*models, NO_MODEL)}
-        self._answers = {model: _Answers(model, durations, stages) for model in models}
-        self._passes = {model: passes.labels(model) for model in models}
-        self._texts = {(m, outcome): texts.labels(m, outcome) for m in models for outcome in OUTCOMES}
-        self._translations = {
-            (m, e, reason): translations.labels(m, e, reason) for m in models for e in engines for reason in reasons
-        }
+        self._models: dict[str, _Model] = {}
+        self._ends = {NO_MODEL: _Ends(NO_MODEL, self._requests, self._durations, self._stages)}
         for model in models:
-            self.model_load.labels(model)
-        self._tokens = {
-            m: (source.labels(m), target.labels(m), source_total.labels(m), target_total.labels(m)) for m in models
-        }
+            self.add_model(model)
+
+    def add_model(self, model: str) -> None:
+        """Make all series of a model: a rate over one that appears with its first event misses that event."""
+        if model in self.tallies:
+            return
+        engines = [*(engine.value for engine in Engine), NO_ENGINE]
+        self._ends[model] = _Ends(model, self._requests, self._durations, self._stages)
+        self._models[model] = _Model(
+            answers=_Answers(model, self._durations, self._stages),
+            passes=self._passes.labels(model),
+            texts={outcome: self._texts.labels(model, outcome) for outcome in OUTCOMES},
+            translations={
+                (engine, reason.value): self._translations.labels(model, engine, reason.value)
+                for engine in engines
+                for reason in FinishReason
+            },
+            sizes=tuple(family.labels(model) for family in self._sizes),
+            tokens=tuple(family.labels(model) for family in self._tokens),
+        )
+        self.model_load.labels(model)
+        self.tallies[model] = LaneTally()
 
     @contextmanager
     def request(self) -> Iterator[RequestRecord]:
@@ -212,28 +243,27 @@ class Metrics:
         ends = self._ends[record.model]
         ends.requests[record.outcome].inc()
         if record.outcome in ANSWERED:
-            self._answers[record.model].observe(record, seconds)
+            self._models[record.model].answers.observe(record, seconds)
         else:
             for series in ends.unanswered:
                 series.add(seconds)
 
     def answered(self, model: str, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a request's texts or pairs."""
+        series = self._models[model]
         source_tokens = target_tokens = 0
         for outcome in outcomes:
             if isinstance(outcome, ServingError):
-                self._texts[model, outcome.outcome].inc()
+                series.texts[outcome.outcome].inc()
                 continue
-            self._texts[model, "ok"].inc()
+            series.texts["ok"].inc()
             if not outcome.is_given:
-                self._translations[model, _engine(outcome), outcome.finish_reason.value].inc()
-                self._passes[model].inc(outcome.work.nat_passes)
+                series.translations[_engine(outcome), outcome.finish_reason.value].inc()
+                series.passes.inc(outcome.work.nat_passes)
             source_tokens += outcome.source_tokens
             target_tokens += outcome.target_tokens
         if not target_tokens:
             return
-        source, target, source_total, target_total = self._tokens[model]
-        source.add(source_tokens)
-        target.add(target_tokens)
-        source_total.inc(source_tokens)
-        target_total.inc(target_tokens)
+        for number, size, total in zip((source_tokens, target_tokens), series.sizes, series.tokens, strict=True):
+            size.add(number)
+            total.inc(number)

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 
 from dragoman.server.core.segments import Priority
 from dragoman.server.pipeline.pipeline import Pipeline
+
+Combine = Callable[[Iterable[float]], float]
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ def _version(package: str) -> str | None:
 
 
 class StateMetrics(Collector):
-    """The served bundles, their backlogs and lanes."""
+    """The served bundles, their backlogs and lanes; versions of one model are taken together."""
 
     def __init__(
-        self, pipelines: Sequence[Pipeline], build: Build, clock: Callable[[], float] = time.monotonic
+        self, pipelines: Iterable[Pipeline], build: Build, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pipelines, self._build, self._clock = pipelines, build, clock
 
@@ -53,42 +55,50 @@ class StateMetrics(Collector):
         build = GaugeMetricFamily("dragoman_build_info", "1; what serves.", labels=tuple(vars(self._build)))
         build.add_metric(tuple(vars(self._build).values()), 1)
         yield build
-        for name, text, read in self._readings():
+        models: dict[str, list[Pipeline]] = {}
+        for pipeline in self._pipelines:
+            models.setdefault(pipeline.name, []).append(pipeline)
+        for name, text, combine, read in self._readings():
             family = GaugeMetricFamily(f"dragoman_{name}", text, labels=("model",))
-            for pipeline in self._pipelines:
-                family.add_metric((pipeline.name,), read(pipeline))
+            for model, versions in models.items():
+                family.add_metric((model,), combine(map(read, versions)))
             yield family
-        yield self._stalls()
+        yield self._stalls(models)
 
-    def _readings(self) -> tuple[tuple[str, str, Callable[[Pipeline], float]], ...]:
+    def _readings(self) -> tuple[tuple[str, str, Combine, Callable[[Pipeline], float]], ...]:
         oldest = "How long the oldest of the waiting segments has waited; 0 where none waits."
         predicted = "How long the lanes will take for all that waits, by what they did lately."
         return (
-            ("queue_segments", "Segments waiting for a slot in a lane.", lambda p: p.lanes.waiting_segments),
-            ("queue_tokens", "Source tokens waiting for a slot in a lane.", lambda p: p.lanes.waiting_tokens),
-            ("queue_oldest_age_seconds", oldest, self._oldest_age_s),
-            ("queue_predicted_wait_seconds", predicted, lambda p: p.lanes.predicted_wait_s(max(Priority))),
-            ("running_segments", "Segments being decoded.", lambda p: p.lanes.active_segments),
-            ("lanes", "Lanes that decode.", lambda p: len(p.lanes.pulses)),
-            ("admitted_requests", "Requests admitted and not yet answered.", lambda p: p.admission.held_requests),
-            ("admitted_tokens", "Source tokens admitted and not yet answered.", lambda p: p.admission.held_tokens),
-            ("admission_limit_tokens", "Source tokens that are admitted at most.", lambda p: p.admission.limit_tokens),
+            ("queue_segments", "Segments waiting for a slot in a lane.", sum, lambda p: p.lanes.waiting_segments),
+            ("queue_tokens", "Source tokens waiting for a slot in a lane.", sum, lambda p: p.lanes.waiting_tokens),
+            ("queue_oldest_age_seconds", oldest, max, self._oldest_age_s),
+            ("queue_predicted_wait_seconds", predicted, max, lambda p: p.lanes.predicted_wait_s(max(Priority))),
+            ("running_segments", "Segments being decoded.", sum, lambda p: p.lanes.active_segments),
+            ("lanes", "Lanes that decode.", sum, lambda p: len(p.lanes.pulses)),
+            ("admitted_requests", "Requests admitted and not yet answered.", sum, lambda p: p.admission.held_requests),
+            ("admitted_tokens", "Source tokens admitted and not yet answered.", sum, lambda p: p.admission.held_tokens),
+            (
+                "admission_limit_tokens",
+                "Source tokens that are admitted at most.",
+                sum,
+                lambda p: p.admission.limit_tokens,
+            ),
         )
 
     def _oldest_age_s(self, pipeline: Pipeline) -> float:
         arrived_s = pipeline.lanes.oldest_arrived_s
         return 0.0 if arrived_s is None else max(0.0, self._clock() - arrived_s)
 
-    def _stalls(self) -> Metric:
+    def _stalls(self, models: dict[str, list[Pipeline]]) -> Metric:
         family = GaugeMetricFamily(
             "dragoman_lane_stalled_seconds",
             "How long a lane that has work has not moved; 0 while it is idle.",
             labels=("model", "lane"),
         )
         now_s = self._clock()
-        for pipeline in self._pipelines:
-            for index, pulse in enumerate(pipeline.lanes.pulses):
-                family.add_metric((pipeline.name, str(index)), pulse.stalled_s(now_s))
+        for model, versions in models.items():
+            for index, pulse in enumerate(pulse for pipeline in versions for pulse in pipeline.lanes.pulses):
+                family.add_metric((model, str(index)), pulse.stalled_s(now_s))
         return family
 
     def _model_info(self) -> Metric:

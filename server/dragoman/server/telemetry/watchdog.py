@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dragoman.server.core import logs
 from dragoman.server.core.ports import Pulse
@@ -38,7 +38,7 @@ class Watchdog:
 
     def __init__(
         self,
-        pipelines: Sequence[Pipeline],
+        pipelines: Callable[[], Iterable[Pipeline]],
         tallies: Mapping[str, LaneTally],
         limit_s: float,
         on_change: Callable[[], None],
@@ -71,9 +71,10 @@ class Watchdog:
     def check(self) -> None:
         """Look once."""
         now_s = self._clock()
-        looks = {
-            each.name: self._look(each.lanes.pulses, each.lanes.oldest_arrived_s, now_s) for each in self._pipelines
-        }
+        looks: dict[str, Fault | None] = {}
+        for each in self._pipelines():  # of several versions one that is lost counts
+            fault = self._look(each.lanes.pulses, each.lanes.oldest_arrived_s, now_s)
+            looks[each.name] = looks.get(each.name) or fault
         looks[EVENT_LOOP] = self._look([self._loop_pulse], None, now_s)
         faults = {name: fault for name, fault in looks.items() if fault is not None}
         before = self._faults.current

@@ -13,7 +13,7 @@ from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
 from dragoman.server.core.requests import Request
 from dragoman.server.core.translations import Outcome
-from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.models import Models, joins
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
 from dragoman.server.transport.codec import descriptions, supported
@@ -79,7 +79,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """All texts, answered together."""
         with self._request() as record:
             call, wanted = self._accept(request, context, record)
-            outcomes = await call.pipeline.translate(wanted)
+            with self._models.calling(call.pipeline):
+                outcomes = await call.pipeline.translate(wanted)
             self._end(call, record, outcomes)
             return call.translated(outcomes)
 
@@ -91,10 +92,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             supported.refuse_unknown(request)
             call, wanted = self._accept(request.request, context, record)
             outcomes: list[Outcome] = []
-            async with aclosing(call.pipeline.stream(wanted)) as stream:
-                async for index, outcome in stream:
-                    outcomes.append(outcome)
-                    yield call.streamed(index, outcome)
+            with self._models.calling(call.pipeline):
+                async with aclosing(call.pipeline.stream(wanted)) as stream:
+                    async for index, outcome in stream:
+                        outcomes.append(outcome)
+                        yield call.streamed(index, outcome)
             self._end(call, record, outcomes, whole=False)
             yield call.stream_ended(outcomes)
 
@@ -114,7 +116,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             message, first = read
             with self._request() as record:
                 call, wanted = self._accept(message, context, record)
-                outcomes = await _translate_with_patience(call.pipeline, wanted)
+                with self._models.calling(call.pipeline):
+                    outcomes = await _translate_with_patience(call.pipeline, wanted)
                 self._end(call, record, outcomes, whole=False)
                 return call.piped(outcomes, first)
 
@@ -142,15 +145,19 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """All pairs, answered together."""
         with self._request() as record:
             call, wanted = self._accept(request, context, record)
-            outcomes = await call.pipeline.translate(wanted)
+            with self._models.calling(call.pipeline):
+                outcomes = await call.pipeline.translate(wanted)
             self._end(call, record, outcomes)
             return call.scored(outcomes)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
-        """The served models that translate between the named languages."""
+        """The models that translate between the named languages, those that are coming and leaving among them."""
         supported.check(request, supported.plain("source_language", "target_language"))
-        pipelines = self._known_models().between(request.source_language, request.target_language)
-        return pb.ListModelsResponse(models=map(self._describe, pipelines))
+        known, tags = self._known_models(), (request.source_language, request.target_language)
+        served = [self._describe(pipeline) for pipeline in known.between(*tags)]
+        coming = [descriptions.coming(bundle) for bundle in known.coming if joins(bundle, *tags)]
+        leaving = [self._describe(each, draining=True) for each in known.leaving if joins(each.bundle, *tags)]
+        return pb.ListModelsResponse(models=[*served, *coming, *leaving])
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: ARG002, N802
         """One served model."""
@@ -164,8 +171,9 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     def _known_models(self) -> Models:
         return self._models.among(current_caller().models)
 
-    def _describe(self, pipeline: Pipeline) -> pb.Model:
-        return descriptions.model(pipeline, max_request_bytes=self._max_request_bytes, draining=self.draining)
+    def _describe(self, pipeline: Pipeline, *, draining: bool = False) -> pb.Model:
+        is_draining = draining or self.draining
+        return descriptions.model(pipeline, max_request_bytes=self._max_request_bytes, draining=is_draining)
 
     def _accept(self, message: Message, context: Context, record: RequestRecord) -> tuple[Call, Request]:
         """The call that a message makes, and what it asks; the record learns its deadline and its model."""

@@ -1,6 +1,7 @@
 """What a server knows about a model, as messages: pure functions."""
 
 from dragoman.bundle.profiles import PROFILES
+from dragoman.bundle.reader import Bundle
 from dragoman.server.core.requests import Request
 from dragoman.server.core.strategies import Engine
 from dragoman.server.pipeline.pipeline import Pipeline
@@ -35,6 +36,22 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,
+        source_languages=() if manifest.pairs else manifest.tokenizer.source_languages,
+        target_languages=() if manifest.pairs else manifest.tokenizer.target_languages,
+    )
+
+
+def coming(bundle: Bundle) -> pb.Model:
+    """What is known of a bundle that is being loaded."""
+    manifest = bundle.manifest
+    return pb.Model(
+        name=manifest.name,
+        version=bundle.version,
+        language_pairs=[write(pb.LanguagePair, pair) for pair in manifest.pairs],
+        precision=manifest.precision,
+        state=pb.MODEL_STATE_LOADING,
+        licence=manifest.licence,
+        digest=bundle.digest,
         source_languages=() if manifest.pairs else manifest.tokenizer.source_languages,
         target_languages=() if manifest.pairs else manifest.tokenizer.target_languages,
     )

@@ -1,0 +1,249 @@
+"""Bundles that come and go while the server runs: by name, by a folder, by what an operator asks for.
+
+A bundle is opened, loaded and tried beside what is served; only then it takes the place of the one of its directory.
+That one is not called any more, finishes its calls and is closed. So a replacement fails no call, and one that cannot
+be loaded changes nothing. A directory of the folder that is gone takes its bundle with it; files that are gone from
+within a directory do not, as what is served does not depend on them.
+
+Used from the event loop; what takes long is done on a thread of its own, one change at a time.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dragoman.bundle.errors import BundleError
+from dragoman.bundle.manifest import MANIFEST_NAME
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.core import logs
+from dragoman.server.core.errors import InvalidRequest, StartError, UnknownModel, quoted
+from dragoman.server.pipeline.models import Models
+from dragoman.server.pipeline.pipeline import Pipeline
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int]
+
+_DRAIN_POLL_S = 0.02
+MISSING_S = 0.5
+"""A directory that is gone for so long does not come back."""
+DEPTH = 2
+"""A bundle lies in the folder, or in a directory of it: NAME, or NAME/VERSION."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Berth:
+    """A directory, and what has become of the bundle in it."""
+
+    directory: Path
+    stamp: Stamp | None = None
+    """The manifest's, when it was last looked at."""
+    pipeline: Pipeline | None = None
+    problem: str = ""
+    """Why what lies there is not served."""
+
+
+class Fleet:
+    """Loads bundles into `models` and takes them out again."""
+
+    def __init__(
+        self,
+        models: Models,
+        make: Callable[[Bundle], Pipeline],
+        on_change: Callable[[], Awaitable[None]],
+        *,
+        folder: str = "",
+        drain_s: float,
+    ) -> None:
+        self._models, self._make, self._on_change = models, make, on_change
+        self._folder = Path(folder).absolute() if folder else None
+        self._drain_s = drain_s
+        self._berths: dict[Path, Berth] = {}
+        self._turn = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Fleet {len(self._models)} served, {len(self._leaving)} leaving>"
+
+    @property
+    def berths(self) -> list[Berth]:
+        """All directories that are known, by name."""
+        return sorted(self._berths.values(), key=lambda berth: berth.directory)
+
+    async def start(self, directories: Sequence[str]) -> None:
+        """Load the first bundles. Raises `StartError` with all that is wrong with any that was named."""
+        if self._folder is not None and not self._folder.is_dir():
+            raise StartError(f"--models {self._folder}: no such directory")
+        if self._folder is None and not directories:
+            raise StartError("no bundle to serve: name at least one directory written by `dragoman export`")
+        async with self._turn:
+            berths = [self._berth(Path(directory)) for directory in directories]
+            bundles = await self._apart(partial(_open_all, [berth.directory for berth in berths]))
+            for berth, bundle in zip(berths, bundles, strict=True):
+                await self._enter(berth, bundle)
+        await self.look()
+
+    async def look(self) -> None:
+        """Take up what has changed: new and replaced bundles of the directories, and those that are gone."""
+        async with self._turn:
+            found = await self._apart(partial(_bundles_in, self._folder)) if self._folder else []
+            for directory in found:
+                self._berth(directory)
+            missing = self._missing()
+            if missing:  # a directory that is being replaced is away for a moment
+                await asyncio.sleep(MISSING_S)
+            for berth in self.berths:
+                if berth in missing and berth in self._missing():
+                    await self._leave(berth)
+                    del self._berths[berth.directory]
+                elif (stamp := _stamp(berth.directory)) not in (None, berth.stamp):
+                    berth.stamp = stamp
+                    await self._renew(berth)
+
+    async def load(self, directory: Path) -> Berth:
+        """Serve a directory's bundle, in place of another version from there. Raises why it cannot be served."""
+        async with self._turn:
+            berth = self._berth(directory)
+            berth.stamp = _stamp(directory)
+            await self._renew(berth)
+            if berth.problem:
+                if berth.pipeline is None:
+                    del self._berths[berth.directory]
+                raise InvalidRequest("directory", berth.problem)
+            return berth
+
+    async def unload(self, name: str, version: str = "") -> Berth:
+        """Stop serving a bundle; it comes back when its directory changes or is loaded again."""
+        async with self._turn:
+            pipeline = self._models.named(name, version, field="name")
+            for berth in self.berths:
+                if berth.pipeline is pipeline:
+                    await self._leave(berth)
+                    return berth
+        raise UnknownModel("name", f"{quoted(name)} is not served from a directory")
+
+    async def close(self) -> None:
+        """Close all bundles; whoever serves them has seen to it that there are no more calls."""
+        async with self._turn:
+            for berth in self.berths:
+                await self._leave(berth)
+        if self._leaving:
+            await asyncio.wait(set(self._leaving))
+        self._executor.shutdown()
+
+    def _missing(self) -> list[Berth]:
+        """Those of the folder whose directories are not there."""
+        return [one for one in self.berths if self._folder in one.directory.parents and not one.directory.is_dir()]
+
+    def _berth(self, directory: Path) -> Berth:
+        absolute = directory.absolute()
+        return self._berths.setdefault(absolute, Berth(absolute))
+
+    async def _renew(self, berth: Berth) -> None:
+        """Serve what lies there now; if that cannot be, what was served goes on, and the berth has the reason."""
+        try:
+            bundle = await self._apart(partial(open_bundle, berth.directory))
+            if berth.pipeline is not None and berth.pipeline.bundle.digest == bundle.digest:
+                berth.problem = ""
+                return
+            await self._enter(berth, bundle)
+        except (BundleError, StartError) as error:
+            berth.problem = str(error)
+            logs.event(_logger, logging.ERROR, "bundle_not_loaded", directory=str(berth.directory), reason=str(error))
+
+    async def _enter(self, berth: Berth, bundle: Bundle) -> None:
+        started_s = time.perf_counter()
+        self._models.coming = (*self._models.coming, bundle)
+        try:
+            pipeline = await self._apart(partial(self._make, bundle))
+        finally:
+            self._models.coming = tuple(one for one in self._models.coming if one is not bundle)
+        try:
+            self._models.add(pipeline)
+        except StartError:
+            await self._apart(pipeline.lanes.close)
+            raise
+        berth.stamp, berth.problem = _stamp(berth.directory), ""
+        await self._leave(berth)
+        berth.pipeline = pipeline
+        facts: dict[str, Any] = {
+            "version": pipeline.version,
+            "directory": str(berth.directory),
+            "seconds": time.perf_counter() - started_s,
+        }
+        logs.event(_logger, logging.DEBUG, "bundle_loaded", model=pipeline.name, **facts)
+        await self._on_change()
+
+    async def _leave(self, berth: Berth) -> None:
+        """No more calls for what is served from there; it is closed when it has none left."""
+        pipeline, berth.pipeline = berth.pipeline, None
+        if pipeline is None:
+            return
+        self._models.leave(pipeline)
+        await self._on_change()
+        task = asyncio.create_task(self._close(pipeline))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _close(self, pipeline: Pipeline) -> None:
+        until_s = time.monotonic() + self._drain_s
+        while self._models.calls(pipeline) and time.monotonic() < until_s:
+            await asyncio.sleep(_DRAIN_POLL_S)
+        await asyncio.to_thread(pipeline.lanes.close)
+        self._models.gone(pipeline)
+        name, version = pipeline.name, pipeline.version
+        del pipeline
+        gc.collect()  # sessions and what they belong to refer to each other
+        logs.event(_logger, logging.DEBUG, "bundle_closed", model=name, version=version)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _open_all(directories: Sequence[Path]) -> list[Bundle]:
+    """Open all bundles; all that is wrong with any of them in one error."""
+    bundles, problems = [], []
+    for directory in directories:
+        try:
+            bundles.append(open_bundle(directory))
+        except BundleError as error:
+            problems.append(str(error))
+    if problems:
+        raise StartError("\n".join(problems))
+    return bundles
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    """The directories of a folder that have a manifest; names that begin with a dot are somebody's work in progress."""
+    found, level = [], [folder]
+    for _ in range(DEPTH):
+        below = [entry for directory in level for entry in _entries(directory)]
+        found += [entry for entry in below if (entry / MANIFEST_NAME).is_file()]
+        level = [entry for entry in below if entry not in found]
+    return sorted(found)
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return [entry for entry in directory.iterdir() if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []  # gone in the meantime
+
+
+def _stamp(directory: Path) -> Stamp | None:
+    """What changes with a manifest, be it written, renamed or linked anew; None while there is none."""
+    try:
+        found = os.stat(directory / MANIFEST_NAME)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
