@@ -13,7 +13,7 @@ PROCESS = 'job=~"$job", instance=~"$instance"'
 MODEL = f'{PROCESS}, model=~"$model"'
 REQUEST = f'{PROCESS}, model=~"$model|none"'
 """A request that ends before it is known which model it means has the model `none`."""
-VALID = 'outcome!~"invalid|unsupported|not_found|unauthenticated|forbidden|too_many_calls|cancelled"'
+VALID = 'outcome!~"invalid|unsupported|not_found|unauthenticated|forbidden|too_many_calls|cancelled|unread"'
 FAILED = 'outcome=~"overloaded|unmeetable|deadline|draining|engine_error|internal"'
 ANSWERED = 'answered="true"'
 AVAILABILITY, FAST = 0.999, 0.99

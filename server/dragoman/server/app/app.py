@@ -49,6 +49,7 @@ from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, listen_problem
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
+from dragoman.server.transport.unread import Unread, UnreadInterceptor
 from dragoman.v1 import translation_pb2, translation_pb2_grpc
 
 _logger = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class App:
             undone.pop_all()
         self._loop_pulse.start()
         self._arrivals.start()
+        self._unread.start()
         self._watchdog.start()
         self._overload.start()
         self._is_ready = True
@@ -141,6 +143,7 @@ class App:
         self._executor.shutdown()
         self._loop_pulse.close()
         self._arrivals.close()
+        self._unread.close()
         self._watchdog.close()
         self._overload.close()
         self.metrics.draining.set(0)
@@ -234,8 +237,13 @@ class App:
             work={f"/{SERVICE.full_name}/{method}" for method in WORK},
         )
         certificates = _certificates(options, self.metrics)
+        self._unread = Unread(
+            options.max_unread_bytes, options.unread_timeout_s, lambda limit: self.metrics.unread_calls[limit].inc()
+        )
+        self.metrics.unread_bytes.set_function(lambda: self._unread.num_bytes)
+        interceptors = UnreadInterceptor(self._unread), self._interceptor
         options_of_core = _channel_options(options, self._max_connections)
-        self._server = grpc.aio.server(interceptors=(self._interceptor,), options=options_of_core)
+        self._server = grpc.aio.server(interceptors=interceptors, options=options_of_core)
         self.service = TranslationService(
             self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
         )

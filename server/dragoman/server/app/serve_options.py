@@ -97,6 +97,16 @@ class ServeOptions:
         max=1_000_000,
         unit="connections",
     )
+    max_unread_bytes: int = option(
+        67_108_864,
+        "Answers that clients have not taken yet; beyond that, the call whose client took nothing for longest ends.",
+        min=1,
+        max=1_099_511_627_776,
+        unit="bytes",
+    )
+    unread_timeout_s: float = option(
+        60.0, "How long a client may leave an answer unread before its call ends.", min=0.1, max=86_400, unit="seconds"
+    )
     max_beam_size: int = option(
         16, "Widest beam that a request may ask for.", min=1, max=MAX_BEAM_SIZE, unit="hypotheses"
     )

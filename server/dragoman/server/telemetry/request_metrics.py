@@ -37,7 +37,16 @@ NO_ENGINE = "none"
 
 FAULTS = ("internal", "engine_error", "deadline", "unmeetable", "overloaded", "draining")
 """Ends that are the server's, or the load's. A text that ends so makes its request end so, the worst first."""
-REFUSALS = ("invalid", "unsupported", "not_found", "unauthenticated", "forbidden", "too_many_calls", "cancelled")
+REFUSALS = (
+    "invalid",
+    "unsupported",
+    "not_found",
+    "unauthenticated",
+    "forbidden",
+    "too_many_calls",
+    "cancelled",
+    "unread",
+)
 """Ends that are the caller's."""
 OUTCOMES = ("ok", "partial", *REFUSALS, *FAULTS)
 """How a request ends. `partial` is an answer in which some of the texts could not be taken."""
@@ -61,6 +70,8 @@ class RequestRecord:
     """On the monotonic clock."""
     timings: Timings = NO_TIME
     engine: str = NO_ENGINE
+    is_unread: bool = False
+    """Whether it was cancelled because its client did not read."""
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Set how the request ended from what became of its texts."""
@@ -179,6 +190,10 @@ class Metrics:
             "tls_certificate_reads", "Times that changed certificate files were read, by what was done.", "outcome"
         )
         self.certificate_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
+        self.unread_bytes = gauge("unread_bytes", "Answers that are ready and that their clients have not taken.")
+        unread = counter("unread_calls", "Calls ended as their clients did not read, by which limit.", "limit")
+        self.unread_calls = {limit: unread.labels(limit) for limit in ("time", "bytes")}
+        """Calls that were ended for what their clients did not take."""
         lanes = LaneMetrics([])
         registry.register(lanes)
         self.tallies: dict[str, LaneTally] = lanes.tallies
@@ -223,7 +238,7 @@ class Metrics:
         except (asyncio.CancelledError, GeneratorExit):
             # gRPC cancels a call whose deadline passed as it does one whose client left.
             late = record.deadline_s is not None and time.monotonic() >= record.deadline_s - DEADLINE_SLACK_S
-            record.outcome = "deadline" if late else "cancelled"
+            record.outcome = "unread" if record.is_unread else "deadline" if late else "cancelled"
             raise
         except MemoryError:
             record.outcome = "overloaded"

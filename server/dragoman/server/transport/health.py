@@ -4,11 +4,15 @@
 that no lane is lost: a draining server lives.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from grpc_health.v1 import health, health_pb2
 
 LIVENESS = "liveness"
+TOLD_S = 0.2
+"""How long it may take to wake those who watch a name; who asks is told at once."""
 _STATUS = health_pb2.HealthCheckResponse
 
 
@@ -23,4 +27,6 @@ def statuses(service: str, models: Collection[str], lost: Collection[str], *, is
 async def publish(servicer: health.aio.HealthServicer, serving: Mapping[str, bool]) -> None:
     """Tell those who ask and those who watch."""
     for name, is_serving in serving.items():
-        await servicer.set(name, _STATUS.SERVING if is_serving else _STATUS.NOT_SERVING)
+        # It waits for whoever is being told of the last change: who does not read must not hold up a stop.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(servicer.set(name, _STATUS.SERVING if is_serving else _STATUS.NOT_SERVING), TOLD_S)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -16,11 +16,13 @@ from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models, joins
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
+from dragoman.server.transport.ahead import ahead
 from dragoman.server.transport.codec import descriptions, supported
 from dragoman.server.transport.codec import requests as codec_request
 from dragoman.server.transport.front import Call, Front, Message
 from dragoman.server.transport.interceptor import current_caller, request_id
 from dragoman.server.transport.pipe import Pipe
+from dragoman.server.transport.unread import current_receiver
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
@@ -69,7 +71,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._idle.clear()
         try:
             with self._metrics.request() as record:
-                yield record
+                try:
+                    yield record
+                except (asyncio.CancelledError, GeneratorExit):
+                    record.is_unread = current_receiver().is_ended
+                    raise
         finally:
             self._num_active -= 1
             if self._num_active == 0:
@@ -92,11 +98,17 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             supported.refuse_unknown(request)
             call, wanted = self._accept(request.request, context, record)
             outcomes: list[Outcome] = []
-            with self._models.calling(call.pipeline):
+
+            async def translated() -> AsyncGenerator[pb.TranslateStreamResponse, None]:
                 async with aclosing(call.pipeline.stream(wanted)) as stream:
                     async for index, outcome in stream:
                         outcomes.append(outcome)
                         yield call.streamed(index, outcome)
+
+            with self._models.calling(call.pipeline):
+                async with aclosing(ahead(translated(), current_receiver())) as answers:
+                    async for answer in answers:
+                        yield answer
             self._end(call, record, outcomes, whole=False)
             yield call.stream_ended(outcomes)
 
@@ -104,7 +116,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self, request_iterator: AsyncIterator[pb.TranslatePipeRequest], context: Context
     ) -> AsyncIterator[pb.TranslatePipeResponse]:
         """One message for each that came with texts, when it is finished; each counts as a request."""
-        settings = codec_request.PipeSettings(self._max_texts)
+        settings, receiver = codec_request.PipeSettings(self._max_texts), current_receiver()
 
         async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
             async for message in request_iterator:
@@ -119,11 +131,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 with self._models.calling(call.pipeline):
                     outcomes = await _translate_with_patience(call.pipeline, wanted)
                 self._end(call, record, outcomes, whole=False)
-                return call.piped(outcomes, first)
+                answer = call.piped(outcomes, first)
+                receiver.hold(answer.ByteSize())
+                return answer
 
         async with aclosing(Pipe(answer).run(requests())) as answers:
             async for response in answers:
                 yield response
+                receiver.give(response.ByteSize())
 
     def _read(
         self, settings: codec_request.PipeSettings, message: pb.TranslatePipeRequest, context: Context
