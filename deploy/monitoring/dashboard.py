@@ -428,6 +428,12 @@ ROWS: dict[str, list[Panel]] = {
             {"{{state}}": f"sum by (state) (dragoman_bundles{{{PROCESS}}})"},
         ),
         Panel(
+            "Lines of the log that were dropped",
+            "Nobody reads the log, or its disk is full. The server does not wait for it.",
+            "cps",
+            {"{{instance}}": f"rate(dragoman_log_lines_dropped_total{{{PROCESS}}}[$__rate_interval])"},
+        ),
+        Panel(
             "Garbage collections",
             "Of Python, by generation.",
             "cps",

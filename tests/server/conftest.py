@@ -53,11 +53,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Commands configure the project's logger; no test sees what another one's command left."""
-    logger = logging.getLogger(logs.ROOT)
-    state = logger.handlers[:], logger.level, logger.propagate
+    """Commands configure loggers; no test sees what another one's command left."""
+    loggers = [logging.getLogger(name) for name in (logs.ROOT, *logs.OTHERS)]
+    states = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield
-    logger.handlers, logger.level, logger.propagate = state[0], state[1], state[2]
+    for logger, state in zip(loggers, states, strict=True):
+        logger.handlers, logger.level, logger.propagate = state
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
+import pytest
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app.app import _channel_options
@@ -43,21 +45,28 @@ sys.exit(command_serve.run(parser.parse_args()))
 
 
 @contextmanager
-def serving(bundle: Bundle, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A serving process, and what it announced as JSON."""
+def started(bundle: Bundle, *arguments: str, **files: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that is about to serve, with the given standard files."""
     command = [sys.executable, "-c", PROGRAM, str(bundle.directory), "--json", *arguments]
     command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     path = os.pathsep.join(str(ROOT / part) for part in ("proto", "server", "export", "client"))
-    environ = {**os.environ, "PYTHONPATH": path}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ) as process:
+    with subprocess.Popen(command, text=True, env={**os.environ, "PYTHONPATH": path}, **files) as process:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, process.communicate(timeout=10)[1]
-            yield process, json.loads(line)
+            yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def serving(
+    bundle: Bundle, *arguments: str, log: int = subprocess.PIPE
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A serving process, and what it announced as JSON. Its standard error is `log`."""
+    with started(bundle, *arguments, stdout=subprocess.PIPE, stderr=log) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate(timeout=10)[1]
+        yield process, json.loads(line)
 
 
 def test_sigterm_drains_and_ends_well(bundle: Bundle) -> None:
@@ -105,6 +114,51 @@ def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
     assert events == ["lane_lost", "ending"]
     assert "model=echo fault=hang" in log
     assert "Current thread" in log
+
+
+def test_a_disk_that_is_full_keeps_nobody_from_serving(bundle: Bundle) -> None:
+    """What is served is not said, the log says why, and nothing fails again at the end."""
+    with open("/dev/full", "w") as full, started(bundle, stdout=full, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+
+    assert 'warning output_not_written reason="No space left on device"' in first
+    assert [line.split()[2] for line in log.splitlines()] == ["draining", "stopped"]
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe that is full, and that nobody reads."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"x")
+    os.set_blocking(writes, True)
+    yield writes
+    os.close(reads)
+    os.close(writes)
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_a_stop(bundle: Bundle, unread: int) -> None:
+    """Requests are answered, metrics count, and a signal is obeyed."""
+    with serving(bundle, log=unread) as (process, facts):
+        with grpc.insecure_channel(facts["listen"]) as channel:
+            stub = pb_grpc.TranslationServiceStub(channel)
+            answer = stub.Translate(pb.TranslateRequest(texts=[pb.Text(text="The dog.")]), timeout=10)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+    assert answer.results[0].text == "The dog."
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_watch(bundle: Bundle, unread: int) -> None:
+    """A process whose lane is lost ends with its own code, said or not."""
+    with serving(bundle, "--hang", "--stall-seconds", "0.1", log=unread) as (process, _):
+        assert process.wait(timeout=20) == EXIT_LANE_LOST
 
 
 def test_connections_age_but_calls_are_not_cut() -> None:

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -92,3 +95,19 @@ def test_programs_are_told_the_same_as_json(announced: Callable[..., str], bundl
     assert facts["listen"].startswith("127.0.0.1:")
     assert facts["metrics_listen"].startswith("127.0.0.1:")
     assert "0" not in (facts["listen"].rpartition(":")[2], facts["metrics_listen"].rpartition(":")[2])
+
+
+def test_standard_files_that_are_closed_are_opened_on_nothing() -> None:
+    """So that no connection gets the number that messages are printed to."""
+    program = """
+import os
+from dragoman.server.app import command_serve
+os.close(0)
+os.close(2)
+command_serve._open_standard_files()
+print(*(os.path.samestat(os.fstat(number), os.stat(os.devnull)) for number in range(3)))
+"""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environ, check=True)
+
+    assert done.stdout == "True False True\n"

@@ -3,11 +3,13 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from dragoman.server.core import logs
+from dragoman.server.core.log_writer import LogWriter
 
 LOGGER = logging.getLogger("dragoman.server.example")
 
@@ -15,10 +17,11 @@ LOGGER = logging.getLogger("dragoman.server.example")
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Leave the project's logger as it was found."""
-    project = logging.getLogger(logs.ROOT)
-    before = (project.handlers, project.level, project.propagate)
+    loggers = [logging.getLogger(name) for name in (logs.ROOT, *logs.OTHERS)]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     yield
-    project.handlers, project.level, project.propagate = before
+    for logger, state in zip(loggers, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = state
 
 
 def test_text_lines_have_quoted_fields() -> None:
@@ -68,3 +71,44 @@ def test_less_severe_events_are_not_written() -> None:
     logs.event(LOGGER, logging.INFO, "draining")
 
     assert stream.getvalue() == ""
+
+
+def test_what_libraries_say_is_a_line_too() -> None:
+    """In a field, whatever it has in it: the line can still be taken apart."""
+    stream = io.StringIO()
+    logs.configure("info", "text", stream)
+
+    logging.getLogger("asyncio").warning("a %s\nb", "x=y")
+    logging.getLogger("asyncio").info("no warning")
+
+    assert stream.getvalue().endswith(' warning log logger=asyncio message="a x=y\\nb"\n')
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_last_words_come_behind_what_was_logged() -> None:
+    """Whatever the log's stream is."""
+    taken: list[bytes] = []
+
+    def write(data: bytes) -> int:
+        taken.append(data)
+        return len(data)
+
+    logs.configure("info", "text", LogWriter(lambda _: None, write))
+    logs.event(LOGGER, logging.INFO, "ending")
+    logs.last_words("all threads\n", 10)
+
+    assert b"".join(taken).endswith(b" info ending\nall threads\n")
+    assert logs.dropped() == 0
+
+
+def test_last_words_are_not_waited_for_where_nobody_reads() -> None:
+    """The process ends all the same."""
+    let_go = threading.Event()
+
+    def write(data: bytes) -> int:
+        let_go.wait()
+        return len(data)
+
+    logs.configure("info", "text", LogWriter(lambda _: None, write))
+    logs.last_words("all threads\n", 0.01)
+    let_go.set()

@@ -61,6 +61,7 @@ SERVICE = translation_pb2.DESCRIPTOR.services_by_name["TranslationService"]
 WORK = ("Translate", "TranslateStream", "TranslatePipe", "Score")
 """The methods that an overload refuses."""
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+_LAST_WORDS_S = 0.5
 _KEPT_DESCRIPTORS = 128
 """Not for connections of gRPC's: those of HTTP, and files."""
 _FLUSH_S = 1.0
@@ -169,6 +170,7 @@ class App:
         await asyncio.wait({stop, end}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.done():
             logs.event(_logger, logging.WARNING, "stopped_by_second_signal")
+            logs.last_words("", _LAST_WORDS_S)
             # Anything gentler would wait for threads that are in the middle of a graph.
             os._exit(1)
         end.cancel()

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import logging
+import os
 import sys
 
 from prometheus_client import disable_created_metrics
@@ -13,6 +15,11 @@ from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
 from dragoman.server.core.addresses import split_address
 from dragoman.server.core.errors import StartError
+from dragoman.server.core.log_writer import LogWriter
+
+_logger = logging.getLogger(__name__)
+_LAST_LINES_S = 1.0
+"""How long the log has to take its last lines."""
 
 DESCRIPTION = """\
 Serve bundles over gRPC, and their metrics over HTTP.
@@ -33,6 +40,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve; the process's exit code."""
+    _open_standard_files()
     try:
         loaded = load(ServeOptions, vars(args))
         if args.print_config:
@@ -48,9 +56,36 @@ async def _serve(loaded: Loaded[ServeOptions], *, as_json: bool) -> int:
     options = loaded.values
     # Half of all series would be times of creation, which Prometheus has no use for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    logs.configure(options.log_level, options.log_format)
+    lines = LogWriter(_lines_dropped)
+    logs.configure(options.log_level, options.log_format, lines)
     app = App(options)
-    return await app.run(lambda: print(_facts(app) if as_json else _announcement(app), flush=True))
+    try:
+        return await app.run(lambda: _print(_facts(app) if as_json else _announcement(app)))
+    finally:
+        lines.settle(_LAST_LINES_S)
+
+
+def _open_standard_files() -> None:
+    """Let no connection have the number of a standard file that was closed: what is printed would go there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
+def _lines_dropped(number: int) -> None:
+    logs.event(_logger, logging.WARNING, "log_lines_dropped", lines=number)
+
+
+def _print(text: str) -> None:
+    """Say on standard output what is served. Where that cannot be written, the server serves all the same."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        logs.event(_logger, logging.WARNING, "output_not_written", reason=error.strerror)
+        # What is left in its buffer would fail again at the end, and with it the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _addresses(app: App) -> tuple[str, str]:

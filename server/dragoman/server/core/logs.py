@@ -7,10 +7,25 @@ logs.event(logger, logging.INFO, "serving", listen="127.0.0.1:50051", models=2)
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Protocol
+
+from dragoman.server.core.log_writer import LogWriter
 
 ROOT = "dragoman"
+OTHERS = ("grpc", "asyncio", "concurrent")
+"""Libraries whose warnings are written, too."""
+
+
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, line: str, /) -> object:
+        """Take a line."""
+
+    def flush(self) -> object:
+        """Write what was taken."""
 
 
 def event(
@@ -21,15 +36,43 @@ def event(
         logger.log(level, name, extra={"fields": fields}, exc_info=exc_info)
 
 
-def configure(level: str, form: str, stream: TextIO | None = None) -> logging.Handler:
+def configure(level: str, form: str, stream: Stream | None = None) -> logging.Handler:
     """Write the project's events, and others' warnings, to `stream` (standard error). Called by commands only."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
-    project = logging.getLogger(ROOT)
-    project.handlers = [handler]
-    project.setLevel(level.upper())
-    project.propagate = False
+    for name in (ROOT, *OTHERS):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level.upper() if name == ROOT else logging.WARNING)
+        logger.propagate = False
     return handler
+
+
+def last_words(text: str, limit_s: float) -> None:
+    """Write a text as it is behind all that was logged, as the process is about to end, and wait so long at most."""
+
+    def write() -> None:
+        for stream in _streams() or [sys.__stderr__]:
+            if stream is not None:
+                stream.write(text)
+                stream.flush()
+            if isinstance(stream, LogWriter):
+                stream.settle(limit_s)
+
+    writing = threading.Thread(target=write, name="last words", daemon=True)
+    writing.start()
+    writing.join(limit_s)
+
+
+def dropped() -> int:
+    """How many lines were never written."""
+    return sum(stream.dropped for stream in _streams() if isinstance(stream, LogWriter))
+
+
+def _streams() -> list[Any]:
+    return [
+        handler.stream for handler in logging.getLogger(ROOT).handlers if isinstance(handler, logging.StreamHandler)
+    ]
 
 
 class _Formatter(logging.Formatter):
@@ -37,8 +80,11 @@ class _Formatter(logging.Formatter):
 
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        facts = {"time": time, "level": record.levelname.lower(), "event": record.getMessage()}
-        facts |= getattr(record, "fields", {})
+        fields = getattr(record, "fields", None)
+        if fields is None:  # not an event: what another library says
+            fields = {"logger": record.name, "message": record.getMessage()}
+        event = record.msg if "fields" in record.__dict__ else "log"
+        facts = {"time": time, "level": record.levelname.lower(), "event": event, **fields}
         if record.exc_info and record.exc_info[1] is not None:
             facts |= _where(record.exc_info[1])
         return facts

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from dragoman.server.core import logs
 from dragoman.server.core.segments import Priority
 from dragoman.server.pipeline.pipeline import Pipeline
 
@@ -64,6 +65,8 @@ class StateMetrics(Collector):
                 family.add_metric((model,), combine(map(read, versions)))
             yield family
         yield self._stalls(models)
+        text = "Lines of the log that were dropped because nobody took them."
+        yield CounterMetricFamily("dragoman_log_lines_dropped", text, value=logs.dropped())
 
     def _readings(self) -> tuple[tuple[str, str, Combine, Callable[[Pipeline], float]], ...]:
         oldest = "How long the oldest of the waiting segments has waited; 0 where none waits."

@@ -5,13 +5,13 @@ answering; so is the end of a fault that passes. A fault that lasts for another 
 stacks of all threads in the log: nothing gentler gets past a thread that hangs in a graph.
 """
 
-import faulthandler
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
 
 from dragoman.server.core import logs
 from dragoman.server.core.ports import Pulse
@@ -23,14 +23,34 @@ EXIT_LANE_LOST = 3
 """The process's exit code where a lane, or the event loop, hung or crashed."""
 EVENT_LOOP = "event loop"
 """Stands among the models: it has a pulse as lanes do."""
+_LAST_WORDS_S = 2.0
+"""How long the log has to take what is left to say; the end does not wait for it longer."""
 
 _logger = logging.getLogger(__name__)
 
 
 def end_process() -> None:
-    """End at once."""
-    faulthandler.dump_traceback(sys.__stderr__ or 2, all_threads=True)
+    """End, whether or not somebody reads what was logged."""
+    logs.last_words(_stacks(), _LAST_WORDS_S)
     os._exit(EXIT_LANE_LOST)
+
+
+def _stacks() -> str:
+    """What every thread does, the innermost call first.
+
+    Not `faulthandler`: it writes with all other threads held, and where nobody reads it would never end.
+    """
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    lines = []
+    for ident, innermost in sys._current_frames().items():
+        word = "Current thread" if ident == threading.get_ident() else "Thread"
+        lines.append(f"{word} {names.get(ident, '?')} (most recent call first):\n")
+        frame: FrameType | None = innermost
+        while frame is not None:
+            code = frame.f_code
+            lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')
+            frame = frame.f_back
+    return "".join(lines)
 
 
 class Watchdog:
