@@ -1,4 +1,4 @@
-"""Writes the Python stubs of the contract beside it: `python proto/generate.py`.
+"""Writes the Python stubs of the contracts beside it: `python proto/generate.py`.
 
 The grpcio-tools of the `dev` extra write the messages, their types and the service. They leave the service untyped; its
 types are written here, from the compiled contract, for blocking and asyncio channels alike.
@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
-CONTRACT = "dragoman/v1/translation.proto"
+CONTRACTS = "dragoman/v1/translation.proto", "dragoman/v1/admin.proto"
 
 HEADER = '''\
 """Types of the generated gRPC service in {source}; written by proto/generate.py, not by hand."""
@@ -41,19 +41,19 @@ def add_{service}Servicer_to_server(servicer: {service}Servicer, server: grpc.Se
 """
 
 
-def compile_contract(output: Path) -> FileDescriptorProto:
-    """Write the messages, their types and the service below `output`; answer what was compiled."""
+def compile_contracts(output: Path) -> list[FileDescriptorProto]:
+    """Write the messages, their types and the services below `output`; answer what was compiled."""
     descriptors = output / "descriptors"
     # Includes the well-known types that ship with grpcio-tools.
     includes = [f"-I{ROOT}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
     kinds = ("python", "pyi", "grpc_python")
     outputs = [f"--{kind}_out={output}" for kind in kinds]
-    status = protoc.main(["protoc", *includes, *outputs, f"--descriptor_set_out={descriptors}", CONTRACT])
+    status = protoc.main(["protoc", *includes, *outputs, f"--descriptor_set_out={descriptors}", *CONTRACTS])
     if status != 0:
         raise SystemExit(status)
     compiled = FileDescriptorSet.FromString(descriptors.read_bytes())
     descriptors.unlink()
-    return compiled.file[0]
+    return list(compiled.file)
 
 
 def service_types(contract: FileDescriptorProto) -> str:
@@ -107,9 +107,9 @@ def _handler(method: MethodDescriptorProto) -> str:
 
 def generate(output: Path) -> None:
     """Write all stubs below `output`."""
-    contract = compile_contract(output)
-    service = output / contract.name.replace(".proto", "_pb2_grpc.pyi")
-    service.write_text(service_types(contract), encoding="utf-8")
+    for contract in compile_contracts(output):
+        service = output / contract.name.replace(".proto", "_pb2_grpc.pyi")
+        service.write_text(service_types(contract), encoding="utf-8")
 
 
 def main() -> None:

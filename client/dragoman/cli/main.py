@@ -30,6 +30,7 @@ COMMANDS = (
     Command("translate", "translate texts, a file or a pipe", "dragoman.client.commands.translate", "cpu"),
     Command("score", "score given translations", "dragoman.client.commands.score", "cpu"),
     Command("models", "list the models that a server holds", "dragoman.client.commands.models", "cpu"),
+    Command("bundles", "load bundles into a running server", "dragoman.client.commands.bundles", "cpu"),
     Command("bench", "put a load on a server and measure it", "dragoman.client.bench.command", "cpu"),
     Command("top", "show live what a server does", "dragoman.client.commands.top", "cpu"),
     Command("serve", "serve bundles over gRPC", "dragoman.server.app.command_serve", "cpu"),

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     except (DragomanError, OSError) as error:
         print(f"dragoman models: {error}", file=sys.stderr)
         return 1
-    for line in map(_json, models) if args.json else _table([HEADER, *map(_row, models)]):
+    for line in map(_json, models) if args.json else table([HEADER, *map(_row, models)]):
         print(line)
     return 0
 
@@ -52,7 +52,7 @@ def _row(model: Model) -> tuple[str, ...]:
     return (model.name, model.version, pairs or "-", engines or "-", model.precision or "-", model.state)
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """The rows with their columns under each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -12,9 +12,9 @@ VARIABLE, TOKEN_VARIABLE = "DRAGOMAN_SERVER", "DRAGOMAN_TOKEN"
 NAMES = "server", "tls", "tls_ca", "tls_certificate", "tls_key", "token_file"
 
 
-def register(group: Arguments) -> None:
+def register(group: Arguments, *, variable: str = VARIABLE, default: str = DEFAULT_SERVER) -> None:
     """Declare the arguments."""
-    help_text = f"default: the variable {VARIABLE}, or else {DEFAULT_SERVER}"
+    help_text = f"default: the variable {variable}, or else {default}"
     group.add_argument("--server", metavar="HOST:PORT", help=help_text)
     group.add_argument("--tls", action="store_const", const=True, help="encrypt, and believe whom this system believes")
     group.add_argument("--tls-ca", type=Path, metavar="FILE", help="encrypt, and believe who signs with these (PEM)")

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle
+from dragoman.server.app import admin
 from dragoman.server.app.fleet import Fleet
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.batches.warm_up import warm_up
@@ -50,7 +51,7 @@ from dragoman.server.transport.http_pages import HttpServer, listen_problem
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
 from dragoman.server.transport.unread import Unread, UnreadInterceptor
-from dragoman.v1 import translation_pb2, translation_pb2_grpc
+from dragoman.v1 import admin_pb2_grpc, translation_pb2, translation_pb2_grpc
 
 _logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class App:
         self._started = time.perf_counter()
         self._is_ready = False
         self._looks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = self.admin_port = 0
         """Where gRPC is served, once started."""
 
     @property
@@ -140,6 +141,8 @@ class App:
         except TimeoutError:
             grace_s = 0.0
         await self._server.stop(grace_s)
+        if self._admin_server is not None:
+            await self._admin_server.stop(0)
         await self.fleet.close()
         self._executor.shutdown()
         self._loop_pulse.close()
@@ -229,9 +232,10 @@ class App:
 
     async def _start_grpc(self) -> None:
         options = self.options
-        methods = [(service.full_name, method) for service in (SERVICE, _HEALTH) for method in service.methods]
+        services = (SERVICE, _HEALTH, admin.SERVICE)
+        metrics = RpcMetrics(self.registry, [(one.full_name, method) for one in services for method in one.methods])
         self._interceptor = CallInterceptor(
-            RpcMetrics(self.registry, methods),
+            metrics,
             Doors(options.tokens),
             self._arrivals,
             refusal=self._overload.refusal,
@@ -244,8 +248,7 @@ class App:
         )
         self.metrics.unread_bytes.set_function(lambda: self._unread.num_bytes)
         interceptors = UnreadInterceptor(self._unread), self._interceptor
-        options_of_core = _channel_options(options, self._max_connections)
-        self._server = grpc.aio.server(interceptors=interceptors, options=options_of_core)
+        self._server = self._grpc_server(*interceptors)
         self.service = TranslationService(
             self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
         )
@@ -254,19 +257,19 @@ class App:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        with suppress(RuntimeError):
-            self.port = (
-                self._server.add_insecure_port(options.listen)
-                if certificates is None
-                else self._server.add_secure_port(options.listen, certificates.credentials)
-            )
-        if self.port == 0:
-            await self._server.stop(0)
-            reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
-            raise StartError(
-                f"--listen {options.listen}: cannot listen there: {listen_problem(options.listen, reason)}"
-            )
+        self.port = await _listen(self._server, "--listen", options.listen, certificates)
+        self._admin_server = None
+        if options.admin_listen:
+            doors = Doors(options.tokens, for_operators=True)
+            server = self._grpc_server(CallInterceptor(metrics, doors, self._arrivals))
+            admin_pb2_grpc.add_AdminServiceServicer_to_server(admin.AdminService(self.fleet), server)
+            self.admin_port = await _listen(server, "--admin-listen", options.admin_listen, certificates)
+            self._admin_server = server
+            await server.start()
         await self._server.start()
+
+    def _grpc_server(self, *interceptors: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+        return grpc.aio.server(interceptors=interceptors, options=_channel_options(self.options, self._max_connections))
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
@@ -330,8 +333,21 @@ class App:
         await publish(self._health, self._serving)
 
 
+async def _listen(server: grpc.aio.Server, flag: str, address: str, certificates: Certificates | None) -> int:
+    """The port that a server has taken."""
+    with suppress(RuntimeError):
+        if certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates.credentials)
+    await server.stop(0)
+    reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
+    raise StartError(f"{flag} {address}: cannot listen there: {listen_problem(address, reason)}")
+
+
 def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | None:
     """What gRPC is encrypted with; None where it is not, which a public address has to be told."""
+    if options.admin_listen and not is_loopback(options.admin_listen) and not options.tokens:
+        raise StartError(f"--admin-listen {options.admin_listen}: anybody could load and unload bundles: give --tokens")
     if options.tls_certificate and options.tls_key:
         paths = options.tls_certificate, options.tls_key, options.tls_client_ca
         certificates = Certificates(*paths, on_read=lambda outcome: metrics.certificate_reads[outcome].inc())
@@ -339,11 +355,12 @@ def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | Non
         return certificates
     if options.tls_certificate or options.tls_key or options.tls_client_ca:
         raise StartError("TLS needs both --tls-certificate and --tls-key")
-    if options.plaintext != "any" and not is_loopback(options.listen):
-        raise StartError(
-            f"--listen {options.listen}: others could read along and call: give --tls-certificate and --tls-key, or "
-            "say --plaintext any where something in front of the server encrypts"
-        )
+    for flag, address in (("--listen", options.listen), ("--admin-listen", options.admin_listen)):
+        if address and options.plaintext != "any" and not is_loopback(address):
+            raise StartError(
+                f"{flag} {address}: others could read along and call: give --tls-certificate and --tls-key, or say "
+                "--plaintext any where something in front of the server encrypts"
+            )
     return None
 
 

@@ -27,6 +27,7 @@ from dragoman.server.core import logs
 from dragoman.server.core.errors import InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.resources import give_back
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int]
@@ -204,6 +205,7 @@ class Fleet:
         name, version = pipeline.name, pipeline.version
         del pipeline
         gc.collect()  # sessions and what they belong to refer to each other
+        await asyncio.to_thread(give_back)
         logs.event(_logger, logging.DEBUG, "bundle_closed", model=name, version=version)
 
     async def _apart(self, work: Callable[[], T]) -> T:

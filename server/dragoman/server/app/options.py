@@ -190,7 +190,7 @@ def _checked(option: Option, raw: Any, origin: str) -> Any:
         raise wrong("a text")
     if meta.choices and raw not in meta.choices:
         raise wrong(f"one of {option.bounds}")
-    if meta.kind == "address":
+    if meta.kind == "address" and (raw or option.default()):
         match = ADDRESS.fullmatch(raw)
         if match is None or int(match[2]) > 65_535:
             raise wrong("HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")

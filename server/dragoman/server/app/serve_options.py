@@ -29,6 +29,12 @@ class ServeOptions:
         unit="seconds",
     )
     listen: str = option("127.0.0.1:50051", "Where gRPC is served; port 0 takes a free one.", kind="address")
+    admin_listen: str = option(
+        "",
+        "Where operators load and unload bundles, over gRPC; port 0 takes a free one.",
+        kind="address",
+        default_text="nowhere",
+    )
     metrics_listen: str = option(
         "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
     )

@@ -5,6 +5,7 @@
     models = ["en-pt"]                       # all, where it is not said
     max_priority = "normal"                  # interactive (the default), normal or batch
     max_calls = 64                           # under way at once; as many as come, where it is not said
+    is_operator = true                       # may load and unload bundles; false, where it is not said
     expires = 2027-01-01T00:00:00Z           # never, where it is not said
 
 The file has no secret in it: a token is known by its hash. It is read again when it changes; one that cannot be read
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.server.core import logs
-from dragoman.server.core.errors import StartError, TooManyCalls, Unauthenticated
+from dragoman.server.core.errors import Forbidden, StartError, TooManyCalls, Unauthenticated
 from dragoman.server.core.segments import Priority
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Caller:
     max_priority: Priority = Priority.INTERACTIVE
     max_calls: int | None = None
     expires: datetime | None = None
+    is_operator: bool = False
 
 
 ANYBODY = Caller()
@@ -74,7 +76,8 @@ class Callers:
 class Doors:
     """Lets in who has a token of the file, or everybody where there is no file. Used from the event loop alone."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", *, for_operators: bool = False) -> None:
+        self._for_operators = for_operators
         self._path = Path(path) if path else None
         self._stamp = self._stamp_now()
         self._under_way: dict[str, int] = {}
@@ -109,6 +112,8 @@ class Doors:
         caller = self._callers.named(given[0][len(SCHEME) :].strip(), datetime.now(UTC))
         if caller is None:
             raise Unauthenticated("the token is not known, or not any more")
+        if self._for_operators and not caller.is_operator:
+            raise Forbidden("authorization", f"{caller.name} is no operator")
         return caller
 
     def _refresh(self) -> None:
@@ -173,5 +178,8 @@ def _caller(name: str, table: Mapping[str, Any]) -> Caller:
         raise ValueError(f"[{name}] max_calls: a whole number, at least 1")
     if until is not None and (not isinstance(until, datetime) or until.tzinfo is None):
         raise ValueError(f"[{name}] expires: a time with its zone, such as 2027-01-01T00:00:00Z")
+    is_operator = table.get("is_operator", False)
+    if not isinstance(is_operator, bool):
+        raise ValueError(f"[{name}] is_operator: true or false")
     allowed = None if models is None else frozenset(models)
-    return Caller(name, allowed, Priority[priority.upper()], calls, until)
+    return Caller(name, allowed, Priority[priority.upper()], calls, until, is_operator)
