@@ -113,7 +113,6 @@ class Served:
 async def serve(bundle: Bundle) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Starts servers with the given options, and stops them after the test, without the wait of their HTTP threads."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("dragoman.server.transport.http_pages._POLL_S", 0.005)
 
         async def start(*directories: Path, **options: Any) -> Served:
             lanes = FakeLanes()
