@@ -81,7 +81,7 @@ def test_sigterm_drains_and_ends_well(bundle: Bundle) -> None:
     assert answer.results[0].text == "The dog."
     assert facts["models"][0]["name"] == "echo"  # type: ignore[index]
     assert process.returncode == 0, log
-    assert [line.split()[2] for line in log.splitlines()] == ["draining", "stopped"]
+    assert [line.split()[2] for line in log.splitlines()] == ["request", "draining", "stopped"]
 
 
 def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:

@@ -41,6 +41,7 @@ from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
+from dragoman.server.telemetry.traces import Traces
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
@@ -145,6 +146,8 @@ class App:
             await self._admin_server.stop(0)
         await self.fleet.close()
         self._executor.shutdown()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         self._loop_pulse.close()
         self._arrivals.close()
         self._unread.close()
@@ -232,6 +235,7 @@ class App:
 
     async def _start_grpc(self) -> None:
         options = self.options
+        self._traces = Traces(options.traces) if options.traces else None
         services = (SERVICE, _HEALTH, admin.SERVICE)
         metrics = RpcMetrics(self.registry, [(one.full_name, method) for one in services for method in one.methods])
         self._interceptor = CallInterceptor(
@@ -241,6 +245,7 @@ class App:
             refusal=self._overload.refusal,
             on_refused=self.metrics.refused,
             work={f"/{SERVICE.full_name}/{method}" for method in WORK},
+            trace_ratio=options.trace_ratio if self._traces else 0.0,
         )
         certificates = _certificates(options, self.metrics)
         self._unread = Unread(
@@ -250,7 +255,12 @@ class App:
         interceptors = UnreadInterceptor(self._unread), self._interceptor
         self._server = self._grpc_server(*interceptors)
         self.service = TranslationService(
-            self.models, self.metrics, max_request_bytes=options.max_request_bytes, max_texts=options.max_texts
+            self.models,
+            self.metrics,
+            max_request_bytes=options.max_request_bytes,
+            max_texts=options.max_texts,
+            traces=self._traces,
+            logs_requests=options.log_requests == "all",
         )
         translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
         await self._publish()  # before it can be asked: the servicer starts with "" as SERVING

@@ -130,6 +130,15 @@ class ServeOptions:
         unit="seconds",
     )
     log_level: str = option("info", "Least severe log that is written.", choices=("debug", "info", "warning", "error"))
+    log_requests: str = option("all", "Whether each request is a line of the log.", choices=("all", "none"))
+    traces: str = option(
+        "",
+        "OTLP endpoint over HTTP that spans are sent to, such as http://127.0.0.1:4318/v1/traces.",
+        default_text="none",
+    )
+    trace_ratio: float = option(
+        1.0, "How many of the traces are kept that begin here; others are as their callers say.", min=0, max=1
+    )
     log_format: str = option("text", "Form of a log line.", choices=("text", "json"))
 
     @property

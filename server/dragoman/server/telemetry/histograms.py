@@ -4,34 +4,44 @@ The library's own histograms take three times as long to observe a value, and a 
 Each tally has one writer, or its writers share a lock; a scrape in between may miss the half of one observation.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
+
+Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
 class Tally:
     """A histogram in the making."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    __slots__ = ("bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """By bucket the last value that belongs to a trace."""
 
-    def add(self, value: float) -> None:
+    def add(self, value: float, trace_id: str = "") -> None:
         """Count one value. A value on a bound belongs below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
         self.sum += value
+        if trace_id:
+            self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 
-    def buckets(self) -> list[tuple[str, float]]:
-        """Bounds and cumulative counts, as the exposition has them."""
+    def buckets(self) -> list[Bucket]:
+        """Bounds and cumulative counts, as the exposition has them, with exemplars where there are any."""
         names = [*map(floatToGoString, self.bounds), "+Inf"]
-        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
+        rows = zip(names, map(float, accumulate(self.counts)), strict=True)
+        return [(*row, self.exemplars[n]) if n in self.exemplars else row for n, row in enumerate(rows)]
 
 
 class TallyHistogram(Collector):

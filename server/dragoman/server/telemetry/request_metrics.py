@@ -72,6 +72,11 @@ class RequestRecord:
     engine: str = NO_ENGINE
     is_unread: bool = False
     """Whether it was cancelled because its client did not read."""
+    trace_id: str = ""
+    """Of a trace whose spans are kept: the exemplar of its duration."""
+    texts: int = 0
+    source_tokens: int = 0
+    target_tokens: int = 0
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Set how the request ended from what became of its texts."""
@@ -83,6 +88,13 @@ class RequestRecord:
         done = [outcome for outcome in outcomes if isinstance(outcome, Translation)]
         self.timings = Timings.last(translation.timings for translation in done)
         self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
+        self.texts = len(outcomes)
+        self.source_tokens = sum(translation.source_tokens for translation in done)
+        self.target_tokens = sum(translation.target_tokens for translation in done)
+
+
+Ended = Callable[[RequestRecord, float], None]
+"""Told of a request that has ended, and how long it took."""
 
 
 def _engine(outcome: Translation) -> str:
@@ -109,7 +121,7 @@ class _Answers:
 
     def observe(self, record: RequestRecord, seconds: float) -> None:
         """Time an answered request."""
-        self.durations[record.engine].add(seconds)
+        self.durations[record.engine].add(seconds, record.trace_id)
         for name, stage in self.stages:
             stage.add(getattr(record.timings, name))
         self.other.add(max(0.0, seconds - record.timings.total_s))
@@ -225,8 +237,8 @@ class Metrics:
         self.tallies[model] = LaneTally()
 
     @contextmanager
-    def request(self) -> Iterator[RequestRecord]:
-        """Count a request from its arrival to its end, once, whatever happens in between."""
+    def request(self, ended: Ended | None = None) -> Iterator[RequestRecord]:
+        """Count a request from its arrival to its end, once, whatever happens in between; then `ended` is told."""
         record = RequestRecord()
         self._started.inc()
         started = self._clock()
@@ -247,7 +259,10 @@ class Metrics:
             record.outcome = "internal"
             raise
         finally:
-            self._count(record, self._clock() - started)
+            seconds = self._clock() - started
+            self._count(record, seconds)
+            if ended is not None:
+                ended(record, seconds)
 
     def refused(self, error: ServingError) -> None:
         """Count a request that was refused before it could be read."""

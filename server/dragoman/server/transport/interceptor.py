@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 from dragoman.server.core import logs
 from dragoman.server.core.errors import InvalidRequest, ServingError, Shed
 from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
+from dragoman.server.core.tracing import Trace, continued
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
 from dragoman.server.transport.arrivals import Arrivals
@@ -31,6 +32,7 @@ from dragoman.server.transport.status import status_code, status_message, traili
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
 _caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 OPEN = "/grpc.health.v1.Health/"
 """Methods of this service need no token: who probes has none."""
 
@@ -43,6 +45,11 @@ def request_id() -> str:
 def current_caller() -> Caller:
     """Who makes the call that is being served."""
     return _caller.get()
+
+
+def current_trace() -> Trace | None:
+    """Where the call belongs in a trace; None where nobody asks."""
+    return _trace.get()
 
 
 class InternalError(ServingError):
@@ -68,9 +75,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         refusal: Callable[[], ServingError | None] = lambda: None,
         on_refused: Callable[[ServingError], None] = lambda _: None,
         work: Collection[str] = (),
+        trace_ratio: float = 0.0,
     ) -> None:
         self._metrics, self.doors, self.arrivals = metrics, doors, arrivals
         self._refusal, self._on_refused, self._work = refusal, on_refused, work
+        self.trace_ratio = trace_ratio
+        """How many of the traces that begin here are kept."""
         self._methods: dict[str, _Method] = {}
         self.num_open = 0
         """Calls under way."""
@@ -118,7 +128,7 @@ class _Method:
         self.handler: Any = make(answer, None, handler.response_serializer)
 
     async def _single(self, _: Any, context: Any) -> Any:
-        call = _Rpc(self.name, context)
+        call = _Rpc(self.name, context, self._calls.trace_ratio)
         with self._observed(call):
             try:
                 with call.entered(self._doors):
@@ -132,7 +142,7 @@ class _Method:
                 return await call.abort(error)
 
     async def _stream(self, _: Any, context: Any) -> AsyncIterator[Any]:
-        call = _Rpc(self.name, context)
+        call = _Rpc(self.name, context, self._calls.trace_ratio)
         with self._observed(call):
             try:
                 with call.entered(self._doors):
@@ -204,11 +214,16 @@ class _Method:
 class _Rpc:
     """One RPC in progress."""
 
-    def __init__(self, method: str, context: Any) -> None:
+    def __init__(self, method: str, context: Any, trace_ratio: float) -> None:
         self.method = method
         self.code: str | None = None
         self._metadata = context.invocation_metadata() or ()
-        self.id = _usable(dict(self._metadata).get("x-request-id")) or secrets.token_hex(8)
+        headers = dict(self._metadata)
+        self.id = _usable(headers.get("x-request-id")) or secrets.token_hex(8)
+        traceparent = headers.get("traceparent")
+        if trace_ratio or traceparent is not None:
+            header = traceparent if isinstance(traceparent, str) else None
+            _trace.set(continued(header, ratio=trace_ratio, random_bits=secrets.randbits))
         self.caller = ANYBODY
         self._context = context
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,15 +14,17 @@ import grpc
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
 from dragoman.server.core.requests import Request
+from dragoman.server.core.tracing import Trace
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models, joins
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
+from dragoman.server.telemetry.traces import Traces
 from dragoman.server.transport.ahead import ahead
 from dragoman.server.transport.codec import descriptions, supported
 from dragoman.server.transport.codec import requests as codec_request
 from dragoman.server.transport.front import Call, Front, Message
-from dragoman.server.transport.interceptor import current_caller, request_id
+from dragoman.server.transport.interceptor import current_caller, current_trace, request_id
 from dragoman.server.transport.pipe import Pipe
 from dragoman.server.transport.unread import current_receiver
 from dragoman.v1 import translation_pb2 as pb
@@ -29,6 +33,8 @@ from dragoman.v1 import translation_pb2_grpc as pb_grpc
 _logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
+SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
+PIPE = "TranslatePipe"
 PATIENCE_S = 0.1
 """Between two tries of a pipe that meets a full backlog."""
 
@@ -45,10 +51,31 @@ async def _translate_with_patience(pipeline: Pipeline, request: Request) -> list
             await asyncio.sleep(PATIENCE_S)
 
 
+def _log(method: str, record: RequestRecord, trace: Trace | None, seconds: float) -> None:
+    """One line for a request: what it was, what became of it and where its time went; never a text."""
+    stages = {name: round(value, 6) for name, value in vars(record.timings).items()}
+    facts: dict[str, Any] = {"id": request_id(), "caller": current_caller().name, "method": method}
+    facts |= {"model": record.model, "outcome": record.outcome, "engine": record.engine, "texts": record.texts}
+    facts |= {"source_tokens": record.source_tokens, "target_tokens": record.target_tokens}
+    if trace is not None:
+        facts["trace_id"] = trace.hex_id
+    logs.event(_logger, logging.INFO, "request", **facts, seconds=round(seconds, 6), **stages)
+
+
 class TranslationService(pb_grpc.TranslationServiceServicer):
     """Serves `Models`."""
 
-    def __init__(self, models: Models, metrics: Metrics, *, max_request_bytes: int, max_texts: int) -> None:
+    def __init__(
+        self,
+        models: Models,
+        metrics: Metrics,
+        *,
+        max_request_bytes: int,
+        max_texts: int,
+        traces: Traces | None = None,
+        logs_requests: bool = False,
+    ) -> None:
+        self._traces, self._logs_requests = traces, logs_requests
         self._models = models
         self._metrics = metrics
         self._front = Front(models, max_texts)
@@ -65,12 +92,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         await self._idle.wait()
 
     @contextmanager
-    def _request(self) -> Iterator[RequestRecord]:
-        """A request in flight, counted."""
+    def _request(self, method: str) -> Iterator[RequestRecord]:
+        """A request in flight, counted; at its end it is logged, and traced where somebody asks for that."""
         self._num_active += 1
         self._idle.clear()
+        trace = current_trace()
+        if trace is not None and method == PIPE:  # whose messages are requests of their own
+            trace = replace(trace, span_id=secrets.randbits(64) or 1)
+
+        def ended(record: RequestRecord, seconds: float) -> None:
+            if trace is not None and self._traces is not None:
+                self._traces.request(record, trace, f"{SERVICE}/{method}", time.time_ns(), seconds)
+            if self._logs_requests:
+                _log(method, record, trace, seconds)
+
         try:
-            with self._metrics.request() as record:
+            with self._metrics.request(ended) as record:
+                record.trace_id = trace.hex_id if trace is not None and trace.is_sampled else ""
                 try:
                     yield record
                 except (asyncio.CancelledError, GeneratorExit):
@@ -83,7 +121,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
     async def Translate(self, request: pb.TranslateRequest, context: Context) -> pb.TranslateResponse:  # noqa: N802
         """All texts, answered together."""
-        with self._request() as record:
+        with self._request("Translate") as record:
             call, wanted = self._accept(request, context, record)
             with self._models.calling(call.pipeline):
                 outcomes = await call.pipeline.translate(wanted)
@@ -94,7 +132,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self, request: pb.TranslateStreamRequest, context: Context
     ) -> AsyncIterator[pb.TranslateStreamResponse]:
         """One message for each text when it is finished, then one with the timings."""
-        with self._request() as record:
+        with self._request("TranslateStream") as record:
             supported.refuse_unknown(request)
             call, wanted = self._accept(request.request, context, record)
             outcomes: list[Outcome] = []
@@ -126,7 +164,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
 
         async def answer(read: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
             message, first = read
-            with self._request() as record:
+            with self._request(PIPE) as record:
                 call, wanted = self._accept(message, context, record)
                 with self._models.calling(call.pipeline):
                     outcomes = await _translate_with_patience(call.pipeline, wanted)
@@ -151,14 +189,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 call, wanted = self._accept(request, context, seen)
                 call.pipeline.template(wanted)
         except ServingError:
-            with self._request() as record:  # refused before it could become a request: counted all the same
+            with self._request(PIPE) as record:  # refused before it could become a request: counted all the same
                 record.model = seen.model
                 raise
         return request, first
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
         """All pairs, answered together."""
-        with self._request() as record:
+        with self._request("Score") as record:
             call, wanted = self._accept(request, context, record)
             with self._models.calling(call.pipeline):
                 outcomes = await call.pipeline.translate(wanted)
