@@ -11,6 +11,10 @@ EPOCHS_autoregressive ?= 20
 EPOCHS_ctc ?= 200
 WORK ?= .work
 
+# How long `make test-fuzz` goes on, and each half of `make soak`.
+MINUTES ?= 2
+SOAK_MINUTES ?= 10
+
 # An interpreter for `make test-gpu` and `bench-gpu`: with onnxruntime-gpu, torch for CUDA, and what else they import.
 GPU_PYTHON ?= $(CACHE)/gpu/bin/python
 
@@ -21,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -48,6 +52,9 @@ test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults
+
+test-fuzz: $(VENV)/.dev ## Random messages, bytes, frames and manifests for MINUTES: nothing ends as INTERNAL, hangs, or is left over.
+	MINUTES=$(MINUTES) CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) -s tests/fuzz
 
 test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
 	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s tests/training
@@ -176,5 +183,6 @@ bench-profile: $(VENV)/.dev ## Where the time of a step goes, in the graph and a
 bench-load: $(VENV)/.dev bundles ## Outputs alone and under mixed load with cancellations: none may differ (15 minutes).
 	$(BIN)/python tests/bench/under_load.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz
 
-soak: $(VENV)/.dev bundles ## Memory, answers and cancellations over 10 minutes of mixed load (11 minutes).
-	$(BIN)/python tests/bench/soak.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz
+soak: $(VENV)/.dev bundles ## Mixed load for SOAK_MINUTES on lanes alone, then on a server with clients that crash: memory, answers, descriptors.
+	$(BIN)/python tests/bench/soak.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz --minutes $(SOAK_MINUTES)
+	PYTHONPATH=tests/support $(BIN)/python tests/bench/soak_service.py --file $(DATA)/mono.en.gz --minutes $(SOAK_MINUTES)

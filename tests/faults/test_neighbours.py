@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "models/en-pt"
 BEAMED = Path(os.environ.get("CACHE", ROOT / ".cache")).absolute() / "en-pt"
 TIMES_ALONE, DEADLINE_TIMES = 3, 10
+DEADLINES_S = (0.5, 1, 2, 5)
 ALONE_S, BESIDE_S, HURRIED_S = 3.0, 12.0, 5.0
 
 BULK = {
@@ -55,22 +56,24 @@ async def test_a_single_sentence_beside_a_bulk_client(kind, fault):
     assert _refused(hurried) == 0
 
 
-@pytest.mark.parametrize("deadline_s", [0.5, 1, 2, 5])
-async def test_a_deadline_that_is_kept_is_not_called_unmeetable(deadline_s, fault):
+async def test_a_deadline_that_is_kept_is_not_called_unmeetable(fault):
     """Beside one client of 1,000 sentences at a time, no call is refused for a deadline that calls like it keep."""
-    row = fault(f"a deadline of {deadline_s:g} s beside 1,000 sentences")
+    rows = {deadline_s: fault(f"a deadline of {deadline_s:g} s beside 1,000 sentences") for deadline_s in DEADLINES_S}
+    refused = {}
     with serving(SMALL) as server:
         async with server.channel() as quiet, server.channel() as loud:
             await one_by_one(quiet, 1.0)
             async with bulk(loud, request(*sentences(1000))):
                 await asyncio.sleep(1.0)
-                free = await one_by_one(quiet, 4.0)
-                hurried = await one_by_one(quiet, 6.0, deadline_s=deadline_s)
+                free = await one_by_one(quiet, 5.0)
+                for deadline_s, row in rows.items():
+                    hurried = await one_by_one(quiet, 5.0, deadline_s=deadline_s)
+                    refused[deadline_s] = _refused(hurried)
+                    row.happens = f"{hurried}; without a deadline p50 {1e3 * free.p50_s:.0f} ms"
+                    row.lost = f"{_refused(hurried) / hurried.codes.total():.0%} refused"
 
-    row.happens = f"{hurried}; without a deadline p50 {1e3 * free.p50_s:.0f} ms"
-    row.lost = f"{_refused(hurried) / hurried.codes.total():.0%} refused"
-    assert free.p50_s < deadline_s
-    assert _refused(hurried) == 0
+    assert free.p50_s < min(DEADLINES_S)
+    assert not any(refused.values())
 
 
 async def test_two_bulk_clients_share(fault):
@@ -79,10 +82,10 @@ async def test_two_bulk_clients_share(fault):
     with serving(SMALL) as server:
         async with server.channel() as first, server.channel() as second:
             stub = pb_grpc.TranslationServiceStub(second)
-            async with bulk(first, request(*sentences(200)), streams=20) as asked:
+            async with bulk(first, request(*sentences(100)), streams=20) as asked:
                 await asyncio.sleep(2.0)
                 before = asked.codes["OK"]
-                await stub.Translate(request(*sentences(200)), timeout=60, wait_for_ready=True)
+                await stub.Translate(request(*sentences(100)), timeout=60)
                 after = asked.codes["OK"]
     row.happens = f"answered after {after - before} of the other's"
     assert after - before <= 20
