@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app import admin
+from dragoman.server.app.allocator import give_back_at_rest
 from dragoman.server.app.fleet import Fleet
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.batches.warm_up import warm_up
@@ -124,6 +125,7 @@ class App:
         self._overload.start()
         self._is_ready = True
         self._looking = asyncio.create_task(self._look_again())
+        self._giving_back = asyncio.create_task(give_back_at_rest(self._is_at_rest))
         await self._publish()
         seconds = time.perf_counter() - self._started
         logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
@@ -132,6 +134,7 @@ class App:
         """Drain and stop, as the module says."""
         self._is_ready = False
         self._looking.cancel()
+        self._giving_back.cancel()
         self.metrics.draining.set(1)
         self.service.draining = True
         await self._publish()
@@ -193,6 +196,10 @@ class App:
         while self.options.look_s:
             await asyncio.sleep(self.options.look_s)
             await self.fleet.look()
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is decoded, and nothing waits for it."""
+        return not any(model.lanes.active_segments or model.lanes.waiting_segments for model in self.models)
 
     def _pipeline(self, bundle: Bundle) -> Pipeline:
         name, options = bundle.manifest.name, self.options

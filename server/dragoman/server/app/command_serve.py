@@ -9,6 +9,7 @@ import sys
 
 from prometheus_client import disable_created_metrics
 
+from dragoman.server.app import allocator
 from dragoman.server.app.app import App
 from dragoman.server.app.options import Loaded, add_flags, load
 from dragoman.server.app.serve_options import ServeOptions
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
         if args.print_config:
             print(loaded)
             return 0
+        allocator.set_up()
         return asyncio.run(_serve(loaded, as_json=args.json))
     except StartError as error:
         print(f"dragoman serve: {error}", file=sys.stderr)

@@ -16,8 +16,8 @@ from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.runtime.runtime import Runtime
 
-WORDS = 8
-"""Of each source: the first of the vocabulary, whatever they are."""
+WORDS = 128
+"""Of each source, from all over the vocabulary: what is mapped of the words' table is then in memory."""
 MOST_TOKENS = 8
 
 
@@ -50,7 +50,9 @@ def _segments(manifest: Manifest) -> Iterator[Segment]:
     """Those that take all graphs between them: greedily, by a beam and by each other decoder, with a shortlist and
     without.
     """
-    ids = *range(min(WORDS, manifest.architecture.source_vocabulary)), manifest.tokenizer.eos_id
+    size = manifest.architecture.source_vocabulary
+    words = range(0, size, -(-size // min(WORDS, manifest.limits.max_source_tokens - 1)))
+    ids = *words, manifest.tokenizer.eos_id
     short = replace(manifest.decoding, min_length=0, max_length=MOST_TOKENS, num_hypotheses=1, forced_last_id=None)
     for shortlist in {manifest.shortlist is not None, False}:
         decoding = replace(short, shortlist=shortlist)

@@ -26,6 +26,11 @@ def memory_share() -> float:
     return max(_of_cgroup(), resident / (resident + _available()), of_addresses)
 
 
+def resident_bytes() -> int:
+    """Memory that this process has."""
+    return int((_PROC / "self/statm").read_text().split()[1]) * _PAGE
+
+
 def give_back() -> None:
     """Return to the system what the allocator keeps of what is free."""
     with suppress(OSError, AttributeError):  # not every C library has it
