@@ -188,6 +188,9 @@ NONSENSE: list[tuple[EnginePreference, str, dict[str, Any]]] = [
     (E.SPECULATIVE, "speculation.lossy.margin", {"speculation": SpeculationOverrides(lossy=Lossy(2, -1.0))}),
     (E.AUTO, "speculation.lossy", {"speculation": SpeculationOverrides(lossy=Lossy(2, 1.0))}),
     (E.GREEDY, "nat", {"nat": NatOverrides(passes=2)}),
+    (E.AUTO, "nat", {"nat": NatOverrides(passes=2), "method": Sampling(1)}),
+    (E.FAST, "nat", {"nat": NatOverrides(passes=2), "method": MinimumBayesRisk(4)}),
+    (E.AUTO, "speculation", {"speculation": SpeculationOverrides(draft_tokens=2), "method": Sampling(1)}),
     (E.NAT, "speculation", {"speculation": SpeculationOverrides(draft_tokens=2)}),
     (E.QUALITY, "speculation", {"speculation": SpeculationOverrides(draft_tokens=2)}),
 ]

@@ -957,6 +957,16 @@ async def test_results_say_what_ran(serve: Serve, tmp_path: Path) -> None:
     assert served.value("dragoman_translations_total", model="several", engine="nat", reason="stop") == 1
 
 
+async def test_a_bundle_that_asks_for_more_than_the_server_gives_is_not_served(serve: Serve, tmp_path: Path) -> None:
+    """Its requests could not be served without fields that lower what it asks for."""
+    write_bundle(tmp_path / "wide", name="wide", decoding=Decoding(beam_size=4, num_hypotheses=3))
+
+    with pytest.raises(StartError, match="own beam_size is 4, and --max-beam-size is 3: raise it"):
+        await serve(tmp_path / "wide", max_beam_size=3)
+    with pytest.raises(StartError, match="own num_hypotheses is 3, and --max-hypotheses is 2: raise it"):
+        await serve(tmp_path / "wide", max_hypotheses=2)
+
+
 async def test_a_deadline_and_what_engines_take_choose_the_engine(serve: Serve, tmp_path: Path) -> None:
     """The bundle's own way while it is in time; the fastest where speed alone is asked for."""
     write_bundle(tmp_path / "several", name="several", decoding=Decoding(beam_size=4), nat={"mask-predict": MASKED})

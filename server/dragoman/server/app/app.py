@@ -208,6 +208,11 @@ class App:
                 f"{bundle.directory}: the model's own beam_size is {bundle.manifest.decoding.beam_size}, "
                 f"and --max-beam-size is {options.max_beam_size}: raise it"
             )
+        if bundle.manifest.decoding.num_hypotheses > options.max_hypotheses:
+            raise StartError(
+                f"{bundle.directory}: the model's own num_hypotheses is {bundle.manifest.decoding.num_hypotheses}, "
+                f"and --max-hypotheses is {options.max_hypotheses}: raise it"
+            )
         limits = RequestLimits(
             max_texts=options.max_texts,
             max_text_bytes=options.max_text_bytes,

@@ -204,7 +204,7 @@ _NEVER = (EnginePreference.GREEDY, EnginePreference.BEAM, EnginePreference.QUALI
 
 def _field_problems(asked: _Asked) -> Iterator[ServingError]:
     """Fields out of range, and fields of an engine that will not run."""
-    nat, speculation, engine = asked.request.nat, asked.request.speculation, asked.engine
+    nat, speculation, engine, method = asked.request.nat, asked.request.speculation, asked.engine, asked.request.method
     yield from _range_problems(nat, speculation)
     if speculation.lossy is not None and engine is not EnginePreference.SPECULATIVE:
         message = "another translation than greedy decoding's is given to those who demand speculative decoding only"
@@ -217,6 +217,10 @@ def _field_problems(asked: _Asked) -> Iterator[ServingError]:
     for field, is_set, never, _ in uses:
         if is_set and engine in never:
             yield InvalidRequest(field, f"set, and engine {engine.value} has no use for it: unset one of them")
+        if is_set and not isinstance(method, Beam):
+            yield InvalidRequest(
+                field, f"excluded by decoding.{method.field}, where nothing has a use for it: unset one of them"
+            )
     if engine in (EnginePreference.NAT, EnginePreference.SPECULATIVE):  # then it is the engine that is refused
         return
     for field, is_set, _, is_there in uses:
