@@ -126,7 +126,7 @@ def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
         pipeline._tokenizer,
         other_lanes,
         pipeline.limits,
-        pipeline._workers,
+        pipeline.workers,
     )
     now_s = time.monotonic()
     dog = Watchdog(

@@ -24,6 +24,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.app import admin
 from dragoman.server.app.allocator import give_back_at_rest
 from dragoman.server.app.fleet import Fleet
+from dragoman.server.app.garbage import Garbage
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.batches.warm_up import warm_up
 from dragoman.server.core import logs
@@ -83,6 +84,7 @@ class App:
         self.models = Models([])
         self._health = health.aio.HealthServicer()
         self._started = time.perf_counter()
+        self._garbage = Garbage(lambda: sum(map(_num_segments, self.models)))
         self._is_ready = False
         self._looks: set[asyncio.Task[None]] = set()
         self.port = self.admin_port = 0
@@ -118,6 +120,7 @@ class App:
             undone.callback(self._http.close)
             await self._start_grpc()
             undone.pop_all()
+        self._garbage.start()  # which takes a moment, before anybody looks at the clock
         self._loop_pulse.start()
         self._arrivals.start()
         self._unread.start()
@@ -154,6 +157,7 @@ class App:
         self._loop_pulse.close()
         self._arrivals.close()
         self._unread.close()
+        self._garbage.close()
         self._watchdog.close()
         self._overload.close()
         self.metrics.draining.set(0)
@@ -364,6 +368,10 @@ async def _listen(server: grpc.aio.Server, flag: str, address: str, certificates
     await server.stop(0)
     reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
     raise StartError(f"{flag} {address}: cannot listen there: {listen_problem(address, reason)}")
+
+
+def _num_segments(pipeline: Pipeline) -> int:
+    return pipeline.lanes.waiting_segments + pipeline.lanes.active_segments
 
 
 def _certificates(options: ServeOptions, metrics: Metrics) -> Certificates | None:

@@ -9,7 +9,6 @@ Used from the event loop; what takes long is done on a thread of its own, one ch
 """
 
 import asyncio
-import gc
 import logging
 import os
 import time
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import MANIFEST_NAME
 from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.app.garbage import collect_all
 from dragoman.server.core import logs
 from dragoman.server.core.errors import InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline.models import Models
@@ -204,7 +204,7 @@ class Fleet:
         self._models.gone(pipeline)
         name, version = pipeline.name, pipeline.version
         del pipeline
-        gc.collect()  # sessions and what they belong to refer to each other
+        collect_all()  # sessions and what they belong to refer to each other
         await asyncio.to_thread(give_back)
         logs.event(_logger, logging.DEBUG, "bundle_closed", model=name, version=version)
 

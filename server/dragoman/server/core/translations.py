@@ -101,6 +101,12 @@ class Translation:
     """Whether the request gave it, to have it scored."""
 
     @property
+    def num_parts(self) -> int:
+        """Of how many small parts its message consists: hypotheses, scores of tokens, links and spans."""
+        within = sum(1 + len(hypothesis.tokens) + len(hypothesis.alignments) for hypothesis in self.hypotheses)
+        return within + len(self.sentence_spans)
+
+    @property
     def text(self) -> str:
         """The best hypothesis."""
         return self.hypotheses[0].text

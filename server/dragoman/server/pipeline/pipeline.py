@@ -61,7 +61,7 @@ class Pipeline:
         self.admission = Admission(limits.backlog_tokens)
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
-        self._workers = workers
+        self.workers = workers
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
@@ -197,13 +197,13 @@ class Pipeline:
 
     async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001
         """What comes of work with texts; off the event loop where it is long."""
-        return await self._workers.run_in_slices(work) if is_long else finished(work)
+        return await self.workers.run_in_slices(work) if is_long else finished(work)
 
     async def _assembled(self, work: Callable[[], Translation], segments: int, plan: Plan) -> Translation:
         """The translation of a text of so many segments; off the event loop where that takes long."""
         if plan.chooser is not None:  # which looks at all pairs of hypotheses
-            return await self._workers.choose(work)
-        return work() if segments < INLINE_SEGMENTS else await self._workers.run(work)
+            return await self.workers.choose(work)
+        return work() if segments < INLINE_SEGMENTS else await self.workers.run(work)
 
 
 def _characters(request: Request) -> int:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 
@@ -15,7 +16,7 @@ from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest, Overloaded, ServingError
 from dragoman.server.core.requests import Request
 from dragoman.server.core.tracing import Trace
-from dragoman.server.core.translations import Outcome
+from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.pipeline.models import Models, joins
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
@@ -33,8 +34,12 @@ from dragoman.v1 import translation_pb2_grpc as pb_grpc
 _logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
+T = TypeVar("T")
+
 SERVICE = pb.DESCRIPTOR.services_by_name["TranslationService"].full_name
 PIPE = "TranslatePipe"
+INLINE_PARTS = 1_000
+"""Messages of fewer parts are made on the event loop: handing them to a thread would take longer."""
 PATIENCE_S = 0.1
 """Between two tries of a pipe that meets a full backlog."""
 
@@ -60,6 +65,14 @@ def _log(method: str, record: RequestRecord, trace: Trace | None, seconds: float
     if trace is not None:
         facts["trace_id"] = trace.hex_id
     logs.event(_logger, logging.INFO, "request", **facts, seconds=round(seconds, 6), **stages)
+
+
+async def _written(call: Call, write: Callable[[Any], T], outcomes: Sequence[Outcome] | Outcome) -> T:
+    """A message made of outcomes; off the event loop where they say much."""
+    listed = outcomes if isinstance(outcomes, Sequence) else (outcomes,)
+    num_parts = sum(outcome.num_parts for outcome in listed if isinstance(outcome, Translation))
+    work = partial(write, outcomes)
+    return work() if num_parts < INLINE_PARTS else await call.pipeline.workers.run(work)
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -126,7 +139,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             with self._models.calling(call.pipeline):
                 outcomes = await call.pipeline.translate(wanted)
             self._end(call, record, outcomes)
-            return call.translated(outcomes)
+            return await _written(call, call.translated, outcomes)
 
     async def TranslateStream(  # noqa: N802
         self, request: pb.TranslateStreamRequest, context: Context
@@ -141,7 +154,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 async with aclosing(call.pipeline.stream(wanted)) as stream:
                     async for index, outcome in stream:
                         outcomes.append(outcome)
-                        yield call.streamed(index, outcome)
+                        yield await _written(call, partial(call.streamed, index), outcome)
 
             with self._models.calling(call.pipeline):
                 async with aclosing(ahead(translated(), current_receiver())) as answers:
@@ -169,7 +182,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 with self._models.calling(call.pipeline):
                     outcomes = await _translate_with_patience(call.pipeline, wanted)
                 self._end(call, record, outcomes, whole=False)
-                answer = call.piped(outcomes, first)
+                answer = await _written(call, partial(call.piped, first=first), outcomes)
                 receiver.hold(answer.ByteSize())
                 return answer
 
@@ -201,7 +214,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             with self._models.calling(call.pipeline):
                 outcomes = await call.pipeline.translate(wanted)
             self._end(call, record, outcomes)
-            return call.scored(outcomes)
+            return await _written(call, call.scored, outcomes)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: ARG002, N802
         """The models that translate between the named languages, those that are coming and leaving among them."""
