@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+import trustme
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app.app import _channel_options
@@ -159,6 +161,26 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_watch(bundle: Bundle, unre
     """A process whose lane is lost ends with its own code, said or not."""
     with serving(bundle, "--hang", "--stall-seconds", "0.1", log=unread) as (process, _):
         assert process.wait(timeout=20) == EXIT_LANE_LOST
+
+
+def test_a_client_that_fails_to_greet_writes_nothing_into_the_log(bundle: Bundle, tmp_path: Path) -> None:
+    """gRPC's core would, to standard error and past the log, a line for each; and wait where nobody reads."""
+    pair = trustme.CA().issue_cert("localhost")
+    paths = tmp_path / "tls.crt", tmp_path / "tls.key"
+    pair.cert_chain_pems[0].write_to_path(str(paths[0]))
+    pair.private_key_pem.write_to_path(str(paths[1]))
+    arguments = [f"--tls-certificate={paths[0]}", f"--tls-key={paths[1]}"]
+    with serving(bundle, *arguments) as (process, facts):
+        host, _, port = facts["listen"].rpartition(":")
+        for _ in range(3):
+            with socket.create_connection((host, int(port)), timeout=10) as connection, suppress(ConnectionError):
+                connection.sendall(b"GET / HTTP/1.1\r\n\r\n" * 10)
+                while connection.recv(1024):
+                    pass
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+
+    assert [line.split()[2] for line in log.splitlines()] == ["draining", "stopped"]
 
 
 def test_connections_age_but_calls_are_not_cut() -> None:

@@ -1,5 +1,6 @@
 """The watch over the lanes, with a clock that the tests turn."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -138,3 +139,20 @@ def test_one_model_of_two_is_lost(pipeline: Pipeline, lanes: FakeLanes) -> None:
     other_lanes.close()
 
     assert dog.faults == {"echo": Fault.HANG}
+
+
+def test_a_look_that_fails_is_not_the_last(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory is short for a moment, the watch goes on."""
+    seen = threading.Event()
+    check = watched.dog.check
+
+    def fails_once() -> None:
+        monkeypatch.setattr(watched.dog, "check", lambda: (check(), seen.set()))
+        raise MemoryError
+
+    monkeypatch.setattr(watched.dog, "check", fails_once)
+    monkeypatch.setattr(watched.dog, "_limit_s", 0.01)
+    watched.dog.start()
+
+    assert seen.wait(10)
+    watched.dog.close()

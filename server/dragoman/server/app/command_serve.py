@@ -1,10 +1,15 @@
 """`dragoman serve`: serve bundles over gRPC until a signal says stop."""
 
+import os
+
+# gRPC's core writes to standard error by itself, a line for each client that fails to greet, and waits where nobody
+# reads. It looks at this as it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 
 from prometheus_client import disable_created_metrics

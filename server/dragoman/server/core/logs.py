@@ -6,6 +6,7 @@ logs.event(logger, logging.INFO, "serving", listen="127.0.0.1:50051", models=2)
 
 import json
 import logging
+import re
 import sys
 import threading
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 
 from dragoman.server.core.log_writer import LogWriter
 
+_WORD = re.compile(r"[!#-<>-~]+")
+"""Printable ASCII without a space, a quote or an equals sign: most values, told in a tenth of the time."""
 ROOT = "dragoman"
 OTHERS = ("grpc", "asyncio", "concurrent")
 """Libraries whose warnings are written, too."""
@@ -79,7 +82,7 @@ class _Formatter(logging.Formatter):
     """What both forms share: the time, and an exception's place without its message, which could quote a text."""
 
     def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         fields = getattr(record, "fields", None)
         if fields is None:  # not an event: what another library says
             fields = {"logger": record.name, "message": record.getMessage()}
@@ -115,5 +118,9 @@ def _where(error: BaseException) -> dict[str, str]:
 
 def _plain(value: Any) -> str:
     """A value as it stands where that is one word, else as JSON."""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    if _WORD.fullmatch(text):
+        return text
     return text if text and text.isprintable() and not set(text) & set(' "=') else json.dumps(text)

@@ -115,4 +115,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._closed.wait(min(1.0, self._limit_s / 10)):
-            self.check()
+            try:
+                self.check()
+            except Exception as error:  # noqa: BLE001 - where memory is short, the next look may go well
+                logs.event(_logger, logging.ERROR, "watch_failed", exc_info=error)
