@@ -108,8 +108,8 @@ def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:
 
 def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:
     """The log has the fault, the end, and what every thread was doing; nothing waits for the lane."""
-    with serving(bundle, "--hang", "--stall-seconds", "0.1") as (process, _):
-        _, log = process.communicate(timeout=10)
+    with serving(bundle, "--hang", "--stall-seconds", "0.5") as (process, _):
+        _, log = process.communicate(timeout=20)
 
     assert process.returncode == EXIT_LANE_LOST == 3
     events = [line.split()[2] for line in log.splitlines() if line[:2] == "20"]

@@ -421,8 +421,10 @@ def _channel_options(options: ServeOptions, max_connections: int) -> list[tuple[
         ("grpc.server.max_pending_requests", options.max_calls),
         ("grpc.server.max_pending_requests_hard_limit", options.max_calls),
         ("grpc.server_max_unrequested_time_in_server", 3_600),
-        # It resets streams of a connection that has as many, ended ones included until Python has let go of them.
-        ("grpc.max_concurrent_streams", options.max_calls),
+        # Its protection against overload resets streams of a connection that has as many, counting those that have
+        # ended and that Python has not let go of: a client that keeps to the limit would lose calls.
+        ("grpc.max_concurrent_streams", 1_000),
+        ("grpc.http.overload_protection", 0),
         # What has come of a message before Python asks for it. By itself the core lets more come over fast connections.
         ("grpc.http2.lookahead_bytes", 16 * 1024),
         ("grpc.http2.bdp_probe", 0),

@@ -33,6 +33,7 @@ _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
 _caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_MOMENT_S = 0.01
 OPEN = "/grpc.health.v1.Health/"
 """Methods of this service need no token: who probes has none."""
 
@@ -159,6 +160,8 @@ class _Method:
             self._calls.refuse(self.name)
             raw = await self._calls.arrivals.message(context.read, is_due=True)
             if raw is grpc.aio.EOF:
+                # A call that its client has reset looks so, too, for a moment: then there is nobody to tell.
+                await asyncio.sleep(_MOMENT_S)
                 raise InvalidRequest("", "the call has ended without a message")
             message = self._parsed(raw)
         except ServingError as error:
