@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from dragoman.server.app.options import declared, load
 from dragoman.server.app.serve_options import ServeOptions
@@ -21,6 +20,8 @@ from dragoman.server.core.errors import StartError
 LOOPBACK = ("127.", "localhost", "[::1]")
 MARGIN_S = 5
 """For the lanes to end and the last answers to leave, after everything else has had its time."""
+IS_CLIENT = {"key": "dragoman/client", "operator": "In", "values": ["true"]}
+FROM_CLIENTS = [{"namespaceSelector": {}, "podSelector": {"matchExpressions": [IS_CLIENT]}}]
 FROM_MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
 MAX_ANNOTATIONS_BYTES = 262_144
@@ -84,25 +85,23 @@ def the_server_listens_where_its_ports_say(installation) -> Iterator[str]:
         yield f"no options of the server: {sorted(unknown)}"
     opened = {
         split_address(address)[1]
-        for address in (options.listen, options.metrics_listen)
+        for address in (options.listen, options.metrics_listen, options.probe_listen)
         if not address.startswith(LOOPBACK)
     }
     if opened != {port["containerPort"] for port in installation.server["ports"]}:
         yield f"the server opens {opened}, its container declares {installation.server['ports']}"
 
 
-def the_proxy_leads_to_the_server(installation) -> Iterator[str]:
-    """Where TLS ends in the pod, it ends at the port of the sidecar and goes on to that of the server."""
-    if "tls" not in {container["name"] for container in installation.containers}:
-        return
-    config = yaml.safe_load(installation.one("ConfigMap", "dragoman-envoy")["data"]["envoy.yaml"])
-    [listener], [cluster] = config["static_resources"]["listeners"], config["static_resources"]["clusters"]
-    [sidecar] = [container for container in installation.containers if container["name"] == "tls"]
-    if listener["address"]["socket_address"]["port_value"] != sidecar["ports"][0]["containerPort"]:
-        yield "the proxy does not listen at its container's port"
-    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    if f"{endpoint['address']}:{endpoint['port_value']}" != options_of(installation).listen:
-        yield f"the proxy calls {endpoint}, the server listens at {options_of(installation).listen}"
+def certificates_lie_where_the_server_looks(installation) -> Iterator[str]:
+    """The files of the options are those of a Secret of certificates, which is mounted there and cannot be written."""
+    options = options_of(installation)
+    secrets = {one["name"] for one in installation.pod["volumes"] if "secret" in one}
+    folders = {one["mountPath"] for one in installation.server["volumeMounts"] if one["name"] in secrets}
+    paths = {path for path in (options.tls_certificate, options.tls_key) if path}
+    for path in sorted(paths - {f"{folder}/{name}" for folder in folders for name in ("tls.crt", "tls.key")}):
+        yield f"{path} is in no Secret"
+    if paths and options.plaintext != "loopback":
+        yield "a certificate that goes missing would go unnoticed"
 
 
 def a_pod_has_time_to_drain(installation) -> Iterator[str]:
@@ -125,10 +124,9 @@ def liveness_is_not_readiness(installation) -> Iterator[str]:
 
 
 def the_network_policy_admits(installation) -> Iterator[str]:
-    """Calls, probes and scrapes come in."""
+    """Calls from those who have the label, scrapes from the monitoring, probes from everywhere; nothing else."""
     rules = installation.one("NetworkPolicy")["spec"]["ingress"]
-    # A node is in no namespace: a rule that names some keeps its probes out where the network plugin is strict.
-    everywhere = {port["port"] for rule in rules if "from" not in rule for port in rule["ports"]}
+    admitted = {port["port"]: rule.get("from") for rule in rules for port in rule["ports"]}
     calls = {port["targetPort"] for service in installation.all("Service") for port in service["spec"]["ports"]}
     probes = {
         next(iter(probe[kind]["port"] for kind in ("grpc", "httpGet", "tcpSocket") if kind in probe))
@@ -137,8 +135,10 @@ def the_network_policy_admits(installation) -> Iterator[str]:
         if name.endswith("Probe")
     }
     scrapes = split_address(options_of(installation).metrics_listen)[1]
-    for port in sorted({*calls, *probes, scrapes} - everywhere):
-        yield f"{port} is not admitted from everywhere"
+    wanted = dict.fromkeys(calls, FROM_CLIENTS) | {scrapes: FROM_MONITORING} | dict.fromkeys(probes)
+    for port in sorted({*wanted, *admitted}):
+        if port not in admitted or port not in wanted or admitted[port] != wanted[port]:
+            yield f"{port} is admitted from {admitted.get(port, 'nowhere')}, and not from {wanted.get(port, 'nowhere')}"
 
 
 def references_lead_somewhere(installation) -> Iterator[str]:
@@ -238,7 +238,7 @@ RULES: list[Rule] = [
     selectors_match_the_pods,
     ports_are_those_of_containers,
     the_server_listens_where_its_ports_say,
-    the_proxy_leads_to_the_server,
+    certificates_lie_where_the_server_looks,
     a_pod_has_time_to_drain,
     liveness_is_not_readiness,
     the_network_policy_admits,
@@ -278,16 +278,19 @@ TWINS: list[tuple[Rule, str, str, str, Any]] = [
     (the_server_listens_where_its_ports_say, DEV, "ConfigMap", "data.DRAGOMAN_METRICS_LISTEN!", None),
     (the_server_listens_where_its_ports_say, DEV, "ConfigMap", "data.DRAGOMAN_LANE", "2"),
     (the_server_listens_where_its_ports_say, DEV, "ConfigMap", "data.DRAGOMAN_LOG_LEVEL", "verbose"),
-    (the_server_listens_where_its_ports_say, TLS, "ConfigMap", "data.DRAGOMAN_LISTEN", "0.0.0.0:50052"),
-    (the_proxy_leads_to_the_server, TLS, "ConfigMap", "data.DRAGOMAN_LISTEN", "127.0.0.1:50053"),
-    (the_proxy_leads_to_the_server, TLS, "Deployment", f"{POD}.initContainers.0.ports.0.containerPort", 50443),
+    (certificates_lie_where_the_server_looks, TLS, "ConfigMap", "data.DRAGOMAN_TLS_KEY", "/tls/key.pem"),
+    (certificates_lie_where_the_server_looks, TLS, "ConfigMap", "data.DRAGOMAN_PLAINTEXT", "any"),
+    (certificates_lie_where_the_server_looks, TLS, "Deployment", f"{POD}.containers.0.volumeMounts.0.mountPath", "/x"),
     (a_pod_has_time_to_drain, DEV, "Deployment", f"{POD}.terminationGracePeriodSeconds", 30),
     (a_pod_has_time_to_drain, DEV, "ConfigMap", "data.DRAGOMAN_DRAIN_GRACE_S", "60"),
     (liveness_is_not_readiness, TLS, "Deployment", f"{POD}.containers.0.livenessProbe.httpGet.path", "/healthz"),
-    (liveness_is_not_readiness, DEV, "Deployment", f"{POD}.containers.0.startupProbe.grpc.service", "liveness"),
+    (liveness_is_not_readiness, DEV, "Deployment", f"{POD}.containers.0.startupProbe.httpGet.path", "/livez"),
     (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.ports.0.port", 50052),
-    (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.ports.1.port", 9090),
+    (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.1.ports.0.port", 9090),
     (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.from", FROM_MONITORING),
+    (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.0.from!", None),
+    (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.2.from", FROM_MONITORING),
+    (the_network_policy_admits, DEV, "NetworkPolicy", "spec.ingress.2.ports.0.port", 50052),
     (references_lead_somewhere, DEV, "Deployment", f"{POD}.containers.0.envFrom.0.configMapRef.name", "dragoman"),
     (references_lead_somewhere, DEV, "Deployment", f"{POD}.containers.0.volumeMounts.0.name", "model"),
     (references_lead_somewhere, DEV, "Deployment", f"{POD}.serviceAccountName", "default"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import urllib.error
@@ -36,7 +37,13 @@ async def served(install, tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
     lanes = FakeLanes()
     app = App(
-        replace(options, bundles=(str(bundle.directory),), listen="127.0.0.1:0", metrics_listen="127.0.0.1:0"),
+        replace(
+            options,
+            bundles=(str(bundle.directory),),
+            listen="127.0.0.1:0",
+            metrics_listen="127.0.0.1:0",
+            probe_listen="127.0.0.1:0",
+        ),
         lambda *_: lanes,
     )
     await app.start()
@@ -47,7 +54,9 @@ async def served(install, tmp_path):
 async def answers(app: App, installation, probe: dict) -> bool:
     """Whether the kubelet would be content."""
     options = load(ServeOptions, {}, installation.environment).values
-    ports = {split_address(options.listen)[1]: app.port, split_address(options.metrics_listen)[1]: app.metrics_port}
+    listens = options.listen, options.metrics_listen, options.probe_listen
+    taken = app.port, app.metrics_port, app.probe_port
+    ports = {split_address(address)[1]: port for address, port in zip(listens, taken, strict=True)}
     if "grpc" in probe:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.get(probe['grpc']['port'], 1)}") as channel:
             request = health_pb2.HealthCheckRequest(service=probe["grpc"].get("service", ""))
@@ -60,7 +69,7 @@ async def answers(app: App, installation, probe: dict) -> bool:
     try:
         with urllib.request.urlopen(page, timeout=5) as response:
             return 200 <= response.status < 400
-    except urllib.error.URLError:
+    except (urllib.error.URLError, http.client.HTTPException):
         return False
 
 
@@ -80,7 +89,8 @@ async def test_every_probe_of_a_server_that_serves_is_content(served, installati
 TYPOS = [
     ("overlay dev", {"grpc": {"port": 50051, "service": "dragoman.v1.Translation"}}),
     ("overlay dev", {"grpc": {"port": 9464}}),
-    ("base with tls", {"httpGet": {"port": 9464, "path": "/health"}}),
+    ("base with tls", {"httpGet": {"port": 9465, "path": "/health"}}),
+    ("overlay dev", {"httpGet": {"port": 9464, "path": "/healthz"}}),
     ("base with tls", {"httpGet": {"port": 50051, "path": "/healthz"}}),
 ]
 

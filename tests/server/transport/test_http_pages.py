@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from dragoman.server.core.errors import StartError
-from dragoman.server.transport.http_pages import HttpServer, listen_problem
+from dragoman.server.transport.http_pages import HttpServer, listen_problem, metrics, probes
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def holds() -> dict[str, bool]:
 def server(holds: dict[str, bool]) -> Iterator[HttpServer]:
     registry = CollectorRegistry()
     Counter("dogs", "Seen.", registry=registry).inc()
-    server = HttpServer("127.0.0.1:0", registry, lambda: holds["ready"], lambda: holds["live"])
+    pages = metrics(registry) | probes(lambda: holds["ready"], lambda: holds["live"])
+    server = HttpServer("--metrics-listen", "127.0.0.1:0", pages)
     yield server
     server.close()
 
@@ -56,7 +57,7 @@ def test_metrics_are_exposed(server: HttpServer) -> None:
 
 def test_another_path_names_the_pages(server: HttpServer) -> None:
     """With the status of what is not there."""
-    assert ask(server, "/") == (404, "/metrics, /healthz or /livez\n")
+    assert ask(server, "/") == (404, "there is /metrics and /healthz and /livez\n")
 
 
 def test_a_head_has_no_content(server: HttpServer) -> None:
@@ -67,7 +68,7 @@ def test_a_head_has_no_content(server: HttpServer) -> None:
 def test_a_port_that_is_taken_is_said_so(server: HttpServer) -> None:
     """With the option and the way out."""
     with pytest.raises(StartError, match=rf"--metrics-listen 127.0.0.1:{server.port}: cannot listen .*another port"):
-        HttpServer(f"127.0.0.1:{server.port}", CollectorRegistry(), lambda: True, lambda: True)
+        HttpServer("--metrics-listen", f"127.0.0.1:{server.port}", {})
 
 
 def test_a_host_that_nobody_knows_is_told_from_a_port_that_is_taken() -> None:

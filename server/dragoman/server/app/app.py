@@ -50,7 +50,7 @@ from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
 from dragoman.server.transport.callers import Doors
 from dragoman.server.transport.certificates import Certificates
 from dragoman.server.transport.health import publish, statuses
-from dragoman.server.transport.http_pages import HttpServer, listen_problem
+from dragoman.server.transport.http_pages import HttpServer, Page, listen_problem, metrics, probes
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
 from dragoman.server.transport.unread import Unread, UnreadInterceptor
@@ -86,6 +86,7 @@ class App:
         self._started = time.perf_counter()
         self._garbage = Garbage(lambda: sum(map(_num_segments, self.models)))
         self._is_ready = False
+        self._http: list[HttpServer] = []
         self._looks: set[asyncio.Task[None]] = set()
         self.port = self.admin_port = 0
         """Where gRPC is served, once started."""
@@ -93,7 +94,12 @@ class App:
     @property
     def metrics_port(self) -> int:
         """Where HTTP is served, once started."""
-        return self._http.port
+        return self._http[0].port
+
+    @property
+    def probe_port(self) -> int:
+        """Where probes are answered, once started."""
+        return self._http[-1].port
 
     async def start(self) -> None:
         """Open the bundles and serve them; raises `StartError` with nothing left behind."""
@@ -115,9 +121,10 @@ class App:
             self._protect(loop)
             # Asked for at each scrape, by a thread of its own: a blocked event loop could not say that it is.
             self.metrics.ready.set_function(lambda: float(self._serving[""]))
-            listen, is_ready = options.metrics_listen, lambda: self._serving[""]
-            self._http = HttpServer(listen, self.registry, is_ready, is_live=lambda: not self._watchdog.faults)
-            undone.callback(self._http.close)
+            for flag, address, pages in self._pages():
+                server = HttpServer(flag, address, pages)
+                undone.callback(server.close)
+                self._http.append(server)
             await self._start_grpc()
             undone.pop_all()
         self._garbage.start()  # which takes a moment, before anybody looks at the clock
@@ -161,7 +168,8 @@ class App:
         self._watchdog.close()
         self._overload.close()
         self.metrics.draining.set(0)
-        self._http.close()
+        for server in self._http:
+            server.close()
         logs.event(_logger, logging.INFO, "stopped", in_time=grace_s > 0)
 
     async def run(self, announce: Callable[[], None]) -> int:
@@ -204,6 +212,14 @@ class App:
     def _is_at_rest(self) -> bool:
         """Whether nothing is decoded, and nothing waits for it."""
         return not any(model.lanes.active_segments or model.lanes.waiting_segments for model in self.models)
+
+    def _pages(self) -> list[tuple[str, str, dict[str, Page]]]:
+        """What HTTP serves where: an option, its address, and pages."""
+        options, pages = self.options, metrics(self.registry)
+        asked = probes(is_ready=lambda: self._serving[""], is_live=lambda: not self._watchdog.faults)
+        if not options.probe_listen:
+            return [("--metrics-listen", options.metrics_listen, pages | asked)]
+        return [("--metrics-listen", options.metrics_listen, pages), ("--probe-listen", options.probe_listen, asked)]
 
     def _pipeline(self, bundle: Bundle) -> Pipeline:
         name, options = bundle.manifest.name, self.options

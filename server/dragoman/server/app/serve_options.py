@@ -38,6 +38,12 @@ class ServeOptions:
     metrics_listen: str = option(
         "127.0.0.1:9464", "Where /metrics, /healthz and /livez are served; port 0 takes a free one.", kind="address"
     )
+    probe_listen: str = option(
+        "",
+        "Where /healthz and /livez are served apart from /metrics; port 0 takes a free one.",
+        kind="address",
+        default_text="with /metrics",
+    )
     tls_certificate: str = option(
         "", "PEM file with the certificate that gRPC is served with, and those that signed it.", default_text="no TLS"
     )

@@ -71,7 +71,9 @@ class HttpListener:
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
-        """Stop listening; answers that are on their way have one second more."""
+        """Stop listening; answers that are on their way have one second more. A second call changes nothing."""
+        if self._is_closed:
+            return
         self._is_closed = True
         self._waker.send(b"\0")
         self._thread.join()

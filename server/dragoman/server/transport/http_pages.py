@@ -1,7 +1,7 @@
 """`/metrics`, `/healthz` and `/livez` over HTTP, on a thread of their own: they answer even where gRPC cannot."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -13,20 +13,38 @@ from dragoman.server.transport.http_listener import HttpListener
 _TEXT = "text/plain; charset=utf-8"
 
 
-class HttpServer:
-    """Answers while the process lives; `is_ready` decides what `/healthz` says, `is_live` what `/livez` says."""
+Page = Callable[[str], tuple[int, str, bytes]]
+"""A page's status, content type and content, for what a client accepts."""
 
-    def __init__(
-        self, address: str, registry: CollectorRegistry, is_ready: Callable[[], bool], is_live: Callable[[], bool]
-    ) -> None:
-        self._registry, self._is_ready, self._is_live = registry, is_ready, is_live
+
+def probes(is_ready: Callable[[], bool], is_live: Callable[[], bool]) -> dict[str, Page]:
+    """The pages for whoever starts and stops the process."""
+    return {
+        "/healthz": lambda accept: _verdict("ready", holds=is_ready()),  # noqa: ARG005 - the same for all
+        "/livez": lambda accept: _verdict("live", holds=is_live()),  # noqa: ARG005
+    }
+
+
+def metrics(registry: CollectorRegistry) -> dict[str, Page]:
+    """The page for Prometheus."""
+
+    def page(accept: str) -> tuple[int, str, bytes]:
+        encode, content_type = choose_encoder(accept)
+        return 200, content_type, encode(registry)
+
+    return {"/metrics": page}
+
+
+class HttpServer:
+    """Answers with pages while the process lives. `flag` is the option that has the address."""
+
+    def __init__(self, flag: str, address: str, pages: Mapping[str, Page]) -> None:
+        self._pages = pages
         try:
             self._listener = HttpListener(address, self._get)
         except OSError as error:
             reason = f"{error.strerror or error}; stop what does, or choose another port"
-            raise StartError(
-                f"--metrics-listen {address}: cannot listen there: {listen_problem(address, reason)}"
-            ) from error
+            raise StartError(f"{flag} {address}: cannot listen there: {listen_problem(address, reason)}") from error
         self.port = self._listener.port
         """The port that is listened on."""
 
@@ -35,17 +53,8 @@ class HttpServer:
         self._listener.close()
 
     def _get(self, path: str, accept: str) -> tuple[int, str, bytes]:
-        """A page's status, content type and content."""
-        match path:
-            case "/metrics":
-                encode, content_type = choose_encoder(accept)
-                return 200, content_type, encode(self._registry)
-            case "/healthz":
-                return _verdict("ready", holds=self._is_ready())
-            case "/livez":
-                return _verdict("live", holds=self._is_live())
-            case _:
-                return 404, _TEXT, b"/metrics, /healthz or /livez\n"
+        page = self._pages.get(path)
+        return page(accept) if page else (404, _TEXT, f"there is {' and '.join(self._pages)}\n".encode())
 
 
 def _verdict(word: str, *, holds: bool) -> tuple[int, str, bytes]:
