@@ -172,11 +172,11 @@ class FakeLanes:
             self._changed.notify_all()
         ticket.done(Cancelled())
 
-    def predicted_wait_s(self, priority: Priority) -> float:
+    def predicted_wait_s(self, priority: Priority, cost: int = 0) -> float:  # noqa: ARG002 - as the test says
         """What the test has set."""
         return self.waits_s.get(priority, 0.0)
 
-    def seconds_per_token(self, engine: Engine) -> float | None:
+    def seconds_per_token(self, engine: Engine, *, bulk: bool = False) -> float | None:  # noqa: ARG002
         """What the test has set."""
         return self.paces_s.get(engine)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.core.segments import LIGHT_COST, Segment, Work, is_light
+from dragoman.server.core.segments import LIGHT_COST, Segment, Size, Work, is_light
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -58,6 +58,12 @@ def test_a_default_request_costs_its_source_tokens(
 ) -> None:
     """Twenty of them here; wider and longer decoding costs as many times as much as it computes more positions."""
     assert Segment((1,) * 20, decoding, **fields).cost(default_width) == cost
+
+
+def test_a_segment_takes_the_longer_of_its_source_and_its_target() -> None:
+    """In every hypothesis."""
+    assert Segment((1,) * 20, LONG).size(6) == Size(150, 150, 6)
+    assert Segment((1,) * 20, replace(GREEDY, max_length=3)).size(1) == Size(20, 20, 1)
 
 
 @pytest.mark.parametrize(

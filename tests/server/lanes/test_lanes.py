@@ -54,14 +54,15 @@ class Observer:
 class Bench:
     """Lanes, what they run on and what they told; `hold` stops them before the next step of the decoder."""
 
-    def __init__(self, num_lanes: int, max_batch: int) -> None:
+    def __init__(self, num_lanes: int, max_batch: int, **options: int) -> None:
         self.runtime, self.observer = FakeRuntime(nat=NAT), Observer()
         self.may_step, self.is_waiting = threading.Event(), threading.Event()
         self.may_step.set()
         self._step = self.runtime.step
         self.runtime.step = self._held  # type: ignore[method-assign]
         groups = GroupFactory(self.runtime, None, capacity=max_batch, observer=self.observer)
-        self.lanes = Lanes(self.runtime, groups, num_lanes=num_lanes, max_batch=max_batch, observer=self.observer)
+        numbers = {"num_lanes": num_lanes, "max_batch": max_batch, **options}
+        self.lanes = Lanes(self.runtime, groups, observer=self.observer, **numbers)
         self.answers: dict[int, Decoded | Exception] = {}
         self._answered = threading.Condition()
 
@@ -98,8 +99,8 @@ def bench() -> Iterator[Callable[..., Bench]]:
     """Makes lanes, which are closed after the test."""
     benches: list[Bench] = []
 
-    def make(num_lanes: int = 1, max_batch: int = 4) -> Bench:
-        benches.append(Bench(num_lanes, max_batch))
+    def make(num_lanes: int = 1, max_batch: int = 4, **options: int) -> Bench:
+        benches.append(Bench(num_lanes, max_batch, **options))
         return benches[-1]
 
     yield make
@@ -241,6 +242,64 @@ def test_who_is_more_urgent_goes_first(bench):
     lanes.lanes.close()
 
     assert order == [4, 1, 3, 2]
+
+
+def test_bulk_never_holds_all_of_a_lane(bench):
+    """A light segment is answered while those of bulk that have had all places before it are still being decoded."""
+    lanes = bench(1, 2)
+    lanes.hold()
+    (segment,) = segments(1, ids=(5, 6, 7, 0))
+    endless = replace(segment, bulk=True, strategy=Forced((4,) * 20_000))
+    bulk = [lanes.submit(n, endless) for n in range(9)]
+    assert lanes.is_waiting.wait(10)
+    lanes.submit(9, segment)
+
+    lanes.may_step.set()
+    answers = lanes.wait(1)
+    for ticket in bulk:
+        lanes.lanes.cancel(ticket)
+
+    assert isinstance(answers[9], Decoded)
+    assert isinstance(lanes.wait(10)[0], Cancelled)
+
+
+def test_a_lane_holds_no_more_positions_than_it_may(bench):
+    """Bulk three quarters of them, and light segments the rest, or all."""
+    lanes, most = bench(1, 8, budget=400), []
+    step = lanes._step
+
+    def seen(graph, feed, *, attention):
+        most.append([len(half) for half in lanes.lanes._lanes[0]._halves.values()])
+        return step(graph, feed, attention=attention)
+
+    lanes._step = seen
+    lanes.hold()
+    (one,) = segments(1, ids=(*[5] * 49, 0), strategy=Forced((4,) * 40))
+    for n in range(30):
+        lanes.submit(n, replace(one, bulk=n < 20))
+    lanes.may_step.set()
+
+    assert {type(answer) for answer in lanes.wait(30).values()} == {Decoded}
+    assert all(light + bulk <= 8 or 1 in (light, bulk) for light, bulk in most), "an empty half takes one in any case"
+    assert max(bulk for _, bulk in most) == 6
+
+
+def test_a_light_request_does_not_wait_for_bulk(bench):
+    """Its wait is that of its own class; that of bulk is as long as what is ahead of it takes."""
+    lanes = bench(1, 1)
+    for bulk in (False, True):
+        lanes.lanes.note_pace({bulk: (1000, 1)}, 10.0)
+    lanes.hold()
+    segment = replace(segments(1, ids=(5, 6, 7, 0))[0], bulk=True)
+    lanes.submit(0, segment)
+    assert lanes.is_waiting.wait(10)
+    for n in range(1, 501):
+        lanes.submit(n, segment, flow="bulk")
+
+    waits = [lanes.lanes.predicted_wait_s(Priority.NORMAL, cost) for cost in (0, 4, 1000, 10_000)]
+
+    assert waits == pytest.approx([0.0, 0.0, 10.0, 20.0], rel=0.2)
+    assert (lanes.lanes.waiting_segments, lanes.lanes.waiting_tokens) == (500, 2000)
 
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more(bench):

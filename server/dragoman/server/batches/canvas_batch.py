@@ -73,11 +73,6 @@ class CanvasBatch(Generic[T]):
         """All canvases: those that are done are not in the pass."""
         return self.rows
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest source."""
-        return max((len(row.segment.ids) for row in self._roster.rows), default=0)
-
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source; its canvases are made before its first pass."""
         assert source.hidden is not None, "it was encoded for this"

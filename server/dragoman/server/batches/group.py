@@ -39,10 +39,6 @@ class Group(Protocol[T]):
     def num_live(self) -> int:
         """Rows of the next step that are of use."""
 
-    @property
-    def longest(self) -> int:
-        """Tokens of its longest source; above 0 where there is one."""
-
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source."""
 

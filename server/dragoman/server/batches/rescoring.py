@@ -56,11 +56,6 @@ class Rescored(Generic[T]):
         """Rows of the next step that are of use."""
         return self._group.num_live
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest source."""
-        return self._group.longest
-
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in a source, and remember what its hypotheses are scored with."""
         self._admitted[owner] = segment, source

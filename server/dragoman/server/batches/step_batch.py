@@ -81,11 +81,6 @@ class StepBatch(Generic[T]):
         """Live hypotheses of all sources."""
         return self.grower.num_live
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest source."""
-        return self._memory.longest
-
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source."""
         tensors = dict(source.tensors)

@@ -86,11 +86,13 @@ class SegmentDecoder(Protocol):
     def cancel(self, ticket: Ticket) -> None:
         """Stop decoding: the segment leaves its batch within one step and is answered with `Cancelled`."""
 
-    def predicted_wait_s(self, priority: Priority) -> float:
-        """How long a segment of this priority would wait before it is encoded; 0 where that is not known."""
+    def predicted_wait_s(self, priority: Priority, cost: int = 0) -> float:
+        """How long a request of this priority and cost would wait before all of it is encoded; 0 where that is not
+        known.
+        """
 
-    def seconds_per_token(self, engine: Engine) -> float | None:
-        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
+    def seconds_per_token(self, engine: Engine, *, bulk: bool = False) -> float | None:
+        """What a token took an engine of late, from its encoding to its answer; None where none ran of late."""
 
     @property
     def waiting_segments(self) -> int:
@@ -98,7 +100,7 @@ class SegmentDecoder(Protocol):
 
     @property
     def waiting_tokens(self) -> int:
-        """Source tokens in the backlog."""
+        """Cost of what is in the backlog, in source tokens of default requests."""
 
     @property
     def active_segments(self) -> int:

@@ -38,6 +38,18 @@ class Priority(enum.IntEnum):
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a segment is."""
+
+    cost: int
+    """Its work, in source tokens of a default request."""
+    length: int
+    """The longer of its source and of what is likely to come of it, in tokens."""
+    width: int = 1
+    """Hypotheses side by side."""
+
+
+@dataclass(frozen=True)
 class Segment:
     """A sentence-sized part of a text, as ids: the unit that is scheduled."""
 
@@ -75,6 +87,11 @@ class Segment:
         """
         positions = self.strategy.width(self.decoding) * self.strategy.passes * self.steps
         return max(len(self.ids), math.ceil(positions / default_width))
+
+    def size(self, default_width: int) -> Size:
+        """Its cost, and what it takes of a lane."""
+        length = max(len(self.ids), self.steps)
+        return Size(self.cost(default_width), length, self.strategy.width(self.decoding))
 
     @property
     def max_target_tokens(self) -> int:

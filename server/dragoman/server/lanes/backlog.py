@@ -1,17 +1,15 @@
 """The backlog: segments waiting for a place in a lane, and who goes next.
 
 Interactive segments go before normal ones, those before batch ones. Within a priority the flows, one for each request,
-share the lanes fairly: a flow's turn is when its earlier segments have had theirs, counted in source tokens. One that
+share the lanes fairly: a flow's turn is when its earlier segments have had theirs, counted by their cost. One that
 arrives takes its first turn as if it had had its share until now. So it waits for about one segment of each other flow,
 however many those have waiting; one that waits is not passed for ever by those who come later; and equal turns go to
 who came first. A lane that asks takes no more than its share of what waits, so that a
-burst is spread over all lanes instead of filling the first one that wakes up.
+burst is spread over all lanes instead of filling the first one that wakes up. Nor does it take more than it has room
+for: if that is too little for the segment whose turn it is, this waits, and none passes it.
 
-A step is as wide as its longest source, so of a flow's next `WINDOW` segments the one goes that is closest in length to
-what the lane has; but the first of them when as many others have gone before it.
-
-What it takes is then cut into runs of the encoder: segments of similar length share a run, as long as padding the
-shorter ones costs less than a run of its own would, and up to a bound on the run's tokens.
+A step is as wide as the longest segment in it, so of a flow's next `WINDOW` segments the one goes that is closest in
+length to what the lane has; but the first of them when as many others have gone before it.
 """
 
 import heapq
@@ -20,7 +18,8 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-from dragoman.server.core.segments import Priority
+from dragoman.server.core.segments import Priority, Size
+from dragoman.server.lanes.room import Room
 
 T = TypeVar("T", bound=Hashable)
 
@@ -35,22 +34,27 @@ class _Flow(Generic[T]):
 
     def __init__(self, turn: float, arrival: int) -> None:
         self.turn, self.arrival = turn, arrival
-        self.tokens: OrderedDict[T, int] = OrderedDict()
-        """Tokens of each segment, in the order of their arrival. Unlike a dict's, its beginning is found at once after
+        self.sizes: OrderedDict[T, Size] = OrderedDict()
+        """The size of each segment, in the order of arrival. Unlike a dict's, its beginning is found at once after
         thousands have left."""
         self._passed = 0  # how many have gone before the first
 
+    @property
+    def head(self) -> int:
+        """Cost of the first; 0 where none is left."""
+        return self.sizes[next(iter(self.sizes))].cost if self.sizes else 0
+
     def choose(self, length: int) -> T:
-        """The segment that goes next to a lane whose longest source has this length; 0: it has none."""
-        first = next(iter(self.tokens))
+        """The segment that goes next to a lane whose longest has this length; 0: it has none."""
+        first = next(iter(self.sizes))
         if not length or self._passed >= WINDOW:
             return first
-        return min(itertools.islice(self.tokens, WINDOW), key=lambda item: abs(self.tokens[item] - length))
+        return min(itertools.islice(self.sizes, WINDOW), key=lambda item: abs(self.sizes[item].length - length))
 
-    def remove(self, item: T) -> int:
-        """Its tokens."""
-        self._passed = 0 if item == next(iter(self.tokens)) else self._passed + 1
-        return self.tokens.pop(item)
+    def remove(self, item: T) -> Size:
+        """Its size."""
+        self._passed = 0 if item == next(iter(self.sizes)) else self._passed + 1
+        return self.sizes.pop(item)
 
 
 class _Queue(Generic[T]):
@@ -61,8 +65,9 @@ class _Queue(Generic[T]):
         self.turns: list[tuple[float, int, Hashable]] = []
         """A heap of turns, arrivals and flows; of flows that ended, entries are skipped."""
         self.clock = self.served = 0.0
-        """The turn that came last, and how many tokens each flow would have been given, had all the same share."""
-        self.tokens = 0
+        """The turn that came last, and how much each flow would have been given, had all the same share."""
+        self.cost = self.heads = 0
+        """Of all segments, and of the first of each flow."""
 
     def push(self, name: Hashable) -> None:
         """A flow waits for its turn."""
@@ -80,7 +85,7 @@ class _Queue(Generic[T]):
 
 
 class Backlog(Generic[T]):
-    """Waiting items and their sizes in tokens. Not thread-safe: its owner holds a lock."""
+    """Waiting items and their sizes. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
         self._flow_of: dict[T, tuple[Priority, Hashable]] = {}
@@ -94,26 +99,32 @@ class Backlog(Generic[T]):
         return iter(self._flow_of)
 
     def __repr__(self) -> str:
-        return f"<Backlog {len(self)} waiting, {self.tokens} tokens>"
+        return f"<Backlog {len(self)} waiting, {self.cost} tokens>"
 
     @property
-    def tokens(self) -> int:
-        """Tokens of all that wait."""
-        return sum(queue.tokens for queue in self._queues.values())
+    def cost(self) -> int:
+        """Cost of all that wait."""
+        return sum(queue.cost for queue in self._queues.values())
 
-    def tokens_before(self, priority: Priority) -> int:
-        """Tokens of those that go before a newcomer of this priority, or may."""
-        return sum(queue.tokens for other, queue in self._queues.items() if other <= priority)
+    def ahead(self, cost: int, priority: Priority) -> int:
+        """Cost of what is taken before a newcomer's last segment, if all of them cost so much.
 
-    def put(self, item: T, tokens: int, *, flow: Hashable = None, priority: Priority = Priority.NORMAL) -> None:
+        That is all of higher priority, and of each other flow one segment, or as much as the newcomer has itself.
+        """
+        above = sum(queue.cost for other, queue in self._queues.items() if other < priority)
+        queue = self._queues[priority]
+        return above + min(queue.cost, max(queue.heads, cost * len(queue.flows)))
+
+    def put(self, item: T, size: Size, *, flow: Hashable = None, priority: Priority = Priority.NORMAL) -> None:
         """Wait for a turn."""
         queue = self._queues[priority]
         if flow not in queue.flows:
-            turn = max(queue.clock, queue.served - tokens)
+            turn = max(queue.clock, queue.served - size.cost)
             queue.flows[flow] = _Flow(turn, next(self._arrivals))
             queue.push(flow)
-        queue.flows[flow].tokens[item] = tokens
-        queue.tokens += tokens
+            queue.heads += size.cost
+        queue.flows[flow].sizes[item] = size
+        queue.cost += size.cost
         self._flow_of[item] = priority, flow
 
     def remove(self, item: T) -> bool:
@@ -122,28 +133,35 @@ class Backlog(Generic[T]):
             return False
         priority, name = self._flow_of.pop(item)
         queue = self._queues[priority]
-        queue.tokens -= queue.flows[name].remove(item)
-        if not queue.flows[name].tokens:
+        flow = queue.flows[name]
+        queue.heads -= flow.head
+        queue.cost -= flow.remove(item).cost
+        queue.heads += flow.head
+        if not flow.sizes:
             del queue.flows[name]
         return True
 
-    def take(self, places: int, lanes: int, length: int = 0) -> list[T]:
-        """At most `places` and at most one lane's share, for a lane whose longest source has this length; 0: none."""
-        wanted = min(places, -(-len(self) // lanes))
+    def take(self, room: Room, lanes: int) -> list[T]:
+        """What there is room for, and at most one lane's share; it has its room from now on."""
         taken: list[T] = []
+        wanted = -(-len(self) // lanes)
         for queue in self._queues.values():
             while len(taken) < wanted and queue.turns:
-                entry = heapq.heappop(queue.turns)
+                entry = queue.turns[0]
                 if not queue.is_current(entry):
+                    heapq.heappop(queue.turns)
                     continue
                 name = entry[2]
                 flow = queue.flows[name]
-                item = flow.choose(length)
-                tokens = flow.tokens[item]
+                item = flow.choose(room.longest)
+                size = flow.sizes[item]
+                if not room.admits(size):
+                    return taken
+                heapq.heappop(queue.turns)
                 queue.clock = flow.turn
-                queue.served = max(queue.served, flow.turn) + tokens / len(queue.flows)
-                flow.turn += tokens
-                length = max(length, tokens)
+                queue.served = max(queue.served, flow.turn) + size.cost / len(queue.flows)
+                flow.turn += size.cost
+                room.take(size)
                 self.remove(item)
                 if name in queue.flows:
                     queue.push(name)

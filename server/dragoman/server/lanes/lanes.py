@@ -1,84 +1,67 @@
-"""Lanes: threads that decode. Each steps groups of segments; all share one loaded bundle and one backlog.
+"""Lanes: threads that decode. Each steps groups of segments; all share one loaded bundle and what waits for it.
 
-A lane's round is: answer what was cancelled or is late, take new segments if there is room, encode them, and step each
-of its groups once. There is a group for each kind of segment in use, by the factory's key. Only the lane's thread
-touches its groups; what is shared lies behind one lock, and no graph runs and no answer is given while it is held.
+A lane has two halves (`half`), for segments of light requests and for those of bulk, and there is a backlog for each.
+A lane's round is: take new segments where there is room, answer what was cancelled or is late, and give the half that
+has had less time a turn. Light and bulk have the same time while both are at work, however many bulk requests there
+are; several light sources have more, by the root of their number. Only the lane's thread touches its halves; what is
+shared lies behind one lock, and no graph runs and no answer is given while it is held.
 
-Always true: a ticket is in the backlog, or in one lane, or answered; it is answered exactly once.
+Each half has as many places as the other. Of the positions that a lane may hold, bulk leaves some to light segments;
+light ones may take all. A half that is empty always takes one, however long it is.
+
+Always true: a ticket is in a backlog, or in one lane, or answered; it is answered exactly once.
 """
 
-import logging
+import itertools
+import math
 import threading
 import time
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 
-from dragoman.server.batches.encoding import ENCODE_TOKENS, GPU_ENCODE_TOKENS, encode, encoder_runs
-from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
-from dragoman.server.batches.group import Group
-from dragoman.server.core import logs
-from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, ServingError
+from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
-from dragoman.server.core.segments import Decoded, Priority, Segment
+from dragoman.server.core.segments import Priority, Segment, is_light
 from dragoman.server.core.strategies import Engine
 from dragoman.server.lanes.backlog import Backlog
+from dragoman.server.lanes.half import Half, LaneTicket, failure_of
 from dragoman.server.lanes.pace import Pace
-from dragoman.server.runtime.padding import round_up
+from dragoman.server.lanes.room import Room
+from dragoman.server.lanes.shares import Shares
 from dragoman.server.runtime.runtime import Runtime
 
 SWEEP_S = 0.05
 """How often segments that became late in the backlog are looked for."""
-PATIENCE_ROUNDS = 32
-"""After so many rounds with too little room, a lane admits into what there is."""
-
-_logger = logging.getLogger(__name__)
-
-
-class LaneTicket:
-    """A submitted segment, until it is answered."""
-
-    def __init__(self, segment: Segment, done: Done, now_s: float) -> None:
-        self.segment, self.done = segment, done
-        self.arrived_s = now_s
-        self.admitted_s = now_s
-        self.encoded_s = now_s
-        self.is_cancelled = False
-        self._is_answered = False
-
-    def __repr__(self) -> str:
-        return f"<LaneTicket {len(self.segment.ids)} tokens{', cancelled' if self.is_cancelled else ''}>"
-
-    def answer(self, answer: Decoded | Exception) -> None:
-        """Tell the caller. A second answer, after a lane failed half-way, is dropped; what `done` raises is its own."""
-        if self._is_answered:
-            return
-        self._is_answered = True
-        try:
-            self.done(answer)
-        except Exception as error:  # noqa: BLE001 - nobody else's answer may be lost for it
-            logs.event(_logger, logging.ERROR, "answer_not_taken", exc_info=error)
-
-    def problem(self, now_s: float) -> ServingError | None:
-        """Why it should not be decoded any further."""
-        if self.is_cancelled:
-            return Cancelled()
-        if self.segment.deadline_s is not None and now_s >= self.segment.deadline_s:
-            return DeadlineExceeded()
-        return None
+PATIENCE_STEPS = 32
+"""After so many steps with too few places, a half takes newcomers into what there is."""
+LANE_POSITIONS = 1 << 16
+"""Positions that a lane may hold where nothing is known of memory: 16 sources of 512 tokens, each in a beam of 8."""
+LIGHT_SHARE = 0.25
+"""Part of a lane's positions that is not for bulk."""
 
 
 class Lanes:
     """Decodes segments of one bundle on several threads. All public methods are thread-safe."""
 
     def __init__(
-        self, runtime: Runtime, groups: GroupFactory, *, num_lanes: int, max_batch: int, observer: LaneObserver
+        self,
+        runtime: Runtime,
+        groups: GroupFactory,
+        *,
+        num_lanes: int,
+        max_batch: int,
+        observer: LaneObserver,
+        budget: int = LANE_POSITIONS,
     ) -> None:
         self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
+        self.budget = budget
+        """Positions that the groups of a lane may hold, padded."""
         self.provider = runtime.provider
         """What the graphs run on."""
-        self.encode_tokens = GPU_ENCODE_TOKENS if runtime.provider == "cuda" else ENCODE_TOKENS
-        self._backlog: Backlog[LaneTicket] = Backlog()
-        self._pace = Pace()
+        self._default_width = runtime.manifest.decoding.beam_size
+        self._backlogs: dict[bool, Backlog[LaneTicket]] = {bulk: Backlog() for bulk in (False, True)}
+        self._paces = {bulk: Pace() for bulk in (False, True)}
         self._changed = threading.Condition()
         self._is_closed = False
         self._swept_s = time.monotonic()
@@ -92,11 +75,11 @@ class Lanes:
 
         Segments of one flow wait for one another, flows for each other's next segment only.
         """
-        ticket = LaneTicket(segment, done, time.monotonic())
+        ticket = LaneTicket(segment, segment.size(self._default_width), done, time.monotonic())
         with self._changed:
             if self._is_closed:
                 raise Draining
-            self._backlog.put(ticket, len(segment.ids), flow=flow, priority=segment.priority)
+            self._backlogs[segment.bulk].put(ticket, ticket.size, flow=flow, priority=segment.priority)
             self._changed.notify()
         return ticket
 
@@ -104,41 +87,48 @@ class Lanes:
         """Stop decoding it. Harmless if it was answered already."""
         with self._changed:
             ticket.is_cancelled = True
-            was_waiting = self._backlog.remove(ticket)
+            was_waiting = self._backlogs[ticket.segment.bulk].remove(ticket)
         if was_waiting:
             ticket.answer(Cancelled())
 
     @property
     def waiting_segments(self) -> int:
-        """Segments in the backlog."""
-        return len(self._backlog)
+        """Segments in both backlogs."""
+        return sum(map(len, self._backlogs.values()))
+
+    def num_waiting(self, *, bulk: bool) -> int:
+        """Segments in one of them."""
+        return len(self._backlogs[bulk])
 
     @property
     def waiting_tokens(self) -> int:
-        """Source tokens in the backlog."""
-        return self._backlog.tokens
+        """Cost of what is in both."""
+        return sum(backlog.cost for backlog in self._backlogs.values())
 
-    def predicted_wait_s(self, priority: Priority) -> float:
-        """How long a newcomer of this priority is likely to wait for a place in a lane."""
+    def predicted_wait_s(self, priority: Priority, cost: int = 0) -> float:
+        """How long a request of this priority and cost is likely to wait until a lane has a place for all of it."""
+        bulk = not is_light([cost])
         with self._changed:
-            return self._pace.seconds_for(self._backlog.tokens_before(priority), len(self._lanes))
+            ahead = self._backlogs[bulk].ahead(cost, priority)
+            return self._paces[bulk].seconds_for(ahead, len(self._lanes))
 
-    def seconds_per_token(self, engine: Engine) -> float | None:
-        """What a source token took an engine of late, from its encoding to its answer; None where none ran of late."""
+    def seconds_per_token(self, engine: Engine, *, bulk: bool = False) -> float | None:
+        """What a token took an engine of late, from its encoding to its answer; None where none ran of late."""
         with self._changed:
-            return self._pace.seconds_per_token(engine, time.monotonic())
+            return self._paces[bulk].seconds_per_token(engine, time.monotonic())
 
-    def note_speed(self, engine: Engine, seconds: float) -> None:
-        """A source token took an engine so long."""
+    def note_speed(self, engine: Engine, seconds: float, *, bulk: bool) -> None:
+        """A token took an engine so long."""
         with self._changed:
-            self._pace.note_engine(engine, seconds, time.monotonic())
+            self._paces[bulk].note_engine(engine, seconds, time.monotonic())
 
-    def note_pace(self, tokens: int, seconds: float, active: int) -> None:
-        """A lane's round took so long, finished sources of so many tokens, and left so many active."""
+    def note_pace(self, done: Mapping[bool, tuple[int, int]], seconds: float) -> None:
+        """A round took so long; of each half that was at work, what it finished cost so much, and so many go on."""
         with self._changed:
-            # A lane with few sources is slower than one that others wait for, and says nothing about it.
-            if self._backlog or 2 * active >= self.max_batch:
-                self._pace.note(tokens, seconds)
+            for bulk, (cost, active) in done.items():
+                # A half with few sources is slower than one that others wait for, and says nothing about it.
+                if self._backlogs[bulk] or 2 * active >= self.max_batch:
+                    self._paces[bulk].note(cost, seconds)
 
     @property
     def active_segments(self) -> int:
@@ -147,10 +137,10 @@ class Lanes:
 
     @property
     def oldest_arrived_s(self) -> float | None:
-        """When the oldest segment of the backlog was submitted; None where none waits."""
+        """When the oldest segment of the backlogs was submitted; None where none waits."""
         with self._changed:
-            ticket = next(iter(self._backlog), None)
-        return None if ticket is None else ticket.arrived_s
+            firsts = [next(iter(backlog)).arrived_s for backlog in self._backlogs.values() if backlog]
+        return min(firsts, default=None)
 
     @property
     def pulses(self) -> list[Pulse]:
@@ -165,47 +155,48 @@ class Lanes:
         for lane in self._lanes:
             lane.thread.join()
 
-    def take(self, places: int, length: int, *, is_patient: bool) -> list[LaneTicket] | None:
-        """A lane whose longest source has this length asks for work; None: no more will come.
+    def take(self, rooms: Mapping[bool, Room], *, is_idle: bool) -> dict[bool, list[LaneTicket]] | None:
+        """A lane asks for work for those of its halves that have room; None: no more will come.
 
-        Blocks while the lane has no source (0) and none waits.
+        Blocks while the lane is idle and nothing waits.
         """
-        is_idle = not length
         self._sweep()
+        if not rooms:
+            return {}
         with self._changed:
-            while is_idle and not self._backlog and not self._is_closed:
+            while is_idle and not any(self._backlogs.values()) and not self._is_closed:
                 self._changed.wait()
-            if is_idle and not self._backlog:
+            if is_idle and not any(self._backlogs.values()):
                 return None
-            # One by one would waste the encoder: a busy lane admits what waits, or half a batch at least.
-            if is_patient and not is_idle and places < min(self.max_batch // 2, len(self._backlog)):
-                return []
-            return self._backlog.take(places, len(self._lanes), length)
+            return {bulk: self._backlogs[bulk].take(room, len(self._lanes)) for bulk, room in rooms.items()}
 
     def _sweep(self) -> None:
         """Answer those that became late while they waited."""
         now_s = time.monotonic()
+        if now_s < self._swept_s + SWEEP_S:
+            return
         with self._changed:
-            if now_s < self._swept_s + SWEEP_S:
-                return
             self._swept_s = now_s
-            late = [ticket for ticket in self._backlog if ticket.problem(now_s) is not None]
+            waiting = itertools.chain(*self._backlogs.values())
+            late = [ticket for ticket in waiting if ticket.problem(now_s) is not None]
             for ticket in late:
-                self._backlog.remove(ticket)
+                self._backlogs[ticket.segment.bulk].remove(ticket)
         for ticket in late:
             ticket.answer(ticket.problem(now_s) or DeadlineExceeded())
 
 
 class _Lane:
-    """One thread and its groups."""
+    """One thread and its two halves."""
 
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes
-        self._groups: dict[Hashable, Group[LaneTicket]] = {}
-        self._held_back = 0  # rounds in which more waited than there was room for
-        self._finished_tokens = 0  # of sources that this round finished
-        self.num_active = 0
         self.pulse = Pulse(time.monotonic())
+        self._halves = {
+            bulk: Half(lanes.runtime, lanes.groups, lanes.observer, self.pulse, partial(lanes.note_speed, bulk=bulk))
+            for bulk in (False, True)
+        }
+        self._shares: Shares[bool] = Shares()
+        self.num_active = 0
         self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
         self.thread.start()
 
@@ -217,127 +208,60 @@ class _Lane:
             raise
 
     def _rounds(self) -> None:
-        while (tickets := self._take()) is not None:
+        while (tickets := self._lanes.take(self._rooms(), is_idle=not self.num_active)) is not None:
             if not self.pulse.is_busy:  # else the end of the last round was a moment ago
                 self.pulse.beat(time.monotonic(), is_busy=True)
             try:
                 self._round(tickets)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
-                active = [owner for group in self._groups.values() for owner in group.owners]
-                self._groups.clear()
-                for ticket in dict.fromkeys([*active, *tickets]):
-                    ticket.answer(_failure(error))
-                self.num_active = 0
-                self._fail()
+                for half in self._halves.values():
+                    half.clear(error)
+                for ticket in itertools.chain(*tickets.values()):
+                    ticket.answer(failure_of(error))
+                self.pulse.fail(time.monotonic())
+                self._lanes.observer.on_failed_round()
+            self.num_active = sum(map(len, self._halves.values()))
             self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
 
-    def _fail(self) -> None:
-        self.pulse.fail(time.monotonic())
-        self._lanes.observer.on_failed_round()
+    def _rooms(self) -> dict[bool, Room]:
+        """What the halves have room for; no places in one that should not take newcomers now."""
+        if self.num_active and not self._lanes.waiting_segments:
+            return {}
+        places = {bulk: self._places(bulk=bulk) for bulk in self._halves}
+        if not any(places.values()):
+            return {}
+        sizes = {bulk: [ticket.size for ticket in half] for bulk, half in self._halves.items()}
+        budget = self._lanes.budget
+        light = Room(places[False], budget, sizes[False])
+        bulk = light.other = Room(places[True], int(budget * (1 - LIGHT_SHARE)), sizes[True], light)
+        return {False: light, True: bulk}
 
-    def _take(self) -> list[LaneTicket] | None:
-        places = self._lanes.max_batch - self.num_active
-        patient = self._held_back < PATIENCE_ROUNDS
-        longest = max((group.longest for group in self._groups.values()), default=0)
-        tickets = self._lanes.take(places, longest, is_patient=patient)
-        self._held_back = 0 if tickets or not places else self._held_back + 1
-        return tickets
+    def _places(self, *, bulk: bool) -> int:
+        half, waiting = self._halves[bulk], self._lanes.num_waiting(bulk=bulk)
+        places = self._lanes.max_batch - len(half)
+        if not places:
+            half.steps_since = 0
+        if half.is_encoding or (self.num_active and not waiting):
+            return 0
+        # One by one would waste the encoder: a busy half takes what waits, or half a batch at least.
+        is_patient = len(half) and half.steps_since < PATIENCE_STEPS
+        return 0 if is_patient and places < min(self._lanes.max_batch // 2, waiting) else places
 
-    def _round(self, tickets: Sequence[LaneTicket]) -> None:
-        now_s = time.monotonic()
-        for group in self._groups.values():
-            for ticket in [t for t in group.owners if t.problem(now_s)]:
-                reason = ticket.problem(now_s) or Cancelled()
-                self._lanes.observer.on_drop(group.drop(ticket), reason.outcome)
-                ticket.answer(reason)
-        wanted = []
-        for ticket in tickets:
-            problem = ticket.problem(now_s)
-            if problem is None:
-                ticket.admitted_s = now_s
-                wanted.append(ticket)
-            else:
-                ticket.answer(problem)
-        for run in encoder_runs(wanted, lambda t: len(t.segment.ids), self._lanes.encode_tokens):
-            self._encode(run)
-        self.num_active = sum(map(len, self._groups.values()))
-        for group in list(self._groups.values()):
-            if len(group):
-                self._step(group)
-        # An empty group is let go with all that it grew to.
-        self._groups = {key: group for key, group in self._groups.items() if len(group)}
-        self.num_active = sum(map(len, self._groups.values()))
-        self._lanes.note_pace(self._finished_tokens, time.monotonic() - now_s, self.num_active)
-        self._finished_tokens = 0
-
-    def _encode(self, run: list[LaneTicket]) -> None:
+    def _round(self, tickets: Mapping[bool, Sequence[LaneTicket]]) -> None:
         started_s = time.monotonic()
-        segments = [t.segment for t in run]
-        try:
-            sources = encode(
-                self._lanes.runtime,
-                segments,
-                cross=any(map(needs_cross, segments)),
-                hidden=any(map(needs_hidden, segments)),
-            )
-        except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
-            if len(run) == 1:
-                run[0].answer(_failure(error))
-                self._fail()
-            else:  # nor have those that happened to share the run
-                for ticket in run:
-                    self._encode([ticket])
+        for bulk, newcomers in tickets.items():
+            self._halves[bulk].admit(newcomers, started_s)
+        for half in self._halves.values():
+            half.drop(started_s)
+        busy = {bulk: half for bulk, half in self._halves.items() if len(half)}
+        if not busy:
             return
-        ended_s = time.monotonic()
-        tokens = sum(len(t.segment.ids) for t in run)
-        for g, ticket in enumerate(run):
-            ticket.encoded_s = ended_s
-            self._group(ticket.segment).admit(ticket, ticket.segment, sources[g])
-        padded = len(run) * round_up(max(len(t.segment.ids) for t in run))
-        self._lanes.observer.on_encode(len(run), tokens, padded, ended_s - started_s)
-
-    def _group(self, segment: Segment) -> Group[LaneTicket]:
-        key = self._lanes.groups.key(segment)
-        if key not in self._groups:
-            self._groups[key] = self._lanes.groups.group(segment)
-        return self._groups[key]
-
-    def _step(self, group: Group[LaneTicket]) -> None:
-        started_s = time.monotonic()
-        rows, live = group.rows, group.num_live
-        done = group.step()
-        ended_s = time.monotonic()
-        self._note_answers(done, len(group))
-        for ticket, decoded in done:
-            tokens = len(ticket.segment.ids)
-            self._finished_tokens += tokens
-            if not decoded.hypotheses:
-                ticket.answer(EngineFailure("the decoder gave numbers that are not finite"))
-                continue
-            self._lanes.note_speed(decoded.engine, (ended_s - ticket.admitted_s) / tokens)
-            ticket.answer(
-                replace(
-                    decoded,
-                    queue_s=ticket.admitted_s - ticket.arrived_s,
-                    encode_s=ticket.encoded_s - ticket.admitted_s,
-                    decode_s=ended_s - ticket.encoded_s,
-                )
-            )
-        self._lanes.observer.on_step(rows, live, ended_s - started_s)
-
-    def _note_answers(self, done: Sequence[tuple[LaneTicket, Decoded]], num_left: int) -> None:
-        """A step in which no source at all had finite numbers is a failed round, though it ran."""
-        num_lost = sum(not decoded.hypotheses for _, decoded in done)
-        if num_lost and num_lost == len(done) + num_left:
-            self._fail()
-        else:
-            self.pulse.succeed()
-
-
-def _failure(error: Exception) -> EngineFailure:
-    """What a defect is answered with; the log shows where it happened."""
-    if isinstance(error, EngineFailure):
-        return error
-    failure = EngineFailure(f"a lane failed: {error!r}")
-    failure.__cause__ = error
-    return failure
+        self.num_active = sum(map(len, busy.values()))
+        chosen = self._shares.next(busy)
+        weight = 1.0 if chosen else math.sqrt(len(busy[chosen]))
+        cost = busy[chosen].turn()
+        seconds = time.monotonic() - started_s
+        self._shares.charge(chosen, seconds, weight)
+        self._lanes.note_pace(
+            {bulk: (cost if bulk is chosen else 0, len(half)) for bulk, half in busy.items()}, seconds
+        )

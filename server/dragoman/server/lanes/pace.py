@@ -15,22 +15,22 @@ _SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engi
 
 
 class Pace:
-    """How fast lanes work through source tokens, and how long one token takes each engine under such a load."""
+    """How fast lanes work through what waits, and how long one token takes each engine under such a load."""
 
     def __init__(self) -> None:
-        self._tokens = self._seconds = 0.0
+        self._cost = self._seconds = 0.0
         self._engine_s: dict[Engine, float] = {}
         self._noted_s: dict[Engine, float] = {}
 
-    def note(self, tokens: int, seconds: float) -> None:
-        """A lane was busy for so long and finished sources of so many tokens."""
+    def note(self, cost: int, seconds: float) -> None:
+        """A lane was busy for so long and finished sources of this cost."""
         fades = math.exp(-seconds / MEMORY_S)
-        self._tokens = self._tokens * fades + tokens
+        self._cost = self._cost * fades + cost
         self._seconds = self._seconds * fades + seconds
 
-    def seconds_for(self, tokens: int, lanes: int) -> float:
-        """How long so many tokens will take; 0 while nothing has been measured."""
-        return tokens * self._seconds / (self._tokens * lanes) if self._tokens else 0.0
+    def seconds_for(self, cost: int, lanes: int) -> float:
+        """How long what costs so much will take; 0 while nothing has been measured."""
+        return cost * self._seconds / (self._cost * lanes) if self._cost else 0.0
 
     def note_engine(self, engine: Engine, seconds: float, now_s: float) -> None:
         """A token took an engine so long."""

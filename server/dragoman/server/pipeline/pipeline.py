@@ -26,7 +26,7 @@ from dragoman.server.core.errors import (
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import EnginePreference, Request
-from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.pipeline.admission import Admission, Reservation
@@ -148,7 +148,7 @@ class Pipeline:
                 template = self._template(request, plan)
             segments, costs = await self._done(is_long, segmented(prepared, template, default_width=self._width))
             tokenize_s = time.perf_counter() - started
-            reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority))
+            reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority, sum(costs)))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
             async with aclosing(decode(self.lanes, segments)) as answered:
@@ -169,30 +169,32 @@ class Pipeline:
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
     ) -> Plan:
         """The plan by which the request goes, by its deadline and what each engine takes now."""
+        texts = [text for text in prepared if isinstance(text, PreparedText)]
+        cost = sum(text.source_tokens for text in texts)
         remaining_s = None
         if request.deadline_s is not None:
-            remaining_s = request.deadline_s - time.monotonic() - self.lanes.predicted_wait_s(request.priority)
-        texts = [text for text in prepared if isinstance(text, PreparedText)]
+            wait_s = self.lanes.predicted_wait_s(request.priority, cost)
+            remaining_s = request.deadline_s - time.monotonic() - wait_s
         return choose(
             candidates,
             is_fastest=request.engine is EnginePreference.FAST,
             tokens=max((len(ids) for text in texts for ids in text.decoded_ids), default=0),
             remaining_s=remaining_s,
-            seconds_per_token=self.lanes.seconds_per_token,
+            seconds_per_token=partial(self.lanes.seconds_per_token, bulk=not is_light([cost])),
         )
 
     def _admit(
         self, request: Request, texts: Sequence[str | InvalidRequest], template: Segment, least_cost: int
     ) -> Reservation:
         """Capacity for a request that can be answered in time."""
-        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority)
+        most_tokens = self.bundle.manifest.limits.max_source_tokens
+        cost = estimate(request, texts, template, default_width=self._width, most_tokens=most_tokens)
+        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority, cost)
         deadline_s = request.deadline_s
         if deadline_s is not None and now_s >= deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         if deadline_s is not None and now_s + wait_s > deadline_s:
             raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
-        most_tokens = self.bundle.manifest.limits.max_source_tokens
-        cost = estimate(request, texts, template, default_width=self._width, most_tokens=most_tokens)
         return self.admission.reserve(max(cost, least_cost), wait_s, field=field_names(request).texts)
 
     async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001

@@ -11,10 +11,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from dragoman.server.core import logs
-from dragoman.server.core.segments import Priority
+from dragoman.server.core.segments import LIGHT_COST, Priority
 from dragoman.server.pipeline.pipeline import Pipeline
 
 Combine = Callable[[Iterable[float]], float]
+
+ENDLESS = 1 << 60
+"""What costs so much waits for all else."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,9 @@ class StateMetrics(Collector):
         predicted = "How long the lanes will take for all that waits, by what they did lately."
         return (
             ("queue_segments", "Segments waiting for a slot in a lane.", sum, lambda p: p.lanes.waiting_segments),
-            ("queue_tokens", "Source tokens waiting for a slot in a lane.", sum, lambda p: p.lanes.waiting_tokens),
+            ("queue_tokens", "Cost of the waiting segments, in source tokens.", sum, lambda p: p.lanes.waiting_tokens),
             ("queue_oldest_age_seconds", oldest, max, self._oldest_age_s),
-            ("queue_predicted_wait_seconds", predicted, max, lambda p: p.lanes.predicted_wait_s(max(Priority))),
+            ("queue_predicted_wait_seconds", predicted, max, _predicted_wait_s),
             ("running_segments", "Segments being decoded.", sum, lambda p: p.lanes.active_segments),
             ("lanes", "Lanes that decode.", sum, lambda p: len(p.lanes.pulses)),
             ("admitted_requests", "Requests admitted and not yet answered.", sum, lambda p: p.admission.held_requests),
@@ -115,3 +118,8 @@ class StateMetrics(Collector):
                 (pipeline.name, pipeline.version, pipeline.bundle.digest, pairs, manifest.precision, provider), 1
             )
         return family
+
+
+def _predicted_wait_s(pipeline: Pipeline) -> float:
+    """Light and bulk segments are decoded side by side: whichever takes longer."""
+    return max(pipeline.lanes.predicted_wait_s(max(Priority), cost) for cost in (LIGHT_COST, ENDLESS))
