@@ -20,6 +20,7 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Translation
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.lanes.opening import open_lanes
+from dragoman.server.runtime.positions import position_bytes
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "models" / "en-pt"
@@ -120,6 +121,19 @@ def test_what_becomes_of_its_files_changes_no_translation(translator: LocalTrans
         shutil.rmtree(tmp_path / "en-pt")
         others = [text.upper() for text in TEXTS]
         assert said(other, others) == said(translator, others)
+
+
+def test_lanes_keep_as_much_as_fits_into_their_memory(translator: LocalTranslator):
+    """Half of it is room for half as many positions."""
+    options = {"num_lanes": 1, "threads_per_lane": 1, "max_batch": 1, "observer": LaneObserver()}
+    budgets = []
+    for size in (64 << 20, 32 << 20):
+        lanes = open_lanes(translator.bundle, lane_bytes=size, **options)
+        lanes.close()
+        budgets.append(lanes.budget)
+
+    assert budgets == [(64 << 20) // position_bytes(translator.bundle.manifest), budgets[0] // 2]
+    assert 4_000 < budgets[0] < 6_000
 
 
 def test_without_room_for_a_copy_of_its_weights_it_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

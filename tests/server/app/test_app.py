@@ -18,8 +18,9 @@ import pytest
 import trustme
 
 from dragoman.bundle.reader import Bundle
-from dragoman.server.app.app import _channel_options
+from dragoman.server.app.app import App, _channel_options
 from dragoman.server.app.serve_options import ServeOptions
+from dragoman.server.telemetry import resources
 from dragoman.server.telemetry.watchdog import EXIT_LANE_LOST
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
@@ -189,3 +190,20 @@ def test_connections_age_but_calls_are_not_cut() -> None:
 
     assert options["grpc.max_connection_age_ms"] == 300_000
     assert "grpc.max_connection_age_grace_ms" not in options  # gRPC's own default is without limit
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"lane_memory": 5, "lanes": 2}, 5 << 20),
+        ({"lanes": 2}, 1 << 30),
+        ({"lanes": 2, "bundles": ("one", "two", "three", "four")}, 1 << 28),
+        ({"provider": "cuda"}, 0),
+        ({"provider": "cuda", "lane_memory": 5}, 5 << 20),
+    ],
+)
+def test_lanes_share_a_third_of_memory(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], size: int) -> None:
+    """Or have what they are given; nothing is known of a GPU's memory."""
+    monkeypatch.setattr(resources, "memory_limit", lambda: 6 << 30)
+
+    assert App(ServeOptions(**options))._lane_bytes() == size

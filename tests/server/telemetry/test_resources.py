@@ -45,6 +45,17 @@ def test_memory_of_the_fullest_cgroup_counts_without_pages_of_files(proc: Path, 
     assert resources.memory_share() == pytest.approx(0.6)
 
 
+def test_the_limit_of_memory_is_the_tightest(proc: Path, tmp_path: Path) -> None:
+    """Of the cgroup and those around it; without one it is all that the machine has."""
+    (proc / "meminfo").write_text("MemTotal: 4 kB\n")
+    assert resources.memory_limit() == 4096
+
+    cgroup(tmp_path / "cgroup/pod/server", "max", 900, 0)
+    (tmp_path / "cgroup/pod/memory.max").write_text("1000")
+
+    assert resources.memory_limit() == 1000
+
+
 def test_inside_a_container_the_root_is_its_own(proc: Path, tmp_path: Path) -> None:
     """Even where the path is the host's."""
     cgroup(tmp_path / "cgroup", "1000", 800, 0)

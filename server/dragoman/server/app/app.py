@@ -68,6 +68,8 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _LAST_WORDS_S = 0.5
 _KEPT_DESCRIPTORS = 128
 """Not for connections of gRPC's: those of HTTP, and files."""
+_LANES_SHARE = 3
+"""This part of memory is for what lanes keep; graphs while they run, and all else, have the rest."""
 _FLUSH_S = 1.0
 """How long the last answers have to reach their clients; streams that watch health stay open, and are cut then."""
 
@@ -258,12 +260,20 @@ class App:
             max_batch=options.max_batch,
             observer=observer,
             hardware=hardware_of(options.provider, options.device),
+            lane_bytes=self._lane_bytes(),
         )
         with ExitStack() as undone:
             undone.callback(lanes.close)
             warm_up(bundle.directory, lanes.runtime, lanes.groups)
             undone.pop_all()
         return lanes
+
+    def _lane_bytes(self) -> int:
+        """What a lane may fill; 0 where that is a GPU's memory, of which nothing is known."""
+        options = self.options
+        if options.lane_memory or options.provider == "cuda":
+            return options.lane_memory << 20
+        return resources.memory_limit() // (_LANES_SHARE * options.num_lanes * max(1, len(options.bundles)))
 
     async def _start_grpc(self) -> None:
         options = self.options

@@ -79,6 +79,14 @@ class ServeOptions:
         unit="segments",
         default_text="256 with cuda, else 16 for a model with a lexical shortlist, else 32",
     )
+    lane_memory: int = option(
+        0,
+        "Memory that a lane may fill with keys and values; sources that are too long or too wide for the rest wait.",
+        min=0,
+        max=1_048_576,
+        unit="MiB",
+        default_text="a third of the memory limit, or of the machine's, divided among the lanes of all bundles",
+    )
     backlog_tokens: int = option(
         65_536,
         "Source tokens admitted and not yet answered, for each bundle, before requests are turned away.",

@@ -6,10 +6,11 @@ from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.ports import LaneObserver
-from dragoman.server.lanes.lanes import Lanes
+from dragoman.server.lanes.lanes import LANE_POSITIONS, Lanes
 from dragoman.server.runtime.device_runtime import DeviceRuntime
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.runtime.positions import position_bytes
 from dragoman.server.runtime.runtime import Runtime
 
 
@@ -41,12 +42,16 @@ def open_lanes(
     max_batch: int,
     observer: LaneObserver,
     hardware: Hardware = PROCESSOR,
+    lane_bytes: int = 0,
 ) -> Lanes:
-    """Lanes that decode with it; a `max_batch` of 0 is the best one."""
+    """Lanes that decode with it; a `max_batch` of 0 is the best one. `lane_bytes` is the memory that each may fill with
+    what it keeps of sources and translations; 0: nothing is known of memory.
+    """
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
     most = max_batch or best_batch(bundle.manifest, hardware)
     groups = GroupFactory(runtime, load_shortlist(bundle), capacity=most, observer=observer)
-    return Lanes(runtime, groups, num_lanes=num_lanes, max_batch=most, observer=observer)
+    budget = lane_bytes // position_bytes(bundle.manifest) if lane_bytes else LANE_POSITIONS
+    return Lanes(runtime, groups, num_lanes=num_lanes, max_batch=most, observer=observer, budget=budget)
 
 
 def load_shortlist(bundle: Bundle) -> Shortlist | None:

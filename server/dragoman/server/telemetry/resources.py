@@ -4,7 +4,7 @@ import ctypes
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +24,11 @@ def memory_share() -> float:
     address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
     of_addresses = 0.0 if address_space == resource.RLIM_INFINITY else size / address_space
     return max(_of_cgroup(), resident / (resident + _available()), of_addresses)
+
+
+def memory_limit() -> int:
+    """Bytes of memory that this process may come to have: the tightest of its cgroups' limits, else the machine's."""
+    return min([_meminfo("MemTotal:"), *(most for _, most, _, _ in _limited_cgroups())])
 
 
 def resident_bytes() -> int:
@@ -82,9 +87,13 @@ class Connections:
 
 def _available() -> int:
     """Bytes of the machine's memory that nobody needs."""
+    return _meminfo("MemAvailable:")
+
+
+def _meminfo(name: str) -> int:
     with suppress(OSError):
         for line in (_PROC / "meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(name):
                 return int(line.split()[1]) * 1024
     return _UNLIMITED
 
@@ -92,27 +101,33 @@ def _available() -> int:
 def _of_cgroup() -> float:
     """How much of the cgroup's memory is used, without what the kernel can drop: pages of files."""
     shares = [0.0]
+    for folder, most, used, files in _limited_cgroups():
+        with suppress(OSError, ValueError):
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            shares.append((int((folder / used).read_text()) - int(stat.get(files, 0))) / most)
+    return max(shares)
+
+
+def _limited_cgroups() -> Iterator[tuple[Path, int, str, str]]:
+    """Folders of the process's cgroups and those around them, their limits, and where they say what is used.
+
+    Inside a container the root is the container's own.
+    """
     with suppress(OSError):
         for line in (_PROC / "self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers:
-                shares.append(_share(_CGROUPS, path, "memory.max", "memory.current", "file"))
+                root, limit, used, files = _CGROUPS, "memory.max", "memory.current", "file"
             elif "memory" in controllers.split(","):
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache")
-                shares.append(_share(_CGROUPS / "memory", path, *names))
-    return max(shares)
-
-
-def _share(root: Path, path: str, limit: str, used: str, files: str) -> float:
-    """The fullest of a cgroup and those around it. Inside a container the root is the container's own."""
-    shares = [0.0]
-    group = root / path.lstrip("/")
-    for folder in (group, *group.parents) if group.is_dir() else (root,):
-        if not folder.is_relative_to(root):
-            break
-        with suppress(OSError, ValueError):
-            most = int((folder / limit).read_text())
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            if 0 < most < _UNLIMITED:
-                shares.append((int((folder / used).read_text()) - int(stat.get(files, 0))) / most)
-    return max(shares)
+                root, limit = _CGROUPS / "memory", "memory.limit_in_bytes"
+                used, files = "memory.usage_in_bytes", "total_cache"
+            else:
+                continue
+            group = root / path.lstrip("/")
+            for folder in (group, *group.parents) if group.is_dir() else (root,):
+                if not folder.is_relative_to(root):
+                    break
+                with suppress(OSError, ValueError):
+                    most = int((folder / limit).read_text())
+                    if 0 < most < _UNLIMITED:
+                        yield folder, most, used, files
