@@ -32,7 +32,6 @@ UNTESTED = {
         "server/dragoman/server/decode/strategies/nat.py",
         "server/dragoman/server/decode/strategies/special.py",
         "server/dragoman/server/decode/strategies/speculative.py",
-        "server/dragoman/server/runtime/runtime.py",
         "server/dragoman/server/runtime/stores.py",
         "server/dragoman/server/testing.py",
     ),

@@ -12,7 +12,7 @@ from fake_runtime import FAKE_WORDS, FakeRuntime
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.server.batches.factory import GroupFactory
-from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, Shed
 from dragoman.server.core.segments import Decoded, FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Beam, Engine
 from dragoman.server.decode.strategies.forced import Forced
@@ -326,6 +326,25 @@ def test_what_a_caller_raises_is_its_own(bench):
     lanes.submit(1, segments(5)[4])
 
     assert isinstance(lanes.wait(1)[1], Decoded)
+
+
+def test_too_little_memory_is_told_from_a_defect(bench):
+    """Its caller may try again; what comes later is decoded."""
+    lanes = bench()
+    step, failures = lanes._step, [MemoryError()]
+
+    def short(graph, feed, *, attention):
+        if failures:
+            raise failures.pop()
+        return step(graph, feed, attention=attention)
+
+    lanes._step = short
+    lanes.submit(0, segments(5)[4])
+    refused = lanes.wait(1)[0]
+    lanes.submit(1, segments(5)[4])
+
+    assert isinstance(refused, Shed)
+    assert isinstance(lanes.wait(2)[1], Decoded)
 
 
 def test_a_source_whose_numbers_are_not_finite_is_answered_so(bench):

@@ -5,7 +5,7 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dragoman.server.telemetry.overload import Overload, Resource
+from dragoman.server.telemetry.overload import RENEW_S, Overload, Resource
 
 
 class Bench:
@@ -19,7 +19,8 @@ class Bench:
             Resource("memory", lambda: self.used["memory"], refuses=True),
             Resource("connections", lambda: self.used["connections"]),
         ]
-        self.overload = Overload(resources, self.registry, self._relieve)
+        self.now_s = 0.0
+        self.overload = Overload(resources, self.registry, self._relieve, lambda: self.now_s)
 
     def _relieve(self) -> None:
         self.relieved += 1
@@ -47,6 +48,17 @@ def test_requests_are_refused_from_one_share_on_until_it_is_lower(bench: Bench) 
     assert seen == [None, "memory", "memory", "memory", None, None]
     assert bench.value("shed_total", "memory") == 3
     assert bench.relieved == 3
+
+
+def test_nobody_is_refused_for_what_is_over(bench: Bench) -> None:
+    """Between two looks of the thread a refusal looks for itself, now and then."""
+    assert bench.look(memory=0.95) == "memory"
+
+    bench.used["memory"] = 0.5
+    assert bench.overload.refusal() is not None
+    bench.now_s = RENEW_S
+
+    assert bench.overload.refusal() is None
 
 
 def test_what_requests_do_not_use_up_refuses_none(bench: Bench) -> None:

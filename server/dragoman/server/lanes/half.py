@@ -19,7 +19,7 @@ from dragoman.server.batches.encoding import ENCODE_TOKENS, GPU_ENCODE_TOKENS, e
 from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
 from dragoman.server.batches.group import Group
 from dragoman.server.core import logs
-from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure, ServingError
+from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure, ServingError, Shed
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
 from dragoman.server.core.segments import Decoded, Segment, Size
 from dragoman.server.core.strategies import Engine
@@ -236,10 +236,13 @@ def _reason(ticket: LaneTicket, now_s: float) -> ServingError:
     return ticket.problem(now_s) or Cancelled()
 
 
-def failure_of(error: Exception) -> EngineFailure:
-    """What a defect is answered with; the log shows where it happened."""
+def failure_of(error: Exception) -> ServingError:
+    """What a defect, or too little memory, is answered with; the log shows where it happened."""
     if isinstance(error, EngineFailure):
         return error
+    if isinstance(error, MemoryError):
+        logs.event(_logger, logging.ERROR, "out_of_memory", exc_info=error)
+        return Shed("memory", "there was not enough memory to decode this")
     failure = EngineFailure(f"a lane failed: {error!r}")
     failure.__cause__ = error
     return failure

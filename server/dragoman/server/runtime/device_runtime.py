@@ -8,12 +8,11 @@ import numpy as np
 from dragoman.bundle.graphs import ENCODER, HIDDEN, IDS
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
-from dragoman.server.core.errors import EngineFailure
 from dragoman.server.runtime.buffers import EncoderRow, Feed, Resident
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import CAPTURED, Hardware
-from dragoman.server.runtime.runtime import encoder_outputs, step_outputs
+from dragoman.server.runtime.runtime import encoder_outputs, run_error, step_outputs
 from dragoman.server.runtime.sessions import load_sessions
 from dragoman.server.runtime.stores import Store
 
@@ -48,7 +47,7 @@ class DeviceRuntime:
         try:
             return dict(zip(names, self.device.visit(graph, names, feed), strict=True))
         except Exception as error:
-            raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
+            raise run_error(graph, error) from error
 
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """A step whose rows are filled up to what residents have: a few sizes are captured instead of all."""
@@ -71,7 +70,7 @@ class DeviceRuntime:
         try:
             return self.device.run(graph, feed, fetch=fetch, keep=keep)
         except Exception as error:
-            raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
+            raise run_error(graph, error) from error
 
 
 def _filled(value: Any, rows: int) -> Any:

@@ -8,12 +8,11 @@ import numpy as np
 from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
-from dragoman.server.core.errors import EngineFailure
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.hardware import PROCESSOR
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.run_limits import sources_of_a_run
-from dragoman.server.runtime.runtime import encoder_outputs, step_outputs
+from dragoman.server.runtime.runtime import encoder_outputs, run_error, step_outputs
 from dragoman.server.runtime.sessions import load_sessions
 from dragoman.server.runtime.stores import Store
 
@@ -72,5 +71,5 @@ class HostRuntime:
         try:
             outputs: list[Any] = self._sessions[graph].run(names, feed)
         except Exception as error:
-            raise EngineFailure(f"a run of the {graph} graph failed: {error}") from error
+            raise run_error(graph, error) from error
         return outputs

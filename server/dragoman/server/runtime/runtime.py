@@ -8,8 +8,12 @@ from typing import Any, Protocol
 
 from dragoman.bundle.graphs import ATTENTION, ENCODER, HIDDEN, NEW, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
+from dragoman.server.core.errors import EngineFailure
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.stores import Store
+
+NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
+"""How ONNX Runtime says that memory was short; it has no error of its own for that."""
 
 
 class Runtime(Protocol):
@@ -37,6 +41,13 @@ class Runtime(Protocol):
 
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
         """A store of such tensors, zeros for now; `sizes` has a number for each letter of their shapes."""
+
+
+def run_error(graph: str, error: Exception) -> Exception:
+    """What a run that failed raises: MemoryError where there was not enough memory for it."""
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+        return MemoryError(f"for a run of the {graph} graph")
+    return EngineFailure(f"a run of the {graph} graph failed: {error}")
 
 
 def step_outputs(manifest: Manifest) -> tuple[dict[bool, list[str]], list[str]]:

@@ -8,6 +8,7 @@ admission, unfinished messages as they grow old), and stand here so that one tab
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _logger = logging.getLogger(__name__)
 
 ENTER, LEAVE = 0.9, 0.85
 BEAT_S = 0.1
+RENEW_S = 0.02
+"""A look that is older refuses nobody: it may be over."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,21 @@ class Overload(Collector):
     """Looks at all resources ten times a second, on a thread of its own, from `start` to `close`."""
 
     def __init__(
-        self, resources: Sequence[Resource], registry: CollectorRegistry, relieve: Callable[[], None] = lambda: None
+        self,
+        resources: Sequence[Resource],
+        registry: CollectorRegistry,
+        relieve: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._resources, self._relieve = resources, relieve
         self._shares = dict.fromkeys((resource.name for resource in resources), 0.0)
         self.short: tuple[str, ...] = ()
         """The resources that are nearly used up."""
-        self._refusing: tuple[str, ...] = ()
+        self._refusing: Sequence[Resource] = ()
         shed = Counter("dragoman_shed", "Calls ended to spare a resource.", ("resource",), registry=registry)
         self._shed = {name: shed.labels(name) for name in self._shares}
         registry.register(self)
+        self._clock, self._looked_s = clock, clock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="overload", daemon=True)
 
@@ -68,11 +76,15 @@ class Overload(Collector):
 
     def refusal(self) -> Shed | None:
         """Why a new request is refused now, counted; None where it is not."""
-        if not self._refusing:
-            return None
-        name = self._refusing[0]
-        self.count(name)
-        return Shed(name, f"the server is short of {name.replace('_', ' ')}")
+        for resource in self._refusing:
+            now_s = self._clock()
+            if now_s - self._looked_s >= RENEW_S:
+                self._looked_s = now_s
+                self._look(resource)
+            if self._shares[resource.name] >= LEAVE:
+                self.count(resource.name)
+                return Shed(resource.name, f"the server is short of {resource.name}")
+        return None
 
     def count(self, name: str) -> None:
         """A call was ended to spare a resource."""
@@ -80,6 +92,7 @@ class Overload(Collector):
 
     def check(self) -> None:
         """Look once. While memory is short, what can be given back is."""
+        self._looked_s = self._clock()
         short = tuple(resource.name for resource in self._resources if self._is_short(resource))
         for name in short:
             if name not in self.short:
@@ -88,9 +101,7 @@ class Overload(Collector):
             if name not in short:
                 logs.event(_logger, logging.WARNING, "overload_ended", resource=name, share=self._shares[name])
         self.short = short
-        self._refusing = tuple(
-            resource.name for resource in self._resources if resource.refuses and resource.name in short
-        )
+        self._refusing = [resource for resource in self._resources if resource.refuses and resource.name in short]
         if "memory" in short:
             self._relieve()
 
@@ -109,10 +120,12 @@ class Overload(Collector):
         yield is_short
 
     def _is_short(self, resource: Resource) -> bool:
+        self._look(resource)
+        return self._shares[resource.name] >= (LEAVE if resource.name in self.short else ENTER)
+
+    def _look(self, resource: Resource) -> None:
         with suppress(OSError, MemoryError):  # where nothing is left to look with, the last look stands
             self._shares[resource.name] = resource.share()
-        share = self._shares[resource.name]
-        return share >= (LEAVE if resource.name in self.short else ENTER)
 
     def _run(self) -> None:
         while not self._closed.wait(BEAT_S):
