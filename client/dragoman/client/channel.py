@@ -31,8 +31,9 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 3,
+                # CANCELLED by the server is what becomes of a call that arrives in the moment in which it stops.
                 # Never DEADLINE_EXCEEDED: a second try would add load to a server that is too slow already.
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ],
