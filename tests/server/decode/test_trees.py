@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dragoman.server.decode.trees import FIRST_LEVELS, Path, Trees
+from dragoman.server.decode.trees import FIRST_LEVELS, Trees
 
 
-def plain_path(levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]], place: int) -> Path:
+def plain_path(levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]], place: int):
     """Walk up lists of (tokens, parents, log-probabilities)."""
     tokens, logps, places = [], [], []
     for token, parent, logp in reversed(levels):
@@ -14,7 +14,7 @@ def plain_path(levels: list[tuple[np.ndarray, np.ndarray, np.ndarray]], place: i
         logps.append(float(logp[place]))
         places.append(place)
         place = int(parent[place])
-    return Path(tokens[::-1], logps[::-1], places[::-1])
+    return tokens[::-1], logps[::-1], places[::-1]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -51,5 +51,5 @@ def test_a_root_alone_has_an_empty_path():
     trees = Trees(2, 3)
     trees.plant(1, 42)
 
-    assert trees.path(1, 2) == Path([], [], [])
+    assert trees.path(1, 2) == ([], [], [])
     assert trees.newest[1].tolist() == [42, 42, 42]

@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.bundle.graphs import AT, KEPT, MEMORY_FIT, POOL_FIT, POOL_KEEP, TO, incoming, written
 from dragoman.bundle.manifest import Tensor
-from dragoman.server.runtime.buffers import EncoderRow, Resident
+from dragoman.server.runtime.buffers import Resident
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.host_store import HostStore
 
@@ -130,7 +130,7 @@ def test_memory_is_that_of_arrays(seed):
                 here.admit()
                 there.admit()
                 here.place(len(here) - 1, {name: tensor[g] for name, tensor in encoded.items()})
-                there.place(len(there) - 1, {name: EncoderRow(tensor, g) for name, tensor in residents.items()})
+                there.place(len(there) - 1, {name: (tensor, g) for name, tensor in residents.items()})
         if len(here) and rng.random() < 0.5:
             assert_equal(there, here)
 

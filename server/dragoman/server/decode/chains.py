@@ -21,7 +21,6 @@ from dragoman.server.decode.constraints import IMPOSSIBLE
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.decode.trees import Path
 
 Draft = Sequence[int]
 
@@ -205,8 +204,8 @@ class Chains:
         """One word more; whether it is the last."""
         chain.score += score
         if word == self._vocabulary.eos_id or len(chain.tokens) + 1 >= chain.limit:
-            above = Path(chain.tokens, chain.logps, [0] * len(chain.tokens))
-            chain.search.end(0, above, word, logp, chain.score, is_top=True)
+            places = [0] * len(chain.tokens)
+            chain.search.end(0, [*chain.tokens, word], [*chain.logps, logp], places, chain.score, is_top=True)
             return True
         chain.tokens.append(word)
         chain.logps.append(logp)

@@ -30,22 +30,14 @@ def collapse(ids: Sequence[int], blank: int) -> list[int]:
     return [n for n, (word, before) in enumerate(zip(ids, (blank, *ids), strict=False)) if word not in (before, blank)]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A text that places may say."""
-
-    tokens: tuple[int, ...]
-    logp: float
-    token_logps: tuple[float, ...] = ()
-    """Log-probabilities of the tokens, and of what comes before them; they add up to `logp`. Only of a single way."""
-
-
-def greedy(ids: Sequence[int], logp: Sequence[float], blank: int) -> Reading:
-    """The text of each place's best [T]; its log-probability is that one way's."""
+def greedy(ids: Sequence[int], logp: Sequence[float], blank: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The text of each place's best [T]: its tokens, and their log-probabilities, which add up to that one way's. A
+    text without tokens has one log-probability.
+    """
     starts = collapse(ids, blank)
     bounds = [0, *starts[1:], len(ids)]  # what comes before the first is the first's
     parts = tuple(math.fsum(logp[a:b]) for a, b in itertools.pairwise(bounds))
-    return Reading(tuple(ids[n] for n in starts), math.fsum(parts), parts)
+    return tuple(ids[n] for n in starts), parts
 
 
 @dataclass
@@ -66,8 +58,9 @@ def _add(a: float, b: float) -> float:
     return a if b == -math.inf else a + math.log1p(math.exp(b - a))
 
 
-def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading]:
-    """The most probable texts, best first, of places that each may say one of [T, C]; `width` prefixes live at a time.
+def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[tuple[tuple[int, ...], float]]:
+    """The most probable texts and their log-probabilities, best first, of places that each may say one of [T, C];
+    `width` prefixes live at a time.
 
     A place whose candidates lack the blank cannot be blank. Of equals, what was found first comes first.
     """
@@ -89,7 +82,7 @@ def prefix_beam(ids: Ints, logp: Floats, blank: int, width: int) -> list[Reading
                 more.word = _add(more.word, (ways.blank if word == last else ways.total) + own)
         order = sorted(grown, key=lambda prefix: -grown[prefix].total)[:width]
         beam = {prefix: grown[prefix] for prefix in order if grown[prefix].total > -math.inf}
-    return [Reading(prefix, ways.total) for prefix, ways in beam.items()]
+    return [(prefix, ways.total) for prefix, ways in beam.items()]
 
 
 class Reader:
@@ -123,24 +116,25 @@ class Reader:
             best = next((n for n, word in enumerate(said) if word not in self._never), 0)
             words.append(said[best])
             own.append(logps[best])
-        reading = greedy(words, own, self._blank)
-        if self.passes < self._most and reading.tokens != self._said:
-            self._said = reading.tokens
+        tokens, token_logps = greedy(words, own, self._blank)
+        if self.passes < self._most and tokens != self._said:
+            self._said = tokens
             self.shown = np.array([NOTHING if word == self._blank else word for word in words])
             return None
-        readings = [reading]
-        if self._width > 1:
-            allowed = np.where(np.isin(ids, [*self._never]), -np.inf, logp.astype(np.float64))
-            readings = prefix_beam(ids, allowed, self._blank, self._width)
+        if self._width == 1:
+            return (self._hypothesis(tokens, math.fsum(token_logps), len(ids), token_logps),)
+        allowed = np.where(np.isin(ids, [*self._never]), -np.inf, logp.astype(np.float64))
         found: dict[tuple[int, ...], Hypothesis] = {}
-        for reading in readings:
-            one = self._hypothesis(reading, len(ids))
+        for text, total in prefix_beam(ids, allowed, self._blank, self._width):
+            one = self._hypothesis(text, total, len(ids))
             found.setdefault(one.ids, one)
         return tuple(found.values())[: wanted(self._segment)]
 
-    def _hypothesis(self, reading: Reading, places: int) -> Hypothesis:
-        """A text up to its end token, or up to the limit."""
-        tokens, logps, most = reading.tokens, reading.token_logps, self._segment.max_target_tokens - 1
+    def _hypothesis(
+        self, tokens: tuple[int, ...], total: float, places: int, logps: tuple[float, ...] = ()
+    ) -> Hypothesis:
+        """A text up to its end token, or up to the limit; `logps` are those of a single way."""
+        most = self._segment.max_target_tokens - 1
         if self._eos_id in tokens:
             tokens = tokens[: tokens.index(self._eos_id)]
         is_cut = len(tokens) > most
@@ -148,6 +142,6 @@ class Reader:
         if logps:  # what was cut off counts to the end
             kept = logps[: len(tokens)]
             logps = kept if is_cut else (*kept, math.fsum(logps[len(tokens) :]))
-        logp = math.fsum(logps) if logps else reading.logp
+        logp = math.fsum(logps) if logps else total
         reason = FinishReason.LENGTH if is_cut else FinishReason.STOP
-        return Hypothesis(tokens, logp, reading.logp / places, reason, logps)
+        return Hypothesis(tokens, logp, total / places, reason, logps)

@@ -106,7 +106,7 @@ class Search:
             best = max(best, search.num_choices)
             if search.weigher is not None and search.weigher.acts_at(self.length(g)):
                 for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
-                    tokens = self._trees.path(g, place).tokens
+                    tokens, _, _ = self._trees.path(g, place)
                     self._asked[g, place] = search.weigher, tokens, search.weigher.named(tokens)
                     lost = max(lost, search.weigher.num_lost(tokens))
         most = max((len(words) for *_, words in self._asked.values()), default=0)
@@ -159,8 +159,10 @@ class Search:
         ended |= self._trees.length[:n] + 1 >= self._limit[:n]
         finished: list[int] = ended.nonzero()[0].tolist()
         for g in finished:
-            above = self._trees.path(g, 0)
-            self._searches[g].end(0, above, int(word[g]), float(logp[g]), float(scores[g]), is_top=True)
+            tokens, logps, places = self._trees.path(g, 0)
+            tokens.append(int(word[g]))
+            logps.append(float(logp[g]))
+            self._searches[g].end(0, tokens, logps, places, float(scores[g]), is_top=True)
         parents = np.zeros((n, 1), np.int64)
         self._trees.grow(word[:, None], parents, logp[:, None])
         scores[ended] = -np.inf
@@ -254,9 +256,10 @@ class Search:
         """Read off the hypotheses that ended."""
         for row, rank in zip(*(axis.tolist() for axis in ended.nonzero()), strict=True):
             g, number = divmod(row, self.layout.beams)
-            above = self._trees.path(g, int(found.parent[row, rank]))
-            word, logp, score = found.word[row, rank], found.logp[row, rank], found.score[row, rank]
-            self._searches[g].end(number, above, int(word), float(logp), float(score), is_top=rank == 0)
+            tokens, logps, places = self._trees.path(g, int(found.parent[row, rank]))
+            tokens.append(int(found.word[row, rank]))
+            logps.append(float(found.logp[row, rank]))
+            self._searches[g].end(number, tokens, logps, places, float(found.score[row, rank]), is_top=rank == 0)
 
     def _stop(self, has_ended: Bools) -> list[int]:
         """Close beams that are over; returns the sources all of whose beams are."""

@@ -10,7 +10,6 @@ from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.strategies.special import Special
 from dragoman.server.decode.toolkits import BeamResults, coverage, ranking
-from dragoman.server.decode.trees import Path
 
 
 class SegmentSearch:
@@ -46,19 +45,23 @@ class SegmentSearch:
         """What the newest level's places attended to, [K, S] and padding."""
         self._attention.append(attention[:, : len(self.segment.ids)].copy())
 
-    def end(self, number: int, above: Path, word: int, logp: float, score: float, *, is_top: bool) -> None:
-        """BeamResults `number` has a hypothesis: a path, a last word and its log-probability, and the summed score."""
-        decoding, logps = self.segment.decoding, [*above.logps, logp]
-        is_end = word == self._eos_id
-        is_cut = not is_end or (self.weigher is not None and self.weigher.forces_end_at(len(above.tokens)))
+    def end(
+        self, number: int, tokens: list[int], logps: list[float], places: list[int], score: float, *, is_top: bool
+    ) -> None:
+        """BeamResults `number` has a hypothesis: tokens, the last one included, their log-probabilities, the places of
+        all but the last, and the summed score.
+        """
+        decoding = self.segment.decoding
+        is_end = tokens[-1] == self._eos_id
+        is_cut = not is_end or (self.weigher is not None and self.weigher.forces_end_at(len(places)))
         score = ranking(decoding, score, len(logps))
         attention = None
         if self.wants_attention:
-            levels = zip(self._attention, [0, *above.places], strict=True)
+            levels = zip(self._attention, [0, *places], strict=True)
             attention = np.stack([level[place] for level, place in levels])
             score += decoding.coverage_penalty * coverage(attention)
         hypothesis = Hypothesis(
-            tuple(above.tokens) if is_end else (*above.tokens, word),
+            tuple(tokens[:-1] if is_end else tokens),
             math.fsum(logps),
             score,
             FinishReason.LENGTH if is_cut else FinishReason.STOP,

@@ -5,23 +5,11 @@ log-probability that the model gave it. A hypothesis is a place and is read off 
 hypothesis lives in hold anything.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from dragoman.server.decode.arrays import Floats32, Ints
 
 FIRST_LEVELS = 32
-
-
-@dataclass(frozen=True)
-class Path:
-    """A walk from the root to a place."""
-
-    tokens: list[int]
-    logps: list[float]
-    places: list[int]
-    """The place of each token in its level."""
 
 
 class Trees:
@@ -62,8 +50,10 @@ class Trees:
         self._logp[rows, level] = logp
         level += 1
 
-    def path(self, g: int, place: int) -> Path:
-        """The way to a place of the newest level of tree g."""
+    def path(self, g: int, place: int) -> tuple[list[int], list[float], list[int]]:
+        """The way from the root to a place of the newest level of tree g: tokens, their log-probabilities, and the
+        place of each in its level.
+        """
         levels = int(self.length[g])
         parents = self._parent[g, :levels].tolist()
         places = [0] * levels
@@ -71,4 +61,4 @@ class Trees:
             places[level] = place
             place = parents[level][place]
         walk = (g, np.arange(levels), places)
-        return Path(self._token[walk].tolist(), self._logp[walk].tolist(), places)
+        return self._token[walk].tolist(), self._logp[walk].tolist(), places

@@ -75,11 +75,8 @@ class Resident(NamedTuple):
         return Resident(self.owner, self.pointer, tuple(rest if n == -1 else n for n in shape), self.dtype)
 
 
-class EncoderRow(NamedTuple):
-    """One source's row of an output of the encoder."""
-
-    tensor: Resident
-    row: int
+EncoderRow: TypeAlias = tuple[Resident, int]
+"""An output of the encoder, and which of its rows is a source's."""
 
 
 def rounded(sources: int, most: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from dragoman.bundle.graphs import ENCODER, HIDDEN, IDS
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
-from dragoman.server.runtime.buffers import EncoderRow, Feed, Resident
+from dragoman.server.runtime.buffers import Feed, Resident
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import CAPTURED, Hardware
@@ -38,7 +38,7 @@ class DeviceRuntime:
         names = encoder_outputs(self.manifest, cross=cross, hidden=hidden)
         keep = [name for name in names if name != HIDDEN]
         outputs = self._on_device(ENCODER, feed, fetch=[HIDDEN] if hidden else [], keep=keep)
-        rows = {name: [EncoderRow(outputs[name], g) for g in range(outputs[name].shape[0])] for name in keep}
+        rows = {name: [(outputs[name], g) for g in range(outputs[name].shape[0])] for name in keep}
         return outputs | rows
 
     def run(self, graph: str, feed: Feed) -> dict[str, Any]:

@@ -143,13 +143,15 @@ class DeviceStore:
     def _join(self) -> None:
         """Copy the rows of those that come from the encoder, run by run."""
         first = next(iter(self._axes))
-        runs: dict[int, list[int]] = {}
+        runs: dict[int, dict[int, int]] = {}  # by address: rows, and where the encoder has them
         for row, tensors in self._joining.items():
-            runs.setdefault(tensors[first].tensor.pointer, []).append(row)
-        for rows in runs.values():
-            encoded = {name: self._joining[rows[0]][name].tensor for name in self._axes}
-            at = np.array([self._joining[row][first].row for row in rows])
-            self._copy(encoded, at, np.array(rows), encoded[first].shape[self._axes[first]])
+            tensor, encoder_row = tensors[first]
+            runs.setdefault(tensor.pointer, {})[row] = encoder_row
+        for origins in runs.values():
+            outputs = self._joining[next(iter(origins))]
+            encoded = {name: outputs[name][0] for name in self._axes}
+            at, to = np.array([*origins.values()]), np.array([*origins])
+            self._copy(encoded, at, to, encoded[first].shape[self._axes[first]])
         self._joining.clear()
 
     def _copy(self, old: Mapping[str, Resident], at: Array, to: Array, before: int) -> None:
