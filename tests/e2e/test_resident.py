@@ -24,7 +24,7 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.lanes import lanes as lanes_module
+from dragoman.server.lanes import half
 from dragoman.server.runtime import device as devices
 from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
 
@@ -328,7 +328,7 @@ def test_a_source_that_is_no_number_spoils_nobody(on_device, decoder, monkeypatc
                 one.tensors["cross_k.0"] = bad, row
         return made
 
-    monkeypatch.setattr(lanes_module, "encode", spoil)
+    monkeypatch.setattr(half, "encode", spoil)
     answers = []
     answered = threading.Semaphore(0)
     for segment in [nan, *good]:
