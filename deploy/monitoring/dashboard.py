@@ -326,6 +326,16 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
         Panel(
+            "Remembered segments",
+            "Part of those looked up that had been decoded before, and the seconds of lanes that each second saves.",
+            "percentunit",
+            {
+                "found": f'{total(f"""dragoman_cache_segments_total{{{MODEL}, found="true"}}""")}'
+                f" / {total(f'dragoman_cache_segments_total{{{MODEL}}}')}",
+                "saved": total(f"dragoman_cache_saved_seconds_total{{{MODEL}}}"),
+            },
+        ),
+        Panel(
             "Translations by reason",
             "`length` was cut at its limit: more than a few of them are a model or a client gone wrong.",
             "cps",

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from dragoman.server.app.app import _HEALTH, SERVICE
 from dragoman.server.core.limits import RequestLimits
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import Metrics
@@ -113,7 +114,9 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 1), None)  # type: ignore[arg-type]
     registry = CollectorRegistry()
     Metrics(registry, [pipeline.name])
-    registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu")))
+    cache = Cache(0)
+    cache.of(pipeline.name, "abc")
+    registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu"), cache))
     Overload([Resource("memory", lambda: 0.0)], registry)
     RpcMetrics(registry, [(one.full_name, method) for one in (SERVICE, _HEALTH) for method in one.methods])
     for collector in (ProcessCollector, GCCollector):

@@ -16,6 +16,7 @@ from dragoman.server.app.app import App
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
 from dragoman.server.core.limits import RequestLimits
+from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes, write_bundle
@@ -70,12 +71,15 @@ def lanes() -> Iterator[FakeLanes]:
 
 @pytest.fixture
 def pipeline_of(bundle: Bundle, tokenizer: Tokenizer, lanes: FakeLanes) -> Iterator[Callable[..., Pipeline]]:
-    """Makes a pipeline over the fake lanes; keywords change its limits, `manifest` its manifest's fields."""
+    """Makes a pipeline over the fake lanes; keywords change its limits, `manifest` its manifest's fields.
+
+    It remembers what is decoded where it is given a cache.
+    """
     with ThreadPoolExecutor(max_workers=1) as executor:
 
-        def make(manifest: dict[str, Any] | None = None, **limits: int) -> Pipeline:
+        def make(manifest: dict[str, Any] | None = None, cache: BundleCache | None = None, **limits: int) -> Pipeline:
             changed = replace(bundle, manifest=replace(bundle.manifest, **(manifest or {})))
-            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), Workers(executor))
+            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), Workers(executor), cache)
 
         yield make
 

@@ -17,6 +17,7 @@ from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
@@ -36,7 +37,7 @@ class Server:
         pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 9), None)  # type: ignore[arg-type]
         self.now_s = 0.0
         self.metrics = Metrics(CollectorRegistry(), ["echo"], clock=lambda: self.now_s)
-        self.metrics.registry.register(StateMetrics([pipeline], Build("1.2.3", "0", "0", "cpu")))
+        self.metrics.registry.register(StateMetrics([pipeline], Build("1.2.3", "0", "0", "cpu"), Cache(0)))
         ProcessCollector(registry=self.metrics.registry)
         self.metrics.ready.set(1)
 

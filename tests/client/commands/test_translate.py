@@ -129,7 +129,7 @@ def test_every_option_has_a_flag(fake: Any) -> None:
     inner = {"sampling", "diversity", "alternatives", "minimum_bayes_risk", "nat", "speculation"}
     fields = {field.name for field in dataclasses.fields(Options)} - inner
 
-    assert fields - given == {"model_version", "cache"}
+    assert fields - given == {"model_version"}
 
 
 @pytest.mark.parametrize("flag", ["--scores", "--token-scores", "--alignments", "--sentence-spans"])

@@ -20,14 +20,16 @@ from dragoman.server.core.errors import (
     Overloaded,
     ServingError,
 )
-from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Output, Request, Splitting
+from dragoman.server.core.requests import CacheMode, DecodingOverrides, OnTooLong, Output, Request, Splitting
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Beam, Engine, Strategy
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes
@@ -664,3 +666,84 @@ async def _segments(pipeline: Pipeline, lanes: FakeLanes) -> list[Segment]:
     before = len(lanes.submitted)
     await translate(pipeline, "The dog.")
     return lanes.submitted[before:]
+
+
+@pytest.fixture
+def remembering(pipeline_of: Callable[..., Pipeline]) -> Pipeline:
+    """A pipeline that remembers."""
+    return pipeline_of(cache=Cache(1_000_000).of("echo", "abc"))
+
+
+def same(one: Translation) -> tuple[object, ...]:
+    """What a translation says, but for what it took."""
+    return one.hypotheses, one.finish_reason, one.engine, one.source_tokens, one.target_tokens, one.sentence_spans
+
+
+async def test_what_was_decoded_is_not_decoded_again(remembering: Pipeline, lanes: FakeLanes) -> None:
+    """The translation is the same, cost nothing, and says so; of a text that is new in part, only that is decoded."""
+    output = Output(token_scores=True, alignments=True, sentence_spans=True)
+    [first] = await translate(remembering, "The dog. A fox.", output=output)
+    [second, third] = await translate(remembering, "The dog. A fox.", "A fox. The box.", output=output)
+
+    assert same(translation(first)) == same(translation(second))
+    assert [translation(one).cache_hit for one in (first, second, third)] == [False, True, False]
+    assert translation(second).decode_steps == 0
+    assert translation(second).timings.decode_s == 0.0
+    assert len(lanes.submitted) == 3
+
+
+async def test_what_is_remembered_holds_no_backlog(remembering: Pipeline, lanes: FakeLanes) -> None:
+    """Only the new sentence of a request does."""
+    await translate(remembering, "The dog. A fox.")
+    lanes.hold()
+    task = asyncio.create_task(translate(remembering, "The dog. A fox. The box."))
+    await eventually(lambda: lanes.waiting_segments == 1)
+
+    assert remembering.admission.held_tokens == len(lanes.submitted[-1].ids)
+
+    lanes.release()
+    await task
+
+
+@pytest.mark.parametrize(
+    ("fields", "decoded"),
+    [
+        ({}, 1),
+        ({"cache": CacheMode.READ_ONLY}, 2),
+        ({"cache": CacheMode.BYPASS}, 2),
+        ({"method": Sampling()}, 2),
+        ({"method": Sampling(7)}, 1),
+        ({"method": MinimumBayesRisk(4)}, 2),
+        ({"method": MinimumBayesRisk(4, Sampling(7))}, 1),
+        ({"targets": ("A fox.",)}, 2),
+    ],
+)
+async def test_a_request_says_what_may_be_remembered(
+    remembering: Pipeline, lanes: FakeLanes, fields: dict[str, object], decoded: int
+) -> None:
+    """Draws that nobody gave a seed are new each time, and so are scores."""
+    for seed in (1, 2):
+        [outcome] = await translate(remembering, "The dog.", seed=seed, **fields)
+
+    assert len(lanes.submitted) == decoded
+    assert translation(outcome).cache_hit == (decoded == 1)
+
+
+async def test_what_others_kept_may_be_read_alone_or_not_at_all(remembering: Pipeline, lanes: FakeLanes) -> None:
+    """Whoever only reads keeps nothing, whoever does neither is decoded anew."""
+    await translate(remembering, "The dog.")
+    for mode in CacheMode:
+        await translate(remembering, "The dog.", cache=mode)
+
+    assert len(lanes.submitted) == 2
+
+
+async def test_failures_are_not_remembered(remembering: Pipeline, lanes: FakeLanes) -> None:
+    """The next request may have better luck."""
+    lanes.failure = EngineFailure("node 7")
+    [failed] = await translate(remembering, "The dog.")
+    lanes.failure = None
+    [outcome] = await translate(remembering, "The dog.")
+
+    assert isinstance(failed, EngineFailure)
+    assert not translation(outcome).cache_hit

@@ -13,6 +13,7 @@ from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, E
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.lane_metrics import FAILURES
 from dragoman.server.telemetry.overload import Overload, Resource
@@ -30,7 +31,9 @@ def metrics() -> Metrics:
 
 
 def watch(metrics: Metrics, pipeline: Pipeline) -> None:
-    metrics.registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu")))
+    cache = Cache(0)
+    cache.of(pipeline.name, "abc")
+    metrics.registry.register(StateMetrics([pipeline], Build("0", "0", "0", "cpu"), cache))
     Overload([Resource("memory", lambda: 0.0)], metrics.registry)
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.segments import Priority, Segment
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.testing import FakeLanes
@@ -19,7 +20,7 @@ BUILD = Build("1.2", "3.11.7", "1.31.1", "gpu")
 
 def value(pipeline: Pipeline, name: str, clock: Callable[[], float] = time.monotonic, **labels: str) -> float | None:
     registry = CollectorRegistry()
-    registry.register(StateMetrics([pipeline], BUILD, clock))
+    registry.register(StateMetrics([pipeline], BUILD, Cache(0), clock))
     return registry.get_sample_value(name, labels)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from dragoman.cli.arguments import Arguments, at_least_zero, count, finite, member, positive
 from dragoman.client.types import (
     Alternatives,
+    CacheMode,
     Diversity,
     DraftSource,
     EarlyStopping,
@@ -97,6 +98,7 @@ def _register_words(parser: ArgumentParser) -> None:
     _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
     _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
     _choice(texts, "--priority", Priority, "who goes first when several wait (default: normal)")
+    _choice(texts, "--cache", CacheMode, "use and keep what a server remembers (default: both)")
     texts.add_argument("--scores", action="store_const", const=True, help="each hypothesis's score, in --json")
     texts.add_argument("--token-scores", action="store_const", const=True, help="each token's, in --json")
     texts.add_argument("--alignments", action="store_const", const=True, help="links between words, in --json")

@@ -33,6 +33,7 @@ from dragoman.server.core.errors import StartError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.lanes.opening import open_lanes
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
@@ -82,6 +83,7 @@ class App:
         self._lanes_of = lanes_of or self._real_lanes
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
         self._workers = Workers(self._executor)
+        self._cache = Cache(options.cache_bytes)
         self.registry = CollectorRegistry()
         self.models = Models([])
         self._health = health.aio.HealthServicer()
@@ -117,7 +119,7 @@ class App:
             undone.callback(self._executor.shutdown)
             undone.push_async_callback(self.fleet.close)
             await self.fleet.start(options.bundles)
-            self.registry.register(StateMetrics(self.models, Build.installed()))
+            self.registry.register(StateMetrics(self.models, Build.installed(), self._cache))
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self.registry)
             self._protect(loop)
@@ -253,7 +255,8 @@ class App:
         except BundleError as error:  # its files are not those that were opened any more
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
-        return Pipeline(bundle, tokenizer, lanes, limits, self._workers)
+        cache = self._cache.of(name, bundle.digest)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache)
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options

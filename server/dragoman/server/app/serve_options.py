@@ -94,6 +94,13 @@ class ServeOptions:
         max=2_147_483_647,
         unit="tokens",
     )
+    cache_bytes: int = option(
+        0,
+        "Remembered decoding of all bundles, for requests like earlier ones; 0 remembers nothing.",
+        min=0,
+        max=1_099_511_627_776,
+        unit="bytes",
+    )
     max_texts: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")

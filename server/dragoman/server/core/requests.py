@@ -41,6 +41,15 @@ class EnginePreference(enum.Enum):
     NAT = "nat"
 
 
+class CacheMode(enum.Enum):
+    """What a request has to do with what is remembered."""
+
+    DEFAULT = "default"
+    """It is used, and more is kept."""
+    BYPASS = "bypass"
+    READ_ONLY = "read_only"
+
+
 class OffsetUnit(enum.Enum):
     """What an offset into a text counts."""
 
@@ -122,6 +131,7 @@ class Request:
     """Tokens that must not be put out, as the target vocabulary writes them."""
     output: Output = Output()
     priority: Priority = Priority.NORMAL
+    cache: CacheMode = CacheMode.DEFAULT
     splitting: Splitting = Splitting.SENTENCES
     deadline_s: float | None = None
     """On the monotonic clock."""

@@ -156,3 +156,5 @@ class Decoded:
     encode_s: float = 0.0
     decode_s: float = 0.0
     work: Work = NO_WORK
+    is_remembered: bool = False
+    """Whether it was decoded for an earlier request, and not for this one."""

@@ -99,6 +99,8 @@ class Translation:
     """Of all segments; of passes, the most that one of them took."""
     is_given: bool = False
     """Whether the request gave it, to have it scored."""
+    cache_hit: bool = False
+    """Whether all of it was decoded for earlier requests."""
 
     @property
     def num_parts(self) -> int:

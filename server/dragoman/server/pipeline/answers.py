@@ -13,20 +13,23 @@ SLICE = 128
 
 
 async def decode(
-    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment]]
+    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment | Decoded]]
 ) -> AsyncGenerator[tuple[int, list[Decoded | Exception]], None]:
-    """Each text's answered segments, in the order in which texts are finished.
+    """Each text's answered segments, in the order in which texts are finished. What is decoded already is an answer.
 
     Whoever closes it early takes the segments that are not answered out of the lanes.
     """
     inbox = _Inbox(list(map(len, texts)))
     tickets: list[Ticket] = []
+    numbered = ((text, number, each) for text, segments in enumerate(texts) for number, each in enumerate(segments))
     try:
-        for text, segments in enumerate(texts):
-            for number, segment in enumerate(segments):
-                if tickets and len(tickets) % SLICE == 0:
-                    await asyncio.sleep(0)
+        for position, (text, number, segment) in enumerate(numbered, 1):
+            if isinstance(segment, Decoded):
+                inbox.slot(text, number)(segment)
+            else:
                 tickets.append(lanes.submit(segment, inbox.slot(text, number), flow=inbox))
+            if position % SLICE == 0:
+                await asyncio.sleep(0)
         for _ in texts:
             yield await inbox.next_finished()
     finally:

@@ -1,11 +1,11 @@
 """What a request costs, in source tokens of a default request: estimated from bytes, then counted by the tokenizer."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.requests import Request
-from dragoman.server.core.segments import LIGHT_COST, Segment, is_light
+from dragoman.server.core.segments import LIGHT_COST, Decoded, Segment, is_light
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.text.preparing import PreparedText
 
@@ -34,25 +34,33 @@ def estimate(
 
 
 def segmented(
-    prepared: Sequence[PreparedText | InvalidRequest], template: Segment, *, default_width: int
-) -> Generator[None, None, tuple[list[list[Segment]], list[int]]]:
-    """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment."""
+    prepared: Sequence[PreparedText | InvalidRequest],
+    template: Segment,
+    *,
+    default_width: int,
+    recall: Callable[[Segment], Decoded | None] = lambda _: None,
+) -> Generator[None, None, tuple[list[list[Segment | Decoded]], list[int]]]:
+    """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment.
+
+    What is recalled of a segment stands in its place, and costs nothing.
+    """
     tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
     if tokens > LIGHT_COST:  # a segment costs its tokens at least
         template = replace(template, bulk=True)
-    texts: list[list[Segment]] = []
+    texts: list[list[Segment | Decoded]] = []
     costs: list[int] = []
     for text in prepared:
-        segments: list[Segment] = []
+        segments: list[Segment | Decoded] = []
         cost = 0
         for segment in _segments(text, template):
-            segments.append(segment)
-            cost += segment.cost(default_width)
+            recalled = recall(segment)
+            segments.append(recalled or segment)
+            cost += 0 if recalled else segment.cost(default_width)
             yield
         texts.append(segments)
         costs.append(cost)
     if not template.bulk and not is_light(costs):
-        texts = [[replace(segment, bulk=True) for segment in segments] for segments in texts]
+        texts = [[replace(each, bulk=True) if isinstance(each, Segment) else each for each in text] for text in texts]
     return texts, costs
 
 

@@ -25,12 +25,13 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import EnginePreference, Request
+from dragoman.server.core.requests import CacheMode, EnginePreference, Request
 from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import decode
+from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.costs import estimate, segmented
 from dragoman.server.pipeline.intake import Intake, field_names
 from dragoman.server.pipeline.workers import Workers, finished
@@ -53,7 +54,13 @@ class Pipeline:
     """One served bundle."""
 
     def __init__(
-        self, bundle: Bundle, tokenizer: Tokenizer, lanes: SegmentDecoder, limits: RequestLimits, workers: Workers
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer,
+        lanes: SegmentDecoder,
+        limits: RequestLimits,
+        workers: Workers,
+        cache: BundleCache | None = None,
     ) -> None:
         self.bundle = bundle
         self.lanes = lanes
@@ -62,6 +69,7 @@ class Pipeline:
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
         self.workers = workers
+        self._cache = cache
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
@@ -146,7 +154,11 @@ class Pipeline:
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
                 template = self._template(request, plan)
-            segments, costs = await self._done(is_long, segmented(prepared, template, default_width=self._width))
+            cache = self._cache if self._cache is not None and _is_repeatable(request) else None
+            kept = cache if request.cache is CacheMode.DEFAULT else None
+            recall = cache.recall if cache else lambda _: None
+            cutting = segmented(prepared, template, default_width=self._width, recall=recall)
+            segments, costs = await self._done(is_long, cutting)
             tokenize_s = time.perf_counter() - started
             reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority, sum(costs)))
             copies_unknown = decoding.unknown_handling == "copy"
@@ -159,6 +171,8 @@ class Pipeline:
                     elif isinstance(decoded, ServingError):
                         outcome = decoded
                     else:
+                        if kept is not None:
+                            await self._done(len(decoded) >= INLINE_SEGMENTS, _remember(kept, segments[index], decoded))
                         outcome = await self._assembled(
                             partial(assembler.translation, text, decoded, tokenize_s), len(decoded), plan
                         )
@@ -206,6 +220,26 @@ class Pipeline:
         if plan.chooser is not None:  # which looks at all pairs of hypotheses
             return await self.workers.choose(work)
         return work() if segments < INLINE_SEGMENTS else await self.workers.run(work)
+
+
+def _is_repeatable(request: Request) -> bool:
+    """Whether its like would be decoded to the same, and may be told so: draws without a seed are new each time."""
+    method = request.method
+    return (
+        request.cache is not CacheMode.BYPASS
+        and request.targets is None
+        and method.strategy(seed=0) == method.strategy(seed=1)
+    )
+
+
+def _remember(
+    cache: BundleCache, segments: Sequence[Segment | Decoded], decoded: Sequence[Decoded]
+) -> Generator[None, None, None]:
+    """Keep what became of those segments of a text that were not remembered."""
+    for segment, answer in zip(segments, decoded, strict=True):
+        if isinstance(segment, Segment):
+            cache.remember(segment, answer)
+        yield
 
 
 def _characters(request: Request) -> int:

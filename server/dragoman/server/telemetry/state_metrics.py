@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from dragoman.server.core import logs
 from dragoman.server.core.segments import LIGHT_COST, Priority
+from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 
 Combine = Callable[[Iterable[float]], float]
@@ -49,9 +50,9 @@ class StateMetrics(Collector):
     """The served bundles, their backlogs and lanes; versions of one model are taken together."""
 
     def __init__(
-        self, pipelines: Iterable[Pipeline], build: Build, clock: Callable[[], float] = time.monotonic
+        self, pipelines: Iterable[Pipeline], build: Build, cache: Cache, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pipelines, self._build, self._clock = pipelines, build, clock
+        self._pipelines, self._build, self._cache, self._clock = pipelines, build, cache, clock
 
     def collect(self) -> Iterator[Metric]:
         """The state at this moment."""
@@ -68,6 +69,7 @@ class StateMetrics(Collector):
                 family.add_metric((model,), combine(map(read, versions)))
             yield family
         yield self._stalls(models)
+        yield from self._remembered()
         text = "Lines of the log that were dropped because nobody took them."
         yield CounterMetricFamily("dragoman_log_lines_dropped", text, value=logs.dropped())
 
@@ -90,6 +92,23 @@ class StateMetrics(Collector):
                 lambda p: p.admission.limit_tokens,
             ),
         )
+
+    def _remembered(self) -> Iterator[Metric]:
+        lookups = CounterMetricFamily(
+            "dragoman_cache_segments",
+            "Segments that were looked up among the remembered ones.",
+            labels=("model", "found"),
+        )
+        saved = CounterMetricFamily(
+            "dragoman_cache_saved_seconds", "What remembered segments took when they were decoded.", labels=("model",)
+        )
+        for model, tally in self._cache.tallies.items():
+            lookups.add_metric((model, "true"), tally.hits)
+            lookups.add_metric((model, "false"), tally.misses)
+            saved.add_metric((model,), tally.saved_s)
+        yield lookups
+        yield saved
+        yield GaugeMetricFamily("dragoman_cache_bytes", "What is remembered.", value=self._cache.num_bytes)
 
     def _oldest_age_s(self, pipeline: Pipeline) -> float:
         arrived_s = pipeline.lanes.oldest_arrived_s

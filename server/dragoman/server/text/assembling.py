@@ -65,6 +65,7 @@ class Assembler:
             sentence_spans=joined[0][1],
             work=_work(decoded),
             is_given=is_given,
+            cache_hit=all(segment.is_remembered for segment in decoded),
         )
 
 

@@ -54,8 +54,6 @@ TRANSLATE: Fields = {
         "length_penalty_kind": _LENGTH_PENALTY_KIND,
     },
     "output": {**plain("scores", "timings"), **_read(Output, pb.OutputOptions.DESCRIPTOR)},
-    # Nothing is remembered, so every mode of use gets what it asks for.
-    "cache": frozenset(pb.CacheMode.values()),
 }
 
 SCORE: Fields = {
