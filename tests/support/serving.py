@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,7 @@ def serving(
     environment: Mapping[str, str] | None = None,
     limits: Mapping[int, int] | None = None,
     memory: int | None = None,
+    processors: Collection[int] = (),
     stderr: int | None = None,
 ) -> Iterator[ServerProcess]:
     """Serve until the end of the block, and kill what is left then.
@@ -162,6 +163,8 @@ def serving(
             # From here and not by the child before it runs: a fork of this process would have gRPC's threads in it.
             if group is not None:
                 (group / "cgroup.procs").write_text(str(process.pid), "ascii")
+            if processors:
+                os.sched_setaffinity(process.pid, processors)
             for kind, number in (limits or {}).items():
                 resource.prlimit(process.pid, kind, (number, number))
             server = ServerProcess(process, _facts(process, log), log)
