@@ -23,7 +23,8 @@ DEFECTS = {"INTERNAL", "UNKNOWN"}
 UNARY = ("Translate", "Score", "ListModels", "GetModel")
 METHODS = (*UNARY, "TranslateStream", "TranslatePipe")
 HELD_UP_S = 0.1
-"""The longest that the event loop may be held up by one request."""
+"""The longest that the event loop may be held up by one request, beyond what the machine holds it up by itself."""
+BESIDE_RESETS_S = 0.5
 
 BANNED = {
     "no word twice in 511": pb.DecodingOptions(min_length=511, max_length=512, no_repeat_ngram_size=1),
@@ -133,6 +134,11 @@ async def test_no_request_holds_up_the_event_loop(kind, fault):
             data = LATE[kind].SerializeToString()
             translate = loud.unary_unary(SERVICE + "Translate", bytes, bytes)
             await call(calls, lambda: stub.Translate(request("x"), timeout=10))
+            over = asyncio.Event()
+            probe = asyncio.create_task(probing(quiet, over))
+            await asyncio.sleep(2.0)
+            over.set()
+            machines_s = max(await probe)
             for _ in range(3):
                 over = asyncio.Event()
                 probe = asyncio.create_task(probing(quiet, over))
@@ -141,8 +147,10 @@ async def test_no_request_holds_up_the_event_loop(kind, fault):
                 over.set()
                 worst.append(max(await probe))
         late_s = sorted(worst)[1]
-        row.happens = f"late by {1e3 * late_s:.0f} ms at most, median of 3; {calls}"
-        assert late_s <= HELD_UP_S
+        row.happens = (
+            f"late by {1e3 * late_s:.0f} ms at most, median of 3, and by {1e3 * machines_s:.0f} alone; {calls}"
+        )
+        assert late_s <= HELD_UP_S + machines_s
         assert not calls.codes.keys() & DEFECTS, calls.messages
 
 
@@ -229,4 +237,5 @@ async def test_rapid_reset(fault):
             held = server.total("dragoman_admitted_tokens")
         row.happens = f"{resets} reset; others: {calls}, p50 {1e3 * calls.p50_s:.0f} ms; {held:.0f} tokens held"
         assert calls.codes.keys() == {"OK"}
+        assert calls.p50_s <= BESIDE_RESETS_S
         assert held == 0

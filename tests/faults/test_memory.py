@@ -47,12 +47,17 @@ WIDE = pb.DecodingOptions(beam_size=16, min_length=150, max_length_factor=100)
 REQUESTS = {
     "131,072 times a": request("a" * LARGEST),
     "33,000 times a": request("a" * 33_000),
+    "60,000 parentheses": request("(" * 60_000),
     "128 KB of prose without full stops": request(PROSE),
     "128 KB without splitting": request(SENTENCES_128K, splitting=pb.SPLITTING_NONE),
     "1,024 texts of 60 tokens": request(*[f"{n} {WORDS}{WORDS}" for n in range(1024)]),
     "1,024 texts of 4 KB": request(*[f"{n} {PROSE[:4000]}" for n in range(1024)]),
     "1,000 words, beam 16, min_length 150": request(*["House"] * 1000, decoding=WIDE),
+    "25 words, beam 16, min_length 150": request(*["House"] * 25, decoding=WIDE),
     "128 KB of prose, beam 16, min_length 150": request(PROSE, decoding=WIDE),
+    "4 KB of prose, 32 draws": request(
+        PROSE[:4096], decoding=pb.DecodingOptions(num_hypotheses=32, sampling=pb.Sampling(seed=1))
+    ),
     "128 KB of prose, 32 draws": request(
         PROSE, decoding=pb.DecodingOptions(num_hypotheses=32, sampling=pb.Sampling(seed=1))
     ),
