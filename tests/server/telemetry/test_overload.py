@@ -5,7 +5,7 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dragoman.server.telemetry.overload import RENEW_S, Overload, Resource
+from dragoman.server.telemetry.overload import BEAT_S, RENEW_S, Overload, Resource
 
 
 class Bench:
@@ -26,8 +26,9 @@ class Bench:
         self.relieved += 1
 
     def look(self, **used: float) -> str | None:
-        """The resource for whose sake new requests are refused after a look."""
+        """The resource for whose sake new requests are refused after the next look."""
         self.used |= used
+        self.now_s += 1.0
         self.overload.check()
         refusal = self.overload.refusal()
         return refusal and refusal.resource
@@ -56,9 +57,19 @@ def test_nobody_is_refused_for_what_is_over(bench: Bench) -> None:
 
     bench.used["memory"] = 0.5
     assert bench.overload.refusal() is not None
-    bench.now_s = RENEW_S
+    bench.now_s += RENEW_S
 
     assert bench.overload.refusal() is None
+
+
+def test_memory_is_given_back_once_in_a_while(bench: Bench) -> None:
+    """Looks are quicker than that while much is used."""
+    bench.look(memory=0.95)
+    for _ in range(6):
+        bench.now_s += BEAT_S / 4
+        bench.overload.check()
+
+    assert bench.relieved == 2
 
 
 def test_what_requests_do_not_use_up_refuses_none(bench: Bench) -> None:

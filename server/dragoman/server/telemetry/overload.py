@@ -24,7 +24,10 @@ _logger = logging.getLogger(__name__)
 
 ENTER, LEAVE = 0.9, 0.85
 BEAT_S = 0.1
-RENEW_S = 0.02
+QUICK_S = 0.02
+"""From beat to beat where memory is used up by more than `CALM`: it can be gone before the next tenth of a second."""
+CALM = 0.6
+RENEW_S = 0.001
 """A look that is older refuses nobody: it may be over."""
 
 
@@ -57,7 +60,7 @@ class Overload(Collector):
         shed = Counter("dragoman_shed", "Calls ended to spare a resource.", ("resource",), registry=registry)
         self._shed = {name: shed.labels(name) for name in self._shares}
         registry.register(self)
-        self._clock, self._looked_s = clock, clock()
+        self._clock, self._looked_s, self._relieved_s = clock, clock(), -BEAT_S
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="overload", daemon=True)
 
@@ -102,7 +105,8 @@ class Overload(Collector):
                 logs.event(_logger, logging.WARNING, "overload_ended", resource=name, share=self._shares[name])
         self.short = short
         self._refusing = [resource for resource in self._resources if resource.refuses and resource.name in short]
-        if "memory" in short:
+        if "memory" in short and self._looked_s - self._relieved_s >= BEAT_S:
+            self._relieved_s = self._looked_s
             self._relieve()
 
     def collect(self) -> Iterator[Metric]:
@@ -128,5 +132,7 @@ class Overload(Collector):
             self._shares[resource.name] = resource.share()
 
     def _run(self) -> None:
-        while not self._closed.wait(BEAT_S):
+        beat_s = BEAT_S
+        while not self._closed.wait(beat_s):
             self.check()
+            beat_s = QUICK_S if self._shares.get("memory", 0.0) > CALM else BEAT_S
