@@ -29,7 +29,7 @@ EXPECTED = {
     "OUT_OF_RANGE": (errors.ServerFault, False),
     "ALREADY_EXISTS": (errors.ServerFault, False),
 }
-RETRIED = {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}
+RETRIED = {"RESOURCE_EXHAUSTED", "UNAVAILABLE", "CANCELLED"}
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])

@@ -1,7 +1,7 @@
 """The composition root: every object of a serving process is built here, once, and stopped in this order.
 
 Start: options, packages, bundles, lanes and what they decode first, HTTP, gRPC, then health says SERVING.
-Stop: health says NOT_SERVING, no new request is read, those in flight get `drain_grace_s`, what is left is cancelled,
+Stop: health says NOT_SERVING, new requests are refused, those in flight get `drain_grace_s`, what is left is cancelled,
 the lanes answer everything they hold, HTTP ends last so that the final numbers can be scraped.
 """
 
@@ -153,15 +153,11 @@ class App:
         self.service.draining = True
         await self._publish()
         logs.event(_logger, logging.INFO, "draining", grace_s=self.options.drain_grace_s)
-        # gRPC tells its clients at once that there will be no more, and they take new calls elsewhere: to refuse them
-        # here while the connections stand would send some of them round in a circle.
-        stopping = asyncio.create_task(self._server.stop(self.options.drain_grace_s))
         try:
             await asyncio.wait_for(self.service.idle(), self.options.drain_grace_s)
             grace_s = _FLUSH_S
         except TimeoutError:
             grace_s = 0.0
-        stopping.cancel()
         await self._server.stop(grace_s)
         if self._admin_server is not None:
             await self._admin_server.stop(0)

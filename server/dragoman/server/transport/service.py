@@ -95,7 +95,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         self._max_request_bytes = max_request_bytes
         self._max_texts = max_texts
         self.draining = False
-        """Set to end pipes with their next message; other calls that are here are answered, and no new ones come."""
+        """Set to refuse new requests."""
         self._num_active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -197,8 +197,6 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """A message of a pipe. One without texts is no request, but what it sets is checked at once."""
         seen = RequestRecord()
         try:
-            if self.draining:
-                raise Draining
             request, first = settings.request(message)
             if not request.texts:
                 call, wanted = self._accept(request, context, seen)
@@ -247,6 +245,8 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         """The call that a message makes, and what it asks; the record learns its deadline and its model."""
         remaining_s = context.time_remaining()
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
+        if self.draining:
+            raise Draining
         call = self._front.accept(message, request_id(), current_caller())
         record.model = call.pipeline.name
         return call, call.request(record.deadline_s)
