@@ -9,6 +9,7 @@ from dragoman.bundle.nat_rules import canvas_problems, nat_problems
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]{0,199}")
+MAX_NAME_BYTES = 128
 MAX_BEAM_SIZE = 60
 MAX_LENGTH_PENALTY = 10.0
 MAX_LENGTH_FACTOR = 100.0
@@ -33,7 +34,14 @@ def name_problem(name: str) -> str | None:
 
 def manifest_problems(manifest: Manifest) -> list[str]:
     """Everything that is wrong with a manifest in itself, before any file is looked at."""
-    return [*_files(manifest), *_references(manifest), *_numbers(manifest)]
+    return [*_names(manifest), *_files(manifest), *_references(manifest), *_numbers(manifest)]
+
+
+def _names(manifest: Manifest) -> Iterator[str]:
+    """The model's name is a label of metrics, a field of answers and a word of messages."""
+    size = len(manifest.name.encode("utf-8", "surrogatepass"))
+    if not size or size > MAX_NAME_BYTES:
+        yield f"name: {size} bytes; it is to have 1 to {MAX_NAME_BYTES}"
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

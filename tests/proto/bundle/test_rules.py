@@ -41,6 +41,8 @@ def edit(directory):
         (("architecture", "head_width"), -1, "architecture.head_width: -1 is less than 1"),
         (("architecture", "encoder_width"), 0, "architecture.encoder_width: 0 is less than 1"),
         (("architecture", "encoder_width"), 16, "architecture.encoder_width: 16, and the words of width 8 are shared"),
+        (("name",), "", "name: 0 bytes; it is to have 1 to 128"),
+        (("name",), "m" * 129, "name: 129 bytes; it is to have 1 to 128"),
         (("architecture", "position_offset"), -1, "architecture.position_offset: -1 is negative"),
         (
             ("architecture", "positions"),
