@@ -331,7 +331,7 @@ ROWS: dict[str, list[Panel]] = {
             "percentunit",
             {
                 "found": f'{total(f"""dragoman_cache_segments_total{{{MODEL}, found="true"}}""")}'
-                f" / {total(f'dragoman_cache_segments_total{{{MODEL}}}')}",
+                f" / clamp_min({total(f'dragoman_cache_segments_total{{{MODEL}}}')}, 1e-9)",
                 "saved": total(f"dragoman_cache_saved_seconds_total{{{MODEL}}}"),
             },
         ),

@@ -1,4 +1,4 @@
-"""What the Dockerfile builds, without its base image, and run as the pods run it: no root, nothing to write to."""
+"""What the Dockerfile builds, without its base image, and run as the pods run it: no root, /tmp alone to write to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCKERFILE = (ROOT / "deploy/images/cpu.Dockerfile").read_text("utf-8")
 # As the pods: another user, a root file system that is read-only. Reading alone is allowed everywhere, because the
 # interpreter of this machine may lie in somebody's home.
 CONFINED = """
-mount -o remount,bind,ro / &&
+mount -o remount,bind,ro / && mount -t tmpfs tmpfs /tmp &&
 exec setpriv --reuid 10001 --regid 10001 --clear-groups --inh-caps=-all,+dac_read_search \
     --ambient-caps=-all,+dac_read_search --bounding-set=-all,+dac_read_search "$@"
 """
@@ -72,6 +72,7 @@ def test_it_serves_as_the_pods_serve(installed, install):
         "DRAGOMAN_BUNDLES": str(CACHE / "en-pt"),
         "DRAGOMAN_LISTEN": "127.0.0.1:0",
         "DRAGOMAN_METRICS_LISTEN": "127.0.0.1:0",
+        "DRAGOMAN_PROBE_LISTEN": "127.0.0.1:0",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = confined(str(installed / "bin/dragoman"), *install("overlay dev").server["args"], "--json")
