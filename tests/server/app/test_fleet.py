@@ -177,3 +177,54 @@ async def test_the_same_bundle_twice_is_refused(serve: Serve, tmp_path: Path) ->
     served = await serve(models=str(tmp_path), look_s=0)
     assert len(served.app.models) == 1
     assert served.value("dragoman_bundles", state="failed") == 1
+
+
+async def test_a_bundle_that_is_copied_file_by_file_is_served_when_it_is_whole(serve: Serve, tmp_path: Path) -> None:
+    """The manifest may come first, and never change again."""
+    version = write(tmp_path / "elsewhere/echo")
+    (tmp_path / "models/echo").mkdir(parents=True)
+    served = await serve(models=str(tmp_path / "models"), look_s=0)
+    names = sorted((file.name for file in (tmp_path / "elsewhere/echo").iterdir()), key="manifest.json".__ne__)
+    for name in names:
+        assert versions(served) == []
+        shutil.copy(tmp_path / "elsewhere/echo" / name, tmp_path / "models/echo" / name)
+        await served.app.fleet.look()
+
+    assert versions(served) == [("echo", version)]
+    assert served.value("dragoman_bundles", state="failed") == 0
+
+
+async def test_a_directory_may_be_renamed(serve: Serve, tmp_path: Path) -> None:
+    """To a name that comes before or behind; its bundle is the same, and is served all the same."""
+    version = write(tmp_path / "m")
+    served = await serve(models=str(tmp_path), look_s=0)
+    for old, new in (("m", "a"), ("a", "z")):
+        (tmp_path / old).rename(tmp_path / new)
+        await served.app.fleet.look()
+        assert versions(served) == [("echo", version)]
+
+
+async def test_a_folder_that_is_away_takes_nothing_with_it(serve: Serve, tmp_path: Path) -> None:
+    """As after an unmounted volume; what changed is taken up when it is back."""
+    first = write(tmp_path / "models/echo")
+    served = await serve(models=str(tmp_path / "models"), look_s=0)
+    (tmp_path / "models").rename(tmp_path / "away")
+    await served.app.fleet.look()
+    assert versions(served) == [("echo", first)]
+    (tmp_path / "away").rename(tmp_path / "models")
+    second = write(tmp_path / "models/echo", length=48)
+    await served.app.fleet.look()
+    assert versions(served) == [("echo", second)]
+
+
+@pytest.mark.parametrize("name", ["x\0y", "x" * 300])
+async def test_a_name_that_no_directory_can_have_spoils_nothing(serve: Serve, tmp_path: Path, name: str) -> None:
+    """The operator is told, and the folder is followed as before."""
+    served = await serve(models=str(tmp_path), look_s=0)
+    with pytest.raises(Exception, match="directory"):
+        await served.app.fleet.load(tmp_path / name)
+    version = write(tmp_path / "echo")
+    await served.app.fleet.look()
+
+    assert versions(served) == [("echo", version)]
+    assert len(served.app.fleet.berths) == 1

@@ -66,6 +66,7 @@ def test_a_token_is_good_until_it_expires() -> None:
         ("", "nobody could call"),
         ("a = 1", r"\[a\]: a caller is a table"),
         ("[a", "not TOML"),
+        ("x = " + "[" * 10_000, "not TOML"),
         ("[a]", r"\[a\] sha256: one or several"),
         ("[a]\nsha256 = []", r"\[a\] sha256: one or several"),
         ('[a]\nsha256 = "secret"', r"\[a\] sha256: one or several"),
@@ -107,7 +108,7 @@ def test_without_a_file_everybody_comes_in() -> None:
 )
 def test_who_has_no_token_stays_outside(tmp_path: Path, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
     """None, none in the right form, two, or one that is not known; no message repeats it."""
-    (tmp_path / "tokens").write_text(row("a", "x"))
+    (tmp_path / "tokens").write_text(row("a", "x") + row("b", ""))
 
     with pytest.raises(Unauthenticated) as refused, Doors(str(tmp_path / "tokens")).entered(metadata):
         pass

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -164,7 +165,9 @@ class App:
         await self.fleet.close()
         self._executor.shutdown()
         if self._traces is not None:
-            await asyncio.to_thread(self._traces.close)
+            closing = threading.Thread(target=self._traces.close, daemon=True)  # it may wait for an endpoint that hangs
+            closing.start()
+            await asyncio.to_thread(closing.join, _FLUSH_S)
         self._loop_pulse.close()
         self._arrivals.close()
         self._unread.close()
@@ -211,7 +214,10 @@ class App:
     async def _look_again(self) -> None:
         while self.options.look_s:
             await asyncio.sleep(self.options.look_s)
-            await self.fleet.look()
+            try:
+                await self.fleet.look()
+            except Exception as error:  # noqa: BLE001 - the next look may go well
+                logs.event(_logger, logging.ERROR, "look_failed", exc_info=error)
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is decoded, and nothing waits for it."""

@@ -30,7 +30,7 @@ from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.resources import give_back
 
 T = TypeVar("T")
-Stamp = tuple[int, int, int]
+Stamp = tuple[tuple[str, int, int, int], ...]
 
 _DRAIN_POLL_S = 0.02
 MISSING_S = 0.5
@@ -47,7 +47,7 @@ class Berth:
 
     directory: Path
     stamp: Stamp | None = None
-    """The manifest's, when it was last looked at."""
+    """What its files were when it was last looked at."""
     pipeline: Pipeline | None = None
     problem: str = ""
     """Why what lies there is not served."""
@@ -72,6 +72,7 @@ class Fleet:
         self._turn = asyncio.Lock()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loading")
         self._leaving: set[asyncio.Task[None]] = set()
+        self._is_closing = False
 
     def __repr__(self) -> str:
         return f"<Fleet {len(self._models)} served, {len(self._leaving)} leaving>"
@@ -98,24 +99,40 @@ class Fleet:
         """Take up what has changed: new and replaced bundles of the directories, and those that are gone."""
         async with self._turn:
             found = await self._apart(partial(_bundles_in, self._folder)) if self._folder else []
+            if found is None:  # the whole folder is away, and with it nothing that was served
+                logs.event(_logger, logging.ERROR, "folder_not_read", directory=str(self._folder))
+                return
             for directory in found:
                 self._berth(directory)
             missing = self._missing()
             if missing:  # a directory that is being replaced is away for a moment
                 await asyncio.sleep(MISSING_S)
+                await self._forget([berth for berth in self._missing() if berth in missing])
             for berth in self.berths:
-                if berth in missing and berth in self._missing():
-                    await self._leave(berth)
-                    del self._berths[berth.directory]
-                elif (stamp := _stamp(berth.directory)) not in (None, berth.stamp):
+                stamp = await self._apart(partial(_stamp, berth.directory))
+                if stamp not in (None, berth.stamp) and not self._is_closing:
                     berth.stamp = stamp
                     await self._renew(berth)
 
+    async def _forget(self, berths: Sequence[Berth]) -> None:
+        """Serve no more what lay there; what could not be served beside it may be now."""
+        for berth in berths:
+            await self._leave(berth)
+            del self._berths[berth.directory]
+        for berth in self.berths if berths else ():
+            if berth.problem:
+                berth.stamp = None
+
     async def load(self, directory: Path) -> Berth:
         """Serve a directory's bundle, in place of another version from there. Raises why it cannot be served."""
+        # To its end, also where nobody waits for it any more.
+        return await asyncio.shield(asyncio.create_task(self._load(directory)))
+
+    async def _load(self, directory: Path) -> Berth:
         async with self._turn:
+            stamp = _stamp(directory)
             berth = self._berth(directory)
-            berth.stamp = _stamp(directory)
+            berth.stamp = stamp
             await self._renew(berth)
             if berth.problem:
                 if berth.pipeline is None:
@@ -135,6 +152,7 @@ class Fleet:
 
     async def close(self) -> None:
         """Close all bundles; whoever serves them has seen to it that there are no more calls."""
+        self._is_closing = True
         async with self._turn:
             for berth in self.berths:
                 await self._leave(berth)
@@ -158,8 +176,8 @@ class Fleet:
                 berth.problem = ""
                 return
             await self._enter(berth, bundle)
-        except (BundleError, StartError) as error:
-            berth.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever lies there, the others are served
+            berth.problem = str(error) or repr(error)
             logs.event(_logger, logging.ERROR, "bundle_not_loaded", directory=str(berth.directory), reason=str(error))
 
     async def _enter(self, berth: Berth, bundle: Bundle) -> None:
@@ -225,12 +243,17 @@ def _open_all(directories: Sequence[Path]) -> list[Bundle]:
     return bundles
 
 
-def _bundles_in(folder: Path) -> list[Path]:
-    """The directories of a folder that have a manifest; names that begin with a dot are somebody's work in progress."""
+def _bundles_in(folder: Path) -> list[Path] | None:
+    """The directories of a folder that have a manifest; names that begin with a dot are somebody's work in progress.
+
+    None where the folder itself cannot be read.
+    """
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return None
     found, level = [], [folder]
     for _ in range(DEPTH):
         below = [entry for directory in level for entry in _entries(directory)]
-        found += [entry for entry in below if (entry / MANIFEST_NAME).is_file()]
+        found += [entry for entry in below if _stamp(entry) is not None]
         level = [entry for entry in below if entry not in found]
     return sorted(found)
 
@@ -243,9 +266,14 @@ def _entries(directory: Path) -> list[Path]:
 
 
 def _stamp(directory: Path) -> Stamp | None:
-    """What changes with a manifest, be it written, renamed or linked anew; None while there is none."""
+    """What changes with any file of a directory, be it written, renamed or linked anew; None without a manifest.
+
+    So one that was looked at while it was being copied is looked at again.
+    """
     try:
-        found = os.stat(directory / MANIFEST_NAME)
-    except OSError:
+        files = sorted((entry.name, entry.stat()) for entry in os.scandir(directory) if entry.is_file())
+    except (OSError, ValueError):
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    if not any(name == MANIFEST_NAME for name, _ in files):
+        return None
+    return tuple((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in files)

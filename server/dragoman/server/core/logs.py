@@ -17,7 +17,7 @@ from dragoman.server.core.log_writer import LogWriter
 _WORD = re.compile(r"[!#-<>-~]+")
 """Printable ASCII without a space, a quote or an equals sign: most values, told in a tenth of the time."""
 ROOT = "dragoman"
-OTHERS = ("grpc", "asyncio", "concurrent")
+OTHERS = ("grpc", "asyncio", "concurrent", "opentelemetry")
 """Libraries whose warnings are written, too."""
 
 

@@ -109,7 +109,8 @@ class Doors:
         if len(given) > 1 or not isinstance(given[0], str) or given[0][: len(SCHEME)].lower() != SCHEME:
             raise Unauthenticated("the metadata authorization is not one Bearer TOKEN")
         self._refresh()
-        caller = self._callers.named(given[0][len(SCHEME) :].strip(), datetime.now(UTC))
+        token = given[0][len(SCHEME) :].strip()
+        caller = self._callers.named(token, datetime.now(UTC)) if token else None
         if caller is None:
             raise Unauthenticated("the token is not known, or not any more")
         if self._for_operators and not caller.is_operator:
@@ -141,7 +142,7 @@ def read_callers(text: str) -> Callers:
     """The callers of a file; raises `ValueError` that says what is wrong with it."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"not TOML: {error}") from error
     by_hash: dict[bytes, Caller] = {}
     for name, table in tables.items():
