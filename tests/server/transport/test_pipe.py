@@ -57,3 +57,35 @@ async def test_a_failure_ends_the_reading() -> None:
         await anext(Pipe(failing).run(aiter(messages)))
 
     assert messages.read < 1000
+
+
+async def test_a_failure_after_the_reading_has_ended_is_raised_when_all_is_answered() -> None:
+    """What is still open then is waited for, not cancelled."""
+    goes_on = asyncio.Event()
+
+    async def answer(message: int) -> int:
+        if message == 1:
+            raise ValueError(message)
+        await goes_on.wait()
+        return message
+
+    async with aclosing(Pipe(answer).run(Messages(2).__aiter__())) as answers:
+        first = asyncio.ensure_future(anext(answers))
+        await settled()
+        goes_on.set()
+        async with asyncio.timeout(5):
+            assert await first == 2
+            with pytest.raises(ValueError, match="1"):
+                await anext(answers)
+
+
+async def test_a_failure_ends_a_reading_that_waits() -> None:
+    """For a client that has nothing to say."""
+
+    async def messages() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async with aclosing(Pipe(failing).run(messages())) as answers, asyncio.timeout(5):
+        with pytest.raises(ValueError, match="1"):
+            await anext(answers)

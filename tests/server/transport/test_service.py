@@ -885,6 +885,23 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(serve: Serve) 
     assert served.outcomes() == {"ok": 1, "draining": 1}
 
 
+async def test_a_pipe_is_told_of_a_failure_though_it_sends_no_more(serve: Serve) -> None:
+    """What was read before is answered first; a client that only listens does not wait for ever."""
+    served = await serve()
+    async with stub_of(served) as stub:
+        pipe = stub.TranslatePipe()
+        await pipe.write(pb.TranslatePipeRequest(settings=pb.TranslateRequest(), texts=[pb.Text(text="The dog.")]))
+        assert (await pipe.read()).results[0].text == "The dog."
+        served.app.service.draining = True
+        await pipe.write(pb.TranslatePipeRequest(texts=[pb.Text(text="The fox.")]))
+        async with asyncio.timeout(5):
+            error = await refused(pipe.read())
+        served.app.service.draining = False
+
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "1"
+
+
 async def test_draining_gives_up_after_the_grace(serve: Serve) -> None:
     """What is not finished by then is cancelled, and the lanes are still closed in order."""
     served = await serve(drain_grace_s=0.05)

@@ -25,10 +25,11 @@ class Pipe(Generic[Message, Answer]):
         self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
         self._open: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def run(self, messages: AsyncIterator[Message]) -> AsyncGenerator[Answer, None]:
         """The answers. Raises the first error of reading or answering, after all other answers."""
-        reading = asyncio.create_task(self._read(messages))
+        self._reading = reading = asyncio.create_task(self._read(messages))
         try:
             while (answer := await self._answers.get()) is not None:
                 yield answer
@@ -50,8 +51,12 @@ class Pipe(Generic[Message, Answer]):
                 task = asyncio.create_task(self._run(message))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
+        except asyncio.CancelledError:
+            if self._failure is None:  # else no further message is of use
+                raise
         except Exception as error:  # noqa: BLE001 - raised by `run`, to whoever reads the answers
             self._failure = self._failure or error
+        self._reading = None
         if self._open:
             await asyncio.wait(set(self._open))
         self._answers.put_nowait(None)
@@ -60,5 +65,7 @@ class Pipe(Generic[Message, Answer]):
         try:
             self._answers.put_nowait(await self._answer(message))
         except Exception as error:  # noqa: BLE001 - raised by `run`, to whoever reads the answers
+            if self._failure is None and self._reading is not None:
+                self._reading.cancel()  # it may wait for a client that has nothing to say
             self._failure = self._failure or error
             self._permits.release()
