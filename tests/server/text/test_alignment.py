@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.alignment import MIN_WEIGHT, Word, links, words
 from dragoman.server.text.splitting import is_joined
 from dragoman.server.text.tokenizer import Tokenizer

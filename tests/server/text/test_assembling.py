@@ -11,8 +11,9 @@ import pytest
 from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.server.core.requests import OffsetUnit, Output, Splitting
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
+from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import Span, Timings, Translation
+from dragoman.server.core.translations import Timings, Translation
 from dragoman.server.pipeline.workers import finished
 from dragoman.server.testing import FakeTicket, echo
 from dragoman.server.text.assembling import Assembler

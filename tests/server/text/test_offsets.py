@@ -3,7 +3,7 @@
 import pytest
 
 from dragoman.server.core.requests import OffsetUnit
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.offsets import Offsets
 
 TEXTS = ["", "plain", "é", "a\U0001f469b", "\U0001f469\u200d\U0001f467\ufe0f", "日本\n", "e\u0301\uffff\U00010000"]

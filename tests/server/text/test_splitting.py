@@ -6,7 +6,8 @@ import random
 import pytest
 
 from dragoman.server.core.requests import Splitting
-from dragoman.server.text.splitting import Span, TextLayout, fit, split
+from dragoman.server.core.spans import Span
+from dragoman.server.text.splitting import TextLayout, fit, split
 
 NASTY = [
     "",

@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from dragoman.server.core.errors import ServingError
 from dragoman.server.core.segments import FinishReason, Work
+from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
-
-
-class Span(NamedTuple):
-    """A half-open range of a text."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)

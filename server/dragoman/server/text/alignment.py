@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.server.core.translations import Alignment, Span
+from dragoman.server.core.spans import Span
+from dragoman.server.core.translations import Alignment
 from dragoman.server.text.splitting import is_joined
 
 MIN_WEIGHT = 0.05

@@ -6,16 +6,9 @@ from dataclasses import replace
 
 from dragoman.server.core.requests import Output
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Work
+from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Chooser
-from dragoman.server.core.translations import (
-    Alignment,
-    Span,
-    SpanPair,
-    TextHypothesis,
-    Timings,
-    TokenScore,
-    Translation,
-)
+from dragoman.server.core.translations import Alignment, SpanPair, TextHypothesis, Timings, TokenScore, Translation
 from dragoman.server.text.offsets import Offsets
 from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.segment_text import SegmentText

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.server.core.errors import StartError
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.surfaces import surfaces_of
 
 END_OF_WORD = "</w>"

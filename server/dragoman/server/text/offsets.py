@@ -3,7 +3,7 @@
 from itertools import accumulate
 
 from dragoman.server.core.requests import OffsetUnit
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 
 
 class Offsets:

@@ -11,7 +11,7 @@ from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.splitting import TextLayout, fit, split
 from dragoman.server.text.tokenizer import Tokenizer
 

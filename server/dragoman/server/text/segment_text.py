@@ -11,7 +11,8 @@ from functools import cached_property
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.segments import Hypothesis
-from dragoman.server.core.translations import Alignment, Span
+from dragoman.server.core.spans import Span
+from dragoman.server.core.translations import Alignment
 from dragoman.server.text.alignment import Word, links, word_weights, words
 from dragoman.server.text.tokenizer import Tokenizer
 

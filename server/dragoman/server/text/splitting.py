@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import sentencex
 
 from dragoman.server.core.requests import Splitting
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 
 Fits = Callable[[str], bool]
 

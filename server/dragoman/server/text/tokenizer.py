@@ -6,7 +6,7 @@ from dragoman.bundle.manifest import LanguagePair, Slot
 from dragoman.bundle.manifest import Tokenizer as Facts
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
 
 MOST_SPARE = 1024

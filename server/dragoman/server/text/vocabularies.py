@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
-from dragoman.server.core.translations import Span
+from dragoman.server.core.spans import Span
 from dragoman.server.text.moses import MosesPieces
 from dragoman.server.text.surfaces import surfaces_of
 

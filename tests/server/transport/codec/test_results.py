@@ -4,16 +4,9 @@ from dataclasses import replace
 
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.core.segments import FinishReason
+from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import (
-    Alignment,
-    Span,
-    SpanPair,
-    TextHypothesis,
-    Timings,
-    TokenScore,
-    Translation,
-)
+from dragoman.server.core.translations import Alignment, SpanPair, TextHypothesis, Timings, TokenScore, Translation
 from dragoman.server.transport.codec import results
 from dragoman.v1 import translation_pb2 as pb
 
