@@ -16,6 +16,14 @@ class Splitting(StrEnum):
     NONE = "none"
 
 
+class InputFormat(StrEnum):
+    """How texts are written."""
+
+    PLAIN = "plain"
+    HTML = "html"
+    XML = "xml"
+
+
 class OnTooLong(StrEnum):
     """What is done with a segment that is longer than the model can read."""
 
@@ -218,6 +226,7 @@ class Options:
     model: str | None = None
     model_version: str | None = None
 
+    format: InputFormat | None = None
     splitting: Splitting | None = None
     on_too_long: OnTooLong | None = None
     engine: EnginePreference | None = None

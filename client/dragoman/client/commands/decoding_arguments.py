@@ -12,6 +12,7 @@ from dragoman.client.types import (
     DraftSource,
     EarlyStopping,
     EnginePreference,
+    InputFormat,
     LengthPenaltyKind,
     Lossy,
     MinimumBayesRisk,
@@ -95,6 +96,7 @@ def _register_words(parser: ArgumentParser) -> None:
         "--shortlist", action=BooleanOptionalAction, help="choose words from the lexical shortlist only: faster"
     )
     texts = parser.add_argument_group("texts and results")
+    _choice(texts, "--format", InputFormat, "how the texts are written (default: plain)")
     _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
     _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
     _choice(texts, "--priority", Priority, "who goes first when several wait (default: normal)")
