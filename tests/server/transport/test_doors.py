@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import grpc
@@ -12,6 +12,7 @@ import pytest
 
 from dragoman.server.core.errors import ServingError, StartError, TooManyCalls, Unauthenticated
 from dragoman.server.core.segments import Priority
+from dragoman.server.transport import doors as doors_module
 from dragoman.server.transport import followed
 from dragoman.server.transport.callers import ANYBODY
 from dragoman.server.transport.doors import Doors
@@ -26,6 +27,27 @@ def row(name: str, *tokens: str, more: str = "") -> str:
 
 def bearer(token: str) -> tuple[tuple[str, str]]:
     return (("authorization", f"Bearer {token}"),)
+
+
+class Clock:
+    """The doors' time of day, which a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self, zone: timezone) -> datetime:
+        return datetime.now(zone) + self.ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(doors_module, "datetime", clock)
+    return clock
+
+
+SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+"""When no test runs any more."""
 
 
 def _enters(doors: Doors, token: str) -> bool:
@@ -127,12 +149,11 @@ async def _outcome(doors: Doors, token: str, over: asyncio.Event) -> str:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_calls_whose_tokens_are_good_no_more_end(tmp_path: Path) -> None:
+async def test_calls_whose_tokens_are_good_no_more_end(tmp_path: Path, clock: Clock) -> None:
     """Those that were taken out, have expired or are no operator's any more; the others go on."""
     path, over = tmp_path / "tokens", asyncio.Event()
-    soon = datetime.now(UTC) + timedelta(seconds=0.1)
     others = row("b", "y", more="is_operator = true") + row("d", "w", more="is_operator = true")
-    expiring = row("c", "z", more=f"is_operator = true\nexpires = {soon.isoformat()}")
+    expiring = row("c", "z", more=f"is_operator = true\nexpires = {SOON}")
     path.write_text(row("a", "x", more="is_operator = true") + others + expiring)
     doors = Doors(str(path), for_operators=True)
     calls = [asyncio.create_task(_outcome(doors, token, over)) for token in "xyzw"]
@@ -141,8 +162,9 @@ async def test_calls_whose_tokens_are_good_no_more_end(tmp_path: Path) -> None:
     path.write_text(row("b", "y") + row("d", "w", more="is_operator = true") + expiring)
     doors.look()
     doors.sweep()
-    await asyncio.sleep(0.11)
+    await asyncio.sleep(0.01)
     assert [call.done() for call in calls] == [True, True, False, False]
+    clock.ahead = timedelta(hours=1)
     doors.sweep()
     over.set()
 
@@ -260,11 +282,10 @@ async def test_a_server_with_tokens_serves_who_has_one(serve, tmp_path: Path, ca
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("is_removed", [True, False])
-async def test_a_stream_ends_with_its_token(serve, tmp_path: Path, is_removed: bool) -> None:
+async def test_a_stream_ends_with_its_token(serve, tmp_path: Path, clock: Clock, is_removed: bool) -> None:
     """Be it removed or expired: a pipe that waits for its client, and a stream that waits for lanes, are told so."""
     path, next_path = tmp_path / "tokens", tmp_path / "next"
-    more = "" if is_removed else f"expires = {(datetime.now(UTC) + timedelta(seconds=1)).isoformat()}"
-    path.write_text(row("mail", "post", more=more) + row("other", "other"))
+    path.write_text(row("mail", "post", more=f"expires = {SOON}") + row("other", "other"))
     served = await serve(tokens=str(path))
     text = pb.Text(text="The dog.")
 
@@ -281,6 +302,8 @@ async def test_a_stream_ends_with_its_token(serve, tmp_path: Path, is_removed: b
         if is_removed:
             next_path.write_text(row("other", "other"))
             next_path.rename(path)
+        else:
+            clock.ahead = timedelta(hours=1)
 
         for call in (pipe, stream):
             with pytest.raises(grpc.aio.AioRpcError) as ended:
