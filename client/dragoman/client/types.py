@@ -32,6 +32,13 @@ class OnTooLong(StrEnum):
     TRUNCATE = "truncate"
 
 
+class OnLoop(StrEnum):
+    """What is done with a search that can only repeat itself."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+
+
 class LengthPenaltyKind(StrEnum):
     """What the log-probability is divided by: n^penalty, ((5 + n) / 6)^penalty, or nothing."""
 
@@ -110,12 +117,13 @@ class CacheMode(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why decoding ended. After LENGTH or DEADLINE the text may be incomplete."""
+    """Why decoding ended. After LENGTH or DEADLINE the text may be incomplete, after REPETITION it makes no sense."""
 
     STOP = "stop"
     LENGTH = "length"
     EMPTY_INPUT = "empty_input"
     DEADLINE = "deadline"
+    REPETITION = "repetition"
     UNKNOWN = "unknown"
     """A reason that this client is too old to know."""
 
@@ -229,6 +237,7 @@ class Options:
     format: InputFormat | None = None
     splitting: Splitting | None = None
     on_too_long: OnTooLong | None = None
+    on_loop: OnLoop | None = None
     engine: EnginePreference | None = None
     nat: Nat | None = None
     speculation: Speculation | None = None
