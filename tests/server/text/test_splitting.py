@@ -134,3 +134,11 @@ def test_cutting_a_million_characters_measures_each_a_few_times() -> None:
 
     assert len(spans) == 1000
     assert measured < 20 * len(text)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u202f", "\u3000"])
+def test_white_space_of_several_bytes_before_a_full_stop_is_no_end(space: str) -> None:
+    """The splitter's library panics there, and a panic is no exception that anything catches."""
+    text = f"He is Z{space}. She is well. Good."
+
+    assert [text[slice(*span)] for span in split(text, Splitting.SENTENCES, "en")][-1] == "Good."

@@ -9,6 +9,7 @@ Only positions are computed here; no rule ever builds a segment from anything bu
 """
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ CLAUSE_ENDS = frozenset(
 WIDE_CLAUSE_ENDS = frozenset("\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff01\uff1f")
 """After these no space is needed: scripts that write them do not put one."""
 
+_WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
 
@@ -124,7 +126,9 @@ def _sentences(text: str, line: Span, language: str) -> Iterator[Span]:
     """Sentences of one line. Only the starts that the splitter names are used, so that the spans always cover it."""
     content = text[line.start : line.end]
     primary = language.partition("-")[0].lower() or "en"
-    starts = {boundary["start_index"] for boundary in sentencex.get_sentence_boundaries(primary, content)}
+    # The splitter panics where it looks for an abbreviation behind white space of several bytes ("a\u00a0.").
+    plain = _WIDE_SPACE.sub(" ", content)
+    starts = {boundary["start_index"] for boundary in sentencex.get_sentence_boundaries(primary, plain)}
     cuts = sorted({0, len(content)} | {start for start in starts if 0 < start < len(content)})
     for start, end in itertools.pairwise(cuts):
         yield Span(line.start + start, line.start + end)

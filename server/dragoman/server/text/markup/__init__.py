@@ -1,0 +1,1 @@
+"""Texts with mark-up: what in them is text, and the way back of its translation to where it stood."""
