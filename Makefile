@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu bench-gpu test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -77,6 +77,15 @@ $(CACHE)/fairseq/.installed: | $(VENV)/.dev
 # Where a GPU_PYTHON is given, nothing is installed; it may lack the plugins that pyproject.toml sets options of.
 test-gpu: $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs an NVIDIA GPU, and GPU_PYTHON or 8 GB for one of its own.
 	DATA=$(DATA) $(GPU_PYTHON) -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings=default $(SLOW) tests/gpu
+
+# CUDA's libraries are a stand-in there, which counts and computes nothing: see tests/gpu/standin/README.md.
+test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would be asked to do, counted on a processor (5 minutes): needs g++.
+	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --confcutdir tests/gpu/standin tests/gpu/standin
+
+$(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin/journal.h tests/gpu/standin/build.py | $(VENV)/.dev
+	@command -v g++ >/dev/null || { echo "g++ is missing: on Debian, apt-get install g++" >&2; exit 1; }
+	$(BIN)/python tests/gpu/standin/build.py $(@D)
+	@touch $@
 
 bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16, and a step beside the floor of its memory's speed.
 	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/on_gpu.py --json $(CACHE)/gpu.json

@@ -86,7 +86,7 @@ class NatGraph(_NatGraph):
         """`rows` [r] are places of all canvases, counted through; `allowed` is what the step graph takes."""
         shape = (ids.shape[0], ids.shape[1])
         x = self.decoder.run(self.decoder.embed(self.network, ids, shown), shape, canvas_mask, cross, src_mask)
-        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), rows // ids.shape[1])
+        return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), _whole(rows, ids.shape[1]))
 
 
 class CtcGraph(_NatGraph):
@@ -106,8 +106,13 @@ class CtcGraph(_NatGraph):
     ) -> list[Tensor]:
         """`rows` [r] are places of all canvases, counted through: source position i has those from i * upsample on."""
         x = self.decoder.read(self.network, hidden, places, src_mask, None if ids is None else ids.flatten(1))
-        source = rows // (places.shape[1] * self.decoder.nat.upsample)
+        source = _whole(rows, places.shape[1] * self.decoder.nat.upsample)
         return self.best(F.embedding(rows, x), top, _shortlist(candidates, allowed, words), source)
+
+
+def _whole(places: Tensor, width: int) -> Tensor:
+    """The canvas that each place lies in. The floor that `//` takes asks for signs, on a processor beside a GPU."""
+    return torch.div(places, width, rounding_mode="trunc")
 
 
 def _shortlist(

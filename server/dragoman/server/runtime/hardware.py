@@ -24,7 +24,21 @@ STORES = frozenset({POOL_KEEP, POOL_MOVE, MEMORY_MOVE, MEMORY_FIT})
 SHAPE_OPS = frozenset(
     {"Shape", "Size", "Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Identity"}
 )
-SHAPE_OPS |= {"Constant", "ConstantOfShape", "Range", "Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Equal", "Where"}
+SHAPE_OPS |= {
+    "Constant",
+    "ConstantOfShape",
+    "Range",
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Mod",
+    "Min",
+    "Max",
+    "Equal",
+    "Greater",
+    "Where",
+}
 """What may run on the processor beside a GPU: computing with sizes, which ONNX Runtime does there by design."""
 
 

@@ -1,0 +1,93 @@
+"""Bundles for the stand-in's tests, made with the processor's ONNX Runtime, and runs of the lab in the GPU's."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dragoman.bundle.manifest import Precision
+from dragoman.bundle.reader import Bundle
+from dragoman.export.export import export
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+PLACEMENT = Path(os.environ.get("PLACEMENT", ROOT / ".cache/placement")).absolute()
+LIMIT_S = 240
+
+Lines = list[dict[str, Any]]
+
+
+def _module(name: str, file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def e2e() -> ModuleType:
+    """The models of `tests/e2e`."""
+    return _module("e2e_models", ROOT / "tests/e2e/conftest.py")
+
+
+@pytest.fixture(scope="session")
+def big(e2e: ModuleType) -> Bundle:
+    """6 + 6 layers, 512 wide, 32,000 words, in float16."""
+    source = ROOT / "tests/bench/random_model.py"
+    model = _module("random_model", source)
+    made: Bundle = e2e.kept("random-big-fp16", lambda at: model.to_bundle(model.BIG, at, "fp16"), source)
+    return made
+
+
+@pytest.fixture(scope="session")
+def kinds(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Every kind of decoder that a GPU serves, in each precision that it serves."""
+
+    def nat(precision: Precision) -> Bundle:
+        checkpoint = e2e.nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+        made: Bundle = e2e.kept(
+            f"nat-{precision}",
+            lambda at: export(checkpoint, at, precision=precision, progress=lambda _: None),
+            ROOT / "tests/e2e/conftest.py",
+        )
+        return made
+
+    made: list[Bundle] = []
+    precisions: tuple[Precision, ...] = ("fp32", "fp16")
+    for precision in precisions:
+        for decoder in ("self-attention", "ssru", "relative"):
+            checkpoint = e2e.random_checkpoint(decoder, tmp_path_factory.mktemp("checkpoint"))
+            made.append(e2e.tiny_bundle(checkpoint, precision))
+        made.append(nat(precision))
+    return made
+
+
+@pytest.fixture(scope="session")
+def lab() -> Callable[..., Lines]:
+    """Runs lab.py, broken in one way where `twin` names it, and gives what it says; its log where it fails."""
+
+    def run(*arguments: object, twin: str | None = None, cudnn: bool = True) -> Lines:
+        roots = (PLACEMENT / "site", *(ROOT / name for name in ("proto", "server", "export", "client")))
+        libraries = (PLACEMENT / "lib", *([PLACEMENT / "cudnn"] if cudnn else []))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, roots)),
+            "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+            **({"TWIN": twin} if twin else {}),
+        }
+        command = [sys.executable, str(HERE / "lab.py"), *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert "stand-in:" not in done.stderr, done.stderr[-4000:]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run

@@ -1,0 +1,266 @@
+"""Runs dragoman's own lanes on the real CUDA provider over the stand-in, and says what that took.
+
+    lab.py loads BUNDLE...            every graph of each bundle loads on CUDA, every way of decoding is captured
+    lab.py budget BUNDLE 1x1 64x4     what a step takes, by sources x beam
+    lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
+
+Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
+so what the decoder says is put in its place: the same words, best first, at every step. TWIN names what is broken.
+"""
+
+import ctypes
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import twins
+
+from dragoman.bundle.graphs import TOPK_ID, TOPK_LOGP
+from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.core.ports import LaneObserver
+from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.core.strategies import DraftSource
+from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.lanes.opening import open_lanes
+from dragoman.server.runtime.hardware import Hardware
+
+CUDA = Hardware("cuda", 0, keeps=True)
+SAID = 7
+"""The best word of every row; those behind it are the next numbers."""
+WAIT_S = 120
+
+
+class Counts(ctypes.Structure):
+    """As journal.h has them."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            *(
+                "launches",
+                "nodes",
+                "captures",
+                "replays",
+                "replayed",
+                "copies_in",
+                "bytes_in",
+                "copies_out",
+                "bytes_out",
+            ),
+            *("waits", "allocations", "cudnn", "violations", "alive"),
+        )
+    ]
+
+    def __sub__(self, other: "Counts") -> dict[str, int]:
+        return {name: getattr(self, name) - getattr(other, name) for name, _ in self._fields_}
+
+
+class Journal:
+    """What the stand-in counted."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libcudart.so.13")
+
+    def counts(self) -> Counts:
+        """So far."""
+        counts = Counts()
+        self._library.journal_counts(ctypes.byref(counts))
+        return counts
+
+    def script(self, path: Path | None) -> None:
+        """Have every event written to a file from now on, or none."""
+        self._library.journal_script(None if path is None else str(path).encode())
+
+
+@dataclass
+class Steps:
+    """What each step of the decoder took, all that a lane does between two of them included."""
+
+    journal: Journal
+    taken: list[dict[str, Any]]
+    last: tuple[Counts, float] | None = None
+
+    def note(self, graph: str) -> None:
+        """One more has ended."""
+        now = self.journal.counts(), time.thread_time()
+        if self.last is not None:
+            spent = now[0] - self.last[0]
+            self.taken.append({"graph": graph, "host_s": now[1] - self.last[1], **spent})
+        self.last = self.journal.counts(), time.thread_time()
+
+    def restart(self) -> None:
+        """What follows is not part of a step: the encoder ran."""
+        self.last = None
+
+
+class Lab:
+    """A bundle on lanes."""
+
+    def __init__(self, bundle: Bundle, *, lanes: int = 1, max_batch: int = 256) -> None:
+        self.bundle, self.journal, self.said = bundle, Journal(), threading.local()
+        self.steps = Steps(self.journal, [])
+        self.lanes = open_lanes(
+            bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver(), hardware=CUDA
+        )
+        runtime: Any = self.lanes.runtime
+        self._step, self._encode = runtime.step, runtime.encode
+        runtime.step, runtime.encode = self._stepped, self._encoded
+
+    def _stepped(self, graph: str, feed: Any, **options: Any) -> Any:
+        said, new = self._step(graph, feed, **options)
+        shape = said[TOPK_ID].shape
+        said[TOPK_ID] = np.broadcast_to(np.arange(SAID, SAID + shape[-1]), shape).copy()
+        said[TOPK_LOGP] = np.broadcast_to(-1 - np.arange(shape[-1], dtype=np.float32), shape).copy()
+        self.steps.note(graph)
+        return said, new
+
+    def _encoded(self, *given: Any, **options: Any) -> Any:
+        self.steps.restart()
+        return self._encode(*given, **options)
+
+    def answers(self, segments: Sequence[Segment]) -> list[Decoded]:
+        """Of all of them, offered at once; what fails is raised."""
+        found: list[Any] = [None] * len(segments)
+        answered = threading.Semaphore(0)
+
+        def keep(index: int) -> Callable[[Any], None]:
+            def done(answer: Any) -> None:
+                found[index] = answer
+                answered.release()
+
+            return done
+
+        with self.lanes._changed:  # or a lane would start on the first alone
+            for index, segment in enumerate(segments):
+                self.lanes.submit(segment, keep(index))
+        for _ in segments:
+            if not answered.acquire(timeout=WAIT_S):
+                raise TimeoutError("a lane did not answer")
+        for answer in found:
+            if isinstance(answer, Exception):
+                raise answer
+        return found
+
+    def segment(self, rng: np.random.Generator, words: int, decoding: Decoding, **options: Any) -> Segment:
+        """So many random words and the end."""
+        facts = self.bundle.manifest
+        ids = rng.integers(2, facts.architecture.source_vocabulary - 1, words).tolist()
+        return Segment((*ids, facts.tokenizer.eos_id), decoding, **options)
+
+    def decoding(self, **options: Any) -> Decoding:
+        """The bundle's, with one hypothesis."""
+        return replace(self.bundle.manifest.decoding, **{"num_hypotheses": 1, "forced_last_id": None, **options})
+
+    def close(self) -> None:
+        """End the lanes."""
+        self.lanes.close()
+
+
+def ways(lab: Lab) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every way of decoding that the bundle has: a name, and what a segment is made with."""
+    manifest = lab.bundle.manifest
+    plain = lab.decoding(shortlist=False, max_length=12)
+    for name, decoding in (
+        ("", plain),
+        *([(" over a shortlist", replace(plain, shortlist=True))] if manifest.shortlist else []),
+    ):
+        if manifest.architecture.decoder_layers:
+            yield f"greedy{name}", {"decoding": replace(decoding, beam_size=1)}
+            yield f"beam{name}", {"decoding": replace(decoding, beam_size=4, num_hypotheses=4)}
+            if not manifest.architecture.keeps_states:
+                strategy = Speculative(DraftSource.SOURCE, 4)
+                yield f"drafts{name}", {"decoding": replace(decoding, beam_size=1), "strategy": strategy}
+        for decoder, nat in manifest.nat.items():
+            passes = NonAutoregressive(decoder, nat.passes)
+            yield f"{decoder}{name}", {"decoding": replace(decoding, beam_size=1), "strategy": passes}
+    if manifest.architecture.decoder_layers:
+        yield (
+            "draws",
+            {"decoding": replace(plain, num_hypotheses=3, beam_size=1), "strategy": Sampling(5, temperature=1.3)},
+        )
+        yield "a prefix", {"decoding": replace(plain, beam_size=4), "prefix": (9, 8)}
+
+
+def loads(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Every way of every bundle, on one lane and on two."""
+    for path in paths:
+        bundle = open_bundle(Path(path))
+        for lanes in (1, 2):
+            lab = Lab(bundle, lanes=lanes, max_batch=16)
+            for name, given in ways(lab):
+                before = lab.journal.counts()
+                rng = np.random.default_rng(1)
+                for _ in range(3):
+                    lab.answers([lab.segment(rng, int(n), **given) for n in rng.integers(1, 30, 20)])
+                yield {"bundle": bundle.directory.name, "lanes": lanes, "way": name, **(lab.journal.counts() - before)}
+            lab.close()
+
+
+def budget(path: str, *cases: str) -> Iterator[dict[str, Any]]:
+    """What a step takes where nobody joins, by sources x beam."""
+    for case in cases:
+        sources, beam = map(int, case.split("x"))
+        lab = Lab(open_bundle(Path(path)), max_batch=sources)
+        decoding = lab.decoding(beam_size=beam, max_length=25, shortlist=False)
+        rng = np.random.default_rng(0)
+        segments = [lab.segment(rng, 24, decoding) for _ in range(sources)]
+        for _ in range(4):
+            lab.answers(segments)
+        lab.steps.taken.clear()
+        before = lab.journal.counts()
+        for _ in range(3):
+            lab.answers(segments)
+        spent, taken = lab.journal.counts() - before, lab.steps.taken
+        lab.close()
+        middle = {name: median(step[name] for step in taken) for name in taken[0] if name != "graph"}
+        yield {"case": case, "steps": len(taken), "step": middle, "whole": spent, "alive": lab.journal.counts().alive}
+
+
+def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
+    """Bursts of mixed lengths and ways; what each round of them took."""
+    lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
+    rng = np.random.default_rng(1)
+
+    def burst() -> list[Segment]:
+        made = []
+        for words in rng.integers(3, 110, int(rng.integers(1, 121))).tolist():
+            decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
+            match rng.integers(0, 10):
+                case 0:
+                    made.append(lab.segment(rng, words, decoding, strategy=Sampling(1)))
+                case 1:
+                    made.append(lab.segment(rng, words, decoding, strategy=Speculative(DraftSource.SOURCE, 4)))
+                case number:
+                    made.append(lab.segment(rng, words, replace(decoding, beam_size=4 if number % 2 else 1)))
+        return made
+
+    for number in range(int(rounds)):
+        lab.steps.taken.clear()
+        before = lab.journal.counts()
+        for _ in range(12):
+            lab.answers(burst())
+        spent, taken = lab.journal.counts() - before, lab.steps.taken
+        share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
+        alive, host_s = lab.journal.counts().alive, mean(step["host_s"] for step in taken)
+        yield {**spent, "round": number, "steps": len(taken), "share": share, "host_s": host_s, "alive": alive}
+    lab.close()
+
+
+if __name__ == "__main__":
+    if "TWIN" in os.environ:
+        twins.TWINS[os.environ["TWIN"]]()
+    for result in {"loads": lambda *paths: loads(paths), "budget": budget, "traffic": traffic}[sys.argv[1]](
+        *sys.argv[2:]
+    ):
+        print(json.dumps(result), flush=True)
