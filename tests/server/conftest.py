@@ -21,6 +21,7 @@ from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.server.text.tokenizer import Tokenizer
+from dragoman.server.transport import doors, followed
 
 LIMITS = RequestLimits(max_texts=64, max_text_bytes=10_000, max_beam_size=8, max_hypotheses=12, backlog_tokens=2_000)
 
@@ -60,6 +61,13 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     for logger, state in zip(loggers, states, strict=True):
         logger.handlers, logger.level, logger.propagate = state
+
+
+@pytest.fixture(autouse=True)
+def _files_lie_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test writes is whole, and looked at often."""
+    monkeypatch.setattr(followed, "STILL_S", 0.0)
+    monkeypatch.setattr(doors, "LOOK_S", 0.02)
 
 
 @pytest.fixture

@@ -56,3 +56,27 @@ class Progress(StatusLine):
             self._next_s = now_s + INTERVAL_S
             rate = self._lines / (now_s - self._started_s)
             self.show(f"{self._lines:,} lines, {rate:,.0f} a second")
+
+
+class TimeLeft(StatusLine):
+    """Shows, now and then, how much of a known amount of work is done and how long the rest will take."""
+
+    def __init__(self, stream: TextIO, *, is_shown: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, is_shown=is_shown)
+        self._clock = clock
+        self._started_s = clock()
+        self._next_s = self._started_s + QUIET_S
+
+    def advance(self, label: str, done: int, total: int) -> None:
+        """So much of the work that was there at the beginning is done."""
+        now_s = self._clock()
+        if now_s >= self._next_s and done > 0:
+            self._next_s = now_s + INTERVAL_S
+            left_s = (now_s - self._started_s) * (total - done) / done
+            self.show(f"{label}, {100 * done // total} %, {_duration(left_s)} left")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -16,12 +16,27 @@ class Splitting(StrEnum):
     NONE = "none"
 
 
+class InputFormat(StrEnum):
+    """How texts are written."""
+
+    PLAIN = "plain"
+    HTML = "html"
+    XML = "xml"
+
+
 class OnTooLong(StrEnum):
     """What is done with a segment that is longer than the model can read."""
 
     SPLIT = "split"
     REJECT = "reject"
     TRUNCATE = "truncate"
+
+
+class OnLoop(StrEnum):
+    """What is done with a search that can only repeat itself."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
 
 
 class LengthPenaltyKind(StrEnum):
@@ -102,12 +117,13 @@ class CacheMode(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why decoding ended. After LENGTH or DEADLINE the text may be incomplete."""
+    """Why decoding ended. After LENGTH or DEADLINE the text may be incomplete, after REPETITION it makes no sense."""
 
     STOP = "stop"
     LENGTH = "length"
     EMPTY_INPUT = "empty_input"
     DEADLINE = "deadline"
+    REPETITION = "repetition"
     UNKNOWN = "unknown"
     """A reason that this client is too old to know."""
 
@@ -218,8 +234,10 @@ class Options:
     model: str | None = None
     model_version: str | None = None
 
+    format: InputFormat | None = None
     splitting: Splitting | None = None
     on_too_long: OnTooLong | None = None
+    on_loop: OnLoop | None = None
     engine: EnginePreference | None = None
     nat: Nat | None = None
     speculation: Speculation | None = None

@@ -32,6 +32,12 @@ class OnTooLong(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ON_TOO_LONG_REJECT: _ClassVar[OnTooLong]
     ON_TOO_LONG_TRUNCATE: _ClassVar[OnTooLong]
 
+class OnLoop(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ON_LOOP_UNSPECIFIED: _ClassVar[OnLoop]
+    ON_LOOP_STOP: _ClassVar[OnLoop]
+    ON_LOOP_CONTINUE: _ClassVar[OnLoop]
+
 class LengthPenaltyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LENGTH_PENALTY_KIND_UNSPECIFIED: _ClassVar[LengthPenaltyKind]
@@ -100,6 +106,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_EMPTY_INPUT: _ClassVar[FinishReason]
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
+    FINISH_REASON_REPETITION: _ClassVar[FinishReason]
 
 class Engine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -131,6 +138,9 @@ ON_TOO_LONG_UNSPECIFIED: OnTooLong
 ON_TOO_LONG_SPLIT: OnTooLong
 ON_TOO_LONG_REJECT: OnTooLong
 ON_TOO_LONG_TRUNCATE: OnTooLong
+ON_LOOP_UNSPECIFIED: OnLoop
+ON_LOOP_STOP: OnLoop
+ON_LOOP_CONTINUE: OnLoop
 LENGTH_PENALTY_KIND_UNSPECIFIED: LengthPenaltyKind
 LENGTH_PENALTY_KIND_POWER: LengthPenaltyKind
 LENGTH_PENALTY_KIND_GNMT: LengthPenaltyKind
@@ -173,6 +183,7 @@ FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_EMPTY_INPUT: FinishReason
 FINISH_REASON_DEADLINE: FinishReason
+FINISH_REASON_REPETITION: FinishReason
 ENGINE_UNSPECIFIED: Engine
 ENGINE_GREEDY: Engine
 ENGINE_BEAM: Engine
@@ -187,7 +198,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "on_loop")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +216,7 @@ class TranslateRequest(_message.Message):
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     SPECULATION_FIELD_NUMBER: _ClassVar[int]
+    ON_LOOP_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
@@ -222,7 +234,8 @@ class TranslateRequest(_message.Message):
     output: OutputOptions
     cache: CacheMode
     speculation: SpeculationOptions
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ...) -> None: ...
+    on_loop: OnLoop
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")

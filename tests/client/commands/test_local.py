@@ -183,3 +183,11 @@ def test_a_bundle_is_loaded_through_the_door(directory: Path) -> None:
     """Which the server's own module is; graphs that are none are refused in its words."""
     with pytest.raises(DragomanError, match=r"encoder\.onnx"), local.local_service(directory):
         pass
+
+
+def test_a_bundle_stands_where_a_client_does(service: InProcessService, directory: Path) -> None:
+    """It answers batches, and says who it is."""
+    client = local.LocalClient(directory, service)
+
+    assert [outcome.text for outcome in client.translate_batches([["a"], ["b"]], Options())] == ["a", "b"]
+    assert repr(client) == f"<LocalClient of {directory}>"

@@ -54,6 +54,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--from", "en"], {"source_language": "en"}),
         (["--to", "pt"], {"target_language": "pt"}),
         (["--model", "m"], {"model": "m"}),
+        (["--format", "html"], {"format": pb.INPUT_FORMAT_HTML}),
         (["--splitting", "lines"], {"splitting": pb.SPLITTING_LINES}),
         (["--beam-size", "4"], {"decoding": {"beam_size": 4}}),
         (["--num-hypotheses", "2"], {"decoding": {"num_hypotheses": 2}}),

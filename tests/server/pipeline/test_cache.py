@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "suppressed_ids": (9,),
     "attention": True,
     "copies": (5, 400, 0),
+    "stops_loops": True,
 }
 SAME: dict[str, Any] = {"deadline_s": 17.0, "priority": Priority.BATCH, "bulk": True}
 

@@ -117,6 +117,26 @@ def test_a_connection_has_its_time(monkeypatch: pytest.MonkeyPatch, visit: Calla
     assert answered(visit(b"GET /slow")) == (b"", b"")
 
 
+def test_it_is_closed_however_soon_its_thread_has_ended() -> None:
+    """The thread may see that it is to end before it is woken for that."""
+    listener = HttpListener("127.0.0.1:0", answer)
+
+    class Late:
+        """What wakes the thread, when it has ended."""
+
+        def send(self, data: bytes) -> None:
+            waker.send(data)
+            listener._thread.join()
+            waker.send(data)
+
+        def close(self) -> None:
+            waker.close()
+
+    waker, listener._waker = listener._waker, Late()  # type: ignore[assignment]
+    listener.close()
+    assert waker.fileno() < 0
+
+
 EXHAUSTED = """
 import os, resource, sys, threading
 from dragoman.server.transport.http_listener import HttpListener

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from dragoman.server.core.errors import DeadlineExceeded
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.transport.arrivals import Arrivals
-from dragoman.server.transport.callers import Doors
+from dragoman.server.transport.doors import Doors
 from dragoman.server.transport.interceptor import CallInterceptor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,11 +12,13 @@ from dragoman.client.types import (
     DraftSource,
     EarlyStopping,
     EnginePreference,
+    InputFormat,
     LengthPenaltyKind,
     Lossy,
     MinimumBayesRisk,
     Nat,
     OffsetUnit,
+    OnLoop,
     OnTooLong,
     Options,
     Priority,
@@ -95,8 +97,10 @@ def _register_words(parser: ArgumentParser) -> None:
         "--shortlist", action=BooleanOptionalAction, help="choose words from the lexical shortlist only: faster"
     )
     texts = parser.add_argument_group("texts and results")
+    _choice(texts, "--format", InputFormat, "how the texts are written (default: plain)")
     _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
     _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
+    _choice(texts, "--on-loop", OnLoop, "what is done with a search that can only repeat itself (default: stop)")
     _choice(texts, "--priority", Priority, "who goes first when several wait (default: normal)")
     _choice(texts, "--cache", CacheMode, "use and keep what a server remembers (default: both)")
     texts.add_argument("--scores", action="store_const", const=True, help="each hypothesis's score, in --json")

@@ -54,6 +54,23 @@ def translate_batches(
         yield from codec.outcomes(response, len(batch))
 
 
+class LocalClient:
+    """A bundle in this process, where a client is expected."""
+
+    def __init__(self, directory: Path, service: Service) -> None:
+        self._directory = directory
+        self._service = service
+
+    def __repr__(self) -> str:
+        return f"<LocalClient of {self._directory}>"
+
+    def translate_batches(
+        self, batches: Iterable[Sequence[str]], options: Options
+    ) -> Iterator[Translation | DragomanError]:
+        """What became of the texts, in their order, those of a batch decoded side by side."""
+        return translate_batches(self._service, batches, options)
+
+
 def score_batches(
     service: Service, batches: Iterable[Sequence[codec.Pair]], options: ScoreOptions
 ) -> Iterator[Score | DragomanError]:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from dragoman.cli.arguments import positive
 from dragoman.cli.progress import Progress
 from dragoman.client import codec
 from dragoman.client.client import Client
-from dragoman.client.commands import decoding_arguments, local, server_argument
+from dragoman.client.commands import decoding_arguments, documents, local, server_argument
 from dragoman.client.commands.arrivals import Lines
 from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
-from dragoman.client.types import FinishReason, Translation
+from dragoman.client.problems import problem_of
+from dragoman.client.types import Translation
 
 DESCRIPTION = """\
 Translate texts: those on the command line, or else each line of a file or of the standard input.
@@ -25,12 +26,17 @@ Translate texts: those on the command line, or else each line of a file or of th
 One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses or --alternatives above 1
 each line out is one hypothesis: position of the text from 0, score, text, with tabs between them. What may be
 incomplete is reported on the standard error. Lines travel in batches, and none waits long for those after it.
+
+With -o, --in-place or --in-format what is translated is documents: each TEXT is the name of a file. What is no text in
+them comes back as it was. A document is written whole, at the end; a run that was interrupted goes on where it was.
 """
 
 EPILOG = """\
 examples:
   dragoman translate --from en --to pt "Hello, world!"
   dragoman translate --to pt < english.txt > portuguese.txt
+  dragoman translate --to pt movie.srt -o filme.srt
+  dragoman translate --to pt --only-missing --in-place locale/pt/django.po
   dragoman translate --bundle ./enpt --json --alignments "Hello, world!"
   dragoman translate --num-hypotheses 5 --top-p 0.9 --seed 1 "Hello, world!"
 
@@ -42,7 +48,6 @@ TIMEOUT_S = 300.0
 
 Outcome = Translation | DragomanError
 Batches = Iterable[list[str]]
-Translate = Callable[[Batches], Iterator[Outcome]]
 
 
 class UsageError(Exception):
@@ -51,7 +56,8 @@ class UsageError(Exception):
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.usage, parser.description, parser.epilog = "dragoman translate [options] [TEXT ...]", DESCRIPTION, EPILOG
+    parser.usage = "dragoman translate [options] [TEXT ...]\n       dragoman translate [options] FILE ... -o PATH"
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text; none: the lines of --file or standard input")
     parser.add_argument("--file", type=Path, metavar="PATH", help="translate the lines of this file")
@@ -65,6 +71,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--timeout", type=positive, metavar="SECONDS", help=f"longest wait for one call (default: {TIMEOUT_S:g})"
     )
+    documents.register(parser)
     decoding_arguments.register(parser)
 
 
@@ -72,8 +79,12 @@ def run(args: argparse.Namespace) -> int:
     """Translate; the process's exit code."""
     try:
         _check(args)
-        with _input(args) as (batches, errors), _translator(args) as translate:
-            return _write(args, translate(batches), errors)
+        options = decoding_arguments.options(args)
+        if documents.is_asked(args):
+            with _client(args) as client:
+                return documents.translate(args, client, decoding_arguments.options(args))
+        with _input(args) as (batches, errors), _client(args) as client:
+            return _write(args, client.translate_batches(batches, options), errors)
     except UsageError as error:
         return _complain(error, code=2)
     except Unavailable as error:
@@ -91,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if sys.stdout is None:
         raise UsageError("the standard output is closed, and the translations have no other way out")
+    if problem := documents.problem_of(args):
+        raise UsageError(problem)
     if sys.stdin is None and not args.texts and not args.file:
         raise UsageError("the standard input is closed: give a TEXT or --file")
     only_json = [name for name in ("scores", "token_scores", "alignments", "sentence_spans") if getattr(args, name)]
@@ -124,15 +137,14 @@ def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, Dra
 
 
 @contextmanager
-def _translator(args: argparse.Namespace) -> Iterator[Translate]:
-    options = decoding_arguments.options(args)
+def _client(args: argparse.Namespace) -> Iterator[Client | local.LocalClient]:
     if args.bundle:
         with local.local_service(args.bundle) as service:
-            yield lambda batches: local.translate_batches(service, batches, options)
+            yield local.LocalClient(args.bundle, service)
     else:
         where = connection_of(args)
         with Client(where.server, credentials=where.credentials, timeout_s=args.timeout or TIMEOUT_S) as client:
-            yield lambda batches: client.translate_batches(batches, options)
+            yield client
 
 
 def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], errors: Mapping[int, DragomanError]) -> int:
@@ -160,13 +172,7 @@ def _problem(outcome: Outcome) -> str:
     """What a reader must know about an outcome before relying on it; empty if nothing."""
     if isinstance(outcome, DragomanError):
         return f"not translated: {outcome}"
-    if outcome.source_truncated:
-        return "the end of the text was dropped, it is longer than the model can read (--splitting sentences)"
-    if outcome.finish_reason is FinishReason.LENGTH:
-        return "the length limit was reached, the translation may be incomplete (--max-length, --max-length-factor)"
-    if not outcome.is_complete:
-        return f"the translation may be incomplete, decoding ended with {outcome.finish_reason}"
-    return ""
+    return problem_of(outcome)
 
 
 def _json(index: int, outcome: Outcome) -> str:

@@ -49,8 +49,8 @@ from dragoman.server.telemetry.traces import Traces
 from dragoman.server.telemetry.watchdog import Watchdog
 from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
-from dragoman.server.transport.callers import Doors
 from dragoman.server.transport.certificates import Certificates
+from dragoman.server.transport.doors import Doors
 from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, Page, listen_problem, metrics, probes
 from dragoman.server.transport.interceptor import CallInterceptor
@@ -136,6 +136,8 @@ class App:
         self._loop_pulse.start()
         self._arrivals.start()
         self._unread.start()
+        for doors in self._doors:
+            doors.start()
         self._watchdog.start()
         self._overload.start()
         self._is_ready = True
@@ -171,6 +173,8 @@ class App:
         self._loop_pulse.close()
         self._arrivals.close()
         self._unread.close()
+        for doors in self._doors:
+            doors.close()
         self._garbage.close()
         self._watchdog.close()
         self._overload.close()
@@ -289,9 +293,10 @@ class App:
         self._traces = Traces(options.traces) if options.traces else None
         services = (SERVICE, _HEALTH, admin.SERVICE)
         metrics = RpcMetrics(self.registry, [(one.full_name, method) for one in services for method in one.methods])
+        self._doors = [Doors(options.tokens)]
         self._interceptor = CallInterceptor(
             metrics,
-            Doors(options.tokens),
+            self._doors[0],
             self._arrivals,
             refusal=self._overload.refusal,
             on_refused=self.metrics.refused,
@@ -322,6 +327,7 @@ class App:
         self._admin_server = None
         if options.admin_listen:
             doors = Doors(options.tokens, for_operators=True)
+            self._doors.append(doors)
             server = self._grpc_server(CallInterceptor(metrics, doors, self._arrivals))
             admin_pb2_grpc.add_AdminServiceServicer_to_server(admin.AdminService(self.fleet), server)
             self.admin_port = await _listen(server, "--admin-listen", options.admin_listen, certificates)

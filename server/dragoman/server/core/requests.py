@@ -28,6 +28,14 @@ class OnTooLong(enum.Enum):
     """Its text is refused."""
 
 
+class OnLoop(enum.Enum):
+    """What is done with a search that can only repeat itself."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+    """It goes on to its limit, as the toolkits do."""
+
+
 class EnginePreference(enum.Enum):
     """Which way of decoding a request prefers: a wish (the first four), or a demand."""
 
@@ -139,3 +147,4 @@ class Request:
     """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
     target_language: str = ""
     on_too_long: OnTooLong = OnTooLong.SPLIT
+    on_loop: OnLoop = OnLoop.STOP

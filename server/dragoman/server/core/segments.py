@@ -20,6 +20,8 @@ class FinishReason(enum.Enum):
     """The model put out its end token."""
     LENGTH = "length"
     """The length limit was reached first: the text may be incomplete."""
+    REPETITION = "repetition"
+    """The model repeated itself without end and was stopped: the text is hardly a translation."""
     EMPTY_INPUT = "empty_input"
     """There was nothing to translate."""
 
@@ -70,6 +72,8 @@ class Segment:
     """The target word that each source token is copied as, for a model that copies. Empty: those that it is."""
     bulk: bool = False
     """Whether its request is bulk: then it shares neither places nor steps with segments of light requests."""
+    stops_loops: bool = False
+    """Whether a search ends where it can only repeat itself."""
 
     @property
     def steps(self) -> int:
@@ -122,6 +126,16 @@ class Hypothesis:
     """Of each token, the end token included; they add up to `logp`."""
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False)
     """What each token, the end token included, gave to each source token: [n, S]. Only where it was asked for."""
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the model put out its end token."""
+        return self.reason is FinishReason.STOP
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The best of several has the least: what only repeats itself is worse than anything else."""
+        return self.reason is FinishReason.REPETITION, -self.score
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Strategy:
 
     def gather(self, ended: Sequence[Sequence[Hypothesis]], decoding: Decoding) -> tuple[Hypothesis, ...]:
         """What comes back of the hypotheses of each beam, which are in order, best first."""
-        ranked = sorted((hypothesis for beam in ended for hypothesis in beam), key=lambda one: -one.score)
+        ranked = sorted((hypothesis for beam in ended for hypothesis in beam), key=lambda one: one.rank)
         return tuple(ranked[: decoding.num_hypotheses])
 
     def forced(self) -> tuple[int, ...] | None:

@@ -65,7 +65,7 @@ class TextHypothesis:
     log_probability: float
     score: float
     finish_reason: FinishReason = FinishReason.STOP
-    """LENGTH if any segment reached its limit."""
+    """The worst of any segment."""
     tokens: tuple[TokenScore, ...] = ()
     """End tokens included. Only where they were asked for."""
     alignments: tuple[Alignment, ...] = ()

@@ -18,6 +18,7 @@ from dragoman.server.core.segments import NO_WORK, Decoded, Segment, Work
 from dragoman.server.core.strategies import Engine, Lossy
 from dragoman.server.decode.arrays import Bools, Floats, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE
+from dragoman.server.decode.loops import EVERY
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.strategies.speculative import Speculative
@@ -203,8 +204,10 @@ class Chains:
     def _put(self, chain: _Chain, word: int, score: float, logp: float) -> bool:
         """One word more; whether it is the last."""
         chain.score += score
-        if word == self._vocabulary.eos_id or len(chain.tokens) + 1 >= chain.limit:
-            places = [0] * len(chain.tokens)
+        length = len(chain.tokens)
+        is_last = word == self._vocabulary.eos_id or length + 1 >= chain.limit
+        if is_last or (length % EVERY == 0 and chain.search.stops_loops and chain.search.has_looped(chain.tokens)):
+            places = [0] * length
             chain.search.end(0, [*chain.tokens, word], [*chain.logps, logp], places, chain.score, is_top=True)
             return True
         chain.tokens.append(word)

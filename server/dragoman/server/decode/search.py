@@ -23,6 +23,7 @@ from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
 from dragoman.server.decode.constraints import IMPOSSIBLE, Weigher
 from dragoman.server.decode.layout import Layout
+from dragoman.server.decode.loops import EVERY
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
 from dragoman.server.decode.strategies.offers import Offers, let_only_the_best_end, ranked
@@ -42,6 +43,7 @@ class Search:
         self._room = np.zeros((capacity, layout.beams), np.int64)
         self._limit = np.zeros(capacity, np.int64)
         self._no_unknown = np.zeros(capacity, np.bool_)
+        self._stops_loops = np.zeros(capacity, np.bool_)
         self._is_watched = np.zeros(capacity, np.bool_)  # whether one of its beams may be over without another end
         self._beam = np.arange(capacity * layout.beams)[:, None]
         self._first_place = self._beam % layout.beams * layout.width
@@ -71,7 +73,7 @@ class Search:
         self._scores[g, : roots * layout.width : layout.width] = 0.0
         self._room[g], self._limit[g] = toolkits.room(decoding, layout.width), segment.max_target_tokens
         self._no_unknown[g] = decoding.unknown_handling == "suppress"
-        self._is_watched[g] = False
+        self._stops_loops[g], self._is_watched[g] = search.stops_loops, False
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""
@@ -82,7 +84,8 @@ class Search:
             return
         self._searches[row] = moved
         self._trees.move(last, row)
-        for values in (self._scores, self._room, self._limit, self._no_unknown, self._is_watched):
+        columns = self._scores, self._room, self._limit, self._no_unknown, self._stops_loops, self._is_watched
+        for values in columns:
             values[row] = values[last]
         if self._special.pop(last, None) is not None:
             self._special[row] = moved
@@ -157,6 +160,7 @@ class Search:
         scores, ended = self._scores[:n, 0], word == self._vocabulary.eos_id
         scores += logp
         ended |= self._trees.length[:n] + 1 >= self._limit[:n]
+        ended[self._loops()] = True
         finished: list[int] = ended.nonzero()[0].tolist()
         for g in finished:
             tokens, logps, places = self._trees.path(g, 0)
@@ -177,12 +181,14 @@ class Search:
                 search.attend(reply.attention[g])
         found = self._candidates(*self._weigh(reply))
         at_limit = self._trees.length[:n] + 1 >= self._limit[:n]
+        is_last = at_limit if layout.beams == 1 else at_limit.repeat(layout.beams)
+        is_last[self._loops()] = True
         ended, places, live = toolkits.choose(
             layout.profile,
             layout.width,
             found.score,
             found.word == self._vocabulary.eos_id,
-            at_limit if layout.beams == 1 else at_limit.repeat(layout.beams),
+            is_last,
             self._room[:n].reshape(-1),
         )
         has_ended: Bools = np.any(ended, axis=1)
@@ -200,6 +206,26 @@ class Search:
         if has_ended.any() or self._is_watched[:n].any() or not live.any(1).all():
             finished = self._stop(np.any(has_ended.reshape(n, -1), axis=1))
         return Advance(parents, self._scores[:n] > -np.inf, self._one[:n], finished)
+
+    def _loops(self) -> list[int]:
+        """The beams, among those of all sources, that only repeat themselves: their next tokens are the last."""
+        n, beams = len(self), self.layout.beams
+        is_due = (self._trees.length[:n] & (EVERY - 1) == 0) & self._stops_loops[:n]
+        if not is_due.any():
+            return []
+        due = is_due.nonzero()[0].tolist()
+        return [g * beams + beam for g in due for beam in range(beams) if self._only_loops(g, beam)]
+
+    def _only_loops(self, g: int, beam: int) -> bool:
+        """Whether all that lives in a beam of source g repeats itself. Where it has several places, their newest tokens
+        do not count, in which the others part from the best.
+        """
+        width = self.layout.width
+        said = self.length(g) - (EVERY if width > 1 else 0)
+        live = np.flatnonzero(self._scores[g, beam * width : (beam + 1) * width] > -np.inf) + beam * width
+        if said <= 0 or not len(live):
+            return False
+        return all(self._searches[g].has_looped(self._trees.path(g, place)[0][:said]) for place in live.tolist())
 
     def _weigh(self, reply: Reply) -> tuple[Floats, Floats32, Ints]:
         """Summed scores, log-probabilities and words of all continuations, [G, K, k]."""

@@ -1,6 +1,8 @@
 """One source of a search: what is asked of it, and what has come of it, beside its rows in the search's arrays."""
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.arrays import Floats32
 from dragoman.server.decode.constraints import Weigher
+from dragoman.server.decode.loops import allowed_rounds, ends_in_a_loop
 from dragoman.server.decode.strategies.special import Special
 from dragoman.server.decode.toolkits import BeamResults, coverage, ranking
 
@@ -27,6 +30,8 @@ class SegmentSearch:
         self.wants_attention = bool(
             segment.attention or decoding.coverage_penalty or decoding.unknown_handling == "copy"
         )
+        self.stops_loops = segment.stops_loops and strategy.forced() is None
+        """Whether it is over where all that lives repeats itself."""
         self._attention: list[Floats32] = []  # of the places of each level, [K, S], the root's first
         self.is_lost = False
         """Whether the decoder's numbers were not finite."""
@@ -40,6 +45,18 @@ class SegmentSearch:
     def is_special(self) -> bool:
         """Whether it takes part in more than ranking by the model's own scores."""
         return self.weigher is not None or self.wants_attention or self.special is not None
+
+    def has_looped(self, tokens: Sequence[int]) -> bool:
+        """Whether what was put out of itself, and not for a prefix or a least length, ends in a loop."""
+        decoding, prefix = self.segment.decoding, self.segment.prefix
+        if len(tokens) < decoding.min_length:
+            return False
+        said = tokens[len(prefix) :]
+        return ends_in_a_loop(said, 0) and ends_in_a_loop(said, self._allowed_rounds)
+
+    @cached_property
+    def _allowed_rounds(self) -> int:
+        return allowed_rounds(self.segment.ids)
 
     def attend(self, attention: Floats32) -> None:
         """What the newest level's places attended to, [K, S] and padding."""
@@ -64,11 +81,16 @@ class SegmentSearch:
             tuple(tokens[:-1] if is_end else tokens),
             math.fsum(logps),
             score,
-            FinishReason.LENGTH if is_cut else FinishReason.STOP,
+            self._reason(len(tokens)) if is_cut else FinishReason.STOP,
             tuple(logps),
             attention,
         )
         self.beams[number].end(hypothesis, is_top=is_top)
+
+    def _reason(self, length: int) -> FinishReason:
+        """Why a hypothesis of this length was cut."""
+        at_limit = length >= self.segment.max_target_tokens
+        return FinishReason.LENGTH if at_limit else FinishReason.REPETITION
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The hypotheses that are wanted, as the strategy gathers them; none where the model left no word to choose."""

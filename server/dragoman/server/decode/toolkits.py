@@ -94,7 +94,7 @@ class BeamResults:
         """A hypothesis has ended; `is_top` where no candidate of the step had a higher score."""
         self._top_has_ended |= is_top
         self.ended.append(hypothesis)
-        self.ended.sort(key=lambda h: -h.score)
+        self.ended.sort(key=lambda h: h.rank)
         del self.ended[max(self._width, enough(self._decoding, self._width), self._wanted) :]
 
     @property

@@ -25,7 +25,7 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import CacheMode, EnginePreference, Request
+from dragoman.server.core.requests import CacheMode, EnginePreference, OnLoop, Request
 from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
@@ -122,6 +122,7 @@ class Pipeline:
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
+            stops_loops=request.on_loop is OnLoop.STOP,
         )
 
     def pair(self, source: str, target: str) -> LanguagePair:

@@ -70,8 +70,8 @@ class RequestRecord:
     """On the monotonic clock."""
     timings: Timings = NO_TIME
     engine: str = NO_ENGINE
-    is_unread: bool = False
-    """Whether it was cancelled because its client did not read."""
+    cut: str = ""
+    """How it ends where the server itself has cancelled it."""
     trace_id: str = ""
     """Of a trace whose spans are kept: the exemplar of its duration."""
     texts: int = 0
@@ -250,7 +250,7 @@ class Metrics:
         except (asyncio.CancelledError, GeneratorExit):
             # gRPC cancels a call whose deadline passed as it does one whose client left.
             late = record.deadline_s is not None and time.monotonic() >= record.deadline_s - DEADLINE_SLACK_S
-            record.outcome = "unread" if record.is_unread else "deadline" if late else "cancelled"
+            record.outcome = record.cut or ("deadline" if late else "cancelled")
             raise
         except MemoryError:
             record.outcome = "overloaded"

@@ -91,7 +91,7 @@ def _begins(text: str, position: int) -> bool:
     if is_joined(text, position):
         return False
     before, after = text[position - 1], text[position]
-    if before.isspace() or _stands_alone(before) or _stands_alone(after):
+    if before.isspace() or stands_alone(before) or stands_alone(after):
         return True
     if _is_letter(before) == _is_letter(after):
         return False
@@ -107,6 +107,7 @@ def _is_letter(char: str) -> bool:
     return char.isalnum() or unicodedata.category(char)[0] == "M" or char in "_\u200c\u200d"
 
 
-def _stands_alone(char: str) -> bool:
+def stands_alone(char: str) -> bool:
+    """Whether a character is of a script that writes no spaces."""
     is_wide = unicodedata.east_asian_width(char) in "WF" and not "\uac00" <= char <= "\ud7a3"  # Korean has spaces
     return is_wide or any(first <= char <= last for first, last in _NO_SPACES)

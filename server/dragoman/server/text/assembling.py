@@ -70,7 +70,7 @@ def _work(decoded: Sequence[Decoded]) -> Work:
 
 def token_logps(hypothesis: Hypothesis, tokenizer: Tokenizer) -> tuple[TokenScore, ...]:
     """Each token that was emitted, the end token included, and its log-probability."""
-    end = () if _was_cut(hypothesis) else (tokenizer.eos_id,)
+    end = (tokenizer.eos_id,) if hypothesis.has_end else ()
     pairs = zip((*hypothesis.ids, *end), hypothesis.token_logps, strict=True)
     return tuple(TokenScore(tokenizer.token(index), logp) for index, logp in pairs)
 
@@ -161,13 +161,11 @@ def _score(chosen: Sequence[Hypothesis]) -> float:
 def _reason(chosen: Sequence[Hypothesis]) -> FinishReason:
     if not chosen:
         return FinishReason.EMPTY_INPUT
-    return FinishReason.LENGTH if any(map(_was_cut, chosen)) else FinishReason.STOP
-
-
-def _was_cut(hypothesis: Hypothesis) -> bool:
-    return hypothesis.reason is FinishReason.LENGTH
+    reasons = {hypothesis.reason for hypothesis in chosen}
+    worst = (FinishReason.REPETITION, FinishReason.LENGTH)
+    return next((reason for reason in worst if reason in reasons), FinishReason.STOP)
 
 
 def _length(hypothesis: Hypothesis) -> int:
     """Target tokens, the end token included where there is one."""
-    return len(hypothesis.ids) + (not _was_cut(hypothesis))
+    return len(hypothesis.ids) + hypothesis.has_end

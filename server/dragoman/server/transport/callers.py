@@ -8,32 +8,22 @@
     is_operator = true                       # may load and unload bundles; false, where it is not said
     expires = 2027-01-01T00:00:00Z           # never, where it is not said
 
-The file has no secret in it: a token is known by its hash. It is read again when it changes; one that cannot be read
-leaves those in force that were read before.
+The file has no secret in it: a token is known by its hash.
 """
 
 import hashlib
 import hmac
-import logging
-import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
-from dragoman.server.core import logs
-from dragoman.server.core.errors import Forbidden, StartError, TooManyCalls, Unauthenticated
 from dragoman.server.core.segments import Priority
-
-_logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-SCHEME = "bearer "
 
 
 @dataclass(frozen=True)
@@ -59,83 +49,37 @@ class Callers:
 
     def __init__(self, by_hash: Mapping[bytes, Caller]) -> None:
         self._by_hash = dict(by_hash)
+        self._first_end = min((caller.expires for caller in by_hash.values() if caller.expires), default=None)
 
     def __len__(self) -> int:
         return len({caller.name for caller in self._by_hash.values()})
 
+    def end_by(self, now: datetime) -> bool:
+        """Whether the token of any of them has expired by then."""
+        return self._first_end is not None and self._first_end <= now
+
     def named(self, token: str, now: datetime) -> Caller | None:
         """Whose token it is. All hashes are compared, each to its end: time says nothing about them."""
-        given = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        given = digest(token)
         found = None
         for known, caller in self._by_hash.items():
             if hmac.compare_digest(known, given):
                 found = caller
-        return found if found is not None and (found.expires is None or now < found.expires) else None
+        return _good(found, now)
+
+    def holder(self, known: bytes, now: datetime) -> Caller | None:
+        """Whose token it is that has this hash, of which it is known that it was somebody's."""
+        return _good(self._by_hash.get(known), now)
 
 
-class Doors:
-    """Lets in who has a token of the file, or everybody where there is no file. Used from the event loop alone."""
+def digest(token: str) -> bytes:
+    """The hash by which a token is known."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
-    def __init__(self, path: str = "", *, for_operators: bool = False) -> None:
-        self._for_operators = for_operators
-        self._path = Path(path) if path else None
-        self._stamp = self._stamp_now()
-        self._under_way: dict[str, int] = {}
-        try:
-            self._callers = Callers({}) if self._path is None else read_callers(self._path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise StartError(f"--tokens {path}: {error}") from error
 
-    def __repr__(self) -> str:
-        return f"<Doors {self._path or 'open'}, {len(self._callers)} callers>"
-
-    @contextmanager
-    def entered(self, metadata: Sequence[tuple[str, str | bytes]]) -> Iterator[Caller]:
-        """The caller of a call with such metadata, for as long as it is under way."""
-        caller = ANYBODY if self._path is None else self._caller(metadata)
-        number = self._under_way.get(caller.name, 0)
-        if caller.max_calls is not None and number >= caller.max_calls:
-            raise TooManyCalls(caller.name, caller.max_calls)
-        self._under_way[caller.name] = number + 1
-        try:
-            yield caller
-        finally:
-            self._under_way[caller.name] -= 1
-
-    def _caller(self, metadata: Sequence[tuple[str, str | bytes]]) -> Caller:
-        given = [value for key, value in metadata if key == "authorization"]
-        if not given:
-            raise Unauthenticated("this server asks for a token: send the metadata authorization: Bearer TOKEN")
-        if len(given) > 1 or not isinstance(given[0], str) or given[0][: len(SCHEME)].lower() != SCHEME:
-            raise Unauthenticated("the metadata authorization is not one Bearer TOKEN")
-        self._refresh()
-        token = given[0][len(SCHEME) :].strip()
-        caller = self._callers.named(token, datetime.now(UTC)) if token else None
-        if caller is None:
-            raise Unauthenticated("the token is not known, or not any more")
-        if self._for_operators and not caller.is_operator:
-            raise Forbidden("authorization", f"{caller.name} is no operator")
-        return caller
-
-    def _refresh(self) -> None:
-        stamp = self._stamp_now()
-        if self._path is None or stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._callers = read_callers(self._path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            logs.event(_logger, logging.ERROR, "tokens_not_taken", reason=str(error))
-        else:
-            logs.event(_logger, logging.INFO, "tokens_taken", callers=len(self._callers))
-
-    def _stamp_now(self) -> tuple[int, int, int] | None:
-        """What changes with the file; None where it is missing."""
-        try:
-            found = os.stat(self._path) if self._path else None
-        except OSError:
-            return None
-        return found and (found.st_ino, found.st_size, found.st_mtime_ns)
+def _good(caller: Caller | None, now: datetime) -> Caller | None:
+    """The holder of a token that has not expired."""
+    return caller if caller is not None and (caller.expires is None or now < caller.expires) else None
 
 
 def read_callers(text: str) -> Callers:

@@ -1,11 +1,11 @@
 """A server's certificate and key, taken up anew when their files change, without a restart.
 
-gRPC asks at each handshake. A pair that does not fit together, as it lies there while the files are being replaced, is
-left where it is and the one before goes on: a broken file breaks no connection.
+gRPC asks at each handshake. Files that were changed just now are left for a moment (`followed`). A pair that does not
+fit together, as it lies there while the files are being replaced, is left where it is and the one before goes on: a
+broken file breaks no connection.
 """
 
 import logging
-import os
 import ssl
 import threading
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ import grpc
 
 from dragoman.server.core import logs
 from dragoman.server.core.errors import StartError
+from dragoman.server.transport.followed import Followed
 
 _logger = logging.getLogger(__name__)
 
-Stamp = tuple[tuple[int, int, int], ...]
 SEQUENCE, UTC_TIME = 0x30, 0x17
 
 
@@ -45,18 +45,17 @@ class Certificates:
     def __init__(
         self, certificate: str, key: str, client_ca: str = "", on_read: Callable[[str], None] = lambda _: None
     ) -> None:
-        self._paths = [Path(path) for path in (certificate, key, client_ca) if path]
+        self._files = Followed([Path(path) for path in (certificate, key, client_ca) if path])
         self._on_read = on_read
         """Told what became of files that changed: `taken` or `kept_old`."""
         self._lock = threading.Lock()
-        self._seen = _stamp(self._paths)
         try:
-            self.pair = read_pair(self._paths)
+            self.pair = read_pair(self._files.paths, self._files.first())
         except (OSError, ValueError) as error:
             raise StartError(f"--tls-certificate {certificate}: {error}") from error
 
     def __repr__(self) -> str:
-        return f"<Certificates {', '.join(map(str, self._paths))}, until {self.pair.expires:%Y-%m-%d}>"
+        return f"<Certificates {self._files!r}, until {self.pair.expires:%Y-%m-%d}>"
 
     @property
     def credentials(self) -> grpc.ServerCredentials:
@@ -70,18 +69,15 @@ class Certificates:
     def refresh(self) -> bool:
         """Take up the files where they have changed; whether there is a new pair."""
         with self._lock:
-            stamp = _stamp(self._paths)
-            if stamp == self._seen:
-                return False
             try:
-                pair = read_pair(self._paths)
+                contents = self._files.changed()
+                if contents is None:
+                    return False
+                self.pair = pair = read_pair(self._files.paths, contents)
             except (OSError, ValueError) as error:
-                self._seen = stamp
                 logs.event(_logger, logging.ERROR, "certificate_not_taken", reason=str(error))
                 self._on_read("kept_old")
                 return False
-            # Files that changed while they were read are read again at the next handshake.
-            self._seen, self.pair = stamp, pair
         logs.event(_logger, logging.INFO, "certificate_taken", expires=pair.expires.isoformat())
         self._on_read("taken")
         return True
@@ -90,9 +86,9 @@ class Certificates:
         return self.pair.configuration if self.refresh() else None
 
 
-def read_pair(paths: Sequence[Path]) -> Pair:
-    """What lies in the files; raises `OSError` or `ValueError` where it is no pair."""
-    certificate, key, *others = (path.read_bytes() for path in paths)
+def read_pair(paths: Sequence[Path], contents: Sequence[bytes]) -> Pair:
+    """The pair that files hold; raises `OSError` or `ValueError` where it is none."""
+    certificate, key, *others = contents
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(paths[0], paths[1], password=_no_password)
@@ -101,7 +97,7 @@ def read_pair(paths: Sequence[Path]) -> Pair:
     except ssl.SSLError as error:
         reason = error.reason or "not PEM"
         raise ValueError(f"{', '.join(map(str, paths))} do not fit together: {reason}") from error
-    if [certificate, key, *others] != [path.read_bytes() for path in paths]:
+    if list(contents) != [path.read_bytes() for path in paths]:
         raise ValueError(f"{paths[0]} changed while it was read")
     first = certificate.decode("ascii").partition(ssl.PEM_FOOTER)[0] + ssl.PEM_FOOTER
     der = ssl.PEM_cert_to_DER_cert(first[first.index(ssl.PEM_HEADER) :])
@@ -110,15 +106,6 @@ def read_pair(paths: Sequence[Path]) -> Pair:
 
 def _no_password() -> str:
     raise ValueError("the key is encrypted: give one that is not, readable by the server alone")
-
-
-def _stamp(paths: Sequence[Path]) -> Stamp:
-    """What changes with a file, be it written, renamed or linked anew; empty while one is missing."""
-    try:
-        found = [os.stat(path) for path in paths]
-    except OSError:
-        return ()
-    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
 
 def expires(der: bytes) -> datetime:

@@ -77,6 +77,8 @@ class HttpListener:
         self._is_closed = True
         self._waker.send(b"\0")
         self._thread.join()
+        for end in (self._wakes, self._waker):  # not by the thread, which may be done before it is woken
+            end.close()
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -92,8 +94,6 @@ class HttpListener:
         self._selector.close()
         for descriptor in (self._nothing, *self._kept):
             os.close(descriptor)
-        self._wakes.close()
-        self._waker.close()
 
     def _turn(self) -> None:
         """Wait for what comes next, and do it."""

@@ -26,12 +26,13 @@ from dragoman.server.core.tracing import Trace, continued
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
 from dragoman.server.transport.arrivals import Arrivals
-from dragoman.server.transport.callers import ANYBODY, Caller, Doors
+from dragoman.server.transport.callers import ANYBODY
+from dragoman.server.transport.doors import Doors, Visit
 from dragoman.server.transport.status import status_code, status_message, trailing_metadata
 
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
-_caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
+_visit: ContextVar[Visit] = ContextVar("visit")
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
 _MOMENT_S = 0.01
 OPEN = "/grpc.health.v1.Health/"
@@ -43,9 +44,9 @@ def request_id() -> str:
     return _request_id.get()
 
 
-def current_caller() -> Caller:
-    """Who makes the call that is being served."""
-    return _caller.get()
+def current_visit() -> Visit:
+    """Who makes the call that is being served, and whether it may go on."""
+    return _visit.get()
 
 
 def current_trace() -> Trace | None:
@@ -150,7 +151,9 @@ class _Method:
                     request = self._messages(context) if self._is_stream else await self._message(call, context)
                     async for response in self._behaviour(request, context):
                         self._metrics.sent()
+                        call.visit.is_away = True
                         yield response
+                        call.visit.back()
             except Exception as error:  # noqa: BLE001 - the outermost layer
                 await call.abort(error)
 
@@ -209,8 +212,8 @@ class _Method:
             seconds = time.perf_counter() - started
             self._calls.num_open -= 1
             self._metrics.handled(code, seconds)
-            self._metrics.called(call.caller.name, code)
-            facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.caller.name}
+            self._metrics.called(call.visit.name, code)
+            facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.visit.name}
             logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
 
 
@@ -227,14 +230,14 @@ class _Rpc:
         if trace_ratio or traceparent is not None:
             header = traceparent if isinstance(traceparent, str) else None
             _trace.set(continued(header, ratio=trace_ratio, random_bits=secrets.randbits))
-        self.caller = ANYBODY
+        self.visit = Visit(ANYBODY)
         self._context = context
 
     @contextmanager
     def entered(self, doors: Doors) -> Iterator[None]:
         """Let the caller in for the time of the call, or raise why it may not."""
-        with doors.entered(self._metadata) as self.caller:
-            _caller.set(self.caller)  # for good, as the id
+        with doors.entered(self._metadata, asyncio.current_task()) as self.visit:
+            _visit.set(self.visit)  # for good, as the id
             yield
 
     def take_id(self, message: Any) -> None:

@@ -25,7 +25,7 @@ from dragoman.server.transport.ahead import ahead
 from dragoman.server.transport.codec import descriptions, supported
 from dragoman.server.transport.codec import requests as codec_request
 from dragoman.server.transport.front import Call, Front, Message
-from dragoman.server.transport.interceptor import current_caller, current_trace, request_id
+from dragoman.server.transport.interceptor import current_trace, current_visit, request_id
 from dragoman.server.transport.pipe import Pipe
 from dragoman.server.transport.unread import current_receiver
 from dragoman.v1 import translation_pb2 as pb
@@ -59,12 +59,18 @@ async def _translate_with_patience(pipeline: Pipeline, request: Request) -> list
 def _log(method: str, record: RequestRecord, trace: Trace | None, seconds: float) -> None:
     """One line for a request: what it was, what became of it and where its time went; never a text."""
     stages = {name: round(value, 6) for name, value in vars(record.timings).items()}
-    facts: dict[str, Any] = {"id": request_id(), "caller": current_caller().name, "method": method}
+    facts: dict[str, Any] = {"id": request_id(), "caller": current_visit().name, "method": method}
     facts |= {"model": record.model, "outcome": record.outcome, "engine": record.engine, "texts": record.texts}
     facts |= {"source_tokens": record.source_tokens, "target_tokens": record.target_tokens}
     if trace is not None:
         facts["trace_id"] = trace.hex_id
     logs.event(_logger, logging.INFO, "request", **facts, seconds=round(seconds, 6), **stages)
+
+
+def _cut() -> str:
+    """Why the server has ended a call by itself."""
+    refusal = current_visit().refusal
+    return "unread" if current_receiver().is_ended else refusal.outcome if refusal else ""
 
 
 async def _written(call: Call, write: Callable[[Any], T], outcomes: Sequence[Outcome] | Outcome) -> T:
@@ -125,7 +131,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
                 try:
                     yield record
                 except (asyncio.CancelledError, GeneratorExit):
-                    record.is_unread = current_receiver().is_ended
+                    record.cut = _cut()
                     raise
         finally:
             self._num_active -= 1
@@ -235,7 +241,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         )
 
     def _known_models(self) -> Models:
-        return self._models.among(current_caller().models)
+        return self._models.among(current_visit().caller.models)
 
     def _describe(self, pipeline: Pipeline, *, draining: bool = False) -> pb.Model:
         is_draining = draining or self.draining
@@ -247,7 +253,7 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         record.deadline_s = None if remaining_s is None else time.monotonic() + remaining_s
         if self.draining:
             raise Draining
-        call = self._front.accept(message, request_id(), current_caller())
+        call = self._front.accept(message, request_id(), current_visit().caller)
         record.model = call.pipeline.name
         return call, call.request(record.deadline_s)
 

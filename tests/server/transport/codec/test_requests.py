@@ -10,6 +10,7 @@ from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
     OffsetUnit,
+    OnLoop,
     OnTooLong,
     Output,
     Request,
@@ -36,6 +37,7 @@ def test_a_request_is_read_completely() -> None:
         texts=[pb.Text(text="a", target_prefix="A"), pb.Text()],
         splitting=pb.SPLITTING_LINES,
         on_too_long=pb.ON_TOO_LONG_REJECT,
+        on_loop=pb.ON_LOOP_CONTINUE,
         engine=pb.ENGINE_PREFERENCE_QUALITY,
         priority=pb.PRIORITY_BATCH,
         output=pb.OutputOptions(
@@ -58,6 +60,7 @@ def test_a_request_is_read_completely() -> None:
         source_language="en",
         target_language="pt",
         on_too_long=OnTooLong.REJECT,
+        on_loop=OnLoop.CONTINUE,
     )
     assert read() == Request((), source_language="en", target_language="pt")
 
