@@ -222,8 +222,9 @@ class Fleet:
         self._models.gone(pipeline)
         name, version = pipeline.name, pipeline.version
         del pipeline
-        collect_all()  # sessions and what they belong to refer to each other
-        await asyncio.to_thread(give_back)
+        if not self._is_closing:  # what goes with all others goes with the process
+            collect_all()  # sessions and what they belong to refer to each other
+            await asyncio.to_thread(give_back)
         logs.event(_logger, logging.DEBUG, "bundle_closed", model=name, version=version)
 
     async def _apart(self, work: Callable[[], T]) -> T:

@@ -24,13 +24,15 @@ class Garbage:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._in_flight = in_flight
         self._before: tuple[int, int, int] | None = None
+        self._was_frozen = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, with all that there is by now for good; called by the event loop."""
-        self._before = gc.get_threshold()
+        self._before, self._was_frozen = gc.get_threshold(), gc.get_freeze_count() > 0
         gc.set_threshold(*self._before[:2], _NEVER)
-        collect_all()
+        gc.collect()
+        gc.freeze()
         self._task = asyncio.create_task(self._run())
 
     def close(self) -> None:
@@ -38,7 +40,8 @@ class Garbage:
         if self._task is not None and self._before is not None:
             self._task.cancel()
             gc.set_threshold(*self._before)
-            gc.unfreeze()
+            if not self._was_frozen:  # else it is for whoever froze it before
+                gc.unfreeze()
 
     async def _run(self) -> None:
         collected_s = time.monotonic()

@@ -1,8 +1,8 @@
 """The memory that all graphs on the processor take their tensors from, and give back when it is asked for.
 
-By default each session has an arena of its own, which keeps the most that any of its runs took; without one, each tensor
-is asked of the C library, which takes up to a tenth of a run. So all sessions share one arena. It grows by no more than
-it is asked for, and a run may ask it to return what is free.
+By default each session has an arena of its own, which keeps the most that any of its runs took; without one, the C
+library is asked for each tensor, which takes up to a tenth of a run. So all sessions share one arena. It grows by no
+more than it is asked for, and a run may ask it to return what is free.
 """
 
 from functools import cache
