@@ -41,7 +41,6 @@ UNTESTED = {
         "server/dragoman/server/lanes/opening.py",
         "server/dragoman/server/runtime/device_runtime.py",
         "server/dragoman/server/runtime/host_runtime.py",
-        "server/dragoman/server/runtime/sessions.py",
     ),
     "one half of another module, whose test tests both": (
         "export/dragoman/export/importers/fairseq/nat.py",  # importer

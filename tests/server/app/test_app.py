@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +23,14 @@ from dragoman.server.app.app import App, _channel_options
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.telemetry import resources
 from dragoman.server.telemetry.watchdog import EXIT_LANE_LOST
+from dragoman.server.testing import write_bundle
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
 ROOT = Path(__file__).parents[3]
 # Lanes that need no model; everything else is what `dragoman serve` runs.
 PROGRAM = """
-import argparse, sys
+import argparse, sys, threading
 from dragoman.server.app import command_serve
 from dragoman.server.app.app import App
 from dragoman.server.testing import FakeLanes
@@ -40,7 +42,15 @@ if "--hang" in sys.argv:
 if "--hold" in sys.argv:
     sys.argv.remove("--hold")
     lanes.hold()
-command_serve.App = lambda options: App(options, lambda bundle, observer: lanes)
+later = iter([lanes])
+
+def lanes_of(bundle, observer):
+    if bundle.manifest.name == "endless":
+        (bundle.directory.parent / "loading").touch()
+        threading.Event().wait()
+    return next(later, None) or FakeLanes()
+
+command_serve.App = lambda options: App(options, lanes_of)
 parser = argparse.ArgumentParser()
 command_serve.register(parser)
 sys.exit(command_serve.run(parser.parse_args()))
@@ -105,6 +115,41 @@ def test_a_second_signal_ends_at_once(bundle: Bundle) -> None:
         stream.cancel()
 
     assert process.returncode == 1
+
+
+def _wait_for(path: Path) -> None:
+    end_s = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < end_s, f"no {path} after 10 s"
+        time.sleep(0.01)
+
+
+def test_a_stop_waits_for_no_load(bundle: Bundle, tmp_path: Path) -> None:
+    """One that never ends, begun by SIGHUP, has as long as calls in flight have; then the process ends well."""
+    arguments = "--models", str(tmp_path), "--look-s", "0", "--drain-grace-s", "0.2"
+    with serving(bundle, *arguments) as (process, _):
+        write_bundle(tmp_path / "endless", name="endless")
+        process.send_signal(signal.SIGHUP)
+        _wait_for(tmp_path / "loading")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+
+    assert process.returncode == 0, log
+    assert [line.split()[2] for line in log.splitlines()] == ["draining", "stopped", "stopped_while_loading"]
+
+
+def test_a_stop_before_all_is_loaded_ends_at_once(tmp_path: Path) -> None:
+    """There are no calls to wait for, however long those would have."""
+    endless = write_bundle(tmp_path / "endless", name="endless")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(endless, "--drain-grace-s", "1000", **pipes) as process:
+        _wait_for(tmp_path / "loading")
+        process.send_signal(signal.SIGTERM)
+        announced, log = process.communicate(timeout=10)
+
+    assert process.returncode == 0, log
+    assert not announced
+    assert [line.split()[2] for line in log.splitlines()] == ["stopped_before_start"]
 
 
 def test_a_hung_lane_ends_the_process_with_its_own_code(bundle: Bundle) -> None:

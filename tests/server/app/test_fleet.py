@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.app import fleet
-from dragoman.server.core.errors import StartError, UnknownModel
-from dragoman.server.testing import write_bundle
+from dragoman.server.core.errors import Draining, StartError, UnknownModel
+from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
 
@@ -228,3 +229,98 @@ async def test_a_name_that_no_directory_can_have_spoils_nothing(serve: Serve, tm
 
     assert versions(served) == [("echo", version)]
     assert len(served.app.fleet.berths) == 1
+
+
+async def test_links_within_the_folder_are_followed(serve: Serve, tmp_path: Path) -> None:
+    """As Kubernetes mounts files (NAME leads to ..data/NAME), and as git-sync and people name a current version."""
+    first, second = write(tmp_path / "models/..1/echo"), write(tmp_path / "models/..2/echo", length=48)
+    (tmp_path / "models/..data").symlink_to("..1")
+    (tmp_path / "models/echo").symlink_to("..data/echo")
+    write(tmp_path / "models/other/v1", "other")
+    (tmp_path / "link").symlink_to("models")
+    served = await serve(models=str(tmp_path / "link"), look_s=0)
+    assert ("echo", first) in versions(served)
+    assert len(versions(served)) == 2
+
+    (tmp_path / "models/..tmp").symlink_to("..2")
+    (tmp_path / "models/..tmp").rename(tmp_path / "models/..data")
+    await served.app.fleet.look()
+    await settled(served)
+    assert ("echo", second) in versions(served)
+    assert served.value("dragoman_bundles", state="failed") == 0
+
+
+@pytest.mark.parametrize("name", ["stray", "folder/stray"])
+async def test_a_link_that_leads_out_of_the_folder_is_not_followed(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """It is told once, and counted; what is served from there goes on, and the others come and go as before."""
+    write(tmp_path / "elsewhere/echo", "secret")
+    first = write(tmp_path / "models/echo")
+    link = tmp_path / "models" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "elsewhere/echo")
+    caplog.set_level("ERROR", "dragoman")
+    served = await serve(models=str(tmp_path / "models"), look_s=0)
+    await served.app.fleet.look()
+    assert versions(served) == [("echo", first)]
+    assert served.value("dragoman_bundles", state="failed") == 1
+    [told] = caplog.records
+    assert f"a link that leads out of {tmp_path / 'models'}, to {tmp_path / 'elsewhere/echo'}" in str(vars(told))
+
+    (tmp_path / "models/echo").rename(tmp_path / "elsewhere/moved")
+    (tmp_path / "models/echo").symlink_to(tmp_path / "elsewhere/moved")
+    other = write(tmp_path / "models/other", "other")
+    await served.app.fleet.look()
+    assert versions(served) == [("echo", first), ("other", other)]
+    assert served.value("dragoman_bundles", state="failed") == 2
+
+    link.unlink()
+    (tmp_path / "models/echo").unlink()
+    second = write(tmp_path / "models/echo", length=48)
+    await served.app.fleet.look()
+    await settled(served)
+    assert versions(served) == [("echo", second), ("other", other)]
+    assert served.value("dragoman_bundles", state="failed") == 0
+
+
+async def test_an_operator_may_load_what_lies_elsewhere(serve: Serve, tmp_path: Path) -> None:
+    """By its own path: it is the folder that leads nowhere else."""
+    version = write(tmp_path / "elsewhere/echo")
+    (tmp_path / "models").mkdir()
+    served = await serve(models=str(tmp_path / "models"), look_s=0)
+    await served.app.fleet.load(tmp_path / "elsewhere/echo")
+
+    assert versions(served) == [("echo", version)]
+
+
+async def test_a_load_that_nobody_waits_for_is_closed_when_it_is_there(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has stopped meanwhile, within its time, and takes no more changes."""
+    served = await serve(drain_grace_s=0.05)
+    app, started, going_on, closed = served.app, threading.Event(), threading.Event(), threading.Event()
+    lanes = FakeLanes()
+    close = lanes.close
+    monkeypatch.setattr(lanes, "close", lambda: (close(), closed.set()))
+
+    def slow(*_: object) -> FakeLanes:
+        started.set()
+        going_on.wait()
+        return lanes
+
+    monkeypatch.setattr(app, "_lanes_of", slow)
+    write(tmp_path / "other", "other")
+    load = asyncio.create_task(app.fleet.load(tmp_path / "other"))
+    await asyncio.to_thread(started.wait)
+    await app.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+    with pytest.raises(Draining):
+        await app.fleet.load(tmp_path / "other")
+    assert not await app.fleet.close()
+    assert not closed.is_set()
+
+    going_on.set()
+    assert await asyncio.to_thread(closed.wait, 10)
+    assert await app.fleet.close(10)

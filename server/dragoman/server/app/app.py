@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -29,7 +30,7 @@ from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.batches.warm_up import warm_up
 from dragoman.server.core import logs
 from dragoman.server.core.addresses import is_loopback
-from dragoman.server.core.errors import StartError
+from dragoman.server.core.errors import Draining, StartError
 from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.lanes.opening import open_lanes
@@ -38,6 +39,7 @@ from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import hardware_of
+from dragoman.server.runtime.sessions import remove_copies
 from dragoman.server.telemetry import resources
 from dragoman.server.telemetry.loop_pulse import LoopPulse
 from dragoman.server.telemetry.overload import Overload, Resource
@@ -90,6 +92,8 @@ class App:
         self._started = time.perf_counter()
         self._garbage = Garbage(lambda: sum(map(_num_segments, self.models)))
         self._is_ready = False
+        self._has_ended = True
+        """Whether nothing is being loaded any more, once stopped."""
         self._http: list[HttpServer] = []
         self._looks: set[asyncio.Task[None]] = set()
         self.port = self.admin_port = 0
@@ -148,6 +152,7 @@ class App:
 
     async def stop(self) -> None:
         """Drain and stop, as the module says."""
+        until_s = time.monotonic() + self.options.drain_grace_s
         self._is_ready = False
         self._looking.cancel()
         self._giving_back.cancel()
@@ -163,7 +168,7 @@ class App:
         await self._server.stop(grace_s)
         if self._admin_server is not None:
             await self._admin_server.stop(0)
-        await self.fleet.close()
+        self._has_ended = await self.fleet.close(max(0.0, until_s - time.monotonic()))
         self._executor.shutdown()
         if self._traces is not None:
             closing = threading.Thread(target=self._traces.close, daemon=True)  # it may wait for an endpoint that hangs
@@ -192,35 +197,46 @@ class App:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, signalled)
-        await self.start()
+        stopped = asyncio.create_task(stopping.wait())
+        start = asyncio.create_task(self.start())
+        await asyncio.wait({start, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():
+            start.cancel()
+            await asyncio.wait({start})
+            _end_now(0, "stopped_before_start")
+        await start
         loop.add_signal_handler(signal.SIGHUP, self.look)
         announce()
-        await stopping.wait()
+        await stopped
         stop = asyncio.create_task(self.stop())
         end = asyncio.create_task(ending.wait())
         await asyncio.wait({stop, end}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.done():
-            logs.event(_logger, logging.WARNING, "stopped_by_second_signal")
-            logs.last_words("", _LAST_WORDS_S)
-            # Anything gentler would wait for threads that are in the middle of a graph.
-            os._exit(1)
+            _end_now(1, "stopped_by_second_signal")
         end.cancel()
         await stop
+        if not self._has_ended:
+            _end_now(0, "stopped_while_loading")
         return 0
 
     def look(self) -> None:
         """Take up bundles that have changed, soon."""
-        task = asyncio.create_task(self.fleet.look())
+        task = asyncio.create_task(self._look())
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
 
     async def _look_again(self) -> None:
         while self.options.look_s:
             await asyncio.sleep(self.options.look_s)
-            try:
-                await self.fleet.look()
-            except Exception as error:  # noqa: BLE001 - the next look may go well
-                logs.event(_logger, logging.ERROR, "look_failed", exc_info=error)
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            await self.fleet.look()
+        except Draining:
+            pass
+        except Exception as error:  # noqa: BLE001 - the next look may go well
+            logs.event(_logger, logging.ERROR, "look_failed", exc_info=error)
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is decoded, and nothing waits for it."""
@@ -397,6 +413,14 @@ class App:
     async def _publish(self) -> None:
         """Say how things stand, to gRPC's health service."""
         await publish(self._health, self._serving)
+
+
+def _end_now(code: int, event: str) -> NoReturn:
+    """End the process: anything gentler would wait for threads that are in the middle of a graph, or of loading it."""
+    logs.event(_logger, logging.WARNING, event)
+    logs.last_words("", _LAST_WORDS_S)
+    remove_copies()
+    os._exit(code)
 
 
 async def _listen(server: grpc.aio.Server, flag: str, address: str, certificates: Certificates | None) -> int:

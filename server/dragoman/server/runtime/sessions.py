@@ -6,6 +6,7 @@ removed as soon as all graphs are loaded: the mappings keep what the copies hold
 """
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,8 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 """ONNX Runtime's name for where the weights of a graph lie that is given as bytes."""
 
 _logger = logging.getLogger(__name__)
+_copies: set[Path] = set()
+"""The folders of graphs that are being loaded."""
 
 
 def check_installation(installed: Collection[tuple[str, Path]] | None = None) -> None:
@@ -70,7 +73,12 @@ def _private_weights(bundle: Bundle) -> Iterator[Path]:
     names = manifest.files.keys() - texts - {graph.file for graph in manifest.graphs.values()}
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-")))
+            # Whoever ends the process meanwhile may have removed it already.
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-", ignore_cleanup_errors=True))
+            )
+            _copies.add(folder)
+            stack.callback(_copies.discard, folder)
             for name in sorted(names):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 bundle.copy(name, folder / name)
@@ -81,6 +89,12 @@ def _private_weights(bundle: Bundle) -> Iterator[Path]:
                 f"TMPDIR to a folder where {size} bytes are free"
             ) from error
         yield folder
+
+
+def remove_copies() -> None:
+    """Leave nothing behind in a process that ends while graphs are being loaded."""
+    for folder in tuple(_copies):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hardware) -> Any:
