@@ -43,11 +43,11 @@ def test_edits_without_units_go_with_any_other() -> None:
 
 
 def test_what_cannot_be_written_is_named() -> None:
-    """And costs no other edit."""
+    """It costs no other unit, and the unit's other edits are not made either."""
 
     def refuse(texts: Sequence[str]) -> str:
         raise Unwritable("too long")
 
-    edits = [Edit(1, 2, (0,), refuse), Edit(3, 4, (1,), bracketed)]
+    edits = [Edit(0, 1, (0,), bracketed), Edit(1, 2, (0,), refuse), Edit(3, 4, (1,), bracketed)]
 
     assert spliced("abcde", edits, UNITS, ["B", "D"]) == ("abc[D]e", {0: "too long"})

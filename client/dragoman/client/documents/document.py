@@ -89,7 +89,7 @@ def spliced(
 ) -> tuple[AnyStr, dict[int, str]]:
     """The content with all edits that can be made, and the units that were refused. Edits lie apart."""
     refused: dict[int, str] = {}
-    made: list[tuple[int, int, AnyStr]] = []
+    made: list[tuple[Edit[AnyStr], AnyStr]] = []
     for edit in edits:
         texts = [translation for index in edit.units if (translation := translations[index]) is not None]
         if not edit.units or len(texts) < len(edit.units):
@@ -97,17 +97,18 @@ def spliced(
         if edit.holds_source and all(text == units[index].text for text, index in zip(texts, edit.units, strict=True)):
             continue
         try:
-            made.append((edit.start, edit.end, edit.render(texts)))
+            made.append((edit, edit.render(texts)))
         except Unwritable as error:
             refused |= dict.fromkeys(edit.units, str(error))
+    made = [(edit, text) for edit, text in made if refused.keys().isdisjoint(edit.units)]
     if made:
-        made += [(edit.start, edit.end, edit.render([])) for edit in edits if not edit.units]
+        made += [(edit, edit.render([])) for edit in edits if not edit.units]
     parts = []
     position = 0
-    for start, end, replacement in sorted(made, key=lambda one: one[:2]):
-        assert position <= start <= end, "edits lie apart"
-        parts.append(content[position:start])
-        parts.append(replacement)
-        position = end
+    for edit, text in sorted(made, key=lambda pair: (pair[0].start, pair[0].end)):
+        assert position <= edit.start <= edit.end, "edits lie apart"
+        parts.append(content[position : edit.start])
+        parts.append(text)
+        position = edit.end
     parts.append(content[position:])
     return content[:0].join(parts), refused

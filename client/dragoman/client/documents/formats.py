@@ -30,7 +30,9 @@ class Format:
 _PACKAGE = "dragoman.client.documents"
 FORMATS = (
     Format("txt", (".txt", ".text"), f"{_PACKAGE}.plain_text"),
+    Format("po", (".po", ".pot"), f"{_PACKAGE}.po", frozenset({"encoding", "only_missing"})),
     Format("json", (".json",), f"{_PACKAGE}.json_strings", frozenset({"encoding", "keys"})),
+    Format("yaml", (".yaml", ".yml"), f"{_PACKAGE}.yaml_strings", frozenset({"encoding", "keys"})),
 )
 NAMES = tuple(known.name for known in FORMATS)
 _FLAGS = {"encoding": "--encoding", "keys": "--keys", "only_missing": "--only-missing"}
