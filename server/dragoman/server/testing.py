@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,8 @@ class FakeLanes:
         self.cancelled = 0
         self.failure: Exception | None = None
         """What segments are answered with instead, where set."""
+        self.says: Callable[[Segment, int], Sequence[int]] | None = None
+        """What a segment is translated into, by its rank, where set: a model that is not well-behaved."""
         self.waits_s: dict[Priority, float] = {}
         """What `predicted_wait_s` says; 0 for priorities that are not in it."""
         self.paces_s: dict[Engine, float] = {}
@@ -216,7 +218,7 @@ class FakeLanes:
             elif self._held:  # only a stop hands out what is held
                 ticket.done(Cancelled("the lanes were closed"))
             else:
-                ticket.done(self.failure or echo(ticket))
+                ticket.done(self.failure or echo(ticket, self.says))
 
     def _next(self) -> FakeTicket | None:
         """The next segment to be answered; None when closed and empty."""
@@ -236,8 +238,9 @@ class FakeLanes:
                 self._changed.wait(None if next_s is None else max(0.0, next_s - now))
 
 
-def echo(ticket: FakeTicket) -> Decoded:
-    """The segment itself as its best hypothesis; each further one repeats its last token once more.
+def echo(ticket: FakeTicket, says: Callable[[Segment, int], Sequence[int]] | None = None) -> Decoded:
+    """The segment itself as its best hypothesis, or what a model `says`; each further one repeats its last token once
+    more.
 
     A token costs 1, an end token 1 and the hypothesis's rank. Each token gives 3/4 of its attention to the source token
     in its place, the rest to the end of the source. Draws are rotations of the segment, and the n-th best alternative
@@ -259,11 +262,11 @@ def echo(ticket: FakeTicket) -> Decoded:
         case Alternatives(count, min_probability):
             number = sum(2.0**-rank >= min_probability for rank in range(1, count + 1))
     waited_s = time.monotonic() - ticket.submitted_s
-    hypotheses = tuple(_hypothesis(segment, rank) for rank in range(max(1, number)))
+    hypotheses = tuple(_hypothesis(segment, rank, says) for rank in range(max(1, number)))
     return Decoded(hypotheses, engine, len(segment.ids), queue_s=waited_s, encode_s=0.001, decode_s=0.002, work=work)
 
 
-def _hypothesis(segment: Segment, rank: int) -> Hypothesis:
+def _hypothesis(segment: Segment, rank: int, says: Callable[[Segment, int], Sequence[int]] | None) -> Hypothesis:
     source = tuple(index for index in segment.ids[:-1] if index not in segment.suppressed_ids)
     match segment.strategy:
         case Forced(target):
@@ -273,6 +276,8 @@ def _hypothesis(segment: Segment, rank: int) -> Hypothesis:
             ids = segment.prefix + source[turned:] + source[:turned]
         case _:
             ids = segment.prefix + source + tuple(itertools.repeat(source[-1], rank))
+    if says is not None and not isinstance(segment.strategy, Forced):
+        ids = (*segment.prefix, *says(segment, rank))
     limit = len(ids) + 1 if isinstance(segment.strategy, Forced) else segment.max_target_tokens
     is_cut = len(ids) + 1 > limit
     costs = (*itertools.repeat(-1.0, len(ids)), -1.0 - rank)[:limit]

@@ -1,7 +1,8 @@
 """A request's answers come from threads and are gathered on the event loop."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -109,3 +110,46 @@ async def test_an_answer_after_the_loop_has_ended_is_dropped(lanes: FakeLanes) -
 
     async with aclosing(decode(lanes, [[segment(6)]])) as finished:
         assert await anext(finished)
+
+
+async def test_a_text_is_finished_when_nothing_more_is_decoded_for_it(lanes: FakeLanes) -> None:
+    """What replaces its segments is decoded in turn, or is decoded already; the others do not wait for it."""
+    asked: list[tuple[int, list[tuple[int, ...]]]] = []
+
+    async def again(text: int, answers: Sequence[Decoded | Exception]) -> Sequence[Segment | Decoded] | None:
+        asked.append((text, [best(answer) for answer in answers]))
+        match text, answers:
+            case 0, [Decoded() as first, _]:
+                return [first, segment(3), segment(4)]
+            case 0, [_, _, _]:
+                return []
+            case _:
+                return None
+
+    texts = [[segment(1), segment(2)], [segment(5)]]
+    async with aclosing(decode(lanes, texts, again)) as finished:
+        found = [(text, [best(answer) for answer in answers]) async for text, answers in finished]
+
+    assert sorted(found) == [(0, []), (1, [(5,)])]
+    assert [answers for text, answers in asked if text == 0] == [[(1,), (2,)], [(1,), (3,), (4,)], []]
+    assert [one.ids[0] for one in lanes.submitted] == [1, 2, 5, 3, 4]
+
+
+async def test_closing_it_early_cancels_what_is_decoded_again(lanes: FakeLanes) -> None:
+    """As what was decoded first."""
+
+    async def again(text: int, answers: Sequence[Decoded | Exception]) -> Sequence[Segment | Decoded] | None:
+        if text == 1:
+            return None
+        lanes.hold()
+        return [segment(6), segment(7)]
+
+    stream = decode(lanes, [[segment(5)], []], again)
+    assert await anext(stream) == (1, [])
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.to_thread(lanes.wait_until, 2)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+
+    assert (lanes.waiting_segments, lanes.cancelled) == (0, 2)

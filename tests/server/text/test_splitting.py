@@ -2,12 +2,14 @@
 # ruff: noqa: RUF001 - the scripts and quotation marks are the point.
 
 import random
+import re
 
 import pytest
 
+from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.spans import Span
-from dragoman.server.text.splitting import TextLayout, fit, split
+from dragoman.server.text.splitting import TextLayout, fit, joined, split
 
 NASTY = [
     "",
@@ -142,3 +144,57 @@ def test_white_space_of_several_bytes_before_a_full_stop_is_no_end(space: str) -
     text = f"He is Z{space}. She is well. Good."
 
     assert [text[slice(*span)] for span in split(text, Splitting.SENTENCES, "en")][-1] == "Good."
+
+
+def placeholders(text: str) -> list[ProtectedSpan]:
+    return [ProtectedSpan(Span(*match.span()), SpanKind.PLACEHOLDER) for match in re.finditer(r"\{[^}]*\}", text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("One {a. B? C} two. Three.", ["One {a. B? C} two.", "Three."]),
+        ("Line {a\nb} goes on.\nNext.", ["Line {a\nb} goes on.", "Next."]),
+        ("One.{\n}Two. Three.", ["One.", "{\n}Two.", "Three."]),
+        ("One. { a }", ["One.", "{ a }"]),
+        ("{ } ", ["{ }"]),
+        ("One.\t{a}\tTwo.", ["One.", "{a}", "Two."]),
+    ],
+)
+def test_no_segment_ends_within_a_protected_span(text: str, segments: list[str]) -> None:
+    """What lies across sentences, lines or tabs is one segment, and each segment knows what is protected in it."""
+    protected = placeholders(text)
+
+    found = list(joined(split(text, Splitting.SENTENCES, "en"), protected))
+
+    assert [text[slice(*span)] for span, _ in found] == segments
+    assert [each for _, inner in found for each in inner] == protected
+    assert all(span.start <= each.span.start and each.span.end <= span.end for span, inner in found for each in inner)
+
+
+def test_white_space_that_is_protected_between_two_segments_is_in_neither() -> None:
+    """It is kept with the layout."""
+    text = "One. \t Two."
+    gap = ProtectedSpan(Span(5, 6), SpanKind.PATTERN)
+
+    found = list(joined(split(text, Splitting.SENTENCES, "en"), [gap]))
+
+    assert [(text[slice(*span)], inner) for span, inner in found] == [("One.", []), ("Two.", [])]
+
+
+@pytest.mark.parametrize("most", [4, 7, 12])
+def test_a_long_segment_is_not_cut_within_what_is_to_stay_whole(most: int) -> None:
+    """The cut moves to its beginning, or behind it where nothing else stands before."""
+    text = "ab, X123 cdX45, efghijklm X6 n"
+    whole = [Span(*match.span()) for match in re.finditer(r"X\d+", text)]
+
+    parts = list(fit(text, Span(0, len(text)), lambda part: len(part) <= most, whole))
+
+    assert all(not part.start < cut < part.end for part in whole for span in parts for cut in span)
+    assert "".join(text[slice(*span)] for span in parts).replace(" ", "") == text.replace(" ", "")
+
+
+def test_what_is_to_stay_whole_and_does_not_fit_is_refused() -> None:
+    """By a message that says what."""
+    with pytest.raises(ValueError, match="'X12345' alone is more than the model can read"):
+        list(fit("a X12345", Span(0, 8), lambda part: len(part) <= 4, [Span(2, 8)]))

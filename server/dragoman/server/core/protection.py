@@ -60,6 +60,11 @@ class Protection:
     """Regular expressions in the syntax of RE2."""
 
 
+DEFAULT_PROTECTION = Protection()
+"""All kinds."""
+NO_PROTECTION = Protection(frozenset())
+
+
 class Keeping(enum.Enum):
     """How a protected span came into the translation."""
 
@@ -71,6 +76,8 @@ class Keeping(enum.Enum):
     """It stands where the model's attention says."""
     CUT = "cut"
     """What stands before it and behind it was translated apart."""
+    APPENDED = "appended"
+    """It stands at the end, as nothing says where it belongs and its segment could not be cut."""
     LOST = "lost"
 
 

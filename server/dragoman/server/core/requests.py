@@ -8,6 +8,7 @@ import enum
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
+from dragoman.server.core.protection import DEFAULT_PROTECTION, Protection
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
 
@@ -116,6 +117,7 @@ class Output:
     token_scores: bool = False
     alignments: bool = False
     sentence_spans: bool = False
+    kept_spans: bool = False
     offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
 
 
@@ -148,3 +150,5 @@ class Request:
     target_language: str = ""
     on_too_long: OnTooLong = OnTooLong.SPLIT
     on_loop: OnLoop = OnLoop.STOP
+    protection: Protection = DEFAULT_PROTECTION
+    """What must come through unchanged. Nothing is protected of texts whose translations are given."""

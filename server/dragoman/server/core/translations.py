@@ -1,9 +1,11 @@
 """What comes back for each text of a request."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dragoman.server.core.errors import ServingError
+from dragoman.server.core.protection import KeptSpan, TextWarning
 from dragoman.server.core.segments import FinishReason, Work
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
@@ -58,6 +60,23 @@ class SpanPair:
 
 
 @dataclass(frozen=True)
+class KeepingCounts:
+    """How many protected spans came into a translation in each way."""
+
+    as_it_was: int = 0
+    form: int = 0
+    alignment: int = 0
+    cut: int = 0
+    appended: int = 0
+    lost: int = 0
+
+    @classmethod
+    def of(cls, kept: Iterable[KeptSpan]) -> "KeepingCounts":
+        """The counts of these."""
+        return cls(**Counter(each.keeping.value for each in kept))
+
+
+@dataclass(frozen=True)
 class TextHypothesis:
     """One reading of a whole text: its segments' hypotheses of the same rank, joined."""
 
@@ -94,12 +113,18 @@ class Translation:
     """Whether the request gave it, to have it scored."""
     cache_hit: bool = False
     """Whether all of it was decoded for earlier requests."""
+    keeping: KeepingCounts = KeepingCounts()
+    """How the best hypothesis keeps the protected spans."""
+    kept: tuple[KeptSpan, ...] = ()
+    """The protected spans of the text and of the best hypothesis. Only where they were asked for."""
+    warnings: tuple[TextWarning, ...] = ()
+    """What a reader of the best hypothesis should look at."""
 
     @property
     def num_parts(self) -> int:
-        """Of how many small parts its message consists: hypotheses, scores of tokens, links and spans."""
+        """Of how many small parts its message consists: hypotheses, scores of tokens, links, spans and warnings."""
         within = sum(1 + len(hypothesis.tokens) + len(hypothesis.alignments) for hypothesis in self.hypotheses)
-        return within + len(self.sentence_spans)
+        return within + len(self.sentence_spans) + len(self.kept) + len(self.warnings)
 
     @property
     def text(self) -> str:

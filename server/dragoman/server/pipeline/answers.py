@@ -2,39 +2,61 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from dragoman.server.core.ports import SegmentDecoder, Ticket
 from dragoman.server.core.segments import Decoded, Segment
+
+Again = Callable[[int, Sequence[Decoded | Exception]], Awaitable[Sequence[Segment | Decoded] | None]]
+"""Told the answers of a text's segments; says what else is to be decoded for it, in place of these, or None."""
 
 SLICE = 128
 """Segments that are submitted, or cancelled, before the event loop has its turn."""
 
 
 async def decode(
-    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment | Decoded]]
+    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment | Decoded]], again: Again | None = None
 ) -> AsyncGenerator[tuple[int, list[Decoded | Exception]], None]:
     """Each text's answered segments, in the order in which texts are finished. What is decoded already is an answer.
 
-    Whoever closes it early takes the segments that are not answered out of the lanes.
+    A text is finished when `again` has nothing more to be decoded for it. Whoever closes it early takes the segments
+    that are not answered out of the lanes.
     """
     inbox = _Inbox(list(map(len, texts)))
     tickets: list[Ticket] = []
     numbered = ((text, number, each) for text, segments in enumerate(texts) for number, each in enumerate(segments))
     try:
-        for position, (text, number, segment) in enumerate(numbered, 1):
-            if isinstance(segment, Decoded):
-                inbox.slot(text, number)(segment)
+        await _submit(lanes, numbered, inbox, tickets)
+        unfinished = len(texts)
+        while unfinished:
+            text, answers = await inbox.next_finished()
+            more = await again(text, answers) if again is not None else None
+            if more is None:
+                unfinished -= 1
+                yield text, answers
             else:
-                tickets.append(lanes.submit(segment, inbox.slot(text, number), flow=inbox))
-            if position % SLICE == 0:
-                await asyncio.sleep(0)
-        for _ in texts:
-            yield await inbox.next_finished()
+                inbox.expect(text, len(more))
+                await _submit(lanes, ((text, number, each) for number, each in enumerate(more)), inbox, tickets)
     finally:
         if not inbox.is_complete:
             await _cancel(lanes, tickets)
+
+
+async def _submit(
+    lanes: SegmentDecoder,
+    numbered: Iterable[tuple[int, int, Segment | Decoded]],
+    inbox: "_Inbox",
+    tickets: list[Ticket],
+) -> None:
+    """Have segments decoded, and keep a hold on them."""
+    for position, (text, number, segment) in enumerate(numbered, 1):
+        if isinstance(segment, Decoded):
+            inbox.slot(text, number)(segment)
+        else:
+            tickets.append(lanes.submit(segment, inbox.slot(text, number), flow=inbox))
+        if position % SLICE == 0:
+            await asyncio.sleep(0)
 
 
 async def _cancel(lanes: SegmentDecoder, tickets: Sequence[Ticket]) -> None:
@@ -58,6 +80,12 @@ class _Inbox:
         for text, number in enumerate(num_segments):
             if number == 0:
                 self._finished.put_nowait(text)
+
+    def expect(self, text: int, number: int) -> None:
+        """A finished text is to have so many more answers."""
+        self._answers[text], self._missing[text] = [None] * number, number
+        if number == 0:
+            self._finished.put_nowait(text)
 
     @property
     def is_complete(self) -> bool:

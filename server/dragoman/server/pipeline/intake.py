@@ -10,7 +10,16 @@ from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import RequestLimits, check_number
 from dragoman.server.core.requests import OnTooLong, Request
-from dragoman.server.text.preparing import PreparedText, check_text, prepare, prepare_given, whole, with_prefix
+from dragoman.server.text.preparing import (
+    Find,
+    PreparedText,
+    check_text,
+    prepare,
+    prepare_given,
+    unprotected,
+    whole,
+    with_prefix,
+)
 from dragoman.server.text.tokenizer import Tokenizer
 
 
@@ -52,9 +61,15 @@ class Intake:
         return [self._checked(request, index, names) for index in range(len(request.texts))]
 
     def prepare(
-        self, request: Request, texts: Sequence[str | InvalidRequest], pair: LanguagePair, decoding: Decoding
+        self,
+        request: Request,
+        texts: Sequence[str | InvalidRequest],
+        pair: LanguagePair,
+        decoding: Decoding,
+        find: Find = unprotected,
     ) -> Generator[None, None, list[PreparedText | InvalidRequest]]:
-        """Cut and number the checked texts of a request that is decoded with these settings.
+        """Cut and number the checked texts of a request that is decoded with these settings, in which `find` says what
+        is protected.
 
         Yields wherever it may be put off.
         """
@@ -63,7 +78,7 @@ class Intake:
             if isinstance(text, InvalidRequest):
                 prepared.append(text)
             else:
-                prepared.append((yield from self._prepare(request, index, text, pair, decoding)))
+                prepared.append((yield from self._prepare(request, index, text, pair, decoding, find)))
             yield
         return prepared
 
@@ -77,7 +92,7 @@ class Intake:
         return next((text for text in checked if isinstance(text, InvalidRequest)), checked[0])
 
     def _prepare(
-        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding
+        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding, find: Find
     ) -> Generator[None, None, PreparedText | InvalidRequest]:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
@@ -90,6 +105,8 @@ class Intake:
             pair=pair,
             max_tokens=self._model_limits.max_source_tokens,
             split_long=request.on_too_long is OnTooLong.SPLIT,
+            find=find,
+            beside=request.prefixes[index] if request.prefixes else "",
         )
         if isinstance(prepared, PreparedText) and request.method.is_whole:
             name = request.method.field

@@ -8,12 +8,14 @@ Whoever stops reading, by cancelling its task or closing the stream, takes its s
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.bundle.reader import Bundle
+from dragoman.bundle.rules import has_attention
 from dragoman.server.core.errors import (
     DeadlineExceeded,
     DeadlineUnmeetable,
@@ -29,8 +31,10 @@ from dragoman.server.core.requests import CacheMode, EnginePreference, OnLoop, R
 from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import decode
+from dragoman.server.pipeline.attempts import Attempted, Attempts
 from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.costs import estimate, segmented
 from dragoman.server.pipeline.intake import Intake, field_names
@@ -164,7 +168,31 @@ class Pipeline:
             reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority, sum(costs)))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
-            async with aclosing(decode(self.lanes, segments)) as answered:
+            attempts = Attempts(
+                self._tokenizer,
+                assembler,
+                self._second(template, segments),
+                self.bundle.manifest.limits.max_source_tokens,
+                is_whole=request.method.is_whole,
+                recalls=cache,
+                keeps=kept,
+            )
+            tried = dict[int, Attempted]()
+
+            async def again(index: int, answers: Sequence[Decoded | Exception]) -> Sequence[Segment | Decoded] | None:
+                text, decoded = prepared[index], _decoded(answers)
+                if isinstance(text, ServingError) or isinstance(decoded, ServingError):
+                    return None
+                attempt = tried.setdefault(index, Attempted(text, segments[index]))
+                if kept is None and not text.shown:
+                    return None
+                following = await self._done(len(decoded) >= INLINE_SEGMENTS, attempts.next(attempt, decoded))
+                if following is None:
+                    return None
+                tried[index] = following
+                return following.segments
+
+            async with aclosing(decode(self.lanes, segments, again)) as answered:
                 async for index, answers in answered:
                     text, decoded = prepared[index], _decoded(answers)
                     if isinstance(text, ServingError):
@@ -172,13 +200,20 @@ class Pipeline:
                     elif isinstance(decoded, ServingError):
                         outcome = decoded
                     else:
-                        if kept is not None:
-                            await self._done(len(decoded) >= INLINE_SEGMENTS, _remember(kept, segments[index], decoded))
-                        outcome = await self._assembled(
-                            partial(assembler.translation, text, decoded, tokenize_s), len(decoded), plan
-                        )
+                        attempt = tried.pop(index)
+                        settled = attempt.settled(decoded)
+                        work = partial(assembler.translation, attempt.text, settled, tokenize_s)
+                        outcome = await self._assembled(work, len(decoded), plan)
                     reservation.give_back(costs[index])
                     yield index, outcome
+
+    def _second(self, template: Segment, segments: Sequence[Sequence[Segment | Decoded]]) -> Segment:
+        """What segments that are tried again have in common: they carry their attention, if the model can give it."""
+        is_bulk = any(isinstance(each, Segment) and each.bulk for text in segments for each in text)
+        manifest, shortlist = self.bundle.manifest, template.decoding.shortlist
+        is_searched = not isinstance(template.strategy, NonAutoregressive)
+        attention = template.attention or (is_searched and has_attention(manifest, shortlist=shortlist))
+        return replace(template, attention=attention, bulk=is_bulk)
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
@@ -231,16 +266,6 @@ def _is_repeatable(request: Request) -> bool:
         and request.targets is None
         and method.strategy(seed=0) == method.strategy(seed=1)
     )
-
-
-def _remember(
-    cache: BundleCache, segments: Sequence[Segment | Decoded], decoded: Sequence[Decoded]
-) -> Generator[None, None, None]:
-    """Keep what became of those segments of a text that were not remembered."""
-    for segment, answer in zip(segments, decoded, strict=True):
-        if isinstance(segment, Segment):
-            cache.remember(segment, answer)
-        yield
 
 
 def _characters(request: Request) -> int:

@@ -1,16 +1,29 @@
 """One text on its way out: the decoded segments become text again, are joined, and say where each word came from."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from dragoman.server.core.protection import Keeping, KeptSpan, ProtectedSpan, SpanKind, TextWarning, WarningKind
 from dragoman.server.core.requests import Output
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Work
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Chooser
-from dragoman.server.core.translations import Alignment, SpanPair, TextHypothesis, Timings, TokenScore, Translation
+from dragoman.server.core.translations import (
+    Alignment,
+    KeepingCounts,
+    SpanPair,
+    TextHypothesis,
+    Timings,
+    TokenScore,
+    Translation,
+)
+from dragoman.server.text.forms import ShownText
 from dragoman.server.text.offsets import Offsets
 from dragoman.server.text.preparing import PreparedText
+from dragoman.server.text.restoring import Restored
 from dragoman.server.text.segment_text import SegmentText
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -34,32 +47,59 @@ class Assembler:
         started = time.perf_counter()
         joiner = _Joiner(text, self._tokenizer, self._output, copies_unknown=self._copies_unknown)
         if not decoded:
-            hypothesis, spans = joiner.join([])
-            timings = Timings(tokenize_s=tokenize_s)
-            return Translation((hypothesis,), FinishReason.EMPTY_INPUT, None, 0, 0, 0, 0, timings, spans)
+            joined = joiner.join([])
+            return Translation(
+                (joined.hypothesis,),
+                FinishReason.EMPTY_INPUT,
+                None,
+                0,
+                0,
+                0,
+                0,
+                Timings(tokenize_s=tokenize_s),
+                joined.sentence_spans,
+                **self._account(joined),
+            )
+        decoded = joiner.holding(decoded)
         if self._chooser is not None:
             decoded = joiner.chosen(decoded, self._chooser)
         ranks = range(max(len(segment.hypotheses) for segment in decoded))
-        joined = [joiner.join(_of_rank(decoded, rank)) for rank in ranks]
+        joined_ranks = [joiner.join(_of_rank(decoded, rank)) for rank in ranks]
+        best = joined_ranks[0]
         last = Timings.last(
             Timings(queue_s=segment.queue_s, encode_s=segment.encode_s, decode_s=segment.decode_s)
             for segment in decoded
         )
         is_given = text.target is not None
         return Translation(
-            hypotheses=tuple(hypothesis for hypothesis, _ in joined),
-            finish_reason=joined[0][0].finish_reason,
+            hypotheses=tuple(joined.hypothesis for joined in joined_ranks),
+            finish_reason=best.hypothesis.finish_reason,
             engine=None if is_given else decoded[0].engine,
             source_tokens=text.source_tokens,
             target_tokens=sum(map(_length, _of_rank(decoded, 0))),
             segments=len(decoded),
             decode_steps=sum(segment.steps for segment in decoded),
             timings=replace(last, tokenize_s=tokenize_s, detokenize_s=time.perf_counter() - started),
-            sentence_spans=joined[0][1],
+            sentence_spans=best.sentence_spans,
             work=_work(decoded),
             is_given=is_given,
             cache_hit=all(segment.is_remembered for segment in decoded),
+            **self._account(best),
         )
+
+    def missing(self, text: PreparedText, decoded: Sequence[Decoded]) -> set[int]:
+        """The segments of which no hypothesis holds the protected spans, to be tried in another way."""
+        if not text.shown:
+            return set()
+        return _Joiner(text, self._tokenizer, self._output, copies_unknown=self._copies_unknown).missing(decoded)
+
+    def _account(self, joined: "_Joined") -> dict[str, Any]:
+        """What a translation says of its protected spans, and what else is to be looked at."""
+        return {
+            "keeping": KeepingCounts.of(joined.kept),
+            "kept": joined.kept if self._output.kept_spans else (),
+            "warnings": joined.warnings,
+        }
 
 
 def _work(decoded: Sequence[Decoded]) -> Work:
@@ -75,63 +115,135 @@ def token_logps(hypothesis: Hypothesis, tokenizer: Tokenizer) -> tuple[TokenScor
     return tuple(TokenScore(tokenizer.token(index), logp) for index, logp in pairs)
 
 
+@dataclass(frozen=True)
+class _Joined:
+    """A hypothesis of a whole text, and what is said of it. Offsets are in the unit that was asked for."""
+
+    hypothesis: TextHypothesis
+    sentence_spans: tuple[SpanPair, ...]
+    kept: tuple[KeptSpan, ...]
+    warnings: tuple[TextWarning, ...]
+
+
 class _Joiner:
     """Joins hypotheses of the segments of one text."""
 
     def __init__(self, text: PreparedText, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool) -> None:
         self._text, self._tokenizer, self._output = text, tokenizer, output
         self._decoded = {
-            index: SegmentText(text.layout.segments[index], text.pair, tokenizer, copies_unknown=copies_unknown)
+            index: SegmentText(
+                text.layout.segments[index],
+                text.pair,
+                tokenizer,
+                copies_unknown=copies_unknown,
+                shown=text.shown.get(index),
+            )
             for index, ids in enumerate(text.ids)
             if ids
         }
         self._spans = text.layout.spans
         self._source_offsets = Offsets(text.text, output.offset_unit)
 
-    def join(self, chosen: Sequence[Hypothesis]) -> tuple[TextHypothesis, tuple[SpanPair, ...]]:
+    def missing(self, decoded: Sequence[Decoded]) -> set[int]:
+        """The segments of which no hypothesis holds the protected spans."""
+        return {
+            index
+            for index, segment in zip(self._decoded, decoded, strict=True)
+            if index in self._text.shown and not self._decoded[index].holding(segment.hypotheses)
+        }
+
+    def holding(self, decoded: Sequence[Decoded]) -> list[Decoded]:
+        """The segments with those of their hypotheses alone that hold the protected spans."""
+        if not self._text.shown:
+            return list(decoded)
+        holding = []
+        for index, segment in zip(self._decoded, decoded, strict=True):
+            hypotheses = tuple(segment.hypotheses[n] for n in self._decoded[index].holding(segment.hypotheses))
+            assert hypotheses, "a text is joined when its last attempt holds all spans"
+            holding.append(
+                segment if len(hypotheses) == len(segment.hypotheses) else replace(segment, hypotheses=hypotheses)
+            )
+        return holding
+
+    def join(self, chosen: Sequence[Hypothesis]) -> _Joined:
         """A hypothesis of the text from one of each decoded segment, and where the segments went.
 
         Its score is the segments' mean by length, which is the score of a text of one segment.
         """
-        segments, surfaces = list(self._text.layout.segments), dict[int, list[str]]()
-        hypotheses = dict(zip(self._decoded, chosen, strict=True))
+        segments, warned = list(self._text.layout.segments), list[int]()
+        restored, hypotheses = dict[int, Restored](), dict(zip(self._decoded, chosen, strict=True))
+        for index, shown in self._text.shown.items():
+            if shown.keeping is not None:
+                segments[index], _ = shown.as_it_was
+                warned += [index] if _is_unread(shown) else []
         for index, hypothesis in hypotheses.items():
             if self._text.target is not None:
                 segments[index] = self._text.target.text
-            elif self._output.alignments:
-                surfaces[index] = self._decoded[index].surfaces(hypothesis)
-                segments[index] = "".join(surfaces[index])
+                continue
+            restored[index] = self._restored(index, hypothesis)
+            if restored[index].text.strip():
+                segments[index] = restored[index].text
             else:
-                segments[index] = self._said(index, hypothesis)
+                warned.append(index)
         text, target_spans = self._text.layout.join(segments), self._text.layout.spans_of(segments)
         offsets = Offsets(text, self._output.offset_unit)
         spans, alignments, tokens = list[SpanPair](), list[Alignment](), list[TokenScore]()
+        pairs = list(zip(self._spans, target_spans, strict=True))
         if self._output.sentence_spans:
-            spans = [self._pair(*pair, offsets) for pair in zip(self._spans, target_spans, strict=True)]
+            spans = [self._pair(*pair, offsets) for pair in pairs]
         for index, hypothesis in hypotheses.items():
-            if self._output.alignments:
-                links = self._decoded[index].links(hypothesis, surfaces[index])
+            if self._output.alignments and index not in warned:
+                links = self._decoded[index].links(hypothesis, restored[index].surfaces)
                 alignments += (self._placed(link, index, target_spans[index].start, offsets) for link in links)
             if self._output.token_scores:
                 tokens += token_logps(hypothesis, self._tokenizer)
         logp = sum(hypothesis.logp for hypothesis in chosen)
         joined = TextHypothesis(text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
-        return joined, tuple(spans)
+        places = (self._pair(*pairs[index], offsets) for index in sorted(warned))
+        warnings = tuple(TextWarning(WarningKind.UNTRANSLATED, place.source, place.target) for place in places)
+        return _Joined(joined, tuple(spans), self._kept(restored, target_spans, offsets), warnings)
 
     def chosen(self, decoded: Sequence[Decoded], chooser: Chooser) -> list[Decoded]:
         """The segments with those of their hypotheses that a chooser keeps, and the scores that it gives them."""
         chosen = []
         for index, segment in zip(self._decoded, decoded, strict=True):
-            kept = chooser([self._said(index, hypothesis) for hypothesis in segment.hypotheses])
+            kept = chooser([self._restored(index, hypothesis).text for hypothesis in segment.hypotheses])
             hypotheses = tuple(replace(segment.hypotheses[n], score=score) for n, score in kept)
             chosen.append(replace(segment, hypotheses=hypotheses))
         return chosen
 
-    def _said(self, index: int, hypothesis: Hypothesis) -> str:
-        """The text of a hypothesis of one segment."""
-        if self._decoded[index].has_borrowed(hypothesis):
-            return "".join(self._decoded[index].surfaces(hypothesis))
-        return self._tokenizer.decode(hypothesis.ids)
+    def _restored(self, index: int, hypothesis: Hypothesis) -> Restored:
+        """The translation of a segment by a hypothesis that holds its spans."""
+        segment = self._decoded[index]
+        edits = segment.edits(hypothesis)
+        assert edits is not None, "hypotheses that do not hold their spans have been left out"
+        return segment.restored(hypothesis, edits, by_token=self._output.alignments)
+
+    def _kept(
+        self, restored: Mapping[int, Restored], target_spans: Sequence[Span], offsets: Offsets
+    ) -> tuple[KeptSpan, ...]:
+        """Every protected span of the text, in source order."""
+        kept: list[KeptSpan] = []
+
+        def keep(span: ProtectedSpan, source: Span, target: Span, keeping: Keeping) -> None:
+            pair = self._pair(source, target, offsets)
+            kept.append(KeptSpan(pair.source, pair.target, span.kind, keeping))
+
+        for index, shown in self._text.shown.items():
+            source, target = self._spans[index].start, target_spans[index].start
+            if shown.keeping is None:
+                places = restored[index].places
+            else:
+                places = [(stand_in, span, shown.keeping) for stand_in, span in shown.as_it_was[1]]
+            for stand_in, place, keeping in places:
+                for each, part in stand_in.parts(place.start):
+                    keep(each, _moved(each.span, source), _moved(part, target), keeping)
+        ends = [0, *(span.end for span in self._spans)]
+        target_ends = [0, *(span.end for span in target_spans)]
+        for each in self._text.outside:
+            gap = bisect_right(ends, each.span.start) - 1
+            keep(each, each.span, _moved(each.span, target_ends[gap] - ends[gap]), Keeping.AS_IT_WAS)
+        return tuple(sorted(kept, key=lambda each: each.source))
 
     def _placed(self, link: Alignment, index: int, start: int, offsets: Offsets) -> Alignment:
         """A link of a segment as a link of the whole text."""
@@ -140,6 +252,12 @@ class _Joiner:
 
     def _pair(self, source: Span, target: Span, offsets: Offsets) -> SpanPair:
         return SpanPair(self._source_offsets.of(source), offsets.of(target))
+
+
+def _is_unread(shown: ShownText) -> bool:
+    """Whether a segment that is not decoded has words, which the model cannot read."""
+    spans = [each.span for stand_in in shown.stand_ins for each in stand_in.spans if each.kind is SpanKind.UNREADABLE]
+    return any(char.isalpha() for span in spans for char in shown.segment[span.start : span.end])
 
 
 def _moved(span: Span, by: int) -> Span:

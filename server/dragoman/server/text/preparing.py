@@ -1,21 +1,34 @@
 """One text on its way in: cut into segments and numbered. One whose translation is given, to be scored, is not cut.
 
-A segment that has nothing the model could read (an invisible mark, say) is not decoded: it is kept as it stands. In
-place of a text that cannot be translated stands the `InvalidRequest` that says why.
+What the model reads of a segment with protected spans is a `ShownText`, in which forms stand for them. A segment that
+has nothing the model could read (an invisible mark, say), or nothing but protected spans, is not decoded: it is kept as
+it stands; and so are symbols at the ends of a segment. In place of a text that cannot be translated stands the
+`InvalidRequest` that says why.
 """
 
-from collections.abc import Generator, Sequence
+import dataclasses
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
+from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.spans import Span
-from dragoman.server.text.splitting import TextLayout, fit, split
+from dragoman.server.text.forms import FORMS, Attempt, ShownText, moved, show
+from dragoman.server.text.splitting import TextLayout, fit, joined, split
 from dragoman.server.text.tokenizer import Tokenizer
 
 MAX_SUPPRESSED_TOKENS = 256
+
+Find = Callable[[str], Sequence[ProtectedSpan]]
+"""Finds what is protected in a text, in order and apart."""
+
+
+def unprotected(text: str) -> Sequence[ProtectedSpan]:  # noqa: ARG001 - whatever it is
+    """Nothing is."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,13 @@ class PreparedText:
     """For each segment, as in `Segment`; empty of a model that copies nothing."""
     target: Target | None = None
     """The translation where it is given, of a text of one segment."""
+
+    shown: Mapping[int, ShownText] = dataclasses.field(default_factory=dict)
+    """What the model reads of those segments that have protected spans, and how the spans of others are kept."""
+    outside: tuple[ProtectedSpan, ...] = ()
+    """Protected spans in no segment."""
+    target_prefix: str = ""
+    """The prefix as it was sent."""
 
     @property
     def decoded_ids(self) -> tuple[tuple[int, ...], ...]:
@@ -74,35 +94,178 @@ def prepare(
     pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
+    find: Find = unprotected,
+    beside: str = "",
 ) -> Generator[None, None, PreparedText | InvalidRequest]:
-    """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment."""
+    """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
-    def fits(stretch: str) -> bool:
-        return len(tokenizer.encode(stretch, pair)) <= max_tokens
-
-    spans: list[Span] = []
-    numbered: list[tuple[int, ...]] = []
-    for span in split(text, splitting, pair.source):
-        yield
-        ids = tokenizer.encode(text[span.start : span.end], pair)
-        if len(ids) <= max_tokens:
-            spans.append(span)
-            numbered.append(ids)
-            continue
-        if not split_long:
-            way_out = "let it be split (on_too_long), or send shorter sentences"
-            message = f"a segment of {len(ids)} tokens, the model reads at most {max_tokens}: {way_out}"
-            return InvalidRequest(field, message)
-        try:
-            for part in fit(text, span, fits):
-                spans.append(part)
-                numbered.append(tokenizer.encode(text[part.start : part.end], pair))
+    `find` says what is protected; forms that are in what stands `beside` the text are not used.
+    """
+    numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, beside=beside)
+    protected = tuple(find(text))
+    yield
+    pieces: list[PreparedSegment] = []
+    try:
+        for span, inner in joined(split(text, splitting, pair.source), protected):
+            for piece in numbering.pieces(text, span, inner):
+                pieces.append(piece)
                 yield
-        except ValueError as error:
-            return InvalidRequest(field, str(error))
-    segments = zip(spans, numbered, strict=True)
-    copies = tuple(tokenizer.copies(text[span.start : span.end], ids, pair) for span, ids in segments)
-    return PreparedText(text, TextLayout.of(text, spans), tuple(numbered), pair, tokenizer.forced(pair), copies)
+    except ValueError as error:
+        return InvalidRequest(field, str(error))
+    return numbering.prepared(text, pieces, protected)
+
+
+@dataclass(frozen=True)
+class PreparedSegment:
+    """A segment of a text in the making."""
+
+    span: Span
+    ids: tuple[int, ...]
+    """Empty of one that is not decoded."""
+    shown: ShownText | None = None
+
+
+class Numbering:
+    """Numbers segments of texts for a model."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, pair: LanguagePair, max_tokens: int, *, split_long: bool, beside: str = ""
+    ) -> None:
+        self._tokenizer, self._pair, self._max_tokens = tokenizer, pair, max_tokens
+        self._split_long, self._beside = split_long, beside
+
+    def pieces(self, text: str, span: Span, protected: Sequence[ProtectedSpan] = ()) -> Iterator[PreparedSegment]:
+        """A segment with these spans in it, in pieces where it is too long. Raises ValueError if it may have none."""
+        if protected:
+            shown = self._show(text, span, protected, Attempt.FORMS)
+            if not shown.has_words:
+                yield PreparedSegment(span, (), replace(shown, keeping=Keeping.AS_IT_WAS))
+                return
+            span, inner = without_edges(text, span, protected)
+            if inner:
+                if len(inner) < len(protected):
+                    shown = self._show(text, span, inner, Attempt.FORMS)
+                yield from self._shown_pieces(span, shown)
+                return
+        yield from self._plain_pieces(text, span)
+
+    def again(self, shown: ShownText) -> tuple[tuple[int, ...], ShownText] | None:
+        """A segment with other forms, and its ids; None where it would be too long so."""
+        spans = [each for stand_in in shown.stand_ins for each in stand_in.spans]
+        shown = show(shown.segment, spans, FORMS[1], attempt=Attempt.OTHER_FORMS, beside=self._beside)
+        ids = self._encode(shown.text)
+        return (ids, shown) if len(ids) <= self._max_tokens else None
+
+    def cut(self, text: str, span: Span, shown: ShownText) -> Iterator[PreparedSegment]:
+        """A segment cut around its spans."""
+        reached = 0
+        for stand_in in shown.stand_ins:
+            yield from self._between(text, span, reached, stand_in.span.start)
+            start, end = stand_in.span
+            spans = [moved(each, -start) for each in stand_in.spans]
+            kept = show(shown.segment[start:end], spans, FORMS[0], keeping=Keeping.CUT)
+            yield PreparedSegment(Span(span.start + start, span.start + end), (), kept)
+            reached = end
+        yield from self._between(text, span, reached, len(shown.segment))
+
+    def prepared(
+        self, text: str, pieces: Sequence[PreparedSegment], protected: Sequence[ProtectedSpan]
+    ) -> PreparedText:
+        """A text of these pieces."""
+        spans = [piece.span for piece in pieces]
+        shown = {index: piece.shown for index, piece in enumerate(pieces) if piece.shown is not None}
+        copies = tuple(
+            self._tokenizer.copies(piece.shown.text if piece.shown else text[slice(*piece.span)], piece.ids, self._pair)
+            for piece in pieces
+        )
+        return PreparedText(
+            text,
+            TextLayout.of(text, spans),
+            tuple(piece.ids for piece in pieces),
+            self._pair,
+            self._tokenizer.forced(self._pair),
+            copies,
+            shown=shown,
+            outside=tuple(_outside(protected, spans)) if protected else (),
+        )
+
+    def _plain_pieces(self, text: str, span: Span) -> Iterator[PreparedSegment]:
+        ids = self._encode(text[span.start : span.end])
+        if self._fits(ids):
+            yield PreparedSegment(span, ids)
+            return
+        for part in fit(text, span, self._is_short):
+            yield PreparedSegment(part, self._encode(text[part.start : part.end]))
+
+    def _shown_pieces(self, span: Span, shown: ShownText) -> Iterator[PreparedSegment]:
+        ids = self._encode(shown.text)
+        if self._fits(ids):
+            yield PreparedSegment(span, ids, shown)
+            return
+        whole = [stand_in.shown for stand_in in shown.stand_ins]
+        for stretch in fit(shown.text, Span(0, len(shown.text)), self._is_short, whole):
+            part, inner = shown.part(stretch), shown.source(stretch)
+            place = Span(span.start + inner.start, span.start + inner.end)
+            if part.has_words:
+                yield PreparedSegment(place, self._encode(part.text), part if part.stand_ins else None)
+            else:
+                yield PreparedSegment(place, (), replace(part, keeping=Keeping.AS_IT_WAS) if part.stand_ins else None)
+
+    def _between(self, text: str, span: Span, start: int, end: int) -> Iterator[PreparedSegment]:
+        """What stands between two spans of a segment; marks alone stay as they are."""
+        stretch = text[span.start + start : span.start + end]
+        place = Span(span.start + end - len(stretch.lstrip()), span.start + start + len(stretch.rstrip()))
+        if any(map(str.isalnum, stretch)):
+            yield from self._plain_pieces(text, place)
+        elif place.start < place.end:
+            yield PreparedSegment(place, ())
+
+    def _show(self, text: str, span: Span, protected: Sequence[ProtectedSpan], attempt: Attempt) -> ShownText:
+        spans = [moved(each, -span.start) for each in protected]
+        return show(text[span.start : span.end], spans, FORMS[0], attempt=attempt, beside=self._beside)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return self._tokenizer.encode(text, self._pair)
+
+    def _fits(self, ids: Sequence[int]) -> bool:
+        """Whether the model can read it. Raises ValueError where it cannot and may get no parts of it."""
+        if len(ids) <= self._max_tokens:
+            return True
+        if self._split_long:
+            return False
+        way_out = "let it be split (on_too_long), or send shorter sentences"
+        raise ValueError(f"a segment of {len(ids)} tokens, the model reads at most {self._max_tokens}: {way_out}")
+
+    def _is_short(self, stretch: str) -> bool:
+        return len(self._encode(stretch)) <= self._max_tokens
+
+
+def without_edges(text: str, span: Span, protected: Sequence[ProtectedSpan]) -> tuple[Span, Sequence[ProtectedSpan]]:
+    """A segment without the symbols at its ends and the white space beside them, and what is protected in it then."""
+    (start, end), first, last = span, 0, len(protected)
+    while first < last and _is_edge(protected[first]) and protected[first].span.start == start:
+        start = protected[first].span.end
+        start = end - len(text[start:end].lstrip())
+        first += 1
+    while first < last and _is_edge(protected[last - 1]) and protected[last - 1].span.end == end:
+        end = protected[last - 1].span.start
+        end = start + len(text[start:end].rstrip())
+        last -= 1
+    return Span(start, end), protected[first:last]
+
+
+def _is_edge(protected: ProtectedSpan) -> bool:
+    return protected.kind is SpanKind.SYMBOL and protected.put is None
+
+
+def _outside(protected: Sequence[ProtectedSpan], spans: Sequence[Span]) -> Iterator[ProtectedSpan]:
+    """What of the protected spans is in none of these."""
+    number = 0
+    for each in protected:
+        while number < len(spans) and spans[number].end <= each.span.start:
+            number += 1
+        if number == len(spans) or each.span.end <= spans[number].start:
+            yield each
 
 
 def whole(text: PreparedText, *, field: str, what: str) -> PreparedText | InvalidRequest:
@@ -125,7 +288,7 @@ def with_prefix(
     checked = whole(text, field=field, what="a prefix")
     if isinstance(checked, InvalidRequest):
         return checked
-    ids = (*text.prefix, *tokenizer.encode_target(prefix))
+    ids = prefix_ids(text, prefix, tokenizer)
     if tokenizer.unk_id in ids:
         return InvalidRequest(field, f"the model's vocabulary has no token for a part of {quoted(prefix)}")
     [source] = text.decoded_ids
@@ -134,7 +297,19 @@ def with_prefix(
         limits = "decoding.max_length, decoding.max_length_factor"
         message = f"{len(ids)} tokens, and the translation has room for {most} with its end ({limits})"
         return InvalidRequest(field, message)
-    return replace(text, prefix=ids)
+    return replace(text, prefix=ids, target_prefix=prefix)
+
+
+def prefix_ids(text: PreparedText, prefix: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """What the translation of a text of one segment begins with: a symbol before the segment is not part of it, and
+    forms stand for the spans in it.
+    """
+    gap = text.layout.gaps[0]
+    if gap.strip() and prefix.startswith(gap.rstrip()):
+        prefix = prefix.removeprefix(gap.rstrip()).lstrip()
+    if 0 in text.shown:
+        prefix = text.shown[0].prefix(prefix)
+    return (*tokenizer.forced(text.pair), *tokenizer.encode_target(prefix))
 
 
 def prepare_given(

@@ -3,25 +3,38 @@ segment they come from.
 
 Some tokens have no text of their own: a copy stands for a token of the source, and an unknown word for nothing that the
 vocabulary has. A copy is shown as what it copies, and an unknown word, where that is asked for, as the source word that
-it attends to most.
+it attends to most. Of a segment with protected spans, the model has read forms, which become the spans again.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.segments import Hypothesis
 from dragoman.server.core.spans import Span
 from dragoman.server.core.translations import Alignment
 from dragoman.server.text.alignment import Word, links, word_weights, words
+from dragoman.server.text.forms import Attempt, ShownText
+from dragoman.server.text.restoring import Attended, Edit, Restored, lenient_edits, restored, strict_edits
 from dragoman.server.text.tokenizer import Tokenizer
 
 
 class SegmentText:
     """The text of one segment, beside which hypotheses of it are read."""
 
-    def __init__(self, text: str, pair: LanguagePair, tokenizer: Tokenizer, *, copies_unknown: bool) -> None:
-        self.text = text
+    def __init__(
+        self,
+        text: str,
+        pair: LanguagePair,
+        tokenizer: Tokenizer,
+        *,
+        copies_unknown: bool,
+        shown: ShownText | None = None,
+    ) -> None:
+        self.text = text if shown is None else shown.text
+        """What the model has read."""
+        self._shown = shown
         self._pair, self._tokenizer = pair, tokenizer
         self._copies_unknown = copies_unknown
 
@@ -39,6 +52,38 @@ class SegmentText:
         if any(map(self._tokenizer.is_copied, hypothesis.ids)):
             return True
         return self._copies_unknown and self._tokenizer.unk_id in hypothesis.ids
+
+    def holding(self, hypotheses: Sequence[Hypothesis]) -> list[int]:
+        """Those of the hypotheses that hold the segment's protected spans.
+
+        At the first attempt none, where none has all forms: other forms are better than a lenient reading.
+        """
+        shown = self._shown
+        if shown is None:
+            return list(range(len(hypotheses)))
+        is_first = shown.attempt is Attempt.FORMS
+        if is_first and all(strict_edits(shown, self.said(hypothesis)) is None for hypothesis in hypotheses):
+            return []
+        return [number for number, hypothesis in enumerate(hypotheses) if self.edits(hypothesis) is not None]
+
+    def edits(self, hypothesis: Hypothesis) -> list[Edit] | None:
+        """What makes a hypothesis hold the segment's protected spans; None where nothing does."""
+        if self._shown is None:
+            return []
+        said = self.said(hypothesis)
+        edits = strict_edits(self._shown, said)
+        return edits if edits is not None else lenient_edits(self._shown, said, partial(self._attended, hypothesis))
+
+    def said(self, hypothesis: Hypothesis) -> str:
+        """What the model said, with forms."""
+        if self.has_borrowed(hypothesis):
+            return "".join(self.surfaces(hypothesis))
+        return self._tokenizer.decode(hypothesis.ids)
+
+    def restored(self, hypothesis: Hypothesis, edits: Sequence[Edit], *, by_token: bool) -> Restored:
+        """The translation: all of it as one surface, or what each token adds to it."""
+        surfaces = self.surfaces(hypothesis) if by_token else [self.said(hypothesis)]
+        return restored(surfaces, edits) if edits else Restored("".join(surfaces), surfaces)
 
     def surfaces(self, hypothesis: Hypothesis) -> list[str]:
         """What each token of a hypothesis adds to the translation; joined, they are its text."""
@@ -62,10 +107,23 @@ class SegmentText:
         assert hypothesis.attention is not None, "alignments ask the lanes for attention"
         spans, position = list[Span | None](), 0
         for target_id, surface in zip(hypothesis.ids, surfaces, strict=True):
-            is_nothing = not surface and self._tokenizer.is_hidden(target_id)
+            # The rest of a form, whose first token is all of its span, belongs to no word.
+            is_nothing = not surface and (self._shown is not None or self._tokenizer.is_hidden(target_id))
             spans.append(None if is_nothing else Span(position, position + len(surface)))
             position += len(surface)
-        return links(self.words, words("".join(surfaces), spans), hypothesis.attention)
+        for link in links(self.words, words("".join(surfaces), spans), hypothesis.attention):
+            yield link if self._shown is None else replace(link, source=self._shown.source(link.source))
+
+    def _attended(self, hypothesis: Hypothesis) -> Attended | None:
+        """Which words attended to what, where the hypothesis carries its attention."""
+        if hypothesis.attention is None:
+            return None
+        spans, position = list[Span | None](), 0
+        surfaces = self.surfaces(hypothesis)
+        for surface in surfaces:
+            spans.append(Span(position, position + len(surface)))
+            position += len(surface)
+        return Attended(words("".join(surfaces), spans), self._token_spans, hypothesis.attention)
 
     def _borrowed(self, hypothesis: Hypothesis, position: int) -> Span | None:
         """Where in the segment the text of a token stands; None of a token that has text of its own."""

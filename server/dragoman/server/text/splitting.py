@@ -11,11 +11,13 @@ Only positions are computed here; no rule ever builds a segment from anything bu
 import itertools
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sentencex
 
+from dragoman.server.core.protection import ProtectedSpan
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.spans import Span
 
@@ -72,7 +74,10 @@ class TextLayout:
 
 
 def split(text: str, splitting: Splitting, language: str) -> Iterator[Span]:
-    """Spans of the segments of `text`, in order: sentences by the rules of `language`, lines, or the whole text."""
+    """Spans of the segments of `text`, in order: sentences by the rules of `language`, lines, or the whole text.
+
+    Sentences and lines end at tabs.
+    """
     match splitting:
         case Splitting.NONE:
             yield from _trimmed(text, 0, len(text))
@@ -85,8 +90,35 @@ def split(text: str, splitting: Splitting, language: str) -> Iterator[Span]:
                     yield from _trimmed(text, *sentence)
 
 
-def fit(text: str, span: Span, fits: Fits) -> Iterator[Span]:
-    """Cut a span into spans that fit: after clause punctuation, else at white space, else inside a word.
+def joined(segments: Iterable[Span], protected: Sequence[ProtectedSpan]) -> Iterator[tuple[Span, list[ProtectedSpan]]]:
+    """Segments that part no protected span, each with those in it: what a protected span lies across is one segment.
+
+    Both are in order and apart. Protected spans between two segments are in neither.
+    """
+    number = 0
+    waiting: Span | None = None
+    inner: list[ProtectedSpan] = []
+    for segment in segments:
+        if waiting is not None and segment.start < waiting.end:
+            waiting = Span(waiting.start, max(waiting.end, segment.end))
+        elif waiting is not None:
+            yield waiting, inner
+            waiting, inner = segment, []
+        else:
+            waiting = segment
+        while number < len(protected) and protected[number].span.start < waiting.end:
+            start, end = protected[number].span
+            if end > waiting.start:
+                waiting = Span(min(start, waiting.start), max(end, waiting.end))
+                inner.append(protected[number])
+            number += 1
+    if waiting is not None:
+        yield waiting, inner
+
+
+def fit(text: str, span: Span, fits: Fits, whole: Sequence[Span] = ()) -> Iterator[Span]:
+    """Cut a span into spans that fit: after clause punctuation, else at white space, else inside a word; not within one
+    of those that are to stay `whole`, which are in order.
 
     Nothing is lost but the white space at the cuts, which becomes gaps. Raises ValueError where a single character
     does not fit.
@@ -97,10 +129,13 @@ def fit(text: str, span: Span, fits: Fits) -> Iterator[Span]:
         if start + length == end:
             yield Span(start, end)
             return
-        cut = _boundary(text, start, start + length)
+        cut = _outside(_boundary(text, start, start + length), start, whole)
         # A prefix of a text that fits has seldom more tokens than that text; then a shorter one is taken.
         while cut > start + 1 and not fits(text[start:cut]):
-            cut = start + (cut - start) // 2
+            shorter = _outside(start + (cut - start) // 2, start, whole)
+            if shorter >= cut:
+                raise ValueError(f"{text[start:cut]!r} alone is more than the model can read")
+            cut = shorter
         yield from _trimmed(text, start, cut)
         start = cut
         while text[start].isspace():  # the span ends with no white space, so this ends before it
@@ -116,10 +151,13 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _lines(text: str) -> Iterator[Span]:
+    """Lines, and of a line with tabs what stands between them: cells of a table, or what is indented."""
     position = 0
     for line in text.splitlines(keepends=True):
-        yield Span(position, position + len(line))
-        position += len(line)
+        for cell in line.split("\t"):
+            yield Span(position, position + len(cell))
+            position += len(cell) + 1
+        position -= 1
 
 
 def _sentences(text: str, line: Span, language: str) -> Iterator[Span]:
@@ -165,6 +203,14 @@ def _boundary(text: str, start: int, end: int) -> int:
         if text[position : position + 1].isspace():
             return position
     return _whole_character(text, start, end)
+
+
+def _outside(cut: int, start: int, whole: Sequence[Span]) -> int:
+    """A cut, moved to the beginning of what it would part, or to its end where nothing stands before it."""
+    number = bisect_left(whole, cut, key=lambda span: span.start) - 1
+    if number < 0 or whole[number].end <= cut:
+        return cut
+    return whole[number].start if whole[number].start > start else whole[number].end
 
 
 def _whole_character(text: str, start: int, end: int) -> int:

@@ -1,0 +1,59 @@
+"""The next attempt at a text whose translation does not hold its protected spans.
+
+Only the segments that do not hold theirs are tried again: with forms of the second kind, then cut around the spans.
+Where a text must stay one segment (its translation begins with a given prefix, or alternatives are asked for), the
+spans that no attention places stand at the end instead. So a third attempt always holds them.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import NamedTuple
+
+from dragoman.server.text.forms import Attempt, ShownText
+from dragoman.server.text.preparing import Numbering, PreparedSegment, PreparedText, prefix_ids
+from dragoman.server.text.tokenizer import Tokenizer
+
+
+class Before(NamedTuple):
+    """What a decoded segment was in the attempt before."""
+
+    number: int
+    """Among the decoded segments of the text."""
+    is_same: bool
+    """Whether it is decoded already; else it is that segment in another way, or a part of it."""
+
+
+def next_attempt(
+    text: PreparedText, missing: Collection[int], *, tokenizer: Tokenizer, max_tokens: int, is_whole: bool
+) -> tuple[PreparedText, list[Before]]:
+    """The text, in which the `missing` ones of its segments are tried in another way; beside it, what each of its
+    decoded segments was before.
+    """
+    numbering = Numbering(tokenizer, text.pair, max_tokens, split_long=True, beside=text.target_prefix)
+    pieces, befores, number = list[PreparedSegment](), list[Before](), 0
+    for index, (span, ids) in enumerate(zip(text.layout.spans, text.ids, strict=True)):
+        piece = PreparedSegment(span, ids, text.shown.get(index))
+        tried = [piece]
+        if index in missing:
+            assert piece.shown is not None, "only a segment with protected spans may lack one"
+            tried = _tried(numbering, text.text, piece, piece.shown, is_whole=is_whole)
+        pieces += tried
+        befores += (Before(number, is_same=each.ids is ids) for each in tried if each.ids)
+        number += bool(ids)
+    prepared = replace(numbering.prepared(text.text, pieces, ()), outside=text.outside)
+    if text.target_prefix:
+        prefix = prefix_ids(prepared, text.target_prefix, tokenizer)
+        prepared = replace(prepared, prefix=prefix, target_prefix=text.target_prefix)
+    return prepared, befores
+
+
+def _tried(
+    numbering: Numbering, text: str, piece: PreparedSegment, shown: ShownText, *, is_whole: bool
+) -> list[PreparedSegment]:
+    """A segment as it is tried next; one with the same ids keeps its answer."""
+    if shown.attempt is Attempt.FORMS and (again := numbering.again(shown)) is not None:
+        ids, other = again
+        return [replace(piece, ids=ids, shown=other)]
+    if is_whole:
+        return [replace(piece, shown=replace(shown, attempt=Attempt.ANYWHERE))]
+    return list(numbering.cut(text, piece.span, shown))

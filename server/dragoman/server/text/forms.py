@@ -1,0 +1,222 @@
+"""Forms: what stands for a protected span while the model works.
+
+A model copies what looks like a name or a number: `X1` comes back where `{count}` would not. Neighbours without
+anything between them share a form. Where a form would touch a word, a space is put between the two, which is taken out
+again on the way back. A form that the segment itself has is not used, so what comes back of a form was put in.
+"""
+
+import enum
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dragoman.server.core.protection import Keeping, ProtectedSpan
+from dragoman.server.core.spans import Span
+
+FORMS = ("X{n}", "Foo{n}")
+"""The first form and the second, of a model of which it is not known what it copies best."""
+
+_BEFORE, _AFTER = frozenset(".,;:!?)]}%"), frozenset("([{")
+
+
+class Attempt(enum.IntEnum):
+    """How a segment is made to hold its spans, from what translates best to what always holds them."""
+
+    FORMS = 0
+    """All forms must come back."""
+    OTHER_FORMS = 1
+    """Those of the second kind; what does not come back is placed by attention, where that says where."""
+    ANYWHERE = 2
+    """What is not placed by now stands at the end."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A form, and what it stands for."""
+
+    form: str
+    shown: Span
+    """Where the form is in what the model reads."""
+    span: Span
+    """What it stands for in the segment."""
+    spans: tuple[ProtectedSpan, ...]
+    """The protected spans in there, counted from the beginning of the segment."""
+    put: str
+    """What stands for it in the translation."""
+    before: str = ""
+    """The word of the segment that it touches, where a space was put between the two."""
+    after: str = ""
+
+    def parts(self, start: int) -> Iterator[tuple[ProtectedSpan, Span]]:
+        """Each of its spans, and where that is in the translation once `put` begins at `start`."""
+        reached, position = self.span.start, start
+        for each in self.spans:
+            length = len(each.put) if each.put is not None else each.span.end - each.span.start
+            position += each.span.start - reached
+            yield each, Span(position, position + length)
+            reached, position = each.span.end, position + length
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """A segment with protected spans, and what the model reads of it."""
+
+    text: str
+    """With forms."""
+    segment: str
+    """Without."""
+    stand_ins: tuple[StandIn, ...]
+    attempt: Attempt = Attempt.FORMS
+    keeping: Keeping | None = None
+    """How its spans are kept, of a segment that is not decoded."""
+
+    def source(self, span: Span) -> Span:
+        """What a stretch of what the model reads stands for in the segment."""
+        return Span(self._position(span.start, is_end=False), self._position(span.end, is_end=True))
+
+    def part(self, span: Span) -> "ShownText":
+        """A stretch of it that parts no form, as a segment of its own."""
+        inner = self.source(span)
+        first = bisect_left(self.stand_ins, span.start, key=_shown_start)
+        last = bisect_left(self.stand_ins, span.end, key=_shown_start)
+        stand_ins = tuple(
+            replace(
+                stand_in,
+                shown=_moved(stand_in.shown, -span.start),
+                span=_moved(stand_in.span, -inner.start),
+                spans=tuple(moved(each, -inner.start) for each in stand_in.spans),
+            )
+            for stand_in in self.stand_ins[first:last]
+        )
+        text, segment = self.text[span.start : span.end], self.segment[inner.start : inner.end]
+        return replace(self, text=text, segment=segment, stand_ins=stand_ins)
+
+    def prefix(self, text: str) -> str:
+        """The beginning of a translation as the model is to write it: with the forms of the spans that are in it."""
+        for stand_in in self.stand_ins:
+            before, is_there, after = text.partition(stand_in.put)
+            if is_there:
+                space = " " if before[-1:].isalnum() else ""
+                text = f"{before}{space}{stand_in.form}{' ' if after[:1].isalnum() else ''}{after}"
+        return text
+
+    @property
+    def has_words(self) -> bool:
+        """Whether anything besides its spans is to be translated."""
+        reached = 0
+        for stand_in in self.stand_ins:
+            if any(map(str.isalnum, self.segment[reached : stand_in.span.start])):
+                return True
+            reached = stand_in.span.end
+        return any(map(str.isalnum, self.segment[reached:]))
+
+    @property
+    def as_it_was(self) -> tuple[str, list[tuple[StandIn, Span]]]:
+        """The segment with what stands for each span in the translation, and where that is."""
+        woven, places, reached, length = list[str](), list[tuple[StandIn, Span]](), 0, 0
+        for stand_in in self.stand_ins:
+            between = self.segment[reached : stand_in.span.start]
+            length += len(between)
+            places.append((stand_in, Span(length, length + len(stand_in.put))))
+            length += len(stand_in.put)
+            woven += between, stand_in.put
+            reached = stand_in.span.end
+        return "".join((*woven, self.segment[reached:])), places
+
+    def _position(self, position: int, *, is_end: bool) -> int:
+        """A position of what the model reads as one of the segment; within a form, the end that it belongs to."""
+        number = bisect_left(self.stand_ins, position, key=_shown_start)
+        least, behind, most = 0, 0, len(self.segment)
+        if number:
+            stand_in = self.stand_ins[number - 1]
+            if position < stand_in.shown.end:
+                return stand_in.span.end if is_end else stand_in.span.start
+            least, behind = stand_in.span.end, stand_in.span.end - stand_in.shown.end - bool(stand_in.after)
+        if number < len(self.stand_ins):
+            most = self.stand_ins[number].span.start
+        return max(least, min(most, position + behind))
+
+
+def _shown_start(stand_in: StandIn) -> int:
+    return stand_in.shown.start
+
+
+def moved(span: ProtectedSpan, by: int) -> ProtectedSpan:
+    """A protected span, counted from elsewhere."""
+    return replace(span, span=_moved(span.span, by))
+
+
+def show(
+    segment: str,
+    spans: Sequence[ProtectedSpan],
+    form: str,
+    *,
+    attempt: Attempt = Attempt.FORMS,
+    keeping: Keeping | None = None,
+    beside: str = "",
+) -> ShownText:
+    """What the model reads of a segment with these spans, which are in order and apart. A form that `beside` has is not
+    used either.
+    """
+    numbers = _unused(f"{segment}\n{beside}", form)
+    woven, stand_ins, reached, length = list[str](), list[StandIn](), 0, 0
+    for unit in _neighbours(spans):
+        start, end = unit[0].span.start, unit[-1].span.end
+        between = segment[reached:start]
+        before, after = _touching_before(segment, start), _touching_after(segment, end)
+        name = form.format(n=next(numbers))
+        length += len(between) + bool(before)
+        put = "".join(segment[s.span.start : s.span.end] if s.put is None else s.put for s in unit)
+        shown = Span(length, length + len(name))
+        stand_ins.append(StandIn(name, shown, Span(start, end), unit, put, before, after))
+        woven += between, " " if before else "", name, " " if after else ""
+        length += len(name) + bool(after)
+        reached = end
+    return ShownText("".join((*woven, segment[reached:])), segment, tuple(stand_ins), attempt, keeping)
+
+
+def _moved(span: Span, by: int) -> Span:
+    return Span(span.start + by, span.end + by)
+
+
+def _neighbours(spans: Sequence[ProtectedSpan]) -> Iterator[tuple[ProtectedSpan, ...]]:
+    """Runs of spans between which there is nothing."""
+    run: list[ProtectedSpan] = []
+    for each in spans:
+        if run and run[-1].span.end != each.span.start:
+            yield tuple(run)
+            run = []
+        run.append(each)
+    if run:
+        yield tuple(run)
+
+
+def _unused(segment: str, form: str) -> Iterator[int]:
+    """Numbers from 1, without those with which the form is in the segment, in whatever case."""
+    start, end = map(re.escape, form.casefold().split("{n}"))
+    used = {int(number) for number in re.findall(rf"{start}0*([0-9]{{1,9}}){end}", segment.casefold())}
+    number = 0
+    while True:
+        number += 1
+        if number not in used:
+            yield number
+
+
+def _touching_before(segment: str, position: int) -> str:
+    """The word that ends here, or the mark after which a space is usual; empty where nothing keeps a form apart."""
+    if not position or not (segment[position - 1].isalnum() or segment[position - 1] in _BEFORE):
+        return ""
+    start = position - 1
+    while start and segment[start - 1].isalnum() and segment[start].isalnum():
+        start -= 1
+    return segment[start:position]
+
+
+def _touching_after(segment: str, position: int) -> str:
+    if position == len(segment) or not (segment[position].isalnum() or segment[position] in _AFTER):
+        return ""
+    end = position + 1
+    while end < len(segment) and segment[end].isalnum() and segment[end - 1].isalnum():
+        end += 1
+    return segment[position:end]

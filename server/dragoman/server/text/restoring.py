@@ -1,0 +1,201 @@
+"""The way back of protected spans: in what a model said, forms become the spans that they stand for.
+
+A hypothesis holds its spans if the form of each is in it exactly once. Of one that does not, a lenient reading takes
+the first of several, puts a span whose form is missing where the model's attention says, and as the last resort at the
+end.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dragoman.server.core.protection import Keeping
+from dragoman.server.core.spans import Span
+from dragoman.server.text.alignment import Word
+from dragoman.server.text.forms import Attempt, ShownText, StandIn
+
+PLACED_WEIGHT = 0.3
+"""The share of a word's attention from which a form counts as what it stands for."""
+
+_CLOSING = " \t.!?:;,\u2026\u3002\uff01\uff1f)]\"'\u201d\u2019\u00bb"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A stretch of what the model said, and what stands there instead."""
+
+    said: Span
+    put: str
+    stand_in: StandIn | None = None
+    """None of a form too many, which is taken out."""
+    keeping: Keeping = Keeping.FORM
+    at: int = 0
+    """Where in `put` that begins which the form stands for."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """How much the words of a hypothesis attended to the tokens of its source."""
+
+    words: Sequence[Word]
+    token_spans: Sequence[Span | None]
+    """What each source token stands for in what the model read."""
+    attention: npt.NDArray[np.float32]
+
+    def strongest(self, shown: Span) -> Word | None:
+        """The word that attended most to a stretch of what the model read, where it did so at all."""
+        places = [i for i, s in enumerate(self.token_spans) if s and s.start < shown.end and shown.start < s.end]
+        if not places or not self.words:
+            return None
+        weights = [float(self.attention[list(word.tokens)][:, places].sum(axis=1).mean()) for word in self.words]
+        best = int(np.argmax(weights))
+        return self.words[best] if weights[best] >= PLACED_WEIGHT else None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a model said of a segment, with its spans."""
+
+    text: str
+    surfaces: Sequence[str]
+    """What each token adds to it. The first one of a form adds what that stands for."""
+    places: Sequence[tuple[StandIn, Span, Keeping]] = ()
+
+
+def strict_edits(shown: ShownText, said: str) -> list[Edit] | None:
+    """What makes spans of the forms, in order; None where one of them is not there exactly once."""
+    places = _places(shown, said)
+    if any(len(found) != 1 for found in places.values()):
+        return None
+    return _in_order([_edit(stand_in, said, places[stand_in.form][0]) for stand_in in shown.stand_ins])
+
+
+def lenient_edits(shown: ShownText, said: str, attended: Callable[[], Attended | None]) -> list[Edit] | None:
+    """What makes `said` hold all spans; None where a form is missing and nothing says where its span belongs."""
+    places, edits, missing = _places(shown, said), list[Edit](), list[StandIn]()
+    for stand_in in shown.stand_ins:
+        if not places[stand_in.form]:
+            missing.append(stand_in)
+            continue
+        first, *others = places[stand_in.form]
+        edits.append(_edit(stand_in, said, first))
+        edits += (Edit(_with_space(said, other), "") for other in others)
+    present = attended() if missing else None
+    for stand_in in missing:
+        edit = _placed(stand_in, said, present, edits)
+        if edit is None and shown.attempt is Attempt.ANYWHERE:
+            edit = _appended(stand_in, said)
+        if edit is None:
+            return None
+        edits.append(edit)
+    return _in_order(edits)
+
+
+def restored(surfaces: Sequence[str], edits: Sequence[Edit]) -> Restored:
+    """The edits, which are in order and apart, made in a text that these surfaces are together."""
+    said = "".join(surfaces)
+    woven, places, reached, length = list[str](), list[tuple[StandIn, Span, Keeping]](), 0, 0
+    for edit in edits:
+        length += edit.said.start - reached
+        if edit.stand_in is not None:
+            start = length + edit.at
+            places.append((edit.stand_in, Span(start, start + len(edit.stand_in.put)), edit.keeping))
+        woven += said[reached : edit.said.start], edit.put
+        length += len(edit.put)
+        reached = edit.said.end
+    text = "".join((*woven, said[reached:]))
+    return Restored(text, [text] if len(surfaces) == 1 else _edited(surfaces, edits), places)
+
+
+def _places(shown: ShownText, said: str) -> dict[str, list[Span]]:
+    """Where each form is in what the model said, in whatever case."""
+    names = {stand_in.form.lower(): stand_in.form for stand_in in shown.stand_ins}
+    places: dict[str, list[Span]] = {name: [] for name in names.values()}
+    for match in _pattern(tuple(names)).finditer(said):
+        if (name := names.get(match.group().lower())) is not None:
+            places[name].append(Span(*match.span()))
+    return places
+
+
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(rf"(?<![0-9A-Za-z])(?:{'|'.join(map(re.escape, longest_first))})(?![0-9A-Za-z])", re.IGNORECASE)
+
+
+def _edit(stand_in: StandIn, said: str, place: Span) -> Edit:
+    """A form becomes its span again. The space that was put beside it goes, unless another word stands there now."""
+    start, end = place
+    before, after = said[:start].rstrip(), said[end:].lstrip()
+    if stand_in.put[:1].isspace() or (stand_in.before and _same(before[-len(stand_in.before) :], stand_in.before)):
+        start = len(before)
+    if stand_in.put[-1:].isspace() or (stand_in.after and _same(after[: len(stand_in.after)], stand_in.after)):
+        end = len(said) - len(after)
+    return Edit(Span(start, end), stand_in.put, stand_in)
+
+
+def _same(word: str, other: str) -> bool:
+    return word.casefold() == other.casefold()
+
+
+def _with_space(said: str, place: Span) -> Span:
+    """A place with the white space before it, or else behind it."""
+    start = len(said[: place.start].rstrip())
+    if start < place.start:
+        return Span(start, place.end)
+    return Span(place.start, len(said) - len(said[place.end :].lstrip()))
+
+
+def _placed(stand_in: StandIn, said: str, attended: Attended | None, edits: Sequence[Edit]) -> Edit | None:
+    """A span in place of what is left of its form, or before the word that attended to it."""
+    word = attended.strongest(stand_in.shown) if attended is not None else None
+    if word is None:
+        return None
+    start, end = word.span
+    around = next((edit.said for edit in edits if edit.said.start < end and start < edit.said.end), None)
+    if around is not None:
+        start = min(start, around.start)
+    elif set(said[start:end].lower()) <= {*stand_in.form.lower(), *" -.,'"}:
+        return Edit(Span(start, end), stand_in.put, stand_in, Keeping.ALIGNMENT)
+    return Edit(Span(start, start), f"{stand_in.put} ", stand_in, Keeping.ALIGNMENT)
+
+
+def _appended(stand_in: StandIn, said: str) -> Edit:
+    """A span at the end, before the marks that close the sentence."""
+    end = len(said.rstrip(_CLOSING))
+    space = " " if end else ""
+    return Edit(Span(end, end), f"{space}{stand_in.put}", stand_in, Keeping.APPENDED, len(space))
+
+
+def _in_order(edits: list[Edit]) -> list[Edit]:
+    """The edits in order and apart: what two of them want to take out, the first one does."""
+    ordered: list[Edit] = []
+    reached = 0
+    for edit in sorted(edits, key=lambda edit: edit.said):
+        start = max(reached, edit.said.start)
+        reached = max(start, edit.said.end)
+        ordered.append(replace(edit, said=Span(start, reached)))
+    return ordered
+
+
+def _edited(surfaces: Sequence[str], edits: Sequence[Edit]) -> list[str]:
+    """The surfaces after the edits: what is put in belongs to the token in which its edit begins."""
+    results: list[str] = []
+    position, number = 0, 0
+    last = max((index for index, surface in enumerate(surfaces) if surface), default=-1)
+    for index, surface in enumerate(surfaces):
+        end = position + len(surface)
+        result, reached = list[str](), position
+        # An edit that an earlier token began may reach into this one.
+        if number and edits[number - 1].said.end > reached:
+            reached = min(end, edits[number - 1].said.end)
+        while number < len(edits) and surface and (edits[number].said.start < end or index == last):
+            edit = edits[number]
+            result += surface[reached - position : edit.said.start - position], edit.put
+            reached = min(end, edit.said.end)
+            number += 1
+        results.append("".join((*result, surface[reached - position :])))
+        position = end
+    return results

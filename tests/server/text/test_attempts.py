@@ -1,0 +1,230 @@
+"""Whatever a model does with forms, the text that comes back holds its spans."""
+
+import random
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dragoman.bundle.manifest import LanguagePair
+from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
+from dragoman.server.core.requests import Output, Splitting
+from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis
+from dragoman.server.core.spans import Span
+from dragoman.server.core.strategies import Engine
+from dragoman.server.core.translations import Translation
+from dragoman.server.text.assembling import Assembler
+from dragoman.server.text.attempts import next_attempt
+from dragoman.server.text.preparing import PreparedText, prepare
+from dragoman.server.text.tokenizer import Tokenizer
+
+PAIR = LanguagePair("en", "pt")
+KEPT = Output(kept_spans=True)
+SPANS = re.compile(r"\{[^{}]*\}|\[\[[^\[\]]*\]\]")
+Model = Callable[[str], str]
+"""What is said of what is read."""
+
+
+def find(text: str) -> list[ProtectedSpan]:
+    """Braces are placeholders, double brackets symbols."""
+    kinds = {"{": SpanKind.PLACEHOLDER, "[": SpanKind.SYMBOL}
+    return [ProtectedSpan(Span(*match.span()), kinds[match[0][0]]) for match in SPANS.finditer(text)]
+
+
+def prepared(tokenizer: Tokenizer, text: str, splitting: Splitting = Splitting.SENTENCES) -> PreparedText:
+    work = prepare(
+        text,
+        field="text",
+        tokenizer=tokenizer,
+        splitting=splitting,
+        pair=PAIR,
+        max_tokens=32,
+        split_long=True,
+        find=find,
+    )
+    prepared = list(results(work))[-1]
+    assert isinstance(prepared, PreparedText)
+    return prepared
+
+
+def results(work: Generator[None, None, object]) -> Iterator[object]:
+    yield (yield from work)
+
+
+def decoded(tokenizer: Tokenizer, ids: Sequence[int], models: Sequence[Model], *, attends: bool) -> Decoded:
+    """A hypothesis of each model; each token attends to the source token in its place."""
+    read = tokenizer.decode(ids[:-1])
+    hypotheses = []
+    for model in models:
+        said = tokenizer.encode_target(model(read))
+        attention = np.eye(len(said) + 1, len(ids), dtype=np.float32) if attends else None
+        hypotheses.append(Hypothesis(said, -1.0, -1.0, FinishReason.STOP, (-1.0,) * (len(said) + 1), attention))
+    return Decoded(tuple(hypotheses), Engine.GREEDY, 1)
+
+
+def translate(
+    tokenizer: Tokenizer,
+    text: str,
+    *models: Model,
+    attends: bool = False,
+    output: Output = KEPT,
+    is_whole: bool = False,
+) -> tuple[Translation, int]:
+    """The translation, and how often it was decoded."""
+    assembler = Assembler(tokenizer, output, copies_unknown=False)
+    attempt, rounds = prepared(tokenizer, text, Splitting.NONE if is_whole else Splitting.SENTENCES), 1
+    answers = [decoded(tokenizer, ids, models, attends=attends) for ids in attempt.decoded_ids]
+    while missing := assembler.missing(attempt, answers):
+        attempt, befores = next_attempt(attempt, missing, tokenizer=tokenizer, max_tokens=32, is_whole=is_whole)
+        pairs = list(zip(attempt.decoded_ids, befores, strict=True))
+        answers = [
+            answers[before.number] if before.is_same else decoded(tokenizer, ids, models, attends=attends)
+            for ids, before in pairs
+        ]
+        rounds += not all(before.is_same for before in befores)
+        assert rounds <= 3, "the third attempt is the last"
+    return assembler.translation(attempt, answers, 0.0), rounds
+
+
+def echo(read: str) -> str:
+    return read
+
+
+def loses(read: str) -> str:
+    """All that has a digit."""
+    return " ".join(word for word in read.split() if not re.search(r"\d", word))
+
+
+def doubles(read: str) -> str:
+    return f"{read} {read}"
+
+
+def mangles(read: str) -> str:
+    return re.sub(r"([A-Za-z]+)(\d+)", r"\2-\1", read)
+
+
+def loses_the_first_kind(read: str) -> str:
+    return re.sub(r"\bX\d+", "", read)
+
+
+def spans_of(text: str) -> Counter[str]:
+    return Counter(match[0] for match in SPANS.finditer(text))
+
+
+@pytest.mark.parametrize(
+    ("model", "translated", "keeping", "rounds"),
+    [
+        (echo, "The {a} box and {b}.", {Keeping.FORM}, 1),
+        (loses_the_first_kind, "The {a} box and {b}.", {Keeping.FORM}, 2),
+        (loses, "The {a} box and {b}.", {Keeping.CUT}, 3),
+        (mangles, "The {a} box and {b}.", {Keeping.CUT}, 3),
+    ],
+)
+def test_the_next_attempt_is_made_where_a_span_is_missing(
+    tokenizer: Tokenizer, model: Model, translated: str, keeping: set[Keeping], rounds: int
+) -> None:
+    """Other forms, then a cut around the spans: what it took is told."""
+    result, took = translate(tokenizer, "The {a} box and {b}.", model)
+
+    assert (result.text, took) == (translated, rounds)
+    assert {kept.keeping for kept in result.kept} == keeping
+
+
+def test_a_form_that_attention_finds_is_not_cut(tokenizer: Tokenizer) -> None:
+    """The second attempt asks for attention; what is mangled is replaced."""
+    result, took = translate(tokenizer, "The {a} box", mangles, attends=True)
+
+    assert took == 2
+    assert [kept.keeping for kept in result.kept] == [Keeping.ALIGNMENT]
+    assert spans_of(result.text) == Counter(["{a}"])
+
+
+def test_a_text_that_must_stay_whole_is_not_cut(tokenizer: Tokenizer) -> None:
+    """Its spans stand at the end."""
+    result, took = translate(tokenizer, "The {a} box is {b} here.", loses, is_whole=True)
+
+    assert (result.text, took) == ("The box is here {a} {b}.", 2)
+    assert [kept.keeping for kept in result.kept] == [Keeping.APPENDED] * 2
+
+
+def test_only_hypotheses_that_hold_the_spans_come_back(tokenizer: Tokenizer) -> None:
+    """One that does and is not the best is better than another attempt."""
+    result, took = translate(tokenizer, "The {a} box", loses, echo, doubles)
+
+    assert took == 1
+    assert [one.text for one in result.hypotheses] == ["The {a} box", "The {a} box The box"]
+
+
+def test_only_segments_that_lack_a_span_are_tried_again(tokenizer: Tokenizer) -> None:
+    """The others keep their answers."""
+    text = prepared(tokenizer, "The dog. The {a} box. The {b} fox.")
+
+    again, befores = next_attempt(text, {1}, tokenizer=tokenizer, max_tokens=32, is_whole=False)
+
+    assert [tuple(before) for before in befores] == [(0, True), (1, False), (2, True)]
+    assert again.ids[0] is text.ids[0]
+    assert again.shown[1].text == "The Foo1 box."
+
+
+def is_apart(char: str) -> bool:
+    """Whether a character does not look like a span's, before or after normalisation."""
+    return not set(unicodedata.normalize("NFKC", char)) & set("{}[]")
+
+
+PROSE = st.text(st.characters(exclude_categories=("Cs",)).filter(is_apart), max_size=12)
+PIECES = st.one_of(
+    PROSE,
+    st.sampled_from(["The dog. ", "the box ", "X1", "Foo2", "5", "\n", "\r\n", "\t", "  ", "\u00a0", "!", "."]),
+    st.sampled_from(["{}", "{a}", "{a b}", "{X1}", "{Foo1 X2}", "{\u00e9}", "[[*]]", "[[\U0001f389]]"]),
+)
+TEXTS = st.lists(PIECES, max_size=14).map("".join)
+
+
+def hostile(seed: int) -> Model:
+    """Loses, doubles, mangles, or swaps words, as it likes."""
+    draws = random.Random(seed)
+
+    def said(read: str) -> str:
+        words = []
+        for word in read.split(" "):
+            words += draws.choice([[word], [word], [word], [], [word, word], [mangles(word)], [word.lower()]])
+        if draws.random() < 0.2:
+            draws.shuffle(words)
+        return "" if draws.random() < 0.05 else " ".join(words)
+
+    return said
+
+
+def edges(text: str) -> list[tuple[str, str]]:
+    """The white space at both ends of each line, and its end."""
+    lines = text.splitlines(keepends=True)
+    return [(line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]) for line in lines]
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS, seed=st.integers(0, 2**16), attends=st.booleans(), links=st.booleans(), is_whole=st.booleans())
+def test_no_span_is_ever_lost(
+    tokenizer: Tokenizer, text: str, seed: int, *, attends: bool, links: bool, is_whole: bool
+) -> None:
+    """Whatever the model does: the same spans, each where the result says, the layout, and never nothing."""
+    output = Output(kept_spans=True, sentence_spans=True, alignments=links and attends)
+
+    result, _ = translate(
+        tokenizer, text, hostile(seed), hostile(seed + 1), attends=attends, output=output, is_whole=is_whole
+    )
+
+    for one in result.hypotheses:
+        assert spans_of(one.text) == spans_of(text)
+        if not is_whole:
+            assert edges(one.text) == edges(text)
+    assert bool(result.text.strip()) == bool(text.strip())
+    assert Counter(text[slice(*kept.source)] for kept in result.kept) == spans_of(text)
+    assert all(kept.target and result.text[slice(*kept.target)] == text[slice(*kept.source)] for kept in result.kept)
+    for link in result.hypotheses[0].alignments:
+        assert 0 <= link.source.start < link.source.end <= len(text)
+        assert 0 <= link.target.start < link.target.end <= len(result.text)
