@@ -18,6 +18,7 @@ class Markup(StrEnum):
 
     NONE = "none"
     HTML = "html"
+    XML = "xml"
     MARKDOWN = "markdown"
 
 

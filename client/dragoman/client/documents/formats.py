@@ -30,6 +30,8 @@ class Format:
 _PACKAGE = "dragoman.client.documents"
 FORMATS = (
     Format("txt", (".txt", ".text"), f"{_PACKAGE}.plain_text"),
+    Format("srt", (".srt",), f"{_PACKAGE}.subtitles"),
+    Format("vtt", (".vtt",), f"{_PACKAGE}.subtitles"),
     Format("po", (".po", ".pot"), f"{_PACKAGE}.po", frozenset({"encoding", "only_missing"})),
     Format("json", (".json",), f"{_PACKAGE}.json_strings", frozenset({"encoding", "keys"})),
     Format("yaml", (".yaml", ".yml"), f"{_PACKAGE}.yaml_strings", frozenset({"encoding", "keys"})),

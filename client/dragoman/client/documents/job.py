@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dragoman.client.documents.document import Document, Markup, Unit, Written
 from dragoman.client.documents.journal import Entry, Key
+from dragoman.client.documents.markup import written_like
 from dragoman.client.errors import DragomanError
 from dragoman.client.problems import problem_of
 from dragoman.client.types import Translation
@@ -100,7 +101,10 @@ class Job:
         if not _has_words(key[1]):
             return before + key[1] + after
         entry = self._known.get(key)
-        return None if entry is None else before + entry[0].strip() + after
+        if entry is None:
+            return None
+        text = written_like(key[1], entry[0]) if key[0] is Markup.HTML else entry[0]
+        return before + text.strip() + after
 
     def _problems(self, refused: Mapping[int, str]) -> Iterator[Problem]:
         for index, (unit, (_, key, _)) in enumerate(zip(self._document.units, self._units, strict=True)):

@@ -1,4 +1,4 @@
-"""Whether a string of a catalogue or a data file holds mark-up."""
+"""Strings that hold mark-up, of catalogues, data and subtitles: which do, and how they write their signs."""
 
 import re
 
@@ -10,3 +10,20 @@ _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|&(?:[A-Za-z][A-Za-z0-9]{1,31}|#[0-9]{1
 def markup_of(text: str) -> Markup:
     """HTML where a tag or an entity stands in the text."""
     return Markup.HTML if _MARKUP.search(text) else Markup.NONE
+
+
+_REFERENCES = {"amp": "&", "lt": "<", "gt": ">", "nbsp": "\u00a0"}
+_WRITTEN = re.compile(r"&(amp);(?!#?\w+;)|&(lt);(?![\w/!?])|&(gt);|&(nbsp);")
+
+
+def written_like(source: str, translation: str) -> str:
+    """A translation with bare signs where the source writes them bare: a server escapes each, a string seldom does.
+
+    A sign that would mean something else if it stood bare stays escaped.
+    """
+
+    def sign(match: re.Match[str]) -> str:
+        name = match[match.lastindex or 0]
+        return match[0] if f"&{name};" in source else _REFERENCES[name]
+
+    return _WRITTEN.sub(sign, translation)
