@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -242,7 +244,6 @@ def test_connections_age_but_calls_are_not_cut() -> None:
     [
         ({"lane_memory": 5, "lanes": 2}, 5 << 20),
         ({"lanes": 2}, 1 << 30),
-        ({"lanes": 2, "bundles": ("one", "two", "three", "four")}, 1 << 28),
         ({"provider": "cuda"}, 0),
         ({"provider": "cuda", "lane_memory": 5}, 5 << 20),
     ],
@@ -252,3 +253,27 @@ def test_lanes_share_a_third_of_memory(monkeypatch: pytest.MonkeyPatch, options:
     monkeypatch.setattr(resources, "memory_limit", lambda: 6 << 30)
 
     assert App(ServeOptions(**options))._lane_bytes() == size
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_lanes_share_with_those_of_all_bundles_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, serve: Any, tmp_path: Path
+) -> None:
+    """Be they named or found in a folder, of one that is being loaded, or of one that has calls still."""
+    monkeypatch.setattr(resources, "memory_limit", lambda: 12 << 30)
+    sizes: list[int] = []
+    served = await serve(models=str(tmp_path), look_s=0, lanes=1)
+    app, make = served.app, served.app._lanes_of
+    monkeypatch.setattr(app, "_lanes_of", lambda *given: sizes.append(app._lane_bytes() >> 30) or make(*given))
+    assert app._lane_bytes() == 4 << 30
+
+    for name in ("one", "two"):
+        write_bundle(tmp_path / name, name=name)
+        await app.fleet.look()
+    assert app._lane_bytes() == 2 << 30
+    shutil.rmtree(tmp_path / "one")
+    await app.fleet.look()
+    while app.models.leaving:
+        await asyncio.sleep(0.01)
+    assert app._lane_bytes() == 4 << 30
+    assert sizes == [4, 2]

@@ -50,6 +50,12 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
         (["--listen", "50051"], {}, r"--listen: '50051' is not HOST:PORT"),
         (["--listen", "localhost:70000"], {}, r"--listen: 'localhost:70000' is not HOST:PORT"),
         (["--listen", "http://localhost:1"], {}, r"--listen: .* is not HOST:PORT"),
+        (["--traces", "foo"], {}, r"--traces: 'foo' is not a URL of HTTP, such as http://"),
+        (["--traces", "localhost:4318"], {}, r"--traces: 'localhost:4318' is not a URL"),
+        (["--traces", "ftp://localhost/"], {}, r"--traces: .* is not a URL"),
+        (["--traces", "http://:4318/v1/traces"], {}, r"--traces: .* is not a URL"),
+        (["--traces", "http://[::1/v1/traces"], {}, r"--traces: .* is not a URL"),
+        (["--traces", "http://localhost:99999/"], {}, r"--traces: .* is not a URL"),
     ],
 )
 def test_malformed_values_name_their_source(arguments: list[str], environ: dict[str, str], message: str) -> None:

@@ -265,7 +265,7 @@ def test_bulk_never_holds_all_of_a_lane(bench):
 
 def test_a_lane_holds_no_more_positions_than_it_may(bench):
     """Bulk three quarters of them, and light segments the rest, or all."""
-    lanes, most = bench(1, 8, budget=400), []
+    lanes, most = bench(1, 8, budget=lambda: 400), []
     step = lanes._step
 
     def seen(graph, feed, *, attention):

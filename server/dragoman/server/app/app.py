@@ -86,6 +86,7 @@ class App:
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
         self._workers = Workers(self._executor)
         self._cache = Cache(options.cache_bytes)
+        self._memory = resources.memory_limit()
         self.registry = CollectorRegistry()
         self.models = Models([])
         self._health = health.aio.HealthServicer()
@@ -288,7 +289,7 @@ class App:
             max_batch=options.max_batch,
             observer=observer,
             hardware=hardware_of(options.provider, options.device),
-            lane_bytes=self._lane_bytes(),
+            lane_bytes=self._lane_bytes,
         )
         with ExitStack() as undone:
             undone.callback(lanes.close)
@@ -297,11 +298,13 @@ class App:
         return lanes
 
     def _lane_bytes(self) -> int:
-        """What a lane may fill; 0 where that is a GPU's memory, of which nothing is known."""
-        options = self.options
+        """What a lane may fill now; 0 where that is a GPU's memory, of which nothing is known."""
+        options, models = self.options, self.models
         if options.lane_memory or options.provider == "cuda":
             return options.lane_memory << 20
-        return resources.memory_limit() // (_LANES_SHARE * options.num_lanes * max(1, len(options.bundles)))
+        # Of bundles that come and go: lanes that hold more than their share take nothing until they hold less.
+        bundles = len(models) + len(models.coming) + len(models.leaving)
+        return self._memory // (_LANES_SHARE * options.num_lanes * max(1, bundles))
 
     async def _start_grpc(self) -> None:
         options = self.options

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from dragoman.server.core.addresses import ADDRESS
 from dragoman.server.core.errors import StartError
@@ -33,7 +34,7 @@ class Meta:
     max: float | None = None
     choices: tuple[str, ...] = ()
     kind: str = ""
-    """`address` for HOST:PORT; empty for what the field's type says."""
+    """`address` for HOST:PORT, `url` for one of HTTP; empty for what the field's type says."""
     default_text: str = ""
     """How a computed default is described."""
     positional: str = ""
@@ -194,7 +195,18 @@ def _checked(option: Option, raw: Any, origin: str) -> Any:
         match = ADDRESS.fullmatch(raw)
         if match is None or int(match[2]) > 65_535:
             raise wrong("HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+    if meta.kind == "url" and raw and not _is_url(raw):
+        raise wrong("a URL of HTTP, such as http://127.0.0.1:4318/v1/traces")
     return raw
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # A port that is none raises as it is asked for, and not before.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+    except ValueError:
+        return False
 
 
 def _number(kind: type, raw: Any) -> Any:
@@ -211,6 +223,8 @@ def _number(kind: type, raw: Any) -> Any:
 def _metavar(option: Option) -> str:
     if option.meta.kind == "address":
         return "HOST:PORT"
+    if option.meta.kind == "url":
+        return "URL"
     if option.meta.choices:
         return "|".join(option.meta.choices)
     return {int: "N", float: "X"}.get(option.type, "TEXT")

@@ -155,6 +155,7 @@ class ServeOptions:
     traces: str = option(
         "",
         "OTLP endpoint over HTTP that spans are sent to, such as http://127.0.0.1:4318/v1/traces.",
+        kind="url",
         default_text="none",
     )
     trace_ratio: float = option(

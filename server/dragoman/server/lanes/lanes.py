@@ -16,7 +16,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 
 from dragoman.server.batches.factory import GroupFactory
@@ -52,11 +52,10 @@ class Lanes:
         num_lanes: int,
         max_batch: int,
         observer: LaneObserver,
-        budget: int = LANE_POSITIONS,
+        budget: Callable[[], int] = lambda: LANE_POSITIONS,
     ) -> None:
         self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
-        self.budget = budget
-        """Positions that the groups of a lane may hold, padded."""
+        self._budget = budget
         self.provider = runtime.provider
         """What the graphs run on."""
         self._default_width = runtime.manifest.decoding.beam_size
@@ -90,6 +89,11 @@ class Lanes:
             was_waiting = self._backlogs[ticket.segment.bulk].remove(ticket)
         if was_waiting:
             ticket.answer(Cancelled())
+
+    @property
+    def budget(self) -> int:
+        """Positions that the groups of a lane may hold now, padded."""
+        return self._budget()
 
     @property
     def waiting_segments(self) -> int:

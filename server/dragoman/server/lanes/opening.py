@@ -1,5 +1,7 @@
 """Makes lanes of a bundle: its graphs are loaded where they are to run, and its shortlist is read."""
 
+from collections.abc import Callable
+
 from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server.batches.factory import GroupFactory
@@ -42,15 +44,20 @@ def open_lanes(
     max_batch: int,
     observer: LaneObserver,
     hardware: Hardware = PROCESSOR,
-    lane_bytes: int = 0,
+    lane_bytes: Callable[[], int] = lambda: 0,
 ) -> Lanes:
     """Lanes that decode with it; a `max_batch` of 0 is the best one. `lane_bytes` is the memory that each may fill with
-    what it keeps of sources and translations; 0: nothing is known of memory.
+    what it keeps of sources and translations, from one round to the next; 0: nothing is known of memory.
     """
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
     most = max_batch or best_batch(bundle.manifest, hardware)
     groups = GroupFactory(runtime, load_shortlist(bundle), capacity=most, observer=observer)
-    budget = lane_bytes // position_bytes(bundle.manifest) if lane_bytes else LANE_POSITIONS
+    size = position_bytes(bundle.manifest)
+
+    def budget() -> int:
+        memory = lane_bytes()
+        return memory // size if memory else LANE_POSITIONS
+
     return Lanes(runtime, groups, num_lanes=num_lanes, max_batch=most, observer=observer, budget=budget)
 
 
