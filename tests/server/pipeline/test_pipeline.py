@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
@@ -703,6 +703,70 @@ async def test_what_is_remembered_holds_no_backlog(remembering: Pipeline, lanes:
 
     lanes.release()
     await task
+
+
+@pytest.mark.parametrize("deadline_s", [None, 5.0])
+async def test_what_is_remembered_is_answered_beside_a_full_backlog(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, deadline_s: float | None
+) -> None:
+    """Or behind a long one: it costs nothing. What is new, or asked for in another way, is refused before any work."""
+    pipeline = pipeline_of(cache=Cache(1_000_000).of("echo", "abc"), backlog_tokens=30)
+    known = "The lazy dog sleeps in the box"
+    await translate(pipeline, known)
+    await translate(pipeline, "The box.")
+    lanes.hold()
+    held = asyncio.create_task(translate(pipeline, "The quick brown fox jumps."))
+    await eventually(lambda: lanes.waiting_segments == 1)
+    tokens, numbered = pipeline.admission.held_tokens, len(lanes.submitted)
+    if deadline_s is not None:
+        lanes.waits_s[Request.priority] = 60.0
+
+    def asked(*texts: str, **fields: object) -> Awaitable[list[Outcome]]:
+        until_s = None if deadline_s is None else time.monotonic() + deadline_s
+        return translate(pipeline, *texts, deadline_s=until_s, **fields)
+
+    for texts in ((known,), (known, "The box.", known)):
+        assert all(translation(one).cache_hit for one in await asked(*texts))
+    refusal = Overloaded if deadline_s is None else DeadlineUnmeetable
+    for texts, fields in (
+        ((known, known + "es"), {}),
+        ((known,), {"overrides": DecodingOverrides(beam_size=2)}),
+        ((known,), {"cache": CacheMode.BYPASS}),
+        ((known,) * 70, {}),
+    ):
+        with pytest.raises((refusal, InvalidRequest)):
+            await asked(*texts, **fields)
+    assert (pipeline.admission.held_tokens, pipeline.admission.held_requests, len(lanes.submitted)) == (
+        tokens,
+        1,
+        numbered,
+    )
+    lanes.release()
+    await held
+
+
+async def test_what_has_been_forgotten_is_refused_after_all(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a text only its hash is known: its segments say what it costs."""
+    cache = Cache(1_000_000).of("echo", "abc")
+    assert cache is not None
+    pipeline = pipeline_of(cache=cache, backlog_tokens=30)
+    text = "The quick brown fox jumps."
+    await translate(pipeline, text)
+    lanes.hold()
+    held = asyncio.create_task(translate(pipeline, "The lazy dog sleeps in the box"))
+    await eventually(lambda: lanes.waiting_segments == 1)
+    monkeypatch.setattr(cache, "recall", lambda _: None)
+
+    with pytest.raises(Overloaded):
+        await translate(pipeline, text)
+    lanes.waits_s[Request.priority] = 60.0
+    with pytest.raises(DeadlineUnmeetable):
+        await translate(pipeline, text, deadline_s=time.monotonic() + 5)
+    assert pipeline.admission.held_requests == 1
+    lanes.release()
+    await held
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ class Admission:
         self.held_requests += 1
         return Reservation(self, tokens, field)
 
+    def trial(self, *, field: str = "texts") -> "Reservation":
+        """Capacity for nothing yet, for a request that is likely to cost nothing: `correct` admits or refuses it."""
+        self.held_requests += 1
+        return Reservation(self, 0, field, is_trial=True)
+
     def check(self, tokens: int, held: int, wait_s: float, field: str) -> None:
         """Refuse what does not fit beside what others hold."""
         if tokens > self.limit_tokens:
@@ -50,9 +55,11 @@ class Admission:
 class Reservation:
     """The capacity that one request holds; a context manager that gives it back."""
 
-    def __init__(self, admission: Admission, tokens: int, field: str) -> None:
+    def __init__(self, admission: Admission, tokens: int, field: str, *, is_trial: bool = False) -> None:
         self._admission, self._field = admission, field
         self._tokens = tokens
+        self.is_trial = is_trial
+        """Whether it was made without an estimate, which was too high."""
         self._is_live = True
 
     def __enter__(self) -> "Reservation":

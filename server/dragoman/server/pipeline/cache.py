@@ -3,6 +3,8 @@
 Lossless, as what comes of a segment depends on it alone and not on what shares its batch. A segment is like another
 where the bundle, the ids and all that says how to decode them are equal; they are compared in full, so that no two
 segments are ever taken for one another. Bounded in bytes: what was asked for longest ago goes first.
+
+Of whole texts only a hash is kept: it tells a text that is likely to cost nothing before it is cut and numbered.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from dragoman.server.core.strategies import Engine
 
 Kind = Literal["i", "d"]
 
-ENTRY_BYTES, HYPOTHESIS_BYTES, NUMBER_BYTES = 1_600, 500, 40
-"""What an entry takes beside its tokens, each of its hypotheses likewise, and a number that is not packed."""
+ENTRY_BYTES, HYPOTHESIS_BYTES, NUMBER_BYTES = 1_750, 500, 40
+"""What an entry takes beside its tokens, with a text's hash, each of its hypotheses likewise, and a number that is not
+packed.
+"""
 
 
 class _KeptHypothesis(NamedTuple):
@@ -71,6 +75,8 @@ class Cache:
         self.tallies: dict[str, CacheTally] = {}
         """By the model's name."""
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._texts: OrderedDict[int, None] = OrderedDict()
+        """Hashes of texts all of which was remembered, no more than there are entries."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -107,6 +113,22 @@ class Cache:
             while self.num_bytes > self.limit_bytes:
                 _, forgotten = self._entries.popitem(last=False)
                 self.num_bytes -= forgotten.num_bytes
+            self._forget_texts()
+
+    def note_text(self, text: int) -> None:
+        """All of a text with this hash is remembered."""
+        with self._lock:
+            self._texts[text] = None
+            self._texts.move_to_end(text)
+            self._forget_texts()
+
+    def knows_text(self, text: int) -> bool:
+        """Whether that was noted of late."""
+        return text in self._texts
+
+    def _forget_texts(self) -> None:
+        while len(self._texts) > len(self._entries):
+            self._texts.popitem(last=False)
 
 
 class BundleCache:
@@ -142,10 +164,25 @@ class BundleCache:
         entry = _Entry(hypotheses, decoded.engine, decoded.encode_s + decoded.decode_s, size)
         self._cache.keep(self._key(segment), entry)
 
+    def remember_text(self, text: Hashable, template: Segment) -> None:
+        """All of a text whose segments are like this one, but for their ids, is remembered."""
+        self._cache.note_text(self._hash(text, template))
+
+    def knows_text(self, text: Hashable, template: Segment) -> bool:
+        """Whether all of a text is likely to be remembered."""
+        return self._cache.knows_text(self._hash(text, template))
+
     def _key(self, segment: Segment) -> Hashable:
-        """All that decides what comes of a segment; when it has to be there, and who goes first, do not."""
-        plain = replace(segment, ids=(), deadline_s=None, priority=Priority.NORMAL, bulk=False)
-        return self._digest, _packed("i", segment.ids), plain
+        """All that decides what comes of a segment."""
+        return self._digest, _packed("i", segment.ids), _plain(segment)
+
+    def _hash(self, text: Hashable, template: Segment) -> int:
+        return hash((self._digest, text, _plain(template)))
+
+
+def _plain(segment: Segment) -> Segment:
+    """A segment without its ids; when it has to be there, and who goes first, decide nothing."""
+    return replace(segment, ids=(), deadline_s=None, priority=Priority.NORMAL, bulk=False)
 
 
 def _kept(hypothesis: Hypothesis) -> _KeptHypothesis:

@@ -6,7 +6,7 @@ Whoever stops reading, by cancelling its task or closing the stream, takes its s
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from dragoman.server.core.errors import (
     DeadlineUnmeetable,
     EngineFailure,
     InvalidRequest,
+    Overloaded,
     ServingError,
     UnsupportedByModel,
     Violation,
@@ -152,20 +153,28 @@ class Pipeline:
         plan, template = candidates[0], self._template(request, candidates[0])
         decoding = plan.decoding
         texts = self._intake.check(request)
-        with self._admit(request, texts, template, least_cost) as reservation:
+        cache = self._cache if self._cache is not None and _is_repeatable(request) else None
+        is_long = _characters(request) >= INLINE_CHARACTERS
+        asked = template
+
+        def is_known() -> bool:
+            """Whether all of it is likely to be remembered, so that it is worth its numbering to find out."""
+            if cache is None or is_long:
+                return False
+            return all(cache.knows_text(_asked(request, index, pair), asked) for index in range(len(request.texts)))
+
+        with self._admit(request, texts, template, least_cost, is_known) as reservation:
             started = time.perf_counter()
-            is_long = _characters(request) >= INLINE_CHARACTERS
             prepared = await self._done(is_long, self._intake.prepare(request, texts, pair, decoding))
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
                 template = self._template(request, plan)
-            cache = self._cache if self._cache is not None and _is_repeatable(request) else None
             kept = cache if request.cache is CacheMode.DEFAULT else None
             recall = cache.recall if cache else lambda _: None
             cutting = segmented(prepared, template, default_width=self._width, recall=recall)
             segments, costs = await self._done(is_long, cutting)
             tokenize_s = time.perf_counter() - started
-            reservation.correct(sum(costs), self.lanes.predicted_wait_s(request.priority, sum(costs)))
+            self._correct(reservation, request, sum(costs))
             copies_unknown = decoding.unknown_handling == "copy"
             assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
             attempts = Attempts(
@@ -200,6 +209,8 @@ class Pipeline:
                     elif isinstance(decoded, ServingError):
                         outcome = decoded
                     else:
+                        if kept is not None:
+                            kept.remember_text(_asked(request, index, pair), asked)
                         attempt = tried.pop(index)
                         settled = attempt.settled(decoded)
                         work = partial(assembler.translation, attempt.text, settled, tokenize_s)
@@ -234,18 +245,33 @@ class Pipeline:
         )
 
     def _admit(
-        self, request: Request, texts: Sequence[str | InvalidRequest], template: Segment, least_cost: int
+        self,
+        request: Request,
+        texts: Sequence[str | InvalidRequest],
+        template: Segment,
+        least_cost: int,
+        is_known: Callable[[], bool],
     ) -> Reservation:
-        """Capacity for a request that can be answered in time."""
+        """Capacity for a request that can be answered in time, or that is likely to need none."""
         most_tokens = self.bundle.manifest.limits.max_source_tokens
         cost = estimate(request, texts, template, default_width=self._width, most_tokens=most_tokens)
-        now_s, wait_s = time.monotonic(), self.lanes.predicted_wait_s(request.priority, cost)
-        deadline_s = request.deadline_s
-        if deadline_s is not None and now_s >= deadline_s:
+        wait_s, field = self.lanes.predicted_wait_s(request.priority, cost), field_names(request).texts
+        if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
-        if deadline_s is not None and now_s + wait_s > deadline_s:
-            raise DeadlineUnmeetable(wait_s, deadline_s - now_s)
-        return self.admission.reserve(max(cost, least_cost), wait_s, field=field_names(request).texts)
+        try:
+            _check_in_time(request, wait_s)
+            return self.admission.reserve(max(cost, least_cost), wait_s, field=field)
+        except (DeadlineUnmeetable, InvalidRequest, Overloaded):
+            if not is_known():
+                raise
+        return self.admission.trial(field=field)
+
+    def _correct(self, reservation: Reservation, request: Request, cost: int) -> None:
+        """Hold what the request really costs; one that has been on trial is refused here where it is not in time."""
+        wait_s = self.lanes.predicted_wait_s(request.priority, cost)
+        if reservation.is_trial and cost:
+            _check_in_time(request, wait_s)
+        reservation.correct(cost, wait_s)
 
     async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001
         """What comes of work with texts; off the event loop where it is long."""
@@ -256,6 +282,18 @@ class Pipeline:
         if plan.chooser is not None:  # which looks at all pairs of hypotheses
             return await self.workers.choose(work)
         return work() if segments < INLINE_SEGMENTS else await self.workers.run(work)
+
+
+def _check_in_time(request: Request, wait_s: float) -> None:
+    """Refuse what would wait for longer than it may."""
+    if request.deadline_s is not None and wait_s > (remaining_s := request.deadline_s - time.monotonic()):
+        raise DeadlineUnmeetable(wait_s, remaining_s)
+
+
+def _asked(request: Request, index: int, pair: LanguagePair) -> Hashable:
+    """A text with all that decides which segments it is cut into."""
+    prefix = request.prefixes[index] if request.prefixes else ""
+    return request.texts[index], prefix, request.splitting, request.on_too_long, request.protection, pair
 
 
 def _is_repeatable(request: Request) -> bool:
