@@ -7,6 +7,7 @@ from dragoman.bundle.manifest import Tokenizer as Facts
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.spans import Span
+from dragoman.server.text.lookalikes import lookalikes
 from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
 
 MOST_SPARE = 1024
@@ -20,8 +21,11 @@ class Tokenizer:
         self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
         self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
         self._hidden = frozenset(self._facts.hidden_ids)
+        self._never = frozenset(self._facts.suppressed_ids)
         self._copies, self._words = shape.copies, shape.target_vocabulary
         self._source = open_vocabulary(bundle, "source")
+        self._lookalikes: dict[int, str] = {}
+        self._lookalikes = lookalikes(self.reads)
         source = self._facts.source, self._facts.source_vocabulary
         target = self._facts.target, self._facts.target_vocabulary
         self._target = self._source if source == target else open_vocabulary(bundle, "target")
@@ -33,11 +37,22 @@ class Tokenizer:
 
         `pair` must be one that the bundle translates; only multilingual models need it.
         """
-        ids = self._source.encode(text)
+        ids = self._source.encode(self._plain(text))
         if not ids:
             return ()
         facts = self._facts
         return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
+
+    def reads(self, text: str) -> bool:
+        """Whether the source vocabulary has tokens for all of a text; a model that copies needs none."""
+        ids = self._source.encode(self._plain(text))
+        return bool(ids) and (self._copies or self.unk_id not in ids)
+
+    def writes(self, text: str) -> bool:
+        """Whether the target vocabulary can write a text exactly."""
+        ids = self._target.encode(text)
+        can_emit = self.unk_id not in ids and self._never.isdisjoint(ids)
+        return self._copies or (can_emit and self.decode(ids) == text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of target ids without copies and without an end token."""
@@ -92,7 +107,7 @@ class Tokenizer:
         None for what is put before it. Where one character became several ids, all but the last have an empty span.
         """
         before = [None] * len(self._filled(self._facts.prefix, pair))
-        return (*before, *self._source.spans(text))
+        return (*before, *self._source.spans(self._plain(text)))
 
     def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each target id adds to the text: joined, they are `decode(ids)`. A copy adds what unknown words do."""
@@ -121,6 +136,10 @@ class Tokenizer:
     def token_id(self, token: str) -> int | None:
         """The target id of a token as the vocabulary writes it; None where it has no such token."""
         return self._target.token_id(token)
+
+    def _plain(self, text: str) -> str:
+        """A text with signs that the source vocabulary has, character for character."""
+        return text if text.isascii() else text.translate(self._lookalikes)
 
     def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
         return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]

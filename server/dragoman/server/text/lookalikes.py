@@ -1,0 +1,16 @@
+"""Typographic signs that a vocabulary lacks, and the plain ones that its model reads in their place."""
+
+from collections.abc import Callable
+
+_GROUPS = {
+    "'": "\u2018\u2019\u201a\u201b\u2032\u2039\u203a\u02bc\u00b4",
+    '"': "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb",
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212",
+}
+"""By the plain sign, what is written for it."""
+
+
+def lookalikes(reads: Callable[[str], bool]) -> dict[int, str]:
+    """What to read signs as that `reads` says cannot be read: a table for `str.translate`, character for character."""
+    pairs = ((sign, plain) for plain, signs in _GROUPS.items() if reads(plain) for sign in signs)
+    return {ord(sign): plain for sign, plain in pairs if not reads(sign)}
