@@ -64,6 +64,8 @@ class Marks:
 class Place:
     """Where an element begins or ends in a translation, or stands whole."""
 
+    number: int
+    """Of the element, from 0."""
     inline: Inline
     is_end: bool = False
 
@@ -82,21 +84,22 @@ def parts(translation: str, inlines: Sequence[Inline]) -> Iterator[str | Place]:
     if seen != Counter(str(number) for number in range(1, len(inlines) + 1)):
         raise Unwritable("the translation has lost the place of some mark-up")
     position = 0
-    opened: list[Inline] = []
+    opened: list[tuple[int, Inline]] = []
     for match in _MARK.finditer(translation):
         yield unescape(translation[position : match.start()])
         position = match.end()
         if match["close"]:
             if not opened:
                 raise Unwritable("the mark-up of the translation does not nest")
-            yield Place(opened.pop(), is_end=True)
+            yield Place(*opened.pop(), is_end=True)
             continue
-        inline = inlines[int(match["open"] or match["void"]) - 1]
+        number = int(match["open"] or match["void"]) - 1
+        inline = inlines[number]
         if (inline.after is None) == (match["void"] is None):
             raise Unwritable("the translation has changed some mark-up")
         if inline.after is not None:
-            opened.append(inline)
-        yield Place(inline)
+            opened.append((number, inline))
+        yield Place(number, inline)
     if opened:
         raise Unwritable("the mark-up of the translation does not nest")
     yield unescape(translation[position:])
