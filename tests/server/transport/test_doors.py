@@ -314,3 +314,40 @@ async def test_a_stream_ends_with_its_token(serve, tmp_path: Path, clock: Clock,
 
     assert served.outcomes() == {"ok": 2, "unauthenticated": 1}
     assert served.value("dragoman_caller_calls_total", caller="mail", grpc_code="UNAUTHENTICATED") == 2
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_every_method_has_the_same_priorities(serve, tmp_path: Path) -> None:
+    """Unset it is the caller's own at most, one that is set and above it is refused: of texts, of pairs, of a pipe."""
+    (tmp_path / "tokens").write_text(row("mail", "post", more='max_priority = "batch"'))
+    served = await serve(tokens=str(tmp_path / "tokens"))
+    text, pair = pb.Text(text="The dog."), pb.ScorePair(source="The dog.", target="A fox.")
+
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        stub = pb_grpc.TranslationServiceStub(channel)
+
+        async def outcome(priority: pb.Priority, method: str) -> str:
+            translate = pb.TranslateRequest(texts=[text], priority=priority)
+            settings = pb.TranslateRequest(priority=priority)
+            try:
+                match method:
+                    case "Translate":
+                        await stub.Translate(translate, metadata=bearer("post"))
+                    case "TranslateStream":
+                        stream = stub.TranslateStream(
+                            pb.TranslateStreamRequest(request=translate), metadata=bearer("post")
+                        )
+                        await stream.read()
+                    case "Score":
+                        await stub.Score(pb.ScoreRequest(pairs=[pair], priority=priority), metadata=bearer("post"))
+                    case _:
+                        pipe = stub.TranslatePipe(metadata=bearer("post"))
+                        await pipe.write(pb.TranslatePipeRequest(settings=settings, texts=[text]))
+                        await pipe.read()
+            except grpc.aio.AioRpcError as error:
+                return error.code().name
+            return served.lanes.submitted[-1].priority.name
+
+        for method in ("Translate", "TranslateStream", "Score", "TranslatePipe"):
+            outcomes = [await outcome(priority, method) for priority in pb.Priority.values()]
+            assert outcomes == ["BATCH", "PERMISSION_DENIED", "PERMISSION_DENIED", "BATCH"], method
