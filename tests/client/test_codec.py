@@ -19,6 +19,9 @@ from dragoman.client.types import (
     EnginePreference,
     FinishReason,
     InputFormat,
+    Keeping,
+    KeepingCounts,
+    KeptSpan,
     LanguagePair,
     LengthPenaltyKind,
     Lossy,
@@ -30,16 +33,20 @@ from dragoman.client.types import (
     OnTooLong,
     Options,
     Priority,
+    Protection,
     Sampling,
     Score,
     ScoreOptions,
     Span,
+    SpanKind,
     SpanPair,
     Speculation,
     Splitting,
+    TextWarning,
     TokenScore,
     Translation,
     UnknownHandling,
+    WarningKind,
 )
 from dragoman.v1 import translation_pb2 as pb
 
@@ -53,6 +60,7 @@ VALUES: dict[str, Any] = {
     "splitting": Splitting.LINES,
     "on_too_long": OnTooLong.REJECT,
     "on_loop": OnLoop.CONTINUE,
+    "protection": Protection(kinds=(SpanKind.URL, SpanKind.EMAIL), patterns=("a+",), off=True),
     "engine": EnginePreference.SPECULATIVE,
     "nat": Nat(passes=4, length_scale=1.5, exact_length=9, length_candidates=3, decoder="ctc", rescore=True),
     "speculation": Speculation(draft=DraftSource.SOURCE, draft_tokens=8, lossy=Lossy(top=5, margin=0.5)),
@@ -63,6 +71,7 @@ VALUES: dict[str, Any] = {
     "token_scores": True,
     "alignments": True,
     "sentence_spans": True,
+    "kept_spans": True,
     "offset_unit": OffsetUnit.UTF16,
     "beam_size": 4,
     "num_hypotheses": 2,
@@ -94,6 +103,10 @@ def plain(value: object) -> object:
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, DraftSource):
         return f"DRAFT_SOURCE_{value.name}"
+    if isinstance(value, SpanKind):
+        return f"SPAN_KIND_{value.name}"
+    if isinstance(value, tuple):
+        return list(map(plain, value))
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -107,8 +120,9 @@ def sent(message: Any) -> dict[str, object]:
             found |= {name: prefix for name, prefix in sent(value[0]).items() if name != "text"}
         elif field.name == "pairs":
             pass
-        elif field.name == "suppressed_tokens":
-            found[field.name] = list(value)
+        elif field.is_repeated:
+            names = field.enum_type and field.enum_type.values_by_number
+            found[field.name] = [names[item].name if names else item for item in value]
         elif field.enum_type is not None:
             found[field.name] = field.enum_type.values_by_number[value].name
         elif field.message_type is not None:
@@ -242,6 +256,12 @@ def test_a_result_comes_back_whole() -> None:
     )
     result.hypotheses.add(text="b", finish_reason=pb.FINISH_REASON_STOP)
     result.sentence_spans.add(source={"start": 0, "end": 1}, target={"start": 2, "end": 3})
+    result.keeping.form = 2
+    url = {"kind": pb.SPAN_KIND_URL, "keeping": pb.KEEPING_FORM}
+    result.kept.add(source={"start": 0, "end": 1}, target={"start": 0, "end": 2}, **url)
+    result.kept.add(source={"start": 3, "end": 4}, kind=99, keeping=pb.KEEPING_LOST)
+    result.warnings.add(kind=pb.WARNING_KIND_UNTRANSLATED, source={"start": 0, "end": 1}, detail="why")
+    result.warnings.add(kind=99)
 
     outcome = codec.outcome(result)
 
@@ -257,10 +277,27 @@ def test_a_result_comes_back_whole() -> None:
     assert (first.tokens, second.tokens) == ((TokenScore("▁a", -0.5),), ())
     assert (first.alignments, second.alignments) == ((Alignment(Span(0, 2), Span(1, 3), 0.75),), ())
     assert outcome.sentence_spans == (SpanPair(Span(0, 1), Span(2, 3)),)
+    assert outcome.keeping == KeepingCounts(form=2)
+    assert outcome.kept == (
+        KeptSpan(Span(0, 1), SpanKind.URL, Keeping.FORM, Span(0, 2)),
+        KeptSpan(Span(3, 4), SpanKind.UNKNOWN, Keeping.LOST),
+    )
+    assert outcome.warnings == (
+        TextWarning(WarningKind.UNTRANSLATED, Span(0, 1), detail="why"),
+        TextWarning(WarningKind.UNKNOWN),
+    )
 
 
 @pytest.mark.parametrize(
-    ("enum", "kind"), [(pb.FinishReason, FinishReason), (pb.Engine, Engine), (pb.ModelState, ModelState)]
+    ("enum", "kind"),
+    [
+        (pb.FinishReason, FinishReason),
+        (pb.Engine, Engine),
+        (pb.ModelState, ModelState),
+        (pb.SpanKind, SpanKind),
+        (pb.Keeping, Keeping),
+        (pb.WarningKind, WarningKind),
+    ],
 )
 def test_the_client_knows_every_value_of_the_contract(enum: Any, kind: Any) -> None:
     """What a result can say has a member of the same name."""

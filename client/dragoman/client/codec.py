@@ -174,7 +174,7 @@ def _set(message: Message, name: str, value: Any, path: str) -> None:
         return
     try:
         if isinstance(value, tuple):
-            getattr(message, name).extend(value)
+            getattr(message, name).extend(value if enum is None else [numbers(enum)[item.upper()] for item in value])
         elif enum is not None:
             setattr(message, name, numbers(enum)[value.upper()])
         else:

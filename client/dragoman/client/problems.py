@@ -13,4 +13,9 @@ def problem_of(translation: Translation) -> str:
         return "the model repeated itself and was stopped, what came of it makes no sense (--on-loop)"
     if not translation.is_complete:
         return f"the translation may be incomplete, decoding ended with {translation.finish_reason}"
+    if translation.keeping is not None and translation.keeping.lost:
+        return f"{translation.keeping.lost} protected spans are not in the translation"
+    if translation.warnings:
+        kinds = dict.fromkeys(warning.kind.replace("_", " ") for warning in translation.warnings)
+        return f"look at the translation: {', '.join(kinds)}"
     return ""

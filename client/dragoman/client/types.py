@@ -92,6 +92,45 @@ class DraftSource(StrEnum):
     """A source that this client is too old to know; cannot be sent."""
 
 
+class SpanKind(StrEnum):
+    """Why a stretch of a text is protected."""
+
+    PLACEHOLDER = "placeholder"
+    URL = "url"
+    EMAIL = "email"
+    PATH = "path"
+    FLAG = "flag"
+    CODE = "code"
+    HANDLE = "handle"
+    VERSION = "version"
+    SYMBOL = "symbol"
+    UNREADABLE = "unreadable"
+    PATTERN = "pattern"
+    TERM = "term"
+    UNKNOWN = "unknown"
+    """One that only a newer contract has."""
+
+
+class Keeping(StrEnum):
+    """How a protected span came into a translation."""
+
+    AS_IT_WAS = "as_it_was"
+    FORM = "form"
+    ALIGNMENT = "alignment"
+    CUT = "cut"
+    APPENDED = "appended"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+
+class WarningKind(StrEnum):
+    """What a reader of a translation should look at."""
+
+    UNTRANSLATED = "untranslated"
+    """It came back as it was: the model cannot read its script, or said nothing."""
+    UNKNOWN = "unknown"
+
+
 class Priority(StrEnum):
     """Which calls go first when several wait."""
 
@@ -219,6 +258,20 @@ class Speculation:
 
 
 @dataclass(frozen=True)
+class Protection:
+    """What must come through a translation unchanged: without `kinds`, all of them but patterns and terms.
+
+    Options(protection=Protection(patterns=("ACME-[0-9]+",)))
+    """
+
+    kinds: tuple[SpanKind, ...] | None = None
+    patterns: tuple[str, ...] | None = None
+    """Regular expressions in the syntax of RE2."""
+    off: bool | None = None
+    """Whether nothing but patterns is protected."""
+
+
+@dataclass(frozen=True)
 class Options:
     """Which model translates, and how. What is None is not sent: the server, or the model's own bundle, decides.
 
@@ -238,6 +291,7 @@ class Options:
     splitting: Splitting | None = None
     on_too_long: OnTooLong | None = None
     on_loop: OnLoop | None = None
+    protection: Protection | None = None
     engine: EnginePreference | None = None
     nat: Nat | None = None
     speculation: Speculation | None = None
@@ -250,6 +304,7 @@ class Options:
     token_scores: bool | None = None
     alignments: bool | None = None
     sentence_spans: bool | None = None
+    kept_spans: bool | None = None
     offset_unit: OffsetUnit | None = None
 
     beam_size: int | None = None
@@ -303,6 +358,39 @@ class SpanPair:
 
     source: Span
     target: Span
+
+
+@dataclass(frozen=True)
+class KeepingCounts:
+    """How many protected spans came into a translation in each way."""
+
+    as_it_was: int = 0
+    form: int = 0
+    alignment: int = 0
+    cut: int = 0
+    appended: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class KeptSpan:
+    """A protected span of a text, and what became of it."""
+
+    source: Span
+    kind: SpanKind
+    keeping: Keeping
+    target: Span | None = None
+    """None where it was lost."""
+
+
+@dataclass(frozen=True)
+class TextWarning:
+    """Something that a reader of a translation should look at; without stretches, it is about all of the text."""
+
+    kind: WarningKind
+    source: Span | None = None
+    target: Span | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -362,6 +450,12 @@ class Translation:
     detected_source_language: str = ""
     sentence_spans: tuple[SpanPair, ...] = ()
     """In source order. Filled for `Options.sentence_spans`."""
+    keeping: KeepingCounts | None = None
+    """Of the protected spans; None where nothing is protected."""
+    kept: tuple[KeptSpan, ...] = ()
+    """In source order. Filled for `Options.kept_spans`."""
+    warnings: tuple[TextWarning, ...] = ()
+    """What a reader of the best hypothesis should look at."""
 
     @property
     def text(self) -> str:

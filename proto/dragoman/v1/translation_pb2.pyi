@@ -10,6 +10,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class SpanKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SPAN_KIND_UNSPECIFIED: _ClassVar[SpanKind]
+    SPAN_KIND_PLACEHOLDER: _ClassVar[SpanKind]
+    SPAN_KIND_URL: _ClassVar[SpanKind]
+    SPAN_KIND_EMAIL: _ClassVar[SpanKind]
+    SPAN_KIND_PATH: _ClassVar[SpanKind]
+    SPAN_KIND_FLAG: _ClassVar[SpanKind]
+    SPAN_KIND_CODE: _ClassVar[SpanKind]
+    SPAN_KIND_HANDLE: _ClassVar[SpanKind]
+    SPAN_KIND_VERSION: _ClassVar[SpanKind]
+    SPAN_KIND_SYMBOL: _ClassVar[SpanKind]
+    SPAN_KIND_UNREADABLE: _ClassVar[SpanKind]
+    SPAN_KIND_PATTERN: _ClassVar[SpanKind]
+    SPAN_KIND_TERM: _ClassVar[SpanKind]
+
 class InputFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INPUT_FORMAT_UNSPECIFIED: _ClassVar[InputFormat]
@@ -99,6 +115,21 @@ class CacheMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_MODE_BYPASS: _ClassVar[CacheMode]
     CACHE_MODE_READ_ONLY: _ClassVar[CacheMode]
 
+class Keeping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEEPING_UNSPECIFIED: _ClassVar[Keeping]
+    KEEPING_AS_IT_WAS: _ClassVar[Keeping]
+    KEEPING_FORM: _ClassVar[Keeping]
+    KEEPING_ALIGNMENT: _ClassVar[Keeping]
+    KEEPING_CUT: _ClassVar[Keeping]
+    KEEPING_APPENDED: _ClassVar[Keeping]
+    KEEPING_LOST: _ClassVar[Keeping]
+
+class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WARNING_KIND_UNSPECIFIED: _ClassVar[WarningKind]
+    WARNING_KIND_UNTRANSLATED: _ClassVar[WarningKind]
+
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
@@ -125,6 +156,19 @@ class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_STATE_SERVING: _ClassVar[ModelState]
     MODEL_STATE_DRAINING: _ClassVar[ModelState]
     MODEL_STATE_FAILED: _ClassVar[ModelState]
+SPAN_KIND_UNSPECIFIED: SpanKind
+SPAN_KIND_PLACEHOLDER: SpanKind
+SPAN_KIND_URL: SpanKind
+SPAN_KIND_EMAIL: SpanKind
+SPAN_KIND_PATH: SpanKind
+SPAN_KIND_FLAG: SpanKind
+SPAN_KIND_CODE: SpanKind
+SPAN_KIND_HANDLE: SpanKind
+SPAN_KIND_VERSION: SpanKind
+SPAN_KIND_SYMBOL: SpanKind
+SPAN_KIND_UNREADABLE: SpanKind
+SPAN_KIND_PATTERN: SpanKind
+SPAN_KIND_TERM: SpanKind
 INPUT_FORMAT_UNSPECIFIED: InputFormat
 INPUT_FORMAT_PLAIN: InputFormat
 INPUT_FORMAT_HTML: InputFormat
@@ -178,6 +222,15 @@ CACHE_MODE_UNSPECIFIED: CacheMode
 CACHE_MODE_DEFAULT: CacheMode
 CACHE_MODE_BYPASS: CacheMode
 CACHE_MODE_READ_ONLY: CacheMode
+KEEPING_UNSPECIFIED: Keeping
+KEEPING_AS_IT_WAS: Keeping
+KEEPING_FORM: Keeping
+KEEPING_ALIGNMENT: Keeping
+KEEPING_CUT: Keeping
+KEEPING_APPENDED: Keeping
+KEEPING_LOST: Keeping
+WARNING_KIND_UNSPECIFIED: WarningKind
+WARNING_KIND_UNTRANSLATED: WarningKind
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -198,7 +251,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "on_loop")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +269,7 @@ class TranslateRequest(_message.Message):
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     SPECULATION_FIELD_NUMBER: _ClassVar[int]
+    PROTECTION_FIELD_NUMBER: _ClassVar[int]
     ON_LOOP_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
@@ -234,8 +288,9 @@ class TranslateRequest(_message.Message):
     output: OutputOptions
     cache: CacheMode
     speculation: SpeculationOptions
+    protection: Protection
     on_loop: OnLoop
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -248,6 +303,16 @@ class Text(_message.Message):
     target_prefix: str
     context: str
     def __init__(self, text: _Optional[str] = ..., tokens: _Optional[_Iterable[str]] = ..., target_prefix: _Optional[str] = ..., context: _Optional[str] = ...) -> None: ...
+
+class Protection(_message.Message):
+    __slots__ = ("kinds", "patterns", "off")
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    PATTERNS_FIELD_NUMBER: _ClassVar[int]
+    OFF_FIELD_NUMBER: _ClassVar[int]
+    kinds: _containers.RepeatedScalarFieldContainer[SpanKind]
+    patterns: _containers.RepeatedScalarFieldContainer[str]
+    off: bool
+    def __init__(self, kinds: _Optional[_Iterable[_Union[SpanKind, str]]] = ..., patterns: _Optional[_Iterable[str]] = ..., off: bool = ...) -> None: ...
 
 class Term(_message.Message):
     __slots__ = ("source", "target", "do_not_translate", "case_sensitive")
@@ -382,20 +447,22 @@ class LossyVerification(_message.Message):
     def __init__(self, top: _Optional[int] = ..., margin: _Optional[float] = ...) -> None: ...
 
 class OutputOptions(_message.Message):
-    __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings")
+    __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings", "kept_spans")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_SPANS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_UNIT_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_SPANS_FIELD_NUMBER: _ClassVar[int]
     scores: bool
     token_scores: bool
     alignments: bool
     sentence_spans: bool
     offset_unit: OffsetUnit
     timings: bool
-    def __init__(self, scores: bool = ..., token_scores: bool = ..., alignments: bool = ..., sentence_spans: bool = ..., offset_unit: _Optional[_Union[OffsetUnit, str]] = ..., timings: bool = ...) -> None: ...
+    kept_spans: bool
+    def __init__(self, scores: bool = ..., token_scores: bool = ..., alignments: bool = ..., sentence_spans: bool = ..., offset_unit: _Optional[_Union[OffsetUnit, str]] = ..., timings: bool = ..., kept_spans: bool = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
     __slots__ = ("request_id", "results", "model", "model_version", "timings")
@@ -452,7 +519,7 @@ class TranslatePipeResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[TextResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class TextResult(_message.Message):
-    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "segments")
+    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "segments", "keeping", "kept", "warnings")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -472,6 +539,9 @@ class TextResult(_message.Message):
     TERMS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    KEEPING_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     index: int
     status: TextStatus
     text: str
@@ -491,7 +561,50 @@ class TextResult(_message.Message):
     terms: _containers.RepeatedCompositeFieldContainer[TermOutcome]
     timings: Timings
     segments: int
-    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., segments: _Optional[int] = ...) -> None: ...
+    keeping: KeepingCounts
+    kept: _containers.RepeatedCompositeFieldContainer[KeptSpan]
+    warnings: _containers.RepeatedCompositeFieldContainer[TextWarning]
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., segments: _Optional[int] = ..., keeping: _Optional[_Union[KeepingCounts, _Mapping]] = ..., kept: _Optional[_Iterable[_Union[KeptSpan, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[TextWarning, _Mapping]]] = ...) -> None: ...
+
+class KeepingCounts(_message.Message):
+    __slots__ = ("as_it_was", "form", "alignment", "cut", "appended", "lost")
+    AS_IT_WAS_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    ALIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    APPENDED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    as_it_was: int
+    form: int
+    alignment: int
+    cut: int
+    appended: int
+    lost: int
+    def __init__(self, as_it_was: _Optional[int] = ..., form: _Optional[int] = ..., alignment: _Optional[int] = ..., cut: _Optional[int] = ..., appended: _Optional[int] = ..., lost: _Optional[int] = ...) -> None: ...
+
+class KeptSpan(_message.Message):
+    __slots__ = ("source", "target", "kind", "keeping")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    KEEPING_FIELD_NUMBER: _ClassVar[int]
+    source: Span
+    target: Span
+    kind: SpanKind
+    keeping: Keeping
+    def __init__(self, source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ..., kind: _Optional[_Union[SpanKind, str]] = ..., keeping: _Optional[_Union[Keeping, str]] = ...) -> None: ...
+
+class TextWarning(_message.Message):
+    __slots__ = ("kind", "source", "target", "detail")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    kind: WarningKind
+    source: Span
+    target: Span
+    detail: str
+    def __init__(self, kind: _Optional[_Union[WarningKind, str]] = ..., source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class TextStatus(_message.Message):
     __slots__ = ("code", "message")

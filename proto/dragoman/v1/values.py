@@ -62,7 +62,7 @@ def members(kind: Any, enum: Any) -> Mapping[int, Any]:
 
 @functools.cache
 def kinds(kind: Any) -> Mapping[str, Any]:
-    """What each field of a dataclass holds: None left out, and of a tuple what its items are."""
+    """What each field of a dataclass holds: None left out, and of a tuple or a set what its items are."""
     hints = get_type_hints(kind)
     return {field.name: _item(_not_none(hints[field.name])) for field in dataclasses.fields(kind)}
 
@@ -73,7 +73,7 @@ def _not_none(hint: Any) -> Any:
 
 
 def _item(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is tuple else hint
+    return get_args(hint)[0] if get_origin(hint) in (tuple, frozenset) else hint
 
 
 @functools.cache

@@ -13,7 +13,9 @@ from dragoman.client.types import (
     Lossy,
     Nat,
     Options,
+    Protection,
     Sampling,
+    SpanKind,
     Speculation,
     Splitting,
 )
@@ -46,6 +48,10 @@ def test_nothing_given_asks_for_nothing() -> None:
         ("--passes 2 --rescore", Options(nat=Nat(passes=2, rescore=True))),
         ("--nat-decoder ctc", Options(nat=Nat(decoder="ctc"))),
         ("--draft source", Options(speculation=Speculation(DraftSource.SOURCE))),
+        ("--pattern a+ --pattern b", Options(protection=Protection(patterns=("a+", "b")))),
+        ("--protect url --protect email", Options(protection=Protection((SpanKind.URL, SpanKind.EMAIL)))),
+        ("--protect url --no-protect url", Options(protection=Protection(off=True))),
+        ("--no-protect all --pattern a", Options(protection=Protection(None, ("a",), off=True))),
         ("--lossy-top 3", Options(speculation=Speculation(lossy=Lossy(top=3)))),
     ],
 )
@@ -72,3 +78,18 @@ def test_every_argument_has_a_help_text() -> None:
 
     assert len(actions) == len(parser._actions)
     assert all(action.help for action in actions)
+
+
+def test_a_kind_that_is_left_out_leaves_the_others() -> None:
+    """All that a server looks for by itself; patterns and terms are named elsewhere."""
+    protection = options("--no-protect", "symbol", "--no-protect", "path").protection
+
+    assert protection is not None
+    assert protection.off is None
+    assert set(protection.kinds or ()) == set(SpanKind) - {
+        SpanKind.SYMBOL,
+        SpanKind.PATH,
+        SpanKind.PATTERN,
+        SpanKind.TERM,
+        SpanKind.UNKNOWN,
+    }

@@ -127,13 +127,13 @@ def test_every_option_has_a_flag(fake: Any) -> None:
     parser = argparse.ArgumentParser()
     command_translate.register(parser)
     given = {action.dest for action in parser._actions}
-    inner = {"sampling", "diversity", "alternatives", "minimum_bayes_risk", "nat", "speculation"}
+    inner = {"sampling", "diversity", "alternatives", "minimum_bayes_risk", "nat", "speculation", "protection"}
     fields = {field.name for field in dataclasses.fields(Options)} - inner
 
     assert fields - given == {"model_version"}
 
 
-@pytest.mark.parametrize("flag", ["--scores", "--token-scores", "--alignments", "--sentence-spans"])
+@pytest.mark.parametrize("flag", ["--scores", "--token-scores", "--alignments", "--sentence-spans", "--kept-spans"])
 def test_what_plain_lines_have_no_place_for_needs_json(fake: Any, capsys: Capture, flag: str) -> None:
     """It is not asked for and then dropped."""
     assert translate(fake, flag, "a") == 2

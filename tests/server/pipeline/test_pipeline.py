@@ -20,10 +20,11 @@ from dragoman.server.core.errors import (
     Overloaded,
     ServingError,
 )
+from dragoman.server.core.protection import Protection
 from dragoman.server.core.requests import CacheMode, DecodingOverrides, OnTooLong, Output, Request, Splitting
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Beam, Engine, Strategy
-from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.core.translations import KeepingCounts, Outcome, Translation
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
@@ -811,3 +812,127 @@ async def test_failures_are_not_remembered(remembering: Pipeline, lanes: FakeLan
 
     assert isinstance(failed, EngineFailure)
     assert not translation(outcome).cache_hit
+
+
+PROTECTED = "Hello %1$s, visit https://example.com/a?b=1 {now}. \U0001f389 The dog.\r\n\t{a} {b}\r\n"
+
+
+def spoiled(tokenizer: Tokenizer, change: Callable[[str], str]) -> Callable[[Segment, int], tuple[int, ...]]:
+    """A model that says something else than what it reads, the same at each rank."""
+    return lambda segment, _: tokenizer.encode_target(change(tokenizer.decode(segment.ids[:-1])))
+
+
+def without_digits(read: str) -> str:
+    return " ".join(word for word in read.split() if not re.search(r"\d", word))
+
+
+async def test_protected_spans_come_back(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """The model reads forms in their place; what is nothing but spans it never sees."""
+    [outcome] = await translate(pipeline, PROTECTED, output=Output(kept_spans=True))
+
+    one = translation(outcome)
+    assert one.text == PROTECTED
+    assert one.keeping == KeepingCounts(as_it_was=2 + 1, form=3)
+    assert [PROTECTED[slice(*kept.source)] for kept in one.kept] == [one.text[slice(*k.target or ())] for k in one.kept]
+    assert len(lanes.submitted) == 2
+
+
+async def test_a_model_that_loses_forms_is_asked_up_to_three_times(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """For the sentence that lacks them alone; the result counts what that took."""
+    lanes.says = spoiled(tokenizer, without_digits)
+
+    [outcome] = await translate(pipeline, "The dog. Hello %1$s and {count} dogs.")
+
+    one = translation(outcome)
+    assert one.text == "The dog. Hello %1$s and {count} dogs."
+    assert one.keeping == KeepingCounts(cut=2)
+    assert len(lanes.submitted) == 2 + 1 + 3
+    assert [segment.attention for segment in lanes.submitted] == [False, False, True, True, True, True]
+    assert one.decode_steps == sum(len(segment.ids) for segment in lanes.submitted)
+
+
+async def test_nothing_is_protected_where_that_is_asked_for(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Patterns hold all the same, and are refused where they are none."""
+    [outcome] = await translate(pipeline, "Hello %1$s and {count}.", protection=Protection(frozenset(), ("and",)))
+
+    assert translation(outcome).keeping == KeepingCounts(form=1)
+    with pytest.raises(InvalidRequest, match=r"protection.patterns\[1\]"):
+        await translate(pipeline, "a", protection=Protection(patterns=("a", "(")))
+
+
+async def test_a_prefix_may_have_spans_of_its_text(pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer) -> None:
+    """The model continues the form; a symbol before the sentence is no part of what it says."""
+    lanes.says = spoiled(tokenizer, lambda read: without_digits(read).removeprefix("Hello "))
+
+    [outcome] = await translate(
+        pipeline, "\U0001f389 Hello {name}, the dog!", prefixes=("\U0001f389 Ol\u00e1 {name},",)
+    )
+
+    assert translation(outcome).text == "\U0001f389 Ol\u00e1 {name}, the dog!"
+    assert tokenizer.decode(lanes.submitted[0].prefix) == "Ol\u00e1 X1,"
+
+
+async def test_a_deadline_holds_for_the_second_decode(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """A text that could not be mended in time is late, and not broken."""
+    change = spoiled(tokenizer, without_digits)
+
+    def says(segment: Segment, rank: int) -> tuple[int, ...]:
+        lanes.hold()
+        return change(segment, rank)
+
+    lanes.says = says
+
+    [outcome] = await translate(pipeline, "Hello {name}", deadline_s=time.monotonic() + 0.3)
+
+    assert isinstance(outcome, DeadlineExceeded)
+
+
+async def test_cancelling_takes_the_second_decode_out(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """Its cost is held until then, and given back."""
+    change = spoiled(tokenizer, without_digits)
+
+    def says(segment: Segment, rank: int) -> tuple[int, ...]:
+        lanes.hold()
+        return change(segment, rank)
+
+    lanes.says = says
+    call = asyncio.ensure_future(translate(pipeline, "Hello {name}"))
+    await eventually(lambda: len(lanes.submitted) == 2)
+    assert pipeline.admission.held_tokens > 0
+
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert (lanes.waiting_segments, pipeline.admission.held_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"overrides": DecodingOverrides(num_hypotheses=3)},
+        {"method": Sampling(seed=1), "overrides": DecodingOverrides(num_hypotheses=3)},
+        {"method": MinimumBayesRisk(samples=4)},
+        {"method": Alternatives(count=3)},
+        {"output": Output(alignments=True, token_scores=True)},
+        {"overrides": DecodingOverrides(unknown_handling="copy")},
+        {"splitting": Splitting.NONE},
+    ],
+)
+@pytest.mark.parametrize("change", [without_digits, lambda read: f"{read} {read}", lambda read: read.lower()])
+async def test_every_hypothesis_holds_all_spans(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer, fields: dict[str, object], change: Callable[[str], str]
+) -> None:
+    """By every way of decoding, whatever the model does with forms."""
+    lanes.says = spoiled(tokenizer, change)
+
+    [outcome] = await translate(pipeline, "Hello {name}, the {n} dogs", **fields)
+
+    for one in translation(outcome).hypotheses:
+        assert (one.text.count("{name}"), one.text.count("{n}")) == (1, 1)

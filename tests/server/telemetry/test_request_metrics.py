@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from dragoman.server.app.app import SERVICE
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
+from dragoman.server.core.protection import Keeping, TextWarning, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import TextHypothesis, Timings, Translation
+from dragoman.server.core.translations import KeepingCounts, TextHypothesis, Timings, Translation
 from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.lane_metrics import FAILURES
@@ -22,6 +23,7 @@ from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 
 PAGE = Path(__file__).parents[3] / "server/reference/metrics.md"
+SPANS = "dragoman_protected_spans_total"
 DONE = Translation((TextHypothesis("a", -1, -1),), FinishReason.STOP, Engine.BEAM, 3, 4, 1, 5, Timings(queue_s=0.25))
 
 
@@ -168,6 +170,18 @@ def test_an_answer_counts_tokens_and_reasons(metrics: Metrics) -> None:
     assert value(metrics, "dragoman_texts_total", model="echo", outcome="ok") == 2
     assert value(metrics, "dragoman_texts_total", model="echo", outcome="invalid") == 2
     assert value(metrics, "dragoman_translations_total", model="echo", engine="beam", reason="stop") == 2
+
+
+def test_protected_spans_and_warnings_are_counted(metrics: Metrics) -> None:
+    """By how they were kept, and by what they say; a translation without any adds nothing."""
+    spans = replace(DONE, keeping=KeepingCounts(form=2, cut=1), warnings=(TextWarning(WarningKind.UNTRANSLATED),))
+
+    metrics.answered("echo", [spans, DONE, spans])
+
+    kept = {keeping.value: value(metrics, SPANS, model="echo", keeping=keeping.value) for keeping in Keeping}
+    assert kept == {keeping.value: {"form": 4, "cut": 2}.get(keeping.value, 0) for keeping in Keeping}
+    assert value(metrics, "dragoman_text_warnings_total", model="echo", kind="untranslated") == 2
+    assert value(metrics, "dragoman_text_warnings_total", model="echo", kind="repetition") == 0
 
 
 def test_scores_count_as_texts_and_time_and_as_no_translation(metrics: Metrics) -> None:

@@ -22,11 +22,17 @@ from dragoman.client.types import (
     OnTooLong,
     Options,
     Priority,
+    Protection,
     Sampling,
+    SpanKind,
     Speculation,
     Splitting,
     UnknownHandling,
 )
+
+ALL = "all"
+KINDS = tuple(kind for kind in SpanKind if kind not in (SpanKind.PATTERN, SpanKind.TERM, SpanKind.UNKNOWN))
+"""The kinds that a server looks for by itself."""
 
 
 def register(parser: ArgumentParser) -> None:
@@ -101,18 +107,54 @@ def _register_words(parser: ArgumentParser) -> None:
     _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
     _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
     _choice(texts, "--on-loop", OnLoop, "what is done with a search that can only repeat itself (default: stop)")
+    texts.add_argument(
+        "--protect",
+        action="append",
+        type=member(SpanKind),
+        metavar="KIND",
+        help=f"protect this kind of spans, and no other that is not named: {', '.join(KINDS)}; may be repeated",
+    )
+    texts.add_argument(
+        "--no-protect",
+        action="append",
+        type=_kind_or_all,
+        metavar="KIND",
+        help="protect all kinds but this one; all: none of them; may be repeated",
+    )
+    texts.add_argument(
+        "--pattern",
+        dest="patterns",
+        action="append",
+        metavar="RE2",
+        help="protect what this regular expression matches; may be repeated",
+    )
     _choice(texts, "--priority", Priority, "who goes first when several wait (default: normal)")
     _choice(texts, "--cache", CacheMode, "use and keep what a server remembers (default: both)")
     texts.add_argument("--scores", action="store_const", const=True, help="each hypothesis's score, in --json")
     texts.add_argument("--token-scores", action="store_const", const=True, help="each token's, in --json")
     texts.add_argument("--alignments", action="store_const", const=True, help="links between words, in --json")
     texts.add_argument("--sentence-spans", action="store_const", const=True, help="where sentences went, in --json")
+    texts.add_argument("--kept-spans", action="store_const", const=True, help="where protected spans went, in --json")
     _choice(texts, "--offset-unit", OffsetUnit, "what offsets count (default: code_point)")
 
 
 def _choice(group: Arguments, name: str, kind: Any, text: str) -> None:
     known = [value for value in kind if value.name != "UNKNOWN"]
     group.add_argument(name, type=member(kind), metavar=f"{{{','.join(known)}}}", help=text)
+
+
+def _kind_or_all(text: str) -> str:
+    return ALL if text == ALL else member(SpanKind)(text)
+
+
+def _protection(args: Namespace) -> Protection | None:
+    """What is protected, where the command line says anything about it."""
+    patterns = tuple(args.patterns) if args.patterns else None
+    if not args.protect and not args.no_protect:
+        return Protection(patterns=patterns) if patterns else None
+    left_out = args.no_protect or []
+    kinds = tuple(kind for kind in args.protect or KINDS if kind not in left_out and ALL not in left_out)
+    return Protection(kinds or None, patterns, None if kinds else True)
 
 
 def options(args: Namespace) -> Options:
@@ -135,5 +177,6 @@ def options(args: Namespace) -> Options:
         diversity=diversity if diversity != Diversity() else None,
         alternatives=alternatives if alternatives != Alternatives() else None,
         nat=nat if nat != Nat() else None,
+        protection=_protection(args),
         speculation=speculation if speculation != Speculation() else None,
     )

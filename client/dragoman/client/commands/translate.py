@@ -106,7 +106,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(problem)
     if sys.stdin is None and not args.texts and not args.file:
         raise UsageError("the standard input is closed: give a TEXT or --file")
-    only_json = [name for name in ("scores", "token_scores", "alignments", "sentence_spans") if getattr(args, name)]
+    only_json = [
+        name for name in ("scores", "token_scores", "alignments", "sentence_spans", "kept_spans") if getattr(args, name)
+    ]
     if only_json and not args.json:
         raise UsageError(f"--{only_json[0].replace('_', '-')} has no place in plain lines: add --json")
     if args.texts and args.file:
@@ -186,8 +188,8 @@ def _json(index: int, outcome: Outcome) -> str:
 
 def _without_what_was_not_asked_for(items: list[tuple[str, Any]]) -> dict[str, Any]:
     facts = dict(items)
-    for name in ("tokens", "alignments", "sentence_spans"):
-        if facts.get(name) == ():
+    for name in ("tokens", "alignments", "sentence_spans", "kept", "warnings", "keeping"):
+        if name in facts and not facts[name]:
             del facts[name]
     return facts
 

@@ -113,8 +113,8 @@ class Translation:
     """Whether the request gave it, to have it scored."""
     cache_hit: bool = False
     """Whether all of it was decoded for earlier requests."""
-    keeping: KeepingCounts = KeepingCounts()
-    """How the best hypothesis keeps the protected spans."""
+    keeping: KeepingCounts | None = None
+    """How the best hypothesis keeps the protected spans; None of a text without any."""
     kept: tuple[KeptSpan, ...] = ()
     """The protected spans of the text and of the best hypothesis. Only where they were asked for."""
     warnings: tuple[TextWarning, ...] = ()

@@ -45,6 +45,8 @@ from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import PreparedText, suppressed_ids
+from dragoman.server.text.recognition.readable import Readable
+from dragoman.server.text.recognition.recogniser import Recogniser
 from dragoman.server.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -73,6 +75,7 @@ class Pipeline:
         self.admission = Admission(limits.backlog_tokens)
         self.directions = Directions.of(bundle.manifest)
         self._tokenizer = tokenizer
+        self._readable = Readable(tokenizer)
         self.workers = workers
         self._cache = cache
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
@@ -153,6 +156,7 @@ class Pipeline:
         plan, template = candidates[0], self._template(request, candidates[0])
         decoding = plan.decoding
         texts = self._intake.check(request)
+        find = Recogniser(request.protection, self._readable).find
         cache = self._cache if self._cache is not None and _is_repeatable(request) else None
         is_long = _characters(request) >= INLINE_CHARACTERS
         asked = template
@@ -165,7 +169,7 @@ class Pipeline:
 
         with self._admit(request, texts, template, least_cost, is_known) as reservation:
             started = time.perf_counter()
-            prepared = await self._done(is_long, self._intake.prepare(request, texts, pair, decoding))
+            prepared = await self._done(is_long, self._intake.prepare(request, texts, pair, decoding, find))
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
                 template = self._template(request, plan)

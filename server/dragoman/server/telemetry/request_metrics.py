@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from dragoman.server.core.errors import ServingError
+from dragoman.server.core.protection import Keeping, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Outcome, Timings, Translation
@@ -135,6 +136,8 @@ class _Model:
     passes: Counter
     texts: Mapping[str, Counter]
     translations: Mapping[tuple[str, str], Counter]
+    spans: Mapping[str, Counter]
+    warnings: Mapping[WarningKind, Counter]
     sizes: Sequence[Tally]
     """The sizes of sources, and those of targets."""
     tokens: Sequence[Counter]
@@ -175,6 +178,10 @@ class Metrics:
         self._translations = counter(
             "translations", "Translations by why they ended and what made them.", "model", "engine", "reason"
         )
+        self._spans = counter(
+            "protected_spans", "Protected spans of translated texts by how they were kept.", "model", "keeping"
+        )
+        self._warnings = counter("text_warnings", "Warnings about translations by what they say.", "model", "kind")
         self._sizes = (
             histogram("request_source_tokens", "Source tokens of an answered request.", "model", buckets=SIZE_BUCKETS),
             histogram("request_target_tokens", "Target tokens of an answered request.", "model", buckets=SIZE_BUCKETS),
@@ -230,6 +237,8 @@ class Metrics:
                 for engine in engines
                 for reason in FinishReason
             },
+            spans={keeping.value: self._spans.labels(model, keeping.value) for keeping in Keeping},
+            warnings={kind: self._warnings.labels(model, kind.value) for kind in WarningKind},
             sizes=tuple(family.labels(model) for family in self._sizes),
             tokens=tuple(family.labels(model) for family in self._tokens),
         )
@@ -290,6 +299,11 @@ class Metrics:
             if not outcome.is_given:
                 series.translations[_engine(outcome), outcome.finish_reason.value].inc()
                 series.passes.inc(outcome.work.nat_passes)
+                if outcome.keeping is not None:
+                    for keeping, number in vars(outcome.keeping).items():
+                        series.spans[keeping].inc(number)
+                for warning in outcome.warnings:
+                    series.warnings[warning.kind].inc()
             source_tokens += outcome.source_tokens
             target_tokens += outcome.target_tokens
         if not target_tokens:

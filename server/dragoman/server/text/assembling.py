@@ -96,7 +96,7 @@ class Assembler:
     def _account(self, joined: "_Joined") -> dict[str, Any]:
         """What a translation says of its protected spans, and what else is to be looked at."""
         return {
-            "keeping": KeepingCounts.of(joined.kept),
+            "keeping": KeepingCounts.of(joined.kept) if joined.kept else None,
             "kept": joined.kept if self._output.kept_spans else (),
             "warnings": joined.warnings,
         }

@@ -1,12 +1,12 @@
 """Blocks, built piece by piece."""
 
 from dragoman.server.text.markup.building import DocumentBuilder
-from dragoman.server.text.markup.document import Document, Escaping
+from dragoman.server.text.markup.document import Document
 
 
 def built(source: str, steps: str) -> Document:
     """`steps` has a letter for each character of the source: text, space, void, open, close, flush or nothing."""
-    builder = DocumentBuilder(source, Escaping(str))
+    builder = DocumentBuilder(source, str)
     for at, (character, step) in enumerate(zip(source, steps, strict=True)):
         match step:
             case "t":

@@ -6,6 +6,7 @@ import pytest
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.protection import DEFAULT_PROTECTION, RECOGNISED, Protection, SpanKind
 from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
@@ -234,3 +235,25 @@ def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
 
     with pytest.raises(InvalidRequest, match="texts: 3 texts, the limit is 2"):
         settings.request(pb.TranslatePipeRequest(texts=[pb.Text()] * 3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "protection"),
+    [
+        ({}, DEFAULT_PROTECTION),
+        ({"protection": {}}, DEFAULT_PROTECTION),
+        ({"protection": {"patterns": ["a+"]}}, Protection(RECOGNISED, ("a+",))),
+        ({"protection": {"kinds": [pb.SPAN_KIND_URL, pb.SPAN_KIND_URL]}}, Protection(frozenset({SpanKind.URL}))),
+        ({"protection": {"off": True}}, Protection(frozenset())),
+        ({"protection": {"off": True, "patterns": ["a"]}}, Protection(frozenset(), ("a",))),
+    ],
+)
+def test_what_is_protected_is_read(fields: dict[str, Any], protection: Protection) -> None:
+    """All kinds where none is named, and patterns beside them."""
+    assert read(texts=[pb.Text(text="a")], **fields).protection == protection
+
+
+def test_kinds_of_a_protection_that_is_off_are_refused() -> None:
+    """Which of them was meant nobody knows."""
+    with pytest.raises(InvalidRequest, match=r"protection\.kinds: set although protection is off"):
+        read(texts=[pb.Text(text="a")], protection={"off": True, "kinds": [pb.SPAN_KIND_URL]})

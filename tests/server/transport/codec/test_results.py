@@ -3,10 +3,19 @@
 from dataclasses import replace
 
 from dragoman.server.core.errors import EngineFailure
+from dragoman.server.core.protection import Keeping, KeptSpan, SpanKind, TextWarning, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import Alignment, SpanPair, TextHypothesis, Timings, TokenScore, Translation
+from dragoman.server.core.translations import (
+    Alignment,
+    KeepingCounts,
+    SpanPair,
+    TextHypothesis,
+    Timings,
+    TokenScore,
+    Translation,
+)
 from dragoman.server.transport.codec import results
 from dragoman.v1 import translation_pb2 as pb
 
@@ -30,6 +39,12 @@ TRANSLATION = Translation(
     decode_steps=7,
     timings=Timings(0.001, 0.002, 0.003, 0.004, 0.005),
     sentence_spans=(SpanPair(Span(1, 3), Span(0, 2)),),
+    keeping=KeepingCounts(form=1, lost=1),
+    kept=(
+        KeptSpan(Span(0, 1), Span(2, 3), SpanKind.URL, Keeping.FORM),
+        KeptSpan(Span(1, 2), None, SpanKind.TERM, Keeping.LOST),
+    ),
+    warnings=(TextWarning(WarningKind.UNTRANSLATED, Span(0, 1), None, "why"),),
 )
 
 
@@ -45,6 +60,13 @@ def test_a_result_says_all_that_is_known() -> None:
     assert (result.engine, result.source_tokens, result.target_tokens) == (pb.ENGINE_BEAM, 3, 4)
     assert (result.decode_steps, result.segments, result.timings.detokenize.ToMilliseconds()) == (7, 2, 5)
     assert list(result.sentence_spans) == [pb.SpanPair(source={"start": 1, "end": 3}, target={"start": 0, "end": 2})]
+    assert result.keeping == pb.KeepingCounts(form=1, lost=1)
+    url = {"kind": pb.SPAN_KIND_URL, "keeping": pb.KEEPING_FORM}
+    assert list(result.kept) == [
+        pb.KeptSpan(source={"end": 1}, target={"start": 2, "end": 3}, **url),
+        pb.KeptSpan(source={"start": 1, "end": 2}, kind=pb.SPAN_KIND_TERM, keeping=pb.KEEPING_LOST),
+    ]
+    assert list(result.warnings) == [pb.TextWarning(kind=pb.WARNING_KIND_UNTRANSLATED, source={"end": 1}, detail="why")]
     assert not results.result(5, TRANSLATION, timings=False).HasField("timings")
 
 

@@ -100,14 +100,16 @@ def test_every_enum_value_is_supported_or_refused(name: str, path: str, number: 
     """A known value that is not implemented is unsupported and the others are listed; an unknown one is invalid."""
     kind, fields = KINDS[name]
     request = with_field(kind, path, number)
+    is_list = PATHS[name][path].is_repeated
+    place, listed = (rf"{path}\[0\]", "") if is_list else (path, "UNSPECIFIED")
 
     if number in SUPPORTED[name][path]:
         check(request, fields)
     elif number in PATHS[name][path].enum_type.values_by_number:
-        with pytest.raises(UnsupportedOption, match=f"{path}: .* does not implement .* it implements .*UNSPECIFIED"):
+        with pytest.raises(UnsupportedOption, match=f"{place}: .* does not implement .* it implements .*{listed}"):
             check(request, fields)
     else:
-        with pytest.raises(InvalidRequest, match=f"{path}: {number} is no value of"):
+        with pytest.raises(InvalidRequest, match=f"{place}: {number} is no value of"):
             check(request, fields)
 
 

@@ -5,13 +5,16 @@ from typing import Any
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES, check_number
+from dragoman.server.core.protection import DEFAULT_PROTECTION, Protection, SpanKind
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.pipeline.models import ModelQuery
 from dragoman.server.transport.codec.supported import refuse_unknown
 from dragoman.v1 import translation_pb2 as pb
-from dragoman.v1.values import read
+from dragoman.v1.values import members, read
+
+_SPAN_KINDS = members(SpanKind, pb.SpanKind.DESCRIPTOR)
 
 
 def model_query(message: Any) -> ModelQuery:
@@ -37,7 +40,16 @@ def request(
         deadline_s=deadline_s,
         source_language=pair.source,
         target_language=pair.target,
+        protection=_protection(message.protection) if message.HasField("protection") else DEFAULT_PROTECTION,
     )
+
+
+def _protection(message: pb.Protection) -> Protection:
+    """What is to be protected. No kinds named are all that can be looked for."""
+    if message.off and message.kinds:
+        raise InvalidRequest("protection.kinds", "set although protection is off: unset one of them")
+    kinds = frozenset(_SPAN_KINDS[number] for number in message.kinds) or DEFAULT_PROTECTION.kinds
+    return Protection(frozenset() if message.off else kinds, tuple(message.patterns))
 
 
 def score_request(message: pb.ScoreRequest, *, pair: LanguagePair, deadline_s: float | None) -> Request:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
+from dragoman.server.core.protection import RECOGNISED, SpanKind
 from dragoman.server.core.requests import DecodingOverrides, Output, Request
 from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.v1 import translation_pb2 as pb
@@ -40,12 +41,17 @@ def _read(kind: Any, descriptor: Any) -> dict[str, Fields | frozenset[int]]:
 
 _DECODING = pb.DecodingOptions.DESCRIPTOR
 _CALL = plain("request_id", "source_language", "target_language", "model", "model_version")
+_SPAN_KINDS = members(SpanKind, pb.SpanKind.DESCRIPTOR)
 _LENGTH_PENALTY_KIND = frozenset(pb.LengthPenaltyKind.values())  # the server's own lacks NONE, which is a penalty of 0
 
 TRANSLATE: Fields = {
     **_CALL,
     **_read(Request, pb.TranslateRequest.DESCRIPTOR),
     "texts": plain("text", "target_prefix"),
+    "protection": {
+        **plain("patterns", "off"),
+        "kinds": frozenset(number for number, kind in _SPAN_KINDS.items() if kind in RECOGNISED),
+    },
     "format": frozenset({pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN}),
     "decoding": {
         **plain("suppressed_tokens"),
@@ -81,6 +87,9 @@ def check(message: Message, fields: Fields = TRANSLATE, path: str = "") -> None:
             )
             for inner_path, item in inner:
                 check(item, known, inner_path)
+        elif field.enum_type is not None and field.is_repeated:
+            for i, item in enumerate(value):
+                _check_value(f"{name}[{i}]", field.enum_type, item, known)
         elif field.enum_type is not None:
             _check_value(name, field.enum_type, value, known)
 
