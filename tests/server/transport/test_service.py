@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from dragoman.bundle.manifest import Decoding, Nat
 from dragoman.bundle.reader import Bundle
+from dragoman.client import AsyncClient, Options
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Engine
@@ -900,6 +901,21 @@ async def test_a_pipe_is_told_of_a_failure_though_it_sends_no_more(serve: Serve)
 
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert dict(error.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "1"
+
+
+async def test_retries_outlast_the_moment_in_which_a_server_stops(serve: Serve) -> None:
+    """A call that is sent away is made again at once, and then after longer and longer pauses: a tenth of a second."""
+    served = await serve()
+    served.app.service.draining = True
+    started_s = time.monotonic()
+    async with AsyncClient(served.target) as client:
+        call = asyncio.create_task(client.translate("The dog.", Options("en", "pt"), timeout_s=5))
+        await eventually(lambda: handled(served, "Translate", "UNAVAILABLE") == 3)
+        served.app.service.draining = False
+        answer = await call
+
+    assert answer.text == "The dog."
+    assert time.monotonic() - started_s >= 0.12
 
 
 async def test_draining_gives_up_after_the_grace(serve: Serve) -> None:

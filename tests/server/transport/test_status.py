@@ -42,6 +42,17 @@ def test_the_pause_comes_twice(seconds: float, header: str) -> None:
     assert dict(trailing_metadata(error, "7"))["grpc-retry-pushback-ms"] == header
 
 
+def test_who_comes_back_waits_longer_each_time() -> None:
+    """A pause that is long enough as it is stays."""
+    pauses = [
+        dict(trailing_metadata(error, "7", attempts))["grpc-retry-pushback-ms"]
+        for error in (errors.Draining(), errors.Overloaded(1, 2, 3, retry_after_s=0.1))
+        for attempts in range(4)
+    ]
+
+    assert pauses == ["1", "30", "90", "270", "100", "100", "100", "270"]
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
@@ -256,10 +257,16 @@ class _Rpc:
             logs.event(_logger, logging.ERROR, "call_failed", id=self.id, method=self.method, exc_info=error.__cause__)
         self.code = known.code
         try:
-            await self._context.abort(status_code(known), status_message(known), trailing_metadata(known, self.id))
+            trailing = trailing_metadata(known, self.id, self._attempts())
+            await self._context.abort(status_code(known), status_message(known), trailing)
         except grpc.aio.InternalError as gone:
             # The call is over for the client already, as after a deadline that passes on both sides: nobody to tell.
             raise asyncio.CancelledError from gone
+
+    def _attempts(self) -> int:
+        """How often the call was made before, as gRPC's own retries say."""
+        given = dict(self._metadata).get("grpc-previous-rpc-attempts")
+        return int(given) if isinstance(given, str) and re.fullmatch("[0-9]", given) else 0
 
     def cancelled_code(self) -> str:
         """Why the call was cancelled: gRPC does not tell a client that left from a deadline that passed."""

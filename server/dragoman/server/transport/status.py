@@ -14,6 +14,9 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 MAX_MESSAGE_BYTES = 1_000
 """The limit of an error's message, and of what its violations say together. The message comes twice, once with up to
 three bytes for each; headers of more than 8 KiB would be dropped, and the status with them."""
+AGAIN_S = 0.03
+"""The least pause of a call that was sent away before: it may have come back to the same server. Each is three times as
+long as the one before, so that the three tries of clients outlast the time in which they learn that a server stops."""
 
 
 def status_code(error: ServingError) -> grpc.StatusCode:
@@ -26,8 +29,8 @@ def status_message(error: ServingError) -> str:
     return _bounded(str(error), MAX_MESSAGE_BYTES)
 
 
-def trailing_metadata(error: ServingError, request_id: str) -> Metadata:
-    """What goes with the error: machine-readable details, and when to try again.
+def trailing_metadata(error: ServingError, request_id: str, attempts: int = 0) -> Metadata:
+    """What goes with the error: machine-readable details, and when to try again after so many attempts before this one.
 
     The pause comes twice: programs read the detail, gRPC's own retries read the header.
     """
@@ -50,7 +53,8 @@ def trailing_metadata(error: ServingError, request_id: str) -> Metadata:
         delay.FromMilliseconds(round(error.retry_after_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         # Not 0: gRPC's core takes that for a pushback that never ends, and the call hangs until its deadline.
-        headers.append(("grpc-retry-pushback-ms", str(max(1, round(error.retry_after_s * 1000)))))
+        pause_s = max(0.001, error.retry_after_s, AGAIN_S * 3 ** (attempts - 1) if attempts else 0.0)
+        headers.append(("grpc-retry-pushback-ms", str(round(pause_s * 1000))))
     code = status_code(error).value[0]
     status = status_pb2.Status(code=code, message=status_message(error), details=list(map(_packed, details)))
     return (*headers, ("grpc-status-details-bin", status.SerializeToString()))
