@@ -36,7 +36,13 @@ def sentence(text: str) -> Sentence:
 
 def sentences(block: Block) -> list[Passage]:
     """The sentences of a block."""
-    return passages(block, list(split(block.text, Splitting.SENTENCES, "en")))
+    spans = list[Span]()
+    for span in split(block.text, Splitting.SENTENCES, "en"):
+        if spans and any(atom.span.start < span.start < atom.span.end for atom in block.atoms):
+            spans[-1] = Span(spans[-1].start, span.end)
+        else:
+            spans.append(span)
+    return passages(block, spans)
 
 
 def shouted(source: Sentence) -> tuple[Sentence, Shares]:
@@ -69,7 +75,7 @@ def translated(document: Document, translate: Translate) -> WrittenText:
     own = [passage for block in document.blocks for passage in sentences(block)]
     values = [passage for block in document.attributes for passage in sentences(block)]
     results = [_translated(passage, document.source, translate) for passage in (*own, *values)]
-    return write(document.source, own, values, results)
+    return write(document, own, values, results)
 
 
 def _translated(passage: Passage, source: str, translate: Translate) -> Translated:
@@ -166,6 +172,22 @@ html_fragments: st.SearchStrategy[str] = st.lists(
 ).map("".join)
 """HTML that is as it should be."""
 
+_xml = st.recursive(
+    st.one_of(
+        _TEXT.map(lambda text: written(text.replace("\u00a0", " "))),
+        st.sampled_from(("<x/>", "<br />", "<!-- <b> -->", "<?a b?>", "<code>x</code>", "&#233;", "<![CDATA[a & b]]>")),
+    ),
+    lambda inner: st.builds(
+        _element,
+        st.sampled_from(("b", "ns:g", "p", "item")),
+        st.sampled_from(("", ' id="1>2"', " title='a b'", ' translate="no"', ' xml:space="preserve"')),
+        st.lists(inner, max_size=4).map("".join),
+    ),
+    max_leaves=16,
+)
+xml_fragments: st.SearchStrategy[str] = st.lists(_xml, max_size=4).map("".join)
+"""XML that is well-formed but for what stands around it."""
+
 _PARTS = (
     "< > </ <b> </b> <i> </i> <p> </p> <!-- --> & &amp; a word. <a\xa0href=' \" ' = / <code> </code> <br/> <! <? <x "
     "<svg> </svg> <div\xa0translate=no> </div> <script> </script> \n <title> </title> é <p\xa0translate=yes>"
@@ -174,3 +196,31 @@ broken_html: st.SearchStrategy[str] = st.lists(
     st.sampled_from((" ", *(part.replace("\xa0", " ") for part in _PARTS.split(" ")))), max_size=30
 ).map("".join)
 """What no browser refuses."""
+
+_SPANS = st.recursive(
+    st.sampled_from(
+        ["one", "two words", "`co_de *x*`", "![pic](a.png)", "<http://a.b>", "\\*", "&amp;", "a_b", "2 * 3", "<br>"]
+    )
+    | st.sampled_from(["end.", "[ref]", "é", "  \n", "\n"]),
+    lambda inner: st.builds(
+        lambda signs, parts: f"{signs[0]}{' '.join(parts).strip() or 'x'}{signs[1]}",
+        st.sampled_from((("*", "*"), ("**", "**"), ("~~", "~~"), ("[", "](u 't')"), ("<b>", "</b>"), ("[", "][ref]"))),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+    max_leaves=8,
+)
+_line = st.lists(_SPANS | st.just("word[^1]"), min_size=1, max_size=4).map(" ".join)
+_single = _line.map(lambda text: text.replace("\n", " "))
+_OTHERS = ("```\ncode *a*\n```", "---", "    code", "<div>\n<p>a <b>b</b></p>\n</div>", "a\n===")
+markdown_documents: st.SearchStrategy[str] = st.lists(
+    st.one_of(
+        _line,
+        _single.map(lambda text: f"# {text}"),
+        _line.map(lambda text: "> " + text.replace("\n", "\n> ")),
+        st.lists(_line.map(lambda text: "- " + text.replace("\n", "\n  ")), min_size=1, max_size=3).map("\n".join),
+        _single.map(lambda text: f"| a | {text} |\n|---|:-:|\n| {text} | b |"),
+        st.sampled_from(_OTHERS),
+    ),
+    max_size=5,
+).map(lambda blocks: "\n\n".join((*blocks, "[ref]: http://x 'y'\n")))
+"""Markdown of all kinds."""

@@ -1,7 +1,7 @@
 """Documents in text files."""
 
 from dragoman.client.documents.files import text_file
-from dragoman.client.documents.text_document import TextDocument, line_number, one_line
+from dragoman.client.documents.text_document import TextDocument, one_line
 
 
 def test_a_document_grows_while_its_format_reads() -> None:
@@ -17,7 +17,9 @@ def test_a_document_grows_while_its_format_reads() -> None:
 
 def test_lines_are_counted_from_one() -> None:
     """As editors do."""
-    assert [line_number("a\nb", position) for position in range(3)] == [1, 1, 2]
+    document = TextDocument(text_file(b"a\nb\n"))
+
+    assert [document.line(position) for position in range(5)] == [1, 1, 2, 2, 3]
 
 
 def test_one_line_is_one_line() -> None:

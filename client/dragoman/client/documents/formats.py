@@ -33,6 +33,8 @@ FORMATS = (
     Format("srt", (".srt",), f"{_PACKAGE}.subtitles"),
     Format("vtt", (".vtt",), f"{_PACKAGE}.subtitles"),
     Format("po", (".po", ".pot"), f"{_PACKAGE}.po", frozenset({"encoding", "only_missing"})),
+    Format("xliff", (".xlf", ".xliff"), f"{_PACKAGE}.xliff", frozenset({"encoding", "only_missing"})),
+    Format("docx", (".docx", ".docm"), f"{_PACKAGE}.docx", frozenset()),
     Format("json", (".json",), f"{_PACKAGE}.json_strings", frozenset({"encoding", "keys"})),
     Format("yaml", (".yaml", ".yml"), f"{_PACKAGE}.yaml_strings", frozenset({"encoding", "keys"})),
 )

@@ -1,7 +1,9 @@
 """A document in a text file: what its format found, and the file with translations."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from dragoman.client.documents.document import Edit, Markup, Render, Unit, Written, spliced
 from dragoman.client.documents.files import TextFile
@@ -39,6 +41,14 @@ class TextDocument:
         check = self.file.check
         self._edits.append(Edit(start, end, units, lambda texts: check(render(texts)), holds_source))
 
+    def line(self, position: int) -> int:
+        """The line, from 1, that a position is in."""
+        return bisect_left(self._line_ends, position) + 1
+
+    @cached_property
+    def _line_ends(self) -> list[int]:
+        return [match.start() for match in re.finditer("\n", self.file.text)]
+
     def written(self, translations: Sequence[str | None]) -> Written:
         """The file with translations."""
         text, refused = spliced(self.file.text, self._edits, self.units, translations)
@@ -48,8 +58,3 @@ class TextDocument:
 def one_line(text: str) -> str:
     """A text without line ends: what came in as one line goes out as one."""
     return _LINE_ENDS.sub(" ", text)
-
-
-def line_number(text: str, position: int) -> int:
-    """The line, from 1, that a position is in."""
-    return text.count("\n", 0, position) + 1

@@ -1,12 +1,12 @@
 """Blocks, built piece by piece."""
 
 from dragoman.server.text.markup.building import DocumentBuilder
-from dragoman.server.text.markup.document import Document
+from dragoman.server.text.markup.document import Document, Escaping
 
 
 def built(source: str, steps: str) -> Document:
     """`steps` has a letter for each character of the source: text, space, void, open, close, flush or nothing."""
-    builder = DocumentBuilder(source, str)
+    builder = DocumentBuilder(source, Escaping(str))
     for at, (character, step) in enumerate(zip(source, steps, strict=True)):
         match step:
             case "t":

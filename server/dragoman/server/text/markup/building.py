@@ -5,11 +5,10 @@ stand at their place and around nothing, so that none is lost and what is left n
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from dragoman.server.core.spans import Span
-from dragoman.server.text.markup.document import Atom, Block, Document, Mark, Piece, TextMap
+from dragoman.server.text.markup.document import Atom, Block, Document, Mark, Notation, Piece, TextMap
 
 
 @dataclass(slots=True)
@@ -26,8 +25,9 @@ class _Opened:
 class DocumentBuilder:
     """Takes a source apart, for whoever says what each stretch of it is."""
 
-    def __init__(self, source: str, escape: Callable[[str], str]) -> None:
-        self._source, self._escape = source, escape
+    def __init__(self, source: str, notation: Notation) -> None:
+        self._source, self._notation = source, notation
+        self._edits: list[tuple[Span, str]] = []
         self._blocks: list[Block] = []
         self._attributes: list[Block] = []
         self._open: list[_Opened] = []
@@ -100,8 +100,8 @@ class DocumentBuilder:
         else:
             self._marks[opened.mark] = Mark(begun.start, self._length, begun.before, Span(start, end))
 
-    def flush(self, escape: Callable[[str], str] | None = None) -> None:
-        """The end of a block. Marks that are open go on in the next one."""
+    def flush(self, region: Span | None = None, notation: Notation | None = None) -> None:
+        """The end of a block, which was read from all of a region. Marks that are open go on in the next one."""
         text = "".join(self._parts)
         # Once it has ended, what is still open is seen to last: it is around the rest of the block.
         for opened in reversed(self._open):
@@ -111,13 +111,26 @@ class DocumentBuilder:
         if any(map(str.isalpha, text)) and not self._is_kept(text):
             marks = (*reversed(self._ending), *self._marks)
             text_map = TextMap(tuple(self._pieces), self._length)
-            self._blocks.append(Block(text, text_map, marks, tuple(self._atoms), escape or self._escape))
+            sides = [piece.source for piece in self._pieces]
+            sides += (side for mark in marks for side in (mark.before, mark.after) if side is not None)
+            region = region or Span(min(side.start for side in sides), max(side.end for side in sides))
+            self._blocks.append(Block(text, text_map, marks, tuple(self._atoms), notation or self._notation, region))
         self._number += 1
         self._begin()
 
-    def attribute(self, pieces: list[tuple[str, int, int]], escape: Callable[[str], str]) -> None:
+    def adopt(self, document: Document) -> None:
+        """Take over what a stretch of the source was taken apart to by another builder. Ends the block before it."""
+        self.flush()
+        self._blocks += document.blocks
+        self._attributes += document.attributes
+
+    def edit(self, start: int, end: int, written: str) -> None:
+        """What goes out otherwise than it stands."""
+        self._edits.append((Span(start, end), written))
+
+    def attribute(self, pieces: list[tuple[str, int, int]], notation: Notation) -> None:
         """An attribute's value, as stretches of text and what they stand for."""
-        inner = DocumentBuilder(self._source, escape)
+        inner = DocumentBuilder(self._source, notation)
         for piece in pieces:
             inner.text(*piece)
         inner.flush()
@@ -126,7 +139,7 @@ class DocumentBuilder:
     def document(self) -> Document:
         """All that was given."""
         self.flush()
-        return Document(self._source, tuple(self._blocks), tuple(self._attributes))
+        return Document(self._source, tuple(self._blocks), tuple(self._attributes), tuple(self._edits))
 
     def _pop(self) -> _Opened:
         opened = self._open.pop()

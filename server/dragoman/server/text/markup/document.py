@@ -7,7 +7,7 @@ out as the slice of the source that it is.
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dragoman.server.core.spans import Span
 
@@ -64,6 +64,32 @@ class Atom(NamedTuple):
     source: Span
 
 
+class Notation(Protocol):
+    """How text is written in a kind of mark-up."""
+
+    def escaped(self, text: str, start: int, end: int, *, strictly: bool) -> str:
+        """A stretch of a text; strictly, with every character escaped that could mean something."""
+        ...
+
+    def holds(self, source: str, written: str) -> bool:
+        """Whether a stretch of mark-up has in it what another one has."""
+        ...
+
+
+class Escaping(NamedTuple):
+    """A notation in which no character means more than itself once it is escaped."""
+
+    escape: Callable[[str], str]
+
+    def escaped(self, text: str, start: int, end: int, *, strictly: bool) -> str:  # noqa: ARG002 - it always is
+        """A stretch of a text."""
+        return self.escape(text[start:end])
+
+    def holds(self, source: str, written: str) -> bool:  # noqa: ARG002 - by construction
+        """Always: no text can change what is around it."""
+        return True
+
+
 @dataclass(frozen=True)
 class Block:
     """Text that belongs together, such as a paragraph: entities are decoded, white space is what a reader sees."""
@@ -73,8 +99,9 @@ class Block:
     marks: tuple[Mark, ...]
     """In the order in which they begin; of those that begin together, the outer ones first."""
     atoms: tuple[Atom, ...]
-    escape: Callable[[str], str]
-    """How text is written in its place."""
+    notation: Notation
+    region: Span
+    """All of the source that it was read from, perhaps with other blocks beside it."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +111,5 @@ class Document:
     source: str
     blocks: tuple[Block, ...]
     attributes: tuple[Block, ...] = ()
+    edits: tuple[tuple[Span, str], ...] = ()
+    """What goes out otherwise than it stands, as the names of links that were called by their text."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from dragoman.server.text.markup.building import DocumentBuilder
-from dragoman.server.text.markup.document import Document
+from dragoman.server.text.markup.document import Document, Escaping
 from dragoman.server.text.markup.references import double_quoted, html_references, html_text, single_quoted, unquoted
 from dragoman.server.text.markup.tags import WHITE, Kind, Stretch, stretches
 
@@ -35,21 +35,21 @@ VOID = _names("area base basefont br col embed hr img input keygen link meta par
 ATTRIBUTES = frozenset(("alt", "title", "placeholder", "aria-label"))
 """Attributes that have text in them, which is translated where that is asked for."""
 
+_LEADING = re.compile(rf"[{WHITE}]+")
 _LAYOUT = re.compile(rf"[{WHITE}]{{2,}}|[\t\n\f\r]| $")
-_QUOTING = {'"': double_quoted, "'": single_quoted, "": unquoted}
+_QUOTING = {'"': Escaping(double_quoted), "'": Escaping(single_quoted), "": Escaping(unquoted)}
 
 
 def parse_html(source: str, *, attributes: bool = False) -> Document:
     """A fragment or a whole document. With `attributes`, those that have text are blocks too."""
-    builder = DocumentBuilder(source, html_text)
-    read_html(builder, source, 0, len(source), attributes=attributes)
-    return builder.document()
+    return read_html(source, 0, len(source), attributes=attributes)
 
 
-def read_html(builder: DocumentBuilder, source: str, start: int, end: int, *, attributes: bool) -> None:
-    """Give a builder a stretch of a source, which is HTML, and end its last block."""
+def read_html(source: str, start: int, end: int, *, attributes: bool) -> Document:
+    """A stretch of a source, which is HTML."""
+    builder = DocumentBuilder(source, Escaping(html_text))
     _Reader(builder, source, stretches(source, start, end), attributes=attributes).read()
-    builder.flush(html_text)
+    return builder.document()
 
 
 def add_attributes(builder: DocumentBuilder, source: str, tag: Stretch) -> None:
@@ -88,9 +88,9 @@ def add_text(builder: DocumentBuilder, source: str, start: int, end: int) -> Non
 def add_words(builder: DocumentBuilder, source: str, start: int, end: int) -> None:
     """Give a builder a stretch of text in which white space of any length is a space."""
     position = start
-    if source.startswith(" ", start, end):
-        builder.space(start, start + 1)
-        position = start + 1
+    if leading := _LEADING.match(source, start, end):
+        builder.space(*leading.span())
+        position = leading.end()
     for layout in _LAYOUT.finditer(source, position, end):
         builder.literal(position, layout.start())
         builder.space(*layout.span())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html.entities import html5
 
 HTML = re.compile(r"&(?:#[0-9]{1,32};?|#[xX][0-9a-fA-F]{1,32};?|[a-zA-Z][a-zA-Z0-9]{1,31};?)")
-XML = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-fA-F]{1,6}|lt|gt|amp|quot|apos);")
+XML = re.compile(r"&[^&;]+;")
 _LONGEST = max(map(len, html5))
 
 
@@ -28,9 +28,14 @@ def html_references(source: str, start: int, end: int, *, in_attribute: bool) ->
 
 
 def xml_references(source: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """Start, end and character of each reference in a stretch of XML that is well-formed."""
+    """Start, end and character of each reference in a stretch of XML that is well-formed.
+
+    Nothing is the character of one that only the document's own declarations explain.
+    """
     for match in XML.finditer(source, start, end):
-        yield match.start(), match.end(), html.unescape(match.group())
+        written = match.group()
+        character = html.unescape(written)
+        yield match.start(), match.end(), "" if character == written else character
 
 
 def html_text(text: str) -> str:
@@ -41,6 +46,11 @@ def html_text(text: str) -> str:
 def xml_text(text: str) -> str:
     """A text as XML has it between tags."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\u00a0", "&#160;")
+
+
+def character_data(text: str) -> str:
+    """A text as it stands in a CDATA section."""
+    return text.replace("]]>", "]]]]><![CDATA[>")
 
 
 def double_quoted(text: str) -> str:

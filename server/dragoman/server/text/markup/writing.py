@@ -4,14 +4,15 @@ Everything between passages goes out as it stands in the source. A passage is wr
 what comes back as it was; one whose translation is what it was goes out as it stands, too.
 """
 
+import itertools
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from sys import maxsize
 from typing import NamedTuple, Protocol
 
 from dragoman.server.core.spans import Span
-from dragoman.server.text.markup.document import Piece, TextMap
+from dragoman.server.text.markup.document import Document, Notation, Piece, TextMap
 from dragoman.server.text.markup.passages import Passage
 from dragoman.server.text.markup.placing import Insertion
 
@@ -49,22 +50,25 @@ class WrittenText(NamedTuple):
 
 
 def write(
-    source: str, passages: Sequence[Passage], attributes: Sequence[Passage], translated: Sequence[Translated]
+    document: Document, passages: Sequence[Passage], attributes: Sequence[Passage], translated: Sequence[Translated]
 ) -> WrittenText:
-    """A source whose passages are translated, those of blocks first, then those of attributes."""
+    """A document whose passages are translated, those of blocks first, then those of attributes.
+
+    A region in which a text would mean more than it says is written strictly; if that does not help, it stays as it is.
+    """
     own, values = translated[: len(passages)], translated[len(passages) :]
-    writer = _MarkupWriter(source, list(zip(attributes, values, strict=True)))
+    writer = _MarkupWriter(document, list(zip(attributes, values, strict=True)))
     places: list[tuple[Span, Spans]] = []
-    for passage, text in zip(passages, own, strict=True):
-        writer.source_until(passage.source.start)
-        places.append(writer.passage(passage, text))
-    writer.source_until(len(source))
+    waiting = iter(zip(passages, own, strict=True))
+    for _, group in itertools.groupby(waiting, key=lambda pair: pair[0].block.region):
+        places += writer.region(list(group))
+    writer.source_until(len(document.source))
     places += (writer.values[passage.source] for passage in attributes)
     return WrittenText(writer.text, tuple(span for span, _ in places), tuple(spans for _, spans in places))
 
 
 class _Unchanged:
-    """A passage that goes out as it stands, but for the values of attributes in it."""
+    """A passage that goes out as it stands, but for what is new within its tags."""
 
     def __init__(self, passage: Passage, slices: Sequence[tuple[int, int]]) -> None:
         """`slices` are where slices of the source begin, and where they were written."""
@@ -80,12 +84,14 @@ class _Unchanged:
 
 
 class _MarkupWriter:
-    """Writes from the beginning of the source to its end. Values of attributes are written where their tags are."""
+    """Writes from the beginning of the source to its end. What is new within tags is written where they are."""
 
-    def __init__(self, source: str, values: list[tuple[Passage, Translated]]) -> None:
-        self._source = source
-        self._waiting = sorted(values, key=lambda pair: pair[0].source)
-        self._starts = [passage.source.start for passage, _ in self._waiting]
+    def __init__(self, document: Document, values: list[tuple[Passage, Translated]]) -> None:
+        self._source = document.source
+        edits: list[tuple[Span, tuple[Passage, Translated] | str]] = list(document.edits)
+        edits += ((value[0].source, value) for value in values)
+        self._edits = sorted(edits, key=lambda edit: edit[0])
+        self._starts = [span.start for span, _ in self._edits]
         self._parts: list[str] = []
         self._length = self._reached = 0
         self.values: dict[Span, tuple[Span, Spans]] = {}
@@ -101,19 +107,39 @@ class _MarkupWriter:
         self._slice(Span(self._reached, end))
         self._reached = end
 
-    def passage(self, passage: Passage, translated: Translated) -> tuple[Span, Spans]:
-        """A passage, at its place. Returns where it and its text are."""
-        self._reached = passage.source.end
-        return self._passage(passage, translated, self._values_within(passage.source))
+    def region(self, pairs: Sequence[tuple[Passage, Translated]]) -> list[tuple[Span, Spans]]:
+        """The passages of a region, at their places. Returns where they and their texts are."""
+        block = pairs[0][0].block
+        start, end = block.region
+        if self._reached < start:
+            self.source_until(start)
+        begun = len(self._parts), self._length, self._reached
+        as_it_was = [(passage, Translated(passage.text)) for passage, _ in pairs]
+        for attempt, strictly in ((pairs, False), (pairs, True), (as_it_was, True)):
+            del self._parts[begun[0] :]
+            _, self._length, self._reached = begun
+            places = [self._passage(passage, text, strictly=strictly) for passage, text in attempt]
+            if attempt is as_it_was:
+                break
+            if self._reached < end:
+                self.source_until(end)
+            if block.notation.holds(self._source[start:end], "".join(self._parts[begun[0] :])):
+                break
+        return places
 
-    def _passage(self, passage: Passage, translated: Translated, values: range) -> tuple[Span, Spans]:
+    def _passage(self, passage: Passage, translated: Translated, *, strictly: bool) -> tuple[Span, Spans]:
+        self.source_until(passage.source.start)
+        self._reached = passage.source.end
+        return self._written(passage, translated, self._within(passage.source), strictly=strictly)
+
+    def _written(self, passage: Passage, translated: Translated, edits: range, *, strictly: bool) -> tuple[Span, Spans]:
         start = self._length
         if translated.text == passage.text:
-            slices = list(self._slices(passage.source, values))
+            slices = list(self._slices(passage.source, edits))
             return Span(start, self._length), _Unchanged(passage, slices)
         text, position, pieces = translated.text, 0, list[Piece]()
         for at, written, until in _steps(translated):
-            self._text(text, position, at, passage.block.escape, pieces)
+            self._text(translated, position, at, passage.block.notation, pieces, strictly=strictly)
             begun = self._length
             if isinstance(written, Insertion):
                 self._put(written.before)
@@ -123,32 +149,36 @@ class _MarkupWriter:
                 self._put(written)
                 pieces.append(Piece(at, Span(begun, self._length)))
             position = until
-        self._text(text, position, len(text), passage.block.escape, pieces)
+        self._text(translated, position, len(text), passage.block.notation, pieces, strictly=strictly)
         return Span(start, self._length), TextMap(tuple(pieces), len(text))
 
     def _slice(self, span: Span) -> None:
-        for _ in self._slices(span, self._values_within(span)):
+        for _ in self._slices(span, self._within(span)):
             pass
 
-    def _slices(self, span: Span, values: range) -> Iterator[tuple[int, int]]:
-        """Write a slice of the source, with the new values of attributes in it. Yields where each part between these
-        begins, and where it is written.
+    def _slices(self, span: Span, edits: range) -> Iterator[tuple[int, int]]:
+        """Write a slice of the source, with what is new in it. Yields where each part between that begins, and where it
+        is written.
         """
         position = span.start
-        for index in values:
-            passage, translated = self._waiting[index]
+        for place, new in self._edits[edits.start : edits.stop]:
             yield position, self._length
-            self._put(self._source[position : passage.source.start])
-            self.values[passage.source] = self._passage(passage, translated, range(0))
-            position = passage.source.end
+            self._put(self._source[position : place.start])
+            if isinstance(new, str):
+                self._put(new)
+            else:
+                self.values[place] = self._written(*new, range(0), strictly=True)
+            position = place.end
         yield position, self._length
         self._put(self._source[position : span.end])
 
-    def _values_within(self, span: Span) -> range:
+    def _within(self, span: Span) -> range:
         return range(bisect_left(self._starts, span.start), bisect_left(self._starts, span.end))
 
-    def _text(self, text: str, start: int, end: int, escape: Callable[[str], str], pieces: list[Piece]) -> None:
-        for at, written in _escaped(text, start, end, escape):
+    def _text(
+        self, translated: Translated, start: int, end: int, notation: Notation, pieces: list[Piece], *, strictly: bool
+    ) -> None:
+        for at, written in _escaped(translated.text, start, end, notation, strictly=strictly):
             pieces.append(Piece(at, Span(self._length, self._length + len(written))))
             self._put(written)
 
@@ -158,12 +188,13 @@ class _MarkupWriter:
             self._length += len(written)
 
 
-def _escaped(text: str, start: int, end: int, escape: Callable[[str], str]) -> Iterator[tuple[int, str]]:
+def _escaped(text: str, start: int, end: int, notation: Notation, *, strictly: bool) -> Iterator[tuple[int, str]]:
     """A stretch of text as it is written: at once where it is written as it is, else character by character."""
-    stretch = text[start:end]
-    written = escape(stretch)
-    one_by_one = [stretch] if written == stretch else list(map(escape, stretch))
-    if "".join(one_by_one) != written:  # what is escaped depends on what is beside it
+    written = notation.escaped(text, start, end, strictly=strictly)
+    one_by_one = [written]
+    if written != text[start:end]:
+        one_by_one = [notation.escaped(text, at, at + 1, strictly=strictly) for at in range(start, end)]
+    if "".join(one_by_one) != written:  # what is escaped depends on where a stretch begins
         one_by_one = [written]
     for position, character in enumerate(one_by_one, start):
         if character:
