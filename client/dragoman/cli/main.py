@@ -37,6 +37,7 @@ COMMANDS = (
     Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "cpu,export"),
     Command("distill", "train faster decoders for a model", "dragoman.export.distill.command", "cpu,export"),
     Command("inspect", "verify a bundle and show what it holds", "dragoman.bundle.command_inspect", "cpu"),
+    Command("probe", "learn what a bundle's model copies", "dragoman.export.probe.command", "cpu"),
     Command("evaluate", "measure a bundle's translations of a test set", "dragoman.server.app.command_evaluate", "cpu"),
 )
 

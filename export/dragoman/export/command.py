@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
@@ -52,6 +53,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
     parser.add_argument("--to", dest="target_language", metavar="YY", help="target language, where names do not tell")
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
+    parser.add_argument(
+        "--probe",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="end with a trial of which forms the model copies, as `dragoman probe` does (default: yes, where the "
+        "server's own packages are installed)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -80,6 +88,11 @@ def run(args: argparse.Namespace) -> int:
             replace=args.replace,
             progress=progress,
         )
+        note = ""
+        if args.probe:
+            bundle, note = probed(bundle, progress)
+        if note and not args.json:
+            print(f"note: {note}")
     except (ExportError, BundleError, OSError) as error:
         progress.end()
         print(f"dragoman export: {error}", file=sys.stderr)
@@ -100,6 +113,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_report(bundle, time.monotonic() - started_s)
     return 0
+
+
+def probed(bundle: Bundle, progress: Callable[[str], None]) -> tuple[Bundle, str]:
+    """The bundle with the forms that its model copies, and why that was not tried: the bundle is good without."""
+    try:
+        from dragoman.export.probe.probe import with_forms  # it needs what a server needs
+    except ModuleNotFoundError as error:
+        return bundle, f"which forms the model copies was not tried, as {error.name} is not installed: dragoman[cpu]"
+    try:
+        return with_forms(bundle, progress=progress), ""
+    except ExportError as error:
+        return bundle, str(error)
 
 
 def calibration_ids(checkpoint: Checkpoint, path: Path | None) -> list[list[int]]:
@@ -128,6 +153,7 @@ def report(bundle: Bundle) -> dict[str, object]:
         "precision": manifest.precision,
         "bytes": bundle.size,
         "digest": bundle.digest,
+        "forms": [asdict(form) for form in manifest.forms],
         "parity": [asdict(line) for line in manifest.parity],
     }
 
@@ -139,6 +165,8 @@ def print_report(bundle: Bundle, seconds: float) -> None:
     print(f"{manifest.name} {manifest.precision}, {bundle.size / 1e6:.1f} MB, in {seconds:.0f} s -> {bundle.directory}")
     for line in worst(manifest.parity):
         print(f"  {line.compared}: {line.tensor}: {kind} {line.max_difference:.2g} (allowed {line.tolerance:g})")
+    for form in manifest.forms:
+        print(f"  {form.form.format(n=1)} comes back in {form.share:.1%}")
 
 
 DONE = {

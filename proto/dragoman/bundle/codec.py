@@ -1,7 +1,8 @@
 """Strict JSON for frozen dataclasses.
 
 A dataclass is an object with exactly its fields as keys: an unknown key, a missing key (even one whose field has a
-default: a file never leaves open what it means) and a value of another type are problems. Every problem is found in
+default: a file never leaves open what it means) and a value of another type are problems. Only a field whose metadata
+say `may_be_absent` may be missing, because files are older than it. Every problem is found in
 one pass and names its path, as in `graphs.step.inputs[2].dtype`. Tuples are arrays, `dict[str, X]` is an object with
 free keys, `Literal` is one of its values, unions are tried in order. `true` is not a number, numbers are finite, and
 no key comes twice. The same value always gives the same bytes.
@@ -127,7 +128,8 @@ def _decode_dataclass(kind: Any, value: object, path: str, problems: list[str]) 
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     problems.extend(f"{_at(_join(path, key))}: unknown key" for key in sorted(value.keys() - set(names)))
-    problems.extend(f"{_at(_join(path, name))}: missing" for name in names if name not in value)
+    needed = [field.name for field in fields(kind) if not field.metadata.get("may_be_absent")]
+    problems.extend(f"{_at(_join(path, name))}: missing" for name in needed if name not in value)
     items = {name: _decode(hints[name], value[name], _join(path, name), problems) for name in names if name in value}
     return kind(**items) if len(problems) == before else None
 

@@ -59,6 +59,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         *(_row("nat", f"{name}: {_nat(nat, manifest)}") for name, nat in sorted(manifest.nat.items())),
         _row("tokenizer", _tokenizer(manifest.tokenizer)),
         _row("shortlist", manifest.shortlist or "none"),
+        _row("forms", _forms(manifest)),
         _row("limits", f"{limits.max_source_tokens} source tokens, {limits.max_target_tokens} target tokens"),
         _row("licence", manifest.licence or "not known"),
         _row("made from", f"{provenance.source_format}, by dragoman {provenance.tool_version}"),
@@ -139,6 +140,12 @@ def _tokenizer(tokenizer: Tokenizer) -> str:
     suppressed = ", ".join(map(str, tokenizer.suppressed_ids)) or "none"
     ids = f"eos {tokenizer.eos_id}, unk {tokenizer.unk_id}, start {tokenizer.start_id}, never emitted: {suppressed}"
     return f"{tokenizer.kind} {files} ({ids}{_frame(tokenizer)})"
+
+
+def _forms(manifest: Manifest) -> str:
+    """What stands for stretches that must not change, and the share of it that came back in a trial."""
+    shown = (f"{form.form.format(n=1)} ({form.share:.1%} come back)" for form in manifest.forms)
+    return ", ".join(shown) or "not known: `dragoman probe` tries which ones come back"
 
 
 def _frame(tokenizer: Tokenizer) -> str:

@@ -12,6 +12,9 @@ FORMAT_VERSION = 3
 
 MANIFEST_NAME = "manifest.json"
 
+MAY_BE_ABSENT = {"may_be_absent": True}
+"""Marks a field that bundles written before it was known lack; its default is what holds for them."""
+
 DecoderKind = Literal["self-attention", "ssru", "lstm", "gru"]
 """The last two have an encoder of their own kind."""
 AttentionScore = Literal["dot", "general", "additive"]
@@ -337,6 +340,16 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Form:
+    """What stands for a stretch that must not change while the model works, because the model copies it."""
+
+    form: str
+    """`{n}` in it is a number: `X{n}`."""
+    share: float
+    """Of those that were put into texts, the share that came back exactly once."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the weights came from."""
 
@@ -379,6 +392,8 @@ class Manifest:
     shortlist: str | None = None
     """Name of the lexical shortlist's file."""
     parity: tuple[Parity, ...] = ()
+    forms: tuple[Form, ...] = field(default=(), metadata=MAY_BE_ABSENT)
+    """The forms that its model copies best, the best first; empty where that was not tried, or it copies none."""
     files: dict[str, File] = field(default_factory=dict)
     """Every file but the manifest itself; filled in by `write`."""
     format_version: int = FORMAT_VERSION

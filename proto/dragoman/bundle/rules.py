@@ -17,6 +17,7 @@ MAX_PATIENCE = 100.0
 MAX_REPETITION_PENALTY = 100.0
 MAX_COVERAGE_PENALTY = 100.0
 MAX_WORD_PENALTY = 100.0
+_FORM = re.compile(r"(?=.{4,16}\Z)[!-z|~]*\{n\}[!-z|~]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -34,7 +35,7 @@ def name_problem(name: str) -> str | None:
 
 def manifest_problems(manifest: Manifest) -> list[str]:
     """Everything that is wrong with a manifest in itself, before any file is looked at."""
-    return [*_names(manifest), *_files(manifest), *_references(manifest), *_numbers(manifest)]
+    return [*_names(manifest), *_files(manifest), *_references(manifest), *_numbers(manifest), *_forms(manifest)]
 
 
 def _names(manifest: Manifest) -> Iterator[str]:
@@ -42,6 +43,18 @@ def _names(manifest: Manifest) -> Iterator[str]:
     size = len(manifest.name.encode("utf-8", "surrogatepass"))
     if not size or size > MAX_NAME_BYTES:
         yield f"name: {size} bytes; it is to have 1 to {MAX_NAME_BYTES}"
+
+
+def _forms(manifest: Manifest) -> Iterator[str]:
+    """What a text may be searched for: a form is short, and its number tells it from others."""
+    for index, form in enumerate(manifest.forms):
+        if not _FORM.fullmatch(form.form):
+            yield f"forms[{index}].form: {ascii(form.form)[:60]} is not up to 16 letters, digits and signs around {{n}}"
+        if not 0 <= form.share <= 1:
+            yield f"forms[{index}].share: {form.share:g} is not from 0 to 1"
+    names = [form.form for form in manifest.forms]
+    if len({*names}) < len(names):
+        yield "forms: a form stands in it twice"
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

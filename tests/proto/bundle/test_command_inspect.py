@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.bundle import command_inspect
 from dragoman.bundle.graphs import nat_graphs
-from dragoman.bundle.manifest import Architecture, Nat, Parity, Recurrent
+from dragoman.bundle.manifest import Architecture, Form, Nat, Parity, Recurrent
 
 
 @pytest.fixture
@@ -37,12 +37,22 @@ def test_a_good_bundle_is_described_on_one_page(inspect, directory):
         "graph step: step.onnx",
         "100 source tokens, 100 target tokens",
         "marian-bin, by dragoman 0.1.0",
+        "forms         not known: `dragoman probe` tries which ones come back",
         "fp32 graph, torch, topk_logp: 1.50e-06 of 1.00e-04",
         "4,000",
         "in 3 files",
     ):
         assert fact in out
     assert "EXCEEDED" not in out
+
+
+def test_forms_are_told_with_their_shares(inspect, bundle_at, manifest, tmp_path):
+    """As they look in a text."""
+    forms = (Form("X{n}", 0.9857), Form("100{n}", 1.0))
+
+    _, out, _ = inspect(bundle_at(tmp_path / "bundle", dataclasses.replace(manifest, forms=forms)))
+
+    assert "forms         X1 (98.6% come back), 1001 (100.0% come back)" in out
 
 
 def test_a_recurrent_network_is_described_in_its_own_terms(inspect, bundle_at, manifest, tmp_path):

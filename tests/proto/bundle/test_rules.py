@@ -95,6 +95,16 @@ def edit(directory):
         (("decoding", "no_repeat_ngram_size"), -1, "decoding.no_repeat_ngram_size: -1 is negative"),
         (("decoding", "min_length"), -1, "decoding.min_length: -1 is not between 0 and max_length, which is 512"),
         (("decoding", "min_length"), 513, "decoding.min_length: 513 is not between 0 and max_length, which is 512"),
+        (("forms",), [{"form": "X{n}", "share": 1.5}], "forms[0].share: 1.5 is not from 0 to 1"),
+        *(
+            (
+                ("forms",),
+                [{"form": form, "share": 1}],
+                f"forms[0].form: '{form}' is not up to 16 letters, digits and signs",
+            )
+            for form in ("X", "{n}", "{n}{n}X", "X {n}", "X{m}", "X{n", "{{n}}", "X" * 14 + "{n}")
+        ),
+        (("forms",), [{"form": "X{n}", "share": 1}] * 2, "forms: a form stands in it twice"),
         (("decoding", "beam_size"), 61, "decoding.beam_size: 61 is more than 60"),
         (("decoding", "num_hypotheses"), 2, "decoding.num_hypotheses: 2 is more than beam_size, which is 1"),
         (("tokenizer", "unk_id"), -1, "tokenizer.unk_id: -1 is outside the target vocabulary of 10"),

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from dragoman.bundle.manifest import Form
 from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.spans import Span
-from dragoman.server.text.forms import ShownText, show
+from dragoman.server.text.forms import FORMS, ShownText, forms_of, show
 
 
 def spans(text: str, pattern: str = r"\{\w*\}|%\w") -> list[ProtectedSpan]:
@@ -34,6 +35,13 @@ def shown(text: str, form: str = "X{n}") -> ShownText:
 def test_a_form_stands_for_a_span(text: str, read: str) -> None:
     """Numbered from 1, apart from words, and none that the text has itself."""
     assert shown(text).text == read
+
+
+def test_a_model_has_two_forms() -> None:
+    """Those that its export found out, and for what is lacking the usual ones."""
+    assert forms_of([Form("N{n}", 1.0), Form("R{n}", 0.9), Form("Z{n}", 0.8)]) == ("N{n}", "R{n}")
+    assert forms_of([Form("Foo{n}", 1.0)]) == ("Foo{n}", "X{n}")
+    assert forms_of([]) == FORMS
 
 
 def test_a_form_that_stands_beside_the_text_is_not_used() -> None:

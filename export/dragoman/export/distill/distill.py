@@ -29,6 +29,7 @@ from dragoman.export.importers.formats import read
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.network.network import Network
+from dragoman.export.probe.probe import with_forms
 
 PICTURE_FILE = "report.svg"
 
@@ -119,13 +120,13 @@ def _told(point: Point) -> str:
 def _write(
     recipe: Recipe, checkpoint: Checkpoint, network: Network, trainings: Sequence[Training], corpus: Corpus, say: Say
 ) -> Bundle:
-    """The bundle of all decoders on one encoder."""
+    """The bundle of all decoders on one encoder, with the forms that they copy."""
     texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in recipe.texts)
     history = {"distill.text": f"{len(corpus):,} pairs of {texts}, with the teacher's translations"}
     history |= {f"distill.{training.kind}": training.described() for training in trainings}
     student = student_checkpoint(checkpoint, network, history)
     say("writing the bundle", None)
-    return export(
+    bundle = export(
         student,
         recipe.output,
         precision=recipe.precision,
@@ -133,3 +134,4 @@ def _write(
         replace=recipe.replace,
         progress=lambda stage: say(f"bundle: {stage}", None),
     )
+    return with_forms(bundle, progress=lambda stage: say(f"bundle: {stage}", None))

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dragoman.bundle.manifest import Form
 from dragoman.server.core.protection import Keeping, ProtectedSpan
 from dragoman.server.core.spans import Span
 
@@ -18,6 +19,13 @@ FORMS = ("X{n}", "Foo{n}")
 """The first form and the second, of a model of which it is not known what it copies best."""
 
 _BEFORE, _AFTER = frozenset(".,;:!?)]}%"), frozenset("([{")
+
+
+def forms_of(probed: Sequence[Form]) -> tuple[str, str]:
+    """The first form and the second of a model, by what its export found out."""
+    names = [form.form for form in probed]
+    first, second, *_ = (*names, *(form for form in FORMS if form not in names))
+    return first, second
 
 
 class Attempt(enum.IntEnum):

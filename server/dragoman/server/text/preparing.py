@@ -16,7 +16,7 @@ from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.spans import Span
-from dragoman.server.text.forms import FORMS, Attempt, ShownText, moved, show
+from dragoman.server.text.forms import Attempt, ShownText, moved, show
 from dragoman.server.text.splitting import TextLayout, fit, joined, split
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -152,7 +152,7 @@ class Numbering:
     def again(self, shown: ShownText) -> tuple[tuple[int, ...], ShownText] | None:
         """A segment with other forms, and its ids; None where it would be too long so."""
         spans = [each for stand_in in shown.stand_ins for each in stand_in.spans]
-        shown = show(shown.segment, spans, FORMS[1], attempt=Attempt.OTHER_FORMS, beside=self._beside)
+        shown = show(shown.segment, spans, self._tokenizer.forms[1], attempt=Attempt.OTHER_FORMS, beside=self._beside)
         ids = self._encode(shown.text)
         return (ids, shown) if len(ids) <= self._max_tokens else None
 
@@ -163,7 +163,7 @@ class Numbering:
             yield from self._between(text, span, reached, stand_in.span.start)
             start, end = stand_in.span
             spans = [moved(each, -start) for each in stand_in.spans]
-            kept = show(shown.segment[start:end], spans, FORMS[0], keeping=Keeping.CUT)
+            kept = show(shown.segment[start:end], spans, self._tokenizer.forms[0], keeping=Keeping.CUT)
             yield PreparedSegment(Span(span.start + start, span.start + end), (), kept)
             reached = end
         yield from self._between(text, span, reached, len(shown.segment))
@@ -222,7 +222,7 @@ class Numbering:
 
     def _show(self, text: str, span: Span, protected: Sequence[ProtectedSpan], attempt: Attempt) -> ShownText:
         spans = [moved(each, -span.start) for each in protected]
-        return show(text[span.start : span.end], spans, FORMS[0], attempt=attempt, beside=self._beside)
+        return show(text[span.start : span.end], spans, self._tokenizer.forms[0], attempt=attempt, beside=self._beside)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return self._tokenizer.encode(text, self._pair)

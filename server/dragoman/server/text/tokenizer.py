@@ -7,6 +7,7 @@ from dragoman.bundle.manifest import Tokenizer as Facts
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.spans import Span
+from dragoman.server.text.forms import forms_of
 from dragoman.server.text.lookalikes import lookalikes
 from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
 
@@ -20,6 +21,8 @@ class Tokenizer:
     def __init__(self, bundle: Bundle) -> None:
         self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
         self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
+        self.forms = forms_of(bundle.manifest.forms)
+        """What stands for a protected span, and what does where that did not come back."""
         self._hidden = frozenset(self._facts.hidden_ids)
         self._never = frozenset(self._facts.suppressed_ids)
         self._copies, self._words = shape.copies, shape.target_vocabulary
