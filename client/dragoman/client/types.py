@@ -22,6 +22,7 @@ class InputFormat(StrEnum):
     PLAIN = "plain"
     HTML = "html"
     XML = "xml"
+    MARKDOWN = "markdown"
 
 
 class OnTooLong(StrEnum):

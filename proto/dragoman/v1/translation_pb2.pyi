@@ -33,6 +33,7 @@ class InputFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INPUT_FORMAT_HTML: _ClassVar[InputFormat]
     INPUT_FORMAT_XML: _ClassVar[InputFormat]
     INPUT_FORMAT_TOKENS: _ClassVar[InputFormat]
+    INPUT_FORMAT_MARKDOWN: _ClassVar[InputFormat]
 
 class Splitting(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -174,6 +175,7 @@ INPUT_FORMAT_PLAIN: InputFormat
 INPUT_FORMAT_HTML: InputFormat
 INPUT_FORMAT_XML: InputFormat
 INPUT_FORMAT_TOKENS: InputFormat
+INPUT_FORMAT_MARKDOWN: InputFormat
 SPLITTING_UNSPECIFIED: Splitting
 SPLITTING_SENTENCES: Splitting
 SPLITTING_LINES: Splitting

@@ -227,6 +227,19 @@ def test_a_bundle_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("e.txt").read_text() == "\n".join(f"LINE {n}" for n in range(130))
 
 
+def test_a_document_that_is_read_line_by_line_is_named(fake: Any, capsys: Capture) -> None:
+    """Its mark-up is sent as plain text, but not in silence."""
+    Path("a.md").write_text("one\n")
+
+    assert translate(fake, "--file", "a.md") == 0
+    assert capsys.readouterr() == (
+        "ONE\n",
+        "dragoman translate: a.md is read as lines of plain text; `a.md -o FILE` would keep what is md\n",
+    )
+    assert translate(fake, "--file", "a.txt") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_tasks_are_pairs_of_files() -> None:
     """What a task calls itself is what messages say."""
     assert documents.Task(Path("a"), Path("b")).name == "a"

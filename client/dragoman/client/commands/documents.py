@@ -19,7 +19,7 @@ from dragoman.client.documents import (
     translate_document,
 )
 from dragoman.client.documents.files import MAX_BYTES, read_file, write_file
-from dragoman.client.documents.formats import NAMES, format_for
+from dragoman.client.documents.formats import FORMATS, NAMES, format_for
 from dragoman.client.documents.journal import journal_of
 from dragoman.client.documents.translating import Translator, Watch
 from dragoman.client.types import Options
@@ -97,6 +97,12 @@ def problem_of(args: argparse.Namespace) -> str:
     targets = [task.target for task in tasks(args)]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     return f"{twice} would be written twice" if twice else ""
+
+
+def note_of(path: Path) -> str:
+    """What whoever has a document translated line by line should know; empty if nothing."""
+    kind = next((known.name for known in FORMATS if path.suffix.lower() in known.suffixes), "txt")
+    return "" if kind == "txt" else f"{path} is read as lines of plain text; `{path} -o FILE` would keep what is {kind}"
 
 
 def tasks(args: argparse.Namespace) -> list[Task]:

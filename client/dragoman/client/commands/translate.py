@@ -128,6 +128,8 @@ def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, Dra
     if args.texts:
         yield codec.batches(args.texts, size, max_bytes), {}
     elif args.file:
+        if note := documents.note_of(args.file):
+            print(f"dragoman translate: {note}", file=sys.stderr)
         with args.file.open("rb") as file:
             lines = Lines(file)
             yield lines.batches(size, max_bytes), lines.errors

@@ -30,6 +30,8 @@ class Format:
 _PACKAGE = "dragoman.client.documents"
 FORMATS = (
     Format("txt", (".txt", ".text"), f"{_PACKAGE}.plain_text"),
+    Format("md", (".md", ".markdown"), f"{_PACKAGE}.markdown"),
+    Format("html", (".html", ".htm"), f"{_PACKAGE}.html_pages"),
     Format("srt", (".srt",), f"{_PACKAGE}.subtitles"),
     Format("vtt", (".vtt",), f"{_PACKAGE}.subtitles"),
     Format("po", (".po", ".pot"), f"{_PACKAGE}.po", frozenset({"encoding", "only_missing"})),

@@ -104,7 +104,7 @@ class Job:
         if entry is None:
             return None
         text = written_like(key[1], entry[0]) if key[0] is Markup.HTML else entry[0]
-        return before + text.strip() + after
+        return before + text.strip(_layout(key[0])) + after
 
     def _problems(self, refused: Mapping[int, str]) -> Iterator[Problem]:
         for index, (unit, (_, key, _)) in enumerate(zip(self._document.units, self._units, strict=True)):
@@ -121,9 +121,14 @@ _LONE_SURROGATE = "the text holds half of a surrogate pair, which is no characte
 
 def _trimmed(unit: Unit) -> tuple[str, Key, str]:
     """A unit's text without white space around it, which is layout, and that white space."""
-    text = unit.text.strip()
+    text = unit.text.strip(_layout(unit.markup))
     start = unit.text.find(text)
     return unit.text[:start], (unit.markup, text), unit.text[start + len(text) :]
+
+
+def _layout(markup: Markup) -> str | None:
+    """What is layout around a text; the indentation of Markdown means something."""
+    return "\r\n" if markup is Markup.MARKDOWN else None
 
 
 def _has_words(text: str) -> bool:
