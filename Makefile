@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -55,6 +55,9 @@ test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known
 
 test-fuzz: $(VENV)/.dev ## Random messages, bytes, frames and manifests for MINUTES: nothing ends as INTERNAL, hangs, or is left over.
 	MINUTES=$(MINUTES) CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) -s tests/fuzz
+
+test-terms: $(VENV)/.dev bundles ## Terms of 260 real sentences: applied, reported truthfully, and what they do to the rest (2 minutes).
+	TERMS_BUNDLES=$(CACHE)/en-pt $(BIN)/python -m pytest -s tests/e2e/test_terms.py
 
 test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
 	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s tests/training

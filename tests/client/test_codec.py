@@ -18,6 +18,7 @@ from dragoman.client.types import (
     Engine,
     EnginePreference,
     FinishReason,
+    Glossary,
     InputFormat,
     Keeping,
     KeepingCounts,
@@ -42,12 +43,16 @@ from dragoman.client.types import (
     SpanPair,
     Speculation,
     Splitting,
+    TermOccurrence,
+    TermOutcome,
+    TermUse,
     TextWarning,
     TokenScore,
     Translation,
     UnknownHandling,
     WarningKind,
 )
+from dragoman.glossary.terms import Term, TermForm
 from dragoman.v1 import translation_pb2 as pb
 
 # Zero and false where they can be, for that is what "not set" must not be confused with.
@@ -66,12 +71,15 @@ VALUES: dict[str, Any] = {
     "speculation": Speculation(draft=DraftSource.SOURCE, draft_tokens=8, lossy=Lossy(top=5, margin=0.5)),
     "priority": Priority.BATCH,
     "cache": CacheMode.READ_ONLY,
+    "terms": (Term("a", "b", inflected=True, forms=(TermForm("as", "bs"),)), Term("c", do_not_translate=True)),
+    "glossaries": ("brands", "ui"),
     "target_prefix": "Olá",
     "scores": True,
     "token_scores": True,
     "alignments": True,
     "sentence_spans": True,
     "kept_spans": True,
+    "term_spans": True,
     "offset_unit": OffsetUnit.UTF16,
     "beam_size": 4,
     "num_hypotheses": 2,
@@ -107,7 +115,14 @@ def plain(value: object) -> object:
         return f"SPAN_KIND_{value.name}"
     if isinstance(value, tuple):
         return list(map(plain, value))
-    return list(value) if isinstance(value, tuple) else value
+    return value
+
+
+def without_defaults(value: Any) -> Any:
+    """A value as `plain` writes it, without what a repeated message need not have."""
+    if isinstance(value, list):
+        return [without_defaults(item) for item in value]
+    return {name: without_defaults(part) for name, part in value.items() if part} if isinstance(value, dict) else value
 
 
 def sent(message: Any) -> dict[str, object]:
@@ -122,7 +137,8 @@ def sent(message: Any) -> dict[str, object]:
             pass
         elif field.is_repeated:
             names = field.enum_type and field.enum_type.values_by_number
-            found[field.name] = [names[item].name if names else item for item in value]
+            inner = field.message_type is not None
+            found[field.name] = [names[item].name if names else sent(item) if inner else item for item in value]
         elif field.enum_type is not None:
             found[field.name] = field.enum_type.values_by_number[value].name
         elif field.message_type is not None:
@@ -148,7 +164,8 @@ def test_an_option_arrives_when_it_is_set_and_nothing_else_does(name: str) -> No
     if isinstance(value, str) and hasattr(VALUES[name], "name"):
         assert value.endswith(f"_{VALUES[name].name}")
     else:
-        assert value == plain(VALUES[name])
+        expected = plain(VALUES[name])
+        assert value == (without_defaults(expected) if name == "terms" else expected)
 
 
 SCORE_VALUES: dict[str, Any] = {name: VALUES[name] for name in vars(ScoreOptions())}
@@ -262,6 +279,11 @@ def test_a_result_comes_back_whole() -> None:
     result.kept.add(source={"start": 3, "end": 4}, kind=99, keeping=pb.KEEPING_LOST)
     result.warnings.add(kind=pb.WARNING_KIND_UNTRANSLATED, source={"start": 0, "end": 1}, detail="why")
     result.warnings.add(kind=99)
+    found = [
+        pb.TermOccurrence(source={"end": 1}, target={"start": 2, "end": 3}, use=pb.TERM_USE_APPLIED),
+        pb.TermOccurrence(source={"start": 4, "end": 5}, use=pb.TERM_USE_PROTECTED),
+    ]
+    result.terms.add(term_index=3, occurrences=2, applied=1, glossary="ui", source="x", found=found)
 
     outcome = codec.outcome(result)
 
@@ -286,6 +308,11 @@ def test_a_result_comes_back_whole() -> None:
         TextWarning(WarningKind.UNTRANSLATED, Span(0, 1), detail="why"),
         TextWarning(WarningKind.UNKNOWN),
     )
+    places = (
+        TermOccurrence(Span(0, 1), Span(2, 3), TermUse.APPLIED),
+        TermOccurrence(Span(4, 5), None, TermUse.PROTECTED),
+    )
+    assert outcome.terms == (TermOutcome(3, 2, 1, 0, 0, "ui", "x", places),)
 
 
 @pytest.mark.parametrize(
@@ -297,6 +324,7 @@ def test_a_result_comes_back_whole() -> None:
         (pb.SpanKind, SpanKind),
         (pb.Keeping, Keeping),
         (pb.WarningKind, WarningKind),
+        (pb.TermUse, TermUse),
     ],
 )
 def test_the_client_knows_every_value_of_the_contract(enum: Any, kind: Any) -> None:
@@ -362,6 +390,7 @@ def test_a_models_defaults_are_what_was_set_and_nothing_more() -> None:
         defaults={"beam_size": 4, "length_penalty": 0.6, "shortlist": False, "sampling": {"top_p": 0.9}},
         engines=[pb.ENGINE_BEAM, pb.ENGINE_GREEDY],
         limits={"max_beam_size": 12},
+        glossaries=[{"name": "ui", "terms": 7}],
         state=pb.MODEL_STATE_SERVING,
     )
 
@@ -369,6 +398,7 @@ def test_a_models_defaults_are_what_was_set_and_nothing_more() -> None:
 
     assert model.defaults == Options(beam_size=4, length_penalty=0.6, shortlist=False, sampling=Sampling(top_p=0.9))
     assert model.language_pairs == (LanguagePair("en", "pt"),)
+    assert model.glossaries == (Glossary("ui", 7),)
     assert (model.engines, model.state) == ((Engine.BEAM, Engine.GREEDY), ModelState.SERVING)
     assert (model.limits.max_beam_size, model.limits.max_texts) == (12, 0)
 

@@ -20,7 +20,7 @@ from dragoman.server.pipeline.workers import Workers
 from dragoman.server.text.tokenizer import Tokenizer
 
 DEFAULT = Path(__file__).parents[2] / "models" / "en-pt"
-LIMITS = RequestLimits(10_000, 10_000, 16, 32, 10**9)
+LIMITS = RequestLimits(10_000, 10_000, 16, 32, 10**9, 1_000)
 WORDS = (
     "the",
     "quick",

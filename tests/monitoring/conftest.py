@@ -111,7 +111,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Every sample that a server exposes, and its labels; Prometheus adds `job` and `instance`."""
     bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
     lanes = FakeLanes()
-    pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 1), None)  # type: ignore[arg-type]
+    pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 1, 1), None)  # type: ignore[arg-type]
     registry = CollectorRegistry()
     Metrics(registry, [pipeline.name])
     cache = Cache(0)

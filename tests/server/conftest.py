@@ -23,7 +23,9 @@ from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport import doors, followed
 
-LIMITS = RequestLimits(max_texts=64, max_text_bytes=10_000, max_beam_size=8, max_hypotheses=12, backlog_tokens=2_000)
+LIMITS = RequestLimits(
+    max_texts=64, max_text_bytes=10_000, max_beam_size=8, max_hypotheses=12, backlog_tokens=2_000, max_terms=8
+)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ from dragoman.client.types import (
     Engine,
     EnginePreference,
     FinishReason,
+    Glossary,
     Hypothesis,
     InputFormat,
     Keeping,
@@ -62,12 +63,16 @@ from dragoman.client.types import (
     SpanPair,
     Speculation,
     Splitting,
+    TermOccurrence,
+    TermOutcome,
+    TermUse,
     TextWarning,
     TokenScore,
     Translation,
     UnknownHandling,
     WarningKind,
 )
+from dragoman.glossary.terms import GlossaryError, Term, TermForm, read_terms
 
 __all__ = [
     "AccessDenied",
@@ -85,6 +90,8 @@ __all__ = [
     "Engine",
     "EnginePreference",
     "FinishReason",
+    "Glossary",
+    "GlossaryError",
     "Hypothesis",
     "InputFormat",
     "InvalidRequest",
@@ -116,6 +123,11 @@ __all__ = [
     "SpanPair",
     "Speculation",
     "Splitting",
+    "Term",
+    "TermForm",
+    "TermOccurrence",
+    "TermOutcome",
+    "TermUse",
     "TextWarning",
     "TokenScore",
     "Translation",
@@ -125,4 +137,5 @@ __all__ = [
     "UnsupportedByModel",
     "UnsupportedOption",
     "WarningKind",
+    "read_terms",
 ]

@@ -167,10 +167,11 @@ def _set(message: Message, name: str, value: Any, path: str) -> None:
     if dataclasses.is_dataclass(value):
         inner = getattr(message, name)
         inner.SetInParent()
-        for part in dataclasses.fields(value):
-            part_value = getattr(value, part.name)
-            if part_value is not None:
-                _set(inner, part.name, part_value, f"{path}.{part.name}")
+        _fill(inner, value, path)
+        return
+    if isinstance(value, tuple) and any(map(dataclasses.is_dataclass, value)):
+        for index, item in enumerate(value):
+            _fill(getattr(message, name).add(), item, f"{path}[{index}]")
         return
     try:
         if isinstance(value, tuple):
@@ -181,6 +182,14 @@ def _set(message: Message, name: str, value: Any, path: str) -> None:
             setattr(message, name, value)
     except (TypeError, ValueError, KeyError) as error:
         raise InvalidRequest(f"{path}: {_why(enum, value, error)}") from error
+
+
+def _fill(message: Message, value: Any, path: str) -> None:
+    """Set the fields of a message to those of a user's value."""
+    for part in dataclasses.fields(value):
+        part_value = getattr(value, part.name)
+        if part_value is not None:
+            _set(message, part.name, part_value, f"{path}.{part.name}")
 
 
 def _why(enum: EnumDescriptor | None, value: object, error: Exception) -> str:

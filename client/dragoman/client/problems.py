@@ -18,4 +18,6 @@ def problem_of(translation: Translation) -> str:
     if translation.warnings:
         kinds = dict.fromkeys(warning.kind.replace("_", " ") for warning in translation.warnings)
         return f"look at the translation: {', '.join(kinds)}"
+    if appended := [outcome.source for outcome in translation.terms if outcome.appended]:
+        return f"nothing said where these terms belong, and they stand at the end: {', '.join(appended)}"
     return ""

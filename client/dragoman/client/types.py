@@ -7,6 +7,8 @@ Names are those of the contract: `Options.beam_size` becomes `DecodingOptions.be
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dragoman.glossary.terms import Term
+
 
 class Splitting(StrEnum):
     """How a text is cut into the segments that the model sees one by one."""
@@ -182,6 +184,21 @@ class Engine(StrEnum):
     """An engine that this client is too old to know."""
 
 
+class TermUse(StrEnum):
+    """How a term came into a translation, or why it did not."""
+
+    ALREADY_THERE = "already_there"
+    """The model translated it so by itself."""
+    APPLIED = "applied"
+    """It was put in."""
+    APPENDED = "appended"
+    """It was put in, and stands at the end of its sentence: nothing said where it belongs."""
+    PROTECTED = "protected"
+    """It was missed, as it lies in something that is kept as it is, such as a URL."""
+    UNKNOWN = "unknown"
+    """A use that this client is too old to know."""
+
+
 class ModelState(StrEnum):
     """Whether a model can be called now."""
 
@@ -298,6 +315,10 @@ class Options:
     speculation: Speculation | None = None
     priority: Priority | None = None
     cache: CacheMode | None = None
+    terms: tuple[Term, ...] | None = None
+    """Words and phrases with a fixed translation, or without one; `read_terms` reads files of them."""
+    glossaries: tuple[str, ...] | None = None
+    """Names of glossaries of the server's."""
     target_prefix: str | None = None
     """What the translation of each text must begin with; for texts of one segment."""
 
@@ -306,6 +327,7 @@ class Options:
     alignments: bool | None = None
     sentence_spans: bool | None = None
     kept_spans: bool | None = None
+    term_spans: bool | None = None
     offset_unit: OffsetUnit | None = None
 
     beam_size: int | None = None
@@ -395,6 +417,36 @@ class TextWarning:
 
 
 @dataclass(frozen=True)
+class TermOccurrence:
+    """A place where a term occurs, and what became of it."""
+
+    source: Span
+    target: Span | None = None
+    """None where it was missed."""
+    use: TermUse = TermUse.UNKNOWN
+
+
+@dataclass(frozen=True)
+class TermOutcome:
+    """What became of a term in a text."""
+
+    term_index: int
+    """Its number in the request, or in its glossary."""
+    occurrences: int
+    applied: int
+    """How many of them have the wanted translation."""
+    already_there: int = 0
+    """How many of those the model translated so by itself."""
+    appended: int = 0
+    """How many of those stand at the end of their sentence: nothing said where they belong."""
+    glossary: str = ""
+    """Empty where the term is the request's own."""
+    source: str = ""
+    found: tuple[TermOccurrence, ...] = ()
+    """Filled for `Options.term_spans`."""
+
+
+@dataclass(frozen=True)
 class Alignment:
     """A word of the translation and a source word that it comes from."""
 
@@ -457,6 +509,8 @@ class Translation:
     """In source order. Filled for `Options.kept_spans`."""
     warnings: tuple[TextWarning, ...] = ()
     """What a reader of the best hypothesis should look at."""
+    terms: tuple[TermOutcome, ...] = ()
+    """Those that occur in the text."""
 
     @property
     def text(self) -> str:
@@ -510,6 +564,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Glossary:
+    """A glossary that a server has for a model."""
+
+    name: str
+    terms: int
+    """How many are in it."""
+
+
+@dataclass(frozen=True)
 class Model:
     """What a server knows about a model."""
 
@@ -533,3 +596,5 @@ class Model:
     """The default first."""
     draft_sources: tuple[DraftSource, ...] = ()
     """The default first; none where the model cannot speculate."""
+    glossaries: tuple[Glossary, ...] = ()
+    """Those that `Options.glossaries` may name."""

@@ -13,14 +13,14 @@ a part of the term. Blank lines and lines that begin with `#` are skipped.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
 MAX_TERM_CHARACTERS = 128
 """A source, or a target, may have so many."""
 MAX_FORMS = 64
 """A term may have so many, itself among them."""
-MAX_ENTRIES = 100_000
+MAX_ENTRIES = 50_000
 """Terms in one file."""
 COLUMNS = 3
 OPTIONS = {"case": "case_sensitive", "inflected": "inflected"}
@@ -81,9 +81,23 @@ def problem(term: Term) -> str:
     return ""
 
 
+def repeated(terms: Iterable[Term]) -> Iterator[tuple[int, str, int]]:
+    """What stands for a source twice: the number of the later term, the source, and the number of the earlier one."""
+    known: dict[tuple[str, bool], int] = {}
+    for number, term in enumerate(terms):
+        for form in term.all_forms:
+            source = " ".join(form.source.split())
+            first = known.setdefault(
+                (source if term.case_sensitive else source.casefold(), term.case_sensitive), number
+            )
+            if first != number:
+                yield number, source, first
+
+
 def read_terms(text: str) -> tuple[Term, ...]:
-    """The terms of a file. Raises `GlossaryError` for the first line that is no term."""
+    """The terms of a file. Raises `GlossaryError` for a line that is no term, or a source that comes again."""
     terms: list[Term] = []
+    lines: list[int] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         content = line.removesuffix("\r")
         if not content.strip() or content.startswith("#"):
@@ -92,8 +106,11 @@ def read_terms(text: str) -> tuple[Term, ...]:
             terms.append(_term(content))
         except GlossaryError as error:
             raise GlossaryError(f"line {number}: {error}") from None
+        lines.append(number)
         if len(terms) > MAX_ENTRIES:
             raise GlossaryError(f"line {number}: more than {MAX_ENTRIES} terms")
+    for later, source, earlier in repeated(terms):
+        raise GlossaryError(f"line {lines[later]}: {source!r} is on line {lines[earlier]} already")
     return tuple(terms)
 
 

@@ -131,6 +131,14 @@ class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WARNING_KIND_UNSPECIFIED: _ClassVar[WarningKind]
     WARNING_KIND_UNTRANSLATED: _ClassVar[WarningKind]
 
+class TermUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TERM_USE_UNSPECIFIED: _ClassVar[TermUse]
+    TERM_USE_ALREADY_THERE: _ClassVar[TermUse]
+    TERM_USE_APPLIED: _ClassVar[TermUse]
+    TERM_USE_APPENDED: _ClassVar[TermUse]
+    TERM_USE_PROTECTED: _ClassVar[TermUse]
+
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
@@ -233,6 +241,11 @@ KEEPING_APPENDED: Keeping
 KEEPING_LOST: Keeping
 WARNING_KIND_UNSPECIFIED: WarningKind
 WARNING_KIND_UNTRANSLATED: WarningKind
+TERM_USE_UNSPECIFIED: TermUse
+TERM_USE_ALREADY_THERE: TermUse
+TERM_USE_APPLIED: TermUse
+TERM_USE_APPENDED: TermUse
+TERM_USE_PROTECTED: TermUse
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -253,7 +266,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +286,7 @@ class TranslateRequest(_message.Message):
     SPECULATION_FIELD_NUMBER: _ClassVar[int]
     PROTECTION_FIELD_NUMBER: _ClassVar[int]
     ON_LOOP_FIELD_NUMBER: _ClassVar[int]
+    GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
@@ -292,7 +306,8 @@ class TranslateRequest(_message.Message):
     speculation: SpeculationOptions
     protection: Protection
     on_loop: OnLoop
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ...) -> None: ...
+    glossaries: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -317,16 +332,28 @@ class Protection(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[_Union[SpanKind, str]]] = ..., patterns: _Optional[_Iterable[str]] = ..., off: bool = ...) -> None: ...
 
 class Term(_message.Message):
-    __slots__ = ("source", "target", "do_not_translate", "case_sensitive")
+    __slots__ = ("source", "target", "do_not_translate", "case_sensitive", "inflected", "forms")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     DO_NOT_TRANSLATE_FIELD_NUMBER: _ClassVar[int]
     CASE_SENSITIVE_FIELD_NUMBER: _ClassVar[int]
+    INFLECTED_FIELD_NUMBER: _ClassVar[int]
+    FORMS_FIELD_NUMBER: _ClassVar[int]
     source: str
     target: str
     do_not_translate: bool
     case_sensitive: bool
-    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., do_not_translate: bool = ..., case_sensitive: bool = ...) -> None: ...
+    inflected: bool
+    forms: _containers.RepeatedCompositeFieldContainer[TermForm]
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ..., do_not_translate: bool = ..., case_sensitive: bool = ..., inflected: bool = ..., forms: _Optional[_Iterable[_Union[TermForm, _Mapping]]] = ...) -> None: ...
+
+class TermForm(_message.Message):
+    __slots__ = ("source", "target")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    target: str
+    def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class DecodingOptions(_message.Message):
     __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk")
@@ -449,7 +476,7 @@ class LossyVerification(_message.Message):
     def __init__(self, top: _Optional[int] = ..., margin: _Optional[float] = ...) -> None: ...
 
 class OutputOptions(_message.Message):
-    __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings", "kept_spans")
+    __slots__ = ("scores", "token_scores", "alignments", "sentence_spans", "offset_unit", "timings", "kept_spans", "term_spans")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_SCORES_FIELD_NUMBER: _ClassVar[int]
     ALIGNMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -457,6 +484,7 @@ class OutputOptions(_message.Message):
     OFFSET_UNIT_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     KEPT_SPANS_FIELD_NUMBER: _ClassVar[int]
+    TERM_SPANS_FIELD_NUMBER: _ClassVar[int]
     scores: bool
     token_scores: bool
     alignments: bool
@@ -464,7 +492,8 @@ class OutputOptions(_message.Message):
     offset_unit: OffsetUnit
     timings: bool
     kept_spans: bool
-    def __init__(self, scores: bool = ..., token_scores: bool = ..., alignments: bool = ..., sentence_spans: bool = ..., offset_unit: _Optional[_Union[OffsetUnit, str]] = ..., timings: bool = ..., kept_spans: bool = ...) -> None: ...
+    term_spans: bool
+    def __init__(self, scores: bool = ..., token_scores: bool = ..., alignments: bool = ..., sentence_spans: bool = ..., offset_unit: _Optional[_Union[OffsetUnit, str]] = ..., timings: bool = ..., kept_spans: bool = ..., term_spans: bool = ...) -> None: ...
 
 class TranslateResponse(_message.Message):
     __slots__ = ("request_id", "results", "model", "model_version", "timings")
@@ -667,14 +696,34 @@ class SpanPair(_message.Message):
     def __init__(self, source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ...) -> None: ...
 
 class TermOutcome(_message.Message):
-    __slots__ = ("term_index", "occurrences", "applied")
+    __slots__ = ("term_index", "occurrences", "applied", "already_there", "glossary", "source", "found", "appended")
     TERM_INDEX_FIELD_NUMBER: _ClassVar[int]
     OCCURRENCES_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_THERE_FIELD_NUMBER: _ClassVar[int]
+    GLOSSARY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    APPENDED_FIELD_NUMBER: _ClassVar[int]
     term_index: int
     occurrences: int
     applied: int
-    def __init__(self, term_index: _Optional[int] = ..., occurrences: _Optional[int] = ..., applied: _Optional[int] = ...) -> None: ...
+    already_there: int
+    glossary: str
+    source: str
+    found: _containers.RepeatedCompositeFieldContainer[TermOccurrence]
+    appended: int
+    def __init__(self, term_index: _Optional[int] = ..., occurrences: _Optional[int] = ..., applied: _Optional[int] = ..., already_there: _Optional[int] = ..., glossary: _Optional[str] = ..., source: _Optional[str] = ..., found: _Optional[_Iterable[_Union[TermOccurrence, _Mapping]]] = ..., appended: _Optional[int] = ...) -> None: ...
+
+class TermOccurrence(_message.Message):
+    __slots__ = ("source", "target", "use")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
+    source: Span
+    target: Span
+    use: TermUse
+    def __init__(self, source: _Optional[_Union[Span, _Mapping]] = ..., target: _Optional[_Union[Span, _Mapping]] = ..., use: _Optional[_Union[TermUse, str]] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("total", "tokenize", "queue", "encode", "decode", "detokenize")
@@ -785,7 +834,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "language_pairs", "defaults", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources")
+    __slots__ = ("name", "version", "language_pairs", "defaults", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources", "glossaries")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_PAIRS_FIELD_NUMBER: _ClassVar[int]
@@ -802,6 +851,7 @@ class Model(_message.Message):
     TARGET_LANGUAGES_FIELD_NUMBER: _ClassVar[int]
     NAT_DECODERS_FIELD_NUMBER: _ClassVar[int]
     DRAFT_SOURCES_FIELD_NUMBER: _ClassVar[int]
+    GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     language_pairs: _containers.RepeatedCompositeFieldContainer[LanguagePair]
@@ -818,7 +868,16 @@ class Model(_message.Message):
     target_languages: _containers.RepeatedScalarFieldContainer[str]
     nat_decoders: _containers.RepeatedScalarFieldContainer[str]
     draft_sources: _containers.RepeatedScalarFieldContainer[DraftSource]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., defaults: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ...) -> None: ...
+    glossaries: _containers.RepeatedCompositeFieldContainer[Glossary]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., defaults: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ..., glossaries: _Optional[_Iterable[_Union[Glossary, _Mapping]]] = ...) -> None: ...
+
+class Glossary(_message.Message):
+    __slots__ = ("name", "terms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    terms: int
+    def __init__(self, name: _Optional[str] = ..., terms: _Optional[int] = ...) -> None: ...
 
 class LanguagePair(_message.Message):
     __slots__ = ("source", "target")

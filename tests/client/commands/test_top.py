@@ -34,7 +34,7 @@ class Server:
 
     def __init__(self, directory: Path, lanes: FakeLanes) -> None:
         bundle = write_bundle(directory)
-        pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 9), None)  # type: ignore[arg-type]
+        pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 9, 1), None)  # type: ignore[arg-type]
         self.now_s = 0.0
         self.metrics = Metrics(CollectorRegistry(), ["echo"], clock=lambda: self.now_s)
         self.metrics.registry.register(StateMetrics([pipeline], Build("1.2.3", "0", "0", "cpu"), Cache(0)))

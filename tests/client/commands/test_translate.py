@@ -56,6 +56,12 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--model", "m"], {"model": "m"}),
         (["--format", "html"], {"format": pb.INPUT_FORMAT_HTML}),
         (["--splitting", "lines"], {"splitting": pb.SPLITTING_LINES}),
+        (["--term", "a=b", "--term-inflected"], {"terms": [{"source": "a", "target": "b", "inflected": True}]}),
+        (
+            ["--keep", "a", "--term-case"],
+            {"terms": [{"source": "a", "do_not_translate": True, "case_sensitive": True}]},
+        ),
+        (["--glossary", "ui", "--glossary", "law"], {"glossaries": ["ui", "law"]}),
         (["--beam-size", "4"], {"decoding": {"beam_size": 4}}),
         (["--num-hypotheses", "2"], {"decoding": {"num_hypotheses": 2}}),
         (["--length-penalty", "0"], {"decoding": {"length_penalty": 0.0}}),

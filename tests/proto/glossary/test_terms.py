@@ -49,6 +49,8 @@ def test_forms_have_translations_of_their_own_or_share_one() -> None:
         ("x" * (MAX_TERM_CHARACTERS + 1), "line 2: source: 129 characters, the limit is 128"),
         ("a\x00b\tc", "line 2: source: must be one line of printable characters"),
         ("a\u2028b\tc", "line 2: source: must be one line of printable characters"),
+        ("Fine\t x", "line 2: 'Fine' is on line 1 already"),
+        ("y|fine \tx", "line 2: 'fine' is on line 1 already"),
         ("|".join(["a"] * (MAX_FORMS + 1)), "line 2: forms: 65 forms of one term, the limit is 64"),
     ],
 )
@@ -63,7 +65,7 @@ def test_what_is_no_term_is_refused_with_its_line(line: str, reason: str) -> Non
 def test_a_file_has_a_most() -> None:
     """One line more than the limit is refused."""
     with pytest.raises(GlossaryError, match=f"more than {MAX_ENTRIES} terms"):
-        read_terms("a\tb\n" * (MAX_ENTRIES + 1))
+        read_terms("".join(f"a{number}\n" for number in range(MAX_ENTRIES + 1)))
 
 
 def test_a_term_is_kept_or_translated() -> None:

@@ -18,7 +18,9 @@ PAIR = LanguagePair("en", "pt")
 
 @pytest.fixture
 def intake(tokenizer: Tokenizer) -> Intake:
-    limits = RequestLimits(max_texts=4, max_text_bytes=1_000, max_beam_size=1, max_hypotheses=1, backlog_tokens=1_000)
+    limits = RequestLimits(
+        max_texts=4, max_text_bytes=1_000, max_beam_size=1, max_hypotheses=1, backlog_tokens=1_000, max_terms=8
+    )
     return Intake(tokenizer, limits, Limits(max_source_tokens=32, max_target_tokens=64))
 
 

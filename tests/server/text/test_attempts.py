@@ -12,15 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.bundle.manifest import LanguagePair
+from dragoman.glossary.terms import Term
 from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Output, Splitting
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
+from dragoman.server.core.terms import TermUse
 from dragoman.server.core.translations import Translation
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.attempts import next_attempt
 from dragoman.server.text.preparing import PreparedText, prepare
+from dragoman.server.text.term_spans import term_spans
+from dragoman.server.text.terms import Glossary, TermFinder
 from dragoman.server.text.tokenizer import Tokenizer
 
 PAIR = LanguagePair("en", "pt")
@@ -36,7 +40,9 @@ def find(text: str) -> list[ProtectedSpan]:
     return [ProtectedSpan(Span(*match.span()), kinds[match[0][0]]) for match in SPANS.finditer(text)]
 
 
-def prepared(tokenizer: Tokenizer, text: str, splitting: Splitting = Splitting.SENTENCES) -> PreparedText:
+def prepared(
+    tokenizer: Tokenizer, text: str, splitting: Splitting = Splitting.SENTENCES, terms: Sequence[Term] = ()
+) -> PreparedText:
     work = prepare(
         text,
         field="text",
@@ -46,6 +52,7 @@ def prepared(tokenizer: Tokenizer, text: str, splitting: Splitting = Splitting.S
         max_tokens=32,
         split_long=True,
         find=find,
+        find_terms=lambda text: list(term_spans(text, [Glossary("", TermFinder(terms))])),
     )
     prepared = list(results(work))[-1]
     assert isinstance(prepared, PreparedText)
@@ -74,10 +81,11 @@ def translate(
     attends: bool = False,
     output: Output = KEPT,
     is_whole: bool = False,
+    terms: Sequence[Term] = (),
 ) -> tuple[Translation, int]:
     """The translation, and how often it was decoded."""
     assembler = Assembler(tokenizer, output, copies_unknown=False)
-    attempt, rounds = prepared(tokenizer, text, Splitting.NONE if is_whole else Splitting.SENTENCES), 1
+    attempt, rounds = prepared(tokenizer, text, Splitting.NONE if is_whole else Splitting.SENTENCES, terms), 1
     answers = [decoded(tokenizer, ids, models, attends=attends) for ids in attempt.decoded_ids]
     while missing := assembler.missing(attempt, answers):
         attempt, befores = next_attempt(attempt, missing, tokenizer=tokenizer, max_tokens=32, is_whole=is_whole)
@@ -87,7 +95,7 @@ def translate(
             for ids, before in pairs
         ]
         rounds += not all(before.is_same for before in befores)
-        assert rounds <= 3, "the third attempt is the last"
+        assert rounds <= 3 + 2 * bool(terms), "the third attempt is the last, but for those that terms have before"
     return assembler.translation(attempt, answers, 0.0), rounds
 
 
@@ -228,3 +236,126 @@ def test_no_span_is_ever_lost(
     for link in result.hypotheses[0].alignments:
         assert 0 <= link.source.start < link.source.end <= len(text)
         assert 0 <= link.target.start < link.target.end <= len(result.text)
+
+
+PLACES = Output(term_spans=True)
+BOX, DOG = Term("box", "fox"), Term("lazy dog", "quick cat")
+
+
+def translates(read: str) -> str:
+    return re.sub(r"\bbox\b", "fox", read)
+
+
+def says_another(read: str) -> str:
+    """Of the words of terms, something else; their translations it leaves as they are."""
+    return read.replace("box", "dog")
+
+
+def forgets(read: str) -> str:
+    """Terms, and their translations."""
+    return re.sub(r"box|fox", "dog", read)
+
+
+def forgets_all_forms(read: str) -> str:
+    return loses(forgets(read))
+
+
+def uses(result: Translation) -> list[tuple[TermUse, str]]:
+    """What became of the only term, and what stands for it."""
+    [outcome] = result.terms
+    return [(each.use, result.text[slice(*each.target)] if each.target else "") for each in outcome.found]
+
+
+@pytest.mark.parametrize(
+    ("model", "translated", "use", "rounds"),
+    [
+        (translates, "The fox is true.", TermUse.ALREADY_THERE, 1),
+        (echo, "The fox is true.", TermUse.APPLIED, 1),
+        (says_another, "The fox is true.", TermUse.APPLIED, 2),
+        (forgets, "The fox is true.", TermUse.APPLIED, 3),
+    ],
+)
+@pytest.mark.parametrize("attends", [False, True])
+def test_a_term_is_tried_as_it_is_then_in_place_then_by_form(
+    tokenizer: Tokenizer, model: Model, translated: str, use: TermUse, rounds: int, attends: bool
+) -> None:
+    """The model's own translation is best; a term that it leaves as it is needs no further attempt."""
+    result, took = translate(tokenizer, "The box is true.", model, terms=[BOX], output=PLACES, attends=attends)
+
+    assert (result.text, uses(result)) == (translated, [(use, "fox")])
+    assert took == rounds
+
+
+def test_a_term_whose_forms_do_not_come_back_is_cut_out(tokenizer: Tokenizer) -> None:
+    """As any other span, after its own attempts."""
+    result, took = translate(tokenizer, "The box is true.", forgets_all_forms, terms=[BOX], output=PLACES)
+
+    assert (result.text, uses(result), took) == ("The fox is true.", [(TermUse.APPLIED, "fox")], 5)
+
+
+def test_a_translation_that_another_word_has_is_not_the_terms(tokenizer: Tokenizer) -> None:
+    """Where the model attends; without it, nobody knows."""
+    result, _ = translate(tokenizer, "The fox and the box.", says_another, terms=[BOX], output=PLACES, attends=True)
+
+    assert result.text == "The fox and the fox."
+    assert uses(result) == [(TermUse.APPLIED, "fox")]
+
+
+def test_what_is_kept_as_it_is_stands_in_its_place_already(tokenizer: Tokenizer) -> None:
+    """So the attempt after the first one has forms."""
+    kept = Term("box", do_not_translate=True)
+    result, took = translate(tokenizer, "The Box is true.", says_another, terms=[kept], output=PLACES)
+    again, took_again = translate(
+        tokenizer, "The box is true.", lambda read: read.replace("box", "dog"), terms=[kept], output=PLACES
+    )
+
+    assert (result.text, uses(result), took) == ("The Box is true.", [(TermUse.ALREADY_THERE, "Box")], 1)
+    assert (again.text, uses(again), took_again) == ("The box is true.", [(TermUse.APPLIED, "box")], 2)
+
+
+def test_a_term_in_what_is_kept_is_missed(tokenizer: Tokenizer) -> None:
+    """Which is said, with its place in the source."""
+    result, _ = translate(tokenizer, "The {box} and the box.", echo, terms=[BOX], output=PLACES)
+
+    assert result.text == "The {box} and the fox."
+    assert uses(result) == [(TermUse.PROTECTED, ""), (TermUse.APPLIED, "fox")]
+    [outcome] = result.terms
+    assert (outcome.occurrences, outcome.applied, outcome.found[0].source) == (2, 1, Span(5, 8))
+
+
+def test_terms_are_no_spans_that_are_kept(tokenizer: Tokenizer) -> None:
+    """They are counted for themselves, and what is protected beside them as before."""
+    result, _ = translate(tokenizer, "The box has {a}.", echo, terms=[BOX])
+
+    assert [(kept.kind, kept.keeping) for kept in result.kept] == [(SpanKind.PLACEHOLDER, Keeping.FORM)]
+    assert [(outcome.occurrences, outcome.found) for outcome in result.terms] == [(1, ())]
+
+
+TERM_WORDS = st.sampled_from(
+    ["the", "Box", "box", "boxes", "lazy dog", "fox", "is", "true.", "{a}", "{box}", "dog", "[[x]]"]
+)
+TERM_MODELS = st.sampled_from([echo, translates, says_another, forgets, forgets_all_forms, loses, doubles, mangles])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(TERM_WORDS, max_size=10).map(" ".join), TERM_MODELS, st.booleans(), st.booleans())
+def test_terms_are_applied_whatever_a_model_says(
+    tokenizer: Tokenizer, text: str, model: Model, attends: bool, is_whole: bool
+) -> None:
+    """Each occurrence that lies in nothing that is kept has its translation where the outcome says, no two the same;
+    what is protected is held as well.
+    """
+    terms = [BOX, Term("lazy dog", "quick cat")]
+    result, _ = translate(tokenizer, text, model, terms=terms, output=PLACES, attends=attends, is_whole=is_whole)
+
+    found = [(outcome.source, each) for outcome in result.terms for each in outcome.found]
+    outside = SPANS.sub(lambda match: "." * len(match[0]), text)
+    expected = {Span(*match.span()) for match in re.finditer(r"\b(?:box|lazy dog)\b", outside, re.IGNORECASE)}
+    assert {each.source for _, each in found if each.target is not None} == expected
+    for source, each in found:
+        if each.target is not None:
+            said = result.text[slice(*each.target)].lower()
+            assert said == {"box": "fox", "lazy dog": "quick cat"}[source]
+    targets = [each.target for _, each in found if each.target is not None]
+    assert len(set(targets)) == len(targets)
+    assert spans_of(result.text) >= spans_of(text)

@@ -159,7 +159,8 @@ def _protection(args: Namespace) -> Protection | None:
 
 def options(args: Namespace) -> Options:
     """The options that a command line stands for."""
-    names = {field.name for field in dataclasses.fields(Options)} - {"alternatives", "suppressed_tokens", "sampling"}
+    others = {"alternatives", "suppressed_tokens", "sampling", "terms", "glossaries"}
+    names = {field.name for field in dataclasses.fields(Options)} - others
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
     sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed, args.min_p, args.epsilon)
     drawn = sampling if args.sampling or sampling != Sampling() else None

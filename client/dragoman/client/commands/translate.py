@@ -13,12 +13,13 @@ from dragoman.cli.arguments import positive
 from dragoman.cli.progress import Progress
 from dragoman.client import codec
 from dragoman.client.client import Client
-from dragoman.client.commands import decoding_arguments, documents, local, server_argument
+from dragoman.client.commands import decoding_arguments, documents, local, server_argument, term_arguments
 from dragoman.client.commands.arrivals import Lines
 from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
 from dragoman.client.problems import problem_of
 from dragoman.client.types import Translation
+from dragoman.glossary.terms import GlossaryError
 
 DESCRIPTION = """\
 Translate texts: those on the command line, or else each line of a file or of the standard input.
@@ -38,6 +39,7 @@ examples:
   dragoman translate --to pt movie.srt -o filme.srt
   dragoman translate --to pt --only-missing --in-place locale/pt/django.po
   dragoman translate --bundle ./enpt --json --alignments "Hello, world!"
+  dragoman translate --to pt --glossary brands --term plugin=extensão --keep "Marble Madness" < in.txt
   dragoman translate --num-hypotheses 5 --top-p 0.9 --seed 1 "Hello, world!"
 
 The exit code is 1 if any text has no translation.
@@ -45,6 +47,8 @@ The exit code is 1 if any text has no translation.
 
 TIMEOUT_S = 300.0
 """Longer than the client's own: several calls wait in line on purpose."""
+
+ONLY_JSON = ("scores", "token_scores", "alignments", "sentence_spans", "kept_spans", "term_spans")
 
 Outcome = Translation | DragomanError
 Batches = Iterable[list[str]]
@@ -72,6 +76,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=positive, metavar="SECONDS", help=f"longest wait for one call (default: {TIMEOUT_S:g})"
     )
     documents.register(parser)
+    term_arguments.register(parser)
     decoding_arguments.register(parser)
 
 
@@ -79,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     """Translate; the process's exit code."""
     try:
         _check(args)
-        options = decoding_arguments.options(args)
+        options = term_arguments.with_terms(decoding_arguments.options(args), args)
         if documents.is_asked(args):
             with _client(args) as client:
-                return documents.translate(args, client, decoding_arguments.options(args))
+                return documents.translate(args, client, options)
         with _input(args) as (batches, errors), _client(args) as client:
             return _write(args, client.translate_batches(batches, options), errors)
     except UsageError as error:
@@ -93,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             f"{server} does not answer: {error}; start a server with `dragoman serve`, name another with --server, "
             "or decode without one with --bundle DIR"
         )
-    except (DragomanError, OSError) as error:
+    except (DragomanError, GlossaryError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         return _complain(error)
@@ -106,9 +111,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(problem)
     if sys.stdin is None and not args.texts and not args.file:
         raise UsageError("the standard input is closed: give a TEXT or --file")
-    only_json = [
-        name for name in ("scores", "token_scores", "alignments", "sentence_spans", "kept_spans") if getattr(args, name)
-    ]
+    only_json = [name for name in ONLY_JSON if getattr(args, name)]
     if only_json and not args.json:
         raise UsageError(f"--{only_json[0].replace('_', '-')} has no place in plain lines: add --json")
     if args.texts and args.file:
@@ -190,7 +193,7 @@ def _json(index: int, outcome: Outcome) -> str:
 
 def _without_what_was_not_asked_for(items: list[tuple[str, Any]]) -> dict[str, Any]:
     facts = dict(items)
-    for name in ("tokens", "alignments", "sentence_spans", "kept", "warnings", "keeping"):
+    for name in ("tokens", "alignments", "sentence_spans", "kept", "warnings", "keeping", "terms", "found"):
         if name in facts and not facts[name]:
             del facts[name]
     return facts

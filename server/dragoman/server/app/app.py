@@ -35,6 +35,7 @@ from dragoman.server.core.limits import RequestLimits
 from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.cache import Cache
+from dragoman.server.pipeline.glossaries import Glossaries
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
@@ -116,6 +117,7 @@ class App:
         loop = asyncio.get_running_loop()
         self.metrics = Metrics(self.registry, ())
         self._count_bundles()
+        self._glossaries = Glossaries(options.glossaries, lambda outcome: self.metrics.glossary_reads[outcome].inc())
         self._watch(loop)
         self.fleet = Fleet(
             self.models, self._pipeline, self._publish, folder=options.models, drain_s=options.drain_grace_s
@@ -221,7 +223,7 @@ class App:
         return 0
 
     def look(self) -> None:
-        """Take up bundles that have changed, soon."""
+        """Take up bundles and glossaries that have changed, soon."""
         task = asyncio.create_task(self._look())
         self._looks.add(task)
         task.add_done_callback(self._looks.discard)
@@ -233,6 +235,7 @@ class App:
 
     async def _look(self) -> None:
         try:
+            await asyncio.to_thread(self._glossaries.look)
             await self.fleet.look()
         except Draining:
             pass
@@ -269,6 +272,7 @@ class App:
             max_beam_size=options.max_beam_size,
             max_hypotheses=options.max_hypotheses,
             backlog_tokens=options.backlog_tokens,
+            max_terms=options.max_terms,
         )
         started = time.perf_counter()
         self.metrics.add_model(name)
@@ -278,7 +282,7 @@ class App:
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
         cache = self._cache.of(name, bundle.digest)
-        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries)
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options

@@ -21,9 +21,14 @@ class ServeOptions:
         "Directory of bundles, NAME or NAME/VERSION: what comes, changes or goes in it is followed.",
         default_text="none",
     )
+    glossaries: str = option(
+        "",
+        "Directory of glossaries that requests name, NAME.tsv for all models and MODEL/NAME.tsv for one.",
+        default_text="none",
+    )
     look_s: float = option(
         10.0,
-        "How often directories are looked at for changed bundles, which SIGHUP asks for at once; 0: only then.",
+        "How often directories are looked at for changes, which SIGHUP asks for at once; 0: only then.",
         min=0,
         max=86_400,
         unit="seconds",
@@ -102,6 +107,9 @@ class ServeOptions:
         unit="bytes",
     )
     max_texts: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
+    max_terms: int = option(
+        1_000, "Terms in one request, besides those of glossaries.", min=0, max=50_000, unit="terms"
+    )
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")
     max_unfinished_bytes: int = option(

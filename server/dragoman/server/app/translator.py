@@ -43,7 +43,7 @@ class LocalTranslator:
         self, directory: Path, threads: int | None = None, *, max_batch: int = 0, lanes: SegmentDecoder | None = None
     ) -> None:
         bundle = open_bundle(directory)
-        limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, MAX_HYPOTHESES, UNLIMITED)
+        limits = RequestLimits(UNLIMITED, UNLIMITED, MAX_BEAM_SIZE, MAX_HYPOTHESES, UNLIMITED, UNLIMITED)
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")

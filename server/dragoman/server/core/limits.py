@@ -20,6 +20,7 @@ class RequestLimits:
     max_beam_size: int
     max_hypotheses: int
     backlog_tokens: int
+    max_terms: int
 
 
 @dataclass(frozen=True)

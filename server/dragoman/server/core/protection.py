@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 
 from dragoman.server.core.spans import Span
+from dragoman.server.core.terms import KnownTerm
 
 
 class SpanKind(enum.Enum):
@@ -50,6 +51,8 @@ class ProtectedSpan:
     kind: SpanKind
     put: str | None = None
     """What stands for it in the translation; None: the stretch itself."""
+    term: KnownTerm | None = None
+    """Which term it is, if it is one."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import enum
 from dataclasses import dataclass
 
 from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
+from dragoman.glossary.terms import Term
 from dragoman.server.core.protection import DEFAULT_PROTECTION, Protection
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
@@ -118,6 +119,7 @@ class Output:
     alignments: bool = False
     sentence_spans: bool = False
     kept_spans: bool = False
+    term_spans: bool = False
     offset_unit: OffsetUnit = OffsetUnit.CODE_POINT
 
 
@@ -143,6 +145,9 @@ class Request:
     priority: Priority = Priority.NORMAL
     cache: CacheMode = CacheMode.DEFAULT
     splitting: Splitting = Splitting.SENTENCES
+    terms: tuple[Term, ...] = ()
+    glossaries: tuple[str, ...] = ()
+    """Names of those whose terms hold as well."""
     deadline_s: float | None = None
     """On the monotonic clock."""
     source_language: str = ""

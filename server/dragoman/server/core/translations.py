@@ -9,6 +9,7 @@ from dragoman.server.core.protection import KeptSpan, TextWarning
 from dragoman.server.core.segments import FinishReason, Work
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Engine
+from dragoman.server.core.terms import TermOutcome
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,15 @@ class Translation:
     """The protected spans of the text and of the best hypothesis. Only where they were asked for."""
     warnings: tuple[TextWarning, ...] = ()
     """What a reader of the best hypothesis should look at."""
+    terms: tuple[TermOutcome, ...] = ()
+    """Those that occur in the text, and what became of them in the best hypothesis."""
 
     @property
     def num_parts(self) -> int:
-        """Of how many small parts its message consists: hypotheses, scores of tokens, links, spans and warnings."""
+        """Of how many small parts its message consists: hypotheses, scores of tokens, links, spans, warnings, terms."""
         within = sum(1 + len(hypothesis.tokens) + len(hypothesis.alignments) for hypothesis in self.hypotheses)
-        return within + len(self.sentence_spans) + len(self.kept) + len(self.warnings)
+        terms = sum(1 + len(outcome.found) for outcome in self.terms)
+        return within + len(self.sentence_spans) + len(self.kept) + len(self.warnings) + terms
 
     @property
     def text(self) -> str:

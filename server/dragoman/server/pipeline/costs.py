@@ -39,10 +39,12 @@ def segmented(
     *,
     default_width: int,
     recall: Callable[[Segment], Decoded | None] = lambda _: None,
+    attention: bool = False,
 ) -> Generator[None, None, tuple[list[list[Segment | Decoded]], list[int]]]:
     """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment.
 
-    What is recalled of a segment stands in its place, and costs nothing.
+    What is recalled of a segment stands in its place, and costs nothing. Segments with terms carry `attention`, where
+    the model has it, and count twice: most of them are decoded again.
     """
     tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
     if tokens > LIGHT_COST:  # a segment costs its tokens at least
@@ -52,10 +54,11 @@ def segmented(
     for text in prepared:
         segments: list[Segment | Decoded] = []
         cost = 0
-        for segment in _segments(text, template):
-            recalled = recall(segment)
-            segments.append(recalled or segment)
-            cost += 0 if recalled else segment.cost(default_width)
+        for segment, has_terms in _segments(text, template):
+            asked = replace(segment, attention=True) if has_terms and attention else segment
+            recalled = recall(asked)
+            segments.append(recalled or asked)
+            cost += 0 if recalled else segment.cost(default_width) * (1 + has_terms)
             yield
         texts.append(segments)
         costs.append(cost)
@@ -68,12 +71,13 @@ def _num_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[Segment]:
-    """What is decoded of a text."""
+def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[tuple[Segment, bool]]:
+    """What is decoded of a text, and whether it has terms whose translation the model may say."""
     if isinstance(text, InvalidRequest):
         return
     if text.target is not None:
         template = replace(template, strategy=Forced(text.target.ids))
-    for ids, copies in zip(text.ids, text.copies, strict=True):
+    for index, (ids, copies) in enumerate(zip(text.ids, text.copies, strict=True)):
         if ids:
-            yield replace(template, ids=ids, prefix=text.prefix, copies=copies)
+            has_terms = index in text.shown and bool(text.shown[index].said)
+            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms

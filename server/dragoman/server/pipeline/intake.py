@@ -5,10 +5,13 @@ Only what concerns the request as a whole, such as the number of its texts, is r
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
-from dragoman.server.core.errors import InvalidRequest
+from dragoman.glossary.terms import Term, problem, repeated
+from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.limits import RequestLimits, check_number
+from dragoman.server.core.protection import ProtectedSpan
 from dragoman.server.core.requests import OnTooLong, Request
 from dragoman.server.text.preparing import (
     Find,
@@ -20,6 +23,8 @@ from dragoman.server.text.preparing import (
     whole,
     with_prefix,
 )
+from dragoman.server.text.term_spans import FindTerms, no_terms, term_spans
+from dragoman.server.text.terms import Glossary, TermFinder
 from dragoman.server.text.tokenizer import Tokenizer
 
 
@@ -44,6 +49,25 @@ def field_names(request: Request) -> FieldNames:
     return TRANSLATE if request.targets is None else SCORE
 
 
+def check_terms(terms: Sequence[Term], most: int) -> None:
+    """Refuse terms that are too many, that are none, or of which two are for the same."""
+    if len(terms) > most:
+        way_out = "keep them in a glossary of the server's (--glossaries)" if most else "this server takes none"
+        raise InvalidRequest("terms", f"{len(terms)} terms, the limit is {most} (--max-terms): {way_out}")
+    wrong = [(number, *problem(term).partition(": ")[::2]) for number, term in enumerate(terms) if problem(term)]
+    violations = [Violation(f"terms[{number}].{name}", message) for number, name, message in wrong]
+    violations += [
+        Violation(f"terms[{later}].source", f"{quoted(source)} is a source of terms[{earlier}] already")
+        for later, source, earlier in repeated(terms)
+    ]
+    if violations:
+        raise InvalidRequest.of(violations)
+
+
+def _found(text: str, *, glossaries: Sequence[Glossary]) -> tuple[ProtectedSpan, ...]:
+    return tuple(term_spans(text, glossaries))
+
+
 class Intake:
     """Takes in the texts of one bundle's requests."""
 
@@ -58,6 +82,7 @@ class Intake:
         if not request.texts:
             raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
         check_number(len(request.texts), self._limits.max_texts, names.texts)
+        check_terms(request.terms, self._limits.max_terms)
         return [self._checked(request, index, names) for index in range(len(request.texts))]
 
     def prepare(
@@ -67,18 +92,22 @@ class Intake:
         pair: LanguagePair,
         decoding: Decoding,
         find: Find = unprotected,
+        glossaries: Sequence[Glossary] = (),
     ) -> Generator[None, None, list[PreparedText | InvalidRequest]]:
         """Cut and number the checked texts of a request that is decoded with these settings, in which `find` says what
-        is protected.
+        is protected, and the glossaries' terms hold besides its own.
 
         Yields wherever it may be put off.
         """
+        known = [*([Glossary("", TermFinder(request.terms))] if request.terms else []), *glossaries]
+        find_terms = partial(_found, glossaries=known) if known else no_terms
+        yield
         prepared: list[PreparedText | InvalidRequest] = []
         for index, text in enumerate(texts):
             if isinstance(text, InvalidRequest):
                 prepared.append(text)
             else:
-                prepared.append((yield from self._prepare(request, index, text, pair, decoding, find)))
+                prepared.append((yield from self._prepare(request, index, text, pair, decoding, find, find_terms)))
             yield
         return prepared
 
@@ -92,7 +121,14 @@ class Intake:
         return next((text for text in checked if isinstance(text, InvalidRequest)), checked[0])
 
     def _prepare(
-        self, request: Request, index: int, text: str, pair: LanguagePair, decoding: Decoding, find: Find
+        self,
+        request: Request,
+        index: int,
+        text: str,
+        pair: LanguagePair,
+        decoding: Decoding,
+        find: Find,
+        find_terms: FindTerms,
     ) -> Generator[None, None, PreparedText | InvalidRequest]:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
@@ -106,6 +142,7 @@ class Intake:
             max_tokens=self._model_limits.max_source_tokens,
             split_long=request.on_too_long is OnTooLong.SPLIT,
             find=find,
+            find_terms=find_terms,
             beside=request.prefixes[index] if request.prefixes else "",
         )
         if isinstance(prepared, PreparedText) and request.method.is_whole:

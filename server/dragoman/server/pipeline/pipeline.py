@@ -38,6 +38,7 @@ from dragoman.server.pipeline.answers import decode
 from dragoman.server.pipeline.attempts import Attempted, Attempts
 from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.costs import estimate, segmented
+from dragoman.server.pipeline.glossaries import Glossaries
 from dragoman.server.pipeline.intake import Intake, field_names
 from dragoman.server.pipeline.workers import Workers, finished
 from dragoman.server.planning.capabilities import searches
@@ -47,6 +48,7 @@ from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import PreparedText, suppressed_ids
 from dragoman.server.text.recognition.readable import Readable
 from dragoman.server.text.recognition.recogniser import Recogniser
+from dragoman.server.text.terms import Glossary
 from dragoman.server.text.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -68,6 +70,7 @@ class Pipeline:
         limits: RequestLimits,
         workers: Workers,
         cache: BundleCache | None = None,
+        glossaries: Glossaries | None = None,
     ) -> None:
         self.bundle = bundle
         self.lanes = lanes
@@ -78,6 +81,7 @@ class Pipeline:
         self._readable = Readable(tokenizer)
         self.workers = workers
         self._cache = cache
+        self._glossaries = glossaries or Glossaries()
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
@@ -89,6 +93,11 @@ class Pipeline:
     def name(self) -> str:
         """The model's name, which requests use."""
         return self.bundle.manifest.name
+
+    @property
+    def glossaries(self) -> list[Glossary]:
+        """Those that requests may name."""
+        return self._glossaries.of_model(self.name)
 
     @property
     def version(self) -> str:
@@ -157,6 +166,7 @@ class Pipeline:
         decoding = plan.decoding
         texts = self._intake.check(request)
         find = Recogniser(request.protection, self._readable).find
+        glossaries = self._glossaries.named(request.glossaries, self.name)
         cache = self._cache if self._cache is not None and _is_repeatable(request) else None
         is_long = _characters(request) >= INLINE_CHARACTERS
         asked = template
@@ -169,13 +179,16 @@ class Pipeline:
 
         with self._admit(request, texts, template, least_cost, is_known) as reservation:
             started = time.perf_counter()
-            prepared = await self._done(is_long, self._intake.prepare(request, texts, pair, decoding, find))
+            prepared = await self._done(
+                is_long, self._intake.prepare(request, texts, pair, decoding, find, glossaries=glossaries)
+            )
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
                 template = self._template(request, plan)
             kept = cache if request.cache is CacheMode.DEFAULT else None
             recall = cache.recall if cache else lambda _: None
-            cutting = segmented(prepared, template, default_width=self._width, recall=recall)
+            attention = self._has_attention(template)
+            cutting = segmented(prepared, template, default_width=self._width, recall=recall, attention=attention)
             segments, costs = await self._done(is_long, cutting)
             tokenize_s = time.perf_counter() - started
             self._correct(reservation, request, sum(costs))
@@ -225,10 +238,12 @@ class Pipeline:
     def _second(self, template: Segment, segments: Sequence[Sequence[Segment | Decoded]]) -> Segment:
         """What segments that are tried again have in common: they carry their attention, if the model can give it."""
         is_bulk = any(isinstance(each, Segment) and each.bulk for text in segments for each in text)
-        manifest, shortlist = self.bundle.manifest, template.decoding.shortlist
+        return replace(template, attention=template.attention or self._has_attention(template), bulk=is_bulk)
+
+    def _has_attention(self, template: Segment) -> bool:
+        """Whether segments can carry their attention."""
         is_searched = not isinstance(template.strategy, NonAutoregressive)
-        attention = template.attention or (is_searched and has_attention(manifest, shortlist=shortlist))
-        return replace(template, attention=attention, bulk=is_bulk)
+        return is_searched and has_attention(self.bundle.manifest, shortlist=template.decoding.shortlist)
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]
@@ -297,7 +312,8 @@ def _check_in_time(request: Request, wait_s: float) -> None:
 def _asked(request: Request, index: int, pair: LanguagePair) -> Hashable:
     """A text with all that decides which segments it is cut into."""
     prefix = request.prefixes[index] if request.prefixes else ""
-    return request.texts[index], prefix, request.splitting, request.on_too_long, request.protection, pair
+    words = request.protection, request.terms, request.glossaries
+    return request.texts[index], prefix, request.splitting, request.on_too_long, words, pair
 
 
 def _is_repeatable(request: Request) -> bool:
@@ -312,7 +328,8 @@ def _is_repeatable(request: Request) -> bool:
 
 def _characters(request: Request) -> int:
     """All that a request wants to have numbered."""
-    return sum(map(len, (*request.texts, *request.prefixes, *(request.targets or ()))))
+    sources = (form.source for term in request.terms for form in term.all_forms)
+    return sum(map(len, (*request.texts, *request.prefixes, *(request.targets or ()), *sources)))
 
 
 def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:

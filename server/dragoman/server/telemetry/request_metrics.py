@@ -17,6 +17,7 @@ from dragoman.server.core.errors import ServingError
 from dragoman.server.core.protection import Keeping, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
+from dragoman.server.core.terms import TermUse
 from dragoman.server.core.translations import Outcome, Timings, Translation
 from dragoman.server.telemetry.histograms import Tally, TallyHistogram
 from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
@@ -134,6 +135,7 @@ class _Model:
 
     answers: _Answers
     passes: Counter
+    terms: Mapping[TermUse, Counter]
     texts: Mapping[str, Counter]
     translations: Mapping[tuple[str, str], Counter]
     spans: Mapping[str, Counter]
@@ -193,6 +195,7 @@ class Metrics:
         self._passes = counter(
             "nat_passes", "Passes over texts without autoregression; the most of its segments.", "model"
         )
+        self._terms = counter("terms", "Terms in texts by what became of them.", "model", "use")
         self.loop_lag = histogram("event_loop_lag_seconds", "How late the event loop wakes up what has slept.").labels()
         self.model_load = gauge("model_load_seconds", "How long it took to load the model.", "model")
         self.bundles = gauge(
@@ -209,6 +212,10 @@ class Metrics:
             "tls_certificate_reads", "Times that changed certificate files were read, by what was done.", "outcome"
         )
         self.certificate_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
+        reads = counter(
+            "glossary_reads", "Times that new or changed glossaries were read, by what was done.", "outcome"
+        )
+        self.glossary_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
         self.unread_bytes = gauge("unread_bytes", "Answers that are ready and that their clients have not taken.")
         unread = counter("unread_calls", "Calls ended as their clients did not read, by which limit.", "limit")
         self.unread_calls = {limit: unread.labels(limit) for limit in ("time", "bytes")}
@@ -231,6 +238,7 @@ class Metrics:
         self._models[model] = _Model(
             answers=_Answers(model, self._durations, self._stages),
             passes=self._passes.labels(model),
+            terms={use: self._terms.labels(model, use.value) for use in TermUse},
             texts={outcome: self._texts.labels(model, outcome) for outcome in OUTCOMES},
             translations={
                 (engine, reason.value): self._translations.labels(model, engine, reason.value)
@@ -304,6 +312,8 @@ class Metrics:
                         series.spans[keeping].inc(number)
                 for warning in outcome.warnings:
                     series.warnings[warning.kind].inc()
+                for use, number in (pair for term in outcome.terms for pair in term.uses.items()):
+                    series.terms[use].inc(number)
             source_tokens += outcome.source_tokens
             target_tokens += outcome.target_tokens
         if not target_tokens:

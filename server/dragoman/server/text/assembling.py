@@ -11,6 +11,7 @@ from dragoman.server.core.requests import Output
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Work
 from dragoman.server.core.spans import Span
 from dragoman.server.core.strategies import Chooser
+from dragoman.server.core.terms import KnownTerm, TermOccurrence, TermOutcome, TermUse
 from dragoman.server.core.translations import (
     Alignment,
     KeepingCounts,
@@ -20,7 +21,7 @@ from dragoman.server.core.translations import (
     TokenScore,
     Translation,
 )
-from dragoman.server.text.forms import ShownText
+from dragoman.server.text.forms import Attempt, ShownText, StandIn
 from dragoman.server.text.offsets import Offsets
 from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.restoring import Restored
@@ -99,6 +100,7 @@ class Assembler:
             "keeping": KeepingCounts.of(joined.kept) if joined.kept else None,
             "kept": joined.kept if self._output.kept_spans else (),
             "warnings": joined.warnings,
+            "terms": TermOutcome.of(joined.terms, with_places=self._output.term_spans),
         }
 
 
@@ -123,6 +125,7 @@ class _Joined:
     sentence_spans: tuple[SpanPair, ...]
     kept: tuple[KeptSpan, ...]
     warnings: tuple[TextWarning, ...]
+    terms: Sequence[tuple[KnownTerm, TermOccurrence]]
 
 
 class _Joiner:
@@ -201,7 +204,8 @@ class _Joiner:
         joined = TextHypothesis(text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
         places = (self._pair(*pairs[index], offsets) for index in sorted(warned))
         warnings = tuple(TextWarning(WarningKind.UNTRANSLATED, place.source, place.target) for place in places)
-        return _Joined(joined, tuple(spans), self._kept(restored, target_spans, offsets), warnings)
+        kept, terms = self._kept(restored, target_spans, offsets)
+        return _Joined(joined, tuple(spans), kept, warnings, terms)
 
     def chosen(self, decoded: Sequence[Decoded], chooser: Chooser) -> list[Decoded]:
         """The segments with those of their hypotheses that a chooser keeps, and the scores that it gives them."""
@@ -221,13 +225,16 @@ class _Joiner:
 
     def _kept(
         self, restored: Mapping[int, Restored], target_spans: Sequence[Span], offsets: Offsets
-    ) -> tuple[KeptSpan, ...]:
-        """Every protected span of the text, in source order."""
-        kept: list[KeptSpan] = []
+    ) -> tuple[tuple[KeptSpan, ...], list[tuple[KnownTerm, TermOccurrence]]]:
+        """Every protected span of the text, and every term, in source order."""
+        kept, terms = list[KeptSpan](), list[tuple[KnownTerm, TermOccurrence]]()
 
-        def keep(span: ProtectedSpan, source: Span, target: Span, keeping: Keeping) -> None:
+        def keep(span: ProtectedSpan, source: Span, target: Span, keeping: Keeping, use: TermUse) -> None:
             pair = self._pair(source, target, offsets)
-            kept.append(KeptSpan(pair.source, pair.target, span.kind, keeping))
+            if span.term is None:
+                kept.append(KeptSpan(pair.source, pair.target, span.kind, keeping))
+            else:
+                terms.append((span.term, TermOccurrence(pair.source, pair.target, use)))
 
         for index, shown in self._text.shown.items():
             source, target = self._spans[index].start, target_spans[index].start
@@ -236,14 +243,20 @@ class _Joiner:
             else:
                 places = [(stand_in, span, shown.keeping) for stand_in, span in shown.as_it_was[1]]
             for stand_in, place, keeping in places:
+                use = _use(stand_in, keeping, shown)
                 for each, part in stand_in.parts(place.start):
-                    keep(each, _moved(each.span, source), _moved(part, target), keeping)
+                    keep(each, _moved(each.span, source), _moved(part, target), keeping, use)
         ends = [0, *(span.end for span in self._spans)]
         target_ends = [0, *(span.end for span in target_spans)]
         for each in self._text.outside:
             gap = bisect_right(ends, each.span.start) - 1
-            keep(each, each.span, _moved(each.span, target_ends[gap] - ends[gap]), Keeping.AS_IT_WAS)
-        return tuple(sorted(kept, key=lambda each: each.source))
+            moved = _moved(each.span, target_ends[gap] - ends[gap])
+            keep(each, each.span, moved, Keeping.AS_IT_WAS, TermUse.APPLIED)
+        for each in self._text.missed:
+            assert each.term is not None, "what is missed is a term"
+            terms.append((each.term, TermOccurrence(self._source_offsets.of(each.span), None, TermUse.PROTECTED)))
+        terms.sort(key=lambda found: found[1].source)
+        return tuple(sorted(kept, key=lambda each: each.source)), terms
 
     def _placed(self, link: Alignment, index: int, start: int, offsets: Offsets) -> Alignment:
         """A link of a segment as a link of the whole text."""
@@ -252,6 +265,14 @@ class _Joiner:
 
     def _pair(self, source: Span, target: Span, offsets: Offsets) -> SpanPair:
         return SpanPair(self._source_offsets.of(source), offsets.of(target))
+
+
+def _use(stand_in: StandIn, keeping: Keeping, shown: ShownText) -> TermUse:
+    """How a term came into the translation of a segment."""
+    if keeping is Keeping.APPENDED:
+        return TermUse.APPENDED
+    is_said = stand_in.is_said and shown.attempt is Attempt.AS_WRITTEN and shown.keeping is None
+    return TermUse.ALREADY_THERE if is_said else TermUse.APPLIED
 
 
 def _is_unread(shown: ShownText) -> bool:

@@ -1,11 +1,12 @@
 """The next attempt at a text whose translation does not hold its protected spans.
 
-Only the segments that do not hold theirs are tried again: with forms of the second kind, then cut around the spans.
+Only the segments that do not hold theirs are tried again: with the translations of terms in their place, with forms for
+terms, too, with forms of the second kind, then cut around the spans.
 Where a text must stay one segment (its translation begins with a given prefix, or alternatives are asked for), the
-spans that no attention places stand at the end instead. So a third attempt always holds them.
+spans that no attention places stand at the end instead. So the last attempt always holds them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ def next_attempt(
         pieces += tried
         befores += (Before(number, is_same=each.ids is ids) for each in tried if each.ids)
         number += bool(ids)
-    prepared = replace(numbering.prepared(text.text, pieces, ()), outside=text.outside)
+    prepared = replace(numbering.prepared(text.text, pieces, ()), outside=text.outside, missed=text.missed)
     if text.target_prefix:
         prefix = prefix_ids(prepared, text.target_prefix, tokenizer)
         prepared = replace(prepared, prefix=prefix, target_prefix=text.target_prefix)
@@ -51,9 +52,22 @@ def _tried(
     numbering: Numbering, text: str, piece: PreparedSegment, shown: ShownText, *, is_whole: bool
 ) -> list[PreparedSegment]:
     """A segment as it is tried next; one with the same ids keeps its answer."""
-    if shown.attempt is Attempt.FORMS and (again := numbering.again(shown)) is not None:
-        ids, other = again
-        return [replace(piece, ids=ids, shown=other)]
+    for attempt in _following(shown):
+        if (again := numbering.again(shown, attempt)) is not None:
+            ids, other = again
+            return [replace(piece, ids=ids, shown=other)]
     if is_whole:
         return [replace(piece, shown=replace(shown, attempt=Attempt.ANYWHERE))]
     return list(numbering.cut(text, piece.span, shown))
+
+
+def _following(shown: ShownText) -> Iterator[Attempt]:
+    """The attempts that come after a segment's own, in the order in which they are tried."""
+    own = shown.attempt
+    is_kept = all(stand_in.put == stand_in.form for stand_in in shown.said)
+    # Terms that are kept as they are were in place already.
+    yield from (
+        attempt
+        for attempt in (Attempt.IN_PLACE, Attempt.FORMS, Attempt.OTHER_FORMS)
+        if attempt > own and not (attempt is Attempt.IN_PLACE and is_kept)
+    )

@@ -1,8 +1,10 @@
 """Forms: what stands for a protected span while the model works.
 
-A model copies what looks like a name or a number: `X1` comes back where `{count}` would not. Neighbours without
-anything between them share a form. Where a form would touch a word, a space is put between the two, which is taken out
-again on the way back. A form that the segment itself has is not used, so what comes back of a form was put in.
+A model copies what looks like a name or a number: `X1` comes back where `{count}` would not. Only of a term a model may
+say the translation itself, be it that it reads the term as it is written or its translation in place of it; then that
+stands for it. Neighbours without anything between them share a form. Where a form would touch a word, a space is put
+between the two, which is taken out again on the way back. A form that the segment itself has is not used, so what comes
+back of a form was put in.
 """
 
 import enum
@@ -31,11 +33,15 @@ def forms_of(probed: Sequence[Form]) -> tuple[str, str]:
 class Attempt(enum.IntEnum):
     """How a segment is made to hold its spans, from what translates best to what always holds them."""
 
-    FORMS = 0
+    AS_WRITTEN = 0
+    """The model reads terms as they are written."""
+    IN_PLACE = 1
+    """It reads the translations of terms in their place."""
+    FORMS = 2
     """All forms must come back."""
-    OTHER_FORMS = 1
+    OTHER_FORMS = 3
     """Those of the second kind; what does not come back is placed by attention, where that says where."""
-    ANYWHERE = 2
+    ANYWHERE = 4
     """What is not placed by now stands at the end."""
 
 
@@ -55,6 +61,8 @@ class StandIn:
     before: str = ""
     """The word of the segment that it touches, where a space was put between the two."""
     after: str = ""
+    is_said: bool = False
+    """Whether the model is to say the translation of a term itself, and the form is no more than what it reads."""
 
     def parts(self, start: int) -> Iterator[tuple[ProtectedSpan, Span]]:
         """Each of its spans, and where that is in the translation once `put` begins at `start`."""
@@ -102,7 +110,7 @@ class ShownText:
 
     def prefix(self, text: str) -> str:
         """The beginning of a translation as the model is to write it: with the forms of the spans that are in it."""
-        for stand_in in self.stand_ins:
+        for stand_in in self.forms:
             before, is_there, after = text.partition(stand_in.put)
             if is_there:
                 space = " " if before[-1:].isalnum() else ""
@@ -110,10 +118,25 @@ class ShownText:
         return text
 
     @property
+    def forms(self) -> Iterator[StandIn]:
+        """Those stand-ins that must come back."""
+        return (stand_in for stand_in in self.stand_ins if not stand_in.is_said)
+
+    @property
+    def said(self) -> list[StandIn]:
+        """Those of terms whose translation the model is to say."""
+        return [stand_in for stand_in in self.stand_ins if stand_in.is_said]
+
+    @property
+    def spans(self) -> list[ProtectedSpan]:
+        """Its protected spans."""
+        return [each for stand_in in self.stand_ins for each in stand_in.spans]
+
+    @property
     def has_words(self) -> bool:
         """Whether anything besides its spans is to be translated."""
         reached = 0
-        for stand_in in self.stand_ins:
+        for stand_in in self.forms:
             if any(map(str.isalnum, self.segment[reached : stand_in.span.start])):
                 return True
             reached = stand_in.span.end
@@ -167,17 +190,23 @@ def show(
     """What the model reads of a segment with these spans, which are in order and apart. A form that `beside` has is not
     used either.
     """
-    numbers = _unused(f"{segment}\n{beside}", form)
+    puts = (each.put for each in spans if each.put is not None)
+    numbers = _unused("\n".join((segment, beside, *puts)), form)
     woven, stand_ins, reached, length = list[str](), list[StandIn](), 0, 0
-    for unit in _neighbours(spans):
+    for unit in _neighbours(spans, attempt):
         start, end = unit[0].span.start, unit[-1].span.end
         between = segment[reached:start]
-        before, after = _touching_before(segment, start), _touching_after(segment, end)
-        name = form.format(n=next(numbers))
-        length += len(between) + bool(before)
         put = "".join(segment[s.span.start : s.span.end] if s.put is None else s.put for s in unit)
+        is_said = _is_said(unit[0], attempt)
+        if is_said:
+            before = after = ""
+            name = put if attempt is Attempt.IN_PLACE else segment[start:end]
+        else:
+            before, after = _touching_before(segment, start), _touching_after(segment, end)
+            name = form.format(n=next(numbers))
+        length += len(between) + bool(before)
         shown = Span(length, length + len(name))
-        stand_ins.append(StandIn(name, shown, Span(start, end), unit, put, before, after))
+        stand_ins.append(StandIn(name, shown, Span(start, end), unit, put, before, after, is_said))
         woven += between, " " if before else "", name, " " if after else ""
         length += len(name) + bool(after)
         reached = end
@@ -188,16 +217,21 @@ def _moved(span: Span, by: int) -> Span:
     return Span(span.start + by, span.end + by)
 
 
-def _neighbours(spans: Sequence[ProtectedSpan]) -> Iterator[tuple[ProtectedSpan, ...]]:
-    """Runs of spans between which there is nothing."""
+def _neighbours(spans: Sequence[ProtectedSpan], attempt: Attempt) -> Iterator[tuple[ProtectedSpan, ...]]:
+    """Runs of spans between which there is nothing; what the model is to say is a run of its own."""
     run: list[ProtectedSpan] = []
     for each in spans:
-        if run and run[-1].span.end != each.span.start:
+        if run and (run[-1].span.end != each.span.start or _is_said(run[-1], attempt) or _is_said(each, attempt)):
             yield tuple(run)
             run = []
         run.append(each)
     if run:
         yield tuple(run)
+
+
+def _is_said(span: ProtectedSpan, attempt: Attempt) -> bool:
+    """Whether the model may say what stands for it."""
+    return span.term is not None and attempt < Attempt.FORMS
 
 
 def _unused(segment: str, form: str) -> Iterator[int]:

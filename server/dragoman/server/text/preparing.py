@@ -18,6 +18,7 @@ from dragoman.server.core.segments import Segment
 from dragoman.server.core.spans import Span
 from dragoman.server.text.forms import Attempt, ShownText, moved, show
 from dragoman.server.text.splitting import TextLayout, fit, joined, split
+from dragoman.server.text.term_spans import FindTerms, no_terms, with_terms
 from dragoman.server.text.tokenizer import Tokenizer
 
 MAX_SUPPRESSED_TOKENS = 256
@@ -62,6 +63,8 @@ class PreparedText:
     """Protected spans in no segment."""
     target_prefix: str = ""
     """The prefix as it was sent."""
+    missed: tuple[ProtectedSpan, ...] = ()
+    """Terms that lie in something that is kept as it is."""
 
     @property
     def decoded_ids(self) -> tuple[tuple[int, ...], ...]:
@@ -95,14 +98,16 @@ def prepare(
     max_tokens: int,
     split_long: bool,
     find: Find = unprotected,
+    find_terms: FindTerms = no_terms,
     beside: str = "",
 ) -> Generator[None, None, PreparedText | InvalidRequest]:
     """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
-    `find` says what is protected; forms that are in what stands `beside` the text are not used.
+    `find` says what is protected, `find_terms` where terms are; forms that are in what stands `beside` the text are not
+    used.
     """
     numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, beside=beside)
-    protected = tuple(find(text))
+    protected, missed = with_terms(find(text), find_terms(text))
     yield
     pieces: list[PreparedSegment] = []
     try:
@@ -112,7 +117,7 @@ def prepare(
                 yield
     except ValueError as error:
         return InvalidRequest(field, str(error))
-    return numbering.prepared(text, pieces, protected)
+    return replace(numbering.prepared(text, pieces, protected), missed=missed)
 
 
 @dataclass(frozen=True)
@@ -137,24 +142,28 @@ class Numbering:
     def pieces(self, text: str, span: Span, protected: Sequence[ProtectedSpan] = ()) -> Iterator[PreparedSegment]:
         """A segment with these spans in it, in pieces where it is too long. Raises ValueError if it may have none."""
         if protected:
-            shown = self._show(text, span, protected, Attempt.FORMS)
+            attempt = Attempt.AS_WRITTEN if any(each.term is not None for each in protected) else Attempt.FORMS
+            shown = self._show(text, span, protected, attempt)
+            if attempt < Attempt.FORMS and not self._encode(shown.text):  # there are forms that the model can read
+                attempt = Attempt.FORMS
+                shown = self._show(text, span, protected, attempt)
             if not shown.has_words:
                 yield PreparedSegment(span, (), replace(shown, keeping=Keeping.AS_IT_WAS))
                 return
             span, inner = without_edges(text, span, protected)
             if inner:
                 if len(inner) < len(protected):
-                    shown = self._show(text, span, inner, Attempt.FORMS)
+                    shown = self._show(text, span, inner, attempt)
                 yield from self._shown_pieces(span, shown)
                 return
         yield from self._plain_pieces(text, span)
 
-    def again(self, shown: ShownText) -> tuple[tuple[int, ...], ShownText] | None:
-        """A segment with other forms, and its ids; None where it would be too long so."""
-        spans = [each for stand_in in shown.stand_ins for each in stand_in.spans]
-        shown = show(shown.segment, spans, self._tokenizer.forms[1], attempt=Attempt.OTHER_FORMS, beside=self._beside)
+    def again(self, shown: ShownText, attempt: Attempt) -> tuple[tuple[int, ...], ShownText] | None:
+        """A segment in another attempt, and its ids; None where it would be too long so."""
+        form = self._tokenizer.forms[attempt is Attempt.OTHER_FORMS]
+        shown = show(shown.segment, shown.spans, form, attempt=attempt, beside=self._beside)
         ids = self._encode(shown.text)
-        return (ids, shown) if len(ids) <= self._max_tokens else None
+        return (ids, shown) if ids and len(ids) <= self._max_tokens else None
 
     def cut(self, text: str, span: Span, shown: ShownText) -> Iterator[PreparedSegment]:
         """A segment cut around its spans."""
@@ -206,10 +215,11 @@ class Numbering:
         for stretch in fit(shown.text, Span(0, len(shown.text)), self._is_short, whole):
             part, inner = shown.part(stretch), shown.source(stretch)
             place = Span(span.start + inner.start, span.start + inner.end)
-            if part.has_words:
-                yield PreparedSegment(place, self._encode(part.text), part if part.stand_ins else None)
+            ids = self._encode(part.text) if part.has_words else ()
+            if ids or not part.stand_ins:
+                yield PreparedSegment(place, ids, part if part.stand_ins else None)
             else:
-                yield PreparedSegment(place, (), replace(part, keeping=Keeping.AS_IT_WAS) if part.stand_ins else None)
+                yield PreparedSegment(place, (), replace(part, keeping=Keeping.AS_IT_WAS))
 
     def _between(self, text: str, span: Span, start: int, end: int) -> Iterator[PreparedSegment]:
         """What stands between two spans of a segment; marks alone stay as they are."""

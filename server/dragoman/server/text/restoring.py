@@ -1,8 +1,8 @@
 """The way back of protected spans: in what a model said, forms become the spans that they stand for.
 
-A hypothesis holds its spans if the form of each is in it exactly once. Of one that does not, a lenient reading takes
-the first of several, puts a span whose form is missing where the model's attention says, and as the last resort at the
-end.
+A hypothesis holds its spans if the form of each is in it exactly once, and so is the translation of each term that the
+model is to say. Of one that does not, a lenient reading takes the first of several, puts a span whose form is missing
+where the model's attention says, and as the last resort at the end.
 """
 
 import re
@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from dragoman.glossary.terms import Term
 from dragoman.server.core.protection import Keeping
 from dragoman.server.core.spans import Span
 from dragoman.server.text.alignment import Word
 from dragoman.server.text.forms import Attempt, ShownText, StandIn
+from dragoman.server.text.term_use import WantedTerm, copied, translation
+from dragoman.server.text.term_use import said as said_terms
 
 PLACED_WEIGHT = 0.3
 """The share of a word's attention from which a form counts as what it stands for."""
@@ -34,6 +37,11 @@ class Edit:
     keeping: Keeping = Keeping.FORM
     at: int = 0
     """Where in `put` that begins which the form stands for."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it is no translation of a term, which the model has said."""
+        return self.stand_in is None or not self.stand_in.is_said
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,15 @@ class Attended:
         best = int(np.argmax(weights))
         return self.words[best] if weights[best] >= PLACED_WEIGHT else None
 
+    def share(self, said: Span, shown: Span) -> float:
+        """How much of its attention a stretch of the hypothesis gave to a stretch of what the model read: the most that
+        a word of it did.
+        """
+        places = [i for i, s in enumerate(self.token_spans) if s and s.start < shown.end and shown.start < s.end]
+        words = [word for word in self.words if word.span.start < said.end and said.start < word.span.end]
+        shares = (float(self.attention[list(word.tokens)][:, places].sum(axis=1).mean()) for word in words if places)
+        return max(shares, default=0.0)
+
 
 @dataclass(frozen=True)
 class Restored:
@@ -65,18 +82,55 @@ class Restored:
     places: Sequence[tuple[StandIn, Span, Keeping]] = ()
 
 
-def strict_edits(shown: ShownText, said: str) -> list[Edit] | None:
-    """What makes spans of the forms, in order; None where one of them is not there exactly once."""
+def _unattended() -> Attended | None:
+    return None
+
+
+def strict_edits(
+    shown: ShownText, said: str, attended: Callable[[], Attended | None] = _unattended
+) -> list[Edit] | None:
+    """What makes spans of the forms, in order; None where one of them is not there exactly once, or the model has not
+    said the translation of a term.
+    """
     places = _places(shown, said)
     if any(len(found) != 1 for found in places.values()):
         return None
-    return _in_order([_edit(stand_in, said, places[stand_in.form][0]) for stand_in in shown.stand_ins])
+    edits = [_edit(stand_in, said, places[stand_in.form][0]) for stand_in in shown.forms]
+    if shown.said:
+        of_terms, left = _term_edits(shown, said, attended())
+        if left:
+            return None
+        edits += of_terms
+    return _in_order(edits)
+
+
+def _term_edits(shown: ShownText, said: str, present: Attended | None) -> tuple[list[Edit], list[StandIn]]:
+    """What makes a text hold the translations of those terms that the model is to say: nothing where it has, and in
+    place of a term that it left as it is, the translation. Beside it the terms of which it has done neither.
+    """
+    share = present.share if present is not None else None
+    wanted = [WantedTerm(_term(each), each.put, each.shown, each.form) for each in shown.said]
+    places = said_terms(wanted, said, share)
+    edits = [_said(each, said, place) for each, place in zip(shown.said, places, strict=True) if place is not None]
+    others = [(each, term) for each, term, place in zip(shown.said, wanted, places, strict=True) if place is None]
+    copies = copied([term for _, term in others], said, share, [edit.said for edit in edits])
+    left: list[StandIn] = []
+    for (stand_in, term), place in zip(others, copies, strict=True):
+        if place is None:
+            left.append(replace(stand_in, is_said=False))
+        else:
+            put = translation(term, said[place.start : place.end])
+            edits.append(Edit(place, put, _with_put(stand_in, put, is_said=False)))
+    return edits, left
 
 
 def lenient_edits(shown: ShownText, said: str, attended: Callable[[], Attended | None]) -> list[Edit] | None:
     """What makes `said` hold all spans; None where a form is missing and nothing says where its span belongs."""
     places, edits, missing = _places(shown, said), list[Edit](), list[StandIn]()
-    for stand_in in shown.stand_ins:
+    if shown.said:
+        of_terms, missing = _term_edits(shown, said, attended())
+        edits += of_terms
+    for stand_in in shown.forms:
         if not places[stand_in.form]:
             missing.append(stand_in)
             continue
@@ -107,12 +161,15 @@ def restored(surfaces: Sequence[str], edits: Sequence[Edit]) -> Restored:
         length += len(edit.put)
         reached = edit.said.end
     text = "".join((*woven, said[reached:]))
-    return Restored(text, [text] if len(surfaces) == 1 else _edited(surfaces, edits), places)
+    changes = [edit for edit in edits if edit.changes]
+    return Restored(text, [text] if len(surfaces) == 1 else _edited(surfaces, changes), places)
 
 
 def _places(shown: ShownText, said: str) -> dict[str, list[Span]]:
     """Where each form is in what the model said, in whatever case."""
-    names = {stand_in.form.lower(): stand_in.form for stand_in in shown.stand_ins}
+    names = {stand_in.form.lower(): stand_in.form for stand_in in shown.forms}
+    if not names:
+        return {}
     places: dict[str, list[Span]] = {name: [] for name in names.values()}
     for match in _pattern(tuple(names)).finditer(said):
         if (name := names.get(match.group().lower())) is not None:
@@ -134,6 +191,23 @@ def _edit(stand_in: StandIn, said: str, place: Span) -> Edit:
     if stand_in.put[-1:].isspace() or (stand_in.after and _same(after[: len(stand_in.after)], stand_in.after)):
         end = len(said) - len(after)
     return Edit(Span(start, end), stand_in.put, stand_in)
+
+
+def _said(stand_in: StandIn, said: str, place: Span) -> Edit:
+    """The translation of a term, which stays as the model has written it."""
+    put = said[place.start : place.end]
+    return Edit(place, put, _with_put(stand_in, put, is_said=True))
+
+
+def _with_put(stand_in: StandIn, put: str, *, is_said: bool) -> StandIn:
+    spans = tuple(replace(each, put=put) for each in stand_in.spans)
+    return replace(stand_in, put=put, spans=spans, is_said=is_said)
+
+
+def _term(stand_in: StandIn) -> Term:
+    [span] = stand_in.spans
+    assert span.term is not None, "only of a term the model says the translation itself"
+    return span.term.term
 
 
 def _same(word: str, other: str) -> bool:

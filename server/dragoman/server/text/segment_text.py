@@ -62,7 +62,7 @@ class SegmentText:
         if shown is None:
             return list(range(len(hypotheses)))
         is_first = shown.attempt is Attempt.FORMS
-        if is_first and all(strict_edits(shown, self.said(hypothesis)) is None for hypothesis in hypotheses):
+        if is_first and all(self._strict_edits(hypothesis) is None for hypothesis in hypotheses):
             return []
         return [number for number, hypothesis in enumerate(hypotheses) if self.edits(hypothesis) is not None]
 
@@ -70,9 +70,14 @@ class SegmentText:
         """What makes a hypothesis hold the segment's protected spans; None where nothing does."""
         if self._shown is None:
             return []
-        said = self.said(hypothesis)
-        edits = strict_edits(self._shown, said)
-        return edits if edits is not None else lenient_edits(self._shown, said, partial(self._attended, hypothesis))
+        edits = self._strict_edits(hypothesis)
+        if edits is not None or self._shown.attempt < Attempt.FORMS:
+            return edits
+        return lenient_edits(self._shown, self.said(hypothesis), partial(self._attended, hypothesis))
+
+    def _strict_edits(self, hypothesis: Hypothesis) -> list[Edit] | None:
+        assert self._shown is not None, "only a segment with protected spans has edits"
+        return strict_edits(self._shown, self.said(hypothesis), partial(self._attended, hypothesis))
 
     def said(self, hypothesis: Hypothesis) -> str:
         """What the model said, with forms."""

@@ -114,6 +114,15 @@ class TermFinder:
         node.ends += [end, *others] if end.exact is not None else [*others, end]
 
 
+@dataclass(frozen=True)
+class Glossary:
+    """Terms with a name, ready to be looked for."""
+
+    name: str
+    """Empty where they are a request's own."""
+    finder: TermFinder
+
+
 def find(text: str, finders: Sequence[TermFinder]) -> Iterator[TermMatch]:
     """Where the terms of the finders are, in order and apart. Of terms that begin at the same place the longest is
     meant, of equal ones that of an earlier finder.
@@ -142,6 +151,11 @@ def like(found: str, source: str, target: str) -> str:
     if found[:1].isupper() and source[:1].islower():
         return target[:1].upper() + target[1:]
     return target
+
+
+def same_writing(one: str, other: str) -> bool:
+    """Whether two texts are the same but for spaces and for kinds of apostrophes and hyphens."""
+    return _exact(one) == _exact(other)
 
 
 def _longest(text: str, words: _Words, position: int, first: _WordNode) -> tuple[int, _End] | None:

@@ -36,6 +36,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
         state=pb.MODEL_STATE_DRAINING if draining else pb.MODEL_STATE_SERVING,
         licence=manifest.licence,
         digest=pipeline.bundle.digest,
+        glossaries=[pb.Glossary(name=one.name, terms=len(one.finder)) for one in pipeline.glossaries],
         source_languages=() if manifest.pairs else manifest.tokenizer.source_languages,
         target_languages=() if manifest.pairs else manifest.tokenizer.target_languages,
     )
