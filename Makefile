@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -89,6 +89,9 @@ $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin
 	@command -v g++ >/dev/null || { echo "g++ is missing: on Debian, apt-get install g++" >&2; exit 1; }
 	$(BIN)/python tests/gpu/standin/build.py $(@D)
 	@touch $@
+
+text-table: $(VENV)/.dev ## What comes through a translation: writes server/reference/text.md.
+	$(BIN)/python tests/bench/text_table.py
 
 bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16, and a step beside the floor of its memory's speed.
 	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/on_gpu.py --json $(CACHE)/gpu.json

@@ -67,6 +67,7 @@ def in_range(counter: str) -> str:
 REQUESTS = "dragoman_requests_total"
 DURATION = "dragoman_request_duration_seconds"
 STAGE = "dragoman_request_stage_duration_seconds"
+SPANS = "dragoman_protected_spans_total"
 ERROR_RATIO = f"{in_range(f'{REQUESTS}{{{REQUEST}, {FAILED}}}')} / {in_range(f'{REQUESTS}{{{REQUEST}, {VALID}}}')}"
 FAST_RATIO = (
     f'{in_range(f"""{DURATION}_bucket{{{MODEL}, {ANSWERED}, le="0.5"}}""")}'
@@ -346,6 +347,31 @@ ROWS: dict[str, list[Panel]] = {
             "Their client left, or their deadline passed.",
             "cps",
             {"{{reason}}": per_second("reason", f"dragoman_wasted_target_tokens_total{{{MODEL}}}")},
+        ),
+    ],
+    "Texts": [
+        Panel(
+            "Protected spans by how they were kept",
+            "Cut, appended and alignment took further decodes; lost is a defect.",
+            "cps",
+            {"{{keeping}}": per_second("keeping", f"{SPANS}{{{MODEL}}}")},
+            stacked=True,
+        ),
+        Panel(
+            "Warnings",
+            "What results tell their readers to look at.",
+            "cps",
+            {"{{kind}}": per_second("kind", f"dragoman_text_warnings_total{{{MODEL}}}")},
+        ),
+        Panel(
+            "Spans that took more than a form",
+            "Of all protected spans that a model read.",
+            "percentunit",
+            {
+                "{{model}}": per_second("model", f'{SPANS}{{{MODEL}, keeping=~"alignment|cut|appended"}}')
+                + " / "
+                + per_second("model", f'{SPANS}{{{MODEL}, keeping!="as_it_was"}}')
+            },
         ),
     ],
     "Admission": [

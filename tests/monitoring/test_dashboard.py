@@ -44,6 +44,7 @@ def test_the_rows_are_those_that_an_engineer_reads_down(dashboard: dict[str, Any
         "Stages",
         "Lanes and batches",
         "Throughput",
+        "Texts",
         "Admission",
         "Overload",
         "Host",

@@ -54,3 +54,13 @@ def test_an_error_of_reading_is_the_readers() -> None:
 
     with pytest.raises(OSError, match="disk gone"):
         list(Lines(Broken()).batches(2, 10))
+
+
+def test_a_line_ends_as_it_did() -> None:
+    """In one carriage return at most; the last one perhaps not at all. Other white space is the line's own."""
+    source = Lines(io.BytesIO(b"a\r\nb\n\r\n c \r\r\nd\r"))
+
+    texts = [text for batch in source.batches(2, 1000) for text in batch]
+
+    assert texts == ["a", "b", "", " c \r", "d\r"]
+    assert [source.end(index) for index in range(5)] == ["\r\n", "\n", "\r\n", "\r\n", ""]

@@ -26,6 +26,7 @@ class Lines:
         self._chunks: queue.Queue[bytes | Exception] = queue.Queue(MAX_CHUNKS)
         self._is_left = threading.Event()
         self._num_lines = 0
+        self._ends: dict[int, str] = {}
         self.errors: dict[int, DragomanError] = {}
         """The errors of lines, by the position of the line from 0."""
 
@@ -46,6 +47,7 @@ class Lines:
                     chunk = self._next_chunk(max(0.0, end_s - time.monotonic()))
                 is_open, is_idle = chunk != b"", chunk is None
                 if rest and not is_open:
+                    self._ends[self._num_lines + len(lines)] = ""
                     lines.append(rest)
                 # While more comes at once, batches are full.
                 num_ready = len(lines) // size * size if chunk else len(lines)
@@ -57,6 +59,10 @@ class Lines:
             self._is_left.set()
             with suppress(queue.Empty):
                 self._chunks.get_nowait()  # room for the thread to see that it is over
+
+    def end(self, index: int) -> str:
+        """What a line ended with; asked for once."""
+        return self._ends.pop(index, "\n")
 
     def _read(self) -> None:
         """What the thread does: it waits for input, so that nothing else has to."""
@@ -80,11 +86,13 @@ class Lines:
         return chunk
 
     def _text(self, line: bytes) -> str:
-        """A line as a text. What is blank becomes empty, which translates to an empty text."""
+        """A line as a text, without its end."""
         index, self._num_lines = self._num_lines, self._num_lines + 1
+        if line.endswith(b"\r") and index not in self._ends:
+            self._ends[index] = "\r\n"
+            line = line[:-1]
         try:
-            text = line.rstrip(b"\r").decode("utf-8")
+            return line.decode("utf-8")
         except UnicodeDecodeError as error:
             self.errors[index] = InvalidRequest(f"not UTF-8 ({error.reason} at byte {error.start})")
             return ""
-        return "" if text.isspace() else text

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from dragoman.glossary.terms import GlossaryError
 DESCRIPTION = """\
 Translate texts: those on the command line, or else each line of a file or of the standard input.
 
-One line in is one line out, in the same order; blank lines stay blank. With --num-hypotheses or --alternatives above 1
-each line out is one hypothesis: position of the text from 0, score, text, with tabs between them. What may be
-incomplete is reported on the standard error. Lines travel in batches, and none waits long for those after it.
+One line in is one line out, in the same order and with the same end; blank lines stay as they are. With
+--num-hypotheses or --alternatives above 1 each line out is one hypothesis: position of the text from 0, score, text,
+with tabs between them. What may be incomplete is reported on the standard error. Lines travel in batches, and none
+waits long for those after it.
 
 With -o, --in-place or --in-format what is translated is documents: each TEXT is the name of a file. What is no text in
 them comes back as it was. A document is written whole, at the end; a run that was interrupted goes on where it was.
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
         if documents.is_asked(args):
             with _client(args) as client:
                 return documents.translate(args, client, options)
-        with _input(args) as (batches, errors), _client(args) as client:
-            return _write(args, client.translate_batches(batches, options), errors)
+        with _input(args) as (batches, lines), _client(args) as client:
+            return _write(args, client.translate_batches(batches, options), lines)
     except UsageError as error:
         return _complain(error, code=2)
     except Unavailable as error:
@@ -123,24 +124,24 @@ def _check(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Mapping[int, DragomanError]]]:
-    """The texts, and the errors of those that could not be read, by position."""
+def _input(args: argparse.Namespace) -> Iterator[tuple[Batches, Lines | None]]:
+    """The texts, and the lines that they are, which know how they end and which of them could not be read."""
     size, max_bytes = codec.BATCH_SIZE, codec.BATCH_BYTES
     if args.bundle:  # one call at a time, with all that several would hold
         size, max_bytes = size * codec.IN_FLIGHT, max_bytes * codec.IN_FLIGHT
     if args.texts:
-        yield codec.batches(args.texts, size, max_bytes), {}
+        yield codec.batches(args.texts, size, max_bytes), None
     elif args.file:
         if note := documents.note_of(args.file):
             print(f"dragoman translate: {note}", file=sys.stderr)
         with args.file.open("rb") as file:
             lines = Lines(file)
-            yield lines.batches(size, max_bytes), lines.errors
+            yield lines.batches(size, max_bytes), lines
     else:
         if sys.stdin.isatty():
             print("type lines to translate; Ctrl-D ends", file=sys.stderr)
         lines = Lines(sys.stdin.buffer)
-        yield lines.batches(size, max_bytes), lines.errors
+        yield lines.batches(size, max_bytes), lines
 
 
 @contextmanager
@@ -154,23 +155,27 @@ def _client(args: argparse.Namespace) -> Iterator[Client | local.LocalClient]:
             yield client
 
 
-def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], errors: Mapping[int, DragomanError]) -> int:
+def _write(args: argparse.Namespace, outcomes: Iterator[Outcome], lines: Lines | None) -> int:
     """Print each outcome as it comes; the exit code."""
     code = 0
-    as_lines = not args.texts
+    as_lines = lines is not None
     several = max(args.num_hypotheses or 1, args.alternatives or 1) > 1
     # Translations on the same terminal show well enough that something happens.
     is_shown = as_lines and sys.stderr.isatty() and not sys.stdout.isatty()
     with Progress(sys.stderr, is_shown=is_shown) as progress:
         for index, translated in enumerate(outcomes):
-            outcome = errors.get(index, translated)
+            outcome: Outcome = lines.errors.get(index, translated) if lines else translated
+            end = "\n" if lines is None else lines.end(index)
             name = f"line {index + 1}" if as_lines else f"text {index + 1}"
             if problem := _problem(outcome):
                 progress.clear()
                 print(f"dragoman translate: {name}: {problem}", file=sys.stderr)
             if isinstance(outcome, DragomanError):
                 code = 1
-            print(_json(index, outcome) if args.json else _plain(index, outcome, several, as_lines), flush=True)
+            if args.json:
+                print(_json(index, outcome), flush=True)
+            else:
+                print(_plain(index, outcome, several, as_lines), end="\n" if several else end, flush=True)
             progress.advance()
     return code
 
