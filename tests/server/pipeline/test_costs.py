@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from dragoman.bundle.manifest import Decoding, LanguagePair
+from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.protection import ProtectedSpan
 from dragoman.server.core.requests import Request, Splitting
 from dragoman.server.core.segments import LIGHT_COST, Segment
 from dragoman.server.core.strategies import Beam
@@ -14,6 +16,8 @@ from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.pipeline.costs import estimate, segmented
 from dragoman.server.pipeline.workers import finished
 from dragoman.server.text.preparing import PreparedText, Target, prepare
+from dragoman.server.text.term_spans import term_spans
+from dragoman.server.text.terms import Glossary, TermFinder
 from dragoman.server.text.tokenizer import Tokenizer
 
 PAIR = LanguagePair("en", "pt")
@@ -90,3 +94,30 @@ def test_a_request_is_light_or_bulk_as_a_whole(tokenizer: Tokenizer, lines: int,
     assert costs == [text.source_tokens * beam]
     assert (sum(costs) > LIGHT_COST) == bulk
     assert {segment.bulk for segment in texts[0]} == {bulk}
+
+
+def test_segments_with_terms_count_twice_and_carry_attention(tokenizer: Tokenizer) -> None:
+    """Most of them are decoded again; others are what they were. Where the model has no attention, none has."""
+
+    def find(text: str) -> list[ProtectedSpan]:
+        return list(term_spans(text, [Glossary("", TermFinder([Term("box", "fox")]))]))
+
+    work = prepare(
+        "The dog.\nThe box.",
+        field="",
+        tokenizer=tokenizer,
+        splitting=Splitting.LINES,
+        pair=PAIR,
+        max_tokens=32,
+        split_long=True,
+        find_terms=find,
+    )
+    text = finished(work)
+    plain, with_term = map(len, text.ids)
+
+    [segments], [cost] = finished(segmented([text], PLAIN, default_width=1, attention=True))
+    [others], _ = finished(segmented([text], PLAIN, default_width=1))
+
+    assert cost == plain + 2 * with_term
+    assert [segment.attention for segment in segments] == [False, True]
+    assert [segment.attention for segment in others] == [False, False]

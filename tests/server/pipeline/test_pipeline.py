@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Limits
 from dragoman.bundle.reader import Bundle
+from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -31,6 +33,7 @@ from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.pipeline.cache import Cache
+from dragoman.server.pipeline.glossaries import Glossaries
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes
@@ -936,3 +939,39 @@ async def test_every_hypothesis_holds_all_spans(
 
     for one in translation(outcome).hypotheses:
         assert (one.text.count("{name}"), one.text.count("{n}")) == (1, 1)
+
+
+async def test_terms_of_a_request_and_of_glossaries_hold(pipeline_of: Callable[..., Pipeline], tmp_path: Path) -> None:
+    """The request's own first; each says whose it is. What was decoded for a text without terms is remembered for one
+    whose terms the model has said, and the other way round nothing is taken for something else.
+    """
+    (tmp_path / "ui.tsv").write_text("box\tdog\nlazy dog\tquick fox\n", "utf-8")
+    cache = Cache(1_000_000)
+    pipeline = pipeline_of(cache=cache.of("m", "d"))
+    pipeline._glossaries = Glossaries(str(tmp_path))
+    terms = (Term("box", "fox"),)
+
+    [first] = await translate(pipeline, "The lazy dog.  The box!", terms=terms, glossaries=("ui",))
+    [again] = await translate(pipeline, "The lazy dog.  The box!", terms=terms, glossaries=("ui",))
+    [plain] = await translate(pipeline, "The lazy dog.  The box!")
+
+    assert translation(first).text == "The quick fox.  The fox!"
+    assert [(each.source, each.glossary, each.applied) for each in translation(first).terms] == [
+        ("lazy dog", "ui", 1),
+        ("box", "", 1),
+    ]
+    assert (translation(again).text, translation(again).terms) == (translation(first).text, translation(first).terms)
+    assert translation(again).cache_hit
+    assert (translation(plain).text, translation(plain).terms) == ("The lazy dog.  The box!", ())
+
+
+async def test_a_request_has_so_many_terms_at_most(pipeline_of: Callable[..., Pipeline]) -> None:
+    """More are refused with the way out."""
+    terms = tuple(Term(f"a{number}", "b") for number in range(4))
+
+    with pytest.raises(
+        InvalidRequest, match=r"^terms: 4 terms, the limit is 3 \(--max-terms\): keep them in a glossary"
+    ):
+        await translate(pipeline_of(max_terms=3), "The box.", terms=terms)
+    with pytest.raises(InvalidRequest, match="this server takes none"):
+        await translate(pipeline_of(max_terms=0), "The box.", terms=terms)

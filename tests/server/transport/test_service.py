@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import socket
 import time
 import urllib.error
@@ -1016,3 +1017,30 @@ async def test_a_deadline_and_what_engines_take_choose_the_engine(serve: Serve, 
 
     engines = [answer.results[0].engine for answer in (unhurried, hurried, fast, faster)]
     assert engines == [pb.ENGINE_BEAM, pb.ENGINE_SPECULATIVE, pb.ENGINE_SPECULATIVE, pb.ENGINE_NAT]
+
+
+async def test_glossaries_of_a_folder_are_listed_and_followed(serve: Serve, tmp_path: Path) -> None:
+    """A client finds their names and sizes, names one, and gets what became of its terms; a look takes up a change."""
+    (tmp_path / "ui.tsv").write_text("box\tfox\n", "utf-8")
+    os.utime(tmp_path / "ui.tsv", (1, 1))
+    served = await serve(glossaries=str(tmp_path))
+
+    async with stub_of(served) as stub:
+        listed = await stub.ListModels(pb.ListModelsRequest())
+        wanted = texts("The box.", glossaries=["ui"], output=pb.OutputOptions(term_spans=True))
+        [first] = (await stub.Translate(wanted)).results
+        (tmp_path / "ui.tsv").write_text("box\tdog\nlazy\tquick\n", "utf-8")
+        served.app._glossaries._still_s = 0.0
+        served.app._glossaries.look()
+        [second] = (await stub.Translate(wanted)).results
+        again = await stub.ListModels(pb.ListModelsRequest())
+
+    assert list(listed.models[0].glossaries) == [pb.Glossary(name="ui", terms=1)]
+    assert list(again.models[0].glossaries) == [pb.Glossary(name="ui", terms=2)]
+    assert listed.models[0].limits.max_terms == 1_000
+    assert (first.text, second.text) == ("The fox.", "The dog.")
+    found = pb.TermOccurrence(source={"start": 4, "end": 7}, target={"start": 4, "end": 7}, use=pb.TERM_USE_APPLIED)
+    assert list(first.terms) == [pb.TermOutcome(occurrences=1, applied=1, glossary="ui", source="box", found=[found])]
+    assert served.value("dragoman_terms_total", model="echo", use="applied") == 2
+    assert served.value("dragoman_terms_total", model="echo", use="already_there") == 0
+    assert served.value("dragoman_glossary_reads_total", outcome="taken") == 2
