@@ -130,7 +130,13 @@ class WarningKind(StrEnum):
     """What a reader of a translation should look at."""
 
     UNTRANSLATED = "untranslated"
-    """It came back as it was: the model cannot read its script, or said nothing."""
+    """It came back as it was: the model cannot read its script, said nothing, or copied."""
+    REPETITION = "repetition"
+    LENGTH_RATIO = "length_ratio"
+    """It is much longer or much shorter than is usual."""
+    WRONG_LANGUAGE = "wrong_language"
+    NUMBER_CHANGED = "number_changed"
+    """A number is another one, or is on one side only."""
     UNKNOWN = "unknown"
 
 

@@ -130,6 +130,10 @@ class WarningKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     WARNING_KIND_UNSPECIFIED: _ClassVar[WarningKind]
     WARNING_KIND_UNTRANSLATED: _ClassVar[WarningKind]
+    WARNING_KIND_REPETITION: _ClassVar[WarningKind]
+    WARNING_KIND_LENGTH_RATIO: _ClassVar[WarningKind]
+    WARNING_KIND_WRONG_LANGUAGE: _ClassVar[WarningKind]
+    WARNING_KIND_NUMBER_CHANGED: _ClassVar[WarningKind]
 
 class TermUse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -241,6 +245,10 @@ KEEPING_APPENDED: Keeping
 KEEPING_LOST: Keeping
 WARNING_KIND_UNSPECIFIED: WarningKind
 WARNING_KIND_UNTRANSLATED: WarningKind
+WARNING_KIND_REPETITION: WarningKind
+WARNING_KIND_LENGTH_RATIO: WarningKind
+WARNING_KIND_WRONG_LANGUAGE: WarningKind
+WARNING_KIND_NUMBER_CHANGED: WarningKind
 TERM_USE_UNSPECIFIED: TermUse
 TERM_USE_ALREADY_THERE: TermUse
 TERM_USE_APPLIED: TermUse

@@ -225,3 +225,52 @@ def test_a_hypothesis_tells_its_own_reason(tokenizer: Tokenizer) -> None:
     assert made.finish_reason is FinishReason.STOP
     assert [one.finish_reason for one in made.hypotheses] == [FinishReason.STOP, FinishReason.LENGTH]
     assert [[token.token for token in one.tokens] for one in made.hypotheses] == [["▁do", "</s>"], ["▁do"]]
+
+
+def decoded_as(tokenizer: Tokenizer, *translations: str, reason: FinishReason = FinishReason.STOP) -> list[Decoded]:
+    """Segments that came back as these texts, each with a second hypothesis."""
+    made = []
+    for text in translations:
+        ids = tokenizer.encode_target(text)
+        best = Hypothesis(ids, -1.0, -0.5, reason)
+        made.append(Decoded((best, Hypothesis(ids[::-1], -2.0, -0.9, FinishReason.STOP)), Engine.BEAM, 3))
+    return made
+
+
+def test_what_a_reader_should_look_at_has_places_in_the_text(tokenizer):
+    """Of the best hypothesis alone, in the unit that was asked for, in the order of the text."""
+    text = prepared("é box.\nThe dog ran 1999 miles.", tokenizer)
+    output = Output(offset_unit=OffsetUnit.UTF8_BYTE)
+    decoded = decoded_as(tokenizer, "é box box box box box box.", "The dog ran.")
+
+    made = Assembler(tokenizer, output, copies_unknown=False).translation(text, decoded, 0.0)
+
+    kinds = [(warning.kind.value, warning.source, warning.target) for warning in made.warnings]
+    places = text.text.encode(), made.text.encode()
+    assert [kind for kind, *_ in kinds] == ["repetition", "number_changed"]
+    assert [places[0][slice(*source)].decode() for _, source, _ in kinds] == ["é box.", "1999"]
+    assert kinds[1][2] is None
+
+
+def test_a_loop_is_why_a_text_ended(tokenizer):
+    """The worst reason of its segments, and a warning."""
+    text = prepared("The dog.\nThe box.", tokenizer)
+    decoded = decoded_as(tokenizer, "O cachorro.") + decoded_as(tokenizer, "A caixa.", reason=FinishReason.REPETITION)
+
+    made = Assembler(tokenizer, Output(), copies_unknown=False).translation(text, decoded, 0.0)
+
+    assert (made.finish_reason, made.hypotheses[1].finish_reason) == (FinishReason.REPETITION, FinishReason.STOP)
+    assert [warning.kind.value for warning in made.warnings] == ["repetition"]
+    assert made.target_tokens == sum(len(one.hypotheses[0].ids) for one in decoded) + 1
+
+
+@pytest.mark.parametrize(("mends", "number"), [(True, "1999"), (False, "1899")])
+def test_numbers_are_mended_where_that_is_wanted(tokenizer, mends, number):
+    """In every hypothesis."""
+    text = prepared("The dog of 1999.", tokenizer)
+    decoded = decoded_as(tokenizer, "O cachorro de 1899.")
+
+    made = Assembler(tokenizer, Output(), copies_unknown=False, mends_numbers=mends).translation(text, decoded, 0.0)
+
+    assert number in made.text
+    assert [warning.kind.value for warning in made.warnings] == ([] if mends else ["number_changed"])

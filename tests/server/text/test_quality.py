@@ -63,6 +63,7 @@ def test_what_a_reader_should_look_at_is_said(source, target, expected):
         ("very, very, very good", "muito, muito, muito bom"),
         ("a" * 40, "a" * 44),
         ("OK", "Está bem"),
+        ("hello" + " " * 500 + "world", "olá mundo"),
         ("Este pacote já está em português", "Este pacote já está em português"),
         ('=ASC("ライト") returns a string', '=ASC("ライト") retorna um texto'),
     ],
@@ -106,11 +107,24 @@ def test_a_language_is_not_translated_into_itself():
 
 def test_numbers_that_changed_have_places():
     """Of both, as far as they are there."""
-    found = number_warnings(changes("of 1994, at 5.75%", "de 5,55%", EN_PT))
+    source, target = "of 1994, at 5.75%", "de 5,55%"
+
+    found = number_warnings(source, target, changes(source, target, EN_PT))
 
     assert [each.kind for each in found] == [WarningKind.NUMBER_CHANGED] * len(found)
     assert [(each.source, each.target) for each in found] == [
         (Span(3, 7), None),
         (Span(12, 16), None),
         (None, Span(3, 7)),
+    ]
+
+
+def test_many_numbers_that_changed_are_one_warning():
+    """About all of the segment."""
+    source = " ".join(map(str, range(1_000, 1_020)))
+
+    found = number_warnings(source, "1", changes(source, "1", EN_PT))
+
+    assert [(each.source, each.target, each.detail) for each in found] == [
+        (Span(0, len(source)), Span(0, 1), "20 numbers are missing, 1 are new")
     ]

@@ -44,6 +44,7 @@ from dragoman.server.pipeline.workers import Workers, finished
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve
+from dragoman.server.text import languages
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.preparing import PreparedText, suppressed_ids
 from dragoman.server.text.recognition.readable import Readable
@@ -83,6 +84,7 @@ class Pipeline:
         self._cache = cache
         self._glossaries = glossaries or Glossaries()
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
+        languages.load()
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
 
@@ -193,7 +195,13 @@ class Pipeline:
             tokenize_s = time.perf_counter() - started
             self._correct(reservation, request, sum(costs))
             copies_unknown = decoding.unknown_handling == "copy"
-            assembler = Assembler(self._tokenizer, request.output, copies_unknown=copies_unknown, chooser=plan.chooser)
+            assembler = Assembler(
+                self._tokenizer,
+                request.output,
+                copies_unknown=copies_unknown,
+                mends_numbers=bool(request.protection.kinds),
+                chooser=plan.chooser,
+            )
             attempts = Attempts(
                 self._tokenizer,
                 assembler,

@@ -25,6 +25,7 @@ from dragoman.server.text.forms import Attempt, ShownText, StandIn
 from dragoman.server.text.offsets import Offsets
 from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.restoring import Restored
+from dragoman.server.text.reviewing import Reviewed
 from dragoman.server.text.segment_text import SegmentText
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -32,21 +33,29 @@ from dragoman.server.text.tokenizer import Tokenizer
 class Assembler:
     """Makes the translations of one request's texts.
 
-    With `copies_unknown`, an unknown-word token is replaced by the source word that it attends to most.
+    With `copies_unknown`, an unknown-word token is replaced by the source word that it attends to most; with
+    `mends_numbers`, a number that slipped by the number of the source.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool, chooser: Chooser | None = None
+        self,
+        tokenizer: Tokenizer,
+        output: Output,
+        *,
+        copies_unknown: bool,
+        mends_numbers: bool = False,
+        chooser: Chooser | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._output = output
         self._copies_unknown = copies_unknown
+        self._mends_numbers = mends_numbers
         self._chooser = chooser
 
     def translation(self, text: PreparedText, decoded: Sequence[Decoded], tokenize_s: float) -> Translation:
         """The translation of a whole text from its decoded segments, given in order."""
         started = time.perf_counter()
-        joiner = _Joiner(text, self._tokenizer, self._output, copies_unknown=self._copies_unknown)
+        joiner = self._joiner(text)
         if not decoded:
             joined = joiner.join([])
             return Translation(
@@ -65,7 +74,7 @@ class Assembler:
         if self._chooser is not None:
             decoded = joiner.chosen(decoded, self._chooser)
         ranks = range(max(len(segment.hypotheses) for segment in decoded))
-        joined_ranks = [joiner.join(_of_rank(decoded, rank)) for rank in ranks]
+        joined_ranks = [joiner.join(_of_rank(decoded, rank), is_best=rank == 0) for rank in ranks]
         best = joined_ranks[0]
         last = Timings.last(
             Timings(queue_s=segment.queue_s, encode_s=segment.encode_s, decode_s=segment.decode_s)
@@ -92,7 +101,12 @@ class Assembler:
         """The segments of which no hypothesis holds the protected spans, to be tried in another way."""
         if not text.shown:
             return set()
-        return _Joiner(text, self._tokenizer, self._output, copies_unknown=self._copies_unknown).missing(decoded)
+        return self._joiner(text).missing(decoded)
+
+    def _joiner(self, text: PreparedText) -> "_Joiner":
+        return _Joiner(
+            text, self._tokenizer, self._output, copies_unknown=self._copies_unknown, mends_numbers=self._mends_numbers
+        )
 
     def _account(self, joined: "_Joined") -> dict[str, Any]:
         """What a translation says of its protected spans, and what else is to be looked at."""
@@ -131,8 +145,11 @@ class _Joined:
 class _Joiner:
     """Joins hypotheses of the segments of one text."""
 
-    def __init__(self, text: PreparedText, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool) -> None:
+    def __init__(
+        self, text: PreparedText, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool, mends_numbers: bool
+    ) -> None:
         self._text, self._tokenizer, self._output = text, tokenizer, output
+        self._mends_numbers = mends_numbers
         self._decoded = {
             index: SegmentText(
                 text.layout.segments[index],
@@ -168,12 +185,13 @@ class _Joiner:
             )
         return holding
 
-    def join(self, chosen: Sequence[Hypothesis]) -> _Joined:
+    def join(self, chosen: Sequence[Hypothesis], *, is_best: bool = True) -> _Joined:
         """A hypothesis of the text from one of each decoded segment, and where the segments went.
 
-        Its score is the segments' mean by length, which is the score of a text of one segment.
+        Its score is the segments' mean by length, which is the score of a text of one segment. Only of the best one it
+        is said what a reader should look at.
         """
-        segments, warned = list(self._text.layout.segments), list[int]()
+        segments, warned, reviews = list(self._text.layout.segments), list[int](), dict[int, list[TextWarning]]()
         restored, hypotheses = dict[int, Restored](), dict(zip(self._decoded, chosen, strict=True))
         for index, shown in self._text.shown.items():
             if shown.keeping is not None:
@@ -183,11 +201,14 @@ class _Joiner:
             if self._text.target is not None:
                 segments[index] = self._text.target.text
                 continue
-            restored[index] = self._restored(index, hypothesis)
-            if restored[index].text.strip():
-                segments[index] = restored[index].text
-            else:
+            review = self._reviewed(index, hypothesis)
+            restored[index] = review.target
+            if not review.target.text.strip():
                 warned.append(index)
+                continue
+            segments[index] = review.target.text
+            if is_best:
+                reviews[index] = review.warnings(hypothesis.reason)
         text, target_spans = self._text.layout.join(segments), self._text.layout.spans_of(segments)
         offsets = Offsets(text, self._output.offset_unit)
         spans, alignments, tokens = list[SpanPair](), list[Alignment](), list[TokenScore]()
@@ -202,8 +223,12 @@ class _Joiner:
                 tokens += token_logps(hypothesis, self._tokenizer)
         logp = sum(hypothesis.logp for hypothesis in chosen)
         joined = TextHypothesis(text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
-        places = (self._pair(*pairs[index], offsets) for index in sorted(warned))
-        warnings = tuple(TextWarning(WarningKind.UNTRANSLATED, place.source, place.target) for place in places)
+        for index in warned:
+            source, target = (Span(0, span.end - span.start) for span in pairs[index])
+            reviews[index] = [TextWarning(WarningKind.UNTRANSLATED, source, target)]
+        warnings = tuple(
+            self._warned(warning, pairs[index], offsets) for index in sorted(reviews) for warning in reviews[index]
+        )
         kept, terms = self._kept(restored, target_spans, offsets)
         return _Joined(joined, tuple(spans), kept, warnings, terms)
 
@@ -222,6 +247,29 @@ class _Joiner:
         edits = segment.edits(hypothesis)
         assert edits is not None, "hypotheses that do not hold their spans have been left out"
         return segment.restored(hypothesis, edits, by_token=self._output.alignments)
+
+    def _reviewed(self, index: int, hypothesis: Hypothesis) -> Reviewed:
+        """The translation of a segment, with the right number where one slipped."""
+        segment, shown = self._decoded[index], self._text.shown.get(index)
+        source = self._text.layout.segments[index]
+        review = Reviewed(source, shown, self._restored(index, hypothesis), self._text.pair)
+
+        def links() -> Sequence[Alignment]:
+            if hypothesis.attention is None:
+                return ()
+            by_token = segment.restored(hypothesis, segment.edits(hypothesis) or (), by_token=True)
+            return list(segment.links(hypothesis, by_token.surfaces))
+
+        return review.mended(links) if self._mends_numbers else review
+
+    def _warned(self, warning: TextWarning, spans: tuple[Span, Span], offsets: Offsets) -> TextWarning:
+        """A warning about a segment as one about its text."""
+        source, target = spans
+        return replace(
+            warning,
+            source=warning.source and self._source_offsets.of(_moved(warning.source, source.start)),
+            target=warning.target and offsets.of(_moved(warning.target, target.start)),
+        )
 
     def _kept(
         self, restored: Mapping[int, Restored], target_spans: Sequence[Span], offsets: Offsets

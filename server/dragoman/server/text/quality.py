@@ -30,6 +30,9 @@ MANY_WORDS, COPIED = 6, 0.85
 LOST_WORDS = 3
 """Words of a source which are lost where its translation has none."""
 
+MOST_CHANGES = 8
+"""Numbers of a segment of which each has a warning of its own."""
+
 _LENGTHS = {"zh": 0.36, "ja": 0.55, "ko": 0.55, "he": 0.83, "ar": 0.9, "fa": 0.97, "el": 1.18, "fr": 1.2}
 _USUAL_LENGTH = 1.07
 """Characters of a text beside those of its English original, in the median of the languages of a web framework's
@@ -55,8 +58,13 @@ def quality_warnings(
     return [TextWarning(kind, *places, detail) for kind, detail in found.items()]
 
 
-def number_warnings(changes: Sequence[Change]) -> list[TextWarning]:
-    """What is said of numbers that are other ones."""
+def number_warnings(source: str, target: str, changes: Sequence[Change]) -> list[TextWarning]:
+    """What is said of numbers that are other ones in a segment's translation; one thing of many of them together."""
+    if len(changes) > MOST_CHANGES:
+        missing = sum(change.source is not None for change in changes)
+        new = sum(change.target is not None for change in changes)
+        places = Span(0, len(source)), Span(0, len(target))
+        return [TextWarning(WarningKind.NUMBER_CHANGED, *places, f"{missing} numbers are missing, {new} are new")]
     return [
         TextWarning(WarningKind.NUMBER_CHANGED, _place(change.source), _place(change.target), change.detail)
         for change in changes
@@ -155,7 +163,7 @@ def _odd_length(
     source: str, target: str, source_words: Sequence[str], target_words: Sequence[str], pair: LanguagePair
 ) -> str:
     """How long a translation is beside its source, where that is far from what is usual."""
-    ours, theirs = len(source.strip()), len(target.strip())
+    ours, theirs = (len(" ".join(text.split())) for text in (source, target))
     if not (ours and theirs and source_words):
         return ""
     if not target_words and len(source_words) >= LOST_WORDS:
