@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-markup test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -49,6 +49,9 @@ parity: $(VENV)/.dev ## Every family's random models, and 500 sentences of each 
 test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with the server's own histograms.
 	@command -v h2load >/dev/null || { echo "h2load is missing: on Debian, apt-get install nghttp2-client" >&2; exit 1; }
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/load
+
+test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred fragments of HTML by models/en-pt, and how many are well placed.
+	MARKUP_EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) -s tests/server/text/markup tests/e2e/test_markup.py
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults

@@ -26,6 +26,7 @@ from dragoman.client.types import (
     LanguagePair,
     LengthPenaltyKind,
     Lossy,
+    MarkCounts,
     MinimumBayesRisk,
     ModelState,
     Nat,
@@ -62,6 +63,7 @@ VALUES: dict[str, Any] = {
     "model": "enpt",
     "model_version": "7",
     "format": InputFormat.HTML,
+    "translate_attributes": True,
     "splitting": Splitting.LINES,
     "on_too_long": OnTooLong.REJECT,
     "on_loop": OnLoop.CONTINUE,
@@ -274,6 +276,7 @@ def test_a_result_comes_back_whole() -> None:
     result.hypotheses.add(text="b", finish_reason=pb.FINISH_REASON_STOP)
     result.sentence_spans.add(source={"start": 0, "end": 1}, target={"start": 2, "end": 3})
     result.keeping.form = 2
+    result.marks.by_position = 1
     url = {"kind": pb.SPAN_KIND_URL, "keeping": pb.KEEPING_FORM}
     result.kept.add(source={"start": 0, "end": 1}, target={"start": 0, "end": 2}, **url)
     result.kept.add(source={"start": 3, "end": 4}, kind=99, keeping=pb.KEEPING_LOST)
@@ -300,6 +303,7 @@ def test_a_result_comes_back_whole() -> None:
     assert (first.alignments, second.alignments) == ((Alignment(Span(0, 2), Span(1, 3), 0.75),), ())
     assert outcome.sentence_spans == (SpanPair(Span(0, 1), Span(2, 3)),)
     assert outcome.keeping == KeepingCounts(form=2)
+    assert outcome.marks == MarkCounts(by_position=1)
     assert outcome.kept == (
         KeptSpan(Span(0, 1), SpanKind.URL, Keeping.FORM, Span(0, 2)),
         KeptSpan(Span(3, 4), SpanKind.UNKNOWN, Keeping.LOST),

@@ -300,7 +300,7 @@ async def odd_requests(client: Client) -> None:
     await client.send()
     await client.send("x" * 4001)
     await client.send("Hello.", model="nobody")
-    await client.send("Hello.", format=pb.INPUT_FORMAT_HTML)
+    await client.send("Hello.", format=pb.INPUT_FORMAT_TOKENS)
     await client.send("Hello.", "x" * 4001)
     await client.send("Hello.", request_id="defect")
     await client.send("")

@@ -312,6 +312,7 @@ class Options:
     model_version: str | None = None
 
     format: InputFormat | None = None
+    translate_attributes: bool | None = None
     splitting: Splitting | None = None
     on_too_long: OnTooLong | None = None
     on_loop: OnLoop | None = None
@@ -399,6 +400,15 @@ class KeepingCounts:
     cut: int = 0
     appended: int = 0
     lost: int = 0
+
+
+@dataclass(frozen=True)
+class MarkCounts:
+    """How tags and other marks within segments were placed in a translation; all of them are there."""
+
+    by_attention: int = 0
+    by_position: int = 0
+    """As if all words had kept their places: the decoder does not say what it attends to."""
 
 
 @dataclass(frozen=True)
@@ -517,6 +527,8 @@ class Translation:
     """What a reader of the best hypothesis should look at."""
     terms: tuple[TermOutcome, ...] = ()
     """Those that occur in the text."""
+    marks: MarkCounts | None = None
+    """Of a text with mark-up; None where no mark is within a segment."""
 
     @property
     def text(self) -> str:

@@ -274,7 +274,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries", "translate_attributes")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -295,6 +295,7 @@ class TranslateRequest(_message.Message):
     PROTECTION_FIELD_NUMBER: _ClassVar[int]
     ON_LOOP_FIELD_NUMBER: _ClassVar[int]
     GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
+    TRANSLATE_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
@@ -315,7 +316,8 @@ class TranslateRequest(_message.Message):
     protection: Protection
     on_loop: OnLoop
     glossaries: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ...) -> None: ...
+    translate_attributes: bool
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ..., translate_attributes: bool = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -558,7 +560,7 @@ class TranslatePipeResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., results: _Optional[_Iterable[_Union[TextResult, _Mapping]]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class TextResult(_message.Message):
-    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "segments", "keeping", "kept", "warnings")
+    __slots__ = ("index", "status", "text", "hypotheses", "finish_reason", "source_truncated", "source_tokens", "target_tokens", "engine", "decode_steps", "nat_passes", "drafted_tokens", "accepted_tokens", "cache_hit", "detected_source_language", "sentence_spans", "terms", "timings", "segments", "keeping", "kept", "warnings", "marks")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -581,6 +583,7 @@ class TextResult(_message.Message):
     KEEPING_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
     index: int
     status: TextStatus
     text: str
@@ -603,7 +606,16 @@ class TextResult(_message.Message):
     keeping: KeepingCounts
     kept: _containers.RepeatedCompositeFieldContainer[KeptSpan]
     warnings: _containers.RepeatedCompositeFieldContainer[TextWarning]
-    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., segments: _Optional[int] = ..., keeping: _Optional[_Union[KeepingCounts, _Mapping]] = ..., kept: _Optional[_Iterable[_Union[KeptSpan, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[TextWarning, _Mapping]]] = ...) -> None: ...
+    marks: MarkCounts
+    def __init__(self, index: _Optional[int] = ..., status: _Optional[_Union[TextStatus, _Mapping]] = ..., text: _Optional[str] = ..., hypotheses: _Optional[_Iterable[_Union[Hypothesis, _Mapping]]] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., source_truncated: bool = ..., source_tokens: _Optional[int] = ..., target_tokens: _Optional[int] = ..., engine: _Optional[_Union[Engine, str]] = ..., decode_steps: _Optional[int] = ..., nat_passes: _Optional[int] = ..., drafted_tokens: _Optional[int] = ..., accepted_tokens: _Optional[int] = ..., cache_hit: bool = ..., detected_source_language: _Optional[str] = ..., sentence_spans: _Optional[_Iterable[_Union[SpanPair, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermOutcome, _Mapping]]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., segments: _Optional[int] = ..., keeping: _Optional[_Union[KeepingCounts, _Mapping]] = ..., kept: _Optional[_Iterable[_Union[KeptSpan, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[TextWarning, _Mapping]]] = ..., marks: _Optional[_Union[MarkCounts, _Mapping]] = ...) -> None: ...
+
+class MarkCounts(_message.Message):
+    __slots__ = ("by_attention", "by_position")
+    BY_ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    BY_POSITION_FIELD_NUMBER: _ClassVar[int]
+    by_attention: int
+    by_position: int
+    def __init__(self, by_attention: _Optional[int] = ..., by_position: _Optional[int] = ...) -> None: ...
 
 class KeepingCounts(_message.Message):
     __slots__ = ("as_it_was", "form", "alignment", "cut", "appended", "lost")

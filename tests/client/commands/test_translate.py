@@ -55,6 +55,8 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--to", "pt"], {"target_language": "pt"}),
         (["--model", "m"], {"model": "m"}),
         (["--format", "html"], {"format": pb.INPUT_FORMAT_HTML}),
+        (["--format", "markdown"], {"format": pb.INPUT_FORMAT_MARKDOWN}),
+        (["--translate-attributes"], {"translate_attributes": True}),
         (["--splitting", "lines"], {"splitting": pb.SPLITTING_LINES}),
         (["--term", "a=b", "--term-inflected"], {"terms": [{"source": "a", "target": "b", "inflected": True}]}),
         (

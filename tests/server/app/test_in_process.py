@@ -47,7 +47,7 @@ def test_given_translations_are_scored(service: InProcessService) -> None:
         (pb.TranslateRequest(), "INVALID_ARGUMENT", "texts: empty"),
         (pb.TranslateRequest(texts=[TEXT], model="other"), "NOT_FOUND", "model: no model is called 'other'"),
         (pb.TranslateRequest(texts=[TEXT], engine=pb.ENGINE_PREFERENCE_NAT), "FAILED_PRECONDITION", "engine: "),
-        (pb.TranslateRequest(texts=[TEXT], format=pb.INPUT_FORMAT_HTML), "UNIMPLEMENTED", "format: "),
+        (pb.TranslateRequest(texts=[TEXT], format=pb.INPUT_FORMAT_TOKENS), "UNIMPLEMENTED", "format: "),
     ],
 )
 def test_a_call_that_fails_has_the_status_that_a_server_sends(

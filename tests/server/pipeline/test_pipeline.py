@@ -23,10 +23,18 @@ from dragoman.server.core.errors import (
     ServingError,
 )
 from dragoman.server.core.protection import Protection
-from dragoman.server.core.requests import CacheMode, DecodingOverrides, OnTooLong, Output, Request, Splitting
+from dragoman.server.core.requests import (
+    CacheMode,
+    DecodingOverrides,
+    InputFormat,
+    OnTooLong,
+    Output,
+    Request,
+    Splitting,
+)
 from dragoman.server.core.segments import FinishReason, Priority, Segment
 from dragoman.server.core.strategies import Beam, Engine, Strategy
-from dragoman.server.core.translations import KeepingCounts, Outcome, Translation
+from dragoman.server.core.translations import KeepingCounts, MarkCounts, Outcome, Translation
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
@@ -975,3 +983,56 @@ async def test_a_request_has_so_many_terms_at_most(pipeline_of: Callable[..., Pi
         await translate(pipeline_of(max_terms=3), "The box.", terms=terms)
     with pytest.raises(InvalidRequest, match="this server takes none"):
         await translate(pipeline_of(max_terms=0), "The box.", terms=terms)
+
+
+MARKED = "<p title='Red car'>Hello <b>big</b> dog. <i>Good day.</i></p><p>{n} &amp; <code>x</code></p><pre>y</pre>"
+
+
+async def test_a_text_with_mark_up_comes_back_with_all_of_it(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """The model reads plain sentences, those with marks carry their attention; what has no text is never read."""
+    [outcome] = await translate(pipeline, MARKED, format=InputFormat.HTML, output=Output(kept_spans=True))
+
+    one = translation(outcome)
+    assert one.text == MARKED
+    assert one.marks == MarkCounts(by_attention=1)
+    assert [segment.attention for segment in lanes.submitted] == [True, False]
+
+
+async def test_attributes_are_segments_of_their_own(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Where they are asked for."""
+    await translate(pipeline, MARKED, format=InputFormat.HTML, translate_attributes=True)
+
+    assert len(lanes.submitted) == 3
+
+
+async def test_spans_within_marks_come_back_whatever_a_model_loses(
+    pipeline: Pipeline, lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """A segment that is cut around its spans has its marks in parts; none is lost or doubled."""
+    lanes.says = spoiled(tokenizer, without_digits)
+    source = "<p>Hello <b>my {count} dogs</b> and <i><code>x&lt;y</code></i> too.</p>"
+
+    [outcome] = await translate(pipeline, source, format=InputFormat.HTML)
+
+    one = translation(outcome)
+    assert one.text == source
+    assert one.keeping == KeepingCounts(cut=2)
+
+
+async def test_xml_that_is_not_well_formed_fails_alone(pipeline: Pipeline, lanes: FakeLanes) -> None:
+    """Its own error says where; the other texts are translated."""
+    outcomes = await translate(pipeline, "<a>The dog.</b>", "<a>The dog.</a>", format=InputFormat.XML)
+
+    assert isinstance(outcomes[0], InvalidRequest)
+    assert "texts[0].text: not well-formed XML: mismatched tag, line 1" in str(outcomes[0])
+    assert translation(outcomes[1]).text == "<a>The dog.</a>"
+
+
+async def test_formats_are_not_remembered_for_each_other(remembering: Pipeline, lanes: FakeLanes) -> None:
+    """The same characters are another text."""
+    source = "The &amp; dog."
+    [html] = await translate(remembering, source, format=InputFormat.HTML)
+    [plain] = await translate(remembering, source)
+
+    assert (translation(html).text, translation(plain).text) == (source, source)
+    assert len(lanes.submitted) == 2

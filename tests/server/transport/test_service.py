@@ -152,7 +152,7 @@ BAD = {
     "no target": (texts("a", terms=[pb.Term(source="a")]), "INVALID_ARGUMENT", "terms[0].target"),
     "term twice": (texts("a", terms=[pb.Term(source="a", target="b")] * 2), "INVALID_ARGUMENT", "terms[1].source"),
     "unknown glossary": (texts("a", glossaries=["x"]), "INVALID_ARGUMENT", "glossaries[0]"),
-    "HTML": (texts("a", format=pb.INPUT_FORMAT_HTML), "UNIMPLEMENTED", "format"),
+    "tokens": (texts("a", format=pb.INPUT_FORMAT_TOKENS), "UNIMPLEMENTED", "format"),
     "context": (pb.TranslateRequest(texts=[{"text": "a", "context": "b"}]), "UNIMPLEMENTED", "texts[0].context"),
     "no top-k": (texts("a", decoding={"sampling": {"top_k": 0}}), "INVALID_ARGUMENT", "decoding.sampling.top_k"),
     "two strategies": (
@@ -484,7 +484,7 @@ async def test_a_pipe_is_not_read_further_than_it_is_answered(serve: Serve) -> N
     [
         (piped("x", settings=pb.TranslateRequest(model="nope")), "model"),
         (piped("x", settings=texts("y")), "settings.texts"),
-        (piped("x", settings=pb.TranslateRequest(format=pb.INPUT_FORMAT_XML)), "format"),
+        (piped("x", settings=pb.TranslateRequest(format=pb.INPUT_FORMAT_TOKENS)), "format"),
     ],
 )
 async def test_a_bad_message_ends_a_pipe_after_what_came_before(
@@ -504,7 +504,7 @@ async def test_a_bad_message_ends_a_pipe_after_what_came_before(
 @pytest.mark.parametrize(
     ("settings", "field", "outcome"),
     [
-        (pb.TranslateRequest(format=pb.INPUT_FORMAT_XML), "format", "unsupported"),
+        (pb.TranslateRequest(format=pb.INPUT_FORMAT_TOKENS), "format", "unsupported"),
         (pb.TranslateRequest(model="nope"), "model", "not_found"),
         (pb.TranslateRequest(decoding=pb.DecodingOptions(beam_size=99)), "decoding.beam_size", "invalid"),
         (

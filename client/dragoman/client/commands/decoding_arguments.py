@@ -104,6 +104,12 @@ def _register_words(parser: ArgumentParser) -> None:
     )
     texts = parser.add_argument_group("texts and results")
     _choice(texts, "--format", InputFormat, "how the texts are written (default: plain)")
+    texts.add_argument(
+        "--translate-attributes",
+        action="store_const",
+        const=True,
+        help="translate alt, title, placeholder and aria-label, too; with a --format that has them",
+    )
     _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
     _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
     _choice(texts, "--on-loop", OnLoop, "what is done with a search that can only repeat itself (default: stop)")

@@ -14,6 +14,15 @@ from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
 
 
+class InputFormat(enum.Enum):
+    """How texts are written."""
+
+    PLAIN = "plain"
+    HTML = "html"
+    XML = "xml"
+    MARKDOWN = "markdown"
+
+
 class Splitting(enum.Enum):
     """How a text is cut into segments."""
 
@@ -153,6 +162,9 @@ class Request:
     source_language: str = ""
     """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
     target_language: str = ""
+    format: InputFormat = InputFormat.PLAIN
+    translate_attributes: bool = False
+    """Whether texts in attributes of tags are translated, too."""
     on_too_long: OnTooLong = OnTooLong.SPLIT
     on_loop: OnLoop = OnLoop.STOP
     protection: Protection = DEFAULT_PROTECTION

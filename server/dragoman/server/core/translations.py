@@ -78,6 +78,16 @@ class KeepingCounts:
 
 
 @dataclass(frozen=True)
+class MarkCounts:
+    """How marks were placed among the words of a translation; all others are around whole segments and stay there."""
+
+    by_attention: int = 0
+    """Around the words that attended to theirs."""
+    by_position: int = 0
+    """As if all words had kept their places: the decoder does not say what it attends to."""
+
+
+@dataclass(frozen=True)
 class TextHypothesis:
     """One reading of a whole text: its segments' hypotheses of the same rank, joined."""
 
@@ -122,6 +132,8 @@ class Translation:
     """What a reader of the best hypothesis should look at."""
     terms: tuple[TermOutcome, ...] = ()
     """Those that occur in the text, and what became of them in the best hypothesis."""
+    marks: MarkCounts | None = None
+    """None where no mark is within a segment."""
 
     @property
     def num_parts(self) -> int:

@@ -43,8 +43,8 @@ def segmented(
 ) -> Generator[None, None, tuple[list[list[Segment | Decoded]], list[int]]]:
     """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment.
 
-    What is recalled of a segment stands in its place, and costs nothing. Segments with terms carry `attention`, where
-    the model has it, and count twice: most of them are decoded again.
+    What is recalled of a segment stands in its place, and costs nothing. Segments with terms or marks carry
+    `attention`, where the model has it. Those with terms count twice: most of them are decoded again.
     """
     tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
     if tokens > LIGHT_COST:  # a segment costs its tokens at least
@@ -54,8 +54,8 @@ def segmented(
     for text in prepared:
         segments: list[Segment | Decoded] = []
         cost = 0
-        for segment, has_terms in _segments(text, template):
-            asked = replace(segment, attention=True) if has_terms and attention else segment
+        for segment, has_terms, has_marks in _segments(text, template):
+            asked = replace(segment, attention=True) if attention and (has_terms or has_marks) else segment
             recalled = recall(asked)
             segments.append(recalled or asked)
             cost += 0 if recalled else segment.cost(default_width) * (1 + has_terms)
@@ -71,8 +71,8 @@ def _num_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[tuple[Segment, bool]]:
-    """What is decoded of a text, and whether it has terms whose translation the model may say."""
+def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[tuple[Segment, bool, bool]]:
+    """What is decoded of a text, and whether it has terms whose translation the model may say, and marks."""
     if isinstance(text, InvalidRequest):
         return
     if text.target is not None:
@@ -80,4 +80,4 @@ def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterato
     for index, (ids, copies) in enumerate(zip(text.ids, text.copies, strict=True)):
         if ids:
             has_terms = index in text.shown and bool(text.shown[index].said)
-            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms
+            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms, text.has_marks(index)

@@ -144,6 +144,8 @@ class Intake:
             find=find,
             find_terms=find_terms,
             beside=request.prefixes[index] if request.prefixes else "",
+            form=request.format,
+            attributes=request.translate_attributes,
         )
         if isinstance(prepared, PreparedText) and request.method.is_whole:
             name = request.method.field

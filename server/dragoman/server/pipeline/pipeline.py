@@ -28,7 +28,7 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import CacheMode, EnginePreference, OnLoop, Request
+from dragoman.server.core.requests import CacheMode, EnginePreference, InputFormat, OnLoop, Request
 from dragoman.server.core.segments import Decoded, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
@@ -56,6 +56,8 @@ T = TypeVar("T")
 
 INLINE_CHARACTERS = 2_000
 """Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
+INLINE_MARKUP = 400
+"""With mark-up: taking a text apart takes longer than numbering it."""
 INLINE_SEGMENTS = 64
 """A text of fewer segments is joined on the event loop, for the same reason."""
 
@@ -170,7 +172,7 @@ class Pipeline:
         find = Recogniser(request.protection, self._readable).find
         glossaries = self._glossaries.named(request.glossaries, self.name)
         cache = self._cache if self._cache is not None and _is_repeatable(request) else None
-        is_long = _characters(request) >= INLINE_CHARACTERS
+        is_long = _characters(request) >= (INLINE_CHARACTERS if request.format is InputFormat.PLAIN else INLINE_MARKUP)
         asked = template
 
         def is_known() -> bool:
@@ -239,7 +241,8 @@ class Pipeline:
                         attempt = tried.pop(index)
                         settled = attempt.settled(decoded)
                         work = partial(assembler.translation, attempt.text, settled, tokenize_s)
-                        outcome = await self._assembled(work, len(decoded), plan)
+                        is_many = len(decoded) >= INLINE_SEGMENTS or (text.marked is not None and is_long)
+                        outcome = await self._assembled(work, plan, is_long=is_many)
                     reservation.give_back(costs[index])
                     yield index, outcome
 
@@ -304,11 +307,11 @@ class Pipeline:
         """What comes of work with texts; off the event loop where it is long."""
         return await self.workers.run_in_slices(work) if is_long else finished(work)
 
-    async def _assembled(self, work: Callable[[], Translation], segments: int, plan: Plan) -> Translation:
-        """The translation of a text of so many segments; off the event loop where that takes long."""
+    async def _assembled(self, work: Callable[[], Translation], plan: Plan, *, is_long: bool) -> Translation:
+        """The translation of a text; off the event loop where that takes long."""
         if plan.chooser is not None:  # which looks at all pairs of hypotheses
             return await self.workers.choose(work)
-        return work() if segments < INLINE_SEGMENTS else await self.workers.run(work)
+        return await self.workers.run(work) if is_long else work()
 
 
 def _check_in_time(request: Request, wait_s: float) -> None:
@@ -320,8 +323,11 @@ def _check_in_time(request: Request, wait_s: float) -> None:
 def _asked(request: Request, index: int, pair: LanguagePair) -> Hashable:
     """A text with all that decides which segments it is cut into."""
     prefix = request.prefixes[index] if request.prefixes else ""
-    words = request.protection, request.terms, request.glossaries
-    return request.texts[index], prefix, request.splitting, request.on_too_long, words, pair
+    words, form = (
+        (request.protection, request.terms, request.glossaries),
+        (request.format, request.translate_attributes),
+    )
+    return request.texts[index], prefix, form, request.splitting, request.on_too_long, words, pair
 
 
 def _is_repeatable(request: Request) -> bool:

@@ -1,8 +1,7 @@
 """One text on its way out: the decoded segments become text again, are joined, and say where each word came from."""
 
 import time
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from dragoman.server.core.terms import KnownTerm, TermOccurrence, TermOutcome, T
 from dragoman.server.core.translations import (
     Alignment,
     KeepingCounts,
+    MarkCounts,
     SpanPair,
     TextHypothesis,
     Timings,
@@ -22,12 +22,18 @@ from dragoman.server.core.translations import (
     Translation,
 )
 from dragoman.server.text.forms import Attempt, ShownText, StandIn
+from dragoman.server.text.marking import marked_by_attention, marked_by_position
+from dragoman.server.text.markup.placing import Insertion
 from dragoman.server.text.offsets import Offsets
+from dragoman.server.text.places import MarkedPlaces, Places, PlainPlaces
 from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.restoring import Restored
 from dragoman.server.text.reviewing import Reviewed
 from dragoman.server.text.segment_text import SegmentText
 from dragoman.server.text.tokenizer import Tokenizer
+
+UNTRANSLATED = TextWarning(WarningKind.UNTRANSLATED)
+NOWHERE = Span(0, 0)
 
 
 class Assembler:
@@ -115,6 +121,7 @@ class Assembler:
             "kept": joined.kept if self._output.kept_spans else (),
             "warnings": joined.warnings,
             "terms": TermOutcome.of(joined.terms, with_places=self._output.term_spans),
+            "marks": joined.marks,
         }
 
 
@@ -140,6 +147,7 @@ class _Joined:
     kept: tuple[KeptSpan, ...]
     warnings: tuple[TextWarning, ...]
     terms: Sequence[tuple[KnownTerm, TermOccurrence]]
+    marks: MarkCounts | None
 
 
 class _Joiner:
@@ -161,8 +169,8 @@ class _Joiner:
             for index, ids in enumerate(text.ids)
             if ids
         }
-        self._spans = text.layout.spans
-        self._source_offsets = Offsets(text.text, output.offset_unit)
+        source = text.text if text.marked is None else text.marked.document.source
+        self._source_offsets = Offsets(source, output.offset_unit)
 
     def missing(self, decoded: Sequence[Decoded]) -> set[int]:
         """The segments of which no hypothesis holds the protected spans."""
@@ -209,28 +217,58 @@ class _Joiner:
             segments[index] = review.target.text
             if is_best:
                 reviews[index] = review.warnings(hypothesis.reason)
-        text, target_spans = self._text.layout.join(segments), self._text.layout.spans_of(segments)
-        offsets = Offsets(text, self._output.offset_unit)
+        places = self._places(segments, hypotheses, restored)
+        warned += places.unwritten
+        offsets = Offsets(places.text, self._output.offset_unit)
         spans, alignments, tokens = list[SpanPair](), list[Alignment](), list[TokenScore]()
-        pairs = list(zip(self._spans, target_spans, strict=True))
         if self._output.sentence_spans:
-            spans = [self._pair(*pair, offsets) for pair in pairs]
+            spans = [self._pair(pair, offsets) for pair in places.segments]
         for index, hypothesis in hypotheses.items():
             if self._output.alignments and index not in warned:
-                links = self._decoded[index].links(hypothesis, restored[index].surfaces)
-                alignments += (self._placed(link, index, target_spans[index].start, offsets) for link in links)
+                for link in self._decoded[index].links(hypothesis, restored[index].surfaces):
+                    pair = self._pair(places.pair(index, link.source, link.target), offsets)
+                    alignments.append(Alignment(pair.source, pair.target, link.weight))
             if self._output.token_scores:
                 tokens += token_logps(hypothesis, self._tokenizer)
         logp = sum(hypothesis.logp for hypothesis in chosen)
-        joined = TextHypothesis(text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
-        for index in warned:
-            source, target = (Span(0, span.end - span.start) for span in pairs[index])
-            reviews[index] = [TextWarning(WarningKind.UNTRANSLATED, source, target)]
-        warnings = tuple(
-            self._warned(warning, pairs[index], offsets) for index in sorted(reviews) for warning in reviews[index]
+        joined = TextHypothesis(places.text, logp, _score(chosen), _reason(chosen), tuple(tokens), tuple(alignments))
+        warnings = [
+            self._warned(index, warning, places, offsets)
+            for index in sorted({*reviews, *warned})
+            for warning in ((UNTRANSLATED,) if index in warned else reviews[index])
+        ]
+        kept, terms = self._kept(restored, places, offsets)
+        return _Joined(joined, tuple(spans), kept, tuple(warnings), terms, self._marks(hypotheses))
+
+    def _places(
+        self, segments: Sequence[str], hypotheses: Mapping[int, Hypothesis], restored: Mapping[int, Restored]
+    ) -> Places:
+        """The text with these segments in place of its own."""
+        if self._text.marked is None:
+            return PlainPlaces(self._text, segments)
+        insertions = {
+            index: self._insertions(index, hypothesis, restored[index])
+            for index, hypothesis in hypotheses.items()
+            if self._text.has_marks(index)
+        }
+        kept = {index: self._unchanged(index, restored) for index in self._text.shown}
+        return MarkedPlaces(self._text, segments, insertions, kept)
+
+    def _insertions(self, index: int, hypothesis: Hypothesis, restored: Restored) -> list[Insertion]:
+        """Where the marks of a segment are in its translation."""
+        passage = self._text.passages[index]
+        if hypothesis.attention is None:
+            return marked_by_position(passage, restored.text)
+        return marked_by_attention(
+            passage, restored.text, list(self._decoded[index].links(hypothesis, restored.surfaces))
         )
-        kept, terms = self._kept(restored, target_spans, offsets)
-        return _Joined(joined, tuple(spans), kept, warnings, terms)
+
+    def _marks(self, hypotheses: Mapping[int, Hypothesis]) -> MarkCounts | None:
+        """How the marks of the text were placed."""
+        marked = [index for index in hypotheses if self._text.has_marks(index)]
+        counts = {index: len(self._text.passages[index].marks) for index in marked}
+        by_position = sum(count for index, count in counts.items() if hypotheses[index].attention is None)
+        return MarkCounts(sum(counts.values()) - by_position, by_position) if counts else None
 
     def chosen(self, decoded: Sequence[Decoded], chooser: Chooser) -> list[Decoded]:
         """The segments with those of their hypotheses that a chooser keeps, and the scores that it gives them."""
@@ -246,7 +284,7 @@ class _Joiner:
         segment = self._decoded[index]
         edits = segment.edits(hypothesis)
         assert edits is not None, "hypotheses that do not hold their spans have been left out"
-        return segment.restored(hypothesis, edits, by_token=self._output.alignments)
+        return segment.restored(hypothesis, edits, by_token=self._output.alignments or self._text.has_marks(index))
 
     def _reviewed(self, index: int, hypothesis: Hypothesis) -> Reviewed:
         """The translation of a segment, with the right number where one slipped."""
@@ -262,57 +300,60 @@ class _Joiner:
 
         return review.mended(links) if self._mends_numbers else review
 
-    def _warned(self, warning: TextWarning, spans: tuple[Span, Span], offsets: Offsets) -> TextWarning:
+    def _warned(self, index: int, warning: TextWarning, places: Places, offsets: Offsets) -> TextWarning:
         """A warning about a segment as one about its text."""
-        source, target = spans
-        return replace(
-            warning,
-            source=warning.source and self._source_offsets.of(_moved(warning.source, source.start)),
-            target=warning.target and offsets.of(_moved(warning.target, target.start)),
-        )
+        if warning is UNTRANSLATED:
+            pair = self._pair(places.segments[index], offsets)
+            return replace(warning, source=pair.source, target=pair.target)
+        pair = self._pair(places.pair(index, warning.source or NOWHERE, warning.target or NOWHERE), offsets)
+        return replace(warning, source=warning.source and pair.source, target=warning.target and pair.target)
 
     def _kept(
-        self, restored: Mapping[int, Restored], target_spans: Sequence[Span], offsets: Offsets
+        self, restored: Mapping[int, Restored], places: Places, offsets: Offsets
     ) -> tuple[tuple[KeptSpan, ...], list[tuple[KnownTerm, TermOccurrence]]]:
         """Every protected span of the text, and every term, in source order."""
         kept, terms = list[KeptSpan](), list[tuple[KnownTerm, TermOccurrence]]()
 
-        def keep(span: ProtectedSpan, source: Span, target: Span, keeping: Keeping, use: TermUse) -> None:
-            pair = self._pair(source, target, offsets)
+        def keep(span: ProtectedSpan, places: SpanPair, keeping: Keeping, use: TermUse) -> None:
+            pair = self._pair(places, offsets)
             if span.term is None:
                 kept.append(KeptSpan(pair.source, pair.target, span.kind, keeping))
             else:
                 terms.append((span.term, TermOccurrence(pair.source, pair.target, use)))
 
-        for index, shown in self._text.shown.items():
-            source, target = self._spans[index].start, target_spans[index].start
-            if shown.keeping is None:
-                places = restored[index].places
-            else:
-                places = [(stand_in, span, shown.keeping) for stand_in, span in shown.as_it_was[1]]
-            for stand_in, place, keeping in places:
-                use = _use(stand_in, keeping, shown)
-                for each, part in stand_in.parts(place.start):
-                    keep(each, _moved(each.span, source), _moved(part, target), keeping, use)
-        ends = [0, *(span.end for span in self._spans)]
-        target_ends = [0, *(span.end for span in target_spans)]
+        for index in self._text.shown:
+            for each, part, keeping, use in self._parts(index, restored):
+                keep(each, places.pair(index, each.span, part), keeping, use)
         for each in self._text.outside:
-            gap = bisect_right(ends, each.span.start) - 1
-            moved = _moved(each.span, target_ends[gap] - ends[gap])
-            keep(each, each.span, moved, Keeping.AS_IT_WAS, TermUse.APPLIED)
+            keep(each, places.outside(each.span), Keeping.AS_IT_WAS, TermUse.APPLIED)
         for each in self._text.missed:
             assert each.term is not None, "what is missed is a term"
-            terms.append((each.term, TermOccurrence(self._source_offsets.of(each.span), None, TermUse.PROTECTED)))
+            source = self._source_offsets.of(places.source(each.span))
+            terms.append((each.term, TermOccurrence(source, None, TermUse.PROTECTED)))
         terms.sort(key=lambda found: found[1].source)
         return tuple(sorted(kept, key=lambda each: each.source)), terms
 
-    def _placed(self, link: Alignment, index: int, start: int, offsets: Offsets) -> Alignment:
-        """A link of a segment as a link of the whole text."""
-        pair = self._pair(_moved(link.source, self._spans[index].start), _moved(link.target, start), offsets)
-        return Alignment(pair.source, pair.target, link.weight)
+    def _unchanged(self, index: int, restored: Mapping[int, Restored]) -> list[tuple[Span, Span]]:
+        """What of a segment stands in its translation as it was, and where."""
+        return [(each.span, part) for each, part, *_ in self._parts(index, restored) if each.put is None]
 
-    def _pair(self, source: Span, target: Span, offsets: Offsets) -> SpanPair:
-        return SpanPair(self._source_offsets.of(source), offsets.of(target))
+    def _parts(
+        self, index: int, restored: Mapping[int, Restored]
+    ) -> Iterator[tuple[ProtectedSpan, Span, Keeping, TermUse]]:
+        """The protected spans of a segment, and where they are in its translation."""
+        shown = self._text.shown[index]
+        if shown.keeping is None:
+            places = restored[index].places
+        else:
+            places = [(stand_in, span, shown.keeping) for stand_in, span in shown.as_it_was[1]]
+        for stand_in, place, keeping in places:
+            use = _use(stand_in, keeping, shown)
+            for each, part in stand_in.parts(place.start):
+                yield each, part, keeping, use
+
+    def _pair(self, pair: SpanPair, offsets: Offsets) -> SpanPair:
+        """Two stretches, in the unit that was asked for."""
+        return SpanPair(self._source_offsets.of(pair.source), offsets.of(pair.target))
 
 
 def _use(stand_in: StandIn, keeping: Keeping, shown: ShownText) -> TermUse:
@@ -327,10 +368,6 @@ def _is_unread(shown: ShownText) -> bool:
     """Whether a segment that is not decoded has words, which the model cannot read."""
     spans = [each.span for stand_in in shown.stand_ins for each in stand_in.spans if each.kind is SpanKind.UNREADABLE]
     return any(char.isalpha() for span in spans for char in shown.segment[span.start : span.end])
-
-
-def _moved(span: Span, by: int) -> Span:
-    return Span(span.start + by, span.end + by)
 
 
 def _of_rank(decoded: Sequence[Decoded], rank: int) -> list[Hypothesis]:

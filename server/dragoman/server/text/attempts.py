@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dragoman.server.text.forms import Attempt, ShownText
-from dragoman.server.text.preparing import Numbering, PreparedSegment, PreparedText, prefix_ids
+from dragoman.server.text.preparing import Numbering, PreparedSegment, PreparedText, prefix_ids, with_marks
 from dragoman.server.text.tokenizer import Tokenizer
 
 
@@ -42,6 +42,7 @@ def next_attempt(
         befores += (Before(number, is_same=each.ids is ids) for each in tried if each.ids)
         number += bool(ids)
     prepared = replace(numbering.prepared(text.text, pieces, ()), outside=text.outside, missed=text.missed)
+    prepared = with_marks(prepared, text.marked)
     if text.target_prefix:
         prefix = prefix_ids(prepared, text.target_prefix, tokenizer)
         prepared = replace(prepared, prefix=prefix, target_prefix=text.target_prefix)

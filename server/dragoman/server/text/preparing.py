@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
-from dragoman.server.core.requests import Splitting
+from dragoman.server.core.requests import InputFormat, Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.spans import Span
 from dragoman.server.text.forms import Attempt, ShownText, moved, show
+from dragoman.server.text.markup.marked import MarkedText
+from dragoman.server.text.markup.passages import Passage
 from dragoman.server.text.splitting import TextLayout, fit, joined, split
 from dragoman.server.text.term_spans import FindTerms, no_terms, with_terms
 from dragoman.server.text.tokenizer import Tokenizer
@@ -65,11 +67,19 @@ class PreparedText:
     """The prefix as it was sent."""
     missed: tuple[ProtectedSpan, ...] = ()
     """Terms that lie in something that is kept as it is."""
+    marked: MarkedText | None = None
+    """What `text` is the plain text of, if it came with mark-up."""
+    passages: tuple[Passage, ...] = ()
+    """Of a text with mark-up, each segment with the marks that are its own."""
 
     @property
     def decoded_ids(self) -> tuple[tuple[int, ...], ...]:
         """The ids of the segments that are decoded."""
         return tuple(ids for ids in self.ids if ids)
+
+    def has_marks(self, index: int) -> bool:
+        """Whether a segment has marks that are placed among the words of its translation."""
+        return bool(self.passages) and bool(self.passages[index].marks)
 
     @property
     def source_tokens(self) -> int:
@@ -100,24 +110,38 @@ def prepare(
     find: Find = unprotected,
     find_terms: FindTerms = no_terms,
     beside: str = "",
+    form: InputFormat = InputFormat.PLAIN,
+    attributes: bool = False,
 ) -> Generator[None, None, PreparedText | InvalidRequest]:
     """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
     `find` says what is protected, `find_terms` where terms are; forms that are in what stands `beside` the text are not
-    used.
+    used. What is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for.
     """
     numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, beside=beside)
-    protected, missed = with_terms(find(text), find_terms(text))
-    yield
     pieces: list[PreparedSegment] = []
     try:
-        for span, inner in joined(split(text, splitting, pair.source), protected):
+        marked = None if form is InputFormat.PLAIN else MarkedText.of(text, form, attributes=attributes)
+        yield
+        text = text if marked is None else marked.plain
+        found = with_terms(find(text), find_terms(text)) if marked is None else marked.protected(find, find_terms)
+        protected, missed = found
+        yield
+        spans = split(text, splitting, pair.source) if marked is None else marked.split(splitting, pair.source)
+        for span, inner in joined(spans, protected):
             for piece in numbering.pieces(text, span, inner):
                 pieces.append(piece)
                 yield
     except ValueError as error:
         return InvalidRequest(field, str(error))
-    return replace(numbering.prepared(text, pieces, protected), missed=missed)
+    return with_marks(replace(numbering.prepared(text, pieces, protected), missed=missed), marked)
+
+
+def with_marks(text: PreparedText, marked: MarkedText | None) -> PreparedText:
+    """A text that is the plain text of one with mark-up."""
+    if marked is None:
+        return text
+    return replace(text, marked=marked, passages=tuple(marked.passages(text.layout.spans)))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dragoman.server.core.protection import DEFAULT_PROTECTION, RECOGNISED, Prot
 from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
+    InputFormat,
     OffsetUnit,
     OnLoop,
     OnTooLong,
@@ -257,3 +258,12 @@ def test_kinds_of_a_protection_that_is_off_are_refused() -> None:
     """Which of them was meant nobody knows."""
     with pytest.raises(InvalidRequest, match=r"protection\.kinds: set although protection is off"):
         read(texts=[pb.Text(text="a")], protection={"off": True, "kinds": [pb.SPAN_KIND_URL]})
+
+
+def test_attributes_are_translated_of_texts_that_have_some() -> None:
+    """Plain text has none, and a request that asks for them is refused by name."""
+    marked = read(format=pb.INPUT_FORMAT_MARKDOWN, translate_attributes=True)
+
+    assert (marked.format, marked.translate_attributes) == (InputFormat.MARKDOWN, True)
+    with pytest.raises(InvalidRequest, match="translate_attributes"):
+        read(translate_attributes=True)

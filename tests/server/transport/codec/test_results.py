@@ -10,6 +10,7 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import (
     Alignment,
     KeepingCounts,
+    MarkCounts,
     SpanPair,
     TextHypothesis,
     Timings,
@@ -45,6 +46,7 @@ TRANSLATION = Translation(
         KeptSpan(Span(1, 2), None, SpanKind.TERM, Keeping.LOST),
     ),
     warnings=(TextWarning(WarningKind.UNTRANSLATED, Span(0, 1), None, "why"),),
+    marks=MarkCounts(by_attention=2, by_position=1),
 )
 
 
@@ -60,6 +62,7 @@ def test_a_result_says_all_that_is_known() -> None:
     assert (result.engine, result.source_tokens, result.target_tokens) == (pb.ENGINE_BEAM, 3, 4)
     assert (result.decode_steps, result.segments, result.timings.detokenize.ToMilliseconds()) == (7, 2, 5)
     assert list(result.sentence_spans) == [pb.SpanPair(source={"start": 1, "end": 3}, target={"start": 0, "end": 2})]
+    assert result.marks == pb.MarkCounts(by_attention=2, by_position=1)
     assert result.keeping == pb.KeepingCounts(form=1, lost=1)
     url = {"kind": pb.SPAN_KIND_URL, "keeping": pb.KEEPING_FORM}
     assert list(result.kept) == [

@@ -28,7 +28,10 @@ class TextMap:
         self._starts = [piece.at for piece in pieces]
 
     def span(self, span: Span) -> Span:
-        """The stretch of the source that a stretch of the text, which is not empty, was read from."""
+        """The stretch of the source that a stretch of the text was read from; of an empty one, the place."""
+        if span.start >= span.end:
+            place = self._side(min(span.start, self._length - 1), is_end=span.start >= self._length)
+            return Span(place, place)
         return Span(self._side(span.start, is_end=False), self._side(span.end - 1, is_end=True))
 
     def _side(self, position: int, *, is_end: bool) -> int:

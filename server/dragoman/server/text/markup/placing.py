@@ -6,6 +6,7 @@ is placed exactly once. One that began in an earlier sentence takes words from t
 later sentence words up to the end. A mark around nothing stands beside the word that translates its neighbour.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,12 @@ from dragoman.server.text.markup.document import Mark
 Shares = npt.NDArray[np.float64]
 """[target words, source words]: what share of a target word's attention each source word has."""
 
-ENOUGH = 0.4
+ENOUGH = 0.5
 """A target word is a mark's if the mark's words have more than this share of it."""
+FAVOUR = 0.05
+"""What a word of a mark counts besides, so that a run over one other word is better than a part of it."""
+MUTUALITY = 2
+"""How much it counts that other words of the target attend to a word, too. 1.5 to 3 place about equally well."""
 FAINTEST = 0.1
 """A mark that is around no word for the most part is put around the one that got at least this share from it."""
 
@@ -133,8 +138,7 @@ def _tree(marks: Sequence[Mark], length: int) -> _Node:
 class _Placer:
     def __init__(self, source: Sentence, target: Sentence, shares: Shares) -> None:
         self._source, self._target, self._shares = source, target, shares
-        totals = shares.sum(axis=1, keepdims=True)
-        self._certain = np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
+        self._certain = _mutual(shares)
         self._is_word = [any(map(str.isalnum, target.text[slice(*word)])) for word in target.words]
 
     def place_within(self, node: _Node) -> None:
@@ -167,7 +171,10 @@ class _Placer:
     def _gains(self, node: _Node) -> list[float]:
         """What is gained with each target word that is taken. Punctuation neither gains nor loses."""
         inside = self._certain[:, self._words(node)].sum(axis=1) - ENOUGH
-        return [float(gain) if is_word else 0.0 for gain, is_word in zip(inside, self._is_word, strict=True)]
+        return [
+            float(gain + FAVOUR * (gain > 0)) if is_word else 0.0
+            for gain, is_word in zip(inside, self._is_word, strict=True)
+        ]
 
     def _faintest(self, node: _Node, free: Sequence[bool], parent: Span) -> Span:
         """The one word that most likely translates a word of the node; none where nothing says so."""
@@ -221,9 +228,10 @@ class _Placer:
         words = self._source.words
         before = [index for index, word in enumerate(words) if parent.start < word.end <= node.start]
         after = [index for index, word in enumerate(words) if node.start <= word.start < parent.end]
+        text = self._source.text
         is_glued = (
-            bool(before) and words[before[-1]].end == node.start,
-            bool(after) and words[after[0]].start == node.start,
+            node.start > 0 and not text[node.start - 1].isspace(),
+            node.start < len(text) and not text[node.start].isspace(),
         )
         if not before:
             place = parent.run.start
@@ -264,6 +272,20 @@ _PUNCTUATION = (
     "%",
 )
 """Punctuation that stands for each other."""
+_OPENING, _CLOSING = frozenset('([{"\u201c\u00ab\u00bf\u00a1\u2018'), frozenset(')]}"\u201d\u00bb.,;:!?\u2019')
+
+
+def _mutual(shares: Shares) -> Shares:
+    """How sure it is that words translate each other. A word of the target that attends to two of the source, as an
+    article to its noun as well, belongs to the one that no other word attends to.
+    """
+    rows, columns = shares.sum(axis=1, keepdims=True), shares.sum(axis=0, keepdims=True)
+    forth = np.divide(shares, rows, out=np.zeros_like(shares), where=rows > 0)
+    back = np.divide(shares, columns, out=np.zeros_like(shares), where=columns > 0)
+    both = forth * back**MUTUALITY
+    totals = both.sum(axis=1, keepdims=True)
+    certain: Shares = np.divide(both, totals, out=np.zeros_like(both), where=totals > 0)
+    return certain
 
 
 def _best_run(gains: Sequence[float], free: Sequence[bool], node: _Node) -> tuple[float, Span]:
@@ -304,25 +326,20 @@ def _split(
     """Words that a mark begins or ends within, and that stand in the target as they are, are several words in both."""
     edges = {edge for mark in marks for edge in (mark.start, mark.end)}
     source_words, target_words = list[Span](), [[word] for word in target.words]
+    split_from: dict[int, int] = {}
     origins: list[tuple[int, int | None]] = []  # the word, and its number among the parts of one that was split
     for index, word in enumerate(source.words):
         cuts = sorted(edge for edge in edges if word.start < edge < word.end) if edges else []
-        row = int(shares[:, index].argmax()) if cuts and len(target.words) else 0
-        is_alike = (
-            bool(cuts)
-            and len(target.words) > 0
-            and len(target_words[row]) == 1
-            and source.text[slice(*word)] == target.text[slice(*target.words[row])]
-        )
-        if not is_alike:
+        row = _row(source.text[slice(*word)], target, shares[:, index]) if cuts and len(target.words) else -1
+        pairs = _parts(source.text, word, cuts, target.text, target.words[row]) if row >= 0 else []
+        if not pairs or len(target_words[row]) > 1:
             source_words.append(word)
             origins.append((index, None))
             continue
-        parts = [Span(*pair) for pair in zip([word.start, *cuts], [*cuts, word.end], strict=True)]
-        by = target.words[row].start - word.start
-        target_words[row] = [Span(part.start + by, part.end + by) for part in parts]
-        source_words += parts
-        origins += [(index, number) for number in range(len(parts))]
+        target_words[row] = [said for _, said in pairs]
+        split_from[row] = index
+        source_words += (part for part, _ in pairs)
+        origins += ((index, number) for number in range(len(pairs)))
     if len(source_words) == len(source.words):
         return source, target, shares
     rows = [
@@ -330,17 +347,38 @@ def _split(
         for row, parts in enumerate(target_words)
         for number in range(len(parts))
     ]
-    split = np.array(
-        [
-            [
-                shares[row, column] if number is None else float(number == part) if part is not None else 0.0
-                for column, number in origins
-            ]
-            for row, part in rows
-        ]
-    )
+    split = shares[np.ix_([row for row, _ in rows], [column for column, _ in origins])]
+    for place, (row, part) in enumerate(rows):
+        for other, (column, number) in enumerate(origins):
+            if part is not None or number is not None:  # parts have nothing but their counterparts
+                split[place, other] = float(part == number and split_from.get(row) == column)
     words = [part for parts in target_words for part in parts]
     return Sentence(source.text, source_words), Sentence(target.text, words), split
+
+
+def _row(written: str, target: Sentence, shares: Shares) -> int:
+    """The target's word that translates a word: of those that are written alike, or else of all."""
+    alike = [row for row, word in enumerate(target.words) if target.text[slice(*word)] == written]
+    return max(alike or range(len(target.words)), key=lambda row: float(shares[row]))
+
+
+def _parts(source: str, word: Span, cuts: Sequence[int], target: str, said: Span) -> list[tuple[Span, Span]]:
+    """A word and its translation in parts: all of it where both are written alike, else an end that is."""
+    written, translated = source[slice(*word)], target[slice(*said)]
+    if written == translated:
+        bounds = [word.start, *cuts, word.end]
+        by = said.start - word.start
+        return [(Span(a, b), Span(a + by, b + by)) for a, b in itertools.pairwise(bounds)]
+    for cut in (cuts[-1], cuts[0]) if cuts else ():
+        first, last = source[word.start : cut], source[cut : word.end]
+        if translated.endswith(last) and translated != last:
+            middle = said.end - len(last)
+        elif translated.startswith(first) and translated != first:
+            middle = said.start + len(first)
+        else:
+            continue
+        return [(Span(word.start, cut), Span(said.start, middle)), (Span(cut, word.end), Span(middle, said.end))]
+    return []
 
 
 def _written(root: _Node, source: Sentence, target: Sentence) -> Iterator[Insertion]:
@@ -353,7 +391,7 @@ def _written(root: _Node, source: Sentence, target: Sentence) -> Iterator[Insert
             reached = max(reached, item.at)
             yield item._replace(at=reached)
             continue
-        start, end = _sides(item, target)
+        start, end = _sides(item, source, target)
         if item.is_void:
             waiting += reversed(list(_void(item, source, target)))
             continue
@@ -366,11 +404,18 @@ def _in_order(node: _Node) -> list[_Node]:
     return sorted(node.children, key=lambda child: child.run)
 
 
-def _sides(node: _Node, target: Sentence) -> tuple[int, int]:
+def _sides(node: _Node, source: Sentence, target: Sentence) -> tuple[int, int]:
     """Where a node begins and ends in the target."""
     start, end = node.run
     if start < end:
-        return target.words[start].start, target.words[end - 1].end
+        first, last = target.words[start].start, target.words[end - 1].end
+        text = source.text[node.start : node.end].strip()
+        # Tokens of several marks, such as `%)`, are in one word with what stands before or behind them.
+        while not node.is_left and last > first + 1 and target.text[last - 1] in _CLOSING and text[-1:].isalnum():
+            last -= 1
+        while not node.is_begun and first < last - 1 and target.text[first] in _OPENING and text[:1].isalnum():
+            first += 1
+        return first, last
     place = target.words[start].start if start < len(target.words) else len(target.text.rstrip())
     return place, place
 

@@ -41,12 +41,22 @@ class Spans(Protocol):
         ...
 
 
-class WrittenText(NamedTuple):
+@dataclass(frozen=True)
+class WrittenText:
     """A text with mark-up, and where each passage's translation is in it."""
 
     text: str
     spans: tuple[Span, ...]
     maps: tuple[Spans, ...]
+    slices: Sequence[tuple[int, int]]
+    """Where slices of the source begin, in order, and where they were written."""
+    unwritten: frozenset[int]
+    """The passages whose translations would have meant more than they say: they are as they were."""
+
+    def outside(self, span: Span) -> Span:
+        """Where a stretch of the source is that is in no passage."""
+        start, written = self.slices[bisect_right(self.slices, (span.start, maxsize)) - 1]
+        return Span(span.start - start + written, span.end - start + written)
 
 
 def write(
@@ -59,12 +69,17 @@ def write(
     own, values = translated[: len(passages)], translated[len(passages) :]
     writer = _MarkupWriter(document, list(zip(attributes, values, strict=True)))
     places: list[tuple[Span, Spans]] = []
+    unwritten: set[int] = set()
     waiting = iter(zip(passages, own, strict=True))
     for _, group in itertools.groupby(waiting, key=lambda pair: pair[0].block.region):
-        places += writer.region(list(group))
+        pairs = list(group)
+        is_written, written = writer.region(pairs)
+        unwritten |= set() if is_written else set(range(len(places), len(places) + len(pairs)))
+        places += written
     writer.source_until(len(document.source))
     places += (writer.values[passage.source] for passage in attributes)
-    return WrittenText(writer.text, tuple(span for span, _ in places), tuple(spans for _, spans in places))
+    spans, maps = tuple(span for span, _ in places), tuple(spans for _, spans in places)
+    return WrittenText(writer.text, spans, maps, sorted(writer.slices), frozenset(unwritten))
 
 
 class _Unchanged:
@@ -76,7 +91,7 @@ class _Unchanged:
 
     def span(self, span: Span) -> Span:
         start, end = self._passage.source_of(span)
-        return Span(self._moved(start), self._moved(end - 1) + 1)
+        return Span(self._moved(start), self._moved(end - 1) + 1 if start < end else self._moved(start))
 
     def _moved(self, position: int) -> int:
         start, written = self._slices[bisect_right(self._slices, (position, maxsize)) - 1]
@@ -94,6 +109,8 @@ class _MarkupWriter:
         self._starts = [span.start for span, _ in self._edits]
         self._parts: list[str] = []
         self._length = self._reached = 0
+        self.slices: list[tuple[int, int]] = []
+        """Where slices of the source begin, and where they were written."""
         self.values: dict[Span, tuple[Span, Spans]] = {}
         """Where the values of attributes were written, by where they were in the source."""
 
@@ -107,25 +124,27 @@ class _MarkupWriter:
         self._slice(Span(self._reached, end))
         self._reached = end
 
-    def region(self, pairs: Sequence[tuple[Passage, Translated]]) -> list[tuple[Span, Spans]]:
-        """The passages of a region, at their places. Returns where they and their texts are."""
+    def region(self, pairs: Sequence[tuple[Passage, Translated]]) -> tuple[bool, list[tuple[Span, Spans]]]:
+        """The passages of a region, at their places. Returns whether they could be written, and where they and their
+        texts are.
+        """
         block = pairs[0][0].block
         start, end = block.region
         if self._reached < start:
             self.source_until(start)
-        begun = len(self._parts), self._length, self._reached
+        begun = len(self._parts), self._length, self._reached, len(self.slices)
         as_it_was = [(passage, Translated(passage.text)) for passage, _ in pairs]
         for attempt, strictly in ((pairs, False), (pairs, True), (as_it_was, True)):
-            del self._parts[begun[0] :]
-            _, self._length, self._reached = begun
+            del self._parts[begun[0] :], self.slices[begun[3] :]
+            _, self._length, self._reached, _ = begun
             places = [self._passage(passage, text, strictly=strictly) for passage, text in attempt]
             if attempt is as_it_was:
-                break
+                return False, places
             if self._reached < end:
                 self.source_until(end)
             if block.notation.holds(self._source[start:end], "".join(self._parts[begun[0] :])):
                 break
-        return places
+        return True, places
 
     def _passage(self, passage: Passage, translated: Translated, *, strictly: bool) -> tuple[Span, Spans]:
         self.source_until(passage.source.start)
@@ -162,6 +181,7 @@ class _MarkupWriter:
         """
         position = span.start
         for place, new in self._edits[edits.start : edits.stop]:
+            self.slices.append((position, self._length))
             yield position, self._length
             self._put(self._source[position : place.start])
             if isinstance(new, str):
@@ -169,6 +189,7 @@ class _MarkupWriter:
             else:
                 self.values[place] = self._written(*new, range(0), strictly=True)
             position = place.end
+        self.slices.append((position, self._length))
         yield position, self._length
         self._put(self._source[position : span.end])
 

@@ -27,6 +27,8 @@ def request(
 ) -> Request:
     """The request that a message stands for. `fresh_seed` is for a sample that names none."""
     _check_id(message.request_id)
+    if message.translate_attributes and message.format in (pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN):
+        raise InvalidRequest("translate_attributes", "plain text has no attributes: set a format, or unset it")
     prefixes = tuple(text.target_prefix for text in message.texts)
     return read(
         Request,

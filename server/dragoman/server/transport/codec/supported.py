@@ -52,7 +52,6 @@ TRANSLATE: Fields = {
         **plain("patterns", "off"),
         "kinds": frozenset(number for number, kind in _SPAN_KINDS.items() if kind in RECOGNISED),
     },
-    "format": frozenset({pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN}),
     "decoding": {
         **plain("suppressed_tokens"),
         **_read(DecodingOverrides, _DECODING),
