@@ -170,3 +170,9 @@ def test_a_text_of_nothing_but_numbers_is_compared_number_by_number(unit):
 
     assert changes(unit * many, unit * many, EN_PT) == []
     assert len(changes(f"{unit * many} 77 end", f"{unit * many} 88 end", EN_PT)) <= 2
+
+
+@pytest.mark.parametrize(("source", "target"), [("$1 dollar", "um dólar"), ("-1 dog", "um cão"), ("A0$", "A")])
+def test_numbers_that_are_said_in_words_are_compared_with_nothing(source, target):
+    """Neither their money nor their signs: there is no number on the other side."""
+    assert changes(source, target, EN_PT) == []

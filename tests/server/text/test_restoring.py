@@ -139,3 +139,16 @@ def test_the_first_token_of_a_form_is_all_of_its_span(surfaces: list[str], edite
 
     assert list(result.surfaces) == edited
     assert result.text == "".join(edited)
+
+
+@pytest.mark.parametrize("surfaces", [[" X1 and X2  "], [" X", "1", " and", " ", "X2", " ", " "]])
+def test_no_white_space_is_left_at_the_ends(surfaces: list[str]) -> None:
+    """But what is a span's own."""
+    spans = [ProtectedSpan(Span(0, 3), SpanKind.CODE), ProtectedSpan(Span(8, 12), SpanKind.PATTERN)]
+    edits = strict_edits(show("{a} and {b}\t", spans, "X{n}"), "".join(surfaces))
+    assert edits is not None
+
+    result = restored(surfaces, edits)
+
+    assert result.text == "".join(result.surfaces) == "{a} and {b}\t"
+    assert [result.text[slice(*place)] for _, place, _ in result.places] == ["{a}", "{b}\t"]

@@ -15,6 +15,7 @@ from dragoman.export.distill.corpus import Ragged
 from dragoman.export.distill.pieces import Pieces
 from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.errors import ServingError
+from dragoman.server.core.protection import NO_PROTECTION
 from dragoman.server.core.requests import DecodingOverrides, OnTooLong, Request, Splitting
 from dragoman.server.core.translations import Outcome
 
@@ -57,9 +58,16 @@ def write_labels(bundle: Path, lines: Sequence[str], path: Path, beam_size: int 
 
 
 def label_request(lines: Sequence[str], beam_size: int | None) -> Request:
-    """Each line is a sentence; one that the model cannot read whole has no label."""
-    overrides = DecodingOverrides(beam_size=beam_size)
-    return Request(tuple(lines), overrides, splitting=Splitting.NONE, on_too_long=OnTooLong.REJECT)
+    """Each line is a sentence; one that the model cannot read whole has no label. Nothing is protected: what the model
+    says is to be learnt, of placeholders, too.
+    """
+    return Request(
+        tuple(lines),
+        DecodingOverrides(beam_size=beam_size),
+        splitting=Splitting.NONE,
+        on_too_long=OnTooLong.REJECT,
+        protection=NO_PROTECTION,
+    )
 
 
 def _label(source: str, outcome: Outcome) -> dict[str, str]:

@@ -352,7 +352,7 @@ def _changes(missing: Sequence[Number], extra: Sequence[Number]) -> list[Change]
 
 def _other_money(source: Sequence[Number], target: Sequence[Number]) -> list[Change]:
     """Amounts that have become others of another money."""
-    if not (source and _MONEY.search(source[0].text) and _MONEY.search(target[0].text)):
+    if not (source and target and _MONEY.search(source[0].text) and _MONEY.search(target[0].text)):
         return []
     ours, theirs = ({number.money for number in numbers} for numbers in (source, target))
     lost = [number for number in source if number.money and number.money not in theirs]
@@ -363,7 +363,7 @@ def _other_money(source: Sequence[Number], target: Sequence[Number]) -> list[Cha
 def _other_signs(source: Sequence[Number], target: Sequence[Number]) -> list[Change]:
     """Numbers below zero that stand without a sign in the translation."""
     below = [number for number in source if _NEGATIVE.search(number.before)]
-    if not below or _MINUS.search(target[0].text):
+    if not (below and target) or _MINUS.search(target[0].text):
         return []
     unsigned, signed = dict[str, Number](), set[str]()
     for number in target:

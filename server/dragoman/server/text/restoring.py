@@ -149,7 +149,10 @@ def lenient_edits(shown: ShownText, said: str, attended: Callable[[], Attended |
 
 
 def restored(surfaces: Sequence[str], edits: Sequence[Edit]) -> Restored:
-    """The edits, which are in order and apart, made in a text that these surfaces are together."""
+    """The edits, which are in order and apart, made in a text that these surfaces are together.
+
+    White space that is left at the ends goes: what stands around the segment has its own.
+    """
     said = "".join(surfaces)
     woven, places, reached, length = list[str](), list[tuple[StandIn, Span, Keeping]](), 0, 0
     for edit in edits:
@@ -162,7 +165,14 @@ def restored(surfaces: Sequence[str], edits: Sequence[Edit]) -> Restored:
         reached = edit.said.end
     text = "".join((*woven, said[reached:]))
     changes = [edit for edit in edits if edit.changes]
-    return Restored(text, [text] if len(surfaces) == 1 else _edited(surfaces, changes), places)
+    edited = [text] if len(surfaces) == 1 else _edited(surfaces, changes)
+    first = min((place.start for _, place, _ in places), default=len(text))
+    last = max((place.end for _, place, _ in places), default=0)
+    start, end = first - len(text[:first].lstrip()), last + len(text[last:].rstrip())
+    if start or end < len(text):
+        places = [(stand_in, Span(place.start - start, place.end - start), how) for stand_in, place, how in places]
+        text, edited = text[start:end], _within(edited, start, end)
+    return Restored(text, edited, places)
 
 
 def _places(shown: ShownText, said: str) -> dict[str, list[Span]]:
@@ -252,6 +262,15 @@ def _in_order(edits: list[Edit]) -> list[Edit]:
         reached = max(start, edit.said.end)
         ordered.append(replace(edit, said=Span(start, reached)))
     return ordered
+
+
+def _within(surfaces: Sequence[str], start: int, end: int) -> list[str]:
+    """What of each surface is within a stretch of the text that they are."""
+    position, results = 0, list[str]()
+    for surface in surfaces:
+        results.append(surface[max(0, start - position) : max(0, end - position)])
+        position += len(surface)
+    return results
 
 
 def _edited(surfaces: Sequence[str], edits: Sequence[Edit]) -> list[str]:
