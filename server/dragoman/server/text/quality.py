@@ -108,6 +108,9 @@ def _without(text: str, apart: Sequence[Span]) -> str:
 
 def _is_copy(source_words: Sequence[str], target_words: Sequence[str], pair: LanguagePair) -> bool:
     """Whether a text came back as it was although it has words that are no names, and is not in the target language."""
+    different = {*source_words}
+    if 2 * len(different.intersection(target_words)) < len(different):  # as in nearly all that is translated
+        return False
     plain = _plain(source_words)
     if len(plain) < LEAST_PLAIN_WORDS or primary(pair.source) == primary(pair.target):
         return False
