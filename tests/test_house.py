@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "server/dragoman/server"
 TEXT_SIDE = {"transport", "telemetry", "pipeline", "planning", "text"}
 DECODER_SIDE = {"lanes", "batches", "kvcache", "decode", "runtime"}
-MOST_DECODER_CLASSES = 65
+MOST_DECODER_CLASSES = 78
 
 UNTESTED = {
     "values, tables and interfaces: what is done with them is tested": (
@@ -38,6 +38,8 @@ UNTESTED = {
         "server/dragoman/server/testing.py",
     ),
     "needs a traced graph: tests/e2e runs it": (
+        "export/dragoman/export/graphs/device_modules.py",
+        "export/dragoman/export/proof/device_parity.py",
         "server/dragoman/server/lanes/opening.py",
         "server/dragoman/server/runtime/device_runtime.py",
         "server/dragoman/server/runtime/host_runtime.py",

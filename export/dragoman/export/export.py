@@ -1,5 +1,6 @@
 """One export, from checkpoint to bundle: build the network, trace, quantise, write, prove."""
 
+import copy
 import hashlib
 import itertools
 import shutil
@@ -10,7 +11,18 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from dragoman.bundle.graphs import CANDIDATES, ENCODER, STEP, STEP_SHORTLIST, STRIDE, file_of, is_nat, nat_graphs
+from dragoman.bundle.graphs import (
+    CANDIDATES,
+    DEVICE_STEP,
+    ENCODER,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+    file_of,
+    has_device_graphs,
+    is_nat,
+    nat_graphs,
+)
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
@@ -18,7 +30,8 @@ from dragoman.export.calibration.calibrate import OUTPUT, measure_scales
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
-from dragoman.export.graphs.store_graphs import store_graphs
+from dragoman.export.graphs.device_modules import DEVICE_MODULES
+from dragoman.export.graphs.store_graphs import device_store_graphs, store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
 from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.load import load_network
@@ -27,6 +40,7 @@ from dragoman.export.passes.half import to_half
 from dragoman.export.passes.int8_weights import int8_weights
 from dragoman.export.passes.quantize import to_int8
 from dragoman.export.passes.stride import has_stride, looped, widened
+from dragoman.export.proof.device_parity import prove_device
 from dragoman.export.proof.parity import prove
 from dragoman.export.proof.source_parity import prove_source
 from dragoman.export.proof.stride_parity import prove_stride
@@ -59,6 +73,8 @@ def export(
             progress(f"tracing {graph}")
             models[graph] = trace(network, graph)
         lower(models, checkpoint, network, precision, calibration, progress)
+        if precision != "int8" and has_device_graphs(checkpoint.architecture):
+            models |= device_graphs(network, precision, progress)
         progress("writing")
         signatures = {name: signature_of(model, name) for name, model in models.items()}
         save(models, root)
@@ -71,6 +87,7 @@ def export(
         progress("comparing with the network")
         parity = prove(network, root, graphs, precision, checkpoint.tokenizer.start_id)
         parity += prove_stride(network, root, precision) if STRIDE in signatures else ()
+        parity += prove_device(network, root, precision) if DEVICE_STEP in signatures else ()
         del network
         if checkpoint.oracle is not None:
             progress(f"comparing with {checkpoint.oracle.name}")
@@ -100,6 +117,16 @@ def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     nat = [nat_graphs(name, decoder, shortlist=has_shortlist) for name, decoder in checkpoint.nat.items()]
     step = (STEP,) if checkpoint.architecture.decoder_layers else ()
     return (ENCODER, *step, *((CANDIDATES, STEP_SHORTLIST) if has_shortlist else ()), *itertools.chain(*nat))
+
+
+def device_graphs(network: Network, precision: Precision, progress: Progress) -> dict[str, ir.Model]:
+    """Those for devices, traced in the bundle's precision: no pass changes them."""
+    traced = copy.deepcopy(network).half() if precision == "fp16" else network
+    models = {}
+    for graph in DEVICE_MODULES:
+        progress(f"tracing {graph}")
+        models[graph] = trace(traced, graph)
+    return models | device_store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP))
 
 
 def lower(

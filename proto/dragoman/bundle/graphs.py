@@ -34,6 +34,20 @@ MEMORY_MOVE = "memory.move"
 MEMORY_FIT = "memory.fit"
 """Encoded sources into their rows, padded with zeros, or positions becoming more or fewer."""
 
+DEVICE_ENCODER = "device.encoder"
+"""On devices, in the place of `ENCODER`: padded sources to their hidden rows."""
+DEVICE_JOIN = "device.join"
+"""Hidden rows to cross-attention keys and values, written where the step reads them."""
+DEVICE_STEP = "device.step"
+"""On devices, in the place of `STEP`: new nodes' keys and values are written into slots that the server names first."""
+DEVICE_ASKED = "device.asked"
+"""The same, and what is seldom asked: chosen words' log-probabilities, the normaliser, attention."""
+DEVICE_POOL_FIT = "device.pool.fit"
+"""Rows of nodes from other rows, or with more or fewer slots, in the place where they lie or another."""
+DEVICE_MEMORY_FIT = "device.memory.fit"
+"""The same of sources' keys and values and their positions."""
+DEVICE_GRAPHS = (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_POOL_FIT, DEVICE_MEMORY_FIT)
+
 IDS, DEPTH, TOP = "ids", "depth", "top"
 """Words and where they stand; a vector as long as the number of best words that are wanted."""
 ROWS, PLACES = "rows", "places"
@@ -50,6 +64,8 @@ CANDIDATE_IDS, ALLOWED, WORDS = "candidates", "allowed", "words"
 """The candidate words, each source's bias of them (very negative where it may not say one), and their output rows."""
 WORD_BIAS, WORD_SCALE = "word_bias", "word_scale"
 """Biases of candidate words; in int8, their scales."""
+SLOTS, LENGTHS = "slots", "lengths"
+"""Devices: the row and the slot that each new node is written to; how many positions each source has."""
 COUNT = "count"
 """How many steps a stride takes."""
 SHOWN = "shown"
@@ -141,6 +157,11 @@ def pads(axis: int) -> str:
     return f"pads.{axis}"
 
 
+def has_device_graphs(arch: Architecture) -> bool:
+    """Whether a network has graphs of its own for devices: those whose attention is that of one operator."""
+    return arch.decoder == "self-attention" and arch.decoder_layers > 0 and not arch.is_relative and not arch.copies
+
+
 def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingProxyType({})) -> Graph:
     """Inputs and outputs of a graph as it is traced, in float32; `nat` are the non-autoregressive decoders by name.
 
@@ -149,6 +170,8 @@ def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingPr
     """
     if is_nat(graph):
         return _nat_signature(arch, graph, nat[decoder_name(graph)])
+    if graph in (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED):
+        return _device_signature(arch, graph)
     if graph == ENCODER:
         return _encoder_signature(arch, has_nat=bool(nat))
     if graph == CANDIDATES:
@@ -191,6 +214,33 @@ def _step_signature(arch: Architecture, graph: str) -> Graph:
         Tensor(ATTENTION, "float32", ("G", "q", "S")),
     )
     return Graph(file_of(graph), tuple(inputs), (*outputs, *kept))
+
+
+def _device_signature(arch: Architecture, graph: str) -> Graph:
+    """Keys and values lie side by side, all heads of a place together: what a matrix makes is written as it is."""
+    lengths, wide = Tensor(LENGTHS, "int64", ("G",)), arch.heads * arch.head_dim
+    if graph == DEVICE_ENCODER:
+        hidden = Tensor(HIDDEN, "float32", ("G", "S", arch.of_encoder.d_model))
+        return Graph(file_of(graph), (Tensor(IDS, "int64", ("G", "S")), lengths), (hidden,))
+    cross = [Tensor(name, "float32", ("G", "S", wide)) for name in key_value_names(CROSS, arch.decoder_layers)]
+    if graph == DEVICE_JOIN:
+        hidden, to = Tensor(HIDDEN, "float32", ("n", arch.of_encoder.d_model)), Tensor(TO, "int64", ("n", 2))
+        return Graph(file_of(graph), (hidden, to, *cross), tuple(map(_written, cross)))
+    pool = [Tensor(name, "float32", ("G", "T", wide)) for name in key_value_names(SELF, arch.decoder_layers)]
+    nodes = [Tensor(name, "int64", ("G", "q")) for name in (IDS, DEPTH)]
+    mask, slots = Tensor(MASK, "float32", ("G", 1, "q", "T")), Tensor(SLOTS, "int64", ("n", 2))
+    asked = [Tensor(CHOSEN, "int64", ("G", "q", "m"))] if graph == DEVICE_ASKED else []
+    answers = [
+        Tensor(CHOSEN_LOGP, "float32", ("n", "m")),
+        Tensor(NORMALISER, "float32", ("n", 1)),
+        Tensor(ATTENTION, "float32", ("G", "q", "S")),
+    ]
+    outputs = (*_best_words("n"), *(answers if asked else []), *map(_written, pool))
+    return Graph(file_of(graph), (*nodes, mask, slots, *pool, *cross, lengths, *asked, _top()), outputs)
+
+
+def _written(tensor: Tensor) -> Tensor:
+    return Tensor(written(tensor.name), tensor.dtype, tensor.shape)
 
 
 def _nat_signature(arch: Architecture, graph: str, nat: Nat) -> Graph:

@@ -200,7 +200,6 @@ EXPORT cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemc
   const char* which = direction(to, from);
   count_copy(which, bytes);
   write("BLOCKING-COPY", (std::string(which) + " " + std::to_string(bytes)).c_str());
-  if (strcmp(which, "in")) state().counts.waits++;  // a copy in returns when the host's memory has been read
   memcpy(to, from, bytes);
   return cudaSuccess;
 }
@@ -238,7 +237,11 @@ EXPORT cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const 
 EXPORT cudaError_t cudaStreamCreate(cudaStream_t* s) { *s = (cudaStream_t)malloc(8); return cudaSuccess; }
 EXPORT cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) { *s = (cudaStream_t)malloc(8); return cudaSuccess; }
 EXPORT cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t) { OUTSIDE_OF_CAPTURES("cudaStreamSynchronize"); state().counts.waits++; write("WAIT", "stream"); return cudaSuccess; }
+EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  OUTSIDE_OF_CAPTURES("cudaStreamSynchronize");
+  if (stream) state().counts.waits++, write("WAIT", "stream");  // nothing but copies is on the null stream
+  return cudaSuccess;
+}
 EXPORT cudaError_t cudaDeviceSynchronize() { OUTSIDE_OF_CAPTURES("cudaDeviceSynchronize"); state().counts.waits++; write("WAIT", "device"); return cudaSuccess; }
 EXPORT cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 EXPORT cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {

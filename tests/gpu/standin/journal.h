@@ -16,7 +16,7 @@ struct Counts {
   uint64_t bytes_in;
   uint64_t copies_out;   // from the device to the host
   uint64_t bytes_out;
-  uint64_t waits;        // calls in which the host waits for the device; copies that block are among them
+  uint64_t waits;        // calls in which the host waits for work on a stream; what ends a copy is part of the copy
   uint64_t allocations;  // of device memory
   uint64_t cudnn;        // calls that compute with cuDNN
   uint64_t violations;   // of what a capture allows, and of memory that a replay needs

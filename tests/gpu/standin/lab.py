@@ -2,6 +2,7 @@
 
     lab.py loads BUNDLE...            every graph of each bundle loads on CUDA, every way of decoding is captured
     lab.py budget BUNDLE 1x1 64x4     what a step takes, by sources x beam
+    lab.py flow BUNDLE 64x1           what a step takes in the mean where sources join and leave
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
 
 Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
@@ -33,9 +34,9 @@ from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.lanes.opening import open_lanes
-from dragoman.server.runtime.hardware import Hardware
+from dragoman.server.runtime.hardware import hardware_of
 
-CUDA = Hardware("cuda", 0, keeps=True)
+CUDA = hardware_of("cuda", 0)
 SAID = 7
 """The best word of every row; those behind it are the next numbers."""
 WAIT_S = 120
@@ -90,10 +91,12 @@ class Steps:
     journal: Journal
     taken: list[dict[str, Any]]
     last: tuple[Counts, float] | None = None
+    number: int = 0
 
     def note(self, graph: str) -> None:
         """One more has ended."""
         now = self.journal.counts(), time.thread_time()
+        self.number += 1
         if self.last is not None:
             spent = now[0] - self.last[0]
             self.taken.append({"graph": graph, "host_s": now[1] - self.last[1], **spent})
@@ -227,6 +230,24 @@ def budget(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         yield {"case": case, "steps": len(taken), "step": middle, "whole": spent, "alive": lab.journal.counts().alive}
 
 
+def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:
+    """What a step takes in the mean where sources of many lengths join as others leave, by places x beam."""
+    for case in cases:
+        places, beam = map(int, case.split("x"))
+        lab = Lab(open_bundle(Path(path)), max_batch=places)
+        rng = np.random.default_rng(2)
+        lengths = rng.integers(10, 60, 8 * places).tolist()
+        decodings = [lab.decoding(beam_size=beam, max_length=n, shortlist=False) for n in lengths]
+        segments = [lab.segment(rng, n, decoding) for n, decoding in zip(lengths, decodings, strict=True)]
+        lab.answers(segments)
+        lab.steps.taken.clear()
+        lab.steps.number, before = 0, lab.journal.counts()
+        lab.answers(segments)
+        spent, number = lab.journal.counts() - before, lab.steps.number
+        lab.close()
+        yield {"case": case, "steps": number, "step": {name: count / number for name, count in spent.items()}}
+
+
 def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
     """Bursts of mixed lengths and ways; what each round of them took."""
     lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
@@ -260,7 +281,7 @@ def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str
 if __name__ == "__main__":
     if "TWIN" in os.environ:
         twins.TWINS[os.environ["TWIN"]]()
-    for result in {"loads": lambda *paths: loads(paths), "budget": budget, "traffic": traffic}[sys.argv[1]](
-        *sys.argv[2:]
-    ):
+    for result in {"loads": lambda *paths: loads(paths), "budget": budget, "flow": flow, "traffic": traffic}[
+        sys.argv[1]
+    ](*sys.argv[2:]):
         print(json.dumps(result), flush=True)

@@ -1,14 +1,15 @@
 """What must not be, each put into the project's own code: the tests have to notice."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import onnx
 from onnx import helper
 
-from dragoman.bundle.graphs import STEP, TOPK_LOGP, file_of
+from dragoman.bundle.graphs import DEVICE_STEP, TOPK_LOGP, file_of
 from dragoman.bundle.reader import Bundle
-from dragoman.server.runtime.buffers import Spares
+from dragoman.server.runtime.placed_store import Slab, Slabs
 
 
 def _rewritten(graph: str, change: Callable[[Any], None]) -> None:
@@ -40,12 +41,12 @@ def _behind_the_best(op: str) -> Callable[[Any], None]:
 
 def a_node_without_a_kernel() -> None:
     """CUDA's provider has no such kernel: ONNX Runtime puts it on the processor."""
-    _rewritten(STEP, _behind_the_best("Asin"))
+    _rewritten(DEVICE_STEP, _behind_the_best("Asin"))
 
 
 def one_node_more() -> None:
     """A step grows by a node."""
-    _rewritten(STEP, _behind_the_best("Neg"))
+    _rewritten(DEVICE_STEP, _behind_the_best("Neg"))
 
 
 def a_pointer_of_the_host() -> None:
@@ -62,12 +63,19 @@ def a_pointer_of_the_host() -> None:
             ]
         )
 
-    _rewritten(STEP, change)
+    _rewritten(DEVICE_STEP, change)
 
 
 def addresses_that_move() -> None:
-    """Tensors never come back to where others of their form were."""
-    Spares.take = lambda *_: None  # type: ignore[method-assign]
+    """Tensors never come back to where others of their kind were."""
+
+    kept = []
+
+    def take(self: Slabs, key: object, size: int) -> Slab:
+        kept.append(self._device.zero_bytes(size))
+        return Slab(kept[-1], size, key, deque())
+
+    Slabs.take = take  # type: ignore[method-assign]
 
 
 TWINS: dict[str, Callable[[], None]] = {

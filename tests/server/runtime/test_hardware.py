@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dragoman.bundle.graphs import DEVICE_GRAPHS, POOL_KEEP, STEP, STEP_SHORTLIST, STRIDE
 from dragoman.bundle.manifest import Graph, Manifest, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
@@ -21,10 +22,12 @@ from dragoman.server.runtime.hardware import (
     hardware_of,
     placement_problem,
     refuse,
+    runs_placed,
+    runs_there,
     usable_cpus,
 )
 
-GPU = Hardware("cuda", 1, keeps=True)
+GPU = Hardware("cuda", 1, keeps=True, own_step=True)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 BUNDLE, NEW = Path("bundle"), "1.31.1"
 
@@ -105,6 +108,21 @@ def test_a_gpu_is_named_where_one_is_asked_for():
     assert hardware_of("cpu", 0) == PROCESSOR
     with pytest.raises(StartError, match=r"--device 1: names a GPU, and --provider is cpu: add --provider cuda"):
         hardware_of("cpu", 1)
+
+
+def test_a_step_of_its_own_replaces_what_it_does_better(exported):
+    """A GPU loads the graphs for devices, or else the portable ones; a processor never the former."""
+    portable = {*exported.graphs}
+    both = replace(exported, graphs={**exported.graphs, **dict.fromkeys(DEVICE_GRAPHS, exported.graphs["step"])})
+    kept_there = Hardware(keeps=True)
+
+    assert {*runs_there(both, PROCESSOR)} == portable
+    assert {*runs_there(both, kept_there)} == portable - {STRIDE}
+    assert {*runs_there(exported, GPU)} == portable - {STRIDE}
+    assert {*runs_there(both, GPU)} & {STEP, STEP_SHORTLIST, STRIDE, POOL_KEEP} == set()
+    assert {*runs_there(both, GPU)} >= {*DEVICE_GRAPHS}
+    assert [runs_placed(both, one) for one in (PROCESSOR, kept_there, GPU)] == [False, False, True]
+    assert not runs_placed(exported, GPU)
 
 
 def test_only_what_runs_at_every_step_is_captured():

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from dragoman.bundle.graphs import CANDIDATES, ENCODER, SHORTLIST_BLOCK, STEP, STEP_SHORTLIST, is_nat
 from dragoman.export.graphs.best_words import best_words, block_size
+from dragoman.export.graphs.device_modules import DEVICE_MODULES
 from dragoman.export.graphs.nat_modules import nat_module
 from dragoman.export.network.network import Network
 
@@ -123,6 +124,7 @@ MODULES: dict[str, Callable[[Network], nn.Module]] = {
     STEP: StepGraph,
     CANDIDATES: CandidatesGraph,
     STEP_SHORTLIST: ShortlistStepGraph,
+    **DEVICE_MODULES,
 }
 
 

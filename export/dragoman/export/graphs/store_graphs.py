@@ -12,6 +12,8 @@ import onnx_ir as ir
 from dragoman.bundle.graphs import (
     AT,
     CROSS,
+    DEVICE_MEMORY_FIT,
+    DEVICE_POOL_FIT,
     KEPT,
     MEMORY_FIT,
     MEMORY_MOVE,
@@ -48,6 +50,14 @@ def store_graphs(arch: Architecture, step: Graph) -> dict[str, ir.Model]:
         MEMORY_FIT: _graph(MEMORY_FIT, cross, _fit),
     }
     return {**models, POOL_FIT: _graph(POOL_FIT, nodes, _fit)} if nodes else models
+
+
+def device_store_graphs(step: Graph) -> dict[str, ir.Model]:
+    """Those that fit what a device's step keeps. Rows are picked before any is written: they may lie in one place."""
+    nodes = [tensor for tensor in step.inputs if tensor.name.startswith(SELF)]
+    cross = [tensor for tensor in step.inputs if tensor.name.startswith(CROSS)]
+    graphs = ((DEVICE_POOL_FIT, nodes), (DEVICE_MEMORY_FIT, cross))
+    return {name: _graph(name, tensors, _fit) for name, tensors in graphs}
 
 
 def _graph(name: str, tensors: list[Tensor], writer: Writer) -> ir.Model:
@@ -131,5 +141,5 @@ def _fit(to: _Builder, tensor: Tensor) -> ir.Node:
     picked = to.step("Gather", [source, to.index(AT, ("r",))], ("r", *given), axis=0)
     ends = [to.number(0), to.index(KEPT, (1,)), to.number(axis)]
     cut = to.step("Slice", [picked, *ends], ("r", *kept))
-    padded = to.step("Pad", [cut, to.index(pads(axis), (8,))], ("r", *row))
+    padded = to.step("Pad", [cut, to.index(pads(axis), (2 * len(tensor.shape),))], ("r", *row))
     return to.node("ScatterND", [into, to.index(TO, ("r", 1)), padded], ("P", *row))

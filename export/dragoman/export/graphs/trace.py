@@ -14,12 +14,14 @@ from dragoman.bundle.graphs import SHORTLIST_BLOCK, file_of, signature
 from dragoman.bundle.manifest import Graph as Signature
 from dragoman.bundle.manifest import Tensor as TensorType
 from dragoman.export.graphs.arguments import arguments, example
+from dragoman.export.graphs.device_modules import DEVICE_MODULES, DEVICE_OPSET
 from dragoman.export.graphs.modules import module_of
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
 from dragoman.export.passes.reshapes import constant_reshapes
 
 OPSET = 20
+"""All graphs but those for devices have it."""
 FOLDABLE = 32
 """Nodes whose inputs are constants of up to this many numbers are computed at export."""
 DTYPES: dict[ir.DataType | None, Literal["float32", "float16", "int64", "uint8"]] = {
@@ -31,12 +33,15 @@ DTYPES: dict[ir.DataType | None, Literal["float32", "float16", "int64", "uint8"]
 
 
 def trace(network: Network, graph: str) -> ir.Model:
-    """Export one graph in float32, with the names of its signature."""
+    """Export one graph in float32, with the names of its signature; one for devices in the network's precision."""
     declared = signature(network.arch, graph, decoders(network))
     # Sizes that differ from each other and from every fixed size, so that no two axes are taken for the same.
     sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "r": 11, "C": SHORTLIST_BLOCK * 6}
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
+    if graph in DEVICE_MODULES:
+        wanted = network.source_embedding.dtype
+        given = {name: tensor.to(wanted) if tensor.is_floating_point() else tensor for name, tensor in given.items()}
     axes = {t.name: {n: automatic for n, a in enumerate(t.shape) if isinstance(a, str)} for t in declared.inputs}
     with _quiet():
         program = torch.onnx.export(
@@ -45,7 +50,7 @@ def trace(network: Network, graph: str) -> ir.Model:
             kwargs=arguments(given),
             dynamic_shapes={**arguments(axes)},
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=DEVICE_OPSET if graph in DEVICE_MODULES else OPSET,
             optimize=False,
             verbose=False,
         )

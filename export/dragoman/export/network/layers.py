@@ -120,8 +120,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, d] -> [n, d]."""
+        return self.down(self.inner(x))
+
+    def inner(self, x: Tensor) -> Tensor:
+        """What the last matrix reads."""
         up = self.up(x)
-        return self.down(self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up)
+        return self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up
 
 
 class Sublayer(nn.Module):

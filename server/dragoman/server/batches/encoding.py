@@ -17,20 +17,24 @@ T = TypeVar("T")
 ENCODE_TOKENS = 256
 """Padded tokens in one run of the encoder: few enough that decoding is not held up, and that what a layer makes of them
 stays in a processor's nearest cache, which is worth a tenth of the run."""
-GPU_ENCODE_TOKENS = 512
+GPU_ENCODE_TOKENS = 16_384
 """The same of a GPU, which has no such cache and takes a launch for each node of a run."""
 RUN_TOKENS = 32
 """What a run of the encoder costs besides its tokens, in tokens."""
+GPU_RUN_TOKENS = 4096
+"""The same of a GPU: so many are read in the time that its launches take."""
 
 
-def encoder_runs(items: Sequence[T], length: Callable[[T], int], tokens: int = ENCODE_TOKENS) -> list[list[T]]:
+def encoder_runs(
+    items: Sequence[T], length: Callable[[T], int], tokens: int = ENCODE_TOKENS, run_tokens: int = RUN_TOKENS
+) -> list[list[T]]:
     """Cut items into runs, the shortest first."""
     runs: list[list[T]] = []
     positions = 0  # of the last run
     for item in sorted(items, key=length):  # stable: equals stay first come first served
         padded = round_up(length(item))
         size = len(runs[-1]) if runs else 0
-        if size and size * (padded - positions) <= RUN_TOKENS and (size + 1) * padded <= tokens:
+        if size and size * (padded - positions) <= run_tokens and (size + 1) * padded <= tokens:
             runs[-1].append(item)
         else:
             runs.append([item])

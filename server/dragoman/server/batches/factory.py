@@ -38,12 +38,6 @@ def needs_hidden(segment: Segment) -> bool:
     )
 
 
-def _has_shortlist(segment: Segment) -> bool:
-    # What is forced may be outside of the shortlist.
-    is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
-    return segment.decoding.shortlist and is_free
-
-
 class GroupFactory:
     """Makes groups for the lanes of one bundle."""
 
@@ -59,16 +53,21 @@ class GroupFactory:
         """Segments with equal keys share a group."""
         match segment.strategy:
             case NonAutoregressive(decoder=decoder, rescore=rescore):
-                return decoder, rescore, _has_shortlist(segment)
+                return decoder, rescore, self._has_shortlist(segment)
             case Speculative() as strategy:
-                return strategy, _has_shortlist(segment), self._strides(segment)
+                return strategy, self._has_shortlist(segment), self._strides(segment)
             case _:
-                return Layout.of(segment), _has_shortlist(segment), self._strides(segment)
+                return Layout.of(segment), self._has_shortlist(segment), self._strides(segment)
+
+    def _has_shortlist(self, segment: Segment) -> bool:
+        # What is forced may be outside of the shortlist; and where there is none, all words are searched.
+        is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
+        return segment.decoding.shortlist and is_free and not self._runtime.is_placed
 
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
         manifest, graphs = self._runtime.manifest, self._runtime.graphs
-        if STRIDE not in graphs or _has_shortlist(segment) != (STEP_SHORTLIST in graphs):
+        if STRIDE not in graphs or self._has_shortlist(segment) != (STEP_SHORTLIST in graphs):
             return False
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
@@ -77,7 +76,7 @@ class GroupFactory:
 
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""
-        shortlist = self._shortlist if _has_shortlist(segment) else None
+        shortlist = self._shortlist if self._has_shortlist(segment) else None
         has_stride, speculation = self._strides(segment), None
         match segment.strategy:
             case NonAutoregressive(decoder=decoder, rescore=rescore):

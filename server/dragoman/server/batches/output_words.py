@@ -62,21 +62,25 @@ class Words:
         if query.is_stride:
             return self._follow(query, feed)
         shape = query.ids.shape
-        chosen = query.named if query.named.shape[2] else np.zeros((*shape, 1), np.int64)
+        is_asked = bool(query.named.shape[2])
+        chosen = query.named if is_asked else np.zeros((*shape, 1), np.int64)
         feed = {**feed, **self.feed()}
         graph = graphs.STEP
         if self._shortlist is not None:
             graph, chosen = graphs.STEP_SHORTLIST, self._candidates.places(chosen)
         choices = len(self) + (feed[graphs.EXTENDED].shape[1] if graphs.EXTENDED in feed else 0)
-        feed[graphs.CHOSEN], feed[graphs.TOP] = chosen, np.zeros(min(query.best, choices), np.int64)
+        feed[graphs.TOP] = np.zeros(min(query.best, choices), np.int64)
+        if is_asked or not self._runtime.is_placed:
+            feed[graphs.CHOSEN] = chosen
         said, new = self._runtime.step(graph, feed, attention=query.attention)
         logp: Floats32 = said[graphs.TOPK_LOGP].reshape(*shape, -1)
         broken = _silenced(logp)
+        said_all = graphs.CHOSEN in feed  # nobody reads of the others what was not asked
         reply = Reply(
             logp,
             said[graphs.TOPK_ID].reshape(logp.shape),
-            said[graphs.CHOSEN_LOGP].reshape(chosen.shape),
-            said[graphs.NORMALISER].reshape(shape),
+            said[graphs.CHOSEN_LOGP].reshape(chosen.shape) if said_all else np.zeros(chosen.shape, np.float32),
+            said[graphs.NORMALISER].reshape(shape) if said_all else np.zeros(shape, np.float32),
             said.get(graphs.ATTENTION),
             broken,
         )

@@ -11,13 +11,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, ENCODER, IDS, STEP, TOP
+from dragoman.bundle.graphs import CHOSEN, CHOSEN_LOGP, DEPTH, IDS, STEP, TOP
 from dragoman.bundle.manifest import Architecture
+from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.group import Group, Source
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
 from dragoman.server.decode.toolkits import ranking
 from dragoman.server.kvcache.nodes import chain_nodes_of
-from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.kvcache.source_memory import sources_of
 from dragoman.server.runtime.padding import GRAIN
 from dragoman.server.runtime.run_limits import sources_of_a_run
 from dragoman.server.runtime.runtime import Runtime
@@ -111,8 +112,8 @@ def _scored(runtime: Runtime, candidates: Sequence[Candidate]) -> list[Hypothesi
         for _, _, hypothesis in candidates
     ]
     n, width = len(candidates), max(1, *map(len, targets))
-    memory, nodes = Memory(runtime.store, manifest.graphs[ENCODER].outputs, n), chain_nodes_of(runtime, n)
-    for segment, source, _ in candidates:
+    memory, nodes = sources_of(runtime, n), chain_nodes_of(runtime, n)
+    for segment, source in _sources(runtime, candidates):
         memory.admit(source.tensors, len(segment.ids))
         nodes.admit({})
     ids = np.full((n, width), special.eos_id)
@@ -134,6 +135,15 @@ def _scored(runtime: Runtime, candidates: Sequence[Candidate]) -> list[Hypothesi
     return [
         _with(one, logp[: len(target)].tolist()) for one, logp, target in zip(candidates, logps, targets, strict=True)
     ]
+
+
+def _sources(runtime: Runtime, candidates: Sequence[Candidate]) -> Iterator[tuple[Segment, Source]]:
+    """What the decoder reads of them. A device's encoder leaves that for the next step alone: it is made again."""
+    if not runtime.is_placed:
+        yield from ((segment, source) for segment, source, _ in candidates)
+        return
+    segments = [segment for segment, _, _ in candidates]
+    yield from zip(segments, encode(runtime, segments), strict=True)
 
 
 def _with(candidate: Candidate, logps: list[float]) -> Hypothesis:

@@ -28,7 +28,7 @@ from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Grower
 from dragoman.server.kvcache.nodes import nodes_of
-from dragoman.server.kvcache.source_memory import Memory, memory_of
+from dragoman.server.kvcache.source_memory import sources_of
 from dragoman.server.runtime.runtime import Runtime
 
 STRIDE_STEPS = 4
@@ -51,7 +51,7 @@ class StepBatch(Generic[T]):
         arch = runtime.manifest.architecture
         self.grower, self._speculation, self._width = grower, speculation, width
         self._nodes = nodes_of(runtime, capacity, width)
-        self._memory = Memory(runtime.store, memory_of(runtime.manifest), capacity)
+        self._memory = sources_of(runtime, capacity)
         self._words = Words(runtime, shortlist)
         columns = grower, self._nodes, self._memory, self._words
         removals = [] if speculation is None else [speculation.drafter.remove]

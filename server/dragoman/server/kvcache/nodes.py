@@ -7,12 +7,15 @@ same whatever else is in the group, to the last bit.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from dragoman.bundle.graphs import SELF, STATE, STEP
+import numpy as np
+
+from dragoman.bundle.graphs import DEVICE_STEP, MASK, SELF, STATE, STEP
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.chain_nodes import ChainNodes
 from dragoman.server.kvcache.node_states import NodeStates
+from dragoman.server.kvcache.placed_nodes import PlacedChains, PlacedTrees
 from dragoman.server.kvcache.tree_nodes import TreeNodes
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.padding import GRAIN, round_up
@@ -37,6 +40,8 @@ class Nodes(Protocol):
 
 def nodes_of(runtime: Runtime, capacity: int, width: int) -> Nodes:
     """For sources of `width` places a level: the kind that the step graph asks for."""
+    if runtime.is_placed:
+        return _placed_nodes(runtime, capacity, width)
     states = _tensors(runtime, STATE)
     if states:
         return NodeStates(runtime.store(states, {"G": capacity, "q": width}))
@@ -47,10 +52,21 @@ def nodes_of(runtime: Runtime, capacity: int, width: int) -> Nodes:
     return TreeNodes(store, capacity, width, is_relative=runtime.manifest.architecture.is_relative)
 
 
-def chain_nodes_of(runtime: Runtime, capacity: int) -> ChainNodes:
+def chain_nodes_of(runtime: Runtime, capacity: int) -> Nodes:
     """For sources that read one word after another, of a decoder that keeps keys and values."""
+    if runtime.is_placed:
+        return _placed_nodes(runtime, capacity, 1)
     store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": GRAIN})
     return ChainNodes(store, capacity, is_relative=runtime.manifest.architecture.is_relative)
+
+
+def _placed_nodes(runtime: Runtime, capacity: int, width: int) -> Nodes:
+    """The kinds whose slots are named before a run."""
+    inputs = runtime.manifest.graphs[DEVICE_STEP].inputs
+    declared = [tensor for tensor in inputs if tensor.name.startswith(SELF)]
+    dtype = next(np.dtype(tensor.dtype) for tensor in inputs if tensor.name == MASK)
+    store = runtime.store(declared, {"G": capacity, "T": 2 * width, "q": width})
+    return PlacedChains(store, capacity, dtype) if width == 1 else PlacedTrees(store, capacity, width, dtype)
 
 
 def _tensors(runtime: Runtime, prefix: str) -> list[Tensor]:

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import SRC_MASK, STEP
+from dragoman.bundle.graphs import CROSS, DEVICE_STEP, SRC_MASK, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
+from dragoman.server.kvcache.placed_memory import PlacedMemory
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import resized
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
+from dragoman.server.runtime.runtime import Runtime
 from dragoman.server.runtime.stores import MakeStore
 
 
@@ -64,6 +66,15 @@ class Memory:
         kept = resized(self._mask, 3, positions, len(self))
         kept[..., self._mask.shape[3] :] = MASKED
         self._mask = kept
+
+
+def sources_of(runtime: Runtime, capacity: int) -> "Memory | PlacedMemory":
+    """What a step reads of sources: as the encoder gives it, or made of its hidden rows."""
+    manifest = runtime.manifest
+    if not runtime.is_placed:
+        return Memory(runtime.store, memory_of(manifest), capacity)
+    declared = [tensor for tensor in manifest.graphs[DEVICE_STEP].inputs if tensor.name.startswith(CROSS)]
+    return PlacedMemory(runtime.store(declared, {"G": capacity, "S": GRAIN}), capacity)
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:

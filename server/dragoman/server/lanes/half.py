@@ -15,7 +15,14 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from dragoman.server.batches.encoding import ENCODE_TOKENS, GPU_ENCODE_TOKENS, encode, encoder_runs
+from dragoman.server.batches.encoding import (
+    ENCODE_TOKENS,
+    GPU_ENCODE_TOKENS,
+    GPU_RUN_TOKENS,
+    RUN_TOKENS,
+    encode,
+    encoder_runs,
+)
 from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
 from dragoman.server.batches.group import Group
 from dragoman.server.core import logs
@@ -82,6 +89,7 @@ class Half:
         self._pulse, self._note_speed = pulse, note_speed
         on_gpu = runtime.provider == "cuda"
         self._encode_tokens = GPU_ENCODE_TOKENS if on_gpu else ENCODE_TOKENS
+        self._run_tokens = GPU_RUN_TOKENS if on_gpu else RUN_TOKENS
         self._most_new_tokens = GPU_NEW_TOKENS if on_gpu else NEW_TOKENS
         self._runs: deque[list[LaneTicket]] = deque()
         self._groups: dict[Hashable, Group[LaneTicket]] = {}
@@ -112,7 +120,9 @@ class Half:
         self.steps_since = 0
         for ticket in tickets:
             ticket.admitted_s = now_s
-        self._runs += encoder_runs(tickets, lambda ticket: len(ticket.segment.ids), self._encode_tokens)
+        self._runs += encoder_runs(
+            tickets, lambda ticket: len(ticket.segment.ids), self._encode_tokens, self._run_tokens
+        )
 
     def drop(self, now_s: float) -> None:
         """Answer those that were cancelled or are late."""

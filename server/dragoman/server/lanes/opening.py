@@ -51,7 +51,8 @@ def open_lanes(
     """
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
     most = max_batch or best_batch(bundle.manifest, hardware)
-    groups = GroupFactory(runtime, load_shortlist(bundle), capacity=most, observer=observer)
+    shortlist = None if runtime.is_placed else load_shortlist(bundle)
+    groups = GroupFactory(runtime, shortlist, capacity=most, observer=observer)
     size = position_bytes(bundle.manifest)
 
     def budget() -> int:

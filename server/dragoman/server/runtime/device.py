@@ -35,7 +35,7 @@ NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 PLAIN = "-1"
 """The graph id of a run that is not captured."""
 
-_ON_DEVICE = threading.Lock()
+ON_DEVICE = threading.Lock()
 _GRAPH_IDS = itertools.count(1)  # 0 is what a run without an id has; unique, because sessions and threads share them
 
 
@@ -84,24 +84,31 @@ class Device:
     """Runs a bundle's graphs on one device. `captured` are those whose runs may be captured."""
 
     def __init__(self, kind: Kind, index: int, sessions: Mapping[str, Any], captured: Collection[str]) -> None:
-        self.kind, self._index, self._sessions = kind, index, sessions
+        self.kind, self.index, self.sessions = kind, index, sessions
         self._captured = frozenset(captured)
         self._thread = _ThreadState()
 
     def __repr__(self) -> str:
-        return f"<Device {self.kind}:{self._index} {sum(map(len, self._thread.buckets.values()))} buckets of this lane>"
+        return f"<Device {self.kind}:{self.index} {sum(map(len, self._thread.buckets.values()))} buckets of this lane>"
 
     def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Resident:
         """A new tensor, or a spare one with whatever its last user left."""
-        with _ON_DEVICE:
+        with ON_DEVICE:
             return self._buffer((shape, np.dtype(dtype)))
+
+    def zero_bytes(self, size: int) -> Any:
+        """New memory of so many bytes."""
+        from onnxruntime import OrtValue
+
+        with ON_DEVICE:
+            return OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.kind, self.index)
 
     def _buffer(self, form: Form) -> Resident:
         from onnxruntime import OrtValue
 
         value = self._thread.spares.take(form)
         if value is None:
-            value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self._index)
+            value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self.index)
         return Resident(Loan(value, form, self._thread.spares), value.data_ptr(), *form)
 
     def run(
@@ -123,7 +130,7 @@ class Device:
         sent = {name: np.ascontiguousarray(a) for name, a in given.items() if not isinstance(a, Resident)}
         bound = {name: tensor for name, tensor in given.items() if isinstance(tensor, Resident)}
         run = _Run(graph, sent, bound, into, fetch, keep)
-        with _ON_DEVICE:
+        with ON_DEVICE:
             if graph not in self._captured:
                 return self._plain(run)
             buckets = self._thread.buckets.setdefault(graph, {})
@@ -145,8 +152,8 @@ class Device:
 
     def visit(self, graph: str, names: Sequence[str], feed: Mapping[str, Array]) -> list[Any]:
         """A run whose inputs and outputs are all the host's."""
-        with _ON_DEVICE:
-            outputs: list[Any] = self._sessions[graph].run(names, feed)
+        with ON_DEVICE:
+            outputs: list[Any] = self.sessions[graph].run(names, feed)
         return outputs
 
     def _uncaptured(self, run: _Run, forms: Mapping[str, Form] | None) -> dict[str, Any]:
@@ -173,19 +180,19 @@ class Device:
         for name in run.fetch:
             binding.bind_output(name)
         for name in run.keep:
-            binding.bind_output(name, self.kind, self._index)
-        self._sessions[run.graph].run_with_iobinding(binding, _options(PLAIN))
+            binding.bind_output(name, self.kind, self.index)
+        self.sessions[run.graph].run_with_iobinding(binding, run_options(PLAIN))
         values = dict(zip((*run.into, *run.fetch, *run.keep), binding.get_outputs(), strict=True))
         fetched: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.fetch}
         return fetched | {name: _resident(values[name]) for name in run.keep}
 
     def _bound(self, run: _Run) -> Any:
         """A binding of the residents."""
-        binding = self._sessions[run.graph].io_binding()
+        binding = self.sessions[run.graph].io_binding()
         for name, tensor in run.bound.items():
-            binding.bind_input(name, self.kind, self._index, tensor.dtype.type, tensor.shape, tensor.pointer)
+            binding.bind_input(name, self.kind, self.index, tensor.dtype.type, tensor.shape, tensor.pointer)
         for name, tensor in run.into.items():
-            binding.bind_output(name, self.kind, self._index, tensor.dtype.type, tensor.shape, tensor.pointer)
+            binding.bind_output(name, self.kind, self.index, tensor.dtype.type, tensor.shape, tensor.pointer)
         return binding
 
     def _bucket(self, run: _Run, forms: Mapping[str, Form]) -> _Bucket:
@@ -193,7 +200,7 @@ class Device:
         from onnxruntime import OrtValue
 
         def buffer(form: Form) -> Any:
-            return OrtValue.ortvalue_from_shape_and_type(*form, self.kind, self._index)
+            return OrtValue.ortvalue_from_shape_and_type(*form, self.kind, self.index)
 
         binding = self._bound(run)
         staged = {name: buffer((array.shape, array.dtype)) for name, array in run.sent.items()}
@@ -203,7 +210,7 @@ class Device:
         for name, value in out.items():
             binding.bind_ortvalue_output(name, value)
         fetched, kept = {name: out[name] for name in run.fetch}, {name: _resident(out[name]) for name in run.keep}
-        return _Bucket(binding, _options(str(next(_GRAPH_IDS))), staged, {}, fetched, kept)
+        return _Bucket(binding, run_options(str(next(_GRAPH_IDS))), staged, {}, fetched, kept)
 
     def _replay(self, graph: str, bucket: _Bucket, sent: Mapping[str, Array]) -> None:
         for name, array in sent.items():
@@ -211,10 +218,11 @@ class Device:
             if not np.array_equal(bucket.last.get(name, ()), array):
                 bucket.staged[name].update_inplace(array)
                 bucket.last[name] = array.copy()
-        self._sessions[graph].run_with_iobinding(bucket.binding, bucket.options)
+        self.sessions[graph].run_with_iobinding(bucket.binding, bucket.options)
 
 
-def _options(graph_id: str) -> Any:
+def run_options(graph_id: str) -> Any:
+    """Options of a run whose launches are captured, or repeated, under this number."""
     from onnxruntime import RunOptions
 
     options = RunOptions()

@@ -8,7 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dragoman.bundle.graphs import MEMORY_FIT, MEMORY_MOVE, POOL_FIT, POOL_KEEP, POOL_MOVE, SELF, STEP
+from dragoman.bundle.graphs import (
+    CANDIDATES,
+    DEVICE_ASKED,
+    DEVICE_ENCODER,
+    DEVICE_GRAPHS,
+    DEVICE_JOIN,
+    DEVICE_STEP,
+    ENCODER,
+    MEMORY_FIT,
+    MEMORY_MOVE,
+    POOL_FIT,
+    POOL_KEEP,
+    POOL_MOVE,
+    SELF,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+)
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
 
@@ -42,6 +59,12 @@ SHAPE_OPS |= {
 """What may run on the processor beside a GPU: computing with sizes, which ONNX Runtime does there by design."""
 
 
+REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES, POOL_KEEP, POOL_MOVE, POOL_FIT, MEMORY_MOVE, MEMORY_FIT})
+"""Graphs that nobody runs where the bundle has a step for devices; all words are searched there, as that is faster."""
+PLACED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED})
+"""Graphs whose runs are plans, and captured."""
+
+
 @dataclass(frozen=True)
 class Hardware:
     """Where a bundle's graphs run. `keeps` says whether what the decoder keeps stays there."""
@@ -49,15 +72,33 @@ class Hardware:
     provider: Provider = "cpu"
     device: int = 0
     keeps: bool = False
+    own_step: bool = False
+    """Whether bundles run the step that they have for devices."""
 
 
 PROCESSOR = Hardware()
 
 
+def runs_placed(manifest: Manifest, hardware: Hardware) -> bool:
+    """Whether a bundle's step for devices is run there."""
+    return hardware.keeps and hardware.own_step and DEVICE_STEP in manifest.graphs
+
+
+def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
+    """The graphs of a bundle that are loaded."""
+    if not hardware.keeps:
+        return [name for name in manifest.graphs if name not in DEVICE_GRAPHS]
+    # A stride's loop would wait for the host in each round.
+    left_out = {STRIDE} | (REPLACED if runs_placed(manifest, hardware) else {*DEVICE_GRAPHS})
+    if runs_placed(manifest, hardware) and not manifest.nat:
+        left_out |= {ENCODER}
+    return [name for name in manifest.graphs if name not in left_out]
+
+
 def hardware_of(provider: str, device: int) -> Hardware:
     """What the options of a command mean."""
     if provider == "cuda":
-        return Hardware("cuda", device, keeps=True)
+        return Hardware("cuda", device, keeps=True, own_step=True)
     if device:
         raise StartError(f"--device {device}: names a GPU, and --provider is {provider}: add --provider cuda")
     return PROCESSOR
@@ -102,6 +143,8 @@ def cuda_options(device: int, *, is_captured: bool) -> dict[str, str]:
     return {
         "device_id": str(device),
         "enable_cuda_graph": "1" if is_captured else "0",
+        # Flash, memory-efficient and plain: cuDNN's attention is chosen as it runs, and cuDNN may be absent.
+        "sdpa_kernel": "19",
         # 10 bits of a float32's 23: fp32 is for fidelity.
         "use_tf32": "0",
         "arena_extend_strategy": "kSameAsRequested",

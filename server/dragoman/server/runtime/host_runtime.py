@@ -22,6 +22,8 @@ class HostRuntime:
     lanes side by side do more than one wide session.
     """
 
+    is_placed = False
+
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.manifest, self.provider = bundle.manifest, "cpu"
         self._sessions = load_sessions(bundle, threads, PROCESSOR)

@@ -22,6 +22,8 @@ class Runtime(Protocol):
     manifest: Manifest
     provider: str
     """What the graphs run on: `cpu` or `cuda`."""
+    is_placed: bool
+    """Whether its step writes new nodes itself, into slots that are named before."""
 
     @property
     def graphs(self) -> Collection[str]:

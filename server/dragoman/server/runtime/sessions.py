@@ -14,12 +14,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dragoman.bundle.graphs import STRIDE
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
 from dragoman.server.core.errors import StartError
 from dragoman.server.runtime import arena
-from dragoman.server.runtime.hardware import CAPTURED, PROVIDERS, Hardware, cuda_options, placement_problem, refuse
+from dragoman.server.runtime.hardware import (
+    CAPTURED,
+    PLACED,
+    PROVIDERS,
+    Hardware,
+    cuda_options,
+    placement_problem,
+    refuse,
+    runs_there,
+)
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
@@ -53,12 +61,12 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
     available, version = onnxruntime.get_available_providers(), onnxruntime.__version__
     refuse(manifest, bundle.directory, hardware, available, version)
     if hardware.provider == "cuda":
+        onnxruntime.set_default_logger_severity(4)  # else each node that writes in place is warned of, at each start
         onnxruntime.preload_dlls()
     elif manifest.precision == "fp16":
         way_out = "export it with --precision int8 or fp32 to serve it here, or serve it with --provider cuda"
         logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=manifest.name, way_out=way_out)
-    # A stride's loop would wait for the host in each round.
-    used = [name for name in manifest.graphs if name != STRIDE or not hardware.keeps]
+    used = runs_there(manifest, hardware)
     with _private_weights(bundle) as folder:
         sessions = {name: _load(bundle, name, folder, threads, hardware) for name in used}
     _check(bundle, sessions)
@@ -120,7 +128,7 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
     if hardware.provider == "cuda":
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED))]
+        providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED | PLACED))]
     content = bundle.read(file)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers, disabled_optimizers=SLOW_FUSIONS)

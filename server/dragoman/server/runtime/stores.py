@@ -14,7 +14,7 @@ GROWING = ("T", "S")
 """Axes whose size may change: slots of nodes, and positions of sources."""
 
 
-class Store(Protocol):
+class Rows(Protocol):
     """Named tensors [G, ...] with a row for each source. Slots or positions, where there are any, have an axis."""
 
     def __len__(self) -> int:
@@ -39,6 +39,13 @@ class Store(Protocol):
     def place(self, row: int, tensors: Mapping[str, Any]) -> None:
         """The row becomes these tensors, without the axis G, as far as there is room, and zeros elsewhere."""
 
+    def feed(self) -> Feed:
+        """Graph inputs: the rows in use."""
+
+
+class Store(Rows, Protocol):
+    """Tensors that are written after a run, with what it made."""
+
     def put(self, new: Sequence[Any], row: Array, node: Array, slot: Array) -> None:
         """The new node node[i] of row[i] goes to slot[i]; others are not kept."""
 
@@ -47,9 +54,6 @@ class Store(Protocol):
 
     def replace(self, new: Sequence[Any], origin: Array) -> None:
         """Each hypothesis continues from row origin[g, k] of the new states."""
-
-    def feed(self) -> Feed:
-        """Graph inputs: the rows in use."""
 
 
 MakeStore = Callable[[Sequence[Tensor], Mapping[str, int]], Store]

@@ -1,0 +1,208 @@
+"""A store in a device's memory whose rows the device's own graphs write: the step its nodes, the join its sources.
+
+Tensors [rows, T, d] lie at addresses that do not change: each has a slab, one allocation that serves the next group of
+the same kind, too, and is replaced only where it is too small. Rows and slots come in few sizes, so that few runs have
+to be captured; rows stay where they are while others leave (`DeviceRows`). One row more is for what nobody reads.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dragoman.bundle import graphs
+from dragoman.bundle.manifest import Tensor
+from dragoman.server.runtime.buffers import Array, Feed, Resident
+from dragoman.server.runtime.device import Device
+from dragoman.server.runtime.device_rows import DeviceRows, row_level, rows_of, size_level
+from dragoman.server.runtime.fixed_runs import FixedRuns, RunCounts
+
+
+class Slab:
+    """Memory of one tensor, which goes back to the lane's once nobody refers to it."""
+
+    def __init__(self, value: Any, size: int, key: Hashable, returned: deque[tuple[Hashable, Any, int]]) -> None:
+        self.pointer, self.size = value.data_ptr(), size
+        self._value, self._key, self._returned = value, key, returned
+        self.is_given_up = False
+        """It is too small, or numbers lie in it that are not finite: nobody has it again."""
+
+    def __del__(self) -> None:
+        if not self.is_given_up:
+            self._returned.append((self._key, self._value, self.size))
+
+
+class Slabs:
+    """The slabs of a lane that nobody uses at the moment, by the kind of store and the tensor they served."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._free: defaultdict[Hashable, list[tuple[int, Any, int]]] = defaultdict(list)
+        self._returned: deque[tuple[Hashable, Any, int]] = deque()
+        """Whoever used one last may be on any thread."""
+
+    def take(self, key: Hashable, size: int) -> Slab:
+        """The one with the lowest address of this kind, if it is large enough; else a new one, of zeros."""
+        while self._returned:
+            of, value, length = self._returned.popleft()
+            self._free[of].append((value.data_ptr(), value, length))
+        free = sorted(self._free[key], key=lambda one: one[0])
+        fitting = [one for one in free if one[2] >= size]
+        if fitting:
+            self._free[key].remove(fitting[0])
+            return Slab(fitting[0][1], fitting[0][2], key, self._returned)
+        if free:  # too small from now on
+            self._free[key].remove(free[0])
+        return Slab(self._device.zero_bytes(size), size, key, self._returned)
+
+
+class EncodedRun(NamedTuple):
+    """Hidden rows that a run of the encoder left on the device, until the lane's next one of the same sizes."""
+
+    hidden: Resident
+    """[F, S, d]"""
+    lengths: Array
+    number: int
+    """No other run of the lane has it."""
+
+
+class PlacedStore:
+    """Tensors of one kind, rows and slots (or positions) of which grow."""
+
+    def __init__(
+        self,
+        device: Device,
+        plans: FixedRuns,
+        slabs: Slabs,
+        counts: RunCounts,
+        declared: Sequence[Tensor],
+        sizes: Mapping[str, int],
+    ) -> None:
+        self._device, self._plans, self._slabs_of_lane, self._counts = device, plans, slabs, counts
+        self._declared, self._kind = declared, sizes.get("q", 0)
+        axis = str(declared[0].shape[1])
+        self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
+        self.rows = DeviceRows()
+        self._room, self._size = 1, size_level(sizes[axis])
+        self._joining: dict[int, tuple[EncodedRun, int]] = {}  # by the group's row
+        self._slabs: dict[str, Slab] = {}
+        self._tensors: dict[str, Resident] = {}
+        self._fronts: dict[int, Feed] = {}
+        self._fit(self._room, self._size)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __del__(self) -> None:
+        if self.rows.dead:
+            for slab in self._slabs.values():
+                slab.is_given_up = True
+
+    @property
+    def size(self) -> int:
+        """Slots or positions of a row."""
+        return self._size
+
+    def room(self, size: int) -> int:
+        """How many to have where so many are needed."""
+        return size_level(size)
+
+    def resize(self, size: int) -> None:
+        """Have so many slots or positions."""
+        self.join()
+        self._fit(self._room, size)
+
+    def admit(self) -> None:
+        """One row more, with whatever its last source left: a step sees nothing of it that is not written first."""
+        row = self.rows.admit()
+        if row >= self._room:
+            self.join()
+            self._fit(row_level(row + 1), self._size)
+
+    def remove(self, row: int) -> None:
+        """The row leaves; the last one takes its place in the group, and stays where it is on the device."""
+        last = len(self.rows) - 1
+        moved = self._joining.pop(last, None)
+        self.rows.remove(row)
+        if row != last:
+            self._joining.pop(row, None)
+            if moved is not None:
+                self._joining[row] = moved
+
+    def place(self, row: int, source: tuple[EncodedRun, int]) -> None:
+        """The row becomes what the encoder made of this source, before the next run."""
+        self._joining[row] = source
+
+    def feed(self) -> Feed:
+        """The rows up to the last in use, in one of the few sizes, and which of them are whose."""
+        self.join()
+        origins, rows = self.rows.compacted()
+        if origins:
+            self._copy(self._tensors, origins, rows, self._size)
+        end = min(row_level(self.rows.end), self._room)
+        if end not in self._fronts:
+            self._fronts[end] = {name: tensor.front(end) for name, tensor in self._tensors.items()}
+        return {**self._fronts[end], rows_of(self._graph): self.rows}
+
+    def join(self) -> None:
+        """Make and write the keys and values of those that have joined, run by run."""
+        runs: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        made = {}
+        for row, (run, g) in self._joining.items():
+            made[run.number] = run
+            runs[run.number].append((self.rows[row], g))
+        self._joining.clear()
+        for number, joining in runs.items():
+            self._join(made[number], joining)
+
+    def _join(self, run: EncodedRun, joining: Sequence[tuple[int, int]]) -> None:
+        count, positions, width = run.hidden.shape
+        hidden = run.hidden.viewed(count * positions, width)
+        plan = self._plans.of(
+            self._device,
+            graphs.DEVICE_JOIN,
+            {graphs.TO: ((count * positions, 2), np.dtype(np.int64))},
+            bound={graphs.HIDDEN: hidden, **self._tensors},
+            into={graphs.written(name): tensor for name, tensor in self._tensors.items()},
+            fetched={},
+            kept={},
+        )
+        to = plan.views[graphs.TO].reshape(count, positions, 2)
+        to[:] = self._room, 0
+        for row, g in joining:
+            length = int(run.lengths[g])
+            to[g, :length, 0], to[g, :length, 1] = row, np.arange(length)
+        plan.run(self._counts)
+
+    def _fit(self, room: int, size: int) -> None:
+        """Have so many rows and slots; rows keep theirs, as far as there are as many."""
+        old, before = self._tensors, self._size
+        kept = {}
+        self._room, self._size, self._fronts = room, size, {}
+        self._tensors = {}
+        for tensor in self._declared:
+            name, width = tensor.name, int(tensor.shape[2])
+            shape, dtype = (room + 1, size, width), np.dtype(tensor.dtype)
+            needed = (room + 1) * size * width * dtype.itemsize
+            slab = self._slabs.get(name)
+            if slab is None or slab.size < needed:
+                kept[name] = slab  # until its numbers are copied
+                if slab is not None:
+                    slab.is_given_up = True
+                slab = self._slabs[name] = self._slabs_of_lane.take((self._graph, self._kind, name), needed)
+            self._tensors[name] = Resident(slab, slab.pointer, shape, dtype)
+        rows = [
+            self.rows[row] for row in range(len(self)) if old and self.rows[row] < next(iter(old.values())).shape[0] - 1
+        ]
+        if rows and (kept or size != before):
+            self._copy(old, rows, rows, min(before, size))
+
+    def _copy(self, old: Mapping[str, Resident], at: Sequence[int], to: Sequence[int], kept: int) -> None:
+        """Rows `at` of these tensors become rows `to`, which may lie in the same memory."""
+        pads = np.zeros(6, np.int64)
+        pads[4] = self._size - kept
+        given = {graphs.AT: np.array(at), graphs.TO: np.array(to)[:, None], graphs.KEPT: np.array([kept])}
+        fresh = {graphs.incoming(name): tensor for name, tensor in old.items()}
+        into = {graphs.written(name): tensor for name, tensor in self._tensors.items()}
+        self._device.run(self._graph, {**self._tensors, **fresh, **given, graphs.pads(1): pads}, into=into)

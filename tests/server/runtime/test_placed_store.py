@@ -1,0 +1,142 @@
+"""Rows on a device that grow, move into holes and are joined, beside a dictionary of what each source has."""
+
+import ctypes
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dragoman.bundle.graphs import AT, DEVICE_MEMORY_FIT, HIDDEN, KEPT, TO, incoming, written
+from dragoman.bundle.manifest import Tensor
+from dragoman.server.runtime.buffers import Resident
+from dragoman.server.runtime.device_rows import rows_of
+from dragoman.server.runtime.placed_store import EncodedRun, PlacedStore, Slabs
+
+WIDTH = 2
+CROSS = [Tensor(name, "float32", ("G", "S", WIDTH)) for name in ("cross_k.0", "cross_v.0")]
+
+
+class ArrayDevice:
+    """Memory of the host, by its addresses; its graphs are few lines."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+        self.runs: list[str] = []
+
+    def zero_bytes(self, size: int):
+        self.made.append(size)
+        array = np.zeros(size, np.uint8)
+        return SimpleNamespace(array=array, data_ptr=lambda: array.ctypes.data)
+
+    def run(self, graph, inputs, *, into) -> None:
+        self.runs.append(graph)
+        for name in [one.removesuffix(".written") for one in into]:
+            target, source = values(into[written(name)]), values(inputs[incoming(name)])
+            rows = source[inputs[AT]].copy()  # picked before any is written
+            kept = int(inputs[KEPT][0])
+            fitted = np.zeros((len(rows), *target.shape[1:]), rows.dtype)
+            fitted[:, :kept] = rows[:, :kept]
+            target[inputs[TO][:, 0]] = fitted
+
+
+class ArrayRuns:
+    """The join: keys are the hidden rows, values their negatives."""
+
+    def of(self, device, graph, sent, *, bound, into, fetched, kept):
+        views = {name: np.zeros(*form) for name, form in sent.items()}
+
+        def run(counts) -> None:
+            to, hidden = views[TO], values(bound[HIDDEN])
+            for name, sign in (("cross_k.0", 1), ("cross_v.0", -1)):
+                values(into[written(name)])[to[:, 0], to[:, 1]] = sign * hidden
+
+        return SimpleNamespace(views=views, run=run)
+
+
+def values(tensor: Resident) -> np.ndarray:
+    """What a resident holds; a view of it."""
+    size = math.prod(tensor.shape) * tensor.dtype.itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(tensor.pointer), tensor.dtype).reshape(tensor.shape)
+
+
+@pytest.fixture
+def device() -> ArrayDevice:
+    return ArrayDevice()
+
+
+def store_on(device, slabs=None) -> PlacedStore:
+    return PlacedStore(device, ArrayRuns(), slabs or Slabs(device), None, CROSS, {"G": 256, "S": 16})
+
+
+def encoded(lengths: list[int], number: int) -> EncodedRun:
+    hidden = np.random.default_rng(number).normal(size=(len(lengths), max(lengths), WIDTH)).astype(np.float32)
+    return EncodedRun(Resident(hidden, hidden.ctypes.data, hidden.shape, hidden.dtype), np.array(lengths), number)
+
+
+def check(store: PlacedStore, expected: list[np.ndarray]) -> None:
+    """Each source's positions, where the store says that they lie."""
+    feed = store.feed()
+    keys, vals = values(feed["cross_k.0"]), values(feed["cross_v.0"])
+    rows = feed[rows_of(DEVICE_MEMORY_FIT)]
+    assert len(rows) == len(expected)
+    for g, hidden in enumerate(expected):
+        np.testing.assert_array_equal(keys[rows[g], : len(hidden)], hidden)
+        np.testing.assert_array_equal(vals[rows[g], : len(hidden)], -hidden)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 300), st.integers(-20, -1)), min_size=1, max_size=60))
+def test_sources_keep_what_they_have_whatever_comes_and_goes(moves):
+    """Sources of any length join, any of them leave; rows and positions grow, shrink and move into holes."""
+    store, expected, number = store_on(ArrayDevice()), [], 0
+    for move in moves:
+        if move > 0:
+            number += 1
+            run = encoded([move, 1 + move % 7], number)
+            longest = max([len(hidden) for hidden in expected] + [move])
+            store.resize(store.room(longest))
+            for g, length in enumerate(run.lengths.tolist()):
+                store.admit()
+                store.place(len(store) - 1, (run, g))
+                expected.append(values(run.hidden)[g, :length].copy())
+        elif expected:
+            row = -move % len(expected)
+            store.remove(row)
+            expected[row] = expected[-1]
+            del expected[-1]
+        if move % 3 == 0:  # else several come and go between two steps
+            check(store, expected)
+    check(store, expected)
+
+
+def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
+    """The next group of the kind has the memory of the last, whatever sizes it comes in: nothing is allocated again."""
+    slabs, addresses, made = Slabs(device), [], []
+    for sizes in ((300, 3), (20,), (300, 3)):
+        store = store_on(device, slabs)
+        for number, length in enumerate(sizes):
+            store.resize(store.room(length))
+            store.admit()
+            store.place(len(store) - 1, (encoded([length], number), 0))
+        addresses.append([tensor.pointer for name, tensor in store.feed().items() if name.startswith("cross")])
+        made.append(len(device.made))
+        del store
+
+    assert addresses[0] == addresses[1] == addresses[2]
+    assert len({*made}) == 1
+
+
+def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
+    """A store whose row is dead gives none of its memory to the next."""
+    slabs = Slabs(device)
+    store = store_on(device, slabs)
+    store.admit()
+    store.rows.dead.add(0)
+    before = len(device.made)
+    del store
+    store_on(device, slabs)
+
+    assert len(device.made) == before + len(CROSS)
