@@ -1,6 +1,6 @@
 """A bundle's graphs without a model: arithmetic on the numbers that real graphs get."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -104,7 +104,7 @@ class FakeRuntime:
         found: Floats32 = self._table[(sum(source) + sum(_weight(*one) for one in enumerate(read))) % FAKE_STATES]
         return found
 
-    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
+    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
         """Arrays."""
         return HostStore(declared, sizes)
 

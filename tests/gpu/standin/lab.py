@@ -259,7 +259,7 @@ def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str
             decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
             match rng.integers(0, 10):
                 case 0:
-                    made.append(lab.segment(rng, words, decoding, strategy=Sampling(1)))
+                    made.append(lab.segment(rng, words, decoding, strategy=Sampling(1, top_k=40)))
                 case 1:
                     made.append(lab.segment(rng, words, decoding, strategy=Speculative(DraftSource.SOURCE, 4)))
                 case number:

@@ -9,7 +9,7 @@ from onnx import helper
 
 from dragoman.bundle.graphs import DEVICE_STEP, TOPK_LOGP, file_of
 from dragoman.bundle.reader import Bundle
-from dragoman.server.runtime.placed_store import Slab, Slabs
+from dragoman.server.runtime.placed_store import Slabs, SlabSet
 
 
 def _rewritten(graph: str, change: Callable[[Any], None]) -> None:
@@ -69,11 +69,11 @@ def a_pointer_of_the_host() -> None:
 def addresses_that_move() -> None:
     """Tensors never come back to where others of their kind were."""
 
-    kept = []
+    kept: list[SlabSet] = []
 
-    def take(self: Slabs, key: object, size: int) -> Slab:
-        kept.append(self._device.zero_bytes(size))
-        return Slab(kept[-1], size, key, deque())
+    def take(self: Slabs, kind: object) -> SlabSet:
+        kept.append(SlabSet(((kind, len(kept)), 0, {}), deque()))
+        return kept[-1]
 
     Slabs.take = take  # type: ignore[method-assign]
 

@@ -68,7 +68,7 @@ def device() -> ArrayDevice:
 
 
 def store_on(device, slabs=None) -> PlacedStore:
-    return PlacedStore(device, ArrayRuns(), slabs or Slabs(device), None, CROSS, {"G": 256, "S": 16})
+    return PlacedStore(device, ArrayRuns(), slabs or Slabs(device), None, CROSS, {"G": 256, "S": 16}, "kind")
 
 
 def encoded(lengths: list[int], number: int) -> EncodedRun:
@@ -140,3 +140,20 @@ def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
     store_on(device, slabs)
 
     assert len(device.made) == before + len(CROSS)
+
+
+def test_several_stores_of_a_kind_have_the_same_memory_each_time(device):
+    """The first to come has the first set, whoever went last; another kind has its own."""
+    slabs = Slabs(device)
+
+    def addresses(count: int) -> list[int]:
+        stores = [store_on(device, slabs) for _ in range(count)]
+        for store in stores:
+            store.admit()
+        found = [store.feed()["cross_k.0"].pointer for store in stores]
+        while stores:
+            stores.pop(0)
+        return found
+
+    assert addresses(3) == addresses(3)
+    assert addresses(3)[:1] == addresses(1)

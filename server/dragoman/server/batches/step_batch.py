@@ -12,6 +12,7 @@ best is wanted.
 """
 
 import time
+from collections.abc import Hashable
 from typing import Generic
 
 import numpy as np
@@ -47,11 +48,12 @@ class StepBatch(Generic[T]):
         *,
         width: int,
         capacity: int,
+        kind: Hashable,
     ) -> None:
         arch = runtime.manifest.architecture
         self.grower, self._speculation, self._width = grower, speculation, width
-        self._nodes = nodes_of(runtime, capacity, width)
-        self._memory = sources_of(runtime, capacity)
+        self._nodes = nodes_of(runtime, capacity, width, kind)
+        self._memory = sources_of(runtime, capacity, kind)
         self._words = Words(runtime, shortlist)
         columns = grower, self._nodes, self._memory, self._words
         removals = [] if speculation is None else [speculation.drafter.remove]
@@ -123,7 +125,7 @@ class StepBatch(Generic[T]):
 def tree_batch(runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> StepBatch[T]:
     """Sources of one layout, searched step by step."""
     search = Search(layout, capacity, runtime.manifest.tokenizer)
-    return StepBatch(runtime, shortlist, search, width=layout.places, capacity=capacity)
+    return StepBatch(runtime, shortlist, search, width=layout.places, capacity=capacity, kind=layout)
 
 
 def chain_batch(
@@ -134,4 +136,5 @@ def chain_batch(
     chains = Chains(vocabulary, stride=stride)
     if speculation is not None:
         chains = Chains(vocabulary, speculation.propose, longest=speculation.strategy.tokens, stride=stride)
-    return StepBatch(runtime, shortlist, chains, speculation, width=1, capacity=capacity)
+    kind = None if speculation is None else speculation.strategy
+    return StepBatch(runtime, shortlist, chains, speculation, width=1, capacity=capacity, kind=kind)

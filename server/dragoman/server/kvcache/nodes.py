@@ -4,7 +4,7 @@ Where the numbers lie is the matter of a `Store`. Pools grow in multiples of 16:
 same whatever else is in the group, to the last bit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,10 +38,10 @@ class Nodes(Protocol):
         """Take over what a step computed for the nodes it was fed, as far as they stand or have living children."""
 
 
-def nodes_of(runtime: Runtime, capacity: int, width: int) -> Nodes:
+def nodes_of(runtime: Runtime, capacity: int, width: int, kind: Hashable = None) -> Nodes:
     """For sources of `width` places a level: the kind that the step graph asks for."""
     if runtime.is_placed:
-        return _placed_nodes(runtime, capacity, width)
+        return _placed_nodes(runtime, capacity, width, kind)
     states = _tensors(runtime, STATE)
     if states:
         return NodeStates(runtime.store(states, {"G": capacity, "q": width}))
@@ -55,17 +55,17 @@ def nodes_of(runtime: Runtime, capacity: int, width: int) -> Nodes:
 def chain_nodes_of(runtime: Runtime, capacity: int) -> Nodes:
     """For sources that read one word after another, of a decoder that keeps keys and values."""
     if runtime.is_placed:
-        return _placed_nodes(runtime, capacity, 1)
+        return _placed_nodes(runtime, capacity, 1, None)
     store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": GRAIN})
     return ChainNodes(store, capacity, is_relative=runtime.manifest.architecture.is_relative)
 
 
-def _placed_nodes(runtime: Runtime, capacity: int, width: int) -> Nodes:
+def _placed_nodes(runtime: Runtime, capacity: int, width: int, kind: Hashable) -> Nodes:
     """The kinds whose slots are named before a run."""
     inputs = runtime.manifest.graphs[DEVICE_STEP].inputs
     declared = [tensor for tensor in inputs if tensor.name.startswith(SELF)]
     dtype = next(np.dtype(tensor.dtype) for tensor in inputs if tensor.name == MASK)
-    store = runtime.store(declared, {"G": capacity, "T": 2 * width, "q": width})
+    store = runtime.store(declared, {"G": capacity, "T": 2 * width}, kind)
     return PlacedChains(store, capacity, dtype) if width == 1 else PlacedTrees(store, capacity, width, dtype)
 
 

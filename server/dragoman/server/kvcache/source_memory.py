@@ -1,6 +1,6 @@
 """What a group's sources say to the decoder: cross-attention keys and values, padded and masked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,13 +68,13 @@ class Memory:
         self._mask = kept
 
 
-def sources_of(runtime: Runtime, capacity: int) -> "Memory | PlacedMemory":
+def sources_of(runtime: Runtime, capacity: int, kind: Hashable = None) -> "Memory | PlacedMemory":
     """What a step reads of sources: as the encoder gives it, or made of its hidden rows."""
     manifest = runtime.manifest
     if not runtime.is_placed:
         return Memory(runtime.store, memory_of(manifest), capacity)
     declared = [tensor for tensor in manifest.graphs[DEVICE_STEP].inputs if tensor.name.startswith(CROSS)]
-    return PlacedMemory(runtime.store(declared, {"G": capacity, "S": GRAIN}), capacity)
+    return PlacedMemory(runtime.store(declared, {"G": capacity, "S": GRAIN}, kind), capacity)
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:

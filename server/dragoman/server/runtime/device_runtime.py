@@ -6,7 +6,7 @@ Bundles have a step for devices where their attention is one operator (`is_place
 import math
 import threading
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -203,11 +203,11 @@ class DeviceRuntime:
                 rows: DeviceRows = feed[rows_of(graph)]
                 rows.dead.add(rows[g])
 
-    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Any:
+    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Any:
         """Tensors in the device's memory."""
         if not self.is_placed:
             return DeviceStore(self.device, declared, sizes)
-        store = PlacedStore(self.device, self._plans, self._lane.slabs, self.counts, declared, sizes)
+        store = PlacedStore(self.device, self._plans, self._lane.slabs, self.counts, declared, sizes, kind)
         self._lane.stores.add(store)
         return store
 

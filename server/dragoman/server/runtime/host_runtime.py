@@ -1,6 +1,6 @@
 """Runs graphs on processors, whose tensors are this process' arrays."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class HostRuntime:
             feed | {name: feed[name][first : first + count] for name in by_source} for first in range(0, sources, count)
         ]
 
-    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
+    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:  # noqa: ARG002
         """Arrays."""
         return HostStore(declared, sizes)
 

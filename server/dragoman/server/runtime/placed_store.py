@@ -7,7 +7,7 @@ to be captured; rows stay where they are while others leave (`DeviceRows`). One 
 
 from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,43 +18,64 @@ from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.device_rows import DeviceRows, row_level, rows_of, size_level
 from dragoman.server.runtime.fixed_runs import FixedRuns, RunCounts
 
+MOST_KINDS = 1024
+MOST_FREE = 16
+"""Sets that nobody uses: requests choose freely what makes a kind, and there is no end of them."""
 
-class Slab:
-    """Memory of one tensor, which goes back to the lane's once nobody refers to it."""
 
-    def __init__(self, value: Any, size: int, key: Hashable, returned: deque[tuple[Hashable, Any, int]]) -> None:
-        self.pointer, self.size = value.data_ptr(), size
-        self._value, self._key, self._returned = value, key, returned
+FreeSet: TypeAlias = tuple[Hashable, int, dict[str, tuple[Any, int]]]
+"""A kind, a number, and values and their bytes by the names of tensors."""
+
+
+class SlabSet:
+    """Memory of one store's tensors, which goes back to the lane once nobody has it."""
+
+    def __init__(self, content: FreeSet, returned: deque[FreeSet]) -> None:
+        self._content, self._returned = content, returned
+        self.slabs = content[2]
         self.is_given_up = False
-        """It is too small, or numbers lie in it that are not finite: nobody has it again."""
+        """Numbers that are not finite lie in it: nobody has it again."""
 
     def __del__(self) -> None:
         if not self.is_given_up:
-            self._returned.append((self._key, self._value, self.size))
+            self._returned.append(self._content)
 
 
 class Slabs:
-    """The slabs of a lane that nobody uses at the moment, by the kind of store and the tensor they served."""
+    """The memory of a lane's stores that nobody uses at the moment.
+
+    A store has that of an earlier one of its kind, and of several sets always the first: captured runs know addresses.
+    """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._free: defaultdict[Hashable, list[tuple[int, Any, int]]] = defaultdict(list)
-        self._returned: deque[tuple[Hashable, Any, int]] = deque()
+        self._free: list[FreeSet] = []
+        self._made: dict[Hashable, int] = {}
+        self._returned: deque[FreeSet] = deque()
         """Whoever used one last may be on any thread."""
 
-    def take(self, key: Hashable, size: int) -> Slab:
-        """The one with the lowest address of this kind, if it is large enough; else a new one, of zeros."""
+    def take(self, kind: Hashable) -> SlabSet:
+        """A set of this kind, an empty one where none is free."""
         while self._returned:
-            of, value, length = self._returned.popleft()
-            self._free[of].append((value.data_ptr(), value, length))
-        free = sorted(self._free[key], key=lambda one: one[0])
-        fitting = [one for one in free if one[2] >= size]
-        if fitting:
-            self._free[key].remove(fitting[0])
-            return Slab(fitting[0][1], fitting[0][2], key, self._returned)
-        if free:  # too small from now on
-            self._free[key].remove(free[0])
-        return Slab(self._device.zero_bytes(size), size, key, self._returned)
+            self._free.append(self._returned.popleft())
+        fitting = min((one for one in self._free if one[0] == kind), key=lambda one: one[1], default=None)
+        if fitting is None:
+            del self._free[: max(0, len(self._free) - MOST_FREE)]
+            if len(self._made) > MOST_KINDS:
+                self._made.clear()
+            number = self._made[kind] = self._made.get(kind, -1) + 1
+            fitting = kind, number, {}
+        else:
+            self._free = [one for one in self._free if one is not fitting]
+        return SlabSet(fitting, self._returned)
+
+    def grow(self, taken: SlabSet, name: str, size: int) -> Any | None:
+        """Have so many bytes for a tensor; what it had before, where that is too small: it is still to be copied."""
+        before = taken.slabs.get(name)
+        if before is not None and before[1] >= size:
+            return None
+        taken.slabs[name] = self._device.zero_bytes(size), size
+        return before
 
 
 class EncodedRun(NamedTuple):
@@ -78,15 +99,16 @@ class PlacedStore:
         counts: RunCounts,
         declared: Sequence[Tensor],
         sizes: Mapping[str, int],
+        kind: Hashable,
     ) -> None:
         self._device, self._plans, self._slabs_of_lane, self._counts = device, plans, slabs, counts
-        self._declared, self._kind = declared, sizes.get("q", 0)
+        self._declared = declared
         axis = str(declared[0].shape[1])
         self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
         self.rows = DeviceRows()
         self._room, self._size = 1, size_level(sizes[axis])
         self._joining: dict[int, tuple[EncodedRun, int]] = {}  # by the group's row
-        self._slabs: dict[str, Slab] = {}
+        self._set = slabs.take((self._graph, kind))
         self._tensors: dict[str, Resident] = {}
         self._fronts: dict[int, Feed] = {}
         self._fit(self._room, self._size)
@@ -95,9 +117,7 @@ class PlacedStore:
         return len(self.rows)
 
     def __del__(self) -> None:
-        if self.rows.dead:
-            for slab in self._slabs.values():
-                slab.is_given_up = True
+        self._set.is_given_up = bool(self.rows.dead)
 
     @property
     def size(self) -> int:
@@ -185,17 +205,12 @@ class PlacedStore:
             name, width = tensor.name, int(tensor.shape[2])
             shape, dtype = (room + 1, size, width), np.dtype(tensor.dtype)
             needed = (room + 1) * size * width * dtype.itemsize
-            slab = self._slabs.get(name)
-            if slab is None or slab.size < needed:
-                kept[name] = slab  # until its numbers are copied
-                if slab is not None:
-                    slab.is_given_up = True
-                slab = self._slabs[name] = self._slabs_of_lane.take((self._graph, self._kind, name), needed)
-            self._tensors[name] = Resident(slab, slab.pointer, shape, dtype)
+            kept[name] = self._slabs_of_lane.grow(self._set, name, needed)
+            self._tensors[name] = Resident(self._set, self._set.slabs[name][0].data_ptr(), shape, dtype)
         rows = [
             self.rows[row] for row in range(len(self)) if old and self.rows[row] < next(iter(old.values())).shape[0] - 1
         ]
-        if rows and (kept or size != before):
+        if rows and (any(kept.values()) or size != before):
             self._copy(old, rows, rows, min(before, size))
 
     def _copy(self, old: Mapping[str, Resident], at: Sequence[int], to: Sequence[int], kept: int) -> None:

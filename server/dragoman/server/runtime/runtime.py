@@ -3,7 +3,7 @@
 A runtime keeps that memory where its graphs run, in this process or on a device; nobody else asks where that is.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dragoman.bundle.graphs import ATTENTION, ENCODER, HIDDEN, NEW, STEP
@@ -41,8 +41,10 @@ class Runtime(Protocol):
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """What a step says of the new nodes, by name, and what to keep of them, as stores take it."""
 
-    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> Store:
-        """A store of such tensors, zeros for now; `sizes` has a number for each letter of their shapes."""
+    def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
+        """A store of such tensors, zeros for now; `sizes` has a number for each letter of their shapes. Those of one
+        `kind` come one after another, in much the same sizes.
+        """
 
 
 def run_error(graph: str, error: Exception) -> Exception:
