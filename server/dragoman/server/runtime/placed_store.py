@@ -5,6 +5,7 @@ the same kind, too, and is replaced only where it is too small. Rows and slots c
 to be captured; rows stay where they are while others leave (`DeviceRows`). One row more is for what nobody reads.
 """
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -183,8 +184,8 @@ class PlacedStore:
             self._device,
             graphs.DEVICE_JOIN,
             {graphs.TO: ((count * positions, 2), np.dtype(np.int64))},
-            bound={graphs.HIDDEN: hidden, **self._tensors},
-            into={graphs.written(name): tensor for name, tensor in self._tensors.items()},
+            bound={graphs.HIDDEN: hidden, **self._whole()},
+            into={graphs.written(name): tensor for name, tensor in self._whole().items()},
             fetched={},
             kept={},
         )
@@ -194,6 +195,14 @@ class PlacedStore:
             length = int(run.lengths[g])
             to[g, :length, 0], to[g, :length, 1] = row, np.arange(length)
         plan.run(self._counts)
+
+    def _whole(self) -> dict[str, Resident]:
+        """All rows that there is memory for: runs that write to some are then the same, however many are in use."""
+        sizes = {name: self._set.slabs[name][1] for name in self._tensors}
+        return {
+            name: tensor.front(sizes[name] // (math.prod(tensor.shape[1:]) * tensor.dtype.itemsize))
+            for name, tensor in self._tensors.items()
+        }
 
     def _fit(self, room: int, size: int) -> None:
         """Have so many rows and slots; rows keep theirs, as far as there are as many."""
