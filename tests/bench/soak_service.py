@@ -182,9 +182,10 @@ class Soak:
         asked = pb.TranslateRequest()
         asked.CopyFrom(self.asked[n])
         del asked.texts[:]
-        for text, mine, alone in zip(self.asked[n].texts, got, self.expected[n], strict=True):
+        whole = zip(self.asked[n].texts, got, self.expected[n], answer.results, strict=True)
+        for text, mine, alone, result in whole:
             if mine != alone:
-                print(f"WRONG {asked!s}\n  of    {text.text}\n  is    {mine}\n  alone {alone}", flush=True)
+                print(f"WRONG {asked!s}\n  of    {text.text}\n  is    {mine}\n  alone {alone}\n{result!s}", flush=True)
 
     def _ends(self, code: str, allowed: Sequence[str], details: str | None) -> None:
         self.tally.ended[code] += 1

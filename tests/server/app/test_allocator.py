@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from dragoman.server.app import allocator
-from dragoman.server.telemetry import resources
 
 
 class EndOfTest(Exception):
@@ -28,7 +27,7 @@ def given_back(
         return rests[looks]
 
     monkeypatch.setattr(allocator, "EVERY_S", 0)
-    monkeypatch.setattr(resources, "resident_bytes", lambda: left if given[-1:] == [looks] else resident(looks))
+    monkeypatch.setattr(allocator, "resident_bytes", lambda: left if given[-1:] == [looks] else resident(looks))
     monkeypatch.setattr(allocator, "give_back", lambda: given.append(looks))
     with pytest.raises(EndOfTest):
         asyncio.run(allocator.give_back_at_rest(is_at_rest))

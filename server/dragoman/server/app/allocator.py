@@ -1,5 +1,4 @@
-"""The C library's allocator: set up for a server, and asked for what it keeps while nothing is decoded. What ONNX
-Runtime keeps is returned to it first.
+"""The C library's allocator: set up for a server, and asked for what it keeps while nothing is decoded.
 
 glibc has an arena for each thread by default, and only the first gives the end of its memory back when it is asked to.
 So there is one. By default it would also map and unmap each large tensor anew, and the kernel would fill each with
@@ -13,8 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from dragoman.server.runtime import arena
-from dragoman.server.telemetry import resources
+from dragoman.server.telemetry.resources import give_back, resident_bytes
 
 MAPPED_BYTES = 32 << 20
 """The most that glibc takes."""
@@ -41,17 +39,11 @@ def set_up() -> None:
                 mallopt(number, value)
 
 
-def give_back() -> None:
-    """Return to the system all that is kept and free; from any thread."""
-    arena.give_back()
-    resources.give_back()
-
-
 async def give_back_at_rest(is_at_rest: Callable[[], bool]) -> None:
     """Give memory back whenever nothing is decoded and there is more of it than the last time; without end."""
     left = 0.0
     while True:
-        if is_at_rest() and resources.resident_bytes() > GROWTH * left:
+        if is_at_rest() and resident_bytes() > GROWTH * left:
             await asyncio.to_thread(give_back)
-            left = resources.resident_bytes()
+            left = resident_bytes()
         await asyncio.sleep(EVERY_S)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
+from dataclasses import replace
 from typing import NoReturn
 
 import grpc
@@ -23,7 +24,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle
-from dragoman.server.app import admin, allocator
+from dragoman.server.app import admin
+from dragoman.server.app.allocator import give_back_at_rest
 from dragoman.server.app.fleet import Fleet
 from dragoman.server.app.garbage import Garbage
 from dragoman.server.app.serve_options import ServeOptions
@@ -148,7 +150,7 @@ class App:
         self._overload.start()
         self._is_ready = True
         self._looking = asyncio.create_task(self._look_again())
-        self._giving_back = asyncio.create_task(allocator.give_back_at_rest(self._is_at_rest))
+        self._giving_back = asyncio.create_task(give_back_at_rest(self._is_at_rest))
         await self._publish()
         seconds = time.perf_counter() - self._started
         logs.event(_logger, logging.DEBUG, "ready", port=self.port, metrics_port=self.metrics_port, seconds=seconds)
@@ -292,7 +294,7 @@ class App:
             threads_per_lane=options.threads_per_lane,
             max_batch=options.max_batch,
             observer=observer,
-            hardware=hardware_of(options.provider, options.device),
+            hardware=replace(hardware_of(options.provider, options.device), gives_back=options.provider == "cpu"),
             lane_bytes=self._lane_bytes,
         )
         with ExitStack() as undone:
@@ -386,7 +388,7 @@ class App:
 
         def relieve() -> None:
             loop.call_soon_threadsafe(self._arrivals.relieve)
-            allocator.give_back()
+            resources.give_back()
 
         watched = (
             Resource("memory", resources.memory_share, refuses=True),

@@ -27,12 +27,12 @@ from typing import Any, TypeVar
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import MANIFEST_NAME
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.server.app.allocator import give_back
 from dragoman.server.app.garbage import collect_all
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
+from dragoman.server.telemetry.resources import give_back
 
 T = TypeVar("T")
 Stamp = tuple[tuple[str, int, int, int], ...]

@@ -33,7 +33,7 @@ def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCE
     """The bundle's graphs, loaded there."""
     if hardware.keeps:
         return DeviceRuntime(bundle, threads=threads, hardware=hardware)
-    return HostRuntime(bundle, threads=threads)
+    return HostRuntime(bundle, threads=threads, hardware=hardware)
 
 
 def open_lanes(

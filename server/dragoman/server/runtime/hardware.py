@@ -67,13 +67,17 @@ PLACED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED})
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where a bundle's graphs run. `keeps` says whether what the decoder keeps stays there."""
+    """Where a bundle's graphs run."""
 
     provider: Provider = "cpu"
     device: int = 0
     keeps: bool = False
+    """Whether what the decoder keeps stays there."""
     own_step: bool = False
     """Whether bundles run the step that they have for devices."""
+    gives_back: bool = False
+    """Whether the memory of a run on a processor goes back to the C library. Else ONNX Runtime keeps what it took at
+    most for good: up to a tenth faster in a process that has not set up that library's allocator as a server does."""
 
 
 PROCESSOR = Hardware()

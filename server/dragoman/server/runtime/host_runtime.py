@@ -9,7 +9,7 @@ from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.hardware import PROCESSOR
+from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.run_limits import sources_of_a_run
 from dragoman.server.runtime.runtime import encoder_outputs, run_error, step_outputs
@@ -24,9 +24,9 @@ class HostRuntime:
 
     is_placed = False
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> None:
         self.manifest, self.provider = bundle.manifest, "cpu"
-        self._sessions = load_sessions(bundle, threads, PROCESSOR)
+        self._sessions = load_sessions(bundle, threads, hardware)
         self.graphs: Collection[str] = self._sessions.keys()
         """All of the bundle."""
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}

@@ -17,7 +17,6 @@ from typing import Any
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
 from dragoman.server.core.errors import StartError
-from dragoman.server.runtime import arena
 from dragoman.server.runtime.hardware import (
     CAPTURED,
     PLACED,
@@ -117,13 +116,11 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
     options.log_severity_level = 4  # what goes wrong is in the exception, too
     # Shapes change from step to step: planned memory would be planned again each time.
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = not hardware.gives_back
     # A spinning worker takes the core from another lane.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry(WEIGHTS_FOLDER, str((weights / file).parent))
-    if hardware.provider == "cpu":  # beside a GPU only sizes lie in a session's own arena
-        arena.make()
-        options.add_session_config_entry(*arena.SHARED)
     providers: list[Any] = [PROVIDERS[hardware.provider]]
     if hardware.provider == "cuda":
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
