@@ -53,6 +53,18 @@ def test_what_stands_at_the_edge_behind_a_tag_of_a_passage_is_its_own() -> None:
     assert marks("<!-- a --><b>Save</b> it")[0] == [(0, 4, "<b>", "</b>")]
 
 
+def test_white_space_among_the_marks_of_a_sentence_is_kept_beside_it() -> None:
+    """Else two sentences would touch."""
+    source = "Here <b>it ends. </b>This is <i>new</i>. <u><!-- x --> That</u> too."
+
+    heads = [[source[slice(*span)] for span in passage.head] for passage in cut(source)]
+    tails = [[source[slice(*span)] for span in passage.tail] for passage in cut(source)]
+
+    assert sources(source)[0] == "Here <b>it ends. </b>"
+    assert (heads, tails) == ([[], [], [" "]], [[" "], [], []])
+    assert marks(source)[2] == [(0, 4, "<u>", "</u>"), (0, 0, "<!-- x -->", "")]
+
+
 def test_nested_ends_come_in_order() -> None:
     """The mark that began first is the outer one, in the sentence that both end in."""
     source = "So <b>we <i>go. We stop</i> here</b> now."

@@ -26,6 +26,10 @@ class Passage:
     marks: tuple[Mark, ...]
     """Outer ones first; positions are those in the passage."""
     atoms: tuple[Atom, ...]
+    head: tuple[Span, ...] = ()
+    """What else stands in the source before the text, among the marks: white space."""
+    tail: tuple[Span, ...] = ()
+    """And behind it."""
 
     def source_of(self, span: Span) -> Span:
         """The stretch of the source that a stretch of the passage was read from."""
@@ -40,10 +44,12 @@ def passages(block: Block, spans: Sequence[Span]) -> list[Passage]:
         if mark.is_void:
             _add_void(mark, spans, sources, own)
     atoms = _atoms(block, spans)
-    return [
-        Passage(block.text[span.start : span.end], source, block, span.start, tuple(sorted(marks, key=_order)), inner)
-        for span, source, marks, inner in zip(spans, sources, own, atoms, strict=True)
-    ]
+    found = []
+    for span, source, marks, inner in zip(spans, sources, own, atoms, strict=True):
+        text, read, in_order = block.text[span.start : span.end], block.map.span(span), tuple(sorted(marks, key=_order))
+        head, tail = (_beside(part, marks) for part in (Span(source.start, read.start), Span(read.end, source.end)))
+        found.append(Passage(text, source, block, span.start, in_order, inner, head, tail))
+    return found
 
 
 def _own_marks(block: Block, spans: Sequence[Span]) -> list[list[Mark]]:
@@ -96,6 +102,16 @@ def _add_void(mark: Mark, spans: Sequence[Span], sources: Sequence[Span], own: S
         own[index].append(_within(mark, spans[index]))
 
 
+def _beside(part: Span, marks: Sequence[Mark]) -> tuple[Span, ...]:
+    """What of a part of the source is in no mark."""
+    between, reached = list[Span](), part.start
+    for start, end in sorted(side for mark in marks for side in (mark.before, mark.after) if side is not None):
+        if part.start <= start and end <= part.end:
+            between.append(Span(reached, start))
+            reached = end
+    return tuple(span for span in (*between, Span(reached, part.end)) if span.start < span.end)
+
+
 def _atoms(block: Block, spans: Sequence[Span]) -> list[tuple[Atom, ...]]:
     """The atoms of each span."""
     starts = [atom.span.start for atom in block.atoms]
@@ -110,7 +126,7 @@ def _atoms(block: Block, spans: Sequence[Span]) -> list[tuple[Atom, ...]]:
 
 def _within(mark: Mark, span: Span) -> Mark:
     """A mark as seen from a span."""
-    start, end = max(mark.start, span.start) - span.start, min(mark.end, span.end) - span.start
+    start, end = (min(max(position, span.start), span.end) - span.start for position in (mark.start, mark.end))
     return Mark(start, end, mark.before, mark.after)
 
 

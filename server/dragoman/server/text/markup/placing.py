@@ -8,9 +8,9 @@ later sentence words up to the end. A mark around nothing stands beside the word
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from dragoman.server.core.spans import Span
 from dragoman.server.text.markup.document import Mark
 
+Gains = npt.NDArray[np.float64]
+"""For each target word what is gained with it."""
 Shares = npt.NDArray[np.float64]
 """[target words, source words]: what share of a target word's attention each source word has."""
 
@@ -130,7 +132,7 @@ def _tree(marks: Sequence[Mark], length: int) -> _Node:
         if mark.before is not None:
             node.before.append(mark.before)
         if mark.after is not None:
-            node.after.insert(0, mark.after)
+            node.after.append(mark.after)
         path.append((math.inf if mark.after is None else mark.after.start, node))
     return root
 
@@ -140,6 +142,8 @@ class _Placer:
         self._source, self._target, self._shares = source, target, shares
         self._certain = _mutual(shares)
         self._is_word = [any(map(str.isalnum, target.text[slice(*word)])) for word in target.words]
+        self._words_alone = np.array(self._is_word, dtype=np.float64)
+        self._starts, self._ends = [word.start for word in source.words], [word.end for word in source.words]
 
     def place_within(self, node: _Node) -> None:
         """Find the runs of a node's children within its own."""
@@ -162,19 +166,17 @@ class _Placer:
     def _words(self, node: _Node) -> list[int]:
         """The source's words that a node is around, by half at least; else those that it touches."""
         touched = [
-            (index, min(word.end, node.end) - max(word.start, node.start), word.end - word.start)
-            for index, word in enumerate(self._source.words)
-            if word.start < node.end and node.start < word.end
+            (index, min(end, node.end) - max(start, node.start), end - start)
+            for index in range(bisect_right(self._ends, node.start), bisect_left(self._starts, node.end))
+            for start, end in (self._source.words[index],)
         ]
         return [index for index, inside, length in touched if 2 * inside >= length] or [index for index, *_ in touched]
 
-    def _gains(self, node: _Node) -> list[float]:
+    def _gains(self, node: _Node) -> Gains:
         """What is gained with each target word that is taken. Punctuation neither gains nor loses."""
         inside = self._certain[:, self._words(node)].sum(axis=1) - ENOUGH
-        return [
-            float(gain + FAVOUR * (gain > 0)) if is_word else 0.0
-            for gain, is_word in zip(inside, self._is_word, strict=True)
-        ]
+        gains: Gains = (inside + FAVOUR * (inside > 0)) * self._words_alone
+        return gains
 
     def _faintest(self, node: _Node, free: Sequence[bool], parent: Span) -> Span:
         """The one word that most likely translates a word of the node; none where nothing says so."""
@@ -226,21 +228,20 @@ class _Placer:
     def _beside(self, node: _Node, parent: _Node, taken: Sequence[Span]) -> Span:
         """The place of a mark around nothing, as an empty run."""
         words = self._source.words
-        before = [index for index, word in enumerate(words) if parent.start < word.end <= node.start]
-        after = [index for index, word in enumerate(words) if node.start <= word.start < parent.end]
+        before, after = bisect_right(self._ends, node.start) - 1, bisect_left(self._starts, node.start)
         text = self._source.text
         is_glued = (
             node.start > 0 and not text[node.start - 1].isspace(),
             node.start < len(text) and not text[node.start].isspace(),
         )
-        if not before:
+        if before < 0 or words[before].end <= parent.start:
             place = parent.run.start
-        elif not after:
+        elif after == len(words) or words[after].start >= parent.end:
             place = parent.run.end
         elif is_glued[0] and not is_glued[1]:
-            place = self._translation(before[-1], parent.run) + 1
+            place = self._translation(before, parent.run) + 1
         else:
-            place = self._translation(after[0], parent.run)
+            place = self._translation(after, parent.run)
         place = self._outside(max(parent.run.start, min(place, parent.run.end)), taken, parent.run)
         return Span(place, place)
 
@@ -288,13 +289,17 @@ def _mutual(shares: Shares) -> Shares:
     return certain
 
 
-def _best_run(gains: Sequence[float], free: Sequence[bool], node: _Node) -> tuple[float, Span]:
+def _best_run(gains: Gains, free: Sequence[bool], node: _Node) -> tuple[float, Span]:
     """The run of free words with the greatest gain; of equal ones the shortest."""
     if node.is_begun or node.is_left:
         return _best_edge(gains, free, is_start=node.is_begun)
     best, run = 0.0, Span(0, 0)
+    gaining = np.flatnonzero(gains > 0)
+    if not len(gaining):
+        return best, run
     total, start = 0.0, 0
-    for word, gain in enumerate(gains):
+    for word in range(int(gaining[0]), int(gaining[-1]) + 1):
+        gain = float(gains[word])
         if not free[word] or total + gain <= 0:
             total, start = 0.0, word + 1
             continue
@@ -306,7 +311,7 @@ def _best_run(gains: Sequence[float], free: Sequence[bool], node: _Node) -> tupl
     return best, run
 
 
-def _best_edge(gains: Sequence[float], free: Sequence[bool], *, is_start: bool) -> tuple[float, Span]:
+def _best_edge(gains: Gains, free: Sequence[bool], *, is_start: bool) -> tuple[float, Span]:
     """The best run of free words that begins with the first one of them, or ends with the last one."""
     words = [word for word, is_free in enumerate(free) if is_free]
     if not words:
@@ -314,22 +319,22 @@ def _best_edge(gains: Sequence[float], free: Sequence[bool], *, is_start: bool) 
     if not is_start:
         words.reverse()
     reached = [word for number, word in enumerate(words) if word == words[0] + (number if is_start else -number)]
-    totals = list(accumulate(gains[word] for word in reached))
-    best = max(range(len(reached)), key=lambda number: (totals[number], -number))
+    totals = gains[reached].cumsum()
+    best = int(totals.argmax())
     ends = reached[0], reached[best]
-    return totals[best], Span(min(ends), max(ends) + 1)
+    return float(totals[best]), Span(min(ends), max(ends) + 1)
 
 
 def _split(
     marks: Sequence[Mark], source: Sentence, target: Sentence, shares: Shares
 ) -> tuple[Sentence, Sentence, Shares]:
     """Words that a mark begins or ends within, and that stand in the target as they are, are several words in both."""
-    edges = {edge for mark in marks for edge in (mark.start, mark.end)}
+    edges = sorted({edge for mark in marks for edge in (mark.start, mark.end)})
     source_words, target_words = list[Span](), [[word] for word in target.words]
     split_from: dict[int, int] = {}
     origins: list[tuple[int, int | None]] = []  # the word, and its number among the parts of one that was split
     for index, word in enumerate(source.words):
-        cuts = sorted(edge for edge in edges if word.start < edge < word.end) if edges else []
+        cuts = edges[bisect_right(edges, word.start) : bisect_left(edges, word.end)]
         row = _row(source.text[slice(*word)], target, shares[:, index]) if cuts and len(target.words) else -1
         pairs = _parts(source.text, word, cuts, target.text, target.words[row]) if row >= 0 else []
         if not pairs or len(target_words[row]) > 1:
@@ -395,7 +400,7 @@ def _written(root: _Node, source: Sentence, target: Sentence) -> Iterator[Insert
         if item.is_void:
             waiting += reversed(list(_void(item, source, target)))
             continue
-        waiting += reversed([Insertion(end, span) for span in item.after])
+        waiting += [Insertion(end, span) for span in item.after]  # the last one comes first: it is the inner one
         waiting += reversed(_in_order(item))
         waiting += reversed([Insertion(start, span) for span in item.before])
 

@@ -152,11 +152,13 @@ class _MarkupWriter:
         return self._written(passage, translated, self._within(passage.source), strictly=strictly)
 
     def _written(self, passage: Passage, translated: Translated, edits: range, *, strictly: bool) -> tuple[Span, Spans]:
-        start = self._length
         if translated.text == passage.text:
+            start = self._length
             slices = list(self._slices(passage.source, edits))
             return Span(start, self._length), _Unchanged(passage, slices)
-        text, position, pieces = translated.text, 0, list[Piece]()
+        for span in passage.head:
+            self._slice(span)
+        start, text, position, pieces = self._length, translated.text, 0, list[Piece]()
         for at, written, until in _steps(translated):
             self._text(translated, position, at, passage.block.notation, pieces, strictly=strictly)
             begun = self._length
@@ -169,7 +171,10 @@ class _MarkupWriter:
                 pieces.append(Piece(at, Span(begun, self._length)))
             position = until
         self._text(translated, position, len(text), passage.block.notation, pieces, strictly=strictly)
-        return Span(start, self._length), TextMap(tuple(pieces), len(text))
+        place = Span(start, self._length)
+        for span in passage.tail:
+            self._slice(span)
+        return place, TextMap(tuple(pieces), len(text))
 
     def _slice(self, span: Span) -> None:
         for _ in self._slices(span, self._within(span)):
