@@ -26,7 +26,7 @@ def test_a_bundle_is_replaced_in_its_place(tmp_path: Path) -> None:
 
     after = with_forms(before, progress=lambda _: None)
 
-    assert [form.share for form in after.manifest.forms] == [1.0, 1.0]
+    assert [form.share for form in after.manifest.forms] == [1.0, 1.0, 1.0]
     assert open_bundle(tmp_path / "bundle").manifest == after.manifest
     assert after.manifest.files == before.manifest.files
     assert after.digest != before.digest

@@ -37,11 +37,48 @@ def test_a_form_stands_for_a_span(text: str, read: str) -> None:
     assert shown(text).text == read
 
 
-def test_a_model_has_two_forms() -> None:
+def test_a_model_has_two_forms_and_one_for_numbers() -> None:
     """Those that its export found out, and for what is lacking the usual ones."""
-    assert forms_of([Form("N{n}", 1.0), Form("R{n}", 0.9), Form("Z{n}", 0.8)]) == ("N{n}", "R{n}")
-    assert forms_of([Form("Foo{n}", 1.0)]) == ("Foo{n}", "X{n}")
+    assert forms_of([Form("N{n}", 1.0), Form("R{n}", 0.9), Form("Z{n}", 0.8)]) == ("N{n}", "R{n}", "N{n}")
+    assert forms_of([Form("N{n}", 1.0), Form("100{n}", 0.9), Form("{n}00", 0.8)]) == ("N{n}", "100{n}", "{n}00")
+    assert forms_of([Form("Foo{n}", 1.0)]) == ("Foo{n}", "X{n}", "Foo{n}")
     assert forms_of([]) == FORMS
+
+
+def test_a_first_form_that_is_a_number_stands_for_numbers_too() -> None:
+    """Two forms of digits alone could be the same number."""
+    assert forms_of([Form("1{n}", 1.0), Form("X{n}", 1.0), Form("{n}1", 1.0)]) == ("1{n}", "X{n}", "1{n}")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("%s has %d of {max}", "N1 has 100 of 200"),  # each kind is counted by itself
+        ("%d{a} and %d", "N1 and 100"),  # a form of neighbours is none of a number alone
+        ("100 of %d", "100 of 200"),
+        ("100,000 of %d in 200100", "100,000 of 300 in 200100"),  # as a translation may group it
+        ("100000 of %d", "100000 of 200"),
+        ("1000 of %d", "1000 of 100"),
+        ("N1 %s %d", "N1 N2 100"),
+        ("100% of %d%%", "100% of 200%%"),
+    ],
+)
+def test_a_number_stands_for_a_number(text: str, read: str) -> None:
+    """One that is not in the text."""
+    assert show(text, spans(text), "N{n}", number="{n}00").text == read
+
+
+def test_only_placeholders_are_numbers() -> None:
+    """What a request's pattern finds, or a term, may be anything."""
+    for each in (ProtectedSpan(Span(0, 2), SpanKind.PATTERN), ProtectedSpan(Span(0, 2), SpanKind.PLACEHOLDER, "x")):
+        assert show("%d days", [each], "N{n}", number="{n}00").text == "N1 days"
+
+
+def test_a_million_digits_are_looked_at_once() -> None:
+    """In whatever form: time grows with the text."""
+    for digits in ("0" * 1_000_000, "7" * 1_000_000, "7 " * 500_000, "1000000 " * 125_000):
+        for form in ("{n}00", "2{n}", "100{n}"):
+            assert len(show(f"{digits} %d", spans(f"{digits} %d"), "N{n}", number=form).stand_ins) == 1
 
 
 def test_a_form_that_stands_beside_the_text_is_not_used() -> None:

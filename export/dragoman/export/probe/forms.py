@@ -2,7 +2,7 @@
 
 All candidates are tried in a few texts, the best of these in all. The first form is, of those whose share is hardly
 below the best, the one that reads best in a sentence, which is what the order of the candidates says; the second keeps
-what the first loses, as far as any does.
+what the first loses, as far as any does. A third stands for numbers, unless the first is a number itself.
 """
 
 import re
@@ -30,6 +30,8 @@ CANDIDATES = (
     "ID{n}",
 )
 """The first ones made the best translations of strings that have references, as BLEU and chrF say."""
+NUMBERS = ("{n}00", "2{n}")
+"""Candidates that stand for numbers: in any language more than a few, and never written with a mark in it."""
 FIRST_TEXTS = 12
 """Texts that every candidate is tried in."""
 LAST = 4
@@ -68,11 +70,22 @@ def best_forms(translate: Translate, carriers: Sequence[str]) -> tuple[Form, ...
     trials = [trial for trial in trials if trial.share >= LEAST]
     if not trials:
         return ()
-    most = max(trial.share for trial in trials)
-    chosen = next(trial for trial in trials if trial.share >= most - NEAR)
+    chosen = _best(trials)
     others = [trial for trial in trials if trial is not chosen]
     others = sorted(others, key=lambda trial: (-chosen.share_with(trial), -trial.share))[:1]
-    return tuple(Form(trial.form, round(trial.share, 4)) for trial in (chosen, *others))
+    numbers = [] if _is_number(chosen) else [_best([_tried(form, translate, carriers) for form in NUMBERS])]
+    numbers = [trial for trial in numbers if trial.share >= LEAST]
+    return tuple(Form(trial.form, round(trial.share, 4)) for trial in (chosen, *others, *numbers))
+
+
+def _best(trials: Sequence[_Trial]) -> _Trial:
+    """The first whose share is hardly below the best."""
+    most = max(trial.share for trial in trials)
+    return next(trial for trial in trials if trial.share >= most - NEAR)
+
+
+def _is_number(trial: _Trial) -> bool:
+    return trial.form.format(n=1).isdigit()
 
 
 def _tried(form: str, translate: Translate, carriers: Sequence[str]) -> _Trial:

@@ -1,6 +1,7 @@
 """Forms: what stands for a protected span while the model works.
 
-A model copies what looks like a name or a number: `X1` comes back where `{count}` would not. Only of a term a model may
+A model copies what looks like a name or a number: `X1` comes back where `{count}` would not. What a program puts a
+number in place of is a number to the model, too, so that `messages` is a plural behind it. Only of a term a model may
 say the translation itself, be it that it reads the term as it is written or its translation in place of it; then that
 stands for it. Neighbours without anything between them share a form. Where a form would touch a word, a space is put
 between the two, which is taken out again on the way back. A form that the segment itself has is not used, so what comes
@@ -12,22 +13,38 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dragoman.bundle.manifest import Form
-from dragoman.server.core.protection import Keeping, ProtectedSpan
+from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
 from dragoman.server.core.spans import Span
+from dragoman.server.text.recognition.numeric import takes_number
 
-FORMS = ("X{n}", "Foo{n}")
-"""The first form and the second, of a model of which it is not known what it copies best."""
 
+class Forms(NamedTuple):
+    """The forms of a model."""
+
+    first: str
+    second: str
+    """What stands for spans when those of the first attempt have not come back."""
+    number: str
+    """What stands for a number at the first attempt."""
+
+
+FORMS = Forms("X{n}", "Foo{n}", "X{n}")
+"""Those of a model of which it is not known what it copies best."""
+
+_MOST_GROUPED = 15
+"""Digits of a number that is written in groups of three."""
 _BEFORE, _AFTER = frozenset(".,;:!?)]}%"), frozenset("([{")
 
 
-def forms_of(probed: Sequence[Form]) -> tuple[str, str]:
-    """The first form and the second of a model, by what its export found out."""
+def forms_of(probed: Sequence[Form]) -> Forms:
+    """The forms of a model, by what its export found out. A number stands for numbers, where a form is one."""
     names = [form.form for form in probed]
-    first, second, *_ = (*names, *(form for form in FORMS if form not in names))
-    return first, second
+    first, second, *_ = (*names, *(form for form in FORMS[:2] if form not in names))
+    numbers = [first] if _is_number(first) else [name for name in names if _is_number(name)]
+    return Forms(first, second, numbers[-1] if numbers else first)
 
 
 class Attempt(enum.IntEnum):
@@ -183,15 +200,18 @@ def show(
     spans: Sequence[ProtectedSpan],
     form: str,
     *,
+    number: str = "",
     attempt: Attempt = Attempt.FORMS,
     keeping: Keeping | None = None,
     beside: str = "",
 ) -> ShownText:
-    """What the model reads of a segment with these spans, which are in order and apart. A form that `beside` has is not
-    used either.
+    """What the model reads of a segment with these spans, which are in order and apart. `number` is the form of numbers
+    where that is another one. A form that `beside` has is not used either.
     """
+    number = number or form
     puts = (each.put for each in spans if each.put is not None)
-    numbers = _unused("\n".join((segment, beside, *puts)), form)
+    text = "\n".join((segment, beside, *puts))
+    unused = {each: _unused(text, each) for each in (form, number)}
     woven, stand_ins, reached, length = list[str](), list[StandIn](), 0, 0
     for unit in _neighbours(spans, attempt):
         start, end = unit[0].span.start, unit[-1].span.end
@@ -203,7 +223,8 @@ def show(
             name = put if attempt is Attempt.IN_PLACE else segment[start:end]
         else:
             before, after = _touching_before(segment, start), _touching_after(segment, end)
-            name = form.format(n=next(numbers))
+            kind = number if number != form and _takes_number(segment, unit) else form
+            name = kind.format(n=next(unused[kind]))
         length += len(between) + bool(before)
         shown = Span(length, length + len(name))
         stand_ins.append(StandIn(name, shown, Span(start, end), unit, put, before, after, is_said))
@@ -234,15 +255,39 @@ def _is_said(span: ProtectedSpan, attempt: Attempt) -> bool:
     return span.term is not None and attempt < Attempt.FORMS
 
 
+def _takes_number(segment: str, unit: Sequence[ProtectedSpan]) -> bool:
+    """Whether a program puts a number in place of these spans."""
+    [*others, span] = unit
+    is_alone = not others and span.kind is SpanKind.PLACEHOLDER and span.put is None
+    return is_alone and takes_number(segment[span.span.start : span.span.end])
+
+
+def _is_number(form: str) -> bool:
+    return form.format(n=1).isdigit()
+
+
 def _unused(segment: str, form: str) -> Iterator[int]:
     """Numbers from 1, without those with which the form is in the segment, in whatever case."""
     start, end = map(re.escape, form.casefold().split("{n}"))
-    used = {int(number) for number in re.findall(rf"{start}0*([0-9]{{1,9}}){end}", segment.casefold())}
+    if _is_number(form):
+        pattern = re.compile(rf"{start}([0-9]{{1,9}}){end}")
+        used = {int(match[1]) for number in _numbers(segment) if (match := pattern.fullmatch(number))}
+    else:
+        used = {int(number) for number in re.findall(rf"{start}0*([0-9]{{1,9}}){end}", segment.casefold())}
     number = 0
     while True:
         number += 1
         if number not in used:
             yield number
+
+
+def _numbers(text: str) -> Iterator[str]:
+    """The runs of digits in a text, and the groups of three that a translation may write one in: 100000 as 100.000."""
+    for run in re.findall(r"[0-9]+", text):
+        yield run
+        if len(run) <= _MOST_GROUPED:
+            first = len(run) % 3
+            yield from (run[max(0, start) : start + 3] for start in range(first - 3, len(run), 3))
 
 
 def _touching_before(segment: str, position: int) -> str:

@@ -184,8 +184,7 @@ class Numbering:
 
     def again(self, shown: ShownText, attempt: Attempt) -> tuple[tuple[int, ...], ShownText] | None:
         """A segment in another attempt, and its ids; None where it would be too long so."""
-        form = self._tokenizer.forms[attempt is Attempt.OTHER_FORMS]
-        shown = show(shown.segment, shown.spans, form, attempt=attempt, beside=self._beside)
+        shown = self._with_forms(shown.segment, shown.spans, attempt)
         ids = self._encode(shown.text)
         return (ids, shown) if ids and len(ids) <= self._max_tokens else None
 
@@ -196,7 +195,7 @@ class Numbering:
             yield from self._between(text, span, reached, stand_in.span.start)
             start, end = stand_in.span
             spans = [moved(each, -start) for each in stand_in.spans]
-            kept = show(shown.segment[start:end], spans, self._tokenizer.forms[0], keeping=Keeping.CUT)
+            kept = show(shown.segment[start:end], spans, self._tokenizer.forms.first, keeping=Keeping.CUT)
             yield PreparedSegment(Span(span.start + start, span.start + end), (), kept)
             reached = end
         yield from self._between(text, span, reached, len(shown.segment))
@@ -256,7 +255,13 @@ class Numbering:
 
     def _show(self, text: str, span: Span, protected: Sequence[ProtectedSpan], attempt: Attempt) -> ShownText:
         spans = [moved(each, -span.start) for each in protected]
-        return show(text[span.start : span.end], spans, self._tokenizer.forms[0], attempt=attempt, beside=self._beside)
+        return self._with_forms(text[span.start : span.end], spans, attempt)
+
+    def _with_forms(self, segment: str, spans: Sequence[ProtectedSpan], attempt: Attempt) -> ShownText:
+        first, second, number = self._tokenizer.forms
+        if attempt is Attempt.OTHER_FORMS:
+            first = number = second
+        return show(segment, spans, first, number=number, attempt=attempt, beside=self._beside)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return self._tokenizer.encode(text, self._pair)
