@@ -96,8 +96,8 @@ $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin
 text-table: $(VENV)/.dev ## What comes through a translation: writes server/reference/text.md.
 	$(BIN)/python tests/bench/text_table.py
 
-bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16, and a step beside the floor of its memory's speed.
-	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/on_gpu.py --json $(CACHE)/gpu.json
+bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16: a process a stage, a line of JSON each (10 minutes).
+	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/gpu_stages.py --json $(CACHE)/gpu.jsonl
 
 $(CACHE)/gpu/bin/python:
 	$(PYTHON) -m venv $(CACHE)/gpu.new

@@ -16,6 +16,8 @@ REQUEST = f'{PROCESS}, model=~"$model|none"'
 VALID = 'outcome!~"invalid|unsupported|not_found|unauthenticated|forbidden|too_many_calls|cancelled|unread"'
 FAILED = 'outcome=~"overloaded|unmeetable|deadline|draining|engine_error|internal"'
 ANSWERED = 'answered="true"'
+DEVICE_STEPS = f'dragoman_device_runs_total{{{MODEL}, graph=~"device.step|device.asked"'
+REPLAYED = ', replayed="true"}'
 AVAILABILITY, FAST = 0.999, 0.99
 """The objectives: requests that do not fail, and answers within half a second. rules.yaml has the same."""
 
@@ -314,6 +316,32 @@ ROWS: dict[str, list[Panel]] = {
                 "stalled": f"max(dragoman_lane_stalled_seconds{{{MODEL}}})",
                 "failures: {{reason}}": f"sum by (reason) (increase(dragoman_lane_failures_total{{{MODEL}}}[10m]))",
             },
+        ),
+    ],
+    "GPU": [
+        Panel(
+            "Steps that repeat captured launches",
+            "Runs of the decoder's own graphs. Where few do, requests come in sizes that were not captured.",
+            "percentunit",
+            {"replayed": f"{total(DEVICE_STEPS + REPLAYED)} / {total(DEVICE_STEPS + '}')}"},
+        ),
+        Panel(
+            "Captures",
+            "All lanes wait for each: there should be none for long after the start.",
+            "short",
+            {"captures": total(f"dragoman_device_captures_total{{{MODEL}}}")},
+        ),
+        Panel(
+            "Memory kept by lanes",
+            "Without weights, and without what a run computes in between.",
+            "bytes",
+            {"{{model}}": f"sum by (model) (dragoman_device_held_bytes{{{MODEL}}})"},
+        ),
+        Panel(
+            "Copied",
+            "Between host and device.",
+            "Bps",
+            {"{{way}}": f"sum by (way) (rate(dragoman_device_copied_bytes_total{{{MODEL}}}[$__rate_interval]))"},
         ),
     ],
     "Throughput": [

@@ -10,7 +10,8 @@ long as their sources, so both do the same number of steps.
   lanes    many sources at once over the largest batch: one lane, and two, of which one thinks while the other computes.
 
 float16 rounds in other places here and there, so some outputs differ in words; the share of equal ones is shown.
-`--provider cpu --model tiny` runs all of it on a processor, in float32: to see that it runs, not how fast.
+`make bench-gpu` runs it by `gpu_stages.py`, a process for each part. `--provider cpu --model tiny` runs all of it on a
+processor, in float32: to see that it runs, not how fast.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from dragoman.bundle.reader import open_bundle
 from dragoman.server.app.serve_options import GPU_LANES
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.runtime.buffers import Resident
-from dragoman.server.runtime.hardware import Hardware
+from dragoman.server.runtime.hardware import Hardware, hardware_of
 
 MODELS = {"big": random_model.BIG, "tiny": random_model.TINY}
 BARS = {1: 5.0, 64: 3.0}
@@ -74,7 +75,8 @@ class Reads:
 
 def weights_read(bundle: Path) -> int:
     """Bytes of the matrices that a step multiplies with."""
-    graph = onnx.load(bundle / "step.onnx", load_external_data=False).graph
+    name = "device.step.onnx" if (bundle / "device.step.onnx").is_file() else "step.onnx"
+    graph = onnx.load(bundle / name, load_external_data=False).graph
     sizes = {
         one.name: int(np.prod(one.dims)) * (2 if one.data_type == onnx.TensorProto.FLOAT16 else 4)
         for one in graph.initializer
@@ -215,6 +217,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--beams", nargs="+", type=int, default=[1, 4], help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=9, help="default: %(default)s")
     parser.add_argument("--offered", type=int, default=2048, help="sources of the lanes' table (default: %(default)s)")
+    parser.add_argument("--only-bundle", action="store_true", help="make the bundle, and measure nothing")
+    parser.add_argument("--no-lanes", action="store_true", help="without the lanes' table")
     parser.add_argument("--alone", action="store_true", help="without transformers")
     parser.add_argument("--bundle", type=Path, help="measure this bundle of the model instead of exporting it")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where models are kept (default: %(default)s)")
@@ -226,13 +230,16 @@ def main() -> int:
     """Measure and print."""
     args = arguments().parse_args()
     form = "fp16" if args.provider == "cuda" else "fp32"
-    hardware = Hardware(args.provider, keeps=True)
+    hardware = hardware_of("cuda", 0) if args.provider == "cuda" else Hardware(keeps=True, own_step=True)
     bundle = args.bundle or bundle_of(MODELS[args.model], form, args.cache)  # type: ignore[arg-type]
+    if args.only_bundle:
+        args.json.write_text(json.dumps({"bundle": str(bundle)}) + "\n", encoding="utf-8")
+        return 0
     precision = open_bundle(bundle).manifest.precision
     report: dict[str, Any] = {"device": card(args.provider), "precision": precision, "rounds": args.rounds}
     print(f"random model, {precision}, {args.rounds} rounds, {report['device']}")
     report["batches"] = batches(args, bundle, hardware)
-    report["lanes"] = lanes(args, bundle, hardware)
+    report["lanes"] = {} if args.no_lanes else lanes(args, bundle, hardware)
     progress("")
     show(report)
     if args.json:

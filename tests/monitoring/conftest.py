@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from dragoman.server.app.app import _HEALTH, SERVICE
 from dragoman.server.core.limits import RequestLimits
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.overload import Overload, Resource
@@ -111,6 +112,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """Every sample that a server exposes, and its labels; Prometheus adds `job` and `instance`."""
     bundle = write_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
     lanes = FakeLanes()
+    lanes.device = DeviceWork({("device.step", True): 1})
     pipeline = Pipeline(bundle, Tokenizer(bundle), lanes, RequestLimits(1, 1, 1, 1, 1, 1), None)  # type: ignore[arg-type]
     registry = CollectorRegistry()
     Metrics(registry, [pipeline.name])

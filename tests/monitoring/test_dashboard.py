@@ -43,6 +43,7 @@ def test_the_rows_are_those_that_an_engineer_reads_down(dashboard: dict[str, Any
         "Latency",
         "Stages",
         "Lanes and batches",
+        "GPU",
         "Throughput",
         "Texts",
         "Admission",

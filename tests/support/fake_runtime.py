@@ -68,7 +68,7 @@ class FakeRuntime:
     """
 
     provider = "cpu"
-    is_placed = False
+    is_placed, work = False, None
 
     def __init__(self, *graphs: str, nat: dict[str, Nat] | None = None, seed: int = 0, **arch: Any) -> None:
         architecture = replace(Architecture(4, 2, 8, 1, 1, FAKE_WORDS, FAKE_WORDS), **arch)

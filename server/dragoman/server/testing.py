@@ -23,7 +23,7 @@ from dragoman.bundle.graphs import ATTENTION, ENCODER, STEP, file_of, nat_graphs
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
-from dragoman.server.core.ports import Done, Pulse
+from dragoman.server.core.ports import DeviceWork, Done, Pulse
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Priority, Segment, Work
 from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.strategies.alternatives import Alternatives
@@ -126,6 +126,7 @@ class FakeLanes:
         """What `seconds_per_token` says; None for engines that are not in it."""
         self.pulses = [Pulse(time.monotonic())]
         self.provider = "cpu"
+        self.device: DeviceWork | None = None
         self._waiting: deque[FakeTicket] = deque()
         self._changed = threading.Condition()
         self._held = False

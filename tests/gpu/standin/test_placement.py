@@ -11,9 +11,9 @@ FLOW_LAUNCHES, FLOW_COPIES = 4, 4
 """The same of a step in the mean where sources join and leave."""
 SHARE = 0.97
 """Steps of mixed traffic that repeat captured launches, after the first round."""
-CAPTURES, LATE_CAPTURES = 250, 40
+CAPTURES, LATE_CAPTURES = 75, 6
 """Of all rounds of mixed traffic, and of the last."""
-DEVICE_BYTES, DRIFT = 4.2e9, 1.02
+DEVICE_BYTES, DRIFT = 3.5e9, 1.01
 """Held after mixed traffic, and how much more after the last round than after the one before."""
 
 

@@ -5,10 +5,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime import fixed_runs as module
 from dragoman.server.runtime.buffers import Resident
 from dragoman.server.runtime.device import Device
-from dragoman.server.runtime.fixed_runs import FixedRuns, RunCounts
+from dragoman.server.runtime.fixed_runs import FixedRuns
 
 FLOAT = TensorProto.FLOAT
 
@@ -36,7 +37,7 @@ def run_of(runs, device, kept: np.ndarray, rows: int = 3):
 
 def test_a_fixed_run_sends_what_its_views_hold_and_gives_what_the_graph_says(device):
     """Each run anew, and what was fetched before stays as it was."""
-    runs, counts, kept = FixedRuns(), RunCounts(), np.array([1, 2, 3], np.float32)
+    runs, counts, kept = FixedRuns(), DeviceWork(), np.array([1, 2, 3], np.float32)
     run = run_of(runs, device, kept)
     found = []
     for value in (0, 10, 20):
@@ -59,7 +60,7 @@ def test_the_same_sizes_and_addresses_are_the_same_plan(device):
 
 def test_a_second_run_is_captured_and_later_ones_are_replays(device):
     """Runs, captures, copies and bytes are counted; as many captures as there may be at most."""
-    runs, counts = FixedRuns(), RunCounts()
+    runs, counts = FixedRuns(), DeviceWork()
     kept, another = np.zeros(3, np.float32), np.zeros(3, np.float32)
     run = run_of(runs, device, kept)
     for _ in range(5):

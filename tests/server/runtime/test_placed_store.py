@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dragoman.bundle.graphs import AT, DEVICE_MEMORY_FIT, HIDDEN, KEPT, TO, incoming, written
 from dragoman.bundle.manifest import Tensor
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Resident
 from dragoman.server.runtime.device_rows import rows_of
 from dragoman.server.runtime.placed_store import EncodedRun, PlacedStore, Slabs
@@ -68,7 +69,9 @@ def device() -> ArrayDevice:
 
 
 def store_on(device, slabs=None) -> PlacedStore:
-    return PlacedStore(device, ArrayRuns(), slabs or Slabs(device), None, CROSS, {"G": 256, "S": 16}, "kind")
+    return PlacedStore(
+        device, ArrayRuns(), slabs or Slabs(device, DeviceWork()), None, CROSS, {"G": 256, "S": 16}, "kind"
+    )
 
 
 def encoded(lengths: list[int], number: int) -> EncodedRun:
@@ -114,7 +117,7 @@ def test_sources_keep_what_they_have_whatever_comes_and_goes(moves):
 
 def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
     """The next group of the kind has the memory of the last, whatever sizes it comes in: nothing is allocated again."""
-    slabs, addresses, made = Slabs(device), [], []
+    slabs, addresses, made = Slabs(device, DeviceWork()), [], []
     for sizes in ((300, 3), (20,), (300, 3)):
         store = store_on(device, slabs)
         for number, length in enumerate(sizes):
@@ -131,7 +134,7 @@ def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
 
 def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
     """A store whose row is dead gives none of its memory to the next."""
-    slabs = Slabs(device)
+    slabs = Slabs(device, DeviceWork())
     store = store_on(device, slabs)
     store.admit()
     store.rows.dead.add(0)
@@ -144,7 +147,7 @@ def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
 
 def test_several_stores_of_a_kind_have_the_same_memory_each_time(device):
     """The first to come has the first set, whoever went last; another kind has its own."""
-    slabs = Slabs(device)
+    slabs = Slabs(device, DeviceWork())
 
     def addresses(count: int) -> list[int]:
         stores = [store_on(device, slabs) for _ in range(count)]

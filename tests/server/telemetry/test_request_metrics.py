@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from dragoman.server.app.app import SERVICE
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining, EngineFailure, InvalidRequest
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.core.protection import Keeping, TextWarning, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
@@ -217,6 +218,7 @@ def test_names_follow_the_conventions(metrics: Metrics, pipeline: Pipeline) -> N
 
 def test_the_reference_has_the_metrics(metrics: Metrics, pipeline: Pipeline) -> None:
     """The table of the page is what is exposed."""
+    pipeline.lanes.device = DeviceWork({("device.step", True): 1})
     watch(metrics, pipeline)
     RpcMetrics(metrics.registry, [(SERVICE.full_name, method) for method in SERVICE.methods])
     rows = []

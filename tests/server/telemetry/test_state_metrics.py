@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.core.segments import Priority, Segment
 from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
@@ -81,3 +82,24 @@ def test_the_installed_build_is_that_of_this_process() -> None:
     assert build.python == platform.python_version()
     package = "onnxruntime-gpu" if build.onnxruntime_build == "gpu" else "onnxruntime"
     assert build.onnxruntime == metadata.version(package)
+
+
+def test_what_a_device_does_is_counted_where_there_is_one(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs by whether they were repeated, captures, copies, and what is held; no samples without a device."""
+    assert value(pipeline, "dragoman_device_captures_total", model="echo") is None
+
+    work = DeviceWork(captures=2, held=77)
+    work.note("device.step", replayed=False, sent=5, fetched=0)
+    for _ in range(3):
+        work.note("device.step", replayed=True, sent=10, fetched=4)
+    monkeypatch.setattr(pipeline.lanes, "device", work)
+
+    runs = [
+        value(pipeline, "dragoman_device_runs_total", model="echo", graph="device.step", replayed=replayed)
+        for replayed in ("true", "false")
+    ]
+    assert runs == [3, 1]
+    assert value(pipeline, "dragoman_device_captures_total", model="echo") == 2
+    assert value(pipeline, "dragoman_device_held_bytes", model="echo") == 77
+    assert value(pipeline, "dragoman_device_copies_total", model="echo", way="out") == 3
+    assert value(pipeline, "dragoman_device_copied_bytes_total", model="echo", way="in") == 35

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dragoman.server.core.segments import Decoded, Priority, Segment
@@ -50,6 +50,27 @@ class Pulse:
     def stalled_s(self, now_s: float) -> float:
         """How long it has had work and not moved; 0 while it is idle."""
         return max(0.0, now_s - self.moved_s) if self.is_busy else 0.0
+
+
+@dataclass
+class DeviceWork:
+    """What a device did for a bundle and holds for it, of all lanes; it only grows, but for what is held."""
+
+    runs: dict[tuple[str, bool], int] = field(default_factory=dict)
+    """By graph, and whether captured launches were repeated."""
+    captures: int = 0
+    copies: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})
+    bytes: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})
+    held: int = 0
+    """Bytes of what lanes keep there; weights, and what a run computes in between, are not among them."""
+
+    def note(self, graph: str, *, replayed: bool, sent: int, fetched: int) -> None:
+        """One run; bytes that went each way, in one copy if there were any."""
+        key = graph, replayed
+        self.runs[key] = self.runs.get(key, 0) + 1
+        for way, size in (("in", sent), ("out", fetched)):
+            self.copies[way] += size > 0
+            self.bytes[way] += size
 
 
 class LaneObserver:
@@ -117,6 +138,10 @@ class SegmentDecoder(Protocol):
     @property
     def provider(self) -> str:
         """What the graphs run on: `cpu` or `cuda`."""
+
+    @property
+    def device(self) -> DeviceWork | None:
+        """What a device does for it; None where that is not counted."""
 
     def close(self) -> None:
         """Stop. When this returns, everything submitted has been answered."""

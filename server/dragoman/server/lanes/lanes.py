@@ -56,6 +56,8 @@ class Lanes:
     ) -> None:
         self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
         self._budget = budget
+        self.device = runtime.work
+        """What a device does for the bundle; None where that is not counted."""
         self.provider = runtime.provider
         """What the graphs run on."""
         self._default_width = runtime.manifest.decoding.beam_size

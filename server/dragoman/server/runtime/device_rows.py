@@ -13,7 +13,7 @@ from dragoman.server.runtime.buffers import Array
 
 ENCODED = "encoded"
 """Under which name a device's encoder hands on what it made of a source."""
-ROWS = (1, 8, 64, 256)
+ROWS = (1, 8, 64, 128, 256)
 """Rows of a run; beyond these, further powers of four."""
 SMALLEST, FACTOR = 64, 4
 """Slots and positions."""

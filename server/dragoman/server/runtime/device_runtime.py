@@ -34,11 +34,12 @@ from dragoman.bundle.graphs import (
 )
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Form, Resident
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, row_level, rows_of, size_level
 from dragoman.server.runtime.device_store import DeviceStore
-from dragoman.server.runtime.fixed_runs import FixedRuns, RunCounts
+from dragoman.server.runtime.fixed_runs import FixedRuns
 from dragoman.server.runtime.hardware import CAPTURED, Hardware, runs_placed
 from dragoman.server.runtime.placed_store import EncodedRun, PlacedStore, Slabs
 from dragoman.server.runtime.runtime import encoder_outputs, run_error, step_outputs
@@ -51,8 +52,8 @@ MOST_CHOSEN = 4
 class _LaneState(threading.local):
     """What belongs to one lane, which is a thread."""
 
-    def __init__(self, device: Device) -> None:
-        self.slabs, self.runs = Slabs(device), 0
+    def __init__(self, device: Device, work: DeviceWork) -> None:
+        self.slabs, self.runs = Slabs(device, work), 0
         self.stores: weakref.WeakSet[PlacedStore] = weakref.WeakSet()
         """Those whose newcomers may lie in what the encoder left last."""
 
@@ -70,8 +71,13 @@ class DeviceRuntime:
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
         self._said, self._kept = step_outputs(self.manifest)
         self.device = Device(hardware.provider, hardware.device, self._sessions, CAPTURED)
-        self.counts = RunCounts()
-        self._plans, self._lane = FixedRuns(), _LaneState(self.device)
+        self._work = DeviceWork()
+        self._plans, self._lane = FixedRuns(), _LaneState(self.device, self._work)
+
+    @property
+    def work(self) -> DeviceWork | None:
+        """What the device did, where it runs a step of its own."""
+        return self._work if self.is_placed else None
 
     def __repr__(self) -> str:
         return f"<DeviceRuntime {self.manifest.name} {self.manifest.precision} {self.device!r}>"
@@ -109,7 +115,7 @@ class DeviceRuntime:
             )
             plan.views[IDS][:count, : is_word.shape[1]][is_word[:, : shape[1]]] = feed[IDS]
             plan.views[LENGTHS][:count], plan.views[LENGTHS][count:] = lengths, 1
-            plan.run(self.counts)
+            plan.run(self._work)
         except Exception as error:
             raise run_error(DEVICE_ENCODER, error) from error
         self._lane.runs += 1
@@ -161,7 +167,7 @@ class DeviceRuntime:
         views[SLOTS].reshape(count, nodes, 2)[at, :, 1] = feed[SLOTS]
         if CHOSEN in feed:
             views[CHOSEN][at, :, : feed[CHOSEN].shape[2]] = feed[CHOSEN]
-        said = plan.run(self.counts)
+        said = plan.run(self._work)
         answer = {name: value.reshape(count, -1, *value.shape[1:])[at] for name, value in said.items()}
         self._note_broken(answer[TOPK_LOGP], feed)
         found = {name: value.reshape(-1, *value.shape[2:]) for name, value in answer.items()}
@@ -207,7 +213,7 @@ class DeviceRuntime:
         """Tensors in the device's memory."""
         if not self.is_placed:
             return DeviceStore(self.device, declared, sizes)
-        store = PlacedStore(self.device, self._plans, self._lane.slabs, self.counts, declared, sizes, kind)
+        store = PlacedStore(self.device, self._plans, self._lane.slabs, self._work, declared, sizes, kind)
         self._lane.stores.add(store)
         return store
 

@@ -14,11 +14,11 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Form, Resident
 from dragoman.server.runtime.device import ON_DEVICE, PLAIN, Device, run_options
 
@@ -30,25 +30,6 @@ ALIGNED = 256
 """Each tensor of a buffer begins at a multiple of this."""
 
 _captures = itertools.count(1)
-
-
-@dataclass
-class RunCounts:
-    """What the device did, of all lanes."""
-
-    runs: dict[tuple[str, bool], int] = field(default_factory=dict)
-    """By graph, and whether captured launches were repeated."""
-    captures: int = 0
-    copies: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})
-    bytes: dict[str, int] = field(default_factory=lambda: {"in": 0, "out": 0})
-
-    def note(self, graph: str, *, replayed: bool, sent: int, fetched: int) -> None:
-        """One run; bytes that went each way, in one copy if there were any."""
-        key = graph, replayed
-        self.runs[key] = self.runs.get(key, 0) + 1
-        for way, size in (("in", sent), ("out", fetched)):
-            self.copies[way] += size > 0
-            self.bytes[way] += size
 
 
 def _laid_out(forms: Mapping[str, Form]) -> tuple[dict[str, int], int]:
@@ -124,7 +105,7 @@ class FixedRun:
         bind = getattr(self._binding, f"bind_{way}")
         bind(name, device.kind, device.index, tensor.dtype.type, tensor.shape, tensor.pointer)
 
-    def run(self, counts: RunCounts) -> dict[str, Array]:
+    def run(self, counts: DeviceWork) -> dict[str, Array]:
         """Send what was written to `views`, and bring back what it gives."""
         with ON_DEVICE:
             replayed = self.is_captured

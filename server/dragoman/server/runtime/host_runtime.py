@@ -22,7 +22,7 @@ class HostRuntime:
     lanes side by side do more than one wide session.
     """
 
-    is_placed = False
+    is_placed, work = False, None
 
     def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> None:
         self.manifest, self.provider = bundle.manifest, "cpu"

@@ -14,11 +14,14 @@ import numpy as np
 
 from dragoman.bundle import graphs
 from dragoman.bundle.manifest import Tensor
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Resident
 from dragoman.server.runtime.device import Device
 from dragoman.server.runtime.device_rows import DeviceRows, row_level, rows_of, size_level
-from dragoman.server.runtime.fixed_runs import FixedRuns, RunCounts
+from dragoman.server.runtime.fixed_runs import FixedRuns
 
+LEAST_ROWS, LEAST_SIZE = 64, 256
+"""Memory is had for as many at once: what is captured while a group grows would know addresses that it then leaves."""
 MOST_KINDS = 1024
 MOST_FREE = 16
 """Sets that nobody uses: requests choose freely what makes a kind, and there is no end of them."""
@@ -48,8 +51,8 @@ class Slabs:
     A store has that of an earlier one of its kind, and of several sets always the first: captured runs know addresses.
     """
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    def __init__(self, device: Device, work: DeviceWork) -> None:
+        self._device, self._work = device, work
         self._free: list[FreeSet] = []
         self._made: dict[Hashable, int] = {}
         self._returned: deque[FreeSet] = deque()
@@ -61,6 +64,8 @@ class Slabs:
             self._free.append(self._returned.popleft())
         fitting = min((one for one in self._free if one[0] == kind), key=lambda one: one[1], default=None)
         if fitting is None:
+            for _, _, slabs in self._free[: max(0, len(self._free) - MOST_FREE)]:
+                self._work.held -= sum(size for _, size in slabs.values())
             del self._free[: max(0, len(self._free) - MOST_FREE)]
             if len(self._made) > MOST_KINDS:
                 self._made.clear()
@@ -76,6 +81,7 @@ class Slabs:
         if before is not None and before[1] >= size:
             return None
         taken.slabs[name] = self._device.zero_bytes(size), size
+        self._work.held += size - (before[1] if before else 0)
         return before
 
 
@@ -97,13 +103,14 @@ class PlacedStore:
         device: Device,
         plans: FixedRuns,
         slabs: Slabs,
-        counts: RunCounts,
+        work: DeviceWork,
         declared: Sequence[Tensor],
         sizes: Mapping[str, int],
         kind: Hashable,
     ) -> None:
-        self._device, self._plans, self._slabs_of_lane, self._counts = device, plans, slabs, counts
+        self._device, self._plans, self._slabs_of_lane, self._work = device, plans, slabs, work
         self._declared = declared
+        self._least = min(row_level(sizes["G"]), LEAST_ROWS) + 1, LEAST_SIZE
         axis = str(declared[0].shape[1])
         self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
         self.rows = DeviceRows()
@@ -194,7 +201,7 @@ class PlacedStore:
         for row, g in joining:
             length = int(run.lengths[g])
             to[g, :length, 0], to[g, :length, 1] = row, np.arange(length)
-        plan.run(self._counts)
+        plan.run(self._work)
 
     def _whole(self) -> dict[str, Resident]:
         """All rows that there is memory for: runs that write to some are then the same, however many are in use."""
@@ -213,7 +220,7 @@ class PlacedStore:
         for tensor in self._declared:
             name, width = tensor.name, int(tensor.shape[2])
             shape, dtype = (room + 1, size, width), np.dtype(tensor.dtype)
-            needed = (room + 1) * size * width * dtype.itemsize
+            needed = max((room + 1) * size, math.prod(self._least)) * width * dtype.itemsize
             kept[name] = self._slabs_of_lane.grow(self._set, name, needed)
             self._tensors[name] = Resident(self._set, self._set.slabs[name][0].data_ptr(), shape, dtype)
         rows = [

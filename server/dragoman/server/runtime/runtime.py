@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from dragoman.bundle.graphs import ATTENTION, ENCODER, HIDDEN, NEW, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.core.errors import EngineFailure
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.stores import Store
 
@@ -24,6 +25,10 @@ class Runtime(Protocol):
     """What the graphs run on: `cpu` or `cuda`."""
     is_placed: bool
     """Whether its step writes new nodes itself, into slots that are named before."""
+
+    @property
+    def work(self) -> DeviceWork | None:
+        """What a device did; None where that is not counted."""
 
     @property
     def graphs(self) -> Collection[str]:

@@ -69,6 +69,7 @@ class StateMetrics(Collector):
                 family.add_metric((model,), combine(map(read, versions)))
             yield family
         yield self._stalls(models)
+        yield from self._devices(models)
         yield from self._remembered()
         text = "Lines of the log that were dropped because nobody took them."
         yield CounterMetricFamily("dragoman_log_lines_dropped", text, value=logs.dropped())
@@ -109,6 +110,31 @@ class StateMetrics(Collector):
         yield lookups
         yield saved
         yield GaugeMetricFamily("dragoman_cache_bytes", "What is remembered.", value=self._cache.num_bytes)
+
+    def _devices(self, models: dict[str, list[Pipeline]]) -> Iterator[Metric]:
+        """What devices do; no samples where none is used."""
+
+        def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"dragoman_device_{name}", text, labels=("model", *labels))
+
+        runs = counter("runs", "Runs of a graph, by whether captured launches were repeated.", "graph", "replayed")
+        captures = counter("captures", "Runs whose launches were captured; lanes wait meanwhile.")
+        copies = counter("copies", "Copies between host and device.", "way")
+        copied = counter("copied_bytes", "What was copied.", "way")
+        text = "What lanes keep in a device's memory, without weights."
+        held = GaugeMetricFamily("dragoman_device_held_bytes", text, labels=("model",))
+        for model, versions in models.items():
+            works = [work for pipeline in versions if (work := pipeline.lanes.device) is not None]
+            for key in {key: None for work in works for key in [*work.runs]}:
+                labels = model, key[0], str(key[1]).lower()
+                runs.add_metric(labels, sum(work.runs.get(key, 0) for work in works))
+            for family, name in ((copies, "copies"), (copied, "bytes")) if works else ():
+                for way in ("in", "out"):
+                    family.add_metric((model, way), sum(getattr(work, name)[way] for work in works))
+            if works:
+                captures.add_metric((model,), sum(work.captures for work in works))
+                held.add_metric((model,), sum(work.held for work in works))
+        yield from (runs, captures, copies, copied, held)
 
     def _oldest_age_s(self, pipeline: Pipeline) -> float:
         arrived_s = pipeline.lanes.oldest_arrived_s
