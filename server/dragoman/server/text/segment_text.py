@@ -16,6 +16,7 @@ from dragoman.server.core.spans import Span
 from dragoman.server.core.translations import Alignment
 from dragoman.server.text.alignment import Word, links, word_weights, words
 from dragoman.server.text.forms import Attempt, ShownText
+from dragoman.server.text.quotes import quote_edits
 from dragoman.server.text.restoring import Attended, Edit, Restored, lenient_edits, restored, strict_edits
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -70,10 +71,12 @@ class SegmentText:
         """What makes a hypothesis hold the segment's protected spans; None where nothing does."""
         if self._shown is None:
             return []
-        edits = self._strict_edits(hypothesis)
-        if edits is not None or self._shown.attempt < Attempt.FORMS:
+        edits, said = self._strict_edits(hypothesis), self.said(hypothesis)
+        if edits is None and self._shown.attempt >= Attempt.FORMS:
+            edits = lenient_edits(self._shown, said, partial(self._attended, hypothesis))
+        if not edits:
             return edits
-        return lenient_edits(self._shown, self.said(hypothesis), partial(self._attended, hypothesis))
+        return sorted((*edits, *quote_edits(self._shown, said, edits, self._pair)), key=lambda edit: edit.said)
 
     def _strict_edits(self, hypothesis: Hypothesis) -> list[Edit] | None:
         assert self._shown is not None, "only a segment with protected spans has edits"
