@@ -69,14 +69,15 @@ def links(source: Sequence[Word], target: Sequence[Word], attention: Attention) 
     `attention` is [target tokens, source tokens], the end tokens among them: what goes to the end of the source goes to
     no word.
     """
-    if not source:
+    if not source or not target:
         return
-    for word in target:
-        weights = word_weights(source, attention[list(word.tokens)].mean(axis=0))
+    rows = np.stack([attention[list(word.tokens)].mean(axis=0) for word in target])
+    columns = [rows[:, list(word.tokens)].sum(axis=1, dtype=np.float64) for word in source]
+    for word, weights in zip(target, np.stack(columns, axis=1), strict=True):
         strongest = int(weights.argmax())
-        for index, weight in enumerate(weights):
-            if weight >= MIN_WEIGHT or index == strongest:
-                yield Alignment(source[index].span, word.span, min(1.0, float(weight)))
+        is_linked = (weights >= MIN_WEIGHT) | (np.arange(len(source)) == strongest)
+        for index in np.flatnonzero(is_linked).tolist():
+            yield Alignment(source[index].span, word.span, min(1.0, float(weights[index])))
 
 
 def word_weights(source: Sequence[Word], row: Attention) -> npt.NDArray[np.float64]:

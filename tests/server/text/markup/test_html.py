@@ -104,11 +104,15 @@ def test_what_is_not_changed_is_the_same_to_the_byte(source: str) -> None:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(html_fragments)
 def test_blocks_stay_in_order(source: str) -> None:
-    """What a translation's blocks say is what the source's blocks say, in the same order."""
+    """What a translation's blocks say is what the source's blocks say, in the same order; white space aside."""
+
+    def said(html: str) -> list[str]:
+        return ["".join(text.upper().split()) for text in texts(html)]
+
     source = source.replace("code>", "u>")  # the test's translator leaves code where it finds it
     result = translated(parse_html(source), shouted).text
 
-    assert [text.upper().split() for text in texts(source)] == [text.upper().split() for text in texts(result)]
+    assert said(result) == said(source)
 
 
 @pytest.mark.parametrize(

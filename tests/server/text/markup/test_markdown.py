@@ -77,6 +77,7 @@ def test_texts_of_images_and_titles_where_that_is_asked_for() -> None:
         ("# one *two*\n", "# *TWO* ONE\n"),
         ("> one\n> *two*\n", "> *TWO* ONE\n"),
         ("one  \n*two* three", "ONE  \nTHREE *TWO*"),
+        ("one\\\r*two* three", "ONE\\\rTHREE *TWO*"),
         ("- [x] one `a`\n", "- [x] A ONE `a`\n"),
         ("|a \\| b|\n|-|", "|B \\| A|\n|-|"),
         ("[one] two\n\n[one]: u", "TWO [ONE][one]\n\n[one]: u"),

@@ -193,11 +193,14 @@ class _Markdown(NamedTuple):
         return self._shape(source) == self._shape(written)
 
     def _shape(self, text: str) -> tuple[list[str], Counter[str]]:
-        text = _CONTINUED.sub("\n", text)
+        text = _CONTINUED.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))
         blocks: list[Token] = []
+        contents = [text.strip()]
         if not self.is_cell:
             _PARSER.block.parse(text, _PARSER, {"references": dict(self.references)}, blocks)
-        tokens = _PARSER.inline.parse(text, _PARSER, {"references": self.references}, [])
+            contents = [token.content for token in blocks if token.type == "inline"]
+        env = {"references": self.references}
+        tokens = [token for content in contents for token in _PARSER.inline.parse(content, _PARSER, env, [])]
         found = Counter(
             f"{token.type} {token.attrs.get('href', token.attrs.get('src'))} "
             f"{'' if token.type == 'image' else token.content}"

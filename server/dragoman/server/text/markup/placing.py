@@ -221,9 +221,9 @@ class _Placer:
     def _is_like(self, word: int, mark: str) -> bool:
         """Whether a target word is punctuation like this character."""
         written = self._target.text[slice(*self._target.words[word])]
-        return not self._is_word[word] and any(
-            mark in kind and all(char in kind for char in written) for kind in _PUNCTUATION
-        )
+        if self._is_word[word]:
+            return False
+        return written == mark or any(mark in kind and all(char in kind for char in written) for kind in _PUNCTUATION)
 
     def _beside(self, node: _Node, parent: _Node, taken: Sequence[Span]) -> Span:
         """The place of a mark around nothing, as an empty run."""
