@@ -34,9 +34,9 @@ serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en)) #
 	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
 	@bash -mc '$(BIN)/dragoman serve models/en-pt $(wildcard $(CACHE)/pt-en) --listen $(LISTEN); exit $$?'
 
-# Two processes, each with whole files, as what files trace or export is shared within a file.
+# Two processes, each with whole files, as what files trace or export is shared within a file; the same examples each time.
 test: check ## Check the code, then run all tests but the benchmarks.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --hypothesis-profile ci
 
 test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests, images and TLS beside others' programs: needs npm, h2load and root.
 	@for program in npm unshare setpriv openssl h2load; do command -v $$program >/dev/null || \
