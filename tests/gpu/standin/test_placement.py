@@ -30,6 +30,7 @@ def check_budget(lines) -> None:
     for line in lines:
         step = line["step"]
         assert step["launches"] == step["cudnn"] == 0, line
+        assert line["whole"]["captures"] == 0, line
         assert step["replayed"] <= NODES, line
         assert step["replays"] <= LAUNCHES, line
         assert step["copies_in"] + step["copies_out"] <= COPIES, line
