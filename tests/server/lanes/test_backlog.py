@@ -81,6 +81,19 @@ def test_a_newcomer_does_not_wait_for_a_long_request():
     assert backlog.take(room(3), lanes=1) == ["short", "long 1", "long 2"]
 
 
+def test_requests_of_one_segment_go_in_the_order_in_which_they_came():
+    """However long they are, and however many others are served meanwhile: each waits as long as was predicted."""
+    backlog: Backlog[int] = Backlog()
+    taken: list[int] = []
+    for number in range(300):
+        backlog.put(number, of(7 + 13 * number % 50), flow=number)
+        if number % 3 == 2:
+            taken += backlog.take(room(1), lanes=1)
+    taken += backlog.take(room(300), lanes=1)
+
+    assert taken == [*range(300)]
+
+
 def test_a_lane_gets_what_is_like_what_it_has():
     """Of one request: the closest in length, in the order of arrival where several are; at first, the first."""
     backlog: Backlog[str] = Backlog()

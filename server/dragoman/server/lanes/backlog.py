@@ -2,11 +2,13 @@
 
 Interactive segments go before normal ones, those before batch ones. Within a priority the flows, one for each request,
 share the lanes fairly: a flow's turn is when its earlier segments have had theirs, counted by their cost. One that
-arrives takes its first turn as if it had had its share until now. So it waits for about one segment of each other flow,
-however many those have waiting; one that waits is not passed for ever by those who come later; and equal turns go to
-who came first. A lane that asks takes no more than its share of what waits, so that a
-burst is spread over all lanes instead of filling the first one that wakes up. Nor does it take more than it has room
-for: if that is too little for the segment whose turn it is, this waits, and none passes it.
+arrives takes its first turn as if it had had its share until now. So it waits for about one segment of each other
+flow, however many those have waiting; requests of one segment go in the order in which they came, however long they
+are; and one that waits is not passed for ever by those who come later.
+
+A lane that asks takes no more than its share of what waits, so that a burst is spread over all lanes instead of filling
+the first one that wakes up. Nor does it take more than it has room for: if that is too little for the segment whose
+turn it is, this waits, and none passes it.
 
 A step is as wide as the longest segment in it, so of a flow's next `WINDOW` segments the one goes that is closest in
 length to what the lane has; but the first of them when as many others have gone before it.
@@ -37,6 +39,8 @@ class _Flow(Generic[T]):
         self.sizes: OrderedDict[T, Size] = OrderedDict()
         """The size of each segment, in the order of arrival. Unlike a dict's, its beginning is found at once after
         thousands have left."""
+        self.has_begun = False
+        """Whether it has had a turn."""
         self._passed = 0  # how many have gone before the first
 
     @property
@@ -62,8 +66,11 @@ class _Queue(Generic[T]):
 
     def __init__(self) -> None:
         self.flows: dict[Hashable, _Flow[T]] = {}
-        self.turns: list[tuple[float, int, Hashable]] = []
-        """A heap of turns, arrivals and flows; of flows that ended, entries are skipped."""
+        self.turns: list[tuple[float, bool, int, int, Hashable]] = []
+        """A heap of turns, of equal ones the newcomer's first and then that of who waits longest, with arrivals and
+        flows. Of flows that ended, entries are skipped.
+        """
+        self.pushes = itertools.count()
         self.clock = self.served = 0.0
         """The turn that came last, and how much each flow would have been given, had all the same share."""
         self.cost = self.heads = 0
@@ -76,11 +83,11 @@ class _Queue(Generic[T]):
             self.turns = [entry for entry in self.turns if self.is_current(entry)]
             heapq.heapify(self.turns)
         flow = self.flows[name]
-        heapq.heappush(self.turns, (flow.turn, flow.arrival, name))
+        heapq.heappush(self.turns, (flow.turn, flow.has_begun, next(self.pushes), flow.arrival, name))
 
-    def is_current(self, entry: tuple[float, int, Hashable]) -> bool:
+    def is_current(self, entry: tuple[float, bool, int, int, Hashable]) -> bool:
         """Whether its flow still waits; a later one of its name has a turn of its own."""
-        _, arrival, name = entry
+        *_, arrival, name = entry
         return name in self.flows and self.flows[name].arrival == arrival
 
 
@@ -119,7 +126,7 @@ class Backlog(Generic[T]):
         """Wait for a turn."""
         queue = self._queues[priority]
         if flow not in queue.flows:
-            turn = max(queue.clock, queue.served - size.cost)
+            turn = max(queue.clock, queue.served)
             queue.flows[flow] = _Flow(turn, next(self._arrivals))
             queue.push(flow)
             queue.heads += size.cost
@@ -151,7 +158,7 @@ class Backlog(Generic[T]):
                 if not queue.is_current(entry):
                     heapq.heappop(queue.turns)
                     continue
-                name = entry[2]
+                name = entry[-1]
                 flow = queue.flows[name]
                 item = flow.choose(room.longest)
                 size = flow.sizes[item]
@@ -161,6 +168,7 @@ class Backlog(Generic[T]):
                 queue.clock = flow.turn
                 queue.served = max(queue.served, flow.turn) + size.cost / len(queue.flows)
                 flow.turn += size.cost
+                flow.has_begun = True
                 room.take(size)
                 self.remove(item)
                 if name in queue.flows:
