@@ -167,24 +167,22 @@ def test_lookups_are_counted_by_model() -> None:
     assert (tally.hits, tally.misses, tally.saved_s) == (3, 1, 4.5)
 
 
-def test_texts_are_known_by_what_was_asked_of_them() -> None:
-    """Whenever they have to be there; by one bundle alone, and no more texts than there are segments."""
+def test_texts_are_known_to_be_remembered() -> None:
+    """By one bundle alone, and no more texts than there are segments."""
     cache = Cache(1_000_000)
     own, other = bundle_cache(cache), bundle_cache(cache, "def")
-    template = Segment((), Decoding())
-    own.remember_text("none", template)
-    assert not own.knows_text("none", template)
+    own.remember_text("none")
+    assert not own.knows_text("none")
     for number in range(2):
         own.remember(Segment((number,), Decoding()), decoded(1))
-    own.remember_text("a", template)
+    own.remember_text("a")
 
-    assert own.knows_text("a", replace(template, deadline_s=1.0, priority=Priority.BATCH, bulk=True))
-    assert not own.knows_text("a", replace(template, decoding=Decoding(beam_size=2)))
-    assert not own.knows_text("b", template)
-    assert not other.knows_text("a", template)
+    assert own.knows_text("a")
+    assert not own.knows_text("b")
+    assert not other.knows_text("a")
     for text in "bcd":
-        own.remember_text(text, template)
-    assert [own.knows_text(text, template) for text in "abcd"] == [False, False, True, True]
+        own.remember_text(text)
+    assert [own.knows_text(text) for text in "abcd"] == [False, False, True, True]
 
 
 def test_nothing_is_remembered_by_default() -> None:

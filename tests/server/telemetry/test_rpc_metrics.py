@@ -33,7 +33,7 @@ def test_unknown_rpcs_share_one_label() -> None:
     stream.handled("OK", 0.1)
     for n in range(5):
         rpc.method(f"/x/{n}").started()
-    rpc.unknown()
+    rpc.method("/x/y").refused("UNIMPLEMENTED", 1)
 
     assert registry.get_sample_value("grpc_server_handled_total", {**labels, "grpc_code": "OK"}) == 1
     assert registry.get_sample_value("grpc_server_handling_seconds_count", labels) == 1

@@ -33,15 +33,10 @@ async def counted(behaviour: Any, call: Any) -> str:
     """The code that a cancelled call of a method counts as."""
     registry = CollectorRegistry()
     arrivals = Arrivals(1, 1.0, lambda _: None)
-    interceptor = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]), Doors(), arrivals)
-
-    async def continuation(_: object) -> Any:
-        return grpc.unary_unary_rpc_method_handler(behaviour)
-
-    details: Any = SimpleNamespace(method="/test.Service/Wait")
-    handler: Any = await interceptor.intercept_service(continuation, details)
+    calls = CallInterceptor(RpcMetrics(registry, [("test.Service", METHOD)]), Doors(), arrivals)
+    method = calls.method("/test.Service/Wait", grpc.unary_unary_rpc_method_handler(behaviour))
     with pytest.raises(asyncio.CancelledError):
-        await handler.stream_unary(None, call)
+        await method.behaviour(None, call)
     samples = (sample for metric in registry.collect() for sample in metric.samples)
     [code] = [one.labels["grpc_code"] for one in samples if one.name == "grpc_server_handled_total" and one.value]
     return code
@@ -69,6 +64,6 @@ async def test_an_error_that_finds_nobody_to_tell_is_counted_as_what_it_is() -> 
     """As when a deadline passes at the server while the client, whose clock began earlier, hangs up."""
 
     async def abort(*_: object) -> None:
-        raise grpc.aio.InternalError
+        raise asyncio.CancelledError
 
     assert await counted(late, context(abort=abort)) == "DEADLINE_EXCEEDED"

@@ -17,9 +17,8 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from typing import NoReturn
 
-import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from dragoman.bundle.errors import BundleError
@@ -55,11 +54,13 @@ from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
 from dragoman.server.transport.certificates import Certificates
 from dragoman.server.transport.doors import Doors
+from dragoman.server.transport.gate import LoadGate
+from dragoman.server.transport.grpc_server import Gate, GrpcServer, Wrap
 from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, Page, listen_problem, metrics, probes
 from dragoman.server.transport.interceptor import CallInterceptor
 from dragoman.server.transport.service import TranslationService
-from dragoman.server.transport.unread import Unread, UnreadInterceptor
+from dragoman.server.transport.unread import Unread
 from dragoman.v1 import admin_pb2_grpc, translation_pb2, translation_pb2_grpc
 
 _logger = logging.getLogger(__name__)
@@ -318,13 +319,23 @@ class App:
         services = (SERVICE, _HEALTH, admin.SERVICE)
         metrics = RpcMetrics(self.registry, [(one.full_name, method) for one in services for method in one.methods])
         self._doors = [Doors(options.tokens)]
+        work = {f"/{SERVICE.full_name}/{method}" for method in WORK}
+        gate = LoadGate(
+            self.models,
+            self._doors[0],
+            metrics,
+            self.metrics,
+            refusal=self._overload.refusal,
+            work=work,
+            translate=f"/{SERVICE.full_name}/Translate",
+        )
         self._interceptor = CallInterceptor(
             metrics,
             self._doors[0],
             self._arrivals,
-            refusal=self._overload.refusal,
             on_refused=self.metrics.refused,
-            work={f"/{SERVICE.full_name}/{method}" for method in WORK},
+            on_overload=gate.press,
+            work=work,
             trace_ratio=options.trace_ratio if self._traces else 0.0,
         )
         certificates = _certificates(options, self.metrics)
@@ -332,8 +343,7 @@ class App:
             options.max_unread_bytes, options.unread_timeout_s, lambda limit: self.metrics.unread_calls[limit].inc()
         )
         self.metrics.unread_bytes.set_function(lambda: self._unread.num_bytes)
-        interceptors = UnreadInterceptor(self._unread), self._interceptor
-        self._server = self._grpc_server(*interceptors)
+        self._server = self._grpc_server(lambda *given: self._unread.watched(self._interceptor.method(*given)), gate)
         self.service = TranslationService(
             self.models,
             self.metrics,
@@ -342,25 +352,26 @@ class App:
             traces=self._traces,
             logs_requests=options.log_requests == "all",
         )
-        translation_pb2_grpc.add_TranslationServiceServicer_to_server(self.service, self._server)
+        self._server.add(translation_pb2_grpc.add_TranslationServiceServicer_to_server, self.service)
         await self._publish()  # before it can be asked: the servicer starts with "" as SERVING
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add(health_pb2_grpc.add_HealthServicer_to_server, self._health)
         names = (SERVICE.full_name, _HEALTH.full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflected = reflection.aio.ReflectionServicer(names)
+        self._server.add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflected)
         self.port = await _listen(self._server, "--listen", options.listen, certificates)
         self._admin_server = None
         if options.admin_listen:
             doors = Doors(options.tokens, for_operators=True)
             self._doors.append(doors)
-            server = self._grpc_server(CallInterceptor(metrics, doors, self._arrivals))
-            admin_pb2_grpc.add_AdminServiceServicer_to_server(admin.AdminService(self.fleet), server)
+            server = self._grpc_server(CallInterceptor(metrics, doors, self._arrivals).method)
+            server.add(admin_pb2_grpc.add_AdminServiceServicer_to_server, admin.AdminService(self.fleet))
             self.admin_port = await _listen(server, "--admin-listen", options.admin_listen, certificates)
             self._admin_server = server
             await server.start()
         await self._server.start()
 
-    def _grpc_server(self, *interceptors: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
-        return grpc.aio.server(interceptors=interceptors, options=_channel_options(self.options, self._max_connections))
+    def _grpc_server(self, wrapped: Wrap, gate: Gate | None = None) -> GrpcServer:
+        return GrpcServer(_channel_options(self.options, self._max_connections), wrapped, gate)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
@@ -432,13 +443,11 @@ def _end_now(code: int, event: str) -> NoReturn:
     os._exit(code)
 
 
-async def _listen(server: grpc.aio.Server, flag: str, address: str, certificates: Certificates | None) -> int:
+async def _listen(server: GrpcServer, flag: str, address: str, certificates: Certificates | None) -> int:
     """The port that a server has taken."""
     with suppress(RuntimeError):
-        if certificates is None:
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, certificates.credentials)
-    await server.stop(0)
+        return server.add_port(address, None if certificates is None else certificates.credentials)
+    await server.stop()
     reason = "the port is taken or the address is not this machine's: stop what listens, or choose another"
     raise StartError(f"{flag} {address}: cannot listen there: {listen_problem(address, reason)}")
 

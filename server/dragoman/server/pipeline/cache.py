@@ -164,20 +164,17 @@ class BundleCache:
         entry = _Entry(hypotheses, decoded.engine, decoded.encode_s + decoded.decode_s, size)
         self._cache.keep(self._key(segment), entry)
 
-    def remember_text(self, text: Hashable, template: Segment) -> None:
-        """All of a text whose segments are like this one, but for their ids, is remembered."""
-        self._cache.note_text(self._hash(text, template))
+    def remember_text(self, text: str) -> None:
+        """All of a text is remembered, as it was asked for."""
+        self._cache.note_text(hash((self._digest, text)))
 
-    def knows_text(self, text: Hashable, template: Segment) -> bool:
-        """Whether all of a text is likely to be remembered."""
-        return self._cache.knows_text(self._hash(text, template))
+    def knows_text(self, text: str) -> bool:
+        """Whether all of a text is likely to be remembered: it was, as it was asked for of late. From any thread."""
+        return self._cache.knows_text(hash((self._digest, text)))
 
     def _key(self, segment: Segment) -> Hashable:
         """All that decides what comes of a segment."""
         return self._digest, _packed("i", segment.ids), _plain(segment)
-
-    def _hash(self, text: Hashable, template: Segment) -> int:
-        return hash((self._digest, text, _plain(template)))
 
 
 def _plain(segment: Segment) -> Segment:

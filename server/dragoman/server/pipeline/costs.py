@@ -25,7 +25,7 @@ def estimate(
     for text, beside in zip(texts, request.prefixes or request.targets or request.texts, strict=True):
         if isinstance(text, InvalidRequest):
             continue
-        tokens = max(_num_bytes(text), _num_bytes(beside)) // BYTES_PER_TOKEN + 1
+        tokens = max(tokens_of(text), tokens_of(beside))
         part = min(tokens, most_tokens)
         if part not in costs:
             costs[part] = replace(template, ids=(0,) * part).cost(default_width)
@@ -67,8 +67,9 @@ def segmented(
     return texts, costs
 
 
-def _num_bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+def tokens_of(text: str) -> int:
+    """How many tokens a text is likely to have."""
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) // BYTES_PER_TOKEN + 1
 
 
 def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[tuple[Segment, bool, bool]]:

@@ -46,6 +46,11 @@ class Models:
         for pipeline in pipelines:
             self.add(pipeline)
 
+    @property
+    def served(self) -> tuple[Pipeline, ...]:
+        """All of them; another tuple when one comes or goes."""
+        return self._served
+
     def __iter__(self) -> Iterator[Pipeline]:
         return iter(self._served)
 

@@ -6,7 +6,7 @@ Whoever stops reading, by cancelling its task or closing the stream, takes its s
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,7 @@ from dragoman.server.core.errors import (
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import CacheMode, EnginePreference, InputFormat, OnLoop, Request
-from dragoman.server.core.segments import Decoded, Segment, is_light
+from dragoman.server.core.segments import Decoded, Priority, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -37,9 +37,9 @@ from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import decode
 from dragoman.server.pipeline.attempts import Attempted, Attempts
 from dragoman.server.pipeline.cache import BundleCache
-from dragoman.server.pipeline.costs import estimate, segmented
+from dragoman.server.pipeline.costs import estimate, segmented, tokens_of
 from dragoman.server.pipeline.glossaries import Glossaries
-from dragoman.server.pipeline.intake import Intake, field_names
+from dragoman.server.pipeline.intake import TRANSLATE, Intake, field_names
 from dragoman.server.pipeline.workers import Workers, finished
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
@@ -157,6 +157,29 @@ class Pipeline:
         first = self.directions.first
         return LanguagePair(source or first.source, target or first.target)
 
+    def may_remember(self, texts: Sequence[str]) -> bool:
+        """Whether all of these texts are likely to be remembered. From any thread."""
+        return self._cache is not None and all(map(self._cache.knows_text, texts))
+
+    def refusal(self, texts: Sequence[str], priority: Priority, remaining_s: float | None) -> ServingError | None:
+        """What a request for texts that asks for nothing else would be refused with now, at once. From any thread.
+
+        None where it would not be, and where it has to be looked at: it may be remembered.
+        """
+        if self.may_remember(texts):
+            return None
+        cost = sum(map(tokens_of, texts))
+        # Rounded, so that few messages have to be made for many requests.
+        wait_s = rounded(self.lanes.predicted_wait_s(priority, cost))
+        try:
+            _check_in_time(wait_s, remaining_s and rounded(remaining_s))
+            self.admission.check(cost, self.admission.held_tokens, wait_s, TRANSLATE.texts)
+        except (DeadlineUnmeetable, Overloaded) as error:
+            return error
+        except InvalidRequest:
+            return None
+        return None
+
     async def translate(self, request: Request, *, least_cost: int = 0) -> list[Outcome]:
         """The outcome of each text, in the order of the texts. Whoever has been told what it costs says so."""
         async with aclosing(self.stream(request, least_cost=least_cost)) as stream:
@@ -173,13 +196,10 @@ class Pipeline:
         glossaries = self._glossaries.named(request.glossaries, self.name)
         cache = self._cache if self._cache is not None and _is_repeatable(request) else None
         is_long = _characters(request) >= (INLINE_CHARACTERS if request.format is InputFormat.PLAIN else INLINE_MARKUP)
-        asked = template
 
         def is_known() -> bool:
             """Whether all of it is likely to be remembered, so that it is worth its numbering to find out."""
-            if cache is None or is_long:
-                return False
-            return all(cache.knows_text(_asked(request, index, pair), asked) for index in range(len(request.texts)))
+            return cache is not None and not is_long and self.may_remember(request.texts)
 
         with self._admit(request, texts, template, least_cost, is_known) as reservation:
             started = time.perf_counter()
@@ -237,7 +257,7 @@ class Pipeline:
                         outcome = decoded
                     else:
                         if kept is not None:
-                            kept.remember_text(_asked(request, index, pair), asked)
+                            kept.remember_text(request.texts[index])
                         attempt = tried.pop(index)
                         settled = attempt.settled(decoded)
                         work = partial(assembler.translation, attempt.text, settled, tokenize_s)
@@ -289,7 +309,7 @@ class Pipeline:
         if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
         try:
-            _check_in_time(request, wait_s)
+            _check_in_time(wait_s, _remaining_s(request))
             return self.admission.reserve(max(cost, least_cost), wait_s, field=field)
         except (DeadlineUnmeetable, InvalidRequest, Overloaded):
             if not is_known():
@@ -300,7 +320,7 @@ class Pipeline:
         """Hold what the request really costs; one that has been on trial is refused here where it is not in time."""
         wait_s = self.lanes.predicted_wait_s(request.priority, cost)
         if reservation.is_trial and cost:
-            _check_in_time(request, wait_s)
+            _check_in_time(wait_s, _remaining_s(request))
         reservation.correct(cost, wait_s)
 
     async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001
@@ -314,20 +334,20 @@ class Pipeline:
         return await self.workers.run(work) if is_long else work()
 
 
-def _check_in_time(request: Request, wait_s: float) -> None:
+def rounded(seconds: float) -> float:
+    """To two digits."""
+    return float(f"{seconds:.2g}")
+
+
+def _remaining_s(request: Request) -> float | None:
+    """How long there is until its deadline; None where it has none."""
+    return None if request.deadline_s is None else request.deadline_s - time.monotonic()
+
+
+def _check_in_time(wait_s: float, remaining_s: float | None) -> None:
     """Refuse what would wait for longer than it may."""
-    if request.deadline_s is not None and wait_s > (remaining_s := request.deadline_s - time.monotonic()):
+    if remaining_s is not None and wait_s > remaining_s:
         raise DeadlineUnmeetable(wait_s, remaining_s)
-
-
-def _asked(request: Request, index: int, pair: LanguagePair) -> Hashable:
-    """A text with all that decides which segments it is cut into."""
-    prefix = request.prefixes[index] if request.prefixes else ""
-    words, form = (
-        (request.protection, request.terms, request.glossaries),
-        (request.format, request.translate_attributes),
-    )
-    return request.texts[index], prefix, form, request.splitting, request.on_too_long, words, pair
 
 
 def _is_repeatable(request: Request) -> bool:

@@ -29,11 +29,11 @@ class Tally:
         self.exemplars: dict[int, Exemplar] = {}
         """By bucket the last value that belongs to a trace."""
 
-    def add(self, value: float, trace_id: str = "") -> None:
-        """Count one value. A value on a bound belongs below it."""
+    def add(self, value: float, trace_id: str = "", *, number: int = 1) -> None:
+        """Count a value, or a number of the same. A value on a bound belongs below it."""
         bucket = bisect_left(self.bounds, value)
-        self.counts[bucket] += 1
-        self.sum += value
+        self.counts[bucket] += number
+        self.sum += number * value
         if trace_id:
             self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 

@@ -8,7 +8,7 @@ A request is counted in one place, `Metrics.request`, at its end. Hence, over al
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -283,8 +283,15 @@ class Metrics:
 
     def refused(self, error: ServingError) -> None:
         """Count a request that was refused before it could be read."""
-        with suppress(ServingError), self.request():
-            raise error
+        self.refused_at_once(NO_MODEL, error.outcome, 1)
+
+    def refused_at_once(self, model: str, outcome: str, number: int) -> None:
+        """Count so many requests that were refused in no time."""
+        self._started.inc(number)
+        ends = self._ends[model]
+        ends.requests[outcome].inc(number)
+        for series in ends.unanswered:
+            series.add(0.0, number=number)
 
     def _count(self, record: RequestRecord, seconds: float) -> None:
         ends = self._ends[record.model]

@@ -61,10 +61,12 @@ class MethodMetrics:
         """A call of a caller that was let in by its token, or of one that was not, has ended."""
         self._callers.labels(caller or NOBODY, code).inc()
 
-    def unimplemented(self) -> None:
-        """A call was refused before it began."""
-        self._started.inc()
-        self._handled["UNIMPLEMENTED"].inc()
+    def refused(self, code: str, number: int, caller: str = "") -> None:
+        """So many calls of a caller were refused as they came."""
+        self._started.inc(number)
+        self._handled[code].inc(number)
+        self._seconds.add(0.0, number=number)
+        self._callers.labels(caller or NOBODY, code).inc(number)
 
 
 class RpcMetrics:
@@ -97,10 +99,6 @@ class RpcMetrics:
     def method(self, name: str) -> MethodMetrics:
         """The series of a method by its full name; all methods that the server does not have share one."""
         return self._known.get(name, self._other)
-
-    def unknown(self) -> None:
-        """A call of a method that the server does not have."""
-        self._other.unimplemented()
 
 
 def _kind(*, client: bool, server: bool) -> str:

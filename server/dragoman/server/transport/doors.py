@@ -157,6 +157,10 @@ class Doors:
             except ServingError as refusal:
                 visit.end(refusal)
 
+    def caller(self, metadata: Sequence[tuple[str, str | bytes]]) -> Caller:
+        """Who makes a call with such metadata. From any thread; raises where nobody is let in."""
+        return ANYBODY if self._file is None else self._visit(metadata, None).caller
+
     def _visit(self, metadata: Sequence[tuple[str, str | bytes]], task: "asyncio.Task[Any] | None") -> Visit:
         given = [value for key, value in metadata if key == "authorization"]
         if not given:

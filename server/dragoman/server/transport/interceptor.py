@@ -1,7 +1,6 @@
 """Around every RPC: its caller, its request id, its status in case of an error, its metrics and its log line.
 
-The outermost layer, so nothing that goes wrong below reaches the client but as a status made here. gRPC itself would
-send the type and text of an unexpected exception.
+The outermost layer, so nothing that goes wrong below reaches the client but as a status made here.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,15 +20,15 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from dragoman.server.core import logs
-from dragoman.server.core.errors import InvalidRequest, ServingError, Shed
-from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
+from dragoman.server.core.errors import DeadlineUnmeetable, InvalidRequest, Overloaded, ServingError, Shed
 from dragoman.server.core.tracing import Trace, continued
 from dragoman.server.telemetry.request_metrics import DEADLINE_SLACK_S
 from dragoman.server.telemetry.rpc_metrics import MethodMetrics, RpcMetrics
 from dragoman.server.transport.arrivals import Arrivals
 from dragoman.server.transport.callers import ANYBODY
 from dragoman.server.transport.doors import Doors, Visit
-from dragoman.server.transport.status import status_code, status_message, trailing_metadata
+from dragoman.server.transport.grpc_server import GrpcMethod
+from dragoman.server.transport.status import status_code, status_message, trailing_metadata, usable_id
 
 _logger = logging.getLogger(__name__)
 _request_id: ContextVar[str] = ContextVar("request_id")
@@ -62,11 +61,10 @@ class InternalError(ServingError):
         super().__init__(f"internal error {error_id}: the server's log has it under this id")
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method of the server. `work` names those that cost something, which an overload refuses.
+class CallInterceptor:
+    """Wraps every method of the server. `work` names those that cost something.
 
-    To gRPC each method takes a stream of bytes: a message is read, parsed and counted here. By itself gRPC would answer
-    one that does not parse with an exception's text, uncounted, and a call that ends without one not at all.
+    Each method reads its messages as bytes: they are parsed and counted here.
     """
 
     def __init__(
@@ -75,39 +73,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         doors: Doors,
         arrivals: Arrivals,
         *,
-        refusal: Callable[[], ServingError | None] = lambda: None,
         on_refused: Callable[[ServingError], None] = lambda _: None,
+        on_overload: Callable[[], None] = lambda: None,
         work: Collection[str] = (),
         trace_ratio: float = 0.0,
     ) -> None:
         self._metrics, self.doors, self.arrivals = metrics, doors, arrivals
-        self._refusal, self._on_refused, self._work = refusal, on_refused, work
+        self._on_refused, self._work = on_refused, work
+        self.on_overload = on_overload
+        """Told that a request was refused for lack of room or time."""
         self.trace_ratio = trace_ratio
         """How many of the traces that begin here are kept."""
-        self._methods: dict[str, _Method] = {}
         self.num_open = 0
         """Calls under way."""
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The method's handler, wrapped; an unknown method is counted under one label for all."""
-        name = handler_call_details.method
-        method = self._methods.get(name)
-        if method is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                self._metrics.unknown()
-                return handler
-            method = self._methods[name] = _Method(name, handler, self, self._metrics.method(name))
-        return method.handler  # type: ignore[no-any-return]
-
-    def refuse(self, method: str) -> None:
-        """Raise why a call of a method is refused before its message is read."""
-        if method in self._work and (refusal := self._refusal()):
-            raise refusal
+    def method(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> GrpcMethod:
+        """The method that a handler of a generated service stands for, wrapped."""
+        return _Method(name, handler, self, self._metrics.method(name)).served
 
     def refused(self, method: str, error: ServingError) -> None:
         """Count a call that ended before there was a message to serve."""
@@ -125,13 +107,17 @@ class _Method:
         self._is_stream = handler.request_streaming
         sides = (handler.request_streaming, handler.response_streaming)
         self._behaviour = getattr(handler, "_".join("stream" if is_stream else "unary" for is_stream in sides))
-        answer = self._stream if inspect.isasyncgenfunction(self._behaviour) else self._single
-        answers = "stream" if handler.response_streaming else "unary"
-        make = getattr(grpc, f"stream_{answers}_rpc_method_handler")
-        self.handler: Any = make(answer, None, handler.response_serializer)
+        is_generator = inspect.isasyncgenfunction(self._behaviour)
+        self.served = GrpcMethod(
+            behaviour=self._stream if is_generator else self._single,
+            serialize=handler.response_serializer or bytes,
+            gives_several=handler.response_streaming,
+            is_generator=is_generator,
+            takes_one=not handler.request_streaming,
+        )
 
     async def _single(self, _: Any, context: Any) -> Any:
-        call = _Rpc(self.name, context, self._calls.trace_ratio)
+        call = _Rpc(self.name, context, self._calls)
         with self._observed(call):
             try:
                 with call.entered(self._doors):
@@ -145,7 +131,7 @@ class _Method:
                 return await call.abort(error)
 
     async def _stream(self, _: Any, context: Any) -> AsyncIterator[Any]:
-        call = _Rpc(self.name, context, self._calls.trace_ratio)
+        call = _Rpc(self.name, context, self._calls)
         with self._observed(call):
             try:
                 with call.entered(self._doors):
@@ -161,7 +147,6 @@ class _Method:
     async def _message(self, call: _Rpc, context: Any) -> Any:
         """The call's only message."""
         try:
-            self._calls.refuse(self.name)
             raw = await self._calls.arrivals.message(context.read, is_due=True)
             if raw is grpc.aio.EOF:
                 # A call that its client has reset looks so, too, for a moment: then there is nobody to tell.
@@ -177,7 +162,6 @@ class _Method:
     async def _messages(self, context: Any) -> AsyncIterator[Any]:
         """The messages of the call's stream, which may take their time."""
         try:
-            self._calls.refuse(self.name)
             while (raw := await self._calls.arrivals.message(context.read, is_due=False)) is not grpc.aio.EOF:
                 yield self._parsed(raw)
         except ServingError as error:
@@ -221,16 +205,16 @@ class _Method:
 class _Rpc:
     """One RPC in progress."""
 
-    def __init__(self, method: str, context: Any, trace_ratio: float) -> None:
-        self.method = method
+    def __init__(self, method: str, context: Any, calls: CallInterceptor) -> None:
+        self.method, self._on_overload = method, calls.on_overload
         self.code: str | None = None
         self._metadata = context.invocation_metadata() or ()
         headers = dict(self._metadata)
-        self.id = _usable(headers.get("x-request-id")) or secrets.token_hex(8)
+        self.id = usable_id(headers.get("x-request-id")) or secrets.token_hex(8)
         traceparent = headers.get("traceparent")
-        if trace_ratio or traceparent is not None:
+        if calls.trace_ratio or traceparent is not None:
             header = traceparent if isinstance(traceparent, str) else None
-            _trace.set(continued(header, ratio=trace_ratio, random_bits=secrets.randbits))
+            _trace.set(continued(header, ratio=calls.trace_ratio, random_bits=secrets.randbits))
         self.visit = Visit(ANYBODY)
         self._context = context
 
@@ -243,7 +227,7 @@ class _Rpc:
 
     def take_id(self, message: Any) -> None:
         """Go by the id that the message names, if it does."""
-        if given := _usable(getattr(getattr(message, "request", message), "request_id", "")):
+        if given := usable_id(getattr(getattr(message, "request", message), "request_id", "")):
             self.id = given
             _request_id.set(given)
 
@@ -253,6 +237,8 @@ class _Rpc:
             self.code = self._aborted_code()
             raise error
         known = self._known(error)
+        if isinstance(known, Overloaded | DeadlineUnmeetable):
+            self._on_overload()
         if isinstance(error, ServingError) and error.__cause__ is not None:
             logs.event(_logger, logging.ERROR, "call_failed", id=self.id, method=self.method, exc_info=error.__cause__)
         self.code = known.code
@@ -293,11 +279,3 @@ class _Rpc:
         """What a method that aborts by itself (health and reflection do) chose."""
         code = self._context.code()
         return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
-
-
-def _usable(given: object) -> str:
-    """An id that a client gave; empty where it cannot be used."""
-    # It goes back as a header too, and those take printable ASCII only.
-    if not isinstance(given, str) or not given.isascii() or not given.isprintable():
-        return ""
-    return given if len(given) <= MAX_REQUEST_ID_BYTES else ""

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from dragoman.server.core.errors import ServingError
+from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES
 
 DOMAIN = "dragoman"
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -58,6 +59,14 @@ def trailing_metadata(error: ServingError, request_id: str, attempts: int = 0) -
     code = status_code(error).value[0]
     status = status_pb2.Status(code=code, message=status_message(error), details=list(map(_packed, details)))
     return (*headers, ("grpc-status-details-bin", status.SerializeToString()))
+
+
+def usable_id(given: object) -> str:
+    """An id that a client gave; empty where it cannot be used."""
+    # It goes back as a header too, and those take printable ASCII only.
+    if not isinstance(given, str) or not given.isascii() or not given.isprintable():
+        return ""
+    return given if len(given) <= MAX_REQUEST_ID_BYTES else ""
 
 
 def _bounded(text: str, most: int) -> str:

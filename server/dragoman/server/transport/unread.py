@@ -8,21 +8,18 @@ that of the client which has taken nothing for longest. Nothing can be said to s
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, closing
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
-import grpc
+from dragoman.server.transport.grpc_server import GrpcMethod
 
 MOMENT_S = 1.0
 """A client that takes what is sent is not ended for others' bytes."""
 _BEAT_S = 0.25
-_CALL_TASK = "rpc_task"
-"""What grpc.aio names the task that holds a call until its client has closed it."""
 
 
 class Receiver:
@@ -64,9 +61,7 @@ class Receiver:
         """End the call."""
         self.is_ended = True
         self.close()
-        for task in (self.task, _holder(self.task)):
-            if task is not None:
-                task.cancel()
+        self.task.cancel()
 
 
 _receiver: ContextVar[Receiver] = ContextVar("receiver")
@@ -98,9 +93,7 @@ class Unread:
 
     def start(self) -> None:
         """Begin to look."""
-        loop = asyncio.get_running_loop()
-        loop.set_task_factory(_MadeTask.make)
-        self._beats = loop.create_task(self._run())
+        self._beats = asyncio.create_task(self._run())
 
     def close(self) -> None:
         """Look no more."""
@@ -123,44 +116,12 @@ class Unread:
         self._on_ended(reason)
         receiver.end()
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            self.sweep()
+    def watched(self, method: GrpcMethod) -> GrpcMethod:
+        """The method, its answers watched. The outermost of what a method is wrapped in: it must see them leave."""
+        behaviour = method.behaviour
+        if method.is_generator:
 
-
-class UnreadInterceptor(grpc.aio.ServerInterceptor):
-    """Watches over the answers of every method. The outermost of the interceptors, as it must see them leave."""
-
-    def __init__(self, unread: Unread) -> None:
-        self._unread = unread
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The method's handler, watched; made once, as nothing in it belongs to a call."""
-        name = handler_call_details.method
-        if name not in self._handlers:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return None
-            self._handlers[name] = self._handler(handler)
-        return self._handlers[name]
-
-    def _handler(self, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
-        sides = (handler.request_streaming, handler.response_streaming)
-        kind = "_".join("stream" if is_streaming else "unary" for is_streaming in sides)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        watched = self._watched(getattr(handler, kind))
-        return make(watched, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
-
-    def _watched(self, behaviour: Any) -> Any:
-        if inspect.isasyncgenfunction(behaviour):
-
-            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+            async def several(request: Any, context: Any) -> AsyncIterator[Any]:
                 receiver = self._enter()
                 with closing(receiver):
                     async with aclosing(behaviour(request, context)) as answers:
@@ -169,11 +130,11 @@ class UnreadInterceptor(grpc.aio.ServerInterceptor):
                             yield answer
                             receiver.took()
 
-            return stream
+            return replace(method, behaviour=several)
 
         async def single(request: Any, context: Any) -> Any:
             receiver = self._enter()
-            # The context's own callbacks would hold it, and it the call, until the garbage collector comes.
+            # The answer is on its way when this is over, and taken when the task is.
             receiver.task.add_done_callback(receiver.close)
             answer = await behaviour(request, _Writer(context, receiver))
             if answer is not None:  # else it has written what it had to say
@@ -181,12 +142,17 @@ class UnreadInterceptor(grpc.aio.ServerInterceptor):
                 receiver.waits()
             return answer
 
-        return single
+        return replace(method, behaviour=single)
 
     def _enter(self) -> Receiver:
-        receiver = Receiver(self._unread)
+        receiver = Receiver(self)
         _receiver.set(receiver)  # for good: every call has a context of its own
         return receiver
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            self.sweep()
 
 
 class _Writer:
@@ -205,31 +171,7 @@ class _Writer:
         self._receiver.took()
 
 
-class _MadeTask(asyncio.Task[Any]):
-    """A task that knows which other made it.
-
-    grpc.aio holds a call in one task and serves it in another, which knows nothing of the first. Cancelling the second
-    alone lets go of nothing: the call stays open, with what was to be sent, until its client closes it.
-    """
-
-    made_by: weakref.ref[asyncio.Task[Any]] | None = None
-
-    @classmethod
-    def make(cls, loop: asyncio.AbstractEventLoop, work: Any, **fields: Any) -> _MadeTask:
-        """What the loop makes all tasks with."""
-        task = cls(work, loop=loop, **fields)
-        maker = asyncio.current_task(loop)
-        task.made_by = None if maker is None else weakref.ref(maker)
-        return task
-
-
 def _current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None, "every call is served in a task"
     return task
-
-
-def _holder(task: asyncio.Task[Any]) -> asyncio.Task[Any] | None:
-    """The task of grpc.aio's that holds the call which `task` serves."""
-    maker = task.made_by() if isinstance(task, _MadeTask) and task.made_by is not None else None
-    return maker if maker is not None and maker.get_name() == _CALL_TASK else None

@@ -1,0 +1,478 @@
+"""The server of gRPC: how calls begin, go on and end, by a client of gRPC's own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import grpc
+import pytest
+
+from dragoman.server.transport import grpc_server
+from dragoman.server.transport.grpc_server import GrpcCall, GrpcMethod, GrpcServer, OpenGate, Refusal
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Behaviour = Callable[[Any, Any], Any]
+
+
+def single(behaviour: Behaviour, *, takes_one: bool = True) -> GrpcMethod:
+    return GrpcMethod(behaviour, bytes, gives_several=False, is_generator=False, takes_one=takes_one)
+
+
+def several(behaviour: Behaviour, *, is_generator: bool = True, takes_one: bool = True) -> GrpcMethod:
+    return GrpcMethod(behaviour, bytes, gives_several=True, is_generator=is_generator, takes_one=takes_one)
+
+
+@asynccontextmanager
+async def serving(
+    *options: tuple[str, Any], gate: Any = None, **methods: GrpcMethod
+) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
+    """A server of methods /test/NAME, and a channel to it."""
+    server = GrpcServer([("grpc.so_reuseport", 0), *options], lambda _, handler: handler, gate)
+    server.add_registered_method_handlers("test", methods)  # type: ignore[arg-type] # wrapped as they are
+    port = server.add_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_retries", 0)]) as channel:
+        try:
+            yield server, channel
+        finally:
+            await server.stop()
+
+
+async def code_of(call: Any) -> str:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
+    except asyncio.CancelledError:
+        return "CANCELLED here"
+    return "OK"
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """The server sees a little later than the client that a call has ended."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+async def echo(_: None, call: GrpcCall) -> bytes:
+    message = await call.read()
+    assert await call.read() is grpc.aio.EOF
+    return bytes(message)
+
+
+async def count(_: None, call: GrpcCall) -> AsyncIterator[bytes]:
+    for n in range(int(await call.read())):
+        yield str(n).encode()
+
+
+async def double(_: None, call: GrpcCall) -> AsyncIterator[bytes]:
+    while (message := await call.read()) is not grpc.aio.EOF:
+        yield message * 2
+
+
+async def test_messages_come_and_go_in_every_form() -> None:
+    """One for one, several for one, one for several, as many for as many; those of no bytes are messages, too."""
+
+    async def gather(_: None, call: GrpcCall) -> bytes:
+        parts = []
+        while (part := await call.read()) is not grpc.aio.EOF:
+            parts.append(part)
+        return b"+".join(parts)
+
+    async def by_hand(_: None, call: GrpcCall) -> None:
+        await call.read()
+        await call.write(b"a")
+        await call.write(b"")
+
+    methods = {
+        "echo": single(echo),
+        "count": several(count),
+        "gather": single(gather, takes_one=False),
+        "double": several(double, takes_one=False),
+        "by_hand": several(by_hand, is_generator=False),
+    }
+
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b"a", b"", b"c"):
+            yield part
+
+    async with serving(**methods) as (_, channel):
+        assert [await channel.unary_unary("/test/echo")(text) for text in (b"", b"x", b"y" * 10**6)] == [
+            b"",
+            b"x",
+            b"y" * 10**6,
+        ]
+        assert [answer async for answer in channel.unary_stream("/test/count")(b"3")] == [b"0", b"1", b"2"]
+        assert [answer async for answer in channel.unary_stream("/test/count")(b"0")] == []
+        assert await channel.stream_unary("/test/gather")(parts()) == b"a++c"
+        assert [answer async for answer in channel.stream_stream("/test/double")(parts())] == [b"aa", b"", b"cc"]
+        assert [answer async for answer in channel.unary_stream("/test/by_hand")(b"")] == [b"a", b""]
+
+
+async def test_a_pipe_is_answered_before_it_ends() -> None:
+    """Each message as it comes, for as long as both like."""
+    async with serving(double=several(double, takes_one=False)) as (_, channel):
+        pipe = channel.stream_stream("/test/double")()
+        for n in range(50):
+            await pipe.write(str(n).encode())
+            assert await pipe.read() == str(n).encode() * 2
+        await pipe.done_writing()
+        assert await pipe.read() is grpc.aio.EOF
+        assert await pipe.code() is grpc.StatusCode.OK
+
+
+async def test_a_method_ends_a_call_with_a_status() -> None:
+    """With a message and metadata, before the first answer or after some; nothing of the method runs behind it."""
+    behind: list[str] = []
+
+    async def refuse(_: None, call: GrpcCall) -> bytes:
+        await call.abort(grpc.StatusCode.NOT_FOUND, "não há", (("x", "y"), ("z-bin", b"\0\xff")))
+        behind.append("refuse")
+        return b""
+
+    async def stop(_: None, call: GrpcCall) -> AsyncIterator[bytes]:
+        yield b"1"
+        await call.abort(grpc.StatusCode.ABORTED, "enough")
+        behind.append("stop")
+
+    async with serving(refuse=single(refuse), stop=several(stop)) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await channel.unary_unary("/test/refuse")(b"")
+        assert (ended.value.code(), ended.value.details()) == (grpc.StatusCode.NOT_FOUND, "não há")
+        assert dict(ended.value.trailing_metadata() or ()) == {"x": "y", "z-bin": b"\0\xff"}
+        stream = channel.unary_stream("/test/stop")(b"")
+        assert await stream.read() == b"1"
+        assert await stream.code() is grpc.StatusCode.ABORTED
+        assert await stream.details() == "enough"
+    assert behind == []
+
+
+async def test_a_call_knows_its_metadata_and_its_time() -> None:
+    """As much as the client has given it, or none."""
+    seen: list[tuple[dict[str, Any], float | None]] = []
+
+    async def look(_: None, call: GrpcCall) -> bytes:
+        seen.append((dict(call.invocation_metadata()), call.time_remaining()))
+        return b""
+
+    async with serving(look=single(look)) as (_, channel):
+        await channel.unary_unary("/test/look")(b"", metadata=(("a", "b"), ("c-bin", b"\0")), timeout=50)
+        await channel.unary_unary("/test/look")(b"")
+    (given, remaining_s), (_, endless) = seen
+    assert (given["a"], given["c-bin"]) == ("b", b"\0")
+    assert remaining_s is not None
+    assert 40 < remaining_s < 51
+    assert endless is None
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_a_call_that_its_client_ends_is_cancelled(is_late: bool) -> None:
+    """Or its deadline; wherever the method is."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: None, call: GrpcCall) -> bytes:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return b""
+
+    async def wait_for_more(_: None, call: GrpcCall) -> AsyncIterator[bytes]:
+        yield b"1"
+        begun.set()
+        try:
+            while await call.read() is not grpc.aio.EOF:
+                pass
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with serving(wait=single(wait), more=several(wait_for_more, takes_one=False)) as (_, channel):
+        timeout = 0.2 if is_late else None
+        for make in (
+            lambda: channel.unary_unary("/test/wait")(b"", timeout=timeout),
+            lambda: channel.stream_stream("/test/more")(timeout=timeout),
+        ):
+            begun.clear()
+            ended.clear()
+            call: Any = make()
+            if hasattr(call, "write"):
+                await call.write(b"")
+            await begun.wait()
+            if not is_late:
+                call.cancel()
+            await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_a_call_that_is_cancelled_here_is_cut_off() -> None:
+    """As the last resort against a client that cannot be told; it does not stay open for the client to close it."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def endless(_: None, call: GrpcCall) -> AsyncIterator[bytes]:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        while True:
+            yield b"x" * 65_536
+
+    async with serving(endless=several(endless)) as (_, channel):
+        stream = channel.unary_stream("/test/endless")(b"")
+        assert await stream.read()
+        await asyncio.sleep(0.1)  # the client's window is full, and an answer on its way
+        tasks[0].cancel()
+        with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            while await asyncio.wait_for(stream.read(), 10) is not grpc.aio.EOF:
+                pass
+        assert await stream.code() is grpc.StatusCode.CANCELLED
+
+
+async def test_a_client_that_takes_nothing_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An abort in the middle of an answer cuts the call off: a status would wait behind what is not taken."""
+    ended: list[str] = []
+
+    async def endless(_: None, call: GrpcCall) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while True:
+                    await call.write(b"x" * 65_536)
+        try:
+            await call.abort(grpc.StatusCode.ABORTED, "")
+        except BaseException as error:
+            ended.append(type(error).__name__)
+            raise
+
+    async with serving(endless=several(endless, is_generator=False)) as (_, channel):
+        stream = channel.unary_stream("/test/endless")(b"")
+        await stream.read()
+        await asyncio.sleep(0.5)
+        with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            while await asyncio.wait_for(stream.read(), 10) is not grpc.aio.EOF:
+                pass
+        assert await stream.code() is grpc.StatusCode.CANCELLED
+    assert ended == ["CancelledError"]
+
+
+async def test_a_defect_of_a_method_is_internal(caplog: pytest.LogCaptureFixture) -> None:
+    """What it was stands in the log alone."""
+
+    async def broken(_: None, call: GrpcCall) -> bytes:
+        raise ZeroDivisionError("secret")
+
+    async with serving(broken=single(broken)) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await channel.unary_unary("/test/broken")(b"")
+    assert ended.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(ended.value.details())
+    assert [record.getMessage() for record in caplog.records] == ["call_not_served"]
+
+
+async def test_a_message_that_does_not_come_keeps_no_call_from_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is handed over without, after a moment; a message that comes then is read, one that never comes is the end."""
+    monkeypatch.setattr(grpc_server, "FIRST_S", 0.05)
+    begun = asyncio.Event()
+
+    async def late(_: None, call: GrpcCall) -> bytes:
+        begun.set()
+        message = await call.read()
+        return b"none" if message is grpc.aio.EOF else bytes(message)
+
+    async with serving(late=single(late)) as (_, channel):
+        for sends in (True, False):
+            begun.clear()
+            call = channel.stream_unary("/test/late")()
+            await asyncio.wait_for(begun.wait(), 10)
+            if sends:
+                await call.write(b"x")
+            await call.done_writing()
+            assert await call == (b"x" if sends else b"none")
+
+
+async def test_unknown_methods_and_messages_that_are_too_large_are_refused() -> None:
+    """By the status that gRPC has for it; the connection goes on."""
+    async with serving(("grpc.max_receive_message_length", 1_000), echo=single(echo)) as (_, channel):
+        assert await code_of(channel.unary_unary("/test/none")(b"")) == "UNIMPLEMENTED"
+        assert await code_of(channel.unary_unary("/test/echo")(b"x" * 1_001)) == "RESOURCE_EXHAUSTED"
+        assert await channel.unary_unary("/test/echo")(b"x" * 1_000) == b"x" * 1_000
+
+
+class Closed(OpenGate):
+    """A gate that refuses some, and notes where it is asked."""
+
+    def __init__(self) -> None:
+        self.threads: set[str] = set()
+        self.num_unknown = 0
+
+    def at_arrival(self, call: GrpcCall) -> Refusal | None:  # type: ignore[override]
+        self.threads.add(threading.current_thread().name)
+        if "early" in dict(call.invocation_metadata()):
+            return Refusal(grpc.StatusCode.UNAVAILABLE, "early", (("a", "b"),))
+        return None
+
+    def at_message(self, call: GrpcCall, message: bytes) -> Refusal | None:  # type: ignore[override]
+        self.threads.add(threading.current_thread().name)
+        if message == b"broken":
+            raise ZeroDivisionError
+        return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "late", (("c-bin", b"d"),)) if message == b"no" else None
+
+    def unknown(self) -> None:
+        self.num_unknown += 1
+
+
+async def test_a_gate_refuses_before_a_call_is_served(caplog: pytest.LogCaptureFixture) -> None:
+    """On the thread, as it comes or by its message; a defect of the gate keeps nobody out."""
+    served: list[bytes] = []
+
+    async def noting(_: None, call: GrpcCall) -> bytes:
+        served.append(await call.read())
+        return b""
+
+    gate = Closed()
+    async with serving(gate=gate, noting=single(noting), pipe=several(double, takes_one=False)) as (_, channel):
+        call = channel.unary_unary("/test/noting")
+        with pytest.raises(grpc.aio.AioRpcError) as early:
+            await call(b"yes", metadata=(("early", "1"),))
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await call(b"no")
+        await call(b"yes")
+        await call(b"broken")
+        assert await code_of(channel.unary_unary("/test/none")(b"")) == "UNIMPLEMENTED"
+        pipe = channel.stream_stream("/test/pipe")()
+        await pipe.write(b"no")  # a message among others refuses no pipe
+        assert await pipe.read() == b"nono"
+        pipe.cancel()
+
+    assert (early.value.code(), early.value.details()) == (grpc.StatusCode.UNAVAILABLE, "early")
+    assert dict(early.value.trailing_metadata() or ()) == {"a": "b"}
+    assert (late.value.code(), late.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "late")
+    assert dict(late.value.trailing_metadata() or ()) == {"c-bin": b"d"}
+    assert (served, gate.num_unknown, gate.threads) == ([b"yes", b"broken"], 1, {"grpc"})
+    assert [record.getMessage() for record in caplog.records] == ["gate_failed"]
+
+
+async def test_whoever_asks_is_told_when_a_call_has_been_served() -> None:
+    """And whether it went well; also of one that is cancelled before it begins."""
+    ends: list[bool] = []
+
+    class Asking(OpenGate):
+        def at_message(self, call: GrpcCall, message: bytes) -> None:
+            call.on_end = lambda *, is_well: ends.append(is_well)
+
+    async def maybe(_: None, call: GrpcCall) -> bytes:
+        if await call.read() == b"no":
+            await call.abort(grpc.StatusCode.ABORTED, "")
+        return b""
+
+    async with serving(gate=Asking(), maybe=single(maybe)) as (_, channel):
+        assert [await code_of(channel.unary_unary("/test/maybe")(each)) for each in (b"no", b"yes")] == [
+            "ABORTED",
+            "OK",
+        ]
+        await eventually(lambda: len(ends) == 2)
+        begin = GrpcCall.begin
+
+        def cancelled(call: GrpcCall, method: GrpcMethod, *, is_waiting: bool) -> None:
+            begin(call, method, is_waiting=is_waiting)
+            assert call._task is not None
+            call._task.cancel()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(GrpcCall, "begin", cancelled)
+            assert await code_of(channel.unary_unary("/test/maybe")(b"yes")) == "CANCELLED"
+        await eventually(lambda: len(ends) == 3)
+    assert ends == [False, True, False]
+
+
+async def test_a_stop_lets_calls_end_and_takes_no_more() -> None:
+    """Those that end in time are answered, the others are cancelled, and the thread is gone; once is enough."""
+    going_on, begun = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: None, call: GrpcCall) -> bytes:
+        begun.set()
+        await going_on.wait()
+        return b"done"
+
+    for grace_s in (10.0, 0.0):
+        going_on.clear()
+        begun.clear()
+        async with serving(wait=single(wait)) as (server, channel):
+            call = asyncio.ensure_future(channel.unary_unary("/test/wait")(b""))
+            await begun.wait()
+            stop = asyncio.create_task(server.stop(grace_s))
+            await asyncio.sleep(0.1)
+            if grace_s:
+                assert await code_of(channel.unary_unary("/test/wait")(b"", timeout=5)) == "UNAVAILABLE"
+                going_on.set()
+                assert await call == b"done"
+            else:
+                assert await code_of(call) in ("CANCELLED", "UNAVAILABLE")
+            await asyncio.wait_for(stop, 10)
+            assert not server._core.thread.is_alive()
+
+
+async def test_a_port_that_is_taken_is_refused() -> None:
+    """And a server that never started can be stopped."""
+    async with serving(echo=single(echo)) as (server, _):
+        other = GrpcServer([("grpc.so_reuseport", 0)], lambda _, handler: handler)
+        first = GrpcServer([("grpc.so_reuseport", 0)], lambda _, handler: handler)
+        taken = first.add_port("127.0.0.1:0")
+        with pytest.raises(RuntimeError):
+            other.add_port(f"127.0.0.1:{taken}")
+        await first.stop()
+        assert other.add_port(f"127.0.0.1:{taken}") == taken
+        await other.stop()
+        assert "1 methods" in repr(server)
+
+
+async def test_calls_that_have_ended_leave_nothing_behind() -> None:
+    """However they ended, and without the garbage collector."""
+    calls: list[weakref.ref[Any]] = []
+
+    class Kept(GrpcCall):
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            calls.append(weakref.ref(self))
+
+    async def moody(_: None, call: GrpcCall) -> bytes:
+        match await call.read():
+            case b"abort":
+                await call.abort(grpc.StatusCode.ABORTED, "")
+            case b"wait":
+                await asyncio.Event().wait()
+        return b""
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(grpc_server, "GrpcCall", Kept)
+            async with serving(gate=Closed(), moody=single(moody)) as (_, channel):
+                for message in (b"abort", b"", b"no"):
+                    await code_of(channel.unary_unary("/test/moody")(message))
+                await code_of(channel.unary_unary("/test/moody")(b"wait", timeout=0.1))
+                end_s = time.monotonic() + 10
+                while any(call() is not None for call in calls) and time.monotonic() < end_s:
+                    await asyncio.sleep(0.01)
+                assert [call() for call in calls] == [None] * 4
+    finally:
+        gc.enable()
+
+
+async def test_many_calls_at_once_are_all_served() -> None:
+    """More than the core hands out at a time, and than the event loop takes in one turn."""
+    limits = [(f"grpc.server.max_pending_requests{which}", 10_000) for which in ("", "_hard_limit")]
+    async with serving(*limits, echo=single(echo)) as (_, channel):
+        call = channel.unary_unary("/test/echo")
+        texts = [str(n).encode() for n in range(1_500)]
+        assert await asyncio.gather(*(call(text) for text in texts)) == texts
