@@ -9,7 +9,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from dragoman.server.runtime.hardware import (
     refuse,
     runs_there,
 )
+from dragoman.server.runtime.initializers import broken_tensors
 
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
@@ -127,6 +128,9 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED | PLACED))]
     content = bundle.read(file)
+    if broken := _broken(content, (weights / file).parent):
+        names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
+        raise StartError(f"{bundle.directory}: {file}: {names}: not finite, or no number at all: export it again")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers, disabled_optimizers=SLOW_FUSIONS)
     except Exception as error:
@@ -141,6 +145,12 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
         if problem:
             raise StartError(f"{bundle.directory}: {name}: {problem}")
     return session
+
+
+def _broken(model: bytes, folder: Path) -> list[str]:
+    with suppress(ValueError, IndexError, KeyError, OSError):  # whether it is a graph at all, ONNX Runtime says
+        return broken_tensors(model, folder)
+    return []
 
 
 def _check(bundle: Bundle, sessions: Mapping[str, Any]) -> None:
