@@ -132,6 +132,12 @@ class DeviceRuntime:
 
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """A step whose rows are filled up to what residents have: a few sizes are captured instead of all."""
+        # Not in several runs, as `HostRuntime` has large steps (`run_limits`): there a run is bounded so that an arena
+        # stays small, and each part of a step would be a size of its own to capture here. What a run takes besides its
+        # weights is bounded by a lane's places and the widest beam: 256 x 16 nodes, whose logits are 0.5 GB for 32,000
+        # words and 4.2 GB for 256,000, two or three of them at a time, of the one run that is on the device. Where a
+        # device has less, `--max-batch` and `--max-beam-size` are the bounds to lower; until then a run that finds no
+        # memory is a `MemoryError`, and its texts are refused as overloaded.
         if self.is_placed:
             try:
                 return self._step_placed(DEVICE_ASKED if attention or CHOSEN in feed else DEVICE_STEP, feed), []
