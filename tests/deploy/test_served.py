@@ -20,6 +20,7 @@ from dragoman.server.app.app import SERVICE, App
 from dragoman.server.app.options import load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.addresses import split_address
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.testing import FakeLanes, write_bundle
 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -32,10 +33,12 @@ PROMETHEUS_OWN = {"up"}
 
 @pytest_asyncio.fixture
 async def served(install, tmp_path):
-    """The server of the dev overlay on ports of this machine, without a model."""
+    """The server of the dev overlay on ports of this machine, without a model; it says that it has used a device."""
     options = load(ServeOptions, {}, install("overlay dev").environment).values
     bundle = write_bundle(tmp_path / "bundle")
     lanes = FakeLanes()
+    lanes.device = DeviceWork()
+    lanes.device.note("step", replayed=True, sent=1, fetched=1)
     app = App(
         replace(
             options,

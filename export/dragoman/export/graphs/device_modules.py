@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.bundle.graphs import DEVICE_ASKED, DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP
+from dragoman.bundle.graphs import DEVICE_ASKED, DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, WORD_SCALE
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network.layers import Attention, Linear, Sublayer
 from dragoman.export.network.network import MASKED, DecoderLayer, EncoderLayer, Network
@@ -118,7 +118,7 @@ class DeviceStepGraph(nn.Module):
         words = network.target_words
         scale = torch.full((len(words) + 1, 1), self.arch.embedding_scale, dtype=words.dtype)
         scale[-1] = 0
-        self.register_buffer("word_scale", scale)
+        self.register_buffer(WORD_SCALE, scale)
         if self.arch.output_bias:
             lowest = torch.finfo(words.dtype).min
             self.register_buffer("bias", network.output_bias.detach().clamp(min=lowest))
