@@ -38,6 +38,15 @@ async def translation(address: str, trusted: bytes) -> str:
         return (await client.translate("Hello.", timeout_s=5)).text
 
 
+async def renewed(address: str, trusted: bytes) -> str:
+    """The same once the server presents it: files that were changed a moment ago are left for another."""
+    while True:
+        try:
+            return await translation(address, trusted)
+        except Unavailable:
+            await asyncio.sleep(0.2)
+
+
 @pytest.mark.asyncio
 async def test_calls_are_encrypted_and_certificates_renewed(install, tmp_path):
     """A client reaches the server by TLS alone; a renewed certificate counts without a restart."""
@@ -65,7 +74,7 @@ async def test_calls_are_encrypted_and_certificates_renewed(install, tmp_path):
 
         second = renew(tmp_path / "tls", 2)
         async with asyncio.timeout(PATIENCE_S):
-            assert await translation(address, second) == "Hello."
+            assert await renewed(address, second) == "Hello."
         with pytest.raises(Unavailable):
             await translation(address, first)
     finally:

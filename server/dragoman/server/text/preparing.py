@@ -207,7 +207,11 @@ class Numbering:
         spans = [piece.span for piece in pieces]
         shown = {index: piece.shown for index, piece in enumerate(pieces) if piece.shown is not None}
         copies = tuple(
-            self._tokenizer.copies(piece.shown.text if piece.shown else text[slice(*piece.span)], piece.ids, self._pair)
+            self._tokenizer.copies(
+                self._tokenizer.plain(piece.shown.text if piece.shown else text[slice(*piece.span)]),
+                piece.ids,
+                self._pair,
+            )
             for piece in pieces
         )
         return PreparedText(
@@ -264,7 +268,7 @@ class Numbering:
         return show(segment, spans, first, number=number, attempt=attempt, beside=self._beside)
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        return self._tokenizer.encode(text, self._pair)
+        return self._tokenizer.encode(self._tokenizer.plain(text), self._pair)
 
     def _fits(self, ids: Sequence[int]) -> bool:
         """Whether the model can read it. Raises ValueError where it cannot and may get no parts of it."""

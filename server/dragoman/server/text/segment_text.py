@@ -46,7 +46,7 @@ class SegmentText:
 
     @cached_property
     def _token_spans(self) -> tuple[Span | None, ...]:
-        return self._tokenizer.source_spans(self.text, self._pair)
+        return self._tokenizer.source_spans(self._tokenizer.plain(self.text), self._pair)
 
     def has_borrowed(self, hypothesis: Hypothesis) -> bool:
         """Whether some of its tokens are shown as text of the segment."""

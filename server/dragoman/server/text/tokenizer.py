@@ -40,7 +40,7 @@ class Tokenizer:
 
         `pair` must be one that the bundle translates; only multilingual models need it.
         """
-        ids = self._source.encode(self._plain(text))
+        ids = self._source.encode(text)
         if not ids:
             return ()
         facts = self._facts
@@ -48,7 +48,7 @@ class Tokenizer:
 
     def reads(self, text: str) -> bool:
         """Whether the source vocabulary has tokens for all of a text; a model that copies needs none."""
-        ids = self._source.encode(self._plain(text))
+        ids = self._source.encode(self.plain(text))
         return bool(ids) and (self._copies or self.unk_id not in ids)
 
     def writes(self, text: str) -> bool:
@@ -110,7 +110,7 @@ class Tokenizer:
         None for what is put before it. Where one character became several ids, all but the last have an empty span.
         """
         before = [None] * len(self._filled(self._facts.prefix, pair))
-        return (*before, *self._source.spans(self._plain(text)))
+        return (*before, *self._source.spans(text))
 
     def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each target id adds to the text: joined, they are `decode(ids)`. A copy adds what unknown words do."""
@@ -140,8 +140,8 @@ class Tokenizer:
         """The target id of a token as the vocabulary writes it; None where it has no such token."""
         return self._target.token_id(token)
 
-    def _plain(self, text: str) -> str:
-        """A text with signs that the source vocabulary has, character for character."""
+    def plain(self, text: str) -> str:
+        """A text as it is read to be translated: with signs that the vocabulary has, character for character."""
         return text if text.isascii() else text.translate(self._lookalikes)
 
     def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
