@@ -84,7 +84,8 @@ def _architecture(shape: Architecture) -> str:
     sizes = f"width {_both(shape.encoder_width, shape.d_model)}, {heads} heads, ffn {ffn}"
     placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"
     norm = f"{placement}-norm" + ("" if shape.norm_kind == "layer" else f" ({shape.norm_kind})")
-    return f"{layers}, {sizes}, {norm}, {shape.positions} positions, {words}"
+    positions = f"{shape.positions} positions" + (" by layer" if shape.relative_by_layer else "")
+    return f"{layers}, {sizes}, {norm}, {positions}, {words}"
 
 
 def _recurrent(sizes: Recurrent) -> str:

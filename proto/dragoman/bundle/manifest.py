@@ -128,6 +128,8 @@ class Architecture:
     """Relative positions: how many biases of attention scores each head has, chosen by the distance to the key."""
     relative_distance: int = 0
     """Keys as far away as this, and farther, share a bucket (`relative`) or a vector (`shaw`)."""
+    relative_by_layer: bool = field(default=False, metadata=MAY_BE_ABSENT)
+    """Each layer has such biases of its own, and not all layers of a stack the same."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
     copies: bool = False

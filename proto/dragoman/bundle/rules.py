@@ -211,6 +211,8 @@ def shape_problems(shape: Architecture) -> Iterator[str]:
         yield f"architecture.positions: {shape.positions}, which a decoder of {shape.decoder} does not have"
     if shape.positions == "shaw" and shape.relative_distance < 1:
         yield f"architecture.relative_distance: {shape.relative_distance} is less than 1, and positions are shaw"
+    if shape.relative_by_layer and shape.positions != "relative":
+        yield f"architecture.relative_by_layer: true, of biases that positions {shape.positions} do not have"
     if shape.positions != "relative":
         return
     # The near half of the buckets hold one distance each, the far half what is left of them.

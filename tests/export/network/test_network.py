@@ -94,6 +94,14 @@ def test_every_activation_and_embedding_norm_steps_like_the_full_pass(activation
 
 OTHERS = {
     "relative": {"positions": "relative", "relative_buckets": 6, "relative_distance": 5},
+    "relative by layer": {
+        "positions": "relative",
+        "relative_buckets": 6,
+        "relative_distance": 5,
+        "relative_by_layer": True,
+        "encoder_layers": 3,
+        "encoder_heads": 2,
+    },
     "shaw": {"positions": "shaw", "relative_distance": 3},
     "affine": {"norm_kind": "affine"},
     "rms": {"norm_kind": "rms", "norm": "pre", "linear_bias": False},

@@ -65,3 +65,21 @@ def test_biases_are_the_buckets_of_all_distances(two_sided):
     distance = keys[:, None, :] - queries[:, :, None]
     expected = bias.table[bucket(distance, 8, 12, two_sided=two_sided)].permute(0, 3, 1, 2)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("layers", [None, 3])
+def test_masks_of_layers_hold_the_biases_of_each(layers):
+    """One table for all layers, as many times as there are layers, or a table for each."""
+    arch = Architecture(8, 3, 8, 1, 1, 9, 9, positions="relative", relative_buckets=8, relative_distance=12)
+    bias = RelativeBias(arch, 3, two_sided=True, layers=layers)
+    for parameter in bias.parameters():
+        torch.nn.init.normal_(parameter)
+    queries, keys, mask = torch.randint(0, 60, (2, 4)), torch.randint(0, 60, (2, 9)), torch.randn(2, 1, 4, 9)
+    number = bucket(keys[:, None, :] - queries[:, :, None], 8, 12, two_sided=True)
+
+    found = list(itertools.islice(bias.masks(mask, queries, keys), 3))
+
+    tables = [bias.table] * 3 if layers is None else list(bias.tables)
+    for each, table in zip(found, tables, strict=True):
+        assert torch.equal(each, mask + table[number].permute(0, 3, 1, 2))
+    assert layers is None or not torch.equal(found[0], found[1])

@@ -51,6 +51,11 @@ def edit(directory):
             "least 4",
         ),
         (
+            ("architecture", "relative_by_layer"),
+            True,
+            "architecture.relative_by_layer: true, of biases that positions sinusoidal do not have",
+        ),
+        (
             ("architecture", "decoder"),
             "gru",
             "architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is gru",

@@ -21,6 +21,10 @@ def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
     torch.manual_seed(seed)
     network.load_state_dict(known, strict=False)
     begin(network.decoder.stack(), teacher.decoder.stack())
+    made, given = network.decoder.relative, teacher.decoder.relative
+    if made is not None and given is not None and not made.has_one:
+        for n, table in enumerate(made.tables):
+            table.data.copy_(given.tables[n * len(given.tables) // layers])
     return network.requires_grad_(False)  # noqa: FBT003 - torch's own signature
 
 

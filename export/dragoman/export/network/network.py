@@ -7,6 +7,9 @@ the plain teacher-forced pass over whole sequences, kept as an independent, obvi
 Shapes: G sources, S source positions, T pool slots, q new nodes a source, H heads, e their width, V target words.
 """
 
+from collections.abc import Iterator
+from itertools import repeat
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -123,26 +126,38 @@ class DecoderLayer(nn.Module):
         return part.after(x, self.ffn(part.before(x))), weights
 
 
-class Encoder(nn.Module):
+class Stack(nn.Module):
+    """What both stacks have in common: how the positions of words change what attention sees."""
+
+    relative: RelativeBias | None
+
+    def __init__(self, arch: Architecture, heads: int, layers: int, *, two_sided: bool) -> None:
+        super().__init__()
+        own = layers if arch.relative_by_layer else None
+        is_biased = arch.positions == "relative"
+        self.relative = RelativeBias(arch, heads, two_sided=two_sided, layers=own) if is_biased else None
+
+    def masks(self, mask: Tensor, queries: Tensor, keys: Tensor) -> Iterator[Tensor]:
+        """The mask of each layer in turn, for queries and keys that stand at these positions [G, q] and [G, n]."""
+        return repeat(mask) if self.relative is None else self.relative.masks(mask, queries, keys)
+
+
+class Encoder(Stack):
     """The encoder's stack; embeddings come from the network that owns them."""
 
     def __init__(self, arch: Architecture) -> None:
-        super().__init__()
         sizes = arch.of_encoder
-        if arch.positions == "relative":
-            self.relative = RelativeBias(arch, sizes.heads, two_sided=True)
+        super().__init__(arch, sizes.heads, arch.encoder_layers, two_sided=True)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(arch.encoder_layers))
         self.embedding_norm = make_norm(sizes) if arch.embedding_norm else None
         self.norm = final_norm(sizes, wanted=arch.encoder_final_norm)
 
 
-class Decoder(nn.Module):
+class Decoder(Stack):
     """The decoder's stack."""
 
     def __init__(self, arch: Architecture) -> None:
-        super().__init__()
-        if arch.positions == "relative":
-            self.relative = RelativeBias(arch, arch.heads, two_sided=False)
+        super().__init__(arch, arch.heads, arch.decoder_layers, two_sided=False)
         self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
@@ -218,13 +233,12 @@ class Network(nn.Module):
         `src_mask` [G, 1, 1, S] is additive. Only attention works on places: padding costs nothing elsewhere.
         """
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
-        x, mask = embed(ids, depth, may_start=False), src_mask
-        place, number = torch.arange(places.shape[1], device=ids.device).unsqueeze(0), None
-        if self.arch.positions == "relative":
-            mask = mask + self.encoder.relative(place, place)
-        elif self.arch.positions == "shaw":
+        x, number = embed(ids, depth, may_start=False), None
+        place = torch.arange(places.shape[1], device=ids.device).unsqueeze(0)
+        if self.arch.positions == "shaw":
             number = clipped(place, place, self.arch.relative_distance)
-        for layer in self.encoder.layers:
+        masks = self.encoder.masks(src_mask, place, place)
+        for layer, mask in zip(self.encoder.layers, masks, strict=False):
             x = layer(x, rows, places, mask, number)
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
@@ -309,17 +323,17 @@ class Network(nn.Module):
         """
         shape = (ids.shape[0], ids.shape[1])
         x, kept, number = self.embed_target(ids, depth), [], None
-        if slot_depth is not None and self.arch.positions == "relative":
-            mask = mask + self.decoder.relative(depth, torch.cat([slot_depth, depth], 1))
-        elif slot_depth is not None:
-            number = clipped(depth, torch.cat([slot_depth, depth], 1), self.arch.relative_distance)
-        for n, layer in enumerate(self.decoder.stack()):
+        keys = depth if slot_depth is None else torch.cat([slot_depth, depth], 1)
+        if self.arch.positions == "shaw":
+            number = clipped(depth, keys, self.arch.relative_distance)
+        masks: Iterator[Tensor | None] = repeat(None) if mask is None else self.decoder.masks(mask, depth, keys)
+        for n, (layer, seen) in enumerate(zip(self.decoder.stack(), masks, strict=False)):
             if self.arch.decoder == "ssru":
                 x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
                 kept.append(new)
             else:
-                assert mask is not None
-                x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], mask, number)
+                assert seen is not None
+                x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], seen, number)
                 kept += pair
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         head = self.arch.alignment_head
@@ -348,17 +362,16 @@ class Network(nn.Module):
         depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
         x = self.embed_target(ids, depth)
         causal = torch.full((shape[1], shape[1]), MASKED, dtype=x.dtype, device=ids.device).triu(1)
-        if self.arch.positions == "relative":
-            causal = causal + self.decoder.relative(depth, depth)
         number = clipped(depth, depth, self.arch.relative_distance) if self.arch.positions == "shaw" else None
         weights = src_mask  # a decoder without layers attends to nothing
-        for n, layer in enumerate(self.decoder.stack()):
+        masks = self.decoder.masks(causal, depth, depth)
+        for n, (layer, mask) in enumerate(zip(self.decoder.stack(), masks, strict=False)):
             if self.arch.decoder == "ssru":
                 x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
             else:
                 part = Sublayer(self.arch, layer.self_norm)
                 q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
-                scores = q @ k.transpose(2, 3) + causal
+                scores = q @ k.transpose(2, 3) + mask
                 if number is not None:
                     scores = scores + layer.self.near_scores(q, number)
                 seen = scores.softmax(-1)

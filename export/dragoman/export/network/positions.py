@@ -1,6 +1,8 @@
 """Where a word stands: sinusoids added to embeddings, and biases of attention scores by distance."""
 
 import math
+from collections.abc import Iterator
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +51,23 @@ def clipped(queries: Tensor, keys: Tensor, farthest: int) -> Tensor:
 
 
 class RelativeBias(nn.Module):
-    """What is added to the attention scores of a query and a key, by their distance and the head."""
+    """What is added to the attention scores of a query and a key, by their distance and the head.
+
+    A stack has one table for all of its layers, or one for each of so many `layers`.
+    """
 
     buckets: Tensor
+    table: nn.Parameter
+    tables: nn.ParameterList
 
-    def __init__(self, arch: Architecture, heads: int, *, two_sided: bool) -> None:
+    def __init__(self, arch: Architecture, heads: int, *, two_sided: bool, layers: int | None = None) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.empty(arch.relative_buckets, heads))
+        self.has_one = layers is None
+        shape = arch.relative_buckets, heads
+        if layers is None:
+            self.table = nn.Parameter(torch.empty(shape))
+        else:
+            self.tables = nn.ParameterList(nn.Parameter(torch.empty(shape)) for _ in range(layers))
         self.farthest = arch.relative_distance
         self.nearest = arch.relative_distance if two_sided else 0
         # Distances are few: their buckets are numbered here, once, and graphs look them up.
@@ -64,9 +76,24 @@ class RelativeBias(nn.Module):
         self.register_buffer("buckets", numbers, persistent=False)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Positions of queries [G, q] and keys [G, n] -> biases [G, H, q, n]."""
+        """Positions of queries [G, q] and keys [G, n] -> biases [G, H, q, n], those of all layers."""
+        return _biases(self._numbers(queries, keys), self.table)
+
+    def masks(self, mask: Tensor, queries: Tensor, keys: Tensor) -> Iterator[Tensor]:
+        """An additive mask with the biases of the first layer, of the second, and so on."""
+        if self.has_one:
+            return repeat(mask + self(queries, keys))
+        number = self._numbers(queries, keys)
+        return (mask + _biases(number, table) for table in self.tables)
+
+    def _numbers(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Which bucket each distance is in [G, q, n]."""
         distance = keys.unsqueeze(1) - queries.unsqueeze(2)
-        number = F.embedding(
+        return F.embedding(
             distance.clamp(-self.farthest, self.nearest) + self.farthest, self.buckets.unsqueeze(-1)
         ).squeeze(-1)
-        return F.embedding(number, self.table).permute(0, 3, 1, 2)
+
+
+def _biases(number: Tensor, table: Tensor) -> Tensor:
+    """Of each head, for buckets [G, q, n]: [G, H, q, n]."""
+    return F.embedding(number, table).permute(0, 3, 1, 2)

@@ -33,7 +33,7 @@ def refusals(options) -> list[str]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"model_type": "whisper"}, "model_type must be one of bart, mbart, marian, pegasus, m2m_100, fsmt, t5, mt5"),
+        ({"model_type": "whisper"}, f"model_type must be one of {', '.join(FAMILIES)}"),
         ({"model_type": ["bart"]}, "model_type must be one of"),
         ({"is_encoder_decoder": False}, "is_encoder_decoder must be true"),
         ({"is_encoder_decoder": "yes"}, "is_encoder_decoder must be true or false, config.json says 'yes'"),

@@ -4,6 +4,7 @@ Weights are wide, so that one wrong norm, scale or offset moves the logits by fa
 """
 
 import copy
+import json
 import os
 import shutil
 import threading
@@ -132,6 +133,18 @@ CASES = {
     "mt5": ("MT5ForConditionalGeneration", {**T5, "num_layers": 1, "d_kv": 8}),
     "mt5-relu": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "relu", "num_decoder_layers": 3}),
     "mt5-gelu": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "gelu"}),
+    "umt5": ("UMT5ForConditionalGeneration", {**T5, "num_decoder_layers": 2, "d_kv": 8}),
+    "umt5-relu": ("UMT5ForConditionalGeneration", {**T5, "feed_forward_proj": "relu", "num_decoder_layers": 1}),
+    "umt5-few-buckets": (
+        "UMT5ForConditionalGeneration",
+        {
+            **T5,
+            "feed_forward_proj": "gated-silu",
+            "relative_attention_num_buckets": 7,
+            "relative_attention_max_distance": 9,
+            "layer_norm_epsilon": 1e-3,
+        },
+    ),
     "fsmt": (
         "FSMTForConditionalGeneration",
         {**ODD, "src_vocab_size": 71, "tgt_vocab_size": 53, "langs": ["en", "de"]},
@@ -145,7 +158,7 @@ CASES = {
         {**EVEN, "src_vocab_size": 71, "tgt_vocab_size": 53, "activation_function": "gelu"},
     ),
 }
-FIRST = ("marian", "m2m100", "bart", "mbart", "pegasus", "t5", "mt5", "fsmt")
+FIRST = ("marian", "m2m100", "bart", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
 """Each takes some seconds: `make parity` exports all of them."""
 
@@ -283,7 +296,7 @@ def test_the_network_gives_the_logits_of_transformers(saved, name):
     assert expected.std() > 0.3, "logits that hardly differ prove nothing"
 
 
-@pytest.mark.parametrize("name", ["t5", "t5-one-and-one", "t5-few-buckets", "mt5"])
+@pytest.mark.parametrize("name", ["t5", "t5-one-and-one", "t5-few-buckets", "mt5", "umt5", "umt5-few-buckets"])
 def test_distances_beyond_the_last_bucket_share_it(saved, name):
     """Sources and targets far longer than the largest relative distance give the logits of transformers."""
     model, folder = saved(name)
@@ -349,7 +362,7 @@ def test_embeddings_under_their_shared_name_serve_both_sides(saved, tmp_path, na
     )
 
 
-@pytest.mark.parametrize("name", ["t5-one-and-one", "mt5", "bart"])
+@pytest.mark.parametrize("name", ["t5-one-and-one", "mt5", "umt5", "bart"])
 def test_an_output_layer_in_the_file_is_used_whatever_the_configuration_says(saved, tmp_path, name):
     """T5 1.1, mT5 and Flan-T5 have one, and a configuration that transformers reads as tied."""
     model, folder = saved(name)
@@ -367,6 +380,27 @@ def test_an_output_layer_in_the_file_is_used_whatever_the_configuration_says(sav
         ours(network, sources, read), theirs(loaded, sources, read), atol=TOLERANCE, rtol=TOLERANCE
     )
     assert network.arch.tying == "none"
+
+
+def test_a_umt5_that_does_not_tie_is_not_divided(saved, tmp_path):
+    """Google's own says so in its configuration, which transformers 5 overrides; the proof asks the one trained."""
+    model, folder = saved("umt5")
+    tensors = load_file(folder / "model.safetensors")
+    head = 0.1 * tensors["shared.weight"].flip(0).contiguous()
+    save_file({**tensors, "lm_head.weight": head}, tmp_path / "model.safetensors")
+    shutil.copy(folder / "generation_config.json", tmp_path)
+    options = json.loads((folder / "config.json").read_text("utf-8")) | {"tie_word_embeddings": False}
+    (tmp_path / "config.json").write_text(json.dumps(options), "utf-8")
+    loaded = type(model).from_pretrained(tmp_path)
+    sources, read = inputs(model)
+    checkpoint = checkpoint_of(tmp_path)
+
+    found = ours(load_network(checkpoint), sources, read)
+
+    divided = theirs(loaded, sources, read)
+    torch.testing.assert_close(found, divided * model.config.d_model**0.5, atol=TOLERANCE, rtol=TOLERANCE)
+    asked = checkpoint.oracle.log_probabilities([sources[0]], read[:1].numpy())
+    torch.testing.assert_close(found[:1].log_softmax(-1), torch.from_numpy(asked), atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def decoded(bundle, segments) -> list[Decoded]:

@@ -43,6 +43,8 @@ class Family:
     activation: str = "gelu"
     scales_embedding: bool = False
     is_tied: bool = True
+    relative_by_layer: bool = False
+    """Each layer has biases by distance of its own."""
     pad: int = 1
     start: int | None = 2
 
@@ -58,6 +60,7 @@ FAMILIES = {
     ),
     "t5": Family("pre", "relative", activation="relu", pad=0, start=0),
     "mt5": Family("pre", "relative", activation="gated-gelu", pad=0, start=0),
+    "umt5": Family("pre", "relative", activation="gated-gelu", relative_by_layer=True, pad=0, start=0),
 }
 """By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
 
@@ -157,11 +160,22 @@ def is_tied(config: Config) -> bool:
 
 
 def scales_output(config: Config) -> bool:
-    """Whether the decoder's output is divided by the root of its width: the first T5 only."""
+    """Whether the decoder's output is divided by the root of its width: the first T5, and a UMT5 that ties."""
+    if config.kind == "umt5":
+        return config.flag("tie_word_embeddings", default=True)
     if config.kind != "t5":
         return False
     # Told apart by a sign that has nothing to do with it, until transformers 5 gave it a name.
     return config.flag("scale_decoder_outputs", default=config.raw("tie_word_embeddings") is not False)
+
+
+def overridden(config: Config) -> dict[str, bool]:
+    """Settings that transformers 5 replaces by its own when it loads the model, as the model was trained with them.
+
+    Google's UMT5 and what was made of it before do not tie, and their outputs are not divided.
+    """
+    is_umt5 = config.kind == "umt5" and config.raw("tie_word_embeddings") is False
+    return {"tie_word_embeddings": False} if is_umt5 else {}
 
 
 def pad_id(config: Config) -> int:
@@ -244,4 +258,5 @@ def _t5(config: Config, reasons: Reasons) -> Architecture:
         linear_bias=False,
         relative_buckets=buckets,
         relative_distance=farthest,
+        relative_by_layer=config.family.relative_by_layer,
     )

@@ -23,7 +23,7 @@ from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.files.json_files import model_folder, read_json, read_json_if_there
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.tensors import open_tensors
-from dragoman.export.importers.hf.config import Config, pad_id, read_architecture
+from dragoman.export.importers.hf.config import Config, overridden, pad_id, read_architecture
 from dragoman.export.importers.hf.folder import CONFIG, GENERATION
 from dragoman.export.importers.hf.generation import Generation, read_generation
 from dragoman.export.importers.hf.oracle import NEVER, oracle_of
@@ -101,7 +101,7 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
         bias = weights.get("output_bias", np.zeros(arch.target_vocabulary, np.float32)).copy()
         bias[list(left_out)] += NEVER
         arch, weights = replace(arch, output_bias=True), {**weights, "output_bias": bias}
-    oracle = oracle_of(folder, pad_id(config), left_out)
+    oracle = oracle_of(folder, pad_id(config), left_out, overridden(config))
     without = () if oracle is not None else ("transformers is not installed, so nothing was compared with it",)
     return HfModel(
         folder,

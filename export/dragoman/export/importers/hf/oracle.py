@@ -1,6 +1,6 @@
 """transformers itself, where it is installed, to compare an export with. Never needed to make one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
@@ -20,9 +20,9 @@ NEVER = -1000.0
 class TransformersOracle:
     """The model of a directory, loaded anew for each question: between questions it holds no memory."""
 
-    def __init__(self, folder: Path, pad_id: int, left_out: tuple[int, ...]) -> None:
-        """Scores are normalised without the words `left_out`."""
-        self._folder, self._pad_id, self._left_out = folder, pad_id, left_out
+    def __init__(self, folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object]) -> None:
+        """Scores are normalised without the words `left_out`; `settings` hold whatever the library makes of them."""
+        self._folder, self._pad_id, self._left_out, self._settings = folder, pad_id, left_out, settings
 
     @property
     def name(self) -> str:
@@ -52,9 +52,12 @@ class TransformersOracle:
     def _load(self) -> Any:
         try:
             with _quiet() as transformers:
-                return transformers.AutoModelForSeq2SeqLM.from_pretrained(
+                model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
                     self._folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False
-                ).eval()
+                )
+                for name, value in self._settings.items():
+                    setattr(model.config, name, value)
+                return model.eval()
         except Exception as error:  # whatever a library of this size may raise
             raise ExportError(
                 f"{self.name} cannot load {self._folder}, so nothing can be compared with it ({error}); "
@@ -62,9 +65,11 @@ class TransformersOracle:
             ) from error
 
 
-def oracle_of(folder: Path, pad_id: int, left_out: tuple[int, ...]) -> TransformersOracle | None:
+def oracle_of(
+    folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object]
+) -> TransformersOracle | None:
     """The oracle of a directory; None where transformers is not installed."""
-    return None if util.find_spec(PACKAGE) is None else TransformersOracle(folder, pad_id, left_out)
+    return None if util.find_spec(PACKAGE) is None else TransformersOracle(folder, pad_id, left_out, settings)
 
 
 @contextmanager

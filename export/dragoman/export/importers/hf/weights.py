@@ -33,6 +33,7 @@ T5 = (
     (r"\.DenseReluDense\.down\.", ".DenseReluDense.wo."),
     (r"^(encoder|decoder)\.norm\.", r"\1.final_layer_norm."),
     (r"\.relative\.table$", ".block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+    (r"\.relative\.tables\.(\d+)$", r".block.\1.layer.0.SelfAttention.relative_attention_bias.weight"),
 )
 T5_PLAIN = ((r"\.DenseReluDense\.up\.", ".DenseReluDense.wi."),)
 T5_GATED = (
@@ -127,7 +128,7 @@ def _embeddings(work: _Placing) -> Tying:
     work.weights["source_embedding"] = of_source
     if has_own_output:
         work.weights |= {"target_embedding": of_target, "output_embedding": of_output}
-        if is_tied(config) and config.kind != "mt5":
+        if is_tied(config) and config.kind not in ("mt5", "umt5"):
             work.notes.append(f"{output_name} differs from {target_name}, so they are not tied, as the weights have it")
         return "none"
     if has_own_source:
