@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-protection parity test-terms test-deploy test-load test-markup test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -52,7 +52,10 @@ test-load: $(VENV)/.dev bundles ## Compare `dragoman bench` with h2load and with
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/load
 
 test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred fragments of HTML by models/en-pt, and how many are well placed.
-	MARKUP_EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) -s tests/server/text/markup tests/e2e/test_markup.py
+	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) -s tests/server/text/markup tests/e2e/test_markup.py
+
+test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property (10 minutes).
+	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults

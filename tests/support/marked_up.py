@@ -1,6 +1,5 @@
 """Texts with mark-up for tests: translated by a made-up language, and read by html5lib."""
 
-import os
 import random
 import re
 from collections import Counter
@@ -11,6 +10,7 @@ import html5lib
 import numpy as np
 from html5lib._tokenizer import HTMLTokenizer
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.core.requests import Splitting
 from dragoman.server.core.spans import Span
@@ -24,8 +24,8 @@ TOKENS = {number: kind for kind, number in html5lib.constants.tokenTypes.items()
 
 Translate = Callable[[Sentence], tuple[Sentence, Shares | None]]
 
-EXAMPLES = int(os.environ.get("MARKUP_EXAMPLES", "60"))
-"""How many texts a property is tried on; `make test-markup` has more."""
+EXAMPLES = examples(60)
+"""How many texts a property is tried on."""
 WORDS = re.compile(r"\w+|[^\w\s]")
 
 

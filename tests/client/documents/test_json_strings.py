@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from documents import translated
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.client.documents import DocumentError
 
@@ -25,6 +26,7 @@ def capitals(value: Any) -> Any:
     return {key: capitals(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(VALUES, st.booleans(), st.sampled_from([None, 1, "\t"]), st.randoms())
 def test_strings_are_translated_and_nothing_else(value: Any, is_ascii: bool, indent: Any, random: Any) -> None:
     """Keys, numbers, order and indentation are as before, and so is whether characters are escaped."""

@@ -2,12 +2,14 @@
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.client.documents.pieces import SIZE, pieces
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.integers(0, 100), unique=True), st.integers(0, 100), st.integers(1, 30))
 def test_pieces_are_all_of_it_and_as_large_as_may_be(places: list[int], more: int, size: int) -> None:
     """None could be joined with its neighbour, and none could have been cut once more."""

@@ -2,10 +2,12 @@
 
 import pytest
 from documents import translated
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.sampled_from("ab \t\r\n\u00a0\u2028é\x0c")))
 def test_all_but_letters_is_layout(text: str) -> None:
     """Line ends of each kind, indentation, trailing blanks and what only looks like a line end come back."""

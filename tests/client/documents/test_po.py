@@ -7,6 +7,7 @@ import pytest
 from documents import translated
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.client.documents import DocumentError
 
@@ -240,7 +241,7 @@ def test_what_is_no_catalogue_is_refused(text: str, said: str) -> None:
 STRINGS = st.text(st.sampled_from('ab "\\\n\t%é\u4e2d\u3002#~[]'), min_size=1, max_size=120)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(STRINGS, STRINGS, st.none() | STRINGS, st.none() | STRINGS), unique_by=lambda e: e[0]))
 def test_what_is_written_is_what_polib_reads(entries: list[tuple[str, str, str | None, str | None]]) -> None:
     """Any strings, however they are wrapped."""

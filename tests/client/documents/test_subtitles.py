@@ -4,6 +4,7 @@ import pytest
 from documents import translated
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.client.documents import DocumentError
 
@@ -177,7 +178,7 @@ def test_what_has_no_times_is_refused() -> None:
 WORDS = st.text(st.sampled_from("ab ,.-<>i/&;{}\\\u4e2d")).filter(lambda text: "-->" not in text)
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(st.lists(WORDS, min_size=1, max_size=3), min_size=1, max_size=5), st.sampled_from(["srt", "vtt"]), WORDS
 )

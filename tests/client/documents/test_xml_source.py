@@ -1,9 +1,10 @@
 """XML and where its elements stand."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from properties import examples
 
 from dragoman.client.documents.errors import DocumentError, Unwritable
 from dragoman.client.documents.xml_source import escaped, parsed, with_attribute, xml_file
@@ -32,6 +33,7 @@ def test_elements_know_where_they_stand() -> None:
     assert root.child("x") is None
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.recursive(st.text(st.sampled_from("a é😀&<>\"'")), lambda inner: st.lists(inner, max_size=4), max_leaves=20))
 def test_the_tree_is_that_of_lxml(shape: object) -> None:
     """With the same texts."""

@@ -7,6 +7,7 @@ import yaml
 from documents import translated
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.client.documents import DocumentError
 
@@ -150,7 +151,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(VALUES, st.sampled_from(["'", '"', "|", ">", None]), st.booleans(), st.sampled_from([20, 1000]))
 def test_any_value_in_any_style_means_its_translation(value: Any, style: Any, is_flow: bool, width: int) -> None:
     """As PyYAML writes it, and as PyYAML reads it."""

@@ -1,8 +1,9 @@
 """Terms, and the files that hold them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.glossary.terms import (
     MAX_ENTRIES,
@@ -83,6 +84,7 @@ def escaped(form: str) -> str:
     return form.replace("\\", "\\\\").replace("|", "\\|")
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(FORM.filter(lambda form: not form.startswith("#")), FORM), min_size=1, max_size=4))
 def test_any_form_can_be_written(pairs: list[tuple[str, str]]) -> None:
     """Bars and backslashes come back from behind a backslash."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.glossary.terms import Term
@@ -214,7 +215,7 @@ def edges(text: str) -> list[tuple[str, str]]:
     return [(line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]) for line in lines]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=TEXTS, seed=st.integers(0, 2**16), attends=st.booleans(), links=st.booleans(), is_whole=st.booleans())
 def test_no_span_is_ever_lost(
     tokenizer: Tokenizer, text: str, seed: int, *, attends: bool, links: bool, is_whole: bool
@@ -337,7 +338,7 @@ TERM_WORDS = st.sampled_from(
 TERM_MODELS = st.sampled_from([echo, translates, says_another, forgets, forgets_all_forms, loses, doubles, mangles])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(TERM_WORDS, max_size=10).map(" ".join), TERM_MODELS, st.booleans(), st.booleans())
 def test_terms_are_applied_whatever_a_model_says(
     tokenizer: Tokenizer, text: str, model: Model, attends: bool, is_whole: bool

@@ -3,8 +3,10 @@
 
 import random
 import re
+from typing import Any
 
 import pytest
+import sentencex
 
 from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Splitting
@@ -136,6 +138,44 @@ def test_cutting_a_million_characters_measures_each_a_few_times() -> None:
 
     assert len(spans) == 1000
     assert measured < 20 * len(text)
+
+
+QUOTES = ("'", "`", "\u201c", "\u2018", "\u00ab", "\u00bb", "\u201e", '!"', "\u201c. ")
+
+
+@pytest.mark.parametrize("unit", [*QUOTES, "a word ", "x"])
+def test_the_splitter_is_never_shown_a_long_line(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pairs quotation marks takes the square of its text's length: what it is shown, all together, is but a few
+    times the text.
+    """
+    shown = list[int]()
+    named = sentencex.get_sentence_boundaries
+
+    def watched(language: str, text: str) -> list[dict[str, Any]]:
+        shown.append(len(text))
+        return named(language, text)
+
+    monkeypatch.setattr(sentencex, "get_sentence_boundaries", watched)
+    text = unit * (100_000 // len(unit))
+    spans = list(split(text, Splitting.SENTENCES, "en"))
+
+    assert max(shown) <= 4096
+    assert sum(shown) <= 3 * len(text)
+    assert TextLayout.of(text, spans).join([text[slice(*span)] for span in spans]) == text
+
+
+def test_sentences_of_a_long_line_are_those_of_a_short_one() -> None:
+    """Wherever the splitter's view of a line ends, within a sentence, an abbreviation or a quotation."""
+    sentences = [
+        "The dog sleeps.",
+        "Mr. Smith saw it.",
+        "It costs $1.50, e.g. there.",
+        'He said "Go away. Now." twice.',
+        "Is it?",
+    ]
+    text = " ".join(sentences * 400)
+
+    assert [text[slice(*span)] for span in split(text, Splitting.SENTENCES, "en")] == sentences * 400
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u202f", "\u3000"])

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.glossary.terms import Term, TermForm
 from dragoman.server.text.terms import TermFinder, find
@@ -200,7 +201,7 @@ def texts_and_terms(draw: st.DrawFn) -> tuple[str, list[Term]]:
     return "".join(draw(st.lists(parts, max_size=12))), terms
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=examples(2_000), deadline=None)
 @given(texts_and_terms())
 def test_the_tree_finds_what_a_slow_search_finds(given: tuple[str, list[Term]]) -> None:
     """Any texts and terms of letters that hurt: the same places, and the same terms."""
@@ -209,7 +210,7 @@ def test_the_tree_finds_what_a_slow_search_finds(given: tuple[str, list[Term]]) 
     assert [(*match.span, match.term) for match in find(text, [TermFinder(terms)])] == slowly(text, terms)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.text(st.characters(max_codepoint=127), max_size=40), st.text(st.characters(max_codepoint=127), min_size=1))
 def test_ascii_is_a_shorter_way_to_the_same(text: str, source: str) -> None:
     """A text that is ASCII alone, and the same before a letter that is not, have the same terms."""

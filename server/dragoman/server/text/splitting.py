@@ -29,6 +29,10 @@ CLAUSE_ENDS = frozenset(
 WIDE_CLAUSE_ENDS = frozenset("\u3001\u3002\uff0c\uff0e\uff1a\uff1b\uff01\uff1f")
 """After these no space is needed: scripts that write them do not put one."""
 
+_WINDOW = 4096
+"""Characters that the splitter is shown at a time."""
+_LOOKAHEAD = 256
+"""Characters behind the beginning of a sentence that may say that it is none."""
 _WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
 
@@ -166,10 +170,27 @@ def _sentences(text: str, line: Span, language: str) -> Iterator[Span]:
     primary = language.partition("-")[0].lower() or "en"
     # The splitter panics where it looks for an abbreviation behind white space of several bytes ("a\u00a0.").
     plain = _WIDE_SPACE.sub(" ", content)
-    starts = {boundary["start_index"] for boundary in sentencex.get_sentence_boundaries(primary, plain)}
-    cuts = sorted({0, len(content)} | {start for start in starts if 0 < start < len(content)})
+    cuts = sorted({0, len(content)} | {start for start in _starts(primary, plain) if 0 < start < len(content)})
     for start, end in itertools.pairwise(cuts):
         yield Span(line.start + start, line.start + end)
+
+
+def _starts(language: str, line: str) -> Iterator[int]:
+    """Where sentences of a line may begin. The splitter pairs quotation marks in time that is the square of their
+    number, so of a long line it is shown a window, and from the last sentence on that begins well within it the next.
+    """
+    position = 0
+    while len(line) - position > _WINDOW:
+        window = line[position : position + _WINDOW]
+        known = [start for start in _named(language, window) if 0 < start <= _WINDOW - _LOOKAHEAD]
+        yield from (position + start for start in known)
+        last = max(known, default=0)
+        position += last or max(window.rfind(" ") + 1, _WINDOW // 2)
+    yield from (position + start for start in _named(language, line[position:]) if start)
+
+
+def _named(language: str, text: str) -> Iterator[int]:
+    return (boundary["start_index"] for boundary in sentencex.get_sentence_boundaries(language, text))
 
 
 def _longest_prefix(text: str, start: int, end: int, fits: Fits) -> int:

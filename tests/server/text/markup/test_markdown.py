@@ -10,6 +10,7 @@ from markdown_it.token import Token
 from marked_up import EXAMPLES, at_random, backwards, markdown_documents, shouted, translated
 
 from dragoman.server.text.markup.markdown import parse_markdown
+from dragoman.server.text.markup.placing import Sentence
 
 PLAIN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -102,6 +103,14 @@ def test_what_a_text_would_mean_is_escaped() -> None:
 
     for source in ("word", "# word", "> word", "- word", "|word|\n|-|"):
         result = translated(parse_markdown(source), says).text
+        assert shape(result) == shape(source)
+
+
+@pytest.mark.parametrize("source", ["# ~~~~one~~~~", "> # **~~~~one~~~~**", "~~~~one~~~~\n==="])
+def test_what_would_begin_a_block_elsewhere_is_text_in_a_heading(source: str) -> None:
+    """Where a model says nothing, too, so that only the signs around it are left."""
+    for said in ("", "ONE", "~~~~", "> ONE", "- ONE"):
+        result = translated(parse_markdown(source), lambda _, said=said: (Sentence(said, []), None)).text
         assert shape(result) == shape(source)
 
 

@@ -3,8 +3,9 @@
 import html
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.text.markup.references import (
     double_quoted,
@@ -25,6 +26,7 @@ def read(source: str, *, in_attribute: bool = False) -> str:
     return "".join((*parts, source[position:]))
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(st.sampled_from(("&", "amp", "lt;", "not", "notit;", "#65;", "#x41", "#0;", ";", "a", "&eacute;", " ")))
 )
@@ -42,6 +44,7 @@ def test_the_ampersands_of_an_address_are_no_references() -> None:
     assert read(source, in_attribute=True) == "?a=1&copy=2&lt<"
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text("a&<>\"' \u00a0é;"))
 def test_what_is_written_is_read_again(text: str) -> None:
     """Between tags and in each kind of attribute."""

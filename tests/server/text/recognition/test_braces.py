@@ -3,8 +3,9 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.text.recognition.braces import MAX_CHARACTERS, brace_spans
 
@@ -41,6 +42,7 @@ def test_a_long_stretch_is_no_placeholder() -> None:
     assert found("{{" + "x" * MAX_CHARACTERS + "}}") == []
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="{}a ,%#$\n", max_size=40))
 def test_spans_are_in_order_apart_and_balanced(text: str) -> None:
     """Whatever the text."""

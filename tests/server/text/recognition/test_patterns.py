@@ -4,8 +4,9 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.text.recognition.patterns import MAX_MATCH_BYTES, MAX_PATTERNS, Patterns
@@ -57,6 +58,7 @@ def test_too_many_and_too_large_patterns_are_refused() -> None:
         Patterns([r"\pL{100}"], "patterns")
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.text(alphabet="ab é田", max_size=200), st.sampled_from(["a+", "ab|b", "é", "[^ ]+ [^ ]+", "(?i)A", "a[^b]*b|a"])
 )

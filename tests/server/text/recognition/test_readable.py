@@ -3,8 +3,9 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.core.protection import SpanKind
 from dragoman.server.text.recognition import readable
@@ -82,6 +83,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(model._fine) + len(model._strange) <= 100
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=60))
 def test_spans_are_in_order_and_apart_and_hold_all_that_cannot_be_said(text: str) -> None:
     """But marks and joiners within words."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.server.core.protection import Protection, SpanKind
 from dragoman.server.text.recognition.readable import Readable
@@ -71,7 +72,7 @@ def test_a_plain_sentence_has_none(tokenizer: Tokenizer) -> None:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.sampled_from(["%s", "{a}", "<b>", "http://x.y", "田", "\U0001f600", " ", "a", ".", "\n", "@", "-"])))
 def test_spans_are_in_order_and_apart(parts: list[str]) -> None:
     """They do not even touch, and each placeholder lies within one."""
@@ -94,14 +95,16 @@ REPEATED = [
 
 @pytest.mark.parametrize("part", REPEATED)
 def test_no_text_takes_more_than_its_length(part: str) -> None:
-    """Four times the text takes about four times as long, where trying anew from every place would take sixteen."""
+    """Four times the text takes about four times as long, where trying anew from every place would take sixteen: in one
+    of several measurements at least, as what else the processor does may come between.
+    """
     recogniser = Recogniser(Protection(patterns=(r"a[^b]*b|a",)), Readable(_Everything()))
     recogniser.find(part * 100)
 
     def took_s(count: int) -> float:
-        return min(_timed(lambda: recogniser.find(part * count)) for _ in range(2))
+        return _timed(lambda: recogniser.find(part * count))
 
-    assert took_s(10_000) < 9 * took_s(2_500) + 0.02
+    assert any(took_s(10_000) < 9 * took_s(2_500) + 0.02 for _ in range(6))
 
 
 def _timed(do: Callable[[], object]) -> float:

@@ -145,6 +145,8 @@ class _Markdown(NamedTuple):
 
     references: dict[str, Any]
     is_cell: bool
+    is_heading: bool = False
+    """Whether it stands behind the signs of a heading, where no block begins but the heading."""
 
     def escaped(self, text: str, start: int, end: int, *, strictly: bool) -> str:
         """A stretch of a text, with backslashes before what would mean something."""
@@ -197,6 +199,7 @@ class _Markdown(NamedTuple):
         blocks: list[Token] = []
         contents = [text.strip()]
         if not self.is_cell:
+            text = f"# {text}" if self.is_heading else text
             _PARSER.block.parse(text, _PARSER, {"references": dict(self.references)}, blocks)
             contents = [token.content for token in blocks if token.type == "inline"]
         env = {"references": self.references}
@@ -241,19 +244,19 @@ class _MarkdownReader:
                 if ">" in self._source[slice(*span)]:  # else it would be text, and what begins with a tag would not
                     self._builder.adopt(read_html(self._source, *span, attributes=self._attributes))
             elif token.type == "inline" and token.map and token.content:
-                self._inline(token.content, token.map[0] + first, is_cell=around in ("th_open", "td_open"))
-            around = token.type
+                notation = _Markdown(self._references, around in ("th_open", "td_open"), around == "#")
+                self._inline(token.content, token.map[0] + first, notation)
+            around = token.markup[:1] if token.type == "heading_open" else token.type
         return self._builder.document()
 
-    def _inline(self, text: str, line: int, *, is_cell: bool) -> None:
+    def _inline(self, text: str, line: int, notation: _Markdown) -> None:
         """What is within a block that begins in a line; nothing where it is not found there."""
-        content = self._cell(text, line) if is_cell else self._paragraph(text, line)
+        content = self._cell(text, line) if notation.is_cell else self._paragraph(text, line)
         if content is None:
             return
         beginning, ending = _BEGINNING.match(text), _ENDING.search(text)
-        start = beginning.end() if beginning and not is_cell else 0
+        start = beginning.end() if beginning and not notation.is_cell else 0
         end = ending.start() if ending else len(text)
-        notation = _Markdown(self._references, is_cell=is_cell)
         _InlineReader(self._builder, content.within(start, end), notation, attributes=self._attributes).read()
 
     def _paragraph(self, text: str, line: int) -> "_Content | None":
