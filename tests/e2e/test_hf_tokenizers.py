@@ -201,6 +201,35 @@ def bart(*, is_old: bool) -> Case:
     return Case(folder, {"model_type": "bart", "vocab_size": len(own), **ids}, own, {}, LanguagePair("en", "pt"))
 
 
+def plbart(codes: str) -> Case:
+    folder = scratch() / f"plbart-{codes}"
+    train(folder / "sentencepiece.bpe.model")
+    own = transformers.PLBartTokenizer(
+        str(folder / "sentencepiece.bpe.model"),
+        language_codes=codes,
+        src_lang="python",
+        tgt_lang="en_XX",
+        clean_up_tokenization_spaces=False,
+    )
+    own.save_pretrained(folder)
+    start = own.convert_tokens_to_ids("__en_XX__")
+    config = {"model_type": "plbart", "vocab_size": len(own), "eos_token_id": 2, "decoder_start_token_id": start}
+    return Case(folder, config, own, {}, LanguagePair("x-python", "en"))
+
+
+def blenderbot(*, is_old: bool) -> Case:
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(CORPUS * 4, vocab_size=400, special_tokens=["<pad>", "<s>", "</s>", "<unk>", "<mask>"])
+    folder = scratch() / f"blenderbot-{is_old}-en-pt"
+    folder.mkdir()
+    trained.save_model(str(folder))
+    own = transformers.BlenderbotTokenizer.from_pretrained(folder)
+    if not is_old:
+        own.save_pretrained(folder)
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    return Case(folder, {"model_type": "blenderbot", "vocab_size": len(own), **ids}, own, {}, LanguagePair("en", "pt"))
+
+
 @dataclass(frozen=True)
 class Pieces:
     """What the first, SentencePiece-based tokenizers of these families did: pieces to ids by a rule."""
@@ -299,6 +328,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "mbart50": mbart50,
     "bart": lambda: bart(is_old=False),
     "bart-old-files": lambda: bart(is_old=True),
+    "plbart": lambda: plbart("base"),
+    "plbart-multi": lambda: plbart("multi"),
+    "blenderbot": lambda: blenderbot(is_old=False),
+    "blenderbot-old-files": lambda: blenderbot(is_old=True),
     "fsmt": fsmt,
     "t5": t5,
     "pegasus": pegasus,
@@ -374,6 +407,8 @@ def tokenizer(case: Case, tmp_path: Path) -> Tokenizer:
 
 def own_ids(case: Case, text: str) -> list[int]:
     ids = list(case.own(text, split_special_tokens=True).input_ids)
+    if case.config["model_type"] == "blenderbot":
+        ids.append(2)  # the end, which the model reads and transformers 5 leaves out, as its own example does not
     if ">>por<<" in case.own.get_vocab():
         ids.insert(0, case.own.convert_tokens_to_ids(">>por<<"))  # which its users write before the text
     return ids

@@ -198,5 +198,6 @@ _NEUTRAL = {
     "min_length": 0,
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
+    "source_no_repeat_ngram_size": 0,
 }
 """Values of decoding fields that change nothing."""

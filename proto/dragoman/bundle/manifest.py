@@ -212,6 +212,8 @@ class Decoding:
     """Divides the positive and multiplies the negative scores of tokens that were emitted before."""
     no_repeat_ngram_size: int = 0
     """No sequence of this many tokens comes twice; 0 allows all."""
+    source_no_repeat_ngram_size: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """No sequence of this many tokens comes that the source has; 0 allows all."""
     unknown_handling: UnknownHandling = "suppress"
     """The unknown-word token is emitted like any other (allow), never (suppress), or replaced by the source word that
     it is aligned with (copy)."""

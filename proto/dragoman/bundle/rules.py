@@ -248,8 +248,9 @@ def decoding_problems(decoding: Decoding) -> Iterator[tuple[str, str]]:
         yield "word_penalty", f"{decoding.word_penalty:g} is not between -{MAX_WORD_PENALTY:g} and {MAX_WORD_PENALTY:g}"
     if not 0 <= decoding.min_length <= max(decoding.max_length, 0):
         yield "min_length", f"{decoding.min_length} is not between 0 and max_length, which is {decoding.max_length}"
-    if decoding.no_repeat_ngram_size < 0:
-        yield "no_repeat_ngram_size", f"{decoding.no_repeat_ngram_size} is negative"
+    for name in ("no_repeat_ngram_size", "source_no_repeat_ngram_size"):
+        if getattr(decoding, name) < 0:
+            yield name, f"{getattr(decoding, name)} is negative"
     # Only the first rule counts hypotheses, so only there is it of any use to wait for more of them.
     if decoding.patience != 1.0 and decoding.early_stopping != "first":
         yield "patience", f"{decoding.patience:g} has no meaning with early_stopping {decoding.early_stopping}"
@@ -275,6 +276,9 @@ def _forced(decoding: Decoding, shape: Architecture) -> Iterator[str]:
     index = decoding.forced_last_id
     if index is not None and not 0 <= index < shape.target_vocabulary:
         yield f"decoding.forced_last_id: {index} is outside the target vocabulary of {shape.target_vocabulary}"
+    size = decoding.source_no_repeat_ngram_size
+    if size and shape.source_vocabulary != shape.target_vocabulary:
+        yield f"decoding.source_no_repeat_ngram_size: {size}, and the source's words are not the target's"
 
 
 def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:

@@ -98,6 +98,7 @@ def edit(directory):
         (("decoding", "patience"), 100.5, "decoding.patience: 100.5 is not above 0 and at most 100"),
         (("decoding", "repetition_penalty"), 0, "decoding.repetition_penalty: 0 is not above 0 and at most 100"),
         (("decoding", "no_repeat_ngram_size"), -1, "decoding.no_repeat_ngram_size: -1 is negative"),
+        (("decoding", "source_no_repeat_ngram_size"), -1, "decoding.source_no_repeat_ngram_size: -1 is negative"),
         (("decoding", "min_length"), -1, "decoding.min_length: -1 is not between 0 and max_length, which is 512"),
         (("decoding", "min_length"), 513, "decoding.min_length: 513 is not between 0 and max_length, which is 512"),
         (("forms",), [{"form": "X{n}", "share": 1.5}], "forms[0].share: 1.5 is not from 0 to 1"),
@@ -145,6 +146,19 @@ def test_a_manifest_that_contradicts_itself_is_refused(directory, edit, path, va
 
     [problem] = problems_of(directory)
     assert problem.startswith(expected)
+
+
+def test_repeats_of_the_source_need_one_vocabulary(directory, edit):
+    """The source's ids must not be taken for target words where they mean others."""
+
+    def change(document) -> None:
+        document["architecture"] |= {"source_vocabulary": 11, "tying": "decoder"}
+        document["decoding"]["source_no_repeat_ngram_size"] = 3
+
+    edit(change)
+
+    [problem] = problems_of(directory)
+    assert "decoding.source_no_repeat_ngram_size: 3, and the source's words are not the target's" in problem
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,9 @@ def by_the_whole_row(segment: Segment, tokens: list[int], logits: np.ndarray, *,
     n = decoding.no_repeat_ngram_size
     grams = [tokens[i : i + n] for i in range(len(tokens) - n + 1)] if n else []
     banned |= {gram[-1] for gram in grams if gram[:-1] == tokens[len(tokens) - n + 1 :]}
+    n, read = decoding.source_no_repeat_ngram_size, [VOCABULARY.start_id, *tokens]
+    grams = [segment.ids[i : i + n] for i in range(len(segment.ids) - n + 1)] if n else []
+    banned |= {gram[-1] for gram in grams if len(read) >= n - 1 and list(gram[:-1]) == read[len(read) - n + 1 :]}
     changed = logits.copy()
     for word in set(tokens):
         factor = decoding.repetition_penalty if logits[word] < 0 else 1 / decoding.repetition_penalty
@@ -76,6 +79,9 @@ OPTIONS = [
     {"no_repeat_ngram_size": 1},
     {"no_repeat_ngram_size": 2},
     {"no_repeat_ngram_size": 3},
+    {"source_no_repeat_ngram_size": 1},
+    {"source_no_repeat_ngram_size": 2},
+    {"source_no_repeat_ngram_size": 3, "no_repeat_ngram_size": 2, "repetition_penalty": 1.8},
     {"min_length": 9, "repetition_penalty": 1.8, "no_repeat_ngram_size": 2, "unknown_handling": "allow"},
 ]
 
@@ -87,7 +93,8 @@ OPTIONS = [
 def test_the_best_words_are_those_of_the_whole_row(profile, width, options, suppressed):
     """Words, scores and log-probabilities of the best five, over many rows and histories full of repeats."""
     rng = np.random.default_rng(1)
-    segment = Segment((5, EOS), Decoding(profile=profile, max_length_factor=99.0, **options), suppressed_ids=suppressed)
+    ids = (5, *rng.integers(3, 9, 20).tolist(), EOS)
+    segment = Segment(ids, Decoding(profile=profile, max_length_factor=99.0, **options), suppressed_ids=suppressed)
     for _ in range(20):
         tokens = rng.integers(3, 9, int(rng.integers(0, 9))).tolist()
         logits = rng.normal(size=SIZE).astype(np.float32) * 4

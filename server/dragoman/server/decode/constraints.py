@@ -28,6 +28,8 @@ class Weigher:
         decoding, forced = segment.decoding, segment.strategy.forced()
         self._profile, self._width, self._eos_id = decoding.profile, width, vocabulary.eos_id
         self._penalty, self._ngram = decoding.repetition_penalty, decoding.no_repeat_ngram_size
+        self._start_id, self._source_ngram = vocabulary.start_id, decoding.source_no_repeat_ngram_size
+        self._source_next = _followers(segment.ids, self._source_ngram)
         self._min_length = decoding.min_length
         unknown = {vocabulary.unk_id} if decoding.unknown_handling == "suppress" else set()
         self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown}
@@ -44,7 +46,11 @@ class Weigher:
         elif self._profile == "hf" and decoding.forced_last_id is not None:
             self._last_at, self._last_id = segment.max_target_tokens - 1, decoding.forced_last_id
         self._changes_all = bool(
-            segment.suppressed_ids or self._ngram or self._penalty != 1.0 or (self._renormalises and self._suppressed)
+            segment.suppressed_ids
+            or self._ngram
+            or self._source_next
+            or self._penalty != 1.0
+            or (self._renormalises and self._suppressed)
         )
 
     @property
@@ -118,6 +124,9 @@ class Weigher:
         if n:
             stem = tokens[max(0, len(tokens) - n + 1) :]
             banned.update(tokens[i + n - 1] for i in range(len(tokens) - n + 1) if tokens[i : i + n - 1] == stem)
+        if self._source_next:
+            said = (self._start_id, *tokens)
+            banned |= self._source_next.get(said[len(said) - self._source_ngram + 1 :], set())
         return banned
 
     def _repeatable(self, tokens: list[int]) -> set[int]:
@@ -130,6 +139,14 @@ class Weigher:
             return logp * self._penalty
         logits = logp + normaliser
         return np.where(logits > 0, logits / self._penalty, logits * self._penalty) - normaliser
+
+
+def _followers(ids: tuple[int, ...], size: int) -> dict[tuple[int, ...], set[int]]:
+    """What comes behind each sequence of size - 1 ids."""
+    found: dict[tuple[int, ...], set[int]] = {}
+    for at in range(len(ids) - size + 1 if size else 0):
+        found.setdefault(ids[at : at + size - 1], set()).add(ids[at + size - 1])
+    return found
 
 
 def _log_mass(scores: Floats, is_named: Bools, named_logp: Floats) -> float:

@@ -73,6 +73,13 @@ def test_what_is_not_supported_of_t5_is_named(options, reason):
     assert any(reason in each for each in refusals({**T5, **options}))
 
 
+def test_trained_prompts_are_refused_by_name():
+    """They are keys and values that every attention of MVP reads."""
+    [reason] = refusals({**BART, "model_type": "mvp", "use_prompt": True})
+
+    assert "use_prompt is true" in reason
+
+
 def test_all_reasons_come_at_once():
     """Three things that are wrong are three reasons of one refusal."""
     assert len(refusals({**BART, "activation_function": "mish", "d_model": 13, "auto_map": {}})) >= 3
@@ -95,7 +102,7 @@ def test_transformers_has_every_family_by_its_name(name):
 
     assert theirs.pad_token_id == family.pad
     if family.positions != "relative":
-        assert theirs.decoder_start_token_id == family.start
+        assert getattr(theirs, "decoder_start_token_id", None) == family.start
         assert theirs.activation_function == family.activation
         assert theirs.scale_embedding == family.scales_embedding
         assert theirs.tie_word_embeddings == family.is_tied

@@ -120,3 +120,40 @@ def test_a_model_for_one_pair_needs_its_names(plain_t5: Path) -> None:
     settings = {"source_lang": "eng", "target_lang": "pt_BR"}
     (plain_t5 / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
     assert read_tokenizer(plain_t5, T5).pairs == (LanguagePair("en", "pt-BR"),)
+
+
+@pytest.fixture
+def plbart_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "plbart"
+    folder.mkdir()
+    spm(folder / "sentencepiece.bpe.model")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"language_codes": "multi", "src_lang": "java"}), "utf-8")
+    return folder
+
+
+PLBART = {"model_type": "plbart", "vocab_size": 500, "eos_token_id": 2, "bos_token_id": 0}
+
+
+def test_plbart_starts_with_the_target_language_or_says_it_first(plbart_folder: Path) -> None:
+    """Its settings say which of both; the source follows the text, and programming languages have private tags."""
+    every = read_tokenizer(plbart_folder, PLBART).tokenizer
+    assert (every.start_id, every.forced_first, every.prefix, every.suffix) == (0, "target", (), ("source",))
+    assert set(every.source_languages) == {"x-java"}
+    assert {"en", "x-java", "x-python", "x-go"} < set(every.target_languages)
+    assert set(read_tokenizer(plbart_folder, PLBART, source="x-go").tokenizer.source_languages) == {"x-go"}
+
+    [english] = every.target_languages["en"]
+    started = read_tokenizer(plbart_folder, PLBART | {"decoder_start_token_id": english}).tokenizer
+    assert (started.start_id, started.forced_first, set(started.target_languages)) == (english, None, {"en"})
+
+    forced = read_tokenizer(plbart_folder, PLBART | {"forced_bos_token_id": english}).tokenizer
+    assert (forced.start_id, forced.forced_first, set(forced.target_languages)) == (0, "target", {"en"})
+
+
+def test_what_plbart_calls_its_languages_must_be_known(plbart_folder: Path) -> None:
+    """Two lists of them exist, by name."""
+    (plbart_folder / "tokenizer_config.json").write_text(json.dumps({"language_codes": "most"}), "utf-8")
+
+    [reason] = reasons_of(plbart_folder, PLBART)
+
+    assert reason == "language_codes must be one of base, multi, the tokenizer says 'most'"

@@ -1,5 +1,7 @@
 """Decoding defaults, as transformers' `generate` would take them."""
 
+from dataclasses import replace
+
 import pytest
 
 from dragoman.bundle.manifest import Architecture, Decoding
@@ -20,9 +22,9 @@ OPUS = {
 }
 
 
-def read(generation, config=None, family="marian"):
+def read(generation, config=None, family="marian", arch=ARCH):
     reasons = Reasons()
-    result = read_generation(generation, config or {}, FAMILIES[family], ARCH, reasons)
+    result = read_generation(generation, config or {}, FAMILIES[family], arch, reasons)
     reasons.raise_if_any("here")
     return result
 
@@ -94,6 +96,27 @@ def test_the_settings_of_a_summarizing_bart():
     assert (decoding.no_repeat_ngram_size, decoding.min_length, decoding.repetition_penalty) == (3, 55, 1.2)
     assert (found.forced_first_id, decoding.forced_last_id) == (7, 0)
     assert read({**OPUS, "min_new_tokens": 9, "min_length": 5}).decoding.min_length == 9
+
+
+def test_repeats_of_the_source_are_words_of_one_vocabulary():
+    """Blenderbot's: decoded with where both sides have the same words, and noted where they have not."""
+    options = {**OPUS, "encoder_no_repeat_ngram_size": 3}
+    same = replace(ARCH, source_vocabulary=90)
+
+    assert read(options, arch=same).decoding.source_no_repeat_ngram_size == 3
+    found = read(options)
+    assert found.decoding.source_no_repeat_ngram_size == 0
+    assert found.notes == (
+        "not decoded with: encoder_no_repeat_ngram_size, as the source's words are not the target's",
+    )
+
+
+def test_a_plbart_begins_with_the_beginnings_token_where_nothing_else_is_said():
+    """As `generate` does; another family's beginning is not guessed."""
+    assert read({"eos_token_id": 2, "bos_token_id": 5}, family="plbart").start_id == 5
+    assert read({"eos_token_id": 2, "bos_token_id": 5, "decoder_start_token_id": 7}, family="plbart").start_id == 7
+    with pytest.raises(UnsupportedModel, match="decoder_start_token_id is missing"):
+        read({"eos_token_id": 2, "bos_token_id": 5}, family="mbart")
 
 
 def test_several_words_cannot_be_suppressed_together():

@@ -103,6 +103,30 @@ CASES = {
         "BartForConditionalGeneration",
         {**EVEN, "vocab_size": 63, "tie_word_embeddings": False, "activation_function": "relu"},
     ),
+    "mvp": ("MvpForConditionalGeneration", {**ODD, "vocab_size": 63}),
+    "mvp-scaled": ("MvpForConditionalGeneration", {**EVEN, "vocab_size": 63, "scale_embedding": True}),
+    "mvp-untied": (
+        "MvpForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "tie_word_embeddings": False, "activation_function": "relu"},
+    ),
+    "plbart": ("PLBartForConditionalGeneration", {**ODD, **LANGUAGES}),
+    "plbart-unscaled": (
+        "PLBartForConditionalGeneration",
+        {**EVEN, **LANGUAGES, "scale_embedding": False, "activation_function": "gelu_new", "bos_token_id": 5},
+    ),
+    "plbart-untied": ("PLBartForConditionalGeneration", {**EVEN, **LANGUAGES, "tie_word_embeddings": False}),
+    "blenderbot": (
+        "BlenderbotForConditionalGeneration",
+        {**ODD, "vocab_size": 63, "scale_embedding": True, "encoder_no_repeat_ngram_size": 2},
+    ),
+    "blenderbot-relu": (
+        "BlenderbotForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "activation_function": "relu", "encoder_no_repeat_ngram_size": 1},
+    ),
+    "blenderbot-untied": (
+        "BlenderbotForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "tie_word_embeddings": False, "decoder_start_token_id": 7},
+    ),
     "mbart": (
         "MBartForConditionalGeneration",
         {**ODD, **LANGUAGES, "scale_embedding": True, "decoder_start_token_id": 2},
@@ -158,9 +182,9 @@ CASES = {
         {**EVEN, "src_vocab_size": 71, "tgt_vocab_size": 53, "activation_function": "gelu"},
     ),
 }
-FIRST = ("marian", "m2m100", "bart", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
+FIRST = ("marian", "m2m100", "bart", "blenderbot", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
-"""Each takes some seconds: `make parity` exports all of them."""
+"""Those of each network of its own: MVP and PLBART are BART's. Each takes some seconds: `make parity` has all cases."""
 
 
 def random_model(name: str) -> transformers.PreTrainedModel:
@@ -193,6 +217,8 @@ def weighted(name: str, seed: int) -> transformers.PreTrainedModel:
         width = 0.09 if key.endswith("Attention.q.weight") else 0.5
         weight.normal_(1.0 if is_norm and key.endswith("weight") else 0.0, width)
     model.generation_config.forced_bos_token_id = LANGUAGE if options.get("vocab_size") == LANGUAGE + 4 else None
+    if name == "mvp":
+        model.generation_config.forced_bos_token_id = 0
     if "untied" in name and hasattr(model, "final_logits_bias"):
         model.final_logits_bias.normal_(0, 1)
     return model
@@ -258,6 +284,8 @@ def inputs(model, lengths=SOURCE_LENGTHS, steps=7):
     source_words = model.get_encoder().embed_tokens.num_embeddings
     sources = [words(source_words, n, pad, seed) for seed, n in enumerate(lengths)]
     start = getattr(config, "decoder_start_token_id", None)
+    if start is None and isinstance(config, transformers.PLBartConfig):
+        start = config.bos_token_id
     first = [pad if start is None else start]  # T5's configuration leaves it to the task
     forced = model.generation_config.forced_bos_token_id
     first += [] if forced is None else [forced]
@@ -340,7 +368,18 @@ def test_a_model_saved_without_its_output_layer_is_read(saved, tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", ["bart-untied", "mbart-untied", "m2m100-untied", "pegasus-untied", "marian-untied"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bart-untied",
+        "mvp-untied",
+        "blenderbot-untied",
+        "mbart-untied",
+        "m2m100-untied",
+        "pegasus-untied",
+        "marian-untied",
+    ],
+)
 def test_embeddings_under_their_shared_name_serve_both_sides(saved, tmp_path, name):
     """Earlier releases kept one table for source and target beside an output layer of its own."""
     model, folder = saved(name)
@@ -478,6 +517,59 @@ def test_the_server_searches_as_transformers_does(exported, beam):
     theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1 : limit + 1]) for row in expected]
     assert [h.ids for answer in found for h in answer.hypotheses] == theirs
     assert len(set(theirs)) > beam, "outputs that are all the same prove nothing"
+
+
+DEFAULTS = {
+    "first": {
+        "num_beams": 3,
+        "num_return_sequences": 3,
+        "early_stopping": True,
+        "length_penalty": 0.4,
+        "no_repeat_ngram_size": 2,
+        "min_length": 4,
+        "max_length": 11,
+    },
+    "never": {
+        "num_beams": 4,
+        "num_return_sequences": 2,
+        "early_stopping": "never",
+        "length_penalty": 2.0,
+        "encoder_no_repeat_ngram_size": 1,
+        "max_new_tokens": 9,
+    },
+    "greedy": {"repetition_penalty": 1.4, "no_repeat_ngram_size": 3, "encoder_no_repeat_ngram_size": 2},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_models_own_defaults_are_what_generate_does(exported, saved, tmp_path, name):
+    """Penalties, lengths, ends and forbidden repeats of generation_config.json, with a last word that is forced."""
+    model, checkpoint, bundle = exported
+    folder = shutil.copytree(checkpoint.source_files[0].parent, tmp_path / "model")
+    eos, pad = checkpoint.tokenizer.eos_id, model.config.pad_token_id
+    said = {"max_length": 12, **DEFAULTS[name], "forced_eos_token_id": eos, "bad_words_ids": [[pad]]}
+    if checkpoint.architecture.source_vocabulary != checkpoint.architecture.target_vocabulary:
+        said.pop("encoder_no_repeat_ngram_size", None)  # whose words are not the target's
+    kept = json.loads((folder / "generation_config.json").read_text("utf-8"))
+    (folder / "generation_config.json").write_text(json.dumps(kept | said), "utf-8")
+    own = checkpoint_of(folder)
+    sources, _ = inputs(model, lengths=(1, 9, 5, 30, 2, 17))
+    forced = own.tokenizer.forced_first
+    prefix = () if forced is None else (forced,)
+
+    segments = [Segment(tuple(one), own.decoding, prefix=prefix, suppressed_ids=(pad,)) for one in sources]
+    found = decoded(bundle, segments)
+
+    ids, mask = padded(sources, pad)
+    given = transformers.GenerationConfig.from_pretrained(folder)
+    expected = model.generate(
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64)),
+        generation_config=given,
+        decoder_start_token_id=own.tokenizer.start_id,
+    ).tolist()
+    theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1:]) for row in expected]
+    assert [h.ids for answer in found for h in answer.hypotheses] == theirs
 
 
 def test_the_proof_compares_with_transformers(exported):

@@ -45,13 +45,20 @@ class Family:
     is_tied: bool = True
     relative_by_layer: bool = False
     """Each layer has biases by distance of its own."""
+    unused_positions: int = 2
+    """Rows of trained position tables that stand for no position."""
     pad: int = 1
     start: int | None = 2
+    starts_with_bos: bool = False
+    """What its decoder reads first is the beginning's token, where nothing else is said."""
 
 
 FAMILIES = {
     "bart": Family("post", "learned", embedding_norm=True),
     "mbart": Family("pre", "learned", embedding_norm=True, start=None),
+    "mvp": Family("post", "learned", embedding_norm=True),
+    "plbart": Family("post", "learned", embedding_norm=True, scales_embedding=True, start=None, starts_with_bos=True),
+    "blenderbot": Family("pre", "learned", unused_positions=0, pad=0, start=1),
     "marian": Family("post", "sinusoidal", pad=58100, start=58100),
     "pegasus": Family("pre", "sinusoidal", pad=0, start=0),
     "m2m_100": Family("pre", "sinusoidal", is_sinusoid_fairseq=True, activation="relu", scales_embedding=True),
@@ -124,6 +131,10 @@ def check_kind(config: Config, reasons: Reasons) -> None:
     reasons.require(
         "quantization_config" not in config,
         "the weights are quantised (quantization_config): export the model from before that, with --precision int8",
+    )
+    reasons.require(
+        not config.flag("use_prompt", default=False),
+        "use_prompt is true: MVP's trained prompts, which every attention reads, are not supported",
     )
     reasons.require("auto_map" not in config, "the model brings code of its own (auto_map), which is never run")
     heads = config.raw("architectures")

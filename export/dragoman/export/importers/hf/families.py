@@ -20,6 +20,12 @@ M2M100 = (
 WMT21 = "en ha is ja cs ru zh de"
 """Codes of the languages of two checkpoints, in the order of their ids, which begin after the vocabulary."""
 
+PLBART = {
+    "base": ("__java__", "__python__", "__en_XX__", "<mask>"),
+    "multi": ("__java__", "__python__", "__en_XX__", "__javascript__", "__php__", "__ruby__", "__go__"),
+}
+"""PLBART's tokens behind the pieces, by what its tokenizer calls them; `multi` has no mask."""
+
 TOKENS = {
     "marian": re.compile(r">>(.+)<<"),
     "m2m100": re.compile(r"__(.+)__"),
@@ -27,6 +33,7 @@ TOKENS = {
     "mbart": re.compile(r"([a-z]{2,3}_[A-Z]{2})"),
     "mbart50": re.compile(r"([a-z]{2,3}_[A-Z]{2})"),
     "t5": re.compile(r"<2([A-Za-z_]{2,})>"),
+    "plbart": re.compile(r"__([a-z]+(?:_XX)?)__"),
 }
 
 
@@ -48,10 +55,10 @@ def family_of(directory: Directory) -> str | None:
     if kind == "mbart":
         is_50 = "MBart50" in named or "pt_XX" in directory.extra_tokens()
         return "mbart50" if is_50 else "mbart"
-    family = {"mt5": "t5", "umt5": "t5"}.get(str(kind), str(kind))
+    family = {"mt5": "t5", "umt5": "t5", "mvp": "bart"}.get(str(kind), str(kind))
     if family in VOCABULARIES:
         return family
-    able = ", ".join(sorted({*VOCABULARIES, "m2m_100", "mt5", "umt5"} - {"m2m100", "nllb", "mbart50"}))
+    able = ", ".join(sorted({*VOCABULARIES, "m2m_100", "mt5", "umt5", "mvp"} - {"m2m100", "nllb", "mbart50"}))
     directory.reasons.add(f"tokenizers of the model type {short(kind)} are not supported, only those of {able}")
     return None
 
@@ -111,19 +118,42 @@ def _fairseq(directory: Directory) -> Vocabulary | None:
     vocabulary = hf_vocabulary.sentencepiece_with_offset(directory.file(name), 1, FAIRSEQ, {}, directory.reasons)
     if vocabulary is None:
         return None
-    # Languages follow the pieces, of which the model counts one more than SentencePiece does; <mask> is the last.
+    return _behind(vocabulary, (*extra, "<mask>"), directory)
+
+
+def _behind(vocabulary: Vocabulary, tokens: tuple[str, ...], directory: Directory) -> Vocabulary | None:
+    """With special tokens behind the pieces, of which the model counts one more than SentencePiece does."""
     first = vocabulary.source.reachable()
-    more = {token: directory.numbered.get(token, first + index) for index, token in enumerate((*extra, "<mask>"))}
-    return hf_vocabulary.sentencepiece_with_offset(directory.file(name), 1, FAIRSEQ, more, directory.reasons)
+    more = {token: directory.numbered.get(token, first + index) for index, token in enumerate(tokens)}
+    [path] = vocabulary.read
+    return hf_vocabulary.sentencepiece_with_offset(path, 1, FAIRSEQ, more, directory.reasons)
 
 
-def _bart(directory: Directory) -> Vocabulary | None:
+def _plbart(directory: Directory) -> Vocabulary | None:
+    if directory.has("tokenizer.json"):
+        path = directory.file("tokenizer.json")
+        return hf_vocabulary.tokenizer_json(path, TOKENS["plbart"].fullmatch, directory.reasons)
+    named = directory.settings.get("language_codes", "base")
+    if named not in PLBART:
+        directory.reasons.add(f"language_codes must be one of {', '.join(PLBART)}, the tokenizer says {short(named)}")
+        return None
+    path = directory.file("sentencepiece.bpe.model")
+    vocabulary = hf_vocabulary.sentencepiece_with_offset(path, 1, FAIRSEQ, {}, directory.reasons)
+    return None if vocabulary is None else _behind(vocabulary, PLBART[named], directory)
+
+
+def _bart(directory: Directory, *, begins_with_space: bool = False) -> Vocabulary | None:
     if (path := _tokenizer_json_or("vocab.json", directory)) is not None:
         return hf_vocabulary.tokenizer_json(path, SPECIAL.__contains__, directory.reasons)
     if not directory.has("vocab.json"):
         return None
     files = directory.file("vocab.json"), directory.file("merges.txt")
-    return hf_vocabulary.byte_level_bpe(*files, SPECIAL, directory.reasons)
+    return hf_vocabulary.byte_level_bpe(*files, SPECIAL, directory.reasons, begins_with_space=begins_with_space)
+
+
+def _blenderbot(directory: Directory) -> Vocabulary | None:
+    begins_with_space = directory.settings.get("add_prefix_space", True) is not False
+    return _bart(directory, begins_with_space=begins_with_space)
 
 
 def _t5(directory: Directory) -> Vocabulary | None:
@@ -180,6 +210,8 @@ VOCABULARIES = {
     "mbart": _fairseq,
     "mbart50": _fairseq,
     "bart": _bart,
+    "plbart": _plbart,
+    "blenderbot": _blenderbot,
     "t5": _t5,
     "pegasus": _pegasus,
     "fsmt": _fsmt,

@@ -40,6 +40,8 @@ def read_frame(
             targets = _forced_only(directory, tags)
             frame = Frame(() if at_end else ("source",), ("source",) if at_end else (), "target", tags, targets)
             return _restricted(frame, source, target, directory.reasons)
+        case "plbart":
+            return _plbart_frame(directory, tokens, source, target)
         case "mbart":
             return _mbart_frame(directory, tags, source, target)
         case "marian" | "t5" if tags:
@@ -87,6 +89,23 @@ def _mbart_frame(directory: Directory, tags: dict[str, Ids], source: str | None,
     if target is not None and target not in starts:
         directory.reasons.add(f"the model translates into {starts[0]} (decoder_start_token_id), not into {target}")
     return Frame(suffix=tags[wanted], pairs=(LanguagePair(wanted, target or min(starts, key=len)),))
+
+
+def _plbart_frame(
+    directory: Directory, tokens: dict[str, tuple[str, int]], source: str | None, target: str | None
+) -> Frame:
+    """PLBART reads the source language after the text; its decoder starts with the target's, or must say it first.
+
+    Programming languages have no tag: they are private ones, `x-java`.
+    """
+    tags: dict[str, Ids] = {tag_of(c) or c if "_" in c else f"x-{c}": (index,) for c, (_, index) in tokens.items()}
+    start = (directory.number("decoder_start_token_id"),)
+    started: dict[str, Ids] = {tag: ids for tag, ids in tags.items() if ids == start}
+    forced: Slot | None = None if started else "target"
+    said = str(directory.settings.get("src_lang") or "").strip("_")
+    asked = source or next((tag for tag, ids in tags.items() if said in tokens and ids == (tokens[said][1],)), None)
+    frame = Frame((), ("source",), forced, tags, started or _forced_only(directory, tags))
+    return _restricted(frame, asked, target, directory.reasons)
 
 
 def _tasks(directory: Directory) -> dict[tuple[str, str], str]:

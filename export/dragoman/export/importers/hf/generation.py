@@ -18,7 +18,6 @@ LONGEST = 1 << 20
 """Lengths above this are not believed."""
 NEUTRAL: dict[str, tuple[object, ...]] = {
     "do_sample": (False,),
-    "encoder_no_repeat_ngram_size": (0,),
     "encoder_repetition_penalty": (1, 1.0),
     "diversity_penalty": (0, 0.0),
     "num_beam_groups": (1,),
@@ -94,6 +93,7 @@ def read_generation(
     options, words = _Options(generation, config, reasons), arch.target_vocabulary
     start = options.word("decoder_start_token_id", words)
     start = family.start if start is None else start
+    start = options.word("bos_token_id", words) if start is None and family.starts_with_bos else start
     if start is None or start >= words:
         reasons.add("decoder_start_token_id is missing: say in generation_config.json what the decoder begins with")
     eos = options.word("eos_token_id", words)
@@ -102,6 +102,9 @@ def read_generation(
     reasons.require(eos not in suppressed, "the end token is among the words that are never emitted (bad_words_ids)")
     length, length_note = _length(options, arch)
     beam = options.whole("num_beams", 1, 1, MAX_BEAM_SIZE)
+    ngram = options.whole("encoder_no_repeat_ngram_size", 0, 0, LONGEST)
+    has_one = arch.source_vocabulary == words
+    foreign = ("not decoded with: encoder_no_repeat_ngram_size, as the source's words are not the target's",)
     stopping = options.raw("early_stopping")
     if stopping not in (False, True, None, "never"):
         reasons.add(f"early_stopping must be true, false or 'never', the model says {short(stopping)}")
@@ -117,6 +120,7 @@ def read_generation(
         min_length=min(_min_length(options), length),
         repetition_penalty=options.number("repetition_penalty", 1.0, MAX_REPETITION_PENALTY, above=True),
         no_repeat_ngram_size=options.whole("no_repeat_ngram_size", 0, 0, LONGEST),
+        source_no_repeat_ngram_size=ngram if has_one else 0,
         unknown_handling="allow",
         forced_last_id=options.word("forced_eos_token_id", words),
     )
@@ -127,7 +131,7 @@ def read_generation(
         suppressed_ids=suppressed,
         forced_first_id=options.word("forced_bos_token_id", words),
         renormalizes=options.raw("renormalize_logits") is True,
-        notes=(*length_note, *left_out, *_not_decoded_with(options)),
+        notes=(*length_note, *left_out, *(foreign if ngram and not has_one else ()), *_not_decoded_with(options)),
     )
 
 

@@ -6,9 +6,11 @@
     NLLB                  tokenizer.json, sentencepiece.bpe.model  xxx_Xxxx text </s>          the target language
     mBART                 the same                                 text </s> xx_XX             anything
     mBART-50              the same                                 xx_XX text </s>             the target language
-    BART                  tokenizer.json, vocab.json merges.txt    <s> text </s>               forced_bos_token_id
+    BART, MVP             tokenizer.json, vocab.json merges.txt    <s> text </s>               forced_bos_token_id
+    PLBART                tokenizer.json, sentencepiece.bpe.model  text </s> __xx__            anything, the target
+    Blenderbot            tokenizer.json, vocab.json merges.txt    text </s>                   anything
     FSMT                  vocab-src.json vocab-tgt.json merges.txt text </s>                  anything
-    T5, mT5, Pegasus      tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
+    T5, mT5, UMT5, Pegasus tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
 
 The directory's own file decides: where there is a `tokenizer.json` for a family that uses one, ids are those that the
 tokenizers library gives with it, else those of SentencePiece. Names of special tokens in a text are text: what
@@ -59,6 +61,8 @@ def read_tokenizer(
     assert vocabulary is not None, "a vocabulary that is not read has a reason"
     frame = read_frame(family, directory, vocabulary, source, target)
     ids = {name: directory.number(f"{name}_token_id") for name in ("eos", "decoder_start")}
+    if family == "plbart" and ids["decoder_start"] is None:
+        ids["decoder_start"] = directory.number("bos_token_id")
     for name, index in ids.items():
         reasons.require(index is not None, f"neither generation_config.json nor config.json has a {name}_token_id")
     reasons.raise_if_any(path)

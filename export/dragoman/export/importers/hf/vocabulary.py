@@ -154,15 +154,17 @@ def tokenizer_json(path: Path, also_special: Callable[[str], object], reasons: R
     return _fast(content, path, (path,), also_special, reasons)
 
 
-def byte_level_bpe(vocabulary: Path, merges: Path, special: Iterable[str], reasons: Reasons) -> Vocabulary | None:
-    """BART's older files, as the `tokenizer.json` that they amount to."""
+def byte_level_bpe(
+    vocabulary: Path, merges: Path, special: Iterable[str], reasons: Reasons, *, begins_with_space: bool = False
+) -> Vocabulary | None:
+    """BART's older files, as the `tokenizer.json` that they amount to; some models read a space before every text."""
     try:
         model = models.BPE.from_file(str(vocabulary), str(merges), continuing_subword_prefix="", end_of_word_suffix="")
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
         reasons.add(f"{vocabulary.name} and {merges.name} are not a byte-level BPE vocabulary: {short(str(error))}")
         return None
     fast = FastTokenizer(model)
-    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=begins_with_space)
     fast.decoder = decoders.ByteLevel()
     fast.add_special_tokens([token for token in special if fast.token_to_id(token) is not None])
     return _fast(json.loads(fast.to_str()), vocabulary, (vocabulary, merges), lambda _: False, reasons)

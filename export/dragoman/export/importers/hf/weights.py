@@ -48,8 +48,6 @@ NOT_READ = re.compile(
 )
 BIAS = "final_logits_bias"
 SHARED = "shared.weight"
-LEARNED_OFFSET = 2
-"""Rows of a trained position table that stand for no position."""
 SINUSOID_TOLERANCE = 1e-4
 """How far a stored sinusoid may be from the formula and still be it: the formula in float32 comes this near, rounding
 to float16 does not."""
@@ -148,15 +146,16 @@ def _output_bias(work: _Placing) -> bool:
 
 
 def _positions(work: _Placing) -> str:
-    arch = work.arch
+    arch, family = work.arch, work.config.family
     if arch.positions == "relative":
         return arch.positions
+    assert family is not None, "an architecture has a family"
+    skipped = family.unused_positions if arch.positions == "learned" else arch.position_offset
     tables: dict[str, Floats] = {}
     for side, part in (("source", "encoder"), ("target", "decoder")):
         name = f"{part}.embed_positions.weight"
         if name in work.names:
             table = work.read(name)
-            skipped = LEARNED_OFFSET if arch.positions == "learned" else arch.position_offset
             if work.check_shape(name, table.shape, (arch.max_positions + skipped, arch.d_model)):
                 tables[f"{side}_positions"] = table[skipped:]
         elif arch.positions == "learned":
