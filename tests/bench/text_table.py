@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.protection import WarningKind
-from dragoman.server.core.requests import Output, Request
+from dragoman.server.core.requests import InputFormat, Output, Request
 from dragoman.server.core.translations import Translation
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,7 @@ class Row:
     text: str
     kept: tuple[str, ...]
     warning: WarningKind | None = None
+    form: InputFormat = InputFormat.PLAIN
 
 
 ROWS = (
@@ -74,13 +75,30 @@ ROWS = (
         ("{n}", "%s", "https://example.com/inbox", "\U0001f4ec"),
     ),
     Row("Are you sure? {name} will be deleted. This cannot be undone.", ("{name}",)),
+    Row("It must be in YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ] format.", ("YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ]",)),
+    Row("The answer is on page\u00a05 of the book.", ("\u00a05",)),
+    Row("Send the file as application/json, please.", ("application/json",)),
+    Row(
+        "<p>Click <b>here</b> to <a href='x'>log in</a>.</p>",
+        ("<p>", "<b>", "</b>", "<a href='x'>", "</a>", "</p>"),
+        form=InputFormat.HTML,
+    ),
+    Row(
+        "Read the [**new** guide](https://example.org/a_b) and run `make test`.",
+        ("[**", "**", "](https://example.org/a_b)", "`make test`"),
+        form=InputFormat.MARKDOWN,
+    ),
 )
 
 
 def translated() -> list[Translation]:
     """The rows' translations."""
     with LocalTranslator(MODEL, threads=1) as translator:
-        outcomes = translator.outcomes(Request(tuple(row.text for row in ROWS), output=Output(kept_spans=True)))
+        outcomes = [
+            outcome
+            for row in ROWS
+            for outcome in translator.outcomes(Request((row.text,), output=Output(kept_spans=True), format=row.form))
+        ]
     assert all(isinstance(outcome, Translation) for outcome in outcomes), outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Translation)]
 
@@ -103,16 +121,17 @@ def page(translations: list[Translation]) -> str:
     lines = [
         "# What comes through\n",
         "Texts as `models/en-pt` translates them by default, and how each protected span came into the translation.",
+        "Tags are protected in plain texts; with their `format` they stand around the words that translate theirs.",
         "Line ends and other white space are shown as `\\r\\n` and the like. `make text-table` writes this page, and a",
         "test compares it with what the model says.\n",
-        "| text | translation | kept |",
-        "|---|---|---|",
+        "| text | format | translation | kept |",
+        "|---|---|---|---|",
     ]
     for row, translation in zip(ROWS, translations, strict=True):
         counts = vars(translation.keeping) if translation.keeping else {}
         kept = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         warned = "".join(f"; {warning.kind.value}" for warning in translation.warnings)
-        lines.append(f"| {_cell(row.text)} | {_cell(translation.text)} | {kept}{warned} |")
+        lines.append(f"| {_cell(row.text)} | {row.form.value} | {_cell(translation.text)} | {kept}{warned} |")
     return "\n".join(lines) + "\n"
 
 

@@ -132,6 +132,14 @@ def test_a_slip_is_mended_in_the_form_of_its_language():
     assert mended("0.05 pt", "05 pt") == "0,05 pt"
 
 
+def test_a_number_with_one_mark_for_both_is_mended():
+    """It is no list: that has no other mark in the text. What stands apart is one."""
+    assert mended("I paid $1,234.56 then.", "Paguei $1,234,56 então.") == "Paguei $1.234,56 então."
+    assert mended("$1,234,567.89", "$1.234.567.89") == "$1.234.567,89"
+    assert changes("1,234.56", "1, 234 e 56", EN_PT) == []
+    assert changes("1,2,3", "1,2,3", EN_PT) == []
+
+
 def test_what_is_no_slip_is_not_mended_without_alignment():
     """It may be another number of the sentence; several changes are no slip either, nor is other money."""
     assert mended("8, 16, 24 or 32", "8, 16, 16 ou 32") is None

@@ -13,7 +13,7 @@ from dragoman.server.text.restoring import Attended, lenient_edits, restored, st
 
 
 def shown(text: str, attempt: Attempt = Attempt.OTHER_FORMS) -> ShownText:
-    found = re.finditer(r"\{\w*\}|%\w|\t\w", text)
+    found = re.finditer(r"\{\w*\}|%\w|\t\w|</?\w+>|\[/?b\]|&\w+;|\\n", text)
     spans = [ProtectedSpan(Span(*match.span()), SpanKind.PLACEHOLDER) for match in found]
     return show(text, spans, "X{n}", attempt=attempt)
 
@@ -29,6 +29,13 @@ def shown(text: str, attempt: Attempt = Attempt.OTHER_FORMS) -> ShownText:
         ("a\tb c", "X1 c", "\tb c"),
         ("a\tb c", "a X1 c", "a\tb c"),
         ("{a} and {b}", "请X1和X2", "请{a}和{b}"),
+        ("Click <b>here</b> now.", "Clique X1 aqui X2 agora.", "Clique <b>aqui</b> agora."),
+        ("Click <b>here</b>.", "X1 Aqui X2, clique.", "<b>Aqui</b>, clique."),
+        ("one<br>two", "um X1 dois", "um<br>dois"),
+        ("[b]one[/b] two", "X1 um X2 dois", "[b]um[/b] dois"),
+        ("5&nbsp;GB", "5 X1 gigas", "5&nbsp;gigas"),
+        ("One\\nTwo", "Um X1 Dois", "Um\\nDois"),
+        ("a <b> c", "um X1 c", "um <b> c"),  # no word was beside it
     ],
 )
 def test_forms_become_spans(text: str, said: str, text_back: str) -> None:
@@ -91,6 +98,28 @@ def test_a_missing_span_is_placed_by_attention(said: str, word: str, text_back: 
     assert result.text == text_back
     [(_, place, keeping)] = result.places
     assert (result.text[slice(*place)], keeping) == ("{a}", Keeping.ALIGNMENT)
+
+
+@pytest.mark.parametrize(
+    ("said", "word", "text_back"),
+    [
+        ("Olá senhor .", ".", "Olá senhor {a}."),
+        ("Olá , senhor", ",", "Olá {a}, senhor"),
+        ("( senhor )", "senhor", "( {a} senhor )"),
+        ("Olá (senhor)", "(senhor)", "Olá {a} (senhor)"),
+    ],
+)
+def test_no_space_is_put_before_what_ends_a_clause(said: str, word: str, text_back: str) -> None:
+    """Where that is what attended to it; and all other words are kept apart from it."""
+    read = shown("Hello {a} sir")
+    edits = lenient_edits(read, said, lambda: attended(read, said, (word, "X1")))
+    assert edits is not None
+
+    result = restored([said], edits)
+
+    assert result.text == text_back
+    [(_, place, _)] = result.places
+    assert result.text[slice(*place)] == "{a}"
 
 
 def test_without_attention_to_it_a_span_is_not_placed() -> None:

@@ -30,6 +30,7 @@ from dragoman.server.text.preparing import PreparedText
 from dragoman.server.text.restoring import Restored
 from dragoman.server.text.reviewing import Reviewed
 from dragoman.server.text.segment_text import SegmentText
+from dragoman.server.text.spaces import has_wide
 from dragoman.server.text.tokenizer import Tokenizer
 
 UNTRANSLATED = TextWarning(WarningKind.UNTRANSLATED)
@@ -284,7 +285,9 @@ class _Joiner:
         segment = self._decoded[index]
         edits = segment.edits(hypothesis)
         assert edits is not None, "hypotheses that do not hold their spans have been left out"
-        return segment.restored(hypothesis, edits, by_token=self._output.alignments or self._text.has_marks(index))
+        restored = segment.restored(hypothesis, edits, by_token=self._output.alignments or self._text.has_marks(index))
+        source = self._text.layout.segments[index]
+        return restored.with_wide_spaces(source) if has_wide(source) else restored
 
     def _reviewed(self, index: int, hypothesis: Hypothesis) -> Reviewed:
         """The translation of a segment, with the right number where one slipped."""

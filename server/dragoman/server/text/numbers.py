@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.spans import Span
@@ -134,6 +135,7 @@ def changes(
         missing, extra = _unpaired(missing, extra, lambda number: number.values)
     if missing or extra:
         missing, extra = _unpaired(missing, extra, lambda number: number.equals)
+        extra = _rejoined(missing, extra)
         missing, extra = _without_lists(missing, extra)
         extra, missing = _without_lists(extra, missing)
         missing = _unsaid(missing, target, pair.target)
@@ -288,6 +290,18 @@ def _unpaired(
         else:
             missing.append(number)
     return missing, [number for index, number in enumerate(target) if index not in paired]
+
+
+def _rejoined(missing: Sequence[Number], extra: list[Number]) -> list[Number]:
+    """What was parted like a list without spaces as one number, where a number with the same digits is missing that is
+    no list, as it has both marks: 1,234,56 of 1,234.56.
+    """
+    if len(missing) != 1 or len({*_DIGITS.split(missing[0].written)[1:-1]}) < 2 or len(extra) < 2:
+        return extra
+    is_run = all(one.span.end + 1 == other.span.start for one, other in pairwise(extra))
+    if not is_run or "".join(number.digits for number in extra) != missing[0].digits:
+        return extra
+    return [Number(extra[0].text, Span(extra[0].span.start, extra[-1].span.end))]
 
 
 def _without_lists(lists: Sequence[Number], others: Sequence[Number]) -> tuple[list[Number], list[Number]]:

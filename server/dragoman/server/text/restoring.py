@@ -5,6 +5,7 @@ model is to say. Of one that does not, a lenient reading takes the first of seve
 where the model's attention says, and as the last resort at the end.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +18,17 @@ from dragoman.server.core.protection import Keeping
 from dragoman.server.core.spans import Span
 from dragoman.server.text.alignment import Word
 from dragoman.server.text.forms import Attempt, ShownText, StandIn
+from dragoman.server.text.spaces import with_wide
 from dragoman.server.text.term_use import WantedTerm, copied, translation
 from dragoman.server.text.term_use import said as said_terms
 
 PLACED_WEIGHT = 0.3
 """The share of a word's attention from which a form counts as what it stands for."""
 
+_OPENING = "([{\"'\u201c\u2018\u00ab\u00bf\u00a1"
 _CLOSING = " \t.!?:;,\u2026\u3002\uff01\uff1f)]\"'\u201d\u2019\u00bb"
+
+_TAG_BEGINS, _TAG_ENDS = frozenset("<[&\\"), frozenset(">];")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,13 @@ class Restored:
     surfaces: Sequence[str]
     """What each token adds to it. The first one of a form adds what that stands for."""
     places: Sequence[tuple[StandIn, Span, Keeping]] = ()
+
+    def with_wide_spaces(self, source: str) -> "Restored":
+        """With spaces that are no plain ones where the source has them, but in its spans."""
+        text = with_wide(source, self.text, sorted(place for _, place, _ in self.places))
+        starts = itertools.accumulate(map(len, self.surfaces), initial=0)
+        surfaces = [text[start : start + len(each)] for start, each in zip(starts, self.surfaces, strict=False)]
+        return replace(self, text=text, surfaces=surfaces)
 
 
 def _unattended() -> Attended | None:
@@ -193,14 +205,23 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _edit(stand_in: StandIn, said: str, place: Span) -> Edit:
-    """A form becomes its span again. The space that was put beside it goes, unless another word stands there now."""
+    """A form becomes its span again. The space that was put beside it goes, unless another word stands there now; and
+    even then beside a tag, which has a word beside it, whichever that is.
+    """
     start, end = place
-    before, after = said[:start].rstrip(), said[end:].lstrip()
-    if stand_in.put[:1].isspace() or (stand_in.before and _same(before[-len(stand_in.before) :], stand_in.before)):
+    put, before, after = stand_in.put, said[:start].rstrip(), said[end:].lstrip()
+    touches = stand_in.before and (_same(before[-len(stand_in.before) :], stand_in.before) or put[0] in _TAG_BEGINS)
+    if touches or put[:1].isspace():
         start = len(before)
-    if stand_in.put[-1:].isspace() or (stand_in.after and _same(after[: len(stand_in.after)], stand_in.after)):
+    touches = stand_in.after and (_same(after[: len(stand_in.after)], stand_in.after) or _ends_tag(put))
+    if touches or put[-1:].isspace():
         end = len(said) - len(after)
-    return Edit(Span(start, end), stand_in.put, stand_in)
+    return Edit(Span(start, end), put, stand_in)
+
+
+def _ends_tag(put: str) -> bool:
+    """Whether it ends with a tag, an entity or a character that is escaped: `<b>`, `[b]`, `&nbsp;`, `\\n`."""
+    return put[-1] in _TAG_ENDS or put[-2:-1] == "\\"
 
 
 def _said(stand_in: StandIn, said: str, place: Span) -> Edit:
@@ -233,7 +254,9 @@ def _with_space(said: str, place: Span) -> Span:
 
 
 def _placed(stand_in: StandIn, said: str, attended: Attended | None, edits: Sequence[Edit]) -> Edit | None:
-    """A span in place of what is left of its form, or before the word that attended to it."""
+    """A span in place of what is left of its form, or before the word that attended to it: a word of its own, but that
+    no space stands before a mark which ends a clause.
+    """
     word = attended.strongest(stand_in.shown) if attended is not None else None
     if word is None:
         return None
@@ -241,9 +264,17 @@ def _placed(stand_in: StandIn, said: str, attended: Attended | None, edits: Sequ
     around = next((edit.said for edit in edits if edit.said.start < end and start < edit.said.end), None)
     if around is not None:
         start = min(start, around.start)
-    elif set(said[start:end].lower()) <= {*stand_in.form.lower(), *" -.,'"}:
+    elif _is_left_of(stand_in.form.lower(), said[start:end].lower()):
         return Edit(Span(start, end), stand_in.put, stand_in, Keeping.ALIGNMENT)
-    return Edit(Span(start, start), f"{stand_in.put} ", stand_in, Keeping.ALIGNMENT)
+    space_before = "" if not start or said[start - 1].isspace() or said[start - 1] in _OPENING else " "
+    space_after = "" if said[start] in _CLOSING else " "
+    put = f"{space_before}{stand_in.put}{space_after}"
+    return Edit(Span(start, start), put, stand_in, Keeping.ALIGNMENT, len(space_before))
+
+
+def _is_left_of(form: str, word: str) -> bool:
+    """Whether a word is what may be left of a form; a mark alone is one of the sentence."""
+    return set(word) <= {*form, *" -.,'"} and not set(word).isdisjoint(form)
 
 
 def _appended(stand_in: StandIn, said: str) -> Edit:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from dragoman.server.core.protection import SpanKind
+from dragoman.server.core.spans import Span
 from dragoman.server.text.recognition import readable
 from dragoman.server.text.recognition.readable import Readable
 
@@ -52,6 +53,19 @@ def found(text: str, vocabulary: _Vocabulary | None = None) -> list[str]:
 def test_whole_words_and_numbers_with_their_signs(text: str, parts: list[str]) -> None:
     """A sign before prose is alone, and scripts without spaces give up no neighbours."""
     assert found(text) == parts
+
+
+def test_what_is_known_takes_no_neighbours_with_it() -> None:
+    """Spans in no order, one within another; what reaches beyond them all is found."""
+    text = "a{b c{d {e#f 5{"
+    known = [Span(8, 10), Span(1, 4), Span(1, 2)]
+
+    assert [text[slice(*span)] for span, _ in Readable(_Vocabulary()).spans(text, known)] == ["c{d", "e#f", "{"]
+
+
+def test_folders_of_a_path_stay_together() -> None:
+    """A sign takes the word behind it, also where that before it is another one's: they touch."""
+    assert found("see a@b@c@d now") == ["a@b", "@c", "@d"]
 
 
 def test_kinds() -> None:

@@ -44,6 +44,8 @@ def found(text: str, protection: Protection | None = None) -> list[tuple[str, st
         ("\U0001f389 \U0001f600\U0001f389x", [("\U0001f389 \U0001f600\U0001f389", "symbol")]),
         ("田中, 山田 and 本\n田", [("田中, 山田", "unreadable"), ("本", "unreadable"), ("田", "unreadable")]),
         ("{prose here}", [("{", "unreadable"), ("}", "unreadable")]),
+        ("田%s 田", [("田%s", "placeholder"), ("田", "unreadable")]),
+        ("x{a}y {田}z", [("{a}", "placeholder"), ("{田}", "placeholder")]),
     ],
 )
 def test_what_overlaps_or_belongs_together_is_one_span(text: str, parts: list[tuple[str, str]]) -> None:

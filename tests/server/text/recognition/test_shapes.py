@@ -45,6 +45,8 @@ def test_letters_behind_a_named_placeholder_are_words() -> None:
     [
         "100% of it, 50 % der, 5%, 100%d and 20 %sure",
         "At 10:30 or 7:45:10, note: this. Ratio 1:2",
+        "text/audio or an image/link, application/forms text/plainly",
+        "MM, DD and YYYY, HH of MMS, add-ons, yy/x, h/d and m-s, dd or mm",
         "and/or km/h 1/2 24/7 he/she TCP/IP w/o 10/12/2024 n/a",
         "It costs $5, US$ 10, A$AP or R$20",
         "e.g. this, i.e. that, U.S. law, 5 p.m. today. The end.It was fine.Next",
@@ -103,6 +105,11 @@ def test_addresses(text: str, parts: list[str]) -> None:
         ("foo_bar CONST_X __all__ a.b_c() foo() x.y()", ["foo_bar", "CONST_X", "__all__", "a.b_c()", "foo()", "x.y()"]),
         ("django.contrib.auth", ["django.contrib.auth"]),
         ("`git push` ``a`b`` ```\nx\n```", ["`git push`", "``a`b``", "```\nx\n```"]),
+        ("std::vector::push_back, a::b() 10::20 :: x", ["std::vector::push_back", "a::b()"]),
+        (
+            "application/json text/* image/svg+xml, text/html;",
+            ["application/json", "text/*", "image/svg+xml", "text/html"],
+        ),
         ("123e4567-e89b-12d3-a456-426614174000", ["123e4567-e89b-12d3-a456-426614174000"]),
         (":) :-D ;) <3", [":)", ":-D", ";)", "<3"]),
         (":smile: :+1:", [":smile:"]),
@@ -128,6 +135,34 @@ def test_what_programs_read(text: str, parts: list[str]) -> None:
 def test_tags_in_plain_text(text: str, parts: list[str]) -> None:
     """The words between them are translated, but those of code."""
     assert found(text, SpanKind.CODE) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "YYYY-MM-DD|YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ]|[DD] [[HH:]MM:]ss[.uuuuuu]|HH:MM[:ss]|DD/MM/YYYY|MM/DD|dd.mm.yy",
+        "mm/dd/yyyy|yyyy/mm/dd hh:mm:ss|YYYY-MM-DDTHH:mm:ss.fff|mm:ss|d/m/Y|Y-m-d|H:i:s",
+    ],
+)
+def test_how_dates_are_to_be_written(text: str) -> None:
+    """Whole, with what is in brackets."""
+    for part in text.split("|"):
+        assert found(f"as {part} here") == [part]
+        assert found(f"({part}).") == [part]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (r"One\nTwo", [r"\n"]),
+        (r"one.\nTwo\n\nThree\t5", [r"\n", r"\n\n", r"\t"]),
+        (r"path\to\new and one\ntwo", []),
+        (r"\new and \"quoted\"", [r"\n", r"\"", r"\""]),
+    ],
+)
+def test_escapes_between_words(text: str, parts: list[str]) -> None:
+    """A letter that goes on in small letters behind a word may be a folder's."""
+    assert found(text, SpanKind.PLACEHOLDER) == parts
 
 
 def test_only_the_kinds_that_are_asked_for() -> None:

@@ -3,7 +3,7 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dragoman.server.core.protection import SpanKind
 from dragoman.server.core.spans import Span
@@ -39,17 +39,19 @@ class Readable:
         self._fine: set[str] = set(" \t\n\r")
         self._strange: set[str] = set()
 
-    def spans(self, text: str) -> Iterator[tuple[Span, SpanKind]]:
-        """Where the text has what the model cannot say, in order and apart: whole words, numbers with their signs."""
+    def spans(self, text: str, known: Iterable[Span] = ()) -> Iterator[tuple[Span, SpanKind]]:
+        """Where the text has what the model cannot say, in order and apart: whole words, numbers with their signs.
+        What lies in one of the `known` spans is left out, and takes no neighbours with it.
+        """
         if self._fine.issuperset(text):
             return
         strange = self._strange_of(text)
         if not strange:
             return
-        reached = 0
+        reached, covered = 0, _Covered(known)
         for match in _runs(strange).finditer(text):
             start, end = max(match.start(), reached), match.end()
-            if end <= reached or not self._is_strange_in(text, start, end):
+            if end <= reached or covered.holds(start, end) or not self._is_strange_in(text, start, end):
                 continue
             start, end = _with_neighbours(text, start, end, reached)
             yield Span(start, end), _kind(text[start:end])
@@ -92,6 +94,21 @@ class Readable:
         return not (start and categories <= _MARKS and self._is_read(text[start - 1 : end]))
 
 
+class _Covered:
+    """Spans, asked in order whether they hold a stretch."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = sorted(spans)
+        self._next = self._end = 0
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether one of them does, which need not be apart."""
+        while self._next < len(self._spans) and self._spans[self._next].start <= start:
+            self._end = max(self._end, self._spans[self._next].end)
+            self._next += 1
+        return end <= self._end
+
+
 @functools.lru_cache(maxsize=1024)
 def _runs(chars: str) -> re.Pattern[str]:
     """Finds runs of these characters."""
@@ -108,7 +125,7 @@ def _kind(run: str) -> SpanKind:
 def _with_neighbours(text: str, start: int, end: int, reached: int) -> tuple[int, int]:
     """A run with what it would tear apart, no further back than `reached`: the word or the number that it is in."""
     goes_on_before, goes_on = _reach(text[start]), _reach(text[end - 1])
-    if start > reached and end < len(text) and text[start - 1].isalnum() and text[end].isalnum():  # `a@b`
+    if start > 0 and end < len(text) and text[start - 1].isalnum() and text[end].isalnum():  # `a@b`
         goes_on_before = goes_on = _is_word
     elif text[start] == "#" and text[start - 1 : start].isalnum():  # `C#`
         goes_on_before = _is_word

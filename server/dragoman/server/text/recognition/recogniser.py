@@ -28,9 +28,11 @@ class Recogniser:
     def _found(self, text: str) -> Iterator[Found]:
         if self._patterns is not None:
             yield from ((span, SpanKind.PATTERN) for span in self._patterns.spans(text))
+        known: list[Found] = []
         if self._kinds:
-            yield from shape_spans(text, self._kinds)
-        for found in self._readable.spans(text):
+            known += shape_spans(text, self._kinds)
+            yield from known
+        for found in self._readable.spans(text, [span for span, _ in known]):
             if found[1] in self._kinds:
                 yield found
 
@@ -43,6 +45,7 @@ def _joined(text: str, found: Iterable[Found]) -> Iterator[Found]:
             start, end, kind = begin, until, following
         elif begin <= end or _belong_together(text[end:begin], kind, following):
             end = max(end, until)
+            kind = following if kind is SpanKind.UNREADABLE else kind
         else:
             yield Span(start, end), kind
             start, end, kind = begin, until, following

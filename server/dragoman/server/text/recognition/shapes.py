@@ -115,6 +115,11 @@ def _is_dotted(text: str) -> bool:
     return all(len(part) > 1 for part in text.split("."))
 
 
+def _is_date_format(text: str) -> bool:
+    """Whether letters for parts of dates have something between them, as no two words of a sentence have."""
+    return any(mark in text for mark in ":/.-")
+
+
 def _shape(kind: SpanKind, sign: str, *parts: str, test: Test | None = None, closing: str = "") -> Shape:
     return Shape(kind, sign, re.compile("".join(parts)), test, closing)
 
@@ -142,7 +147,22 @@ _FILE_ENDINGS = re.compile(
     r"psd|ttf|woff|woff2|plist|diff",
     re.IGNORECASE,
 )
+_MEDIA = (
+    r"x-[\w.+-]*+\w|vnd\.[\w.+-]*+\w|[a-z0-9-]++\+(?:xml|json|zip)|json|xml|html|plain|css|csv|markdown|javascript|pdf|zip|"
+    r"gzip|octet-stream|form-data|mixed|png|jpeg|gif|webp|svg|bmp|mp4|mpeg|ogg|wav|webm|woff2?|ttf|\*"
+)
+_CLOCK = r"(?:YYYY|YY|yyyy|yy|MMM?|DD|dd|mm|HH|hh|SS|ss|u{3,6}|f{3,6}|TZ)"
+"""A part of how a date or a time is to be written."""
+_DATE = (
+    rf"(?<!\w)\[{{0,4}}+{_CLOCK}(?:[]:/.-]{{0,4}}+(?:[ T](?=\[{{0,4}}{_CLOCK}))?+\[{{0,4}}+[:/.-]?+{_CLOCK})++",
+    r"(?:\]{1,4}+|(?!\w))",
+    r"|(?<![\w/:-])[dmyYHhis]([/:-])[dmyYHhis]\1[dmyYHhis](?![\w/:-])",
+)
+_DATE_SIGNS = ("YY", "yy", "HH", "hh", "MM", "mm:", "/dd", "dd/", "/Y", "Y-", "Y/", "-Y", "H:")
+"""One of these is in every such stretch."""
 _ALL = (
+    # YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ], dd/mm/yyyy, d/m/Y
+    *(_shape(SpanKind.CODE, sign, *_DATE, test=_is_date_format) for sign in _DATE_SIGNS),
     # %s, %-5.2f, %1$s, %(name)s, %@, %{name}, %name%. Letters that are glued to it belong to it: %dpx. Of `100% of` and
     # `100%d` nothing does.
     _shape(
@@ -164,8 +184,12 @@ _ALL = (
     # :name; no times, no emoticons.
     _shape(SpanKind.PLACEHOLDER, ":", r":(?<![\w:)]:)[A-Za-z_][A-Za-z0-9_]++(?![\w:)])"),
     _shape(SpanKind.PLACEHOLDER, "@", r"@(?<!\w@)[A-Za-z_]\w*+@(?!\w)"),
-    # What a text within a program's text escapes.
-    _shape(SpanKind.PLACEHOLDER, "\\", r"(?:\\(?:[nrt0\"'\\]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}))++"),
+    # What a text within a program's text escapes; `path\to\name` has folders.
+    _shape(
+        SpanKind.PLACEHOLDER,
+        "\\",
+        r"(?:\\(?:[\"'\\]|(?:(?<!\w\\)[nrt0]|[nrt](?![a-z]))|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}))++",
+    ),
     # Tags, comments, instructions of templates; an element of code as a whole.
     _shape(
         SpanKind.CODE,
@@ -185,6 +209,11 @@ _ALL = (
         SpanKind.CODE,
         "_",
         r"(?<![\w.])(?:[^\W_]++\.)*+(?:_*+[^\W_]++_++[^\W_]\w*+|__(?:init|main|name|all|file|str|repr|call|new|dict|class|doc)__)(?:\.\w++)*+(?:\(\))?+",
+    ),
+    _shape(SpanKind.CODE, "::", r"(?<![\w:.])[A-Za-z_]\w*+(?:::~?[A-Za-z_]\w*+)++(?:\(\))?+"),
+    *(
+        _shape(SpanKind.CODE, f"{kind}/", rf"(?<![\w./-]){kind}/(?:{_MEDIA})(?![\w/.+-]*\w)")
+        for kind in ("application", "text", "image", "audio", "video", "multipart", "font")
     ),
     _shape(SpanKind.CODE, "()", r"(?<![\w.])[A-Za-z_][\w.:]*+(?<!:)\(\)"),
     # Addresses.
