@@ -230,7 +230,7 @@ def main() -> int:
     """Measure and print."""
     args = arguments().parse_args()
     form = "fp16" if args.provider == "cuda" else "fp32"
-    hardware = hardware_of("cuda", 0) if args.provider == "cuda" else Hardware(keeps=True, own_step=True)
+    hardware = hardware_of("cuda", 0) if args.provider == "cuda" else Hardware(keeps=True)
     bundle = args.bundle or bundle_of(MODELS[args.model], form, args.cache)  # type: ignore[arg-type]
     if args.only_bundle:
         args.json.write_text(json.dumps({"bundle": str(bundle)}) + "\n", encoding="utf-8")

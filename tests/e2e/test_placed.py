@@ -3,25 +3,35 @@
 Sums are taken in another order there, so that numbers are equal to rounding and not to the last bit.
 """
 
+import ctypes
+import math
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_STEP
+from dragoman.bundle.graphs import DEVICE_STEP, HIDDEN
 from dragoman.bundle.manifest import Decoding
+from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.core.errors import Cancelled
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.strategies import DraftSource
+from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
 from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.runtime.hardware import PROCESSOR, Hardware
+from dragoman.server.lanes import half
+from dragoman.server.runtime import device as devices
+from dragoman.server.runtime.device_rows import ENCODED
+from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
 
 VOCABULARY, EOS = 320, 0
-PLACED = Hardware(keeps=True, own_step=True)
+PLACED = Hardware(keeps=True)
 GREEDY = Decoding(max_length=25)
 BEAM = Decoding(beam_size=4, num_hypotheses=4, max_length=25)
 TIE = 1e-3
@@ -40,12 +50,20 @@ KINDS: dict[str, dict[str, object]] = {
     "repetition": {"decoding": replace(BEAM, repetition_penalty=1.6, no_repeat_ngram_size=2, min_length=10)},
     "drafts": {"decoding": GREEDY, "strategy": Speculative(DraftSource.SOURCE, 4)},
 }
+WITHOUT_AUTOREGRESSION: dict[str, dict[str, object]] = {
+    "drafts of a block": {"decoding": GREEDY, "strategy": Speculative(DraftSource.NAT, 4, decoder="mask-predict")},
+    "drafts of a hypothesis": {"decoding": GREEDY, "strategy": Speculative(DraftSource.HYPOTHESIS, 4, decoder="ctc")},
+    "ctc": {"decoding": GREEDY, "strategy": NonAutoregressive("ctc")},
+    "ctc, rescored": {"decoding": BEAM, "strategy": NonAutoregressive("ctc", rescore=True)},
+    "mask-predict": {"decoding": GREEDY, "strategy": NonAutoregressive("mask-predict")},
+}
 
 
 def segments(kind: str, count: int, longest: int = 40) -> list[Segment]:
     rng = np.random.default_rng([*kind.encode()])
     lengths = rng.integers(0, longest, count)
-    return [Segment((*map(int, rng.integers(2, VOCABULARY, n)), EOS), **KINDS[kind]) for n in lengths]  # type: ignore
+    options = (KINDS | WITHOUT_AUTOREGRESSION)[kind]
+    return [Segment((*map(int, rng.integers(2, VOCABULARY, n)), EOS), **options) for n in lengths]  # type: ignore
 
 
 def differing(found, expected) -> list[object]:
@@ -55,10 +73,6 @@ def differing(found, expected) -> list[object]:
         for a, b in zip(found, expected, strict=True)
         if a.hypotheses[0].ids != b.hypotheses[0].ids and abs(a.hypotheses[0].score - b.hypotheses[0].score) > TIE
     ]
-
-
-pytestmark = pytest.mark.parametrize("tiny_checkpoint", ["self-attention"], indirect=True)
-"""Attention of the plain kind alone has such a step."""
 
 
 @pytest.fixture
@@ -72,27 +86,27 @@ def both(decoder, monkeypatch):
     return make
 
 
-def test_the_bundle_has_its_own_step(tiny_fp32):
+def test_the_bundle_has_its_own_step(plain_fp32):
     """Else all of this would compare a path with itself."""
-    assert DEVICE_STEP in tiny_fp32.manifest.graphs
+    assert DEVICE_STEP in plain_fp32.manifest.graphs
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_strategy_says_the_same_words(both, tiny_fp32, kind):
+def test_each_strategy_says_the_same_words(both, plain_fp32, kind):
     """500 random sources, and few places: sources join and leave all the time, rows are reused, and slots grow."""
     given = segments(kind, 500 if kind == "greedy" else 60)
 
-    here, there = (one.together(given) for one in both(tiny_fp32, max_batch=12))
+    here, there = (one.together(given) for one in both(plain_fp32, max_batch=12))
 
     assert differing(there, here) == []
     assert np.mean([a.hypotheses[0].ids == b.hypotheses[0].ids for a, b in zip(there, here, strict=True)]) >= 0.98
 
 
-def test_scores_and_attention_are_those_of_the_portable_step(both, tiny_fp32):
+def test_scores_and_attention_are_those_of_the_portable_step(both, plain_fp32):
     """Where the words are the same, scores, and what each word attended to, are equal to rounding."""
     given = segments("attention", 20)
 
-    here, there = (one.together(given) for one in both(tiny_fp32, max_batch=8))
+    here, there = (one.together(given) for one in both(plain_fp32, max_batch=8))
 
     for a, b in zip(there, here, strict=True):
         if a.hypotheses[0].ids == b.hypotheses[0].ids:
@@ -100,11 +114,185 @@ def test_scores_and_attention_are_those_of_the_portable_step(both, tiny_fp32):
             np.testing.assert_allclose(a.hypotheses[0].attention, b.hypotheses[0].attention, atol=1e-4)
 
 
-def test_all_ways_together_disturb_nobody(both, tiny_fp32):
+def test_all_ways_together_disturb_nobody(both, plain_fp32):
     """Groups of every kind side by side on two lanes: each source's words are those that it has alone."""
     given = [segment for kind in KINDS for segment in segments(kind, 8, longest=90)]
 
-    together = both(tiny_fp32, max_batch=16)[1].together(given)
-    alone = both(tiny_fp32, max_batch=1)[1].together(given)
+    together = both(plain_fp32, max_batch=16)[1].together(given)
+    alone = both(plain_fp32, max_batch=1)[1].together(given)
 
     assert differing(together, alone) == []
+
+
+@pytest.mark.parametrize("kind", WITHOUT_AUTOREGRESSION)
+def test_canvases_and_their_drafts_say_the_same_words(both, plain_nat, monkeypatch, kind):
+    """The encoder runs twice where both kinds of decoders read a source: for the device's step, and for arrays."""
+    monkeypatch.setattr(Costs, "wants_drafts", lambda *_: True)  # left to itself it depends on the time of a round
+    given = segments(kind, 24)
+
+    here, there = (one.together(given) for one in both(plain_nat, max_batch=7))
+
+    assert differing(there, here) == []
+
+
+@pytest.mark.parametrize("count", [1, 32])
+def test_batches_of_one_and_full_ones_say_the_same_words(both, plain_fp32, count):
+    """Rows that fill up a size of a run, and a batch without any."""
+    given = segments("marian", count)
+
+    here, there = (one.together(given) for one in both(plain_fp32, max_batch=32, lanes=1))
+
+    assert differing(there, here) == []
+
+
+def test_what_a_long_source_needed_is_given_up(both, plain_fp32):
+    """A source of 200 words that is translated into 150, between short ones: their words are as without it, and what a
+    step reads is as small after it as before."""
+    long = Decoding(beam_size=2, max_length=150, min_length=149, max_length_factor=100.0)
+    given = segments("marian", 12)
+    given.insert(1, Segment((*[5] * 200, EOS), long))
+    here, there = both(plain_fp32, max_batch=4, lanes=1)
+    sizes = []
+    step = there.lanes.runtime.step
+
+    def measured(graph, feed, *, attention):
+        sizes.append(max(math.prod(value.shape[1:]) for name, value in feed.items() if name.startswith("self_")))
+        return step(graph, feed, attention=attention)
+
+    there.lanes.runtime.step = measured
+
+    assert differing(there.together(given), here.together(given)) == []
+    there.one_by_one(given[4:5])
+    assert sizes[-1] <= max(sizes) / 4
+
+
+def test_those_that_stay_are_the_same_when_others_are_cancelled(both, plain_fp32):
+    """Every other source is cancelled at the third step; the rest say what they say where nobody leaves."""
+    given = segments("marian", 16)
+    _, there = both(plain_fp32, max_batch=16, lanes=1)
+    expected = there.together(given)
+    tickets, answers, answered = [], {}, threading.Semaphore(0)
+    is_submitted, steps = threading.Event(), []
+
+    def done(index):
+        def keep(answer):
+            answers[index] = answer
+            answered.release()
+
+        return keep
+
+    def cancel_at_the_third_step(*_):
+        steps.append(0)
+        if len(steps) == 3:
+            for ticket in tickets[::2]:
+                there.lanes.cancel(ticket)
+
+    there.observer.on_step = cancel_at_the_third_step
+    runtime = there.lanes.runtime
+    encode_really = runtime.encode
+    runtime.encode = lambda *inputs, **wanted: (is_submitted.wait(30), encode_really(*inputs, **wanted))[1]
+    tickets += [there.lanes.submit(segment, done(n)) for n, segment in enumerate(given)]
+    is_submitted.set()
+    for _ in given:
+        assert answered.acquire(timeout=60)
+
+    stayed = [n for n in range(len(given)) if not isinstance(answers[n], Cancelled)]
+    assert set(range(1, 16, 2)) <= set(stayed) < set(range(16))
+    assert differing([answers[n] for n in stayed], [expected[n] for n in stayed]) == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST_CAPTURES", 0), ("MOST_CAPTURES", 3), ("MOST_RUNS", 2)])
+def test_runs_that_are_not_captured_are_the_same(both, plain_fp32, monkeypatch, name, most):
+    """Without captures, with fewer than are needed, and with runs that are made anew again and again."""
+    monkeypatch.setattr(devices, name, most)
+    given = [segment for kind in KINDS for segment in segments(kind, 2)]
+
+    here, there = (one.together(given) for one in both(plain_fp32, max_batch=6, lanes=1))
+
+    assert differing(there, here) == []
+
+
+class CapturedThrice:
+    """A session that, like CUDA's, runs a graph more than once when it captures it."""
+
+    def __init__(self, session, captured):
+        self._session, self._captured, self._ids = session, captured, set()
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding, options):
+        graph_id = options.get_run_config_entry("gpu_graph_id")
+        is_new = graph_id not in self._ids and graph_id != devices.PLAIN
+        self._ids.add(graph_id)
+        for _ in range(3 if is_new else 1):
+            self._session.run_with_iobinding(binding, options)
+        if is_new:
+            self._captured.append(graph_id)
+
+
+def captures_of(decoder) -> list[str]:
+    """What is captured from now on."""
+    captured: list[str] = []
+    sessions = decoder.lanes.runtime._sessions
+    for name in CAPTURED & sessions.keys():
+        sessions[name] = CapturedThrice(sessions[name], captured)
+    return captured
+
+
+def test_a_capture_may_run_a_graph_more_than_once(both, plain_fp32):
+    """What is written is written to the same places again; no id comes twice, on whichever lane."""
+    given = [segment for kind in KINDS for segment in segments(kind, 3)]
+    here, there = both(plain_fp32, max_batch=6, lanes=2)
+    captured = captures_of(there)
+
+    assert differing(there.together(given), here.together(given)) == []
+    assert len(captured) > 10
+    assert len(set(captured)) == len(captured)
+
+
+def test_sizes_that_come_again_are_captured_once(both, plain_fp32):
+    """Batches come and go, and their memory with them: the steps of later ones are all repeated."""
+    _, there = both(plain_fp32, max_batch=4, lanes=1)
+    captured = captures_of(there)
+    given = [segment for kind in ("greedy", "marian") for segment in segments(kind, 30, longest=14)]
+    there.one_by_one(given)
+
+    there.one_by_one(given)
+    first = len(captured)
+    there.one_by_one(given * 2)
+
+    assert 0 < first < 20
+    assert len(captured) == first
+
+
+def test_a_source_that_is_no_number_spoils_nobody(both, plain_fp32, monkeypatch):
+    """What the encoder made of one source is not a number; it fails, and those after it say what they say alone."""
+    _, there = both(plain_fp32, max_batch=2, lanes=1)
+    good = segments("marian", 6)
+    expected = {one.ids for answer in there.one_by_one(good) for one in answer.hypotheses[:1]}
+    nan = Segment((*good[0].ids[:-1], 9, 9, EOS), BEAM)
+
+    def spoil(runtime, given, **wanted):
+        made = encode(runtime, given, **wanted)
+        for one, segment in zip(made, given, strict=True):
+            if segment is nan:
+                run, row = one.tensors[ENCODED]
+                hidden = run.kept[HIDDEN]
+                size = math.prod(hidden.shape[1:])
+                floats = (ctypes.c_float * size).from_address(hidden.pointer + row * size * hidden.dtype.itemsize)
+                floats[:] = [math.nan] * size
+        return made
+
+    monkeypatch.setattr(half, "encode", spoil)
+    answers, answered = [], threading.Semaphore(0)
+    for segment in [nan, *good]:
+        there.lanes.submit(segment, lambda answer: (answers.append(answer), answered.release()))
+    for _ in range(7):
+        assert answered.acquire(timeout=60)
+
+    failed = [answer for answer in answers if isinstance(answer, Exception)]
+    assert ["not finite" in str(one.detail) for one in failed] == [True]
+    said = [answer.hypotheses[0].ids for answer in answers if not isinstance(answer, Exception)]
+    assert len(said) == 6
+    assert {*said} <= expected

@@ -73,7 +73,7 @@ def test_captured_runs_are_those_that_are_not(tiny, hardware, decode, monkeypatc
     """The same words, and scores within a thousandth, whether launches are repeated or made anew."""
     given = segments(12)
     captured = decode(tiny, given, max_batch=8, lanes=1, hardware=hardware)
-    monkeypatch.setattr(devices, "MOST_BUCKETS", 0)
+    monkeypatch.setattr(devices, "MOST_CAPTURES", 0)
 
     assert differing(captured, decode(tiny, given, max_batch=8, lanes=1, hardware=hardware)) == []
 

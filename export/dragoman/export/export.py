@@ -31,7 +31,7 @@ from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
 from dragoman.export.graphs.device_modules import DEVICE_MODULES
-from dragoman.export.graphs.store_graphs import device_store_graphs, store_graphs
+from dragoman.export.graphs.store_graphs import store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
 from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.load import load_network
@@ -126,7 +126,7 @@ def device_graphs(network: Network, precision: Precision, progress: Progress) ->
     for graph in DEVICE_MODULES:
         progress(f"tracing {graph}")
         models[graph] = trace(traced, graph)
-    return models | device_store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP))
+    return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP))
 
 
 def lower(
@@ -149,8 +149,6 @@ def lower(
             to_half(model)
     if STRIDE in models:
         looped(models[STRIDE], arch.max_positions - 1)
-    if precision != "int8" and STEP in models:  # int8 is for processors, where nothing is kept on a device
-        models |= store_graphs(arch, signature_of(models[STEP], STEP))
 
 
 def quantise(

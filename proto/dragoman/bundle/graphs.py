@@ -23,17 +23,6 @@ STEP_SHORTLIST = "step_shortlist"
 STRIDE = "stride"
 """`COUNT` steps of greedy search in one run, one node a source, over the candidates where the bundle has them."""
 
-POOL_KEEP = "pool.keep"
-"""New nodes' keys and values into their slots, or each hypothesis's states from its parent's new ones."""
-POOL_MOVE = "pool.move"
-"""Rows of sources from other rows: who leaves is replaced, who joins begins with zeros."""
-POOL_FIT = "pool.fit"
-"""Rows of sources from other rows while slots become more or fewer."""
-MEMORY_MOVE = "memory.move"
-"""Rows of cross-attention keys and values from other rows."""
-MEMORY_FIT = "memory.fit"
-"""Encoded sources into their rows, padded with zeros, or positions becoming more or fewer."""
-
 DEVICE_ENCODER = "device.encoder"
 """On devices, in the place of `ENCODER`: padded sources to their hidden rows."""
 DEVICE_JOIN = "device.join"
@@ -88,6 +77,8 @@ STATE, INITIAL = "state.", "initial."
 
 AT, TO, KEPT = "at", "to", "kept"
 """Graphs that write: rows that are read, rows that are written, and how many slots or positions stay."""
+PADS = "pads.1"
+"""How far slots or positions are padded, in the form that ONNX pads three axes by."""
 
 SHORTLIST_BLOCK = 32
 """Candidates come in multiples of this many: the best of them are searched for block by block."""
@@ -150,11 +141,6 @@ def incoming(tensor: str) -> str:
 def written(tensor: str) -> str:
     """The output of such a graph, which the server binds onto the input's buffer: only what changes is written."""
     return f"{tensor}.written"
-
-
-def pads(axis: int) -> str:
-    """How far an axis of slots or positions is padded, in the form that ONNX pads four axes by."""
-    return f"pads.{axis}"
 
 
 def has_device_graphs(arch: Architecture) -> bool:

@@ -23,7 +23,7 @@ def test_the_step_graph_says_which_kind_there_is():
 def test_what_is_no_number_stays_with_its_source(width):
     """Behind any mask it would still be seen: whoever takes the place of a broken source starts clean."""
     pool, states = nodes_of(FakeRuntime(), 2, width), nodes_of(FakeRuntime(decoder="ssru"), 2, width)
-    memory = Memory(HostStore, [Tensor("cross_k.0", "float32", ("G", 2, 2, "S"))], 2)
+    memory = Memory(HostStore([Tensor("cross_k.0", "float32", ("G", 2, 2, "S"))], {"G": 2, "S": 16}), 2)
     broken = np.full((2, 2, width, 2), np.nan, np.float32)
     for _ in range(2):
         pool.admit({})

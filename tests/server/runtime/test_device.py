@@ -1,63 +1,104 @@
-"""When a run is captured: without any device."""
+"""Runs with everything about them made once, and single ones, on the provider for processors."""
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
-from dragoman.server.runtime.device import Device
+from dragoman.server.core.ports import DeviceWork
+from dragoman.server.runtime import device as module
+from dragoman.server.runtime.buffers import Resident
+from dragoman.server.runtime.device import Device, FixedRun
+
+FLOAT = TensorProto.FLOAT
 
 
-@pytest.mark.parametrize(("graph", "ids"), [("step", ["-1", "new", "new"]), ("encoder", ["-1", "-1", "-1"])])
-def test_the_second_run_of_a_size_is_captured(graph, ids):
-    """The first is plain, the second gets an id of its own, which later ones repeat; other graphs never have one."""
-    session = Recorder()
-    device = Device("cpu", 0, {graph: session}, {"step"})
+@pytest.fixture
+def device() -> Device:
+    """One graph: y = x + kept, and kept is written to, too."""
+    names = {"x": ["n"], "kept": [3]}
+    inputs = [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in names.items()]
+    outputs = [helper.make_tensor_value_info(name, FLOAT, [3]) for name in ("y", "written")]
+    nodes = [helper.make_node("Add", ["x", "kept"], ["y"]), helper.make_node("Neg", ["x"], ["written"])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", inputs, outputs), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return Device("cpu", 0, {"graph": session}, DeviceWork())
 
+
+def resident(array: np.ndarray) -> Resident:
+    return Resident(array, array.ctypes.data, array.shape, array.dtype)
+
+
+def run_of(device: Device, kept: np.ndarray, rows: int = 3) -> FixedRun:
+    three = (3,), np.dtype(np.float32)
+    given = {"x": ((rows,), np.dtype(np.float32))}
+    return device.fixed("graph", given, bound={"kept": resident(kept)}, fetched={"y": three}, kept={"written": three})
+
+
+def test_a_fixed_run_sends_what_its_views_hold_and_gives_what_the_graph_says(device):
+    """Each run anew, and what was fetched before stays as it was."""
+    run = run_of(device, np.array([1, 2, 3], np.float32))
+    found = []
+    for value in (0, 10, 20):
+        run.views["x"][:] = value
+        found.append(run.run()["y"])
+
+    assert [one.tolist() for one in found] == [[1, 2, 3], [11, 12, 13], [21, 22, 23]]
+    assert run.kept["written"].shape == (3,)
+
+
+def test_the_same_sizes_and_addresses_are_the_same_run(device):
+    """Other memory or another size is another one."""
+    kept, other = np.zeros(3, np.float32), np.zeros(3, np.float32)
+
+    assert run_of(device, kept) is run_of(device, kept)
+    assert run_of(device, kept) is not run_of(device, other)
+    assert run_of(device, kept) is not run_of(device, kept, rows=1)
+
+
+def test_a_second_run_is_captured_and_later_ones_are_replays(device):
+    """Runs, captures, copies and bytes are counted; as many captures as there may be at most."""
+    kept, another, work = np.zeros(3, np.float32), np.zeros(3, np.float32), device.work
+    run = run_of(device, kept)
+    for _ in range(5):
+        run.run()
+
+    assert work.runs == {("graph", False): 2, ("graph", True): 3}
+    assert work.captures == 1
+    assert work.copies == {"in": 5, "out": 5}
+    assert work.bytes == {"in": 5 * 256, "out": 5 * 256}
+
+    work.captures = module.MOST_CAPTURES
+    other = run_of(device, another)
     for _ in range(3):
-        assert device.run(graph, {"x": np.arange(3)}, fetch=["y"])["y"].tolist() == [0, 2, 4]
-    device.run(graph, {"x": np.arange(4)}, fetch=["y"])
-
-    assert ["-1" if one == "-1" else "new" for one in session.ids[:3]] == ids
-    assert session.ids[1] == session.ids[2]
-    assert session.ids[3] == "-1"
+        other.run()
+    assert not other.is_captured
 
 
-class Recorder:
-    """A session that doubles what it is given, and notes the ids of its runs."""
+def test_the_run_that_was_not_used_for_longest_goes(device, monkeypatch):
+    """Where there are too many."""
+    monkeypatch.setattr(module, "MOST_RUNS", 2)
+    memory = [np.zeros(3, np.float32) for _ in range(3)]
+    first, second = (run_of(device, one) for one in memory[:2])
+    run_of(device, memory[0])
+    run_of(device, memory[2])
 
-    def __init__(self):
-        self.ids: list[str] = []
-
-    def io_binding(self):
-        return Binding()
-
-    def run_with_iobinding(self, binding, options):
-        self.ids.append(options.get_run_config_entry("gpu_graph_id"))
-        doubled = 2 * binding.input()
-        if binding.output is None:
-            binding.output = binding.made(doubled)
-        else:
-            binding.output.update_inplace(doubled)
+    assert run_of(device, memory[0]) is first
+    assert run_of(device, memory[1]) is not second
 
 
-class Binding:
-    """One input and one output."""
+def test_a_single_run_writes_where_it_is_told(device):
+    """Arrays and what lies on the device are given alike; nothing of it is made for later."""
+    kept, y, written = np.array([1, 2, 3], np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32)
 
-    def __init__(self):
-        self.output = None
+    device.write(
+        "graph",
+        {"x": np.array([5, 6, 7], np.float32), "kept": resident(kept)},
+        {"y": resident(y), "written": resident(written)},
+    )
 
-    def bind_cpu_input(self, name, array):
-        self.input = lambda: array
-
-    def bind_ortvalue_input(self, name, value):
-        self.input = value.numpy
-
-    def bind_output(self, name):
-        from onnxruntime import OrtValue
-
-        self.made = OrtValue.ortvalue_from_numpy
-
-    def bind_ortvalue_output(self, name, value):
-        self.output = value
-
-    def get_outputs(self):
-        return [self.output]
+    assert y.tolist() == [6, 8, 10]
+    assert written.tolist() == [-5, -6, -7]
+    assert device.work.runs == {}

@@ -1,203 +1,177 @@
-"""A store in a device's memory, beside one of arrays. The device is arrays here, too, and its graphs are few lines."""
+"""Rows on a device that grow, move into holes and are joined, beside a dictionary of what each source has."""
 
-import itertools
+import ctypes
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dragoman.bundle.graphs import AT, KEPT, MEMORY_FIT, POOL_FIT, POOL_KEEP, TO, incoming, written
+from dragoman.bundle.graphs import AT, DEVICE_MEMORY_FIT, HIDDEN, KEPT, LENGTHS, TO, incoming, written
 from dragoman.bundle.manifest import Tensor
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Resident
+from dragoman.server.runtime.device_rows import ENCODED, rows_of
 from dragoman.server.runtime.device_store import DeviceStore
-from dragoman.server.runtime.host_store import HostStore
+from dragoman.server.runtime.slabs import Slabs
 
-HEADS, WIDTH = 2, 3
-POOL = [Tensor(name, "float32", ("G", HEADS, "T", WIDTH)) for name in ("self_k.0", "self_v.0")]
-STATES = [Tensor("state.0", "float32", ("G", "q", WIDTH))]
-MEMORY = [
-    Tensor("cross_k.0", "float32", ("G", HEADS, WIDTH, "S")),
-    Tensor("cross_v.0", "float32", ("G", HEADS, "S", WIDTH)),
-]
+WIDTH = 2
+CROSS = [Tensor(name, "float32", ("G", "S", WIDTH)) for name in ("cross_k.0", "cross_v.0")]
 
 
 class ArrayDevice:
-    """Residents whose owners are arrays. Graphs that a device would capture run twice: first with the inputs that are
-    to do nothing."""
+    """Memory of the host, by its addresses; its graphs are few lines."""
 
     def __init__(self) -> None:
-        self._pointers = itertools.count(1)
-        self.runs: list[str] = []
+        self.made: list[int] = []
+        self.slabs = Slabs(self.memory, DeviceWork())
 
-    def zeros(self, shape: tuple[int, ...], dtype: object) -> Resident:
-        spare = np.full(shape, np.nan, dtype)  # a spare one has whatever its last user left,
-        spare[-1] = 0  # who had zeros in the last row, too
-        return self.resident(spare)
+    def memory(self, size: int):
+        self.made.append(size)
+        array = np.zeros(size, np.uint8)
+        return SimpleNamespace(array=array, data_ptr=lambda: array.ctypes.data)
 
-    def resident(self, array: np.ndarray) -> Resident:
-        return Resident(array, next(self._pointers), array.shape, array.dtype)
+    def write(self, graph, inputs, into) -> None:
+        for name in [one.removesuffix(".written") for one in into]:
+            target, source = values(into[written(name)]), values(inputs[incoming(name)])
+            rows = source[inputs[AT]].copy()  # picked before any is written
+            kept = int(inputs[KEPT][0])
+            fitted = np.zeros((len(rows), *target.shape[1:]), rows.dtype)
+            fitted[:, :kept] = rows[:, :kept]
+            target[inputs[TO][:, 0]] = fitted
 
-    def run(self, graph, given, *, into, dry_run=None) -> None:
-        self.runs.append(graph)
-        for inputs in ([{**given, **dry_run}] if dry_run else []) + [given]:
-            for name in [one.removesuffix(".written") for one in into]:
-                target, new = values(into[written(name)]), values(inputs[incoming(name)])
-                if graph in (POOL_FIT, MEMORY_FIT):
-                    new = fitted(new, target.shape, int(inputs[KEPT][0]))
-                rows = new[inputs[AT]] if AT in inputs else new
-                target[inputs[TO][:, 0] if TO in inputs else slice(None)] = rows
+    def fixed(self, graph, sent, *, bound, into):
+        """The join: keys are the hidden rows, values their negatives."""
+        views = {name: np.zeros(*form) for name, form in sent.items()}
+
+        def run() -> None:
+            to, hidden = views[TO], values(bound[HIDDEN])
+            for name, sign in (("cross_k.0", 1), ("cross_v.0", -1)):
+                values(into[written(name)])[to[:, 0], to[:, 1]] = sign * hidden
+
+        return SimpleNamespace(views=views, run=run)
+
+
+class Encoded:
+    """A run of the encoder, by its sources' lengths."""
+
+    def __init__(self, lengths: list[int], number: int) -> None:
+        hidden = np.random.default_rng(number).normal(size=(len(lengths), max(lengths), WIDTH)).astype(np.float32)
+        self.kept = {HIDDEN: Resident(hidden, hidden.ctypes.data, hidden.shape, hidden.dtype)}
+        self.views, self.readers = {LENGTHS: np.array(lengths)}, set()
+
+    def source(self, g: int) -> np.ndarray:
+        return values(self.kept[HIDDEN])[g, : self.views[LENGTHS][g]].copy()
 
 
 def values(tensor: Resident) -> np.ndarray:
-    """What a resident, or a part or a view of one, holds; a view of it."""
-    return tensor.owner.reshape(-1)[: math.prod(tensor.shape)].reshape(tensor.shape)
+    """What a resident holds; a view of it."""
+    size = math.prod(tensor.shape) * tensor.dtype.itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(tensor.pointer), tensor.dtype).reshape(tensor.shape)
 
 
-def fitted(rows: np.ndarray, shape: tuple[int, ...], kept: int) -> np.ndarray:
-    """Rows with so many slots or positions as the target has; `kept` of their own stay."""
-    new = np.zeros((len(rows), *shape[1:]), rows.dtype)
-    front = tuple(slice(kept if a != b else None) for a, b in zip(rows.shape, new.shape, strict=True))
-    new[front] = rows[front]
-    return new
+@pytest.fixture
+def device() -> ArrayDevice:
+    return ArrayDevice()
 
 
-def fed(store, count: int) -> dict[str, np.ndarray]:
-    return {name: values(t)[:count] if isinstance(t, Resident) else t for name, t in store.feed().items()}
+def store_on(device) -> DeviceStore:
+    return DeviceStore(device, CROSS, {"G": 256, "S": 16}, "kind")
 
 
-def assert_equal(there: DeviceStore, here: HostStore) -> None:
-    """All rows in use, of all tensors."""
-    assert len(there) == len(here)
-    one, other = fed(there, len(here)), fed(here, len(here))
-    assert one.keys() == other.keys()
-    for name, tensor in other.items():
-        assert np.array_equal(one[name], tensor), name
+def check(store: DeviceStore, expected: list[np.ndarray]) -> None:
+    """Each source's positions, where the store says that they lie."""
+    feed = store.feed()
+    keys, vals = values(feed["cross_k.0"]), values(feed["cross_v.0"])
+    rows = feed[rows_of(DEVICE_MEMORY_FIT)]
+    assert len(rows) == len(expected)
+    for g, hidden in enumerate(expected):
+        np.testing.assert_array_equal(keys[rows[g], : len(hidden)], hidden)
+        np.testing.assert_array_equal(vals[rows[g], : len(hidden)], -hidden)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_pool_is_that_of_arrays(seed):
-    """Sources come, go, read words and need more slots, many things between two steps."""
-    rng, device = np.random.default_rng(seed), ArrayDevice()
-    here = HostStore(POOL, {"G": 5, "T": 16})
-    there = DeviceStore(device, POOL, {"G": 5, "T": 16})
-    for number in range(80):
-        if len(here) and rng.random() < 0.3:
-            row = int(rng.integers(len(here)))
-            here.remove(row)
-            there.remove(row)
-        if len(here) < 5 and rng.random() < 0.5:
-            here.admit()
-            there.admit()
-        if number % 20 == 19:
-            size = there.room(int(rng.integers(8, 64)))
-            here.resize(size)
-            there.resize(size)
-        if not len(here) or rng.random() < 0.5:
-            continue
-        assert_equal(there, here)
-        n, rows = len(here), next(iter(there.feed().values())).shape[0]
-        new = rng.normal(size=(2, rows, HEADS, 2, WIDTH)).astype(np.float32)
-        slot = np.array([rng.permutation(here.size)[:2] for _ in range(n)])
-        row, node = (rng.random((n, 2)) < 0.7).nonzero()
-        here.put([one[:n] for one in new], row, node, slot[row, node])
-        there.put([device.resident(one) for one in new], row, node, slot[row, node])
-        starts, counts = rng.integers(0, here.size - 2, n), rng.integers(0, 3, n)
-        here.extend([one[:n] for one in new], starts, counts)
-        there.extend([device.resident(one) for one in new], starts, counts)
-        assert_equal(there, here)
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 300), st.integers(-20, -1)), min_size=1, max_size=60))
+def test_sources_keep_what_they_have_whatever_comes_and_goes(moves):
+    """Sources of any length join, any of them leave; rows and positions grow, shrink and move into holes."""
+    store, expected, number = store_on(ArrayDevice()), [], 0
+    for move in moves:
+        if move > 0:
+            number += 1
+            run = Encoded([move, 1 + move % 7], number)
+            longest = max([len(hidden) for hidden in expected] + [move])
+            store.resize(store.room(longest))
+            for g in range(2):
+                store.admit()
+                store.place(len(store) - 1, {ENCODED: (run, g)})
+                expected.append(run.source(g))
+        elif expected:
+            row = -move % len(expected)
+            store.remove(row)
+            expected[row] = expected[-1]
+            del expected[-1]
+        if move % 3 == 0:  # else several come and go between two steps
+            check(store, expected)
+    check(store, expected)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_memory_is_that_of_arrays(seed):
-    """Encoded sources of several runs, which may leave or move before the next step, and positions that change."""
-    rng, device = np.random.default_rng(seed), ArrayDevice()
-    here = HostStore(MEMORY, {"G": 4, "S": 16})
-    there = DeviceStore(device, MEMORY, {"G": 4, "S": 16})
-    for _ in range(60):
-        if len(here) and rng.random() < 0.4:
-            row = int(rng.integers(len(here)))
-            here.remove(row)
-            there.remove(row)
-        size = int(rng.choice([16, 32, 64]))
-        keys = rng.normal(size=(3, HEADS, WIDTH, size)).astype(np.float32)
-        encoded = {"cross_k.0": keys, "cross_v.0": keys.swapaxes(2, 3).copy()}
-        residents = {name: device.resident(tensor) for name, tensor in encoded.items()}
-        if size > here.size or rng.random() < 0.2:
-            here.resize(size)
-            there.resize(size)
-        for g in range(3):
-            if len(here) < 4 and rng.random() < 0.5:
-                here.admit()
-                there.admit()
-                here.place(len(here) - 1, {name: tensor[g] for name, tensor in encoded.items()})
-                there.place(len(there) - 1, {name: (tensor, g) for name, tensor in residents.items()})
-        if len(here) and rng.random() < 0.5:
-            assert_equal(there, here)
+def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
+    """The next group of the kind has the memory of the last, whatever sizes it comes in: nothing is allocated again."""
+    addresses, made = [], []
+    for sizes in ((300, 3), (20,), (300, 3)):
+        store = store_on(device)
+        for number, length in enumerate(sizes):
+            store.resize(store.room(length))
+            store.admit()
+            store.place(len(store) - 1, {ENCODED: (Encoded([length], number), 0)})
+        addresses.append([tensor.pointer for name, tensor in store.feed().items() if name.startswith("cross")])
+        made.append(len(device.made))
+        del store
+
+    assert addresses[0] == addresses[1] == addresses[2]
+    assert len({*made}) == 1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_states_are_those_of_arrays(seed):
-    """Every hypothesis goes on from its parent's new state, also after sources have come and gone."""
-    rng, device = np.random.default_rng(seed), ArrayDevice()
-    here, there = HostStore(STATES, {"G": 4, "q": 2}), DeviceStore(device, STATES, {"G": 4, "q": 2})
-    for _ in range(40):
-        if len(here) == 4 or (len(here) and rng.random() < 0.3):
-            row = int(rng.integers(len(here)))
-            here.remove(row)
-            there.remove(row)
-        else:
-            here.admit()
-            there.admit()
-        if not len(here):
-            continue
-        assert_equal(there, here)
-        n, rows = len(here), next(iter(there.feed().values())).shape[0]
-        new = rng.normal(size=(rows * 2, WIDTH)).astype(np.float32)
-        origin = np.arange(0, 2 * n, 2)[:, None] + rng.integers(0, 2, (n, 2))
-        here.replace([new[: 2 * n]], origin)
-        there.replace([device.resident(new)], origin)
-        assert_equal(there, here)
-
-
-def test_what_is_noted_is_carried_out_together():
-    """Three sources leave and two join between steps: one run moves them all."""
-    device = ArrayDevice()
-    store = DeviceStore(device, POOL, {"G": 8, "T": 16})
-    for _ in range(6):
-        store.admit()
-    store.feed()
-    device.runs.clear()
-
-    for row in (0, 2, 1):
-        store.remove(row)
+def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
+    """A store whose row is dead gives none of its memory to the next."""
+    store = store_on(device)
     store.admit()
+    store.rows.dead.add(0)
+    before = len(device.made)
+    del store
+    store_on(device)
+
+    assert len(device.made) == before + len(CROSS)
+
+
+def test_several_stores_of_a_kind_have_the_same_memory_each_time(device):
+    """The first to come has the first set, whoever went last; another kind has its own."""
+
+    def addresses(count: int) -> list[int]:
+        stores = [store_on(device) for _ in range(count)]
+        for store in stores:
+            store.admit()
+        found = [store.feed()["cross_k.0"].pointer for store in stores]
+        while stores:
+            stores.pop(0)
+        return found
+
+    assert addresses(3) == addresses(3)
+    assert addresses(3)[:1] == addresses(1)
+
+
+def test_whoever_is_still_to_read_a_run_of_the_encoder_is_known_to_it(device):
+    """Until its sources are written where the step reads them; then what the run left may be written over."""
+    store, run = store_on(device), Encoded([3], 0)
     store.admit()
-    store.feed()
-    store.feed()
+    store.place(0, {ENCODED: (run, 0)})
+    expected = run.source(0)
+    assert run.readers == {store}
 
-    assert device.runs == ["pool.move"]
+    store.join()
+    values(run.kept[HIDDEN])[:] = np.nan
 
-
-def test_sizes_are_powers_of_two():
-    """Slots, and the rows that a step is fed: few shapes have to be captured."""
-    store = DeviceStore(ArrayDevice(), POOL, {"G": 6, "T": 16})
-    shapes = []
-    for _ in range(6):
-        store.admit()
-        shapes.append(store.feed()["self_k.0"].shape[0])
-
-    assert shapes == [1, 2, 4, 4, 8, 8]
-    assert [store.room(n) for n in (16, 17, 48)] == [16, 32, 64]
-
-
-def test_a_pool_that_is_not_kept_writes_nowhere_that_is_read():
-    """Nodes without a place go to a row of their own."""
-    device = ArrayDevice()
-    store = DeviceStore(device, POOL, {"G": 2, "T": 16})
-    store.admit()
-    new = device.resident(np.ones((1, HEADS, 2, WIDTH), np.float32))
-
-    store.put([new, new], np.array([], int), np.array([], int), np.array([], int))
-
-    assert device.runs == [POOL_KEEP]
-    assert not values(store.feed()["self_k.0"])[:1].any()
+    assert run.readers == set()
+    check(store, [expected])

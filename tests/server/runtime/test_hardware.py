@@ -4,19 +4,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_GRAPHS, POOL_KEEP, STEP, STEP_SHORTLIST, STRIDE
+from dragoman.bundle.graphs import DEVICE_ENCODER, DEVICE_GRAPHS, DEVICE_STEP, STEP, STEP_SHORTLIST, STRIDE
 from dragoman.bundle.manifest import Graph, Manifest, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
 from dragoman.server.lanes.opening import best_batch
-from dragoman.server.runtime.buffers import Resident, rounded
 from dragoman.server.runtime.hardware import (
     CAPTURED,
     PROCESSOR,
-    STORES,
     Hardware,
     cuda_options,
     hardware_of,
@@ -27,7 +24,7 @@ from dragoman.server.runtime.hardware import (
     usable_cpus,
 )
 
-GPU = Hardware("cuda", 1, keeps=True, own_step=True)
+GPU = Hardware("cuda", 1, keeps=True)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 BUNDLE, NEW = Path("bundle"), "1.31.1"
 
@@ -36,8 +33,8 @@ BUNDLE, NEW = Path("bundle"), "1.31.1"
 def exported(bundle) -> Manifest:
     """A float16 bundle with all that a device needs."""
     plain: Manifest = bundle.manifest
-    stores = {name: Graph(f"{name}.onnx", (), ()) for name in STORES}
-    return replace(plain, precision="fp16", graphs={**plain.graphs, **stores})
+    placed = {name: Graph(f"{name}.onnx", (), ()) for name in DEVICE_GRAPHS}
+    return replace(plain, precision="fp16", graphs={**plain.graphs, **placed})
 
 
 def refusal(*given) -> str | None:
@@ -50,9 +47,13 @@ def refusal(*given) -> str | None:
 
 
 def test_what_a_gpu_runs_is_not_refused(exported):
-    """Either float precision, with the graphs that write to the device; and nothing is asked of a processor."""
+    """Either float precision, of any kind of attention or recurrence; and nothing is asked of a processor."""
     assert refusal(exported, BUNDLE, GPU, [CUDA, CPU], NEW) is None
     assert refusal(replace(exported, precision="fp32"), BUNDLE, GPU, [CUDA, CPU], NEW) is None
+    for change in ({"decoder": "ssru"}, {"positions": "relative"}, {"positions": "shaw"}):
+        graphs = {name: graph for name, graph in exported.graphs.items() if name not in DEVICE_GRAPHS}
+        other = replace(exported, architecture=replace(exported.architecture, **change), graphs=graphs)
+        assert refusal(other, BUNDLE, GPU, [CUDA, CPU], NEW) is None
     assert refusal(replace(exported, precision="int8", graphs={}), BUNDLE, PROCESSOR, [CPU], "1.20.1") is None
 
 
@@ -73,9 +74,9 @@ def test_what_a_gpu_runs_is_not_refused(exported):
             r"bundle: models that copy from the source do not run with --provider cuda",
         ),
         (
-            {"graphs": ("step", "pool.keep", "pool.move")},
+            {"graphs": ("encoder", "step")},
             [CUDA],
-            r"no graphs memory.fit, memory.move, .*: export it again",
+            r"no graph device.step, which --provider cuda needs: export it again",
         ),
     ],
 )
@@ -95,7 +96,7 @@ def test_what_it_does_not_run_is_refused_with_the_way_out(exported, change, avai
         )
 
 
-def test_a_model_without_a_step_needs_no_stores(exported):
+def test_a_model_without_a_step_needs_none_of_a_device(exported):
     """A bundle of non-autoregressive decoders alone keeps nothing on a device."""
     alone = replace(exported, graphs={"encoder": exported.graphs["encoder"]})
 
@@ -112,28 +113,25 @@ def test_a_gpu_is_named_where_one_is_asked_for():
 
 def test_a_step_of_its_own_replaces_what_it_does_better(exported):
     """A GPU loads the graphs for devices, or else the portable ones; a processor never the former."""
-    portable = {*exported.graphs}
-    both = replace(exported, graphs={**exported.graphs, **dict.fromkeys(DEVICE_GRAPHS, exported.graphs["step"])})
-    kept_there = Hardware(keeps=True)
+    graphs = {name: graph for name, graph in exported.graphs.items() if name not in DEVICE_GRAPHS}
+    graphs[STRIDE] = graphs[STEP_SHORTLIST] = graphs[STEP]
+    portable = replace(exported, graphs=graphs)
+    both = replace(exported, graphs={**exported.graphs, **graphs})
 
-    assert {*runs_there(both, PROCESSOR)} == portable
-    assert {*runs_there(both, kept_there)} == portable - {STRIDE}
-    assert {*runs_there(exported, GPU)} == portable - {STRIDE}
-    assert {*runs_there(both, GPU)} & {STEP, STEP_SHORTLIST, STRIDE, POOL_KEEP} == set()
+    assert {*runs_there(both, PROCESSOR)} == {*runs_there(portable, PROCESSOR)} == {*graphs}
+    assert {*runs_there(portable, GPU)} == {*graphs} - {STRIDE}
+    assert {*runs_there(both, GPU)} & {STEP, STEP_SHORTLIST, STRIDE} == set()
     assert {*runs_there(both, GPU)} >= {*DEVICE_GRAPHS}
-    assert [runs_placed(both, one) for one in (PROCESSOR, kept_there, GPU)] == [False, False, True]
-    assert not runs_placed(exported, GPU)
+    assert [runs_placed(both, one) for one in (PROCESSOR, GPU)] == [False, True]
+    assert not runs_placed(portable, GPU)
 
 
-def test_only_what_runs_at_every_step_is_captured():
+def test_only_what_runs_all_the_time_is_captured():
     """Launches are captured for the graphs whose inputs are all on the device, and for no others."""
-    options = {name: cuda_options(3, is_captured=name in CAPTURED) for name in ("step", "encoder", "memory.fit")}
+    names = DEVICE_STEP, DEVICE_ENCODER, STEP, "device.pool.fit"
+    options = {name: cuda_options(3, is_captured=name in CAPTURED) for name in names}
 
-    assert {name: one["enable_cuda_graph"] for name, one in options.items()} == {
-        "step": "1",
-        "encoder": "0",
-        "memory.fit": "0",
-    }
+    assert [one["enable_cuda_graph"] for one in options.values()] == ["1", "1", "0", "0"]
     assert {one["device_id"] for one in options.values()} == {"3"}
 
 
@@ -159,20 +157,6 @@ def test_defaults_fit_the_hardware(exported):
     assert ServeOptions().num_lanes == usable_cpus()
     assert ServeOptions(provider="cuda", lanes=5).num_lanes == 5
     assert best_batch(exported, GPU) > best_batch(exported, PROCESSOR)
-
-
-def test_rows_of_a_run_are_powers_of_two():
-    """Few sizes have to be captured; a full batch is never exceeded."""
-    assert [rounded(n, 48) for n in (1, 2, 3, 5, 32, 33, 48)] == [1, 2, 4, 8, 32, 48, 48]
-
-
-def test_a_view_is_of_the_same_memory():
-    """The front of a tensor and its other shapes have its address and as many numbers as they say."""
-    whole = Resident(None, 4096, (6, 2, 16, 8), np.dtype(np.float16))
-
-    assert whole.front(4).viewed(-1, 8).shape == (4 * 2 * 16, 8)
-    assert whole.viewed(6, -1).shape == (6, 256)
-    assert {whole.front(1).pointer, whole.viewed(-1).pointer} == {4096}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dragoman.server.kvcache.source_memory import Memory
 from dragoman.server.runtime import run_limits
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import HostStore
-from dragoman.server.runtime.padding import MASKED, round_up
+from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
 PassSize = tuple[int, int, int]
@@ -35,7 +35,8 @@ class NatMemory:
 
     def __init__(self, runtime: Runtime, name: str, capacity: int) -> None:
         self._runtime, self._graph = runtime, nat_memory_graph(name)
-        self._memory = Memory(HostStore, runtime.manifest.graphs[self._graph].outputs, capacity)
+        kept = [tensor for tensor in runtime.manifest.graphs[self._graph].outputs if "S" in tensor.shape]
+        self._memory = Memory(HostStore(kept, {"G": capacity, "S": GRAIN}), capacity)
         self._joining: Roster[Floats32 | None] = Roster(self._memory.remove)
         """The encoder's rows of each source, as long as they are of use."""
 

@@ -9,21 +9,21 @@ from dragoman.bundle.graphs import MASK, SLOT_DEPTH
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
-from dragoman.server.runtime.stores import Store
+from dragoman.server.runtime.host_store import HostStore
+from dragoman.server.runtime.padding import MASKED
 
 
 class ChainNodes:
     """Keys and values in T slots a source, and how many of them it has read."""
 
-    def __init__(self, store: Store, capacity: int, *, is_relative: bool) -> None:
+    def __init__(self, store: HostStore, capacity: int, *, is_relative: bool) -> None:
         self._store, self._is_relative = store, is_relative
         self._lengths = np.zeros(capacity, np.int64)
 
     def admit(self, tensors: Mapping[str, Any]) -> None:  # noqa: ARG002 - its root starts with nothing
         """One source more, that has read nothing; slots that only a source which left needed are given up."""
         g = len(self._store)
-        wanted = self._store.room(max(GRAIN, round_up(int(self._lengths[:g].max(initial=0)))))
+        wanted = self._store.room(int(self._lengths[:g].max(initial=0)))
         if 2 * wanted <= self._store.size:
             self._store.resize(wanted)
         self._store.admit()
@@ -51,6 +51,6 @@ class ChainNodes:
         n, size = len(advance.kept), self._store.size
         longest = int((self._lengths[:n] + advance.kept).max(initial=0))
         if longest > size:
-            self._store.resize(self._store.room(max(round_up(longest), size + max(GRAIN, round_up(size // 2)))))
+            self._store.resize(self._store.room(max(longest, size + self._store.room(size // 2))))
         self._store.extend(new, self._lengths[:n], advance.kept)
         self._lengths[:n] += advance.kept

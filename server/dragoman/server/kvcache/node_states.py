@@ -9,13 +9,13 @@ from dragoman.bundle.graphs import INITIAL, STATE
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.stores import Store
+from dragoman.server.runtime.host_store import HostStore
 
 
 class NodeStates:
     """States [G, K, d] each; d is the state's own."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: HostStore) -> None:
         self._store = store
 
     def admit(self, tensors: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What the decoder keeps of nodes that it has read, in one of three kinds: slots of trees or of chains, or states.
 
-Where the numbers lie is the matter of a `Store`. Pools grow in multiples of 16: the numbers that come out are then the
-same whatever else is in the group, to the last bit.
+Where the numbers lie is the matter of a `Store`: arrays, which are written after a run, or a device's memory, which
+the step itself writes.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -18,6 +18,7 @@ from dragoman.server.kvcache.node_states import NodeStates
 from dragoman.server.kvcache.placed_nodes import PlacedChains, PlacedTrees
 from dragoman.server.kvcache.tree_nodes import TreeNodes
 from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.padding import GRAIN, round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -44,11 +45,11 @@ def nodes_of(runtime: Runtime, capacity: int, width: int, kind: Hashable = None)
         return _placed_nodes(runtime, capacity, width, kind)
     states = _tensors(runtime, STATE)
     if states:
-        return NodeStates(runtime.store(states, {"G": capacity, "q": width}))
+        return NodeStates(HostStore(states, {"G": capacity, "q": width}))
     if width == 1:
         return chain_nodes_of(runtime, capacity)
     # Few slots at first, as what attention costs is reading them.
-    store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": 2 * round_up(width)})
+    store = HostStore(_tensors(runtime, SELF), {"G": capacity, "T": 2 * round_up(width)})
     return TreeNodes(store, capacity, width, is_relative=runtime.manifest.architecture.is_relative)
 
 
@@ -56,7 +57,7 @@ def chain_nodes_of(runtime: Runtime, capacity: int) -> Nodes:
     """For sources that read one word after another, of a decoder that keeps keys and values."""
     if runtime.is_placed:
         return _placed_nodes(runtime, capacity, 1, None)
-    store = runtime.store(_tensors(runtime, SELF), {"G": capacity, "T": GRAIN})
+    store = HostStore(_tensors(runtime, SELF), {"G": capacity, "T": GRAIN})
     return ChainNodes(store, capacity, is_relative=runtime.manifest.architecture.is_relative)
 
 

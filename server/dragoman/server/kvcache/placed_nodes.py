@@ -13,7 +13,7 @@ from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import resized
-from dragoman.server.runtime.stores import Rows
+from dragoman.server.runtime.stores import Store
 
 CLOSED = -30_000.0
 """What hides a slot: within float16, and exp() of it is zero."""
@@ -27,7 +27,7 @@ def mask_of(seen: Bools, dtype: np.dtype[Any]) -> Any:
 class PlacedChains:
     """Words that sources have read one behind another: word t is in slot t."""
 
-    def __init__(self, store: Rows, capacity: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, store: Store, capacity: int, dtype: np.dtype[Any]) -> None:
         self._store, self._dtype = store, dtype
         self._lengths = np.zeros(capacity, np.int64)
 
@@ -68,7 +68,7 @@ class PlacedChains:
 class PlacedTrees:
     """Tree nodes in T slots a source, in no order, and each hypothesis' ancestors among them [G, K, T]."""
 
-    def __init__(self, store: Rows, capacity: int, width: int, dtype: np.dtype[Any]) -> None:
+    def __init__(self, store: Store, capacity: int, width: int, dtype: np.dtype[Any]) -> None:
         self._store, self._width, self._dtype = store, width, dtype
         self._ancestors = np.zeros((capacity, width, store.size), np.bool_)
         self._seen = self._ancestors[:0]

@@ -1,80 +1,74 @@
-"""What a group's sources say to the decoder: cross-attention keys and values, padded and masked."""
+"""What a group's sources say to the decoder: cross-attention keys and values, and how many positions each has."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import CROSS, DEVICE_STEP, SRC_MASK, STEP
+from dragoman.bundle.graphs import CROSS, DEVICE_STEP, LENGTHS, SRC_MASK, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
-from dragoman.server.kvcache.placed_memory import PlacedMemory
-from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.host_store import resized
-from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
+from dragoman.server.runtime.buffers import Array, Feed
+from dragoman.server.runtime.padding import GRAIN, MASKED
 from dragoman.server.runtime.runtime import Runtime
-from dragoman.server.runtime.stores import MakeStore
+from dragoman.server.runtime.stores import Store
 
 
 class Memory:
-    """Cross-attention keys and values of up to `capacity` sources, [G, H, ...] with positions S on an axis of their
-    own, as many as the longest source has.
+    """Up to `capacity` sources in a store, with positions as many as the longest has. Graphs read which of them count
+    as a mask, or as lengths.
     """
 
-    def __init__(self, make: MakeStore, declared: Sequence[Tensor], capacity: int) -> None:
-        positioned = [tensor for tensor in declared if "S" in tensor.shape]
-        self._store = make(positioned, {"G": capacity, "S": GRAIN})
+    def __init__(self, store: Store, capacity: int, *, gives_lengths: bool = False) -> None:
+        self._store, self._gives_lengths = store, gives_lengths
         self._lengths = np.zeros(capacity, np.int64)
-        self._mask = np.full((capacity, 1, 1, GRAIN), MASKED)
+        self._mask: Array | None = None
+        """None where it is to be made anew."""
 
     def __len__(self) -> int:
         return len(self._store)
 
     def admit(self, tensors: Mapping[str, Any], length: int) -> None:
-        """One source more: its keys and values, without the axis G, of which `length` positions count."""
+        """One source more, as the encoder left it, of which `length` positions count."""
+        g = len(self)
+        self._have_room(g, length)
         self._store.admit()
-        self.fill(len(self) - 1, tensors, length)
+        self._store.place(g, tensors)
 
     def fill(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
-        """Give a source its keys and values. What only a source that left needed is given up."""
-        self._lengths[g] = length
-        longest = self._store.room(max(GRAIN, round_up(self.longest)))
-        positions = self._store.size
-        if longest > positions or 2 * longest <= positions:
-            self._resize(longest)
+        """Give a source that was admitted without any its keys and values."""
+        self._have_room(g, length)
         self._store.place(g, tensors)
-        self._mask[g] = MASKED
-        self._mask[g, ..., :length] = 0
+
+    def _have_room(self, g: int, length: int) -> None:
+        """For a source of this length. What only a source that left needed is given up."""
+        self._lengths[g], self._mask = length, None
+        longest = int(self._lengths[: max(len(self), g + 1)].max())
+        wanted = self._store.room(longest)
+        if wanted > self._store.size or self._store.room(2 * longest) < self._store.size:
+            self._store.resize(wanted)
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""
         self._store.remove(row)
-        self._mask[row] = self._mask[len(self)]
-        self._lengths[row] = self._lengths[len(self)]
-
-    @property
-    def longest(self) -> int:
-        """Positions of the longest source."""
-        return int(self._lengths[: len(self)].max(initial=0))
+        self._lengths[row], self._mask = self._lengths[len(self)], None
 
     def feed(self) -> Feed:
         """Graph inputs for all sources."""
-        return {SRC_MASK: self._mask[: len(self)], **self._store.feed()}
+        lengths = self._lengths[: len(self)]
+        if self._gives_lengths:
+            return {LENGTHS: lengths, **self._store.feed()}
+        if self._mask is None:
+            is_seen = np.arange(self._store.size) < lengths[:, None]
+            self._mask = np.where(is_seen, np.float32(0), MASKED)[:, None, None]
+        return {SRC_MASK: self._mask, **self._store.feed()}
 
-    def _resize(self, positions: int) -> None:
-        """Have so many positions."""
-        self._store.resize(positions)
-        kept = resized(self._mask, 3, positions, len(self))
-        kept[..., self._mask.shape[3] :] = MASKED
-        self._mask = kept
 
-
-def sources_of(runtime: Runtime, capacity: int, kind: Hashable = None) -> "Memory | PlacedMemory":
+def sources_of(runtime: Runtime, capacity: int, kind: Hashable = None) -> Memory:
     """What a step reads of sources: as the encoder gives it, or made of its hidden rows."""
-    manifest = runtime.manifest
-    if not runtime.is_placed:
-        return Memory(runtime.store, memory_of(manifest), capacity)
-    declared = [tensor for tensor in manifest.graphs[DEVICE_STEP].inputs if tensor.name.startswith(CROSS)]
-    return PlacedMemory(runtime.store(declared, {"G": capacity, "S": GRAIN}, kind), capacity)
+    inputs = runtime.manifest.graphs[DEVICE_STEP].inputs if runtime.is_placed else ()
+    placed = [tensor for tensor in inputs if tensor.name.startswith(CROSS)]
+    store = runtime.store(placed or memory_of(runtime.manifest), {"G": capacity, "S": GRAIN}, kind)
+    return Memory(store, capacity, gives_lengths=runtime.is_placed)
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:

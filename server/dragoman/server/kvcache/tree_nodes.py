@@ -13,15 +13,14 @@ from dragoman.bundle.graphs import MASK, SLOT_DEPTH
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.host_store import resized
-from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
-from dragoman.server.runtime.stores import Store
+from dragoman.server.runtime.host_store import HostStore, resized
+from dragoman.server.runtime.padding import MASKED
 
 
 class TreeNodes:
     """Keys and values in T slots a source, in no order, and each hypothesis' ancestors among them [G, K, T]."""
 
-    def __init__(self, store: Store, capacity: int, width: int, *, is_relative: bool) -> None:
+    def __init__(self, store: HostStore, capacity: int, width: int, *, is_relative: bool) -> None:
         self._store, self._width = store, width
         self._fewest = store.size
         self._ancestors = np.zeros((capacity, width, store.size), np.bool_)
@@ -36,7 +35,7 @@ class TreeNodes:
         """
         g = len(self._store)
         used = np.flatnonzero(self._ancestors[:g].any((0, 1)))
-        needed = round_up((int(used[-1]) + 1 if len(used) else 0) + self._width)
+        needed = (int(used[-1]) + 1 if len(used) else 0) + self._width
         wanted = max(self._fewest, self._store.room(needed))
         if 2 * wanted <= self._store.size:
             self._resize(wanted)
@@ -83,7 +82,7 @@ class TreeNodes:
 
     def _grow(self) -> None:
         size = self._store.size
-        self._resize(self._store.room(size + max(GRAIN, round_up(size // 2))))
+        self._resize(size + self._store.room(size // 2))
 
     def _resize(self, slots: int) -> None:
         """Have so many slots; sources keep theirs, as far as there are as many."""

@@ -10,7 +10,7 @@ from dragoman.server.core.errors import StartError
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.lanes.lanes import LANE_POSITIONS, Lanes
 from dragoman.server.runtime.device_runtime import DeviceRuntime
-from dragoman.server.runtime.hardware import PROCESSOR, Hardware
+from dragoman.server.runtime.hardware import PROCESSOR, Hardware, runs_placed
 from dragoman.server.runtime.host_runtime import HostRuntime
 from dragoman.server.runtime.positions import position_bytes
 from dragoman.server.runtime.runtime import Runtime
@@ -31,9 +31,8 @@ def best_batch(manifest: Manifest, hardware: Hardware) -> int:
 
 def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:
     """The bundle's graphs, loaded there."""
-    if hardware.keeps:
-        return DeviceRuntime(bundle, threads=threads, hardware=hardware)
-    return HostRuntime(bundle, threads=threads, hardware=hardware)
+    kind = DeviceRuntime if runs_placed(bundle.manifest, hardware) else HostRuntime
+    return kind(bundle, threads=threads, hardware=hardware)
 
 
 def open_lanes(

@@ -1,224 +1,161 @@
-"""Runs of graphs whose tensors stay where they are computed, and the graphs of launches that a GPU repeats.
+"""Runs of graphs whose tensors stay where they are computed, in a device's memory.
 
-A `Resident` is a tensor in a device's memory. `Device.run` binds residents as they lie, sends the small rest over, and
-brings back what was asked for. A *bucket* is all that a CUDA graph freezes: a graph, the shapes of everything and the
-addresses of residents. On its second use it gets buffers of its own for what comes and goes, and its launches are
-captured; from then on a run is a copy, a launch and a copy back. Runtimes other than CUDA's ignore the capture and
-run the graph, so that buckets are the same everywhere.
+Most are *fixed*: a graph, the shapes of what it is sent and gives, and the addresses of what stays on the device, with
+everything about them made once. What is sent lies in one staged buffer, copied in at once; what comes back lies in
+another, copied out at once. The first time a fixed run is launched as usual, the second time captured as a CUDA graph,
+which is repeated from then on: a copy, a launch, a copy. Runtimes other than CUDA's ignore the capture and run the
+graph.
 
 One run at a time is on a device, whichever lane it is of: nothing else may use CUDA while launches are captured, and
 what captured runs compute in between lies in memory that they share. Lanes overlap their own work, on the host, with
-another's run. A lane is a thread: buckets and spare buffers belong to the thread that made them, as bindings must.
+another's run.
 """
 
 import itertools
+import math
 import threading
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+import weakref
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from dragoman.server.runtime.buffers import Array, Form, Loan, Resident, Spares
+from dragoman.server.core.ports import DeviceWork
+from dragoman.server.runtime.buffers import Array, Form, Resident
+from dragoman.server.runtime.slabs import Slabs
 
-Kind = Literal["cpu", "cuda"]
-
-MOST_BUCKETS = 128
-"""Captured sizes of a lane and a graph. Further ones are not captured: each holds device memory that is only given back
-at the end."""
-MOST_SEEN = 4096
-"""Combinations that have come once are remembered up to here."""
-NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
+MOST_RUNS = 128
+"""Fixed runs of a lane; the one that was not used for longest goes where there are more."""
+MOST_CAPTURES = 1024
+"""ONNX Runtime keeps captured launches until the session ends, also those of a run that is gone."""
+ALIGNED = 256
+"""Each tensor of a buffer begins at a multiple of this."""
 PLAIN = "-1"
 """The graph id of a run that is not captured."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 ON_DEVICE = threading.Lock()
-_GRAPH_IDS = itertools.count(1)  # 0 is what a run without an id has; unique, because sessions and threads share them
+_captures = itertools.count(1)  # 0 is what a run without an id has; unique, because sessions and threads share them
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a run takes and gives."""
+class FixedRun:
+    """A run that can be repeated."""
 
-    graph: str
-    sent: Mapping[str, Array]
-    bound: Mapping[str, Resident]
-    into: Mapping[str, Resident]
-    fetch: Sequence[str]
-    keep: Sequence[str]
-
-    @cached_property
-    def key(self) -> Hashable:
-        """All that a captured run freezes."""
-        forms = tuple((name, array.shape, array.dtype.char) for name, array in self.sent.items())
-        places = tuple((name, t.pointer, t.shape) for name, t in (*self.bound.items(), *self.into.items()))
-        return self.graph, forms, places, tuple(self.fetch), tuple(self.keep)
-
-
-@dataclass(frozen=True)
-class _Bucket:
-    """A captured run: bindings that never change."""
-
-    binding: Any
-    options: Any
-    staged: dict[str, Any]
-    last: dict[str, Array]
-    """What was staged."""
-    fetched: dict[str, Any]
-    kept: dict[str, Resident]
-
-
-class _ThreadState(threading.local):
-    """What belongs to one thread."""
-
-    def __init__(self) -> None:
-        self.buckets: dict[str, dict[Hashable, _Bucket]] = {}
-        self.seen: dict[Hashable, dict[str, Form]] = {}
-        self.spares = Spares()
-
-
-class Device:
-    """Runs a bundle's graphs on one device. `captured` are those whose runs may be captured."""
-
-    def __init__(self, kind: Kind, index: int, sessions: Mapping[str, Any], captured: Collection[str]) -> None:
-        self.kind, self.index, self.sessions = kind, index, sessions
-        self._captured = frozenset(captured)
-        self._thread = _ThreadState()
+    def __init__(
+        self,
+        device: "Device",
+        graph: str,
+        sent: Mapping[str, Form],
+        bound: Mapping[str, Resident],
+        into: Mapping[str, Resident],
+        fetched: Mapping[str, Form],
+        kept: Mapping[str, Form],
+    ) -> None:
+        self.graph, self._session, self._work = graph, device.sessions[graph], device.work
+        self._fetched, self._is_host = fetched, device.kind == "cpu"
+        offsets, size = _laid_out(sent)
+        self._host: Array = np.zeros(size, np.uint8)
+        self.views = _views(self._host, sent, offsets)
+        """What it is sent: write here."""
+        self._offsets, self._out_size = _laid_out(fetched)
+        kept_offsets, kept_size = _laid_out(kept)
+        self._staged, self._out, left = (device.memory(max(1, n)) for n in (size, self._out_size, kept_size))
+        self.kept = _residents(left, kept, kept_offsets)
+        """What stays on the device until the next time."""
+        self.readers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Stores that are still to `join` what was kept."""
+        self._binding = self._session.io_binding()
+        inputs = {**_residents(self._staged, sent, offsets), **bound}
+        outputs = {**_residents(self._out, fetched, self._offsets), **into, **self.kept}
+        device.bind(self._binding, inputs, outputs)
+        self._options = run_options(PLAIN)
+        self.is_captured = self.is_prepared = False
+        self._runs = 0
 
     def __repr__(self) -> str:
-        return f"<Device {self.kind}:{self.index} {sum(map(len, self._thread.buckets.values()))} buckets of this lane>"
+        return f"<FixedRun {self.graph}, {self._runs} runs{', captured' if self.is_captured else ''}>"
 
-    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Resident:
-        """A new tensor, or a spare one with whatever its last user left."""
+    def run(self) -> dict[str, Array]:
+        """Send what was written to `views`, and bring back what it gives."""
         with ON_DEVICE:
-            return self._buffer((shape, np.dtype(dtype)))
+            replayed = self.is_captured
+            if self._runs == 1 and self._work.captures < MOST_CAPTURES:
+                self._options, self.is_captured = run_options(str(next(_captures))), True
+                self._work.captures += 1
+            self._runs += 1
+            if len(self._host):
+                self._staged.update_inplace(self._host)
+            self._session.run_with_iobinding(self._binding, self._options)
+            self._work.note(self.graph, replayed=replayed, sent=len(self._host), fetched=self._out_size)
+            if not self._fetched:
+                return {}
+            out = self._out.numpy()
+            if self._is_host:  # a view of what the next run overwrites
+                out = out.copy()
+        return _views(out, self._fetched, self._offsets)
 
-    def zero_bytes(self, size: int) -> Any:
+
+class Device(threading.local):
+    """One device as a lane sees it, which is a thread: its sessions are all lanes', its runs and memory a lane's own,
+    as bindings must be.
+    """
+
+    def __init__(self, kind: str, index: int, sessions: Mapping[str, Any], work: DeviceWork) -> None:
+        self.kind, self.index, self.sessions, self.work = kind, index, sessions, work
+        self.slabs = Slabs(self.memory, work)
+        self._fixed: OrderedDict[Hashable, FixedRun] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Device {self.kind}:{self.index} {len(self._fixed)} fixed runs of this lane>"
+
+    def memory(self, size: int) -> Any:
         """New memory of so many bytes."""
         from onnxruntime import OrtValue
 
         with ON_DEVICE:
             return OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.kind, self.index)
 
-    def _buffer(self, form: Form) -> Resident:
-        from onnxruntime import OrtValue
+    def bind(self, binding: Any, inputs: Mapping[str, Resident], outputs: Mapping[str, Resident]) -> None:
+        """Have a run read and write these tensors as they lie."""
+        for bind, tensors in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+            for name, tensor in tensors.items():
+                bind(name, self.kind, self.index, tensor.dtype.type, tensor.shape, tensor.pointer)
 
-        value = self._thread.spares.take(form)
-        if value is None:
-            value = OrtValue.ortvalue_from_numpy(np.zeros(*form), self.kind, self.index)
-        return Resident(Loan(value, form, self._thread.spares), value.data_ptr(), *form)
-
-    def run(
+    def fixed(
         self,
         graph: str,
-        given: Mapping[str, Array | Resident],
+        sent: Mapping[str, Form],
         *,
-        into: Mapping[str, Resident] = NO_INPUTS,
-        fetch: Sequence[str] = (),
-        keep: Sequence[str] = (),
-        dry_run: Mapping[str, Array] = NO_INPUTS,
-    ) -> dict[str, Any]:
-        """One run: the outputs in `fetch` come back, those in `keep` stay where they are until the lane's next such
-        run, and those of `into` are written to these tensors.
+        bound: Mapping[str, Resident] = NOTHING,
+        into: Mapping[str, Resident] = NOTHING,
+        fetched: Mapping[str, Form] = NOTHING,
+        kept: Mapping[str, Form] = NOTHING,
+    ) -> FixedRun:
+        """The run of these sizes and addresses, made where there is none."""
+        places = tuple((tensor.pointer, tensor.shape) for tensor in (*bound.values(), *into.values()))
+        key = graph, tuple(shape for shape, _ in sent.values()), places, tuple(fetched), tuple(kept)
+        run = self._fixed.get(key)
+        if run is None:
+            run = self._fixed[key] = FixedRun(self, graph, sent, bound, into, fetched, kept)
+            if len(self._fixed) > MOST_RUNS:
+                self._fixed.popitem(last=False)
+        else:
+            self._fixed.move_to_end(key)
+        return run
 
-        A capture runs a graph more than once. Where a second run would not do what the first did, `dry_run` holds
-        inputs with which it does nothing.
-        """
-        sent = {name: np.ascontiguousarray(a) for name, a in given.items() if not isinstance(a, Resident)}
-        bound = {name: tensor for name, tensor in given.items() if isinstance(tensor, Resident)}
-        run = _Run(graph, sent, bound, into, fetch, keep)
+    def write(self, graph: str, given: Mapping[str, Array | Resident], into: Mapping[str, Resident]) -> None:
+        """A single run, whose outputs are written to these tensors; arrays that it is given may say sizes."""
+        session = self.sessions[graph]
+        residents = {name: tensor for name, tensor in given.items() if isinstance(tensor, Resident)}
         with ON_DEVICE:
-            if graph not in self._captured:
-                return self._plain(run)
-            buckets = self._thread.buckets.setdefault(graph, {})
-            bucket = buckets.get(run.key)
-            if bucket is None:
-                forms = self._thread.seen.get(run.key)
-                if forms is None or len(buckets) >= MOST_BUCKETS:
-                    return self._uncaptured(run, forms)
-                del self._thread.seen[run.key]
-                bucket = self._bucket(run, forms)
-                if dry_run:
-                    self._replay(graph, bucket, {**sent, **dry_run})
-                self._replay(graph, bucket, sent)
-                buckets[run.key] = bucket  # now that nothing of the capture has failed
-            else:
-                self._replay(graph, bucket, sent)
-            # A processor's values are views of what the next run overwrites.
-            return {name: np.array(value.numpy()) for name, value in bucket.fetched.items()} | bucket.kept
-
-    def visit(self, graph: str, names: Sequence[str], feed: Mapping[str, Array]) -> list[Any]:
-        """A run whose inputs and outputs are all the host's."""
-        with ON_DEVICE:
-            outputs: list[Any] = self.sessions[graph].run(names, feed)
-        return outputs
-
-    def _uncaptured(self, run: _Run, forms: Mapping[str, Form] | None) -> dict[str, Any]:
-        """A run of a graph that others capture; `forms` are those of its outputs, where it came before.
-
-        What ONNX Runtime allots itself may be where captured runs compute, and another lane's may be next: what is left
-        on the device goes to buffers. Their forms are found by a run of its own; graphs that leave anything are pure.
-        """
-        if forms is None:
-            outputs = self._plain(run)
-            if len(self._thread.seen) >= MOST_SEEN:
-                self._thread.seen.clear()
-            forms = self._thread.seen[run.key] = {name: (value.shape, value.dtype) for name, value in outputs.items()}
-            if not run.keep:
-                return outputs
-        kept = {name: self._buffer(forms[name]) for name in run.keep}
-        return self._plain(replace(run, into={**run.into, **kept}, keep=())) | kept
-
-    def _plain(self, run: _Run) -> dict[str, Any]:
-        """A run that is not captured, whose other outputs get memory of their own."""
-        binding = self._bound(run)
-        for name, array in run.sent.items():
-            binding.bind_cpu_input(name, array)
-        for name in run.fetch:
-            binding.bind_output(name)
-        for name in run.keep:
-            binding.bind_output(name, self.kind, self.index)
-        self.sessions[run.graph].run_with_iobinding(binding, run_options(PLAIN))
-        values = dict(zip((*run.into, *run.fetch, *run.keep), binding.get_outputs(), strict=True))
-        fetched: dict[str, Any] = {name: np.array(values[name].numpy()) for name in run.fetch}
-        return fetched | {name: _resident(values[name]) for name in run.keep}
-
-    def _bound(self, run: _Run) -> Any:
-        """A binding of the residents."""
-        binding = self.sessions[run.graph].io_binding()
-        for name, tensor in run.bound.items():
-            binding.bind_input(name, self.kind, self.index, tensor.dtype.type, tensor.shape, tensor.pointer)
-        for name, tensor in run.into.items():
-            binding.bind_output(name, self.kind, self.index, tensor.dtype.type, tensor.shape, tensor.pointer)
-        return binding
-
-    def _bucket(self, run: _Run, forms: Mapping[str, Form]) -> _Bucket:
-        """Bindings of a run that came before, with buffers for what it takes and gives."""
-        from onnxruntime import OrtValue
-
-        def buffer(form: Form) -> Any:
-            return OrtValue.ortvalue_from_shape_and_type(*form, self.kind, self.index)
-
-        binding = self._bound(run)
-        staged = {name: buffer((array.shape, array.dtype)) for name, array in run.sent.items()}
-        out = {name: buffer(forms[name]) for name in (*run.fetch, *run.keep)}
-        for name, value in staged.items():
-            binding.bind_ortvalue_input(name, value)
-        for name, value in out.items():
-            binding.bind_ortvalue_output(name, value)
-        fetched, kept = {name: out[name] for name in run.fetch}, {name: _resident(out[name]) for name in run.keep}
-        return _Bucket(binding, run_options(str(next(_GRAPH_IDS))), staged, {}, fetched, kept)
-
-    def _replay(self, graph: str, bucket: _Bucket, sent: Mapping[str, Array]) -> None:
-        for name, array in sent.items():
-            # A copy to a GPU takes some ten microseconds however small it is, and masks of sources seldom change.
-            if not np.array_equal(bucket.last.get(name, ()), array):
-                bucket.staged[name].update_inplace(array)
-                bucket.last[name] = array.copy()
-        self.sessions[graph].run_with_iobinding(bucket.binding, bucket.options)
+            binding = session.io_binding()
+            self.bind(binding, residents, into)
+            for name, array in given.items():
+                if not isinstance(array, Resident):
+                    binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            session.run_with_iobinding(binding, run_options(PLAIN))
 
 
 def run_options(graph_id: str) -> Any:
@@ -230,10 +167,29 @@ def run_options(graph_id: str) -> Any:
     return options
 
 
-def _resident(value: Any) -> Resident:
-    """A tensor that ONNX Runtime has made."""
-    dtype = np.dtype(_TYPES[value.data_type()])
-    return Resident(value, value.data_ptr(), tuple(value.shape()), dtype)
+def _bytes_of(form: Form) -> int:
+    shape, dtype = form
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
 
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+def _laid_out(forms: Mapping[str, Form]) -> tuple[dict[str, int], int]:
+    """Where each tensor of a buffer begins, and how long it is."""
+    offsets, end = {}, 0
+    for name, form in forms.items():
+        offsets[name] = end
+        end += -(-_bytes_of(form) // ALIGNED) * ALIGNED
+    return offsets, end
+
+
+def _views(buffer: Array, forms: Mapping[str, Form], offsets: Mapping[str, int]) -> dict[str, Array]:
+    """The tensors of a buffer of bytes."""
+    return {
+        name: buffer[offsets[name] : offsets[name] + _bytes_of(form)].view(form[1]).reshape(form[0])
+        for name, form in forms.items()
+    }
+
+
+def _residents(memory: Any, forms: Mapping[str, Form], offsets: Mapping[str, int]) -> dict[str, Resident]:
+    """The tensors of a buffer on the device."""
+    start = memory.data_ptr()
+    return {n: Resident(memory, start + offsets[n], shape, np.dtype(dtype)) for n, (shape, dtype) in forms.items()}

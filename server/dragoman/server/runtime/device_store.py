@@ -1,177 +1,161 @@
-"""A store in a device's memory, written by the bundle's graphs without weights.
+"""A store in a device's memory whose rows the device's own graphs write: the step its nodes, the join its sources.
 
-Rows are sources, and two more: one for what is written and never read (nodes without children, rows that fill up a
-power of two), and one of zeros. Sources that move, that begin with zeros or that come from the encoder are noted and
-carried out together before the next run: a row's origin is a row as it lay before, so that one gather and one scatter
-do for all of them.
-
-Slots, positions and rows of a run come in powers of two, so that few shapes have to be captured.
+Tensors [rows, T, d] lie at addresses that do not change: each has a slab, one allocation that serves the next group of
+the same kind, too, and is replaced only where it is too small. Rows and slots come in few sizes, so that few runs have
+to be captured; rows stay where they are while others leave (`DeviceRows`). One row more is for what nobody reads.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from dragoman.bundle import graphs
 from dragoman.bundle.manifest import Tensor
-from dragoman.server.runtime.buffers import Array, EncoderRow, Feed, Resident, rounded
-from dragoman.server.runtime.device import NO_INPUTS, Device
-from dragoman.server.runtime.stores import GROWING, growing_axes, shape_of, with_size
+from dragoman.server.runtime.buffers import Feed, Resident
+from dragoman.server.runtime.device import Device, FixedRun
+from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, row_level, rows_of, size_level
 
-SPARE_ROWS = 2
-
-
-def _full(size: int) -> int:
-    """The next power of two."""
-    return rounded(size, 2 * size)
+LEAST_ROWS, LEAST_SIZE = 64, 256
+"""Memory is had for as many at once: what is captured while a group grows would know addresses that it then leaves."""
 
 
 class DeviceStore:
-    """Tensors that stay where the graphs run."""
+    """Tensors of one kind, rows and slots (or positions) of which grow."""
 
-    def __init__(self, device: Device, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
-        self._device, self._capacity = device, _full(sizes["G"])
-        self._scratch, self._zero = self._capacity, self._capacity + 1
-        self._axes = growing_axes(declared)
-        is_memory = any("S" in tensor.shape for tensor in declared)
-        self._move_graph, self._fit_graph = (
-            (graphs.MEMORY_MOVE, graphs.MEMORY_FIT) if is_memory else (graphs.POOL_MOVE, graphs.POOL_FIT)
-        )
-        self._count = 0
-        self._origins: dict[int, int] = {}
-        self._joining: dict[int, Mapping[str, EncoderRow]] = {}
-        whole = {axis: _full(size) if axis in GROWING else size for axis, size in sizes.items()}
-        whole["G"] = self._capacity + SPARE_ROWS
-        self._set({t.name: device.zeros(shape_of(t, whole), t.dtype) for t in declared})
+    def __init__(
+        self, device: Device, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None
+    ) -> None:
+        self._device, self._declared = device, declared
+        self._least = min(row_level(sizes["G"]), LEAST_ROWS) + 1, LEAST_SIZE
+        axis = str(declared[0].shape[1])
+        self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
+        self.rows = DeviceRows()
+        self._room, self._size = 1, size_level(sizes[axis])
+        self._joining: dict[int, tuple[FixedRun, int]] = {}  # by the group's row: the encoder's run, and its source
+        self._slabs = device.slabs
+        self._taken = self._slabs.take((self._graph, kind))
+        self._tensors: dict[str, Resident] = {}
+        self._fronts: dict[int, Feed] = {}
+        self._fit(self._room, self._size)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.rows)
 
-    def _set(self, tensors: Mapping[str, Resident]) -> None:
-        """These are the tensors from now on. Each step sees them in the same few shapes, which are made once."""
-        self._tensors = dict(tensors)
-        self._as_rows = {name: tensor.viewed(tensor.shape[0], -1) for name, tensor in tensors.items()}
-        self._as_nodes = {name: tensor.viewed(-1, tensor.shape[-1]) for name, tensor in tensors.items()}
-        self._fronts: dict[int, Feed] = {}
+    def __del__(self) -> None:
+        if not self.rows.dead:  # numbers that are not finite lie there: nobody has it again
+            self._slabs.returned.append(self._taken)
 
     @property
     def size(self) -> int:
         """Slots or positions of a row."""
-        name, axis = next(iter(self._axes.items()))
-        return self._tensors[name].shape[axis]
+        return self._size
 
     def room(self, size: int) -> int:
-        """The next power of two."""
-        return _full(size)
+        """How many to have where so many are needed."""
+        return size_level(size)
 
     def resize(self, size: int) -> None:
-        """Copy all rows into larger or smaller tensors."""
-        self._settle()
-        old, before, every = self._tensors, self.size, np.arange(self._capacity + SPARE_ROWS)
-        shapes = {name: with_size(t.shape, self._axes[name], size) for name, t in old.items()}
-        self._set({name: self._device.zeros(shapes[name], t.dtype) for name, t in old.items()})
-        self._copy(old, every, every, before)
+        """Have so many slots or positions."""
+        self.join()
+        self._fit(self._room, size)
 
     def admit(self) -> None:
-        """One row more, which becomes zeros before the next run."""
-        self._origins[self._count] = self._zero
-        self._count += 1
+        """One row more, with whatever its last source left: a step sees nothing of it that is not written first."""
+        row = self.rows.admit()
+        if row >= self._room:
+            self.join()
+            self._fit(row_level(row + 1), self._size)
 
     def remove(self, row: int) -> None:
-        """The row leaves; the last one takes its place before the next run."""
-        self._count = last = self._count - 1
-        joining = self._joining.pop(last, None)
-        if row == last:
-            return
-        self._joining.pop(row, None)
-        if joining is not None:
-            self.place(row, joining)
-        else:
-            self._origins[row] = self._origins.get(last, last)
+        """The row leaves; the last one takes its place in the group, and stays where it is on the device."""
+        last = len(self.rows) - 1
+        moved = self._joining.pop(last, None)
+        self.rows.remove(row)
+        if row != last:
+            self._joining.pop(row, None)
+            if moved is not None:
+                self._joining[row] = moved
 
-    def place(self, row: int, tensors: Mapping[str, EncoderRow]) -> None:
-        """The row becomes these tensors, before the next run."""
-        self._origins.pop(row, None)
-        self._joining[row] = tensors
-
-    def put(self, new: Sequence[Resident], row: Array, node: Array, slot: Array) -> None:
-        """The new node node[i] of row[i] goes to slot[i]; what is not kept goes where nobody reads."""
-        rows, heads, nodes, width = new[0].shape
-        to_row, to_slot = np.full((rows, nodes), self._scratch), np.zeros((rows, nodes), np.int64)
-        to_row[row, node], to_slot[row, node] = row, slot
-        to = (to_row[:, None] * heads + np.arange(heads)[:, None]) * self.size + to_slot[:, None]  # [G, H, q]
-        fresh = {name: tensor.viewed(-1, width) for name, tensor in zip(self._tensors, new, strict=True)}
-        self._write(graphs.POOL_KEEP, self._as_nodes, fresh, {graphs.TO: to.reshape(-1, 1)})
-
-    def extend(self, new: Sequence[Resident], starts: Array, counts: Array) -> None:
-        """The first counts[g] new nodes of each row g go to the slots from starts[g] on."""
-        row = np.repeat(np.arange(len(counts)), counts)
-        node = np.arange(len(row)) - np.repeat(counts.cumsum() - counts, counts)
-        self.put(new, row, node, starts[row] + node)
-
-    def replace(self, new: Sequence[Resident], origin: Array) -> None:
-        """Each hypothesis continues from row origin[g, k] of the new states."""
-        at = np.arange(new[0].shape[0])
-        at[: origin.size] = origin.reshape(-1)
-        rows = len(at) // origin.shape[1]
-        outputs = {graphs.written(name): t.front(rows).viewed(len(at), -1) for name, t in self._tensors.items()}
-        fresh = {graphs.incoming(name): tensor for name, tensor in zip(self._tensors, new, strict=True)}
-        self._device.run(graphs.POOL_KEEP, {**fresh, graphs.AT: at}, into=outputs)
+    def place(self, row: int, tensors: Mapping[str, Any]) -> None:
+        """The row becomes what the encoder made of this source, before the next run."""
+        run, g = tensors[ENCODED]
+        self._joining[row] = run, g
+        run.readers.add(self)
 
     def feed(self) -> Feed:
-        """The rows in use, and as many more as make a power of two, after all that is noted."""
-        self._settle()
-        full = rounded(self._count, self._capacity)
-        if full not in self._fronts:
-            self._fronts[full] = {name: tensor.front(full) for name, tensor in self._tensors.items()}
-        return dict(self._fronts[full])
+        """The rows up to the last in use, in one of the few sizes, and which of them are whose."""
+        self.join()
+        origins, rows = self.rows.compacted()
+        if origins:
+            self._copy(self._tensors, origins, rows, self._size)
+        end = min(row_level(self.rows.end), self._room)
+        if end not in self._fronts:
+            self._fronts[end] = {name: tensor.front(end) for name, tensor in self._tensors.items()}
+        return {**self._fronts[end], rows_of(self._graph): self.rows}
 
-    def _settle(self) -> None:
-        """Carry out what is noted."""
-        if self._origins:
-            rows = rounded(len(self._origins), self._capacity + SPARE_ROWS)
-            at, to = np.full(rows, self._scratch), np.full(rows, self._scratch)
-            at[: len(self._origins)] = list(self._origins.values())
-            to[: len(self._origins)] = list(self._origins)
-            self._origins.clear()
-            nothing = np.full(rows, self._scratch)  # moves done twice would move on
-            moves, none = {graphs.AT: at, graphs.TO: to[:, None]}, {graphs.AT: nothing, graphs.TO: nothing[:, None]}
-            self._write(self._move_graph, self._as_rows, self._as_rows, moves, dry_run=none)
-        if self._joining:
-            self._join()
-
-    def _join(self) -> None:
-        """Copy the rows of those that come from the encoder, run by run."""
-        first = next(iter(self._axes))
-        runs: dict[int, dict[int, int]] = {}  # by address: rows, and where the encoder has them
-        for row, tensors in self._joining.items():
-            tensor, encoder_row = tensors[first]
-            runs.setdefault(tensor.pointer, {})[row] = encoder_row
-        for origins in runs.values():
-            outputs = self._joining[next(iter(origins))]
-            encoded = {name: outputs[name][0] for name in self._axes}
-            at, to = np.array([*origins.values()]), np.array([*origins])
-            self._copy(encoded, at, to, encoded[first].shape[self._axes[first]])
+    def join(self) -> None:
+        """Make and write the keys and values of those that have joined, run by run."""
+        runs: defaultdict[FixedRun, list[tuple[int, int]]] = defaultdict(list)
+        for row, (run, g) in self._joining.items():
+            runs[run].append((self.rows[row], g))
         self._joining.clear()
+        for run, joining in runs.items():
+            run.readers.discard(self)
+            self._join(run, joining)
 
-    def _copy(self, old: Mapping[str, Resident], at: Array, to: Array, before: int) -> None:
-        """Rows `at` of tensors with `before` slots or positions become rows `to`."""
-        kept = min(before, self.size)
-        padding = {graphs.pads(axis): np.zeros(8, np.int64) for axis in self._axes.values()}
-        for axis in self._axes.values():
-            padding[graphs.pads(axis)][4 + axis] = self.size - kept
-        sizes = {graphs.AT: at, graphs.TO: to[:, None], graphs.KEPT: np.array([kept]), **padding}
-        self._write(self._fit_graph, self._tensors, old, sizes)
+    def _join(self, run: FixedRun, joining: Sequence[tuple[int, int]]) -> None:
+        """Those of one run of the encoder: rows here, and sources there."""
+        hidden, lengths = run.kept[graphs.HIDDEN], run.views[graphs.LENGTHS]
+        count, positions, width = hidden.shape
+        whole = self._whole()
+        join = self._device.fixed(
+            graphs.DEVICE_JOIN,
+            {graphs.TO: ((count * positions, 2), np.dtype(np.int64))},
+            bound={graphs.HIDDEN: hidden.viewed(count * positions, width), **whole},
+            into={graphs.written(name): tensor for name, tensor in whole.items()},
+        )
+        to = join.views[graphs.TO].reshape(count, positions, 2)
+        to[:] = self._room, 0
+        for row, g in joining:
+            length = int(lengths[g])
+            to[g, :length, 0], to[g, :length, 1] = row, np.arange(length)
+        join.run()
 
-    def _write(
-        self,
-        graph: str,
-        into: Mapping[str, Resident],
-        new: Mapping[str, Resident],
-        where: Mapping[str, Array],
-        dry_run: Mapping[str, Array] = NO_INPUTS,
-    ) -> None:
-        """Run a graph that writes new numbers into all tensors."""
-        fresh = {graphs.incoming(name): tensor for name, tensor in new.items()}
-        outputs = {graphs.written(name): tensor for name, tensor in into.items()}
-        self._device.run(graph, {**into, **fresh, **where}, into=outputs, dry_run=dry_run)
+    def _whole(self) -> dict[str, Resident]:
+        """All rows that there is memory for: runs that write to some are then the same, however many are in use."""
+        _, _, slabs = self._taken
+        return {
+            name: tensor.front(slabs[name][1] // (math.prod(tensor.shape[1:]) * tensor.dtype.itemsize))
+            for name, tensor in self._tensors.items()
+        }
+
+    def _fit(self, room: int, size: int) -> None:
+        """Have so many rows and slots; rows keep theirs, as far as there are as many."""
+        old, before = self._tensors, self._size
+        kept = {}
+        self._room, self._size, self._fronts = room, size, {}
+        self._tensors = {}
+        for tensor in self._declared:
+            name, width = tensor.name, int(tensor.shape[2])
+            shape, dtype = (room + 1, size, width), np.dtype(tensor.dtype)
+            needed = max((room + 1) * size, math.prod(self._least)) * width * dtype.itemsize
+            kept[name] = self._slabs.grow(self._taken, name, needed)
+            slab, _ = self._taken[2][name]
+            self._tensors[name] = Resident(slab, slab.data_ptr(), shape, dtype)
+        rows = [
+            self.rows[row] for row in range(len(self)) if old and self.rows[row] < next(iter(old.values())).shape[0] - 1
+        ]
+        if rows and (any(kept.values()) or size != before):
+            self._copy(old, rows, rows, min(before, size))
+
+    def _copy(self, old: Mapping[str, Resident], at: Sequence[int], to: Sequence[int], kept: int) -> None:
+        """Rows `at` of these tensors become rows `to`, which may lie in the same memory."""
+        pads = np.zeros(6, np.int64)
+        pads[4] = self._size - kept
+        given = {graphs.AT: np.array(at), graphs.TO: np.array(to)[:, None], graphs.KEPT: np.array([kept])}
+        fresh = {graphs.incoming(name): tensor for name, tensor in old.items()}
+        into = {graphs.written(name): tensor for name, tensor in self._tensors.items()}
+        self._device.write(self._graph, {**self._tensors, **fresh, **given, graphs.PADS: pads}, into=into)

@@ -16,15 +16,10 @@ from dragoman.bundle.graphs import (
     DEVICE_JOIN,
     DEVICE_STEP,
     ENCODER,
-    MEMORY_FIT,
-    MEMORY_MOVE,
-    POOL_FIT,
-    POOL_KEEP,
-    POOL_MOVE,
-    SELF,
     STEP,
     STEP_SHORTLIST,
     STRIDE,
+    has_device_graphs,
 )
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
@@ -33,11 +28,6 @@ Provider = Literal["cpu", "cuda"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 OLDEST_FOR_CUDA = (1, 31)
-CAPTURED = frozenset({STEP, POOL_KEEP, POOL_MOVE, MEMORY_MOVE})
-"""Graphs whose launches are captured: they run at every step, in few shapes, and read no number on the processor."""
-STORES = frozenset({POOL_KEEP, POOL_MOVE, MEMORY_MOVE, MEMORY_FIT})
-"""Graphs that write to what stays on a device; every decoder needs these."""
-
 SHAPE_OPS = frozenset(
     {"Shape", "Size", "Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Cast", "Identity"}
 )
@@ -59,10 +49,10 @@ SHAPE_OPS |= {
 """What may run on the processor beside a GPU: computing with sizes, which ONNX Runtime does there by design."""
 
 
-REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES, POOL_KEEP, POOL_MOVE, POOL_FIT, MEMORY_MOVE, MEMORY_FIT})
+REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES})
 """Graphs that nobody runs where the bundle has a step for devices; all words are searched there, as that is faster."""
-PLACED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED})
-"""Graphs whose runs are plans, and captured."""
+CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED})
+"""Graphs whose launches are captured: they run all the time, in few shapes, and read no number on the processor."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +62,7 @@ class Hardware:
     provider: Provider = "cpu"
     device: int = 0
     keeps: bool = False
-    """Whether what the decoder keeps stays there."""
-    own_step: bool = False
-    """Whether bundles run the step that they have for devices."""
+    """Whether what the decoder keeps stays there, of bundles that have a step for devices."""
     gives_back: bool = False
     """Whether the memory of a run on a processor goes back to the C library. Else ONNX Runtime keeps what it took at
     most for good: up to a tenth faster in a process that has not set up that library's allocator as a server does."""
@@ -85,15 +73,14 @@ PROCESSOR = Hardware()
 
 def runs_placed(manifest: Manifest, hardware: Hardware) -> bool:
     """Whether a bundle's step for devices is run there."""
-    return hardware.keeps and hardware.own_step and DEVICE_STEP in manifest.graphs
+    return hardware.keeps and DEVICE_STEP in manifest.graphs
 
 
 def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
     """The graphs of a bundle that are loaded."""
-    if not hardware.keeps:
-        return [name for name in manifest.graphs if name not in DEVICE_GRAPHS]
-    # A stride's loop would wait for the host in each round.
-    left_out = {STRIDE} | (REPLACED if runs_placed(manifest, hardware) else {*DEVICE_GRAPHS})
+    left_out = {*REPLACED} if runs_placed(manifest, hardware) else {*DEVICE_GRAPHS}
+    if hardware.keeps:  # a stride's loop would wait for the host in each round
+        left_out |= {STRIDE}
     if runs_placed(manifest, hardware) and not manifest.nat:
         left_out |= {ENCODER}
     return [name for name in manifest.graphs if name not in left_out]
@@ -102,7 +89,7 @@ def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
 def hardware_of(provider: str, device: int) -> Hardware:
     """What the options of a command mean."""
     if provider == "cuda":
-        return Hardware("cuda", device, keeps=True, own_step=True)
+        return Hardware("cuda", device, keeps=True)
     if device:
         raise StartError(f"--device {device}: names a GPU, and --provider is {provider}: add --provider cuda")
     return PROCESSOR
@@ -133,12 +120,9 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
     )
     if kind:
         raise StartError(f"{directory}: {kind} do not run with --provider cuda: serve it with --provider cpu")
-    has_slots = any(tensor.name.startswith(SELF) for tensor in manifest.graphs[STEP].inputs)
-    missing = (STORES | ({POOL_FIT} if has_slots else set())) - manifest.graphs.keys()
-    if missing:
+    if has_device_graphs(arch) and DEVICE_STEP not in manifest.graphs:
         raise StartError(
-            f"{directory}: the bundle has no graphs {', '.join(sorted(missing))}, which --provider cuda needs: export "
-            "it again"
+            f"{directory}: the bundle has no graph {DEVICE_STEP}, which --provider cuda needs: export it again"
         )
 
 

@@ -1,6 +1,7 @@
-"""Runs graphs on processors, whose tensors are this process' arrays."""
+"""Runs graphs whose tensors are this process' arrays: on processors, and on a GPU those that keep nothing there."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import numpy as np
 from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
+from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.device import ON_DEVICE
 from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.run_limits import sources_of_a_run
@@ -22,18 +25,20 @@ class HostRuntime:
     lanes side by side do more than one wide session.
     """
 
-    is_placed, work = False, None
+    is_placed = False
+    work: DeviceWork | None = None
 
     def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> None:
-        self.manifest, self.provider = bundle.manifest, "cpu"
+        self.manifest, self.provider = bundle.manifest, str(hardware.provider)
         self._sessions = load_sessions(bundle, threads, hardware)
         self.graphs: Collection[str] = self._sessions.keys()
-        """All of the bundle."""
+        """All of the bundle that run here."""
+        self._turn = nullcontext() if hardware.provider == "cpu" else ON_DEVICE
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
         self._said, self._kept = step_outputs(self.manifest)
 
     def __repr__(self) -> str:
-        return f"<HostRuntime {self.manifest.name} {self.manifest.precision} {', '.join(self._sessions)}>"
+        return f"<{type(self).__name__} {self.manifest.name} {self.manifest.precision} {', '.join(self._sessions)}>"
 
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Arrays [G, ...], and hidden rows [n, d]."""
@@ -71,7 +76,8 @@ class HostRuntime:
 
     def _run(self, graph: str, feed: Feed, names: list[str]) -> list[Any]:
         try:
-            outputs: list[Any] = self._sessions[graph].run(names, feed)
+            with self._turn:
+                outputs: list[Any] = self._sessions[graph].run(names, feed)
         except Exception as error:
             raise run_error(graph, error) from error
         return outputs

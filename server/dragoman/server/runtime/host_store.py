@@ -6,15 +6,19 @@ import numpy as np
 
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.runtime.buffers import Array, Feed
-from dragoman.server.runtime.stores import growing_axes, shape_of, with_size
+from dragoman.server.runtime.padding import GRAIN, round_up
+
+GROWING = ("T", "S")
+"""Axes whose size may change: slots of nodes, and positions of sources."""
 
 
 class HostStore:
     """Tensors as arrays, as large as is needed: what attention costs is reading them."""
 
     def __init__(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
-        self._tensors: dict[str, Array] = {t.name: np.zeros(shape_of(t, sizes), t.dtype) for t in declared}
-        self._axes = growing_axes(declared)
+        shapes = {t.name: tuple(n if isinstance(n, int) else sizes[n] for n in t.shape) for t in declared}
+        self._tensors: dict[str, Array] = {t.name: np.zeros(shapes[t.name], t.dtype) for t in declared}
+        self._axes = {t.name: axis for t in declared for axis, size in enumerate(t.shape) if size in GROWING}
         self._count = 0
 
     def __len__(self) -> int:
@@ -28,8 +32,8 @@ class HostStore:
         return size
 
     def room(self, size: int) -> int:
-        """As many as are needed."""
-        return size
+        """As many as are needed: multiples of 16, with which numbers do not depend on how many there are."""
+        return max(GRAIN, round_up(size))
 
     def resize(self, size: int) -> None:
         """Copy the rows in use into larger or smaller tensors."""
@@ -93,7 +97,7 @@ class HostStore:
 
 def resized(old: Array, axis: int, size: int, rows: int) -> Array:
     """A copy with so many along an axis; the first `rows` rows keep what there is room for, all else is zero."""
-    new = np.zeros(with_size(old.shape, axis, size), old.dtype)
+    new = np.zeros((*old.shape[:axis], size, *old.shape[axis + 1 :]), old.dtype)
     kept = min(size, old.shape[axis])
     front = (slice(rows), *(slice(None),) * (axis - 1), slice(kept))
     new[front] = old[front]
