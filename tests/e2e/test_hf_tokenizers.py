@@ -230,6 +230,22 @@ def blenderbot(*, is_old: bool) -> Case:
     return Case(folder, {"model_type": "blenderbot", "vocab_size": len(own), **ids}, own, {}, LanguagePair("en", "pt"))
 
 
+def blenderbot_small() -> Case:
+    folder = scratch() / "blenderbot-small-en-pt"
+    folder.mkdir()
+    merges = ["t h", "th e</w>", "e r", "o x</w>", "q u", "i n", "_ _", "__ n", ". a</w>", "q q", "qq qq", "i s</w>"]
+    (folder / "merges.txt").write_text("".join(f"{line}\n" for line in ("#version: 0.2", *merges)), "utf-8")
+    letters = sorted({c for line in CORPUS for c in line.lower() if not c.isspace()} | {"_", "n"})
+    joined = [merge.replace(" ", "") for merge in merges]
+    words = [piece.removesuffix("</w>") if piece.endswith("</w>") else f"{piece}@@" for piece in joined]
+    vocabulary = numbered(["__null__", "__start__", "__end__", "__unk__"], words, letters, [f"{c}@@" for c in letters])
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+    own = transformers.BlenderbotSmallTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+    config = {"model_type": "blenderbot-small", "vocab_size": len(own), **ids}
+    return Case(folder, config, own, {}, LanguagePair("en", "pt"))
+
+
 @dataclass(frozen=True)
 class Pieces:
     """What the first, SentencePiece-based tokenizers of these families did: pieces to ids by a rule."""
@@ -332,6 +348,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "plbart-multi": lambda: plbart("multi"),
     "blenderbot": lambda: blenderbot(is_old=False),
     "blenderbot-old-files": lambda: blenderbot(is_old=True),
+    "blenderbot-small": blenderbot_small,
     "fsmt": fsmt,
     "t5": t5,
     "pegasus": pegasus,
@@ -441,11 +458,11 @@ def test_decoded_text_is_the_familys_own(case: Case, tokenizer: Tokenizer) -> No
 def test_no_text_becomes_a_control_token(case: Case, tokenizer: Tokenizer) -> None:
     """Whatever names it spells: ends, pads, masks, languages."""
     facts = read_tokenizer(case.directory, case.config, **case.options).tokenizer
-    around = len(facts.prefix), len(facts.suffix) + 1
+    around = len(facts.prefix), len(facts.suffix) + facts.source_end
     control = set(facts.hidden_ids) - {facts.unk_id}
     names = {token for token, index in case.own.get_vocab().items() if index in control}
     names |= {token for token in case.own.get_vocab() if token.startswith(">>")}
-    assert "</s>" in names
+    assert {"</s>", "__end__"} & names
     for name in names:
         for text in (name, f" {name}", f"a{name}b", f"a {name} b", f"{name}{name}", f"{name} Hello."):
             ids = tokenizer.encode(text, case.pair)

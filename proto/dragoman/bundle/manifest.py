@@ -30,9 +30,9 @@ Profile = Literal["marian", "fairseq", "hf", "ct2"]
 LengthPenaltyKind = Literal["power", "gnmt"]
 EarlyStopping = Literal["first", "heuristic", "exhaustive"]
 UnknownHandling = Literal["allow", "suppress", "copy"]
-TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe"]
+TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe", "parlai-bpe"]
 """Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
-JSON vocabulary's, of the pieces that merges cut the words of Moses' rules into."""
+JSON vocabulary's, of the pieces that merges cut words into: the words of Moses' rules, or of ParlAI's."""
 NatKind = Literal["mask-predict", "ctc"]
 NatCanvas = Literal["masks", "source", "shown", "split", "late"]
 """What a canvas holds before its first pass: masks; the source's words at an even pace (needs tying `all`); masks that
@@ -102,6 +102,8 @@ class Architecture:
     embedding_scale: float = 1.0
     tying: Tying = "all"
     embedding_norm: bool = False
+    embedding_norm_first: bool = field(default=False, metadata=MAY_BE_ABSENT)
+    """The decoder norms words alone, which it does not scale, and adds positions behind that norm."""
     output_bias: bool = True
     norm_epsilon: float = 1e-6
     encoder_heads: int | None = None
@@ -147,6 +149,11 @@ class Architecture:
     def is_relative(self) -> bool:
         """Whether attention depends on distances, so that a step must know where nodes stand."""
         return self.positions in ("relative", "shaw")
+
+    @property
+    def target_scale(self) -> float:
+        """What the decoder's words are multiplied with when they are read."""
+        return 1.0 if self.embedding_norm_first else self.embedding_scale
 
     @property
     def head_dim(self) -> int:
@@ -227,7 +234,7 @@ class Decoding:
 class Tokenizer:
     """How text becomes ids. Files are names inside the bundle; the same name twice is one shared vocabulary.
 
-    The encoder reads: prefix, the text's ids, the end token, suffix.
+    The encoder reads: prefix, the text's ids, the end token where `source_end`, suffix.
     """
 
     kind: TokenizerKind
@@ -249,6 +256,8 @@ class Tokenizer:
     source_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By BCP-47 tag, what `source` stands for in `prefix` and `suffix`; several tags may mean one language."""
     target_languages: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    source_end: bool = field(default=True, metadata=MAY_BE_ABSENT)
+    """Whether the end token stands behind a source, too."""
     hidden_ids: tuple[int, ...] = ()
     """Target ids that are no text (end, unknown, languages) and are never shown."""
 

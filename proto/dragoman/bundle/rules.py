@@ -205,6 +205,8 @@ def shape_problems(shape: Architecture) -> Iterator[str]:
             yield f"architecture.{name}: {heads} does not divide {width} {getattr(shape, width)}"
     if (shape.encoder_width or shape.d_model) != shape.d_model and shape.tying == "all":
         yield f"architecture.encoder_width: {shape.encoder_width}, and the words of width {shape.d_model} are shared"
+    if shape.embedding_norm_first and not shape.embedding_norm:
+        yield "architecture.embedding_norm_first: true, of a norm that embedding_norm says there is not"
     if shape.position_offset < 0:
         yield f"architecture.position_offset: {shape.position_offset} is negative"
     if shape.is_relative and shape.decoder != "self-attention":
@@ -332,5 +334,5 @@ _ABOVE_ZERO = {
     "repetition_penalty": MAX_REPETITION_PENALTY,
 }
 _SIZES = ("d_model", "encoder_layers", "decoder_layers", "source_vocabulary", "target_vocabulary", "max_positions")
-_KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe")
+_KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe", "parlai-bpe")
 _TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

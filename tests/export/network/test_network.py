@@ -111,6 +111,12 @@ OTHERS = {
     "offset": {"position_offset": 2},
     "wider encoder": {"encoder_width": 24, "tying": "decoder", "encoder_norm": "pre"},
     "narrower encoder, learned": {"encoder_width": 8, "tying": "none", "positions": "learned", "embedding_norm": True},
+    "norm before positions": {
+        "embedding_norm": True,
+        "embedding_norm_first": True,
+        "positions": "learned",
+        "embedding_scale": 3.0,
+    },
     "post-norm encoder": {"norm": "pre", "encoder_norm": "post"},
     "no final norms": {"norm": "pre", "encoder_final_norm": False, "decoder_final_norm": False},
 }

@@ -51,6 +51,11 @@ def edit(directory):
             "least 4",
         ),
         (
+            ("architecture", "embedding_norm_first"),
+            True,
+            "architecture.embedding_norm_first: true, of a norm that embedding_norm says there is not",
+        ),
+        (
             ("architecture", "relative_by_layer"),
             True,
             "architecture.relative_by_layer: true, of biases that positions sinusoidal do not have",

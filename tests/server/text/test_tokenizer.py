@@ -102,6 +102,19 @@ def test_what_follows_the_end_token(many: Bundle, tokenizer: Tokenizer) -> None:
     assert tokenizer.forced() == ()
 
 
+def test_a_model_may_read_no_end_token(many: Bundle, tokenizer: Tokenizer) -> None:
+    """What stands around the text stays, and each id has its place as before."""
+    facts = replace(many.manifest.tokenizer, source_end=False, suffix=("source",), prefix=())
+    endless = Tokenizer(replace(many, manifest=replace(many.manifest, tokenizer=facts)))
+    pair = LanguagePair("en", "pt")
+
+    ids = endless.encode("The dog.", pair)
+
+    assert ids == (*tokenizer.encode("The dog.")[:-1], *facts.source_languages["en"])
+    assert endless.encode("", pair) == ()
+    assert len(endless.source_spans("The dog.", pair)) == len(ids) - 1
+
+
 def test_what_is_put_around_a_text_stands_for_none_of_it(many: Bundle, tokenizer: Tokenizer) -> None:
     """Each id up to the end token has a place, a language's an empty one; nor do languages add to what is shown."""
     told, pair = Tokenizer(many), LanguagePair("en", "pt")

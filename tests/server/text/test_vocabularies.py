@@ -109,6 +109,9 @@ NASTY = [
     "½",
     "“ab”",
     "it's",
+    "\u0130a",
+    "A'\n",
+    "a.\nb",
     "<b>",
     "日本",
     "…",
@@ -116,7 +119,7 @@ NASTY = [
 ]
 
 
-@pytest.fixture(params=["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe"])
+@pytest.fixture(params=["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe", "parlai-bpe"])
 def vocabulary(request: pytest.FixtureRequest, bundle: Bundle, tmp_path: Path) -> Vocabulary:
     """One of every kind."""
     if request.param == "moses-fastbpe":
@@ -124,6 +127,10 @@ def vocabulary(request: pytest.FixtureRequest, bundle: Bundle, tmp_path: Path) -
         names = {"source": "m.txt", "target": "m.txt", "source_vocabulary": "t.json", "target_vocabulary": "t.json"}
         table = {"a": 2, "b</w>": 3, "ab</w>": 4, "it</w>": 5, "&apos;s</w>": 6, "&lt;</w>": 7, "b": 8, "a</w>": 9}
         files = {"m.txt": b"a b</w>\ni t</w>\n", "t.json": json.dumps(table).encode()}
+    elif request.param == "parlai-bpe":
+        names = {"source": "m.txt", "target": "m.txt", "source_vocabulary": "t.json", "target_vocabulary": "t.json"}
+        table = {"a": 2, "b": 3, "ab": 4, "it": 5, "'": 6, "a@@": 7, "__new": 8, "i\u0307@@": 9, ".": 12, "s": 13}
+        files = {"m.txt": b"a b</w>\ni t</w>\n_ _\n", "t.json": json.dumps(table).encode()}
     elif request.param == "tokenizers":
         names, files = {"source": "t.json", "target": "t.json"}, {"t.json": by_bytes()}
     elif request.param == "sentencepiece-vocabulary":

@@ -22,6 +22,8 @@ LONGEST = 40
 """Words of a drawn source at most."""
 RANKS = 10
 """Added to a word's rank before it becomes a weight, so that more than the first few words are drawn."""
+RULES = {"moses-fastbpe": "Moses'", "parlai-bpe": "ParlAI's"}
+"""Kinds of tokenizers that cut words by rules that only the server has."""
 Ids = list[list[int]]
 
 
@@ -67,7 +69,7 @@ def framed(checkpoint: Checkpoint, ids: list[int], number: int) -> list[int]:
                 around += list(table.values())[number % len(table)]
         return around
 
-    before, after = filled(words.prefix), [words.eos_id, *filled(words.suffix)]
+    before, after = filled(words.prefix), [*[words.eos_id] * words.source_end, *filled(words.suffix)]
     most = max(0, checkpoint.limits.max_source_tokens - len(before) - len(after))
     return [*before, *ids[:most], *after]
 
@@ -75,10 +77,10 @@ def framed(checkpoint: Checkpoint, ids: list[int], number: int) -> list[int]:
 def encoder_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
     """A function from a text to its source ids, without what is put around them."""
     words = checkpoint.tokenizer
-    if words.kind == "moses-fastbpe":
+    if words.kind in RULES:
         raise ExportError(
-            f"{checkpoint.name} cuts words by Moses' rules, which an export does not run: leave FILE out, and scales "
-            "are measured on words of the vocabulary"
+            f"{checkpoint.name} cuts words by {RULES[words.kind]} rules, which an export does not run: leave FILE out, "
+            "and scales are measured on words of the vocabulary"
         )
     if words.kind == "tokenizers":
         fast = FastTokenizer.from_buffer(_content(checkpoint, words.source))

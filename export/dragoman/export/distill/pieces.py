@@ -21,6 +21,8 @@ class Pieces:
             raise ExportError(
                 f"{purpose} reads texts with SentencePiece alone, and this model's tokenizer is of kind {words.kind}"
             )
+        if not words.source_end:
+            raise ExportError(f"{purpose} ends sources with the end token, and this model reads them without one")
         self._eos_id = words.eos_id
         self._source, self._target = (_opened(checkpoint, name) for name in (words.source, words.target))
 

@@ -116,7 +116,7 @@ class DeviceStepGraph(nn.Module):
         super().__init__()
         self.network, self.arch = network, network.arch
         words = network.target_words
-        scale = torch.full((len(words) + 1, 1), self.arch.embedding_scale, dtype=words.dtype)
+        scale = torch.full((len(words) + 1, 1), self.arch.target_scale, dtype=words.dtype)
         scale[-1] = 0
         self.register_buffer(WORD_SCALE, scale)
         if self.arch.output_bias:
@@ -160,13 +160,10 @@ class DeviceStepGraph(nn.Module):
 
     def _embedded(self, ids: Tensor, depth: Tensor) -> Tensor:
         """What `Embedding` computes; an id outside of the vocabulary has the scale zero."""
-        words, places = self.network.target_words, self.network._positions("target")
-        assert places is not None, "relative positions have no such graph"
+        words = self.network.target_words
         last = words.shape[0]
         x = F.embedding(ids.clamp(max=last - 1), words) * F.embedding(ids.clamp(max=last), self.word_scale)
-        norm = self.network.decoder.embedding_norm
-        x = x + F.embedding(depth, places)
-        return x if norm is None else norm(x)
+        return self.network.target_embed().placed(x, depth)
 
     def _rest(
         self,

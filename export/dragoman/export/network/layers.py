@@ -147,14 +147,24 @@ class Sublayer(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Words and positions. An id outside the vocabulary reads as a zero vector, which is how Marian starts."""
+    """Words and positions. An id outside the vocabulary reads as a zero vector, which is how Marian starts.
+
+    The norm is of both together; of the target's words alone where the architecture says so.
+    """
 
     def __init__(
-        self, arch: Architecture, words: nn.Parameter, positions: Tensor | None, norm: nn.Module | None
+        self,
+        arch: Architecture,
+        words: nn.Parameter,
+        positions: Tensor | None,
+        norm: nn.Module | None,
+        *,
+        is_target: bool = False,
     ) -> None:
         super().__init__()
-        self.words, self.scale = words, arch.embedding_scale
-        self.positions, self.norm = positions, norm
+        norm_first = is_target and arch.embedding_norm_first
+        self.words, self.scale = words, arch.target_scale if is_target else arch.embedding_scale
+        self.positions, self.norm, self.norm_first = positions, norm, norm_first
 
     def forward(self, ids: Tensor, depth: Tensor, *, may_start: bool) -> Tensor:
         """[G, n] ids and positions -> [G, n, d]."""
@@ -163,9 +173,15 @@ class Embedding(nn.Module):
         if may_start:
             scale = torch.where(ids <= last, self.scale, 0.0).to(self.words.dtype).unsqueeze(-1)
         x = F.embedding(ids.clamp(max=last) if may_start else ids, self.words) * scale
+        return self.placed(x, depth)
+
+    def placed(self, x: Tensor, depth: Tensor) -> Tensor:
+        """Scaled words where they stand."""
+        if self.norm is not None and self.norm_first:
+            x = self.norm(x)
         if self.positions is not None:
             x = x + F.embedding(depth, self.positions)
-        return x if self.norm is None else self.norm(x)
+        return x if self.norm is None or self.norm_first else self.norm(x)
 
 
 class Affine(nn.Module):

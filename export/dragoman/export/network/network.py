@@ -289,10 +289,13 @@ class Network(nn.Module):
 
     def embed_target(self, ids: Tensor, depth: Tensor) -> Tensor:
         """Target words and their positions [G, q] -> rows [G * q, d]."""
-        norm = self.decoder.embedding_norm
-        embed = Embedding(self.arch, self.target_words, self._positions("target"), norm)
-        x: Tensor = embed(ids.flatten(), depth.flatten(), may_start=True)
+        x: Tensor = self.target_embed()(ids.flatten(), depth.flatten(), may_start=True)
         return x
+
+    def target_embed(self) -> Embedding:
+        """What makes rows of target words and their positions."""
+        norm = self.decoder.embedding_norm
+        return Embedding(self.arch, self.target_words, self._positions("target"), norm, is_target=True)
 
     def finish(self, x: Tensor) -> Tensor:
         """The decoder's output as the output layer reads it."""

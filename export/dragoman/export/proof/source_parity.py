@@ -28,7 +28,8 @@ def prove_source(checkpoint: Checkpoint, oracle: Oracle, directory: Path, precis
     lengths = [min(n, arch.max_positions) for n in LENGTHS]
     unusual = (*oracle.avoided_ids, *tokenizer.suppressed_ids, tokenizer.start_id)
     words = np.setdiff1d(np.arange(arch.source_vocabulary), unusual)
-    sources = [[*map(int, rng.choice(words, n - 1)), tokenizer.eos_id] for n in lengths]
+    end = [tokenizer.eos_id] * tokenizer.source_end
+    sources = [[*map(int, rng.choice(words, n - len(end))), *end] for n in lengths]
     targets = np.setdiff1d(np.arange(arch.target_vocabulary), unusual)
     stepper = Stepper(directory, arch, sources, steps, min(BEST, arch.target_vocabulary))
     read = np.full((len(sources), steps + 1), tokenizer.start_id)

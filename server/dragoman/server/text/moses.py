@@ -30,7 +30,7 @@ class MosesPieces:
         self._normalizer = rules.MosesPunctNormalizer(language, pre_replace_unicode_punct=True)
         self._tokenizer = rules.MosesTokenizer(lang=language)
         self._detokenizer = rules.MosesDetokenizer(lang=language)
-        ranks = _read_merges(path, merges)
+        ranks = read_merges(path, merges)
         self._pieces_of = functools.lru_cache(CACHED_WORDS)(functools.partial(apply_merges, ranks=ranks))
         self._ids, self._unk_id = ids, unk_id
         self._pieces = {index: piece for piece, index in ids.items()}
@@ -99,7 +99,8 @@ def original_positions(text: str, changed: str, positions: Sequence[int]) -> lis
     return [at[position] for position in positions]
 
 
-def _read_merges(path: Path, content: bytes) -> dict[tuple[str, str], int]:
+def read_merges(path: Path, content: bytes) -> dict[tuple[str, str], int]:
+    """Pairs of pieces and their ranks, from what the file `path` holds: a pair a line."""
     try:
         pairs = [line.split()[:2] for line in content.decode("utf-8").split("\n") if line.strip()]
     except ValueError as error:

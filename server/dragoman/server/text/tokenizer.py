@@ -44,7 +44,8 @@ class Tokenizer:
         if not ids:
             return ()
         facts = self._facts
-        return (*self._filled(facts.prefix, pair), *ids, self.eos_id, *self._filled(facts.suffix, pair))
+        end = (self.eos_id,) if facts.source_end else ()
+        return (*self._filled(facts.prefix, pair), *ids, *end, *self._filled(facts.suffix, pair))
 
     def reads(self, text: str) -> bool:
         """Whether the source vocabulary has tokens for all of a text; a model that copies needs none."""

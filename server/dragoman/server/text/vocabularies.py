@@ -17,6 +17,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.spans import Span
 from dragoman.server.text.moses import MosesPieces
+from dragoman.server.text.parlai import ParlaiPieces
 from dragoman.server.text.surfaces import surfaces_of
 
 
@@ -174,6 +175,8 @@ def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabu
     if facts.kind == "moses-fastbpe":
         [pair] = bundle.manifest.pairs
         return MosesPieces(getattr(pair, side), path, content, ids, facts.unk_id)
+    if facts.kind == "parlai-bpe":
+        return ParlaiPieces(path, content, ids, facts.unk_id)
     return NumberedPieces(_sentencepiece(path, content), ids, facts.unk_id)
 
 

@@ -127,6 +127,15 @@ CASES = {
         "BlenderbotForConditionalGeneration",
         {**EVEN, "vocab_size": 63, "tie_word_embeddings": False, "decoder_start_token_id": 7},
     ),
+    "blenderbot-small": ("BlenderbotSmallForConditionalGeneration", {**ODD, "vocab_size": 63, "scale_embedding": True}),
+    "blenderbot-small-relu": (
+        "BlenderbotSmallForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "activation_function": "relu", "decoder_start_token_id": 7},
+    ),
+    "blenderbot-small-untied": (
+        "BlenderbotSmallForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "tie_word_embeddings": False},
+    ),
     "mbart": (
         "MBartForConditionalGeneration",
         {**ODD, **LANGUAGES, "scale_embedding": True, "decoder_start_token_id": 2},
@@ -182,7 +191,7 @@ CASES = {
         {**EVEN, "src_vocab_size": 71, "tgt_vocab_size": 53, "activation_function": "gelu"},
     ),
 }
-FIRST = ("marian", "m2m100", "bart", "blenderbot", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
+FIRST = ("marian", "m2m100", "bart", "blenderbot", "blenderbot-small", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
 """Those of each network of its own: MVP and PLBART are BART's. Each takes some seconds: `make parity` has all cases."""
 

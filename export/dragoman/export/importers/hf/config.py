@@ -38,6 +38,8 @@ class Family:
     norm: NormPlacement
     positions: Positions
     embedding_norm: bool = False
+    embedding_norm_first: bool = False
+    """The decoder's norm is of words without their positions."""
     is_sinusoid_fairseq: bool = False
     """fairseq's exponents, and positions that begin behind the padding's id."""
     activation: str = "gelu"
@@ -59,6 +61,9 @@ FAMILIES = {
     "mvp": Family("post", "learned", embedding_norm=True),
     "plbart": Family("post", "learned", embedding_norm=True, scales_embedding=True, start=None, starts_with_bos=True),
     "blenderbot": Family("pre", "learned", unused_positions=0, pad=0, start=1),
+    "blenderbot-small": Family(
+        "post", "learned", embedding_norm=True, embedding_norm_first=True, unused_positions=0, pad=0, start=1
+    ),
     "marian": Family("post", "sinusoidal", pad=58100, start=58100),
     "pegasus": Family("pre", "sinusoidal", pad=0, start=0),
     "m2m_100": Family("pre", "sinusoidal", is_sinusoid_fairseq=True, activation="relu", scales_embedding=True),
@@ -228,6 +233,7 @@ def _transformer(config: Config, family: Family) -> Architecture:
         max_positions=config.whole("max_position_embeddings", MOST["positions"]),
         embedding_scale=float(d_model**0.5) if config.flag("scale_embedding", default=family.scales_embedding) else 1.0,
         embedding_norm=family.embedding_norm,
+        embedding_norm_first=family.embedding_norm_first,
         norm_epsilon=1e-5,
         encoder_heads=unless(sizes["encoder", "heads"], sizes["decoder", "heads"]),
         encoder_ffn=unless(sizes["encoder", "ffn"], sizes["decoder", "ffn"]),

@@ -10,6 +10,7 @@ from dragoman.export.importers.hf.directory import Directory
 from dragoman.export.importers.hf.vocabulary import Side, Vocabulary
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+PARLAI = ("__null__", "__start__", "__end__", "__unk__")
 FAIRSEQ = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}
 """mBART's and NLLB's first ids; a SentencePiece model's own pieces follow, shifted by one."""
 M2M100 = (
@@ -199,6 +200,15 @@ def _fsmt(directory: Directory) -> Vocabulary | None:
     )
 
 
+def _blenderbot_small(directory: Directory) -> Vocabulary | None:
+    if not directory.has("vocab.json", "merges.txt"):
+        for name in ("vocab.json", "merges.txt"):
+            directory.reasons.require(directory.has(name), f"{name} is missing")
+        return None
+    files = directory.file("vocab.json"), directory.file("merges.txt")
+    return hf_vocabulary.parlai_bpe(*files, PARLAI, directory.reasons)
+
+
 def _with_special(side: Side, languages: dict[str, tuple[str, int]]) -> Side:
     return Side(side.ids, side.special | {token for token, _ in languages.values()})
 
@@ -215,4 +225,5 @@ VOCABULARIES = {
     "t5": _t5,
     "pegasus": _pegasus,
     "fsmt": _fsmt,
+    "blenderbot-small": _blenderbot_small,
 }

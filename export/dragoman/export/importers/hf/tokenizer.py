@@ -9,6 +9,7 @@
     BART, MVP             tokenizer.json, vocab.json merges.txt    <s> text </s>               forced_bos_token_id
     PLBART                tokenizer.json, sentencepiece.bpe.model  text </s> __xx__            anything, the target
     Blenderbot            tokenizer.json, vocab.json merges.txt    text </s>                   anything
+    Blenderbot Small      vocab.json merges.txt                    text                        anything
     FSMT                  vocab-src.json vocab-tgt.json merges.txt text </s>                  anything
     T5, mT5, UMT5, Pegasus tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
 
@@ -28,6 +29,9 @@ from dragoman.export.importers.hf.directory import Directory
 from dragoman.export.importers.hf.families import VOCABULARIES, family_of
 from dragoman.export.importers.hf.frame import read_frame
 from dragoman.export.importers.hf.vocabulary import Side, Vocabulary
+
+UNKNOWN = ("<unk>", "__unk__")
+"""What families call the word that stands for what they have no other for."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def read_tokenizer(
         forced_first=frame.forced_first,
         source_languages=frame.sources,
         target_languages=frame.targets,
+        source_end=vocabulary.ends_source,
         hidden_ids=tuple(sorted({eos, *vocabulary.target.ids_of(vocabulary.target.special)})),
     )
     _check_sizes(directory, vocabulary, tokenizer)
@@ -96,7 +101,8 @@ def read_tokenizer(
 
 def _unknown(side: Side) -> int:
     # A byte-level vocabulary has no unknown word; then any token that never stands for text will do.
-    return side.ids["<unk>"] if "<unk>" in side.ids else min(side.ids_of(side.special), default=0)
+    unknown = next((token for token in UNKNOWN if token in side.ids), None)
+    return min(side.ids_of(side.special), default=0) if unknown is None else side.ids[unknown]
 
 
 def _suppressed(directory: Directory) -> tuple[int, ...]:

@@ -56,6 +56,8 @@ class Vocabulary:
     """Names of the files with the ids of pieces."""
     encode: Callable[[str], list[int]] | None = None
     """The ids of a text alone, where whoever reads the vocabulary needs them: for T5's prompts."""
+    ends_source: bool = True
+    """Whether a text that is read has the end token behind it."""
     notes: tuple[str, ...] = field(default=())
 
 
@@ -99,6 +101,31 @@ def merges_with_tables(
         files={merges.name: merges, f"{SOURCE}.json": _words(sides[0]), f"{TARGET}.json": _words(sides[1])},
         read=(merges, *tables),
         tables=(f"{SOURCE}.json", f"{TARGET}.json"),
+    )
+
+
+def parlai_bpe(table: Path, merges: Path, special: tuple[str, ...], reasons: Reasons) -> Vocabulary | None:
+    """ParlAI's merges, without their first line, and the table from pieces to ids (Blenderbot Small)."""
+    side = _side(_table(table, reasons, special[2:]), special.__contains__)
+    try:
+        lines = merges.read_text("utf-8").split("\n")[1:-1]
+    except (OSError, ValueError) as error:
+        reasons.add(f"{merges.name} cannot be read: {short(str(error))}")
+        return None
+    is_list = all(len(line.split()) == 2 for line in lines)
+    reasons.require(is_list, f"{merges.name} is not a list of merges: two pieces a line, behind a first line")
+    if not side.ids or not is_list:
+        return None
+    return Vocabulary(
+        kind="parlai-bpe",
+        source=side,
+        target=side,
+        source_file=merges.name,
+        target_file=merges.name,
+        files={merges.name: "".join(f"{line}\n" for line in lines).encode(), f"{SHARED}.json": _words(side)},
+        read=(merges, table),
+        tables=(f"{SHARED}.json", f"{SHARED}.json"),
+        ends_source=False,
     )
 
 
@@ -235,7 +262,8 @@ def _words(side: Side) -> bytes:
     return json.dumps(words, ensure_ascii=False, indent=0).encode()
 
 
-def _table(path: Path, reasons: Reasons) -> dict[str, int]:
+def _table(path: Path, reasons: Reasons, needed: tuple[str, ...] = ("</s>", "<unk>")) -> dict[str, int]:
+    """Pieces and their ids, the end's and the unknown word's among them."""
     if not path.is_file():
         reasons.add(f"{path.name} is missing")
         return {}
@@ -243,5 +271,6 @@ def _table(path: Path, reasons: Reasons) -> dict[str, int]:
     if not all(type(index) is int and index >= 0 for index in table.values()):
         reasons.add(f"{path.name} must be an object from pieces to ids")
         return {}
-    reasons.require("<unk>" in table and "</s>" in table, f"{path.name} has no <unk> or no </s>")
-    return table if "<unk>" in table else {}
+    end, unknown = needed
+    reasons.require(unknown in table and end in table, f"{path.name} has no {unknown} or no {end}")
+    return table if unknown in table else {}
