@@ -392,6 +392,13 @@ ROWS: dict[str, list[Panel]] = {
             {"{{kind}}": per_second("kind", f"dragoman_text_warnings_total{{{MODEL}}}")},
         ),
         Panel(
+            "Marks by how they were placed",
+            "Tags within sentences. By position: the decoder does not say what it attends to.",
+            "cps",
+            {"{{placing}}": per_second("placing", f"dragoman_marks_total{{{MODEL}}}")},
+            stacked=True,
+        ),
+        Panel(
             "Spans that took more than a form",
             "Of all protected spans that a model read.",
             "percentunit",

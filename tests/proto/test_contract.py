@@ -170,3 +170,11 @@ def test_the_reference_names_every_field_that_says_how_to_decode(name: str) -> N
     fields = [field.name for field in translation_pb2.DESCRIPTOR.message_types_by_name[name].fields]
 
     assert [field for field in fields if f"`{field}`" not in page] == []
+
+
+def test_the_numbers_of_fields_have_no_gaps() -> None:
+    """Nothing has been removed from the contract yet, so a gap would be a number that was forgotten."""
+    messages = translation_pb2.DESCRIPTOR.message_types_by_name.values()
+
+    for message in messages:
+        assert sorted(message.fields_by_number) == list(range(1, len(message.fields) + 1)), message.name

@@ -14,7 +14,7 @@ from dragoman.server.core.ports import DeviceWork
 from dragoman.server.core.protection import Keeping, TextWarning, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
-from dragoman.server.core.translations import KeepingCounts, TextHypothesis, Timings, Translation
+from dragoman.server.core.translations import KeepingCounts, MarkCounts, TextHypothesis, Timings, Translation
 from dragoman.server.pipeline.cache import Cache
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.lane_metrics import FAILURES
@@ -171,6 +171,16 @@ def test_an_answer_counts_tokens_and_reasons(metrics: Metrics) -> None:
     assert value(metrics, "dragoman_texts_total", model="echo", outcome="ok") == 2
     assert value(metrics, "dragoman_texts_total", model="echo", outcome="invalid") == 2
     assert value(metrics, "dragoman_translations_total", model="echo", engine="beam", reason="stop") == 2
+
+
+def test_marks_are_counted(metrics: Metrics) -> None:
+    """By how they were placed; a translation without any adds nothing."""
+    metrics.answered("echo", [replace(DONE, marks=MarkCounts(3, 1)), DONE, replace(DONE, marks=MarkCounts(2, 0))])
+
+    placed = [
+        value(metrics, "dragoman_marks_total", model="echo", placing=each) for each in ("by_attention", "by_position")
+    ]
+    assert placed == [5, 1]
 
 
 def test_protected_spans_and_warnings_are_counted(metrics: Metrics) -> None:

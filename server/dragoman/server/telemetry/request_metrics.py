@@ -18,7 +18,7 @@ from dragoman.server.core.protection import Keeping, WarningKind
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.terms import TermUse
-from dragoman.server.core.translations import Outcome, Timings, Translation
+from dragoman.server.core.translations import MarkCounts, Outcome, Timings, Translation
 from dragoman.server.telemetry.histograms import Tally, TallyHistogram
 from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
 
@@ -139,6 +139,7 @@ class _Model:
     texts: Mapping[str, Counter]
     translations: Mapping[tuple[str, str], Counter]
     spans: Mapping[str, Counter]
+    marks: Mapping[str, Counter]
     warnings: Mapping[WarningKind, Counter]
     sizes: Sequence[Tally]
     """The sizes of sources, and those of targets."""
@@ -182,6 +183,12 @@ class Metrics:
         )
         self._spans = counter(
             "protected_spans", "Protected spans of translated texts by how they were kept.", "model", "keeping"
+        )
+        self._marks = counter(
+            "marks",
+            "Tags and other marks within segments of translated texts by how they were placed.",
+            "model",
+            "placing",
         )
         self._warnings = counter("text_warnings", "Warnings about translations by what they say.", "model", "kind")
         self._sizes = (
@@ -246,6 +253,7 @@ class Metrics:
                 for reason in FinishReason
             },
             spans={keeping.value: self._spans.labels(model, keeping.value) for keeping in Keeping},
+            marks={placing: self._marks.labels(model, placing) for placing in vars(MarkCounts())},
             warnings={kind: self._warnings.labels(model, kind.value) for kind in WarningKind},
             sizes=tuple(family.labels(model) for family in self._sizes),
             tokens=tuple(family.labels(model) for family in self._tokens),
@@ -317,6 +325,9 @@ class Metrics:
                 if outcome.keeping is not None:
                     for keeping, number in vars(outcome.keeping).items():
                         series.spans[keeping].inc(number)
+                if outcome.marks is not None:
+                    for placing, number in vars(outcome.marks).items():
+                        series.marks[placing].inc(number)
                 for warning in outcome.warnings:
                     series.warnings[warning.kind].inc()
                 for use, number in (pair for term in outcome.terms for pair in term.uses.items()):

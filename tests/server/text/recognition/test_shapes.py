@@ -104,6 +104,7 @@ def test_addresses(text: str, parts: list[str]) -> None:
         ("192.168.0.1 10.0.0.0/8 127.0.0.1:80", ["192.168.0.1", "10.0.0.0/8", "127.0.0.1:80"]),
         ("foo_bar CONST_X __all__ a.b_c() foo() x.y()", ["foo_bar", "CONST_X", "__all__", "a.b_c()", "foo()", "x.y()"]),
         ("django.contrib.auth", ["django.contrib.auth"]),
+        ("The value `x' is `y' or `z`, ` a b ` too", ["`z`", "` a b `"]),
         ("`git push` ``a`b`` ```\nx\n```", ["`git push`", "``a`b``", "```\nx\n```"]),
         ("std::vector::push_back, a::b() 10::20 :: x", ["std::vector::push_back", "a::b()"]),
         (

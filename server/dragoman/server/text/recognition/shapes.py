@@ -200,8 +200,8 @@ _ALL = (
     _shape(SpanKind.CODE, "</", r"<(code|kbd|samp|var|pre|script|style)>[^<>]{1,1000}</\1>"),
     _shape(SpanKind.CODE, "&", r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});"),
     _shape(SpanKind.CODE, "[", rf"\[(?:/?+(?:{_BB})|(?:{_BB})=[^\[\]\n]{{1,1000}}|\[[^\[\]\n]{{1,1000}}\])\]"),
-    # As many backticks as open it close it.
-    _shape(SpanKind.CODE, "`", r"`(?<!``)[^`\n]++`(?!`)"),
+    # As many backticks as open it close it; `quoted' is no code, and what stands from there to the next one neither.
+    _shape(SpanKind.CODE, "`", r"`(?<!``)(?:(?=\S)[^`\n]++(?<=\S)|(?= )[^`\n]++(?<= ))`(?!`)"),
     _shape(SpanKind.CODE, "``", r"``(?<!```)(?!`)(?:[^`\n]|`(?!`))++``(?!`)"),
     _shape(SpanKind.CODE, "```", r"```(?<!````)(?!`)(?:[^`]|`(?!``))++```(?!`)"),
     # Names of programs: foo_bar, __all__, foo(), a UUID.
