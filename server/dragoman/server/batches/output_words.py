@@ -88,10 +88,10 @@ class Words:
 
     def _follow(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
         """A stride from each source's one node: `answer` of several places, each behind the best word of the last."""
-        top, count = np.zeros(min(query.best, len(self)), np.int64), np.array(query.seen.shape[1])
-        logp, ids, *new = self._runtime.run(
-            graphs.STRIDE, {**feed, **self.feed(), graphs.TOP: top, graphs.COUNT: count}
-        ).values()
+        feed |= self.feed()
+        feed[graphs.TOP] = np.zeros(min(query.best, len(self)), np.int64)
+        feed[graphs.COUNT] = np.array(query.seen.shape[1])
+        logp, ids, *new = self._runtime.run(graphs.STRIDE, feed).values()
         logp, ids = logp.swapaxes(0, 1).copy(), ids.swapaxes(0, 1)
         unasked, broken = np.zeros(logp.shape[:2], np.float32), _silenced(logp)
         return Reply(logp, ids, unasked[..., :0, None], unasked, broken=broken), new

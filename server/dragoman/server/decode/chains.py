@@ -113,17 +113,22 @@ class Chains:
         return self._query(drafts, width, np.tri(width, dtype=np.bool_))
 
     def _query(self, drafts: Sequence[Draft], width: int, seen: Bools) -> Query:
-        n, words = len(self), self._vocabulary
+        words, start = self._vocabulary, [self._vocabulary.start_id]
         # What lies behind the limit would be verified for nothing.
         room = [min(width - 1, one.limit - len(one.tokens) - 1) for one in self._chains]
         self._drafts = [draft[:most] for draft, most in zip(drafts, room, strict=True)]
-        ids = np.zeros((n, width), np.int64)
-        depth = np.array([len(one.tokens) for one in self._chains])[:, None] + np.arange(width)
-        best, lost, self._named = 1, 0, {}
+        newest = [[*(chain.tokens[-1:] or start), *draft] for chain, draft in zip(self._chains, self._drafts, strict=True)]
+        ids = np.array([read + [0] * (width - len(read)) for read in newest])
+        depth = np.array([[len(one.tokens)] for one in self._chains]) + np.arange(width)
+        best = max((one.lossy.top for one in self._chains if one.lossy), default=1)
+        named, lost = self._weighed(width)
+        attention = any(one.search.wants_attention for one in self._chains)
+        return Query(ids, depth, seen, named, best + len(words.suppressed_ids) + 1 + lost, attention, self._is_stride)
+
+    def _weighed(self, width: int) -> tuple[Ints, int]:
+        """Words [G, width, m] that are weighed by themselves, and how many may be lost of a row's best ones by that."""
+        lost, self._named = 0, {}
         for g, (chain, draft) in enumerate(zip(self._chains, self._drafts, strict=True)):
-            ids[g, 0] = chain.tokens[-1] if chain.tokens else words.start_id
-            ids[g, 1 : 1 + len(draft)] = draft
-            best = max(best, chain.lossy.top if chain.lossy else 1)
             weigher = chain.search.weigher
             if weigher is None:
                 continue
@@ -133,11 +138,10 @@ class Chains:
                     self._named[g, place] = weigher.named(path)
                     lost = max(lost, weigher.num_lost(path))
         most = max(map(len, self._named.values()), default=0)
-        named = np.full((n, width, most), words.eos_id)
+        named = np.full((len(self), width, most), self._vocabulary.eos_id)
         for at, own in self._named.items():
             named[at][: len(own)] = own
-        attention = any(one.search.wants_attention for one in self._chains)
-        return Query(ids, depth, seen, named, best + len(words.suppressed_ids) + 1 + lost, attention, self._is_stride)
+        return named, lost
 
     def advance(self, reply: Reply) -> Advance:
         """Keep of each draft what stands, and one word more.
@@ -220,9 +224,9 @@ class Chains:
         scores = np.where(reply.logp < IMPOSSIBLE, -np.inf, reply.logp.astype(np.float64))
         for word in words.suppressed_ids:
             np.copyto(scores, -np.inf, where=reply.ids == word)
-        handling = [one.search.segment.decoding.unknown_handling for one in self._chains]
-        no_unknown = np.array([one == "suppress" for one in handling], np.bool_)
-        np.copyto(scores, -np.inf, where=(reply.ids == words.unk_id) & no_unknown[:, None, None])
+        no_unknown = [one.search.segment.decoding.unknown_handling == "suppress" for one in self._chains]
+        if any(no_unknown):
+            np.copyto(scores, -np.inf, where=(reply.ids == words.unk_id) & np.array(no_unknown)[:, None, None])
         return scores
 
 

@@ -39,6 +39,8 @@ class NodeStates:
         New states come node by node [G K, d], those of a stride step by step [w, G, d].
         """
         n, width = advance.parents.shape
-        step = (np.maximum(advance.kept, 1) - 1) * (n * width)
-        states = new if len(new[0].shape) == 2 else [tensor.reshape(-1, tensor.shape[-1]) for tensor in new]
-        self._store.replace(states, (step + np.arange(0, n * width, width))[:, None] + advance.parents)
+        origin = np.arange(0, n * width, width)[:, None] + advance.parents
+        if len(new[0].shape) == 3:
+            origin += ((np.maximum(advance.kept, 1) - 1) * (n * width))[:, None]
+            new = [tensor.reshape(-1, tensor.shape[-1]) for tensor in new]
+        self._store.replace(new, origin)

@@ -126,17 +126,18 @@ class Half:
 
     def drop(self, now_s: float) -> None:
         """Answer those that were cancelled or are late."""
+        reasons = {ticket: reason for ticket in self if (reason := ticket.problem(now_s))}
+        if not reasons:
+            return
         for group in self._groups.values():
-            for ticket in [ticket for ticket in group.owners if ticket.problem(now_s)]:
-                self._observer.on_drop(group.drop(ticket), _reason(ticket, now_s).outcome)
-                ticket.answer(_reason(ticket, now_s))
-        for run in self._runs:
-            for ticket in [ticket for ticket in run if ticket.problem(now_s)]:
-                run.remove(ticket)
-                ticket.answer(_reason(ticket, now_s))
-        if not all(self._runs):
-            self._runs = deque(filter(None, self._runs))
-        self._forget_empty()
+            for ticket in [ticket for ticket in group.owners if ticket in reasons]:
+                self._observer.on_drop(group.drop(ticket), reasons[ticket].outcome)
+                ticket.answer(reasons[ticket])
+        self._runs = deque(left for run in self._runs if (left := [each for each in run if each not in reasons]))
+        for ticket, reason in reasons.items():
+            ticket.answer(reason)  # again, of those that were in a group, which changes nothing
+        for key in [*self._groups]:
+            self._forget_empty(key)
 
     def clear(self, error: Exception) -> None:
         """Answer all with an error."""
@@ -163,21 +164,21 @@ class Half:
         group, started_s = self._groups[key], time.monotonic()
         owners, weight = [*group.owners], math.sqrt(len(group))
         try:
-            return self._step(group)
+            cost = self._step(group)
+            self._forget_empty(key)
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody may be left waiting
             del self._groups[key]
             for ticket in owners:
                 ticket.answer(failure_of(error))
             self._fail()
-            return 0
-        finally:
-            self._shares.charge(key, time.monotonic() - started_s, weight)
-            self._forget_empty()
+            cost = 0
+        self._shares.charge(key, time.monotonic() - started_s, weight)
+        return cost
 
-    def _forget_empty(self) -> None:
+    def _forget_empty(self, key: Hashable) -> None:
         """An empty group is let go with all that it grew to."""
-        if not all(map(len, self._groups.values())):
-            self._groups = {key: group for key, group in self._groups.items() if len(group)}
+        if not len(self._groups[key]):
+            del self._groups[key]
 
     def _fail(self) -> None:
         self._pulse.fail(time.monotonic())
@@ -239,11 +240,6 @@ class Half:
             self._fail()
         else:
             self._pulse.succeed()
-
-
-def _reason(ticket: LaneTicket, now_s: float) -> ServingError:
-    """Why it is dropped."""
-    return ticket.problem(now_s) or Cancelled()
 
 
 def failure_of(error: Exception) -> ServingError:

@@ -224,9 +224,9 @@ class _Lane:
                     half.clear(error)
                 for ticket in itertools.chain(*tickets.values()):
                     ticket.answer(failure_of(error))
+                self.num_active = 0
                 self.pulse.fail(time.monotonic())
                 self._lanes.observer.on_failed_round()
-            self.num_active = sum(map(len, self._halves.values()))
             self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
 
     def _rooms(self) -> dict[bool, Room]:
@@ -259,15 +259,16 @@ class _Lane:
             self._halves[bulk].admit(newcomers, started_s)
         for half in self._halves.values():
             half.drop(started_s)
-        busy = {bulk: half for bulk, half in self._halves.items() if len(half)}
+        sizes = {bulk: len(half) for bulk, half in self._halves.items()}
+        self.num_active = sum(sizes.values())
+        busy = [bulk for bulk, size in sizes.items() if size]
         if not busy:
             return
-        self.num_active = sum(map(len, busy.values()))
         chosen = self._shares.next(busy)
-        weight = 1.0 if chosen else math.sqrt(len(busy[chosen]))
-        cost = busy[chosen].turn()
+        half, weight = self._halves[chosen], 1.0 if chosen else math.sqrt(sizes[chosen])
+        cost = half.turn()
         seconds = time.monotonic() - started_s
         self._shares.charge(chosen, seconds, weight)
-        self._lanes.note_pace(
-            {bulk: (cost if bulk is chosen else 0, len(half)) for bulk, half in busy.items()}, seconds
-        )
+        sizes[chosen] = len(half)
+        self.num_active = sum(sizes.values())
+        self._lanes.note_pace({bulk: (cost if bulk is chosen else 0, sizes[bulk]) for bulk in busy}, seconds)

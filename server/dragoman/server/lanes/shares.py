@@ -12,7 +12,7 @@ beside thirty would take 31 times as long as alone, and the thirty would gain ne
 it would take twice as long, and so would all thirty.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -28,15 +28,16 @@ class Shares(Generic[K]):
     def __repr__(self) -> str:
         return f"<Shares at {self._clock:g}, {self._had}>"
 
-    def next(self, present: Iterable[K]) -> K:
+    def next(self, present: Collection[K]) -> K:
         """Of those that are present, the one that has had least; of equals, the first."""
-        begins = {key: max(self._had.get(key, 0.0), self._clock) for key in present}
+        had, clock = self._had, self._clock
         # One that left is remembered as long as it has had more than a newcomer: it gains nothing by coming back.
-        if len(self._had) > len(begins):
-            self._had = {key: had for key, had in self._had.items() if had > self._clock}
-        self._had |= begins
-        chosen = min(begins, key=begins.__getitem__)
-        self._clock = begins[chosen]
+        if len(had) > len(present):
+            had = self._had = {key: time for key, time in had.items() if time > clock}
+        for key in present:
+            had[key] = max(had.get(key, clock), clock)
+        chosen = min(present, key=had.__getitem__)
+        self._clock = had[chosen]
         return chosen
 
     def charge(self, key: K, seconds: float, weight: float = 1.0) -> None:

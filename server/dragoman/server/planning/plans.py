@@ -14,6 +14,7 @@ plan by deadline and by what each engine has been taking lately, which the load 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from dragoman.bundle.manifest import Decoding, Manifest
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
@@ -60,6 +61,11 @@ class _Asked:
     def manifest(self) -> Manifest:
         return self.bounds.manifest
 
+    @cached_property
+    def decoding(self) -> Decoding | ServingError:
+        """Its settings, or what is wrong with them."""
+        return resolve(self.request, self.engine, self.bounds)
+
 
 Made = Plan | ServingError | None
 """A plan, or why there is none; None where it would be no other than the first."""
@@ -73,8 +79,7 @@ def plans(request: Request, bounds: Bounds) -> list[Plan]:
             raise UnsupportedByModel("engine", f"this model has no {engine.value} decoding: {offered(bounds.manifest)}")
         engine = EnginePreference.NAT
     asked = _Asked(request, engine, bounds)
-    decoding = resolve(request, engine, bounds)
-    problems = [decoding] if isinstance(decoding, ServingError) else _field_problems(asked)
+    problems = [asked.decoding] if isinstance(asked.decoding, ServingError) else _field_problems(asked)
     for problem in problems:
         raise problem
     first, *others = _MAKERS[engine]
@@ -108,15 +113,10 @@ def choose(
 
 def _searched(asked: _Asked) -> Plan | ServingError:
     """What the request's method asks for."""
-    return _search(asked.request, asked.engine, asked.bounds)
-
-
-def _search(request: Request, engine: EnginePreference, bounds: Bounds) -> Plan | ServingError:
-    decoding = resolve(request, engine, bounds)
+    decoding, method = asked.decoding, asked.request.method
     if isinstance(decoding, ServingError):
         return decoding
-    method = request.method
-    return Plan(method.strategy(request.seed), method.settings(decoding), method.chooser(decoding))
+    return Plan(method.strategy(asked.request.seed), method.settings(decoding), method.chooser(decoding))
 
 
 def _drafted(asked: _Asked) -> Plan | ServingError:
@@ -145,12 +145,11 @@ def _verified(asked: _Asked) -> Made:
 
 def _greedy_in_time(asked: _Asked) -> Made:
     """Greedy search instead of a beam, for a request with a deadline."""
+    if asked.request.deadline_s is None:
+        return None
     own = _searched(asked)
     is_beam = isinstance(own, Plan) and own.engine is Engine.BEAM and isinstance(own.strategy, Beam)
-    if asked.request.deadline_s is None or not is_beam:
-        return None
-    plan = _search(asked.request, EnginePreference.GREEDY, asked.bounds)
-    return plan if isinstance(plan, ServingError) else _with_drafts(asked, plan)
+    return _drafted(replace(asked, engine=EnginePreference.GREEDY)) if is_beam else None
 
 
 def _nat_in_time(asked: _Asked) -> Made:

@@ -88,7 +88,7 @@ class HostStore:
     def replace(self, new: Sequence[Array], origin: Array) -> None:
         """Each hypothesis continues from row origin[g, k] of the new states."""
         for tensor, fresh in zip(self._tensors.values(), new, strict=True):
-            np.take(fresh, origin, axis=0, out=tensor[: len(origin)], mode="clip")  # any other mode copies twice
+            fresh.take(origin, 0, out=tensor[: len(origin)], mode="clip")  # any other mode copies twice
 
     def feed(self) -> Feed:
         """The rows in use."""
