@@ -115,8 +115,7 @@ class ShortlistStepGraph(nn.Module):
         # The order of addition depends on what the batch-mates add to the candidates: in float64 it does not show.
         values, index, normaliser = best_words(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
-        words_found = F.embedding(index, candidates.unsqueeze(-1)).squeeze(-1)
-        return [values - normaliser, words_found, named, normaliser, attention, *kept]
+        return [values - normaliser, candidates[index], named, normaliser, attention, *kept]
 
 
 MODULES: dict[str, Callable[[Network], nn.Module]] = {

@@ -1,6 +1,7 @@
 """From a torch module to an ONNX graph with the names and axes of its signature, and back from the graph to those."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,7 @@ def trace(network: Network, graph: str) -> ir.Model:
     order = {id(v): n for n, v in enumerate(_flatten(arguments({t.name: t for t in declared.inputs})))}
     inputs = sorted(declared.inputs, key=lambda t: order[id(t)])
     assert len(model.graph.inputs) == len(inputs), f"{graph}: an input was lost in tracing"
+    _name_axes(model, inputs)
     for value, tensor in [
         *zip(model.graph.inputs, inputs, strict=True),
         *zip(model.graph.outputs, declared.outputs, strict=True),
@@ -87,6 +89,23 @@ def _flatten(given: dict[str, Any]) -> Iterator[TensorType]:
             yield from value
         elif value is not None:
             yield value
+
+
+def _name_axes(model: ir.Model, inputs: Sequence[TensorType]) -> None:
+    """Call each axis by its declared name wherever it is: the exporter numbers those of each input by themselves."""
+    names = {
+        str(axis.value): name
+        for value, tensor in zip(model.graph.inputs, inputs, strict=True)
+        for axis, name in zip(value.shape or (), tensor.shape, strict=True)
+        if isinstance(axis, ir.SymbolicDim) and isinstance(name, str)
+    }
+
+    def named(axis: int | ir.SymbolicDim) -> int | str:
+        return axis if isinstance(axis, int) else re.sub(r"\w+", lambda m: names.get(m[0], m[0]), str(axis.value))
+
+    for value in (value for node in model.graph for value in node.outputs):
+        if value.shape is not None:
+            value.shape = ir.Shape([named(axis) for axis in value.shape])
 
 
 def _clean(model: ir.Model) -> None:

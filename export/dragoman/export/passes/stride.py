@@ -16,6 +16,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.bundle.graphs import COUNT, DEPTH, IDS, MASK, NEW, RECENT, SELF, STATE, TOPK_ID, TOPK_LOGP
 from dragoman.bundle.manifest import Architecture, Precision
+from dragoman.export.passes.reshapes import with_size_one
 
 MOST_WEIGHTS = 12_000_000
 """The most that a decoder with a stride has, those of the output layer over the whole vocabulary included: a processor
@@ -59,6 +60,7 @@ def widened(step: ir.Model) -> ir.Model:
         new.name = f"{new.name}.one"
         new.replace_all_uses_with(both)
         node.replace_input_with(1, new)
+    with_size_one(model, "q")
     return model
 
 
@@ -77,6 +79,8 @@ def looped(model: ir.Model, last_place: int) -> None:
     carried = [IDS, DEPTH, *states, *recent]
     twins = {*carried, MASK} & {*inside}
     given = {name: _twin(value) if name in twins else value for name, value in inside.items()}
+    for name in (flat := [IDS, DEPTH, *states]):
+        _flatten(inside[name])
     graph.inputs[:], graph.outputs[:] = [], []
     number, goes_on = _value("round", ir.DataType.INT64), _value("goes_on", ir.DataType.BOOL)
     body = ir.Graph([number, goes_on, *(inside[name] for name in carried)], [], nodes=[], name="body")
@@ -84,6 +88,7 @@ def looped(model: ir.Model, last_place: int) -> None:
     varying = {inside[name] for name in twins}
     moved = [node for node in graph if _varies(node, varying)]
     starts = [given[name] for name in carried]
+    starts[: len(flat)] = [outside.add("Squeeze", start, outside.row(1)) for start in starts[: len(flat)]]
     if recent:
         pools = [inside[name.replace(RECENT, SELF)] for name in recent]
         starts[-len(recent) :] = [outside.add("Slice", pool, *map(outside.row, (0, 0, 2))) for pool in pools]
@@ -96,9 +101,9 @@ def looped(model: ir.Model, last_place: int) -> None:
         body.append(node)
     each_round = [made[name] for name in (*BEST, *map(NEW.__add__, states))]
     following = [
-        inner.add("Slice", made[TOPK_ID], *map(outside.row, (0, 1, 1))),
+        inner.add("Gather", made[TOPK_ID], outside.constant("const.first", np.array(0)), axis=1),
         inner.add("Min", inner.add("Add", inside[DEPTH], outside.row(1)), outside.row(last_place)),
-        *(inner.add("Unsqueeze", made[NEW + name], outside.row(1)) for name in states),
+        *(made[NEW + name] for name in states),
         *(made[name.replace(RECENT, NEW)] for name in recent),
     ]
     body.outputs[:] = [inner.add("Identity", goes_on), *following, *each_round]
@@ -153,6 +158,15 @@ def _varies(node: ir.Node, varying: set[ir.Value]) -> bool:
 
 def _value(name: str, kind: ir.DataType) -> ir.Value:
     return ir.Value(name=name, shape=ir.Shape([]), type=ir.TensorType(kind))
+
+
+def _flatten(value: ir.Value) -> None:
+    """Leave the axis of nodes, of which there is one, outside of the loop: the network takes it away at once."""
+    value.shape = ir.Shape([axis for n, axis in enumerate(value.shape or ()) if n != 1])
+    for node in [use.node for use in value.uses()]:
+        assert node.op_type == "Reshape", f"{value.name} is read by a {node.op_type}"
+        node.outputs[0].replace_all_uses_with(value)
+        node.graph.remove(node, safe=True)  # type: ignore[union-attr]
 
 
 def _twin(value: ir.Value) -> ir.Value:

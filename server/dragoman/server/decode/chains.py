@@ -117,7 +117,9 @@ class Chains:
         # What lies behind the limit would be verified for nothing.
         room = [min(width - 1, one.limit - len(one.tokens) - 1) for one in self._chains]
         self._drafts = [draft[:most] for draft, most in zip(drafts, room, strict=True)]
-        newest = [[*(chain.tokens[-1:] or start), *draft] for chain, draft in zip(self._chains, self._drafts, strict=True)]
+        newest = [
+            [*(chain.tokens[-1:] or start), *draft] for chain, draft in zip(self._chains, self._drafts, strict=True)
+        ]
         ids = np.array([read + [0] * (width - len(read)) for read in newest])
         depth = np.array([[len(one.tokens)] for one in self._chains]) + np.arange(width)
         best = max((one.lossy.top for one in self._chains if one.lossy), default=1)
