@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Tokenizer
-from dragoman.server.core.segments import FinishReason, Segment
+from dragoman.server.core.segments import Decoded, FinishReason, Segment
 from dragoman.server.core.strategies import DraftSource, Lossy
 from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.layout import Layout
@@ -215,6 +215,36 @@ def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding
 
     assert [found[n] for n in range(40)] == [greedy(model, one) for one in asked]
     assert (cut > 0) == (steps > 1), "some strides are cut short by a word that must not be put out"
+
+
+@pytest.mark.parametrize("size", [3, 12, 20])
+def test_a_source_that_is_alone_strides_farther_while_it_is_far_from_its_end(size):
+    """While it lacks more words than that to be as long as its text. Its translation and its rounds are the same."""
+    model, asked = Model(5), replace(segments(1, max_length=40)[0], ids=(*range(5, 5 + size),))
+
+    near, _ = stridden(model, asked, far=0)
+    far, strides = stridden(model, asked, far=8)
+
+    assert far == near
+    assert far.hypotheses == greedy(model, asked)
+    assert strides == {(said, 8 if size - said > 8 else 4) for said, _ in strides}
+    assert {count for _, count in strides} == ({4} if size == 3 else {4, 8})
+
+
+def stridden(model: Model, asked: Segment, far: int) -> tuple[Decoded, set[tuple[int, int]]]:
+    """One source by strides; and how many words it had before each, and of how many steps that was."""
+    chains, strides = Chains(WORDS, stride=4, far=far), set()
+    chains.admit(asked)
+    while not chains.decoded(0).hypotheses:
+        query, said = chains.ask(), len(chains.prefixes[0])
+        strides.add((said, query.seen.shape[1]))
+        histories = [[tuple(chains.prefixes[0])]]
+        for _ in range(query.seen.shape[1]):
+            ids = np.zeros((1, len(histories[0])), np.int64)
+            reply = model.answer(replace(query, ids=ids, named=np.zeros((*ids.shape, 0), np.int64)), histories)
+            histories = [[*histories[0], (*histories[0][-1], int(reply.ids[0, -1, 0]))]]
+        chains.advance(reply)
+    return chains.decoded(0), strides
 
 
 def test_what_is_right_is_accepted_and_counted():

@@ -17,7 +17,7 @@ from typing import Generic
 
 import numpy as np
 
-from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS
+from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS, MASK, STRIDE
 from dragoman.server.batches.drafting import Speculation
 from dragoman.server.batches.group import Source, T
 from dragoman.server.batches.output_words import Words
@@ -33,7 +33,11 @@ from dragoman.server.kvcache.source_memory import sources_of
 from dragoman.server.runtime.runtime import Runtime
 
 STRIDE_STEPS = 4
-"""Steps of a stride. With more, sources that have ended are carried along for longer, and newcomers wait."""
+"""Steps of a stride of several sources. With more, those that have ended are carried along for longer, and newcomers
+wait."""
+FAR_STEPS = 8
+"""The same of a source that is alone and far from its end, where the decoder keeps states. Keys and values would be
+added up in another order, and numbers differ in their last bits from those in company."""
 
 
 class StepBatch(Generic[T]):
@@ -132,9 +136,12 @@ def chain_batch(
     runtime: Runtime, shortlist: Shortlist | None, speculation: Speculation | None, *, capacity: int, has_stride: bool
 ) -> StepBatch[T]:
     """Sources of one kind of drafts, or none. Rounds without drafts are strides or single steps."""
-    vocabulary, stride = runtime.manifest.tokenizer, STRIDE_STEPS if has_stride else 1
-    chains = Chains(vocabulary, stride=stride)
+    vocabulary, stride, far = runtime.manifest.tokenizer, STRIDE_STEPS if has_stride else 1, 0
+    if has_stride and not any(tensor.name == MASK for tensor in runtime.manifest.graphs[STRIDE].inputs):
+        far = FAR_STEPS
+    chains = Chains(vocabulary, stride=stride, far=far)
     if speculation is not None:
-        chains = Chains(vocabulary, speculation.propose, longest=speculation.strategy.tokens, stride=stride)
+        propose, longest = speculation.propose, speculation.strategy.tokens
+        chains = Chains(vocabulary, propose, longest=longest, stride=stride, far=far)
     kind = None if speculation is None else speculation.strategy
     return StepBatch(runtime, shortlist, chains, speculation, width=1, capacity=capacity, kind=kind)

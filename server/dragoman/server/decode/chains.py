@@ -46,14 +46,14 @@ class Chains:
     """Greedy search of several words a round.
 
     `propose` drafts at most `longest` words. In a round without drafts the decoder takes `stride` steps by itself, or a
-    single one.
+    single one; `far` for a source that is alone and far from its end.
     """
 
     def __init__(
-        self, vocabulary: Tokenizer, propose: Propose | None = None, *, longest: int = 0, stride: int = 1
+        self, vocabulary: Tokenizer, propose: Propose | None = None, *, longest: int = 0, stride: int = 1, far: int = 0
     ) -> None:
-        self._vocabulary, self._propose, self._longest, self._stride = vocabulary, propose, longest, stride
-        self._alone = np.ones((1, stride), np.bool_)
+        self._vocabulary, self._propose, self._longest = vocabulary, propose, longest
+        self._stride, self._far = stride, max(stride, far)
         self._chains: list[_Chain] = []
         self._drafts: Sequence[Draft] = []
         self._named: dict[tuple[int, int], list[int]] = {}
@@ -105,7 +105,16 @@ class Chains:
         if drafts is not None:
             return self.verify(drafts, self._longest + 1)
         self._is_drafted, self._is_stride = False, self._stride > 1
-        return self._query([()] * len(self), 1, self._alone)
+        return self._query([()] * len(self), 1, np.ones((1, self._steps()), np.bool_))
+
+    def _steps(self) -> int:
+        """How many steps the decoder takes by itself. A source is far from its end where it lacks more words than that
+        to be as long as its text.
+        """
+        if len(self) > 1:
+            return self._stride
+        (one,) = self._chains
+        return self._far if len(one.search.segment.ids) - len(one.tokens) > self._far else self._stride
 
     def verify(self, drafts: Sequence[Draft], width: int) -> Query:
         """What must be known to verify them: a chain of `width` words for each source, one more than any draft."""
@@ -185,7 +194,8 @@ class Chains:
                     break
                 accepted += 1
             stands.append(kept)
-            chain.rounds += 1
+            # One that is alone counts those that it would have had in company.
+            chain.rounds += max(1, -(-kept // self._stride)) if self._is_stride else 1
             if self._is_drafted:
                 drafted, accepted_in_all = drafted + len(draft), accepted_in_all + accepted
                 chain.work += Work(drafted_tokens=len(draft), accepted_tokens=accepted)
