@@ -24,6 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COMMAND = (sys.executable, "-c", "from dragoman.cli.main import main; raise SystemExit(main())")
 CGROUPS = Path("/sys/fs/cgroup")
+VERSION_1 = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+VERSION_2 = "memory.max", "memory.swap.max"
+"""Files of a control group: memory, and memory and swap, or swap alone."""
 START_S = 60.0
 
 # The server looks for its limit where a container's own control group is mounted.
@@ -139,13 +142,13 @@ def serving(
 ) -> Iterator[ServerProcess]:
     """Serve until the end of the block, and kill what is left then.
 
-    `limits` are those of `resource`. `memory` is a limit in bytes: a control group of version 2 where one can be made,
-    else the server only sees it, and `peak` says whether it was kept.
+    `limits` are those of `resource`. `memory` is a limit in bytes: a control group where one can be made, else the
+    server only sees it, and `peak` says whether it was kept.
     """
     command = [*COMMAND, "serve", *map(str, bundles), "--json"]
     command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *options]
     group = _memory_group(memory) if memory else None
-    sees = memory is not None and os.geteuid() == 0 and shutil.which("unshare") is not None
+    sees = memory is not None and group is None and os.geteuid() == 0 and shutil.which("unshare") is not None
     if sees:
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SEE_LIMIT, str(memory), *command]
 
@@ -197,20 +200,25 @@ def _facts(process: subprocess.Popen[bytes], log: Path) -> Any:
 
 
 def _memory_group(limit: int) -> Path | None:
-    """A control group of version 2 with this limit; None where this process cannot make one."""
+    """A control group of either version with this limit; None where this process cannot make one."""
+    for line in Path("/proc/self/cgroup").read_text("ascii").splitlines():
+        _, controllers, own = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root, limits = (CGROUPS / controllers, VERSION_1) if controllers else (CGROUPS, VERSION_2)
+            group = root / own.lstrip("/") / f"faults-{os.getpid()}-{time.monotonic_ns()}"
+            if (group.parent / "cgroup.procs").exists():
+                with suppress(OSError):
+                    return _limited(group, limit, limits)
+    return None
+
+
+def _limited(group: Path, limit: int, limits: Sequence[str]) -> Path:
+    group.mkdir()
     try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text("ascii").splitlines() if line[:3] == "0::")
-        group = CGROUPS / own.strip().lstrip("/") / f"faults-{os.getpid()}-{time.monotonic_ns()}"
-        if not (group.parent / "cgroup.procs").exists():
-            return None
-        group.mkdir()
-    except (OSError, StopIteration):
-        return None
-    try:
-        (group / "memory.max").write_text(str(limit), "ascii")
+        (group / limits[0]).write_text(str(limit), "ascii")
     except OSError:
         group.rmdir()
-        return None
-    with suppress(OSError):
-        (group / "memory.swap.max").write_text("0", "ascii")
+        raise
+    with suppress(OSError):  # where no swapping is counted, there is none
+        (group / limits[1]).write_text("0" if limits is VERSION_2 else str(limit), "ascii")
     return group

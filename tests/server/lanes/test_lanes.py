@@ -115,6 +115,19 @@ def segments(count: int, **fields: object) -> list[Segment]:
     return [replace(Segment(one, GREEDY), **fields) for one in ids]  # type: ignore[arg-type]
 
 
+def of(length: int, **fields: object) -> Segment:
+    """A segment of so many tokens."""
+    return replace(Segment((*[5] * (length - 1), 0), GREEDY), **fields)  # type: ignore[arg-type]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Lanes take what waits a moment later."""
+    end_s = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+
+
 def test_every_segment_is_answered_once_with_what_it_is_alone(bench):
     """Three lanes, four places each, strategies mixed; a single lane of one place gives the same."""
     strategies = (Beam(), Sampling(7), Forced((4, 5)), NonAutoregressive("ctc"))
@@ -300,6 +313,65 @@ def test_a_light_request_does_not_wait_for_bulk(bench):
 
     assert waits == pytest.approx([0.0, 0.0, 10.0, 20.0], rel=0.2)
     assert (lanes.lanes.waiting_segments, lanes.lanes.waiting_tokens) == (500, 2000)
+
+
+def test_one_of_two_lanes_takes_no_long_bulk_beside_light_requests(bench, monkeypatch):
+    """Light segments find it idle; it takes short bulk, and long bulk, too, when no light segment has come for long."""
+    monkeypatch.setattr("dragoman.server.lanes.lanes.LOOK_S", 0.01)
+    monkeypatch.setattr("dragoman.server.core.segments.LONG_TOKENS", 50)
+    long, short = (of(length, bulk=True) for length in (60, 20))
+    made = bench(num_lanes=2, max_batch=2)
+    made.submit(0, of(4))  # somebody is there
+    made.wait(1)
+    made.hold()
+    for number in range(1, 7):
+        made.submit(number, long, flow=number)
+    assert made.is_waiting.wait(10)
+    time.sleep(0.1)
+
+    assert made.lanes.active_segments == 2
+    assert made.lanes.waiting_segments == 4
+
+    made.lanes.cancel(made.submit(7, of(4)))
+    made.submit(8, of(4))  # which the idle lane takes at once
+    eventually(lambda: made.lanes.active_segments == 3)
+    made.submit(9, short)
+    made.may_step.set()
+    made.wait(10)
+
+
+def test_long_bulk_has_all_lanes_when_nobody_else_is_there(bench, monkeypatch):
+    """From the beginning, beside batches that are light, when the last light segment is long ago, and at the end."""
+    monkeypatch.setattr("dragoman.server.lanes.lanes.LOOK_S", 0.01)
+    monkeypatch.setattr("dragoman.server.lanes.lanes.KEPT_S", 0.2)
+    monkeypatch.setattr("dragoman.server.core.segments.LONG_TOKENS", 50)
+    long = of(60, bulk=True)
+    for seen in ((), (Priority.BATCH,), (Priority.NORMAL,)):
+        made = bench(num_lanes=2, max_batch=2)
+        for priority in seen:
+            made.submit(0, of(4, priority=priority))
+            made.wait(1)
+        made.hold()
+        for number in range(1, 7):
+            made.submit(number, long, flow=number)
+        eventually(lambda made=made: made.lanes.active_segments == 4)
+        made.may_step.set()
+        made.wait(6 + len(seen))
+
+    monkeypatch.setattr("dragoman.server.lanes.lanes.KEPT_S", 60.0)
+    made = bench(num_lanes=2, max_batch=1)
+    made.submit(0, of(4))
+    made.wait(1)
+    made.hold()
+    for number in (1, 2, 3):
+        made.submit(number, long, flow=number)
+    eventually(lambda: made.lanes.active_segments == 1)
+    closing = threading.Thread(target=made.lanes.close)
+    closing.start()
+    eventually(lambda: made.lanes.active_segments == 2)
+    made.may_step.set()
+    closing.join(10)
+    assert len(made.answers) == 4
 
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more(bench):

@@ -30,6 +30,19 @@ def test_what_is_taken_fits(seed: int) -> None:
         assert (room.places, room.held, room.longest) == (places, padded(held), max(one.length for one in held))
 
 
+def test_room_for_what_is_not_long_has_none_for_what_is() -> None:
+    """Long by its tokens, or by the positions of all its hypotheses; not even where it is empty."""
+    room = Room(9, 100_000)
+    room.takes_long = False
+
+    assert [room.admits(size) for size in (Size(1, 257), Size(1, 256), Size(1, 64, 17), Size(1, 64, 16))] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
 def test_an_empty_lane_has_room_for_anything() -> None:
     """Once, and where it has a place at all."""
     huge, small = Size(1, 10_000, 16), Size(1, 1)

@@ -65,6 +65,27 @@ class Seen:
         monkeypatch.setattr(served.app.service, "_accept", counted)
 
 
+async def test_the_gate_keeps_no_bundle_that_has_left(serve: Serve) -> None:
+    """It remembers where calls lead as long as the same bundles are served, and not for a moment longer."""
+    served = await serve()
+    models = served.app.models
+    async with grpc.aio.insecure_channel(served.target) as channel:
+        stub = pb_grpc.TranslationServiceStub(channel)
+        for _ in range(2):
+            await stub.Translate(DOG, timeout=20)
+        [pipeline] = models
+        assert list(models.routes.values()) == [pipeline]
+        models.leave(pipeline)
+        assert models.routes == {}
+        failed = await ended(stub.Translate(DOG, timeout=20))
+        assert failed is not None
+        assert failed.code() is grpc.StatusCode.NOT_FOUND or list(models.routes.values()) == [None]
+        models.add(pipeline)
+        await stub.Translate(DOG, timeout=20)
+        models.gone(pipeline)
+        assert list(models.routes.values()) == [pipeline]
+
+
 @pytest.mark.parametrize("reason", ["unmeetable", "overloaded"])
 async def test_the_gate_says_what_the_event_loop_says(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, reason: str

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
 import pytest
+from raw_http2 import RawConnection, framed
 
 from dragoman.server.transport import grpc_server
 from dragoman.server.transport.grpc_server import GrpcCall, GrpcMethod, GrpcServer, OpenGate, Refusal
@@ -54,6 +57,11 @@ async def code_of(call: Any) -> str:
     except asyncio.CancelledError:
         return "CANCELLED here"
     return "OK"
+
+
+def server_address(channel: grpc.aio.Channel) -> str:
+    target: bytes = channel._channel.target  # type: ignore[attr-defined]
+    return target.decode()
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
@@ -359,25 +367,38 @@ async def test_a_gate_refuses_before_a_call_is_served(caplog: pytest.LogCaptureF
     assert [record.getMessage() for record in caplog.records] == ["gate_failed"]
 
 
-async def test_whoever_asks_is_told_when_a_call_has_been_served() -> None:
-    """And whether it went well; also of one that is cancelled before it begins."""
+async def test_whoever_asks_is_told_when_a_call_is_over() -> None:
+    """And whether it was in time: one is not that its deadline ends, or that there was no room for; one that its client
+    leaves early is, and so is one that is cancelled before it begins.
+    """
     ends: list[bool] = []
 
     class Asking(OpenGate):
         def at_message(self, call: GrpcCall, message: bytes) -> None:
-            call.on_end = lambda *, is_well: ends.append(is_well)
+            call.on_end = lambda *, is_in_time: ends.append(is_in_time)
 
     async def maybe(_: None, call: GrpcCall) -> bytes:
-        if await call.read() == b"no":
-            await call.abort(grpc.StatusCode.ABORTED, "")
+        message = await call.read()
+        if message == b"wait":
+            await asyncio.Event().wait()
+        if message:
+            await call.abort(grpc.StatusCode[message.decode()], "")
         return b""
 
-    async with serving(gate=Asking(), maybe=single(maybe)) as (_, channel):
-        assert [await code_of(channel.unary_unary("/test/maybe")(each)) for each in (b"no", b"yes")] == [
-            "ABORTED",
-            "OK",
-        ]
-        await eventually(lambda: len(ends) == 2)
+    async with serving(gate=Asking(), maybe=single(maybe)) as (server, channel):
+        call = channel.unary_unary("/test/maybe")
+        for message, in_time in ((b"", True), (b"INVALID_ARGUMENT", True), (b"RESOURCE_EXHAUSTED", False)):
+            assert await code_of(call(message)) == (message.decode() or "OK")
+            await eventually(lambda: server.num_open == 0)
+            assert ends.pop() is in_time
+        assert await code_of(call(b"wait", timeout=0.1)) == "DEADLINE_EXCEEDED"
+        await eventually(lambda: server.num_open == 0)
+        assert ends.pop() is False
+        left = call(b"wait", timeout=60)
+        await eventually(lambda: server.num_open == 1)
+        left.cancel()
+        await eventually(lambda: server.num_open == 0)
+        assert ends.pop() is True
         begin = GrpcCall.begin
 
         def cancelled(call: GrpcCall, method: GrpcMethod, *, is_waiting: bool) -> None:
@@ -387,9 +408,192 @@ async def test_whoever_asks_is_told_when_a_call_has_been_served() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(GrpcCall, "begin", cancelled)
-            assert await code_of(channel.unary_unary("/test/maybe")(b"yes")) == "CANCELLED"
-        await eventually(lambda: len(ends) == 3)
-    assert ends == [False, True, False]
+            assert await code_of(call(b"")) == "CANCELLED"
+        await eventually(lambda: server.num_open == 0)
+    assert ends == [True]
+
+
+async def test_calls_are_counted_before_the_event_loop_sees_them() -> None:
+    """Those whose message does not come, and those that wait while the event loop is busy, are among what is open."""
+    async with serving(echo=single(echo), pipe=several(double, takes_one=False)) as (server, channel):
+        silent = channel.stream_unary("/test/echo")()
+        pipe = channel.stream_stream("/test/pipe")()
+        await eventually(lambda: server.num_open == 2)
+        refused = [channel.unary_unary("/test/none")(b"") for _ in range(3)]
+        assert {await code_of(call) for call in refused} == {"UNIMPLEMENTED"}
+        silent.cancel()
+        pipe.cancel()
+        await eventually(lambda: server.num_open == 0)
+
+        address = server_address(channel)
+
+        def call_while_busy() -> int:
+            with RawConnection(address) as client:
+                for _ in range(20):
+                    client.send(client.call("/test/echo"), framed(b"x"), ends=True)
+                end_s = time.monotonic() + 5
+                while server.num_open < 20 and time.monotonic() < end_s:
+                    time.sleep(0.001)
+                return server.num_open
+
+        with ThreadPoolExecutor(1) as caller:
+            assert caller.submit(call_while_busy).result() == 20  # the event loop stands still meanwhile
+        await eventually(lambda: server.num_open == 0)
+
+
+async def test_no_failure_takes_a_call_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails on the thread or as a call begins, such as for lack of memory: this call is cut off, and as many
+    calls as before are taken.
+    """
+    num_failing = 0
+
+    class Failing(GrpcCall):
+        __slots__ = ()
+
+        def __init__(self, *given: Any) -> None:
+            nonlocal num_failing
+            if num_failing:
+                num_failing -= 1
+                raise MemoryError
+            super().__init__(*given)
+
+    async with serving(echo=single(echo)) as (server, channel):
+        monkeypatch.setattr(grpc_server, "GrpcCall", Failing)
+        call = channel.unary_unary("/test/echo")
+        num_failing = 3 * grpc_server.REQUESTED
+        codes = await asyncio.gather(*(code_of(call(b"", timeout=20)) for _ in range(3 * grpc_server.REQUESTED)))
+        assert set(codes) == {"UNAVAILABLE"}
+        assert await call(b"x") == b"x"
+        await eventually(lambda: server.num_open == 0)
+
+        # As a call is handed over, where nothing can be asked of the core any more.
+        start, failed = grpc_server._start, list[Any]()
+
+        def failing_start(core: Any, operations: Any, done: Any) -> None:
+            if not failed and "ReceiveClose" in type(operations[0]).__name__:
+                failed.append(core)
+                raise MemoryError
+            start(core, operations, done)
+
+        monkeypatch.setattr(grpc_server, "_start", failing_start)
+        assert await code_of(call(b"", timeout=20)) == "UNAVAILABLE"
+        assert await call(b"x") == b"x"
+        await eventually(lambda: server.num_open == 0)
+
+        # On the event loop, as it begins.
+        class Loop:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(loop, name)
+
+            def create_task(self, coroutine: Any) -> Any:
+                coroutine.close()
+                server._core.loop = loop
+                raise MemoryError
+
+        loop, server._core.loop = server._core.loop, Loop()  # type: ignore[assignment] # all that is asked of it
+        assert await code_of(call(b"", timeout=20)) in {"CANCELLED", "UNKNOWN", "INTERNAL"}
+        assert await call(b"x") == b"x"
+        await eventually(lambda: server.num_open == 0)
+    assert {record.getMessage() for record in caplog.records} == {"event_not_handled"}
+
+
+async def test_what_the_core_does_not_take_ends_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    """Two answers at once, or headers that cannot be sent, are defects: nobody waits for what will never be said."""
+
+    async def twice(_: None, call: GrpcCall) -> None:
+        await call.read()
+        await asyncio.gather(call.write(b"x" * 10**6), call.write(b"y"))
+
+    async def unsendable(_: None, call: GrpcCall) -> bytes:
+        await call.read()
+        await call.abort(grpc.StatusCode.ABORTED, "", (("NO KEY", "x"),))
+        return b""
+
+    methods = {"twice": several(twice, is_generator=False), "unsendable": single(unsendable)}
+
+    def call_twice(address: str) -> str | None:
+        with RawConnection(address, window=0) as client:
+            stream = client.call("/test/twice")
+            client.send(stream, framed(b""), ends=True)
+            return client.end_of(stream, 20)
+
+    async with serving(**methods) as (server, channel):
+        end = await asyncio.to_thread(call_twice, server_address(channel))
+        assert end == str(grpc.StatusCode.CANCELLED.value[0])
+        assert await code_of(channel.unary_unary("/test/unsendable")(b"", timeout=20)) == "INTERNAL"
+        await eventually(lambda: server.num_open == 0)
+    assert [record.getMessage() for record in caplog.records] == ["call_not_served"]
+
+
+GZIP = ("grpc-encoding", "gzip")
+
+
+def compressed(data: bytes) -> bytes:
+    """A message that says of itself that it is compressed."""
+    return b"\1" + framed(data)[1:]
+
+
+HOSTILE: dict[str, tuple[Sequence[tuple[str, str]], bytes, str]] = {
+    "several messages": ((), framed(b"1") + framed(b"2") * 1_000, "0"),
+    "a part of a message": ((), framed(b"x" * 100)[:50], "0"),
+    "compressed": ((GZIP,), compressed(gzip.compress(b"hi")), "0"),
+    "compressed, and a bomb": ((GZIP,), compressed(gzip.compress(bytes(10**7))), "8"),
+    "compressed by nothing": ((), compressed(b"hi"), "13"),
+    "not what it says": ((GZIP,), compressed(b"hi" * 100), "13"),
+    "a deadline that has passed": ((("grpc-timeout", "0n"),), framed(b"x"), "4"),
+    "a deadline that is none": ((("grpc-timeout", "soon"),), framed(b"x"), "13"),
+    "a deadline in ten thousand years": ((("grpc-timeout", "99999999H"),), framed(b"x"), "0"),
+    "binary metadata that is none": ((("x-bin", "***"),), framed(b"x"), "13"),
+    "metadata of other letters": ((("x", "\xff\xfe"),), framed(b"x"), "0"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_hostile_calls_end_and_leave_nothing_open(kind: str) -> None:
+    """Whatever a client says on the wire, its call ends by a status of gRPC's, and the next one is served."""
+    headers, message, status = HOSTILE[kind]
+
+    async def first(_: None, call: GrpcCall) -> bytes:
+        message = await call.read()
+        return b"none" if message is grpc.aio.EOF else bytes(message)
+
+    def call(address: str) -> tuple[str | None, str | None]:
+        with RawConnection(address) as client:
+            stream = client.call("/test/first", headers=headers)
+            client.send(stream, message, ends=True)
+            end = client.end_of(stream, 10)
+            stream = client.call("/test/first")
+            client.send(stream, framed(b"x"), ends=True)
+            return end, client.end_of(stream, 10)
+
+    async with serving(("grpc.max_receive_message_length", 10**6), first=single(first)) as (server, channel):
+        assert await asyncio.to_thread(call, server_address(channel)) == (status, "0")
+        await eventually(lambda: server.num_open == 0)
+
+
+async def test_calls_that_are_reset_as_they_come_leave_nothing_open() -> None:
+    """With and without a message, thousands of them; another connection is served all the while."""
+
+    async def wait(_: None, call: GrpcCall) -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+    def reset_all(address: str) -> None:
+        with RawConnection(address) as client, suppress(OSError):
+            for number in range(2_000):
+                stream = client.call("/test/wait")
+                if number % 2:
+                    client.send(stream, framed(b"x"), ends=True)
+                client.reset(stream)
+
+    async with serving(wait=single(wait), echo=single(echo)) as (server, channel):
+        storm = asyncio.create_task(asyncio.to_thread(reset_all, server_address(channel)))
+        while not storm.done():
+            assert await channel.unary_unary("/test/echo")(b"x", timeout=20) == b"x"
+        await storm
+        await eventually(lambda: server.num_open == 0)
 
 
 async def test_a_stop_lets_calls_end_and_takes_no_more() -> None:

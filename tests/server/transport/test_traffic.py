@@ -22,10 +22,10 @@ class Calls:
         for _ in range(number):
             self.open.append(self.traffic.enter(priority, 10))
 
-    def leave(self, number: int, each_s: float, *, is_well: bool = True) -> None:
+    def leave(self, number: int, each_s: float, *, is_in_time: bool = True) -> None:
         for _ in range(number):
             self.now_s += each_s
-            self.traffic.leave(NORMAL, 10, self.open.pop(0), is_well=is_well)
+            self.traffic.leave(NORMAL, 10, self.open.pop(0), is_in_time=is_in_time)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_only_what_goes_before_it_is_waited_for(calls: Calls) -> None:
 def test_calls_that_fail_are_none_that_were_finished(calls: Calls) -> None:
     """Where all do, another one would take for ever; until few are left."""
     calls.enter(100)
-    calls.leave(50, 0.01, is_well=False)
+    calls.leave(50, 0.01, is_in_time=False)
     assert calls.traffic.seconds(NORMAL) == math.inf
-    calls.leave(50 - FEW + 1, 0.01, is_well=False)
+    calls.leave(50 - FEW + 1, 0.01, is_in_time=False)
     assert calls.traffic.seconds(NORMAL) == 0.0

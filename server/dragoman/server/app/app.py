@@ -403,7 +403,7 @@ class App:
 
         watched = (
             Resource("memory", resources.memory_share, refuses=True),
-            Resource("calls", lambda: self._interceptor.num_open / options.max_calls, refuses=True),
+            Resource("calls", lambda: self._server.num_open / options.max_calls, refuses=True),
             Resource("backlog", lambda: max((_backlog_share(pipeline) for pipeline in self.models), default=0.0)),
             Resource("connections", connections.share),
             Resource("descriptors", resources.descriptors_share),

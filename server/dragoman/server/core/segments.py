@@ -29,6 +29,8 @@ class FinishReason(enum.Enum):
 LIGHT_COST = 256
 """A request of at most this cost, a few sentences, is light: the encoder reads it in one run, and none of its steps
 holds up others for long. What costs more is bulk."""
+LONG_TOKENS, LONG_POSITIONS = 256, 1024
+"""Of a segment, and of all its hypotheses side by side: what has more is long."""
 
 
 class Priority(enum.IntEnum):
@@ -49,6 +51,11 @@ class Size:
     """The longer of its source and of what is likely to come of it, in tokens."""
     width: int = 1
     """Hypotheses side by side."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a run of a graph for it alone takes so long that others notice."""
+        return self.length > LONG_TOKENS or self.length * self.width > LONG_POSITIONS
 
 
 @dataclass(frozen=True)

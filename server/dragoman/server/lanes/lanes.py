@@ -9,6 +9,10 @@ shared lies behind one lock, and no graph runs and no answer is given while it i
 Each half has as many places as the other. Of the positions that a lane may hold, bulk leaves some to light segments;
 light ones may take all. A half that is empty always takes one, however long it is.
 
+A run of a graph for a source that is long holds up who comes meanwhile for several times as long as a sentence takes.
+So while there are light requests one of several lanes takes none of these: light segments find it idle, or with runs
+that are short.
+
 Always true: a ticket is in a backlog, or in one lane, or answered; it is answered exactly once.
 """
 
@@ -37,6 +41,10 @@ PATIENCE_STEPS = 32
 """After so many steps with too few places, a half takes newcomers into what there is."""
 LANE_POSITIONS = 1 << 16
 """Positions that a lane may hold where nothing is known of memory: 16 sources of 512 tokens, each in a beam of 8."""
+KEPT_S = 30.0
+"""After the last light segment, for how long the last lane takes no bulk that is long."""
+LOOK_S = 1.0
+"""How often it looks whether it may."""
 LIGHT_SHARE = 0.25
 """Part of a lane's positions that is not for bulk."""
 
@@ -65,8 +73,13 @@ class Lanes:
         self._paces = {bulk: Pace() for bulk in (False, True)}
         self._changed = threading.Condition()
         self._is_closed = False
+        self._light_s = -KEPT_S
+        """When the last light segment came."""
+        self._num_kept = 0
+        """Lanes that have nothing to do, and leave what waits to others."""
         self._swept_s = time.monotonic()
-        self._lanes = [_Lane(self, index) for index in range(num_lanes)]
+        self._num_lanes = num_lanes
+        self._lanes = [_Lane(self, index, is_last=index == num_lanes - 1) for index in range(num_lanes)]
 
     def __repr__(self) -> str:
         return f"<Lanes {len(self._lanes)} lanes, {self.active_segments} active, {self.waiting_segments} waiting>"
@@ -81,7 +94,10 @@ class Lanes:
             if self._is_closed:
                 raise Draining
             self._backlogs[segment.bulk].put(ticket, ticket.size, flow=flow, priority=segment.priority)
-            self._changed.notify()
+            if not segment.bulk and segment.priority is not Priority.BATCH:
+                self._light_s = ticket.arrived_s
+            # One of them may leave what is long to the others.
+            self._changed.notify(2 if ticket.size.is_long else 1)
         return ticket
 
     def cancel(self, ticket: LaneTicket) -> None:
@@ -116,7 +132,7 @@ class Lanes:
         bulk = not is_light([cost])
         with self._changed:
             ahead = self._backlogs[bulk].ahead(cost, priority)
-            return self._paces[bulk].seconds_for(ahead, len(self._lanes))
+            return self._paces[bulk].seconds_for(ahead, self._num_lanes - (self._num_kept if bulk else 0))
 
     def seconds_per_token(self, engine: Engine, *, bulk: bool = False) -> float | None:
         """What a token took an engine of late, from its encoding to its answer; None where none ran of late."""
@@ -161,20 +177,32 @@ class Lanes:
         for lane in self._lanes:
             lane.thread.join()
 
-    def take(self, rooms: Mapping[bool, Room], *, is_idle: bool) -> dict[bool, list[LaneTicket]] | None:
+    def take(
+        self, rooms: Mapping[bool, Room], *, is_idle: bool, is_last: bool = False
+    ) -> dict[bool, list[LaneTicket]] | None:
         """A lane asks for work for those of its halves that have room; None: no more will come.
 
-        Blocks while the lane is idle and nothing waits.
+        Blocks while the lane is idle and nothing waits for it.
         """
         self._sweep()
         if not rooms:
             return {}
         with self._changed:
-            while is_idle and not any(self._backlogs.values()) and not self._is_closed:
-                self._changed.wait()
-            if is_idle and not any(self._backlogs.values()):
-                return None
-            return {bulk: self._backlogs[bulk].take(room, len(self._lanes)) for bulk, room in rooms.items()}
+            while not (taken := self._taken(rooms, is_last=is_last)) and is_idle:
+                waits = any(self._backlogs.values())
+                if self._is_closed and not waits:
+                    return None
+                self._num_kept += waits
+                self._changed.wait(LOOK_S if waits else None)
+                self._num_kept -= waits
+            return taken
+
+    def _taken(self, rooms: Mapping[bool, Room], *, is_last: bool) -> dict[bool, list[LaneTicket]]:
+        """What a lane takes, by half; empty where it is nothing. Called while the lock is held."""
+        is_free = is_last and self._num_lanes > 1 and not self._is_closed
+        rooms[True].takes_long = not is_free or time.monotonic() - self._light_s >= KEPT_S
+        taken = {bulk: self._backlogs[bulk].take(room, self._num_lanes) for bulk, room in rooms.items()}
+        return taken if any(taken.values()) else {}
 
     def _sweep(self) -> None:
         """Answer those that became late while they waited."""
@@ -194,13 +222,14 @@ class Lanes:
 class _Lane:
     """One thread and its two halves."""
 
-    def __init__(self, lanes: Lanes, index: int) -> None:
+    def __init__(self, lanes: Lanes, index: int, *, is_last: bool) -> None:
         self._lanes = lanes
         self.pulse = Pulse(time.monotonic())
         self._halves = {
             bulk: Half(lanes.runtime, lanes.groups, lanes.observer, self.pulse, partial(lanes.note_speed, bulk=bulk))
             for bulk in (False, True)
         }
+        self._is_last = is_last
         self._shares: Shares[bool] = Shares()
         self.num_active = 0
         self.thread = threading.Thread(target=self._run, name=f"lane-{index}", daemon=True)
@@ -214,7 +243,7 @@ class _Lane:
             raise
 
     def _rounds(self) -> None:
-        while (tickets := self._lanes.take(self._rooms(), is_idle=not self.num_active)) is not None:
+        while (tickets := self._take()) is not None:
             if not self.pulse.is_busy:  # else the end of the last round was a moment ago
                 self.pulse.beat(time.monotonic(), is_busy=True)
             try:
@@ -228,6 +257,9 @@ class _Lane:
                 self.pulse.fail(time.monotonic())
                 self._lanes.observer.on_failed_round()
             self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
+
+    def _take(self) -> dict[bool, list[LaneTicket]] | None:
+        return self._lanes.take(self._rooms(), is_idle=not self.num_active, is_last=self._is_last)
 
     def _rooms(self) -> dict[bool, Room]:
         """What the halves have room for; no places in one that should not take newcomers now."""

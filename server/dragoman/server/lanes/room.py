@@ -17,6 +17,8 @@ class Room:
         self.places, self._positions = places, positions
         self.other = other
         """The other half's, whose positions count, too."""
+        self.takes_long = True
+        """Whether there is room for sources that are long."""
         self._padded: dict[int, tuple[int, int]] = {}  # by width: how many sources, and the length of the longest
         for size in held:
             self._padded[size.width] = self._beside(size)
@@ -35,7 +37,9 @@ class Room:
         return max((longest for _, longest in self._padded.values()), default=0)
 
     def admits(self, size: Size) -> bool:
-        """Whether there is room for one more of this size. In an empty half there is, whatever its size."""
+        """Whether there is room for one more of this size. In an empty half there is, where it takes long ones."""
+        if size.is_long and not self.takes_long:
+            return False
         if not self._padded or self.places <= 0:
             return self.places > 0
         (number, longest), (_, before) = self._beside(size), self._padded.get(size.width, (0, 0))

@@ -38,6 +38,8 @@ class Models:
 
     def __init__(self, pipelines: Iterable[Pipeline] = ()) -> None:
         self._served: tuple[Pipeline, ...] = ()
+        self.routes: dict[ModelQuery, Pipeline | None] = {}
+        """For whoever remembers where requests lead; another one, and empty, when a bundle comes or goes."""
         self.coming: tuple[Bundle, ...] = ()
         """Opened, and not yet served."""
         self.leaving: tuple[Pipeline, ...] = ()
@@ -45,11 +47,6 @@ class Models:
         self._calls: Counter[Pipeline] = Counter()
         for pipeline in pipelines:
             self.add(pipeline)
-
-    @property
-    def served(self) -> tuple[Pipeline, ...]:
-        """All of them; another tuple when one comes or goes."""
-        return self._served
 
     def __iter__(self) -> Iterator[Pipeline]:
         return iter(self._served)
@@ -66,12 +63,16 @@ class Models:
         """Serve another bundle; calls that name no version get the one of their name that was added last."""
         if any((one.name, one.version) == (pipeline.name, pipeline.version) for one in self):
             raise StartError(f"two bundles are {pipeline.name} in version {pipeline.version}: serve one of them")
-        self._served = tuple(sorted((pipeline, *self._served), key=lambda one: one.name))
+        self._serve((pipeline, *self._served))
 
     def leave(self, pipeline: Pipeline) -> None:
         """Call it no more; calls that are under way go on."""
-        self._served = tuple(one for one in self._served if one is not pipeline)
         self.leaving = (*self.leaving, pipeline)
+        self._serve(one for one in self._served if one is not pipeline)
+
+    def _serve(self, pipelines: Iterable[Pipeline]) -> None:
+        self._served = tuple(sorted(pipelines, key=lambda one: one.name))
+        self.routes = {}
 
     def gone(self, pipeline: Pipeline) -> None:
         """It has been closed."""

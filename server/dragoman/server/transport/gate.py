@@ -70,9 +70,6 @@ class LoadGate:
         self._refusal, self._work, self._translate = refusal, work, translate
         self._clock, self._pressed_until_s = clock, -PRESSED_S
         self._loop = asyncio.get_running_loop()
-        self._served: Hashable = ()
-        self._routes: dict[Hashable, Pipeline | None] = {}
-        """Where requests lead, as long as the same bundles are served."""
         self._refused: Counter[tuple[str, str, str, str, str]] = Counter()
         """By method, code, caller, model and outcome: those that are not counted yet, the last empty where none is."""
         self._is_counting = False
@@ -138,17 +135,14 @@ class LoadGate:
 
     def _pipeline(self, request: pb.TranslateRequest) -> Pipeline | None:
         """Which bundle it means; None where it means none, or several."""
-        if self._served is not self._models.served:
-            self._served = self._models.served
-            self._routes.clear()
-        query = requests.model_query(request)
-        if query not in self._routes:
-            if len(self._routes) >= MOST_ROUTES:
-                self._routes.clear()
-            self._routes[query] = None
+        query, routes = requests.model_query(request), self._models.routes
+        if query not in routes:
+            if len(routes) >= MOST_ROUTES:
+                routes.clear()
+            routes[query] = None
             with suppress(ServingError):
-                self._routes[query], _ = self._models.route(query)
-        return self._routes[query]
+                routes[query], _ = self._models.route(query)
+        return routes[query]
 
     def _refused_with(self, call: GrpcCall, error: ServingError, caller: str = "", model: str = NO_MODEL) -> Refusal:
         self._count(call.method, error.code, caller, model, error.outcome)

@@ -34,10 +34,14 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 FIRST_S = 0.25
 """How long the thread waits for a call's first message before it hands the call over without."""
+SLACK_S = 0.05
+"""A client whose deadline passes ends its call so long before it passes here, or a little later."""
 REQUESTED = 16
 """Calls that the core may hand out before it is asked again."""
 _TURN = 256
 """What is handed over before the event loop has its turn."""
+_TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+"""How calls end that are more than a server takes."""
 _ENDLESS_S = 1e17
 """What the core calls a deadline beyond this is none."""
 _NO_FLAGS = 0
@@ -128,7 +132,7 @@ class GrpcCall:
         self._code: grpc.StatusCode | None = None
         self._has_begun = self._is_sending = self._is_over = False
         self.on_end: Callable[..., None] | None = None
-        """Told on the event loop that it has been served, and whether it went well: `is_well`."""
+        """Told on the event loop that it is over, and whether it was in time: `is_in_time`."""
 
     def __repr__(self) -> str:
         return f"<GrpcCall {self.method}{' over' if self._is_over else ''}>"
@@ -178,10 +182,14 @@ class GrpcCall:
     def begin(self, method: GrpcMethod, *, is_waiting: bool) -> None:
         """Serve it. `is_waiting`: the thread waits for its first message."""
         self._serialize = method.serialize
-        if is_waiting:
-            self._reading = self._server.loop.create_future()
-        self._task = self._server.loop.create_task(self._serve(method))
-        self._task.add_done_callback(self._served)  # also where it is cancelled before it begins
+        try:
+            if is_waiting:
+                self._reading = self._server.loop.create_future()
+            self._task = self._server.loop.create_task(self._serve(method))
+            self._task.add_done_callback(self._served)  # also where it is cancelled before it begins
+        except BaseException:
+            self._served()
+            raise
 
     def set_first(self, message: bytes | None) -> None:
         """The thread has read the first message, before the call was handed over."""
@@ -209,12 +217,20 @@ class GrpcCall:
             with suppress(grpc.aio.AbortError, asyncio.CancelledError):
                 await self.abort(grpc.StatusCode.INTERNAL, "internal error")
 
-    def _served(self, _: asyncio.Task[None]) -> None:
+    def _served(self, _: asyncio.Task[None] | None = None) -> None:
         self._task = None
         if not self._is_over:
             self.cancel()
+        self._server.num_ended += 1
         if self.on_end is not None:
-            self.on_end(is_well=self._code is grpc.StatusCode.OK)
+            self.on_end(is_in_time=self._is_in_time())
+
+    def _is_in_time(self) -> bool:
+        """Whether it took no longer than it might: it was answered, whatever the answer, or its client left early."""
+        if self._code is None:
+            remaining_s = self.time_remaining()
+            return remaining_s is None or remaining_s > SLACK_S
+        return self._code not in _TOO_LATE
 
     async def _answer(self, method: GrpcMethod) -> None:
         if not method.gives_several:
@@ -274,14 +290,17 @@ class _Core:
         self._is_awake = False
         self._first: OrderedDict[GrpcCall, float] = OrderedDict()
         """Calls whose first message the thread waits for, and since when; the oldest first."""
+        self._num_requested = 0
+        """Calls that the core may hand out now."""
+        self.num_begun = self.num_ended = 0
+        """Calls that were not refused; the thread counts the former, the event loop the latter."""
         self._is_stopping = False
         self.thread = threading.Thread(target=self._run, name="grpc", daemon=True)
 
     def begin(self) -> None:
         """Take calls."""
         self.server.start()
-        for _ in range(0 if self._is_stopping else REQUESTED):
-            self._request()
+        self._request()
         self.thread.start()
 
     def stop(self, done: Callable[[Any], None]) -> None:
@@ -293,15 +312,20 @@ class _Core:
 
     def start(self, core: Any, operations: Sequence[Any], done: Callable[[Any], None]) -> None:
         """Have the core do something for a call, and `done` on the event loop when it has."""
-        core.start_server_batch(operations, _ignore if done is _ignore else partial(self.hand_over, done))
+        _start(core, operations, _ignore if done is _ignore else partial(self.hand_over, done))
 
     def hand_over(self, work: Callable[..., None], *given: Any) -> None:
         """Have something done on the event loop, soon."""
         self._handed.append((work, given))
         if not self._is_awake:
             self._is_awake = True
-            with suppress(RuntimeError):  # the loop is closed, and nobody waits for anything any more
+            try:
                 self.loop.call_soon_threadsafe(self._take)
+            except RuntimeError:  # the loop is closed, and nobody waits for anything any more
+                pass
+            except BaseException:
+                self._is_awake = False  # else nothing would ever wake it again
+                raise
 
     def _take(self) -> None:
         self._is_awake = False  # first: what is handed over from here on wakes it again
@@ -322,12 +346,14 @@ class _Core:
 
     def _run(self) -> None:
         while True:
-            event = self.queue.poll(time.time() + FIRST_S if self._first else None)
-            if event.completion_type == cygrpc.CompletionType.queue_shutdown:
-                return
             try:
+                event = self.queue.poll(time.time() + FIRST_S if self._first else None)
+                if event.completion_type == cygrpc.CompletionType.queue_shutdown:
+                    return
                 if event.completion_type != cygrpc.CompletionType.queue_timeout:
                     event.tag(event)
+                if self._num_requested < REQUESTED:
+                    self._request()
                 if self._first:
                     self._hand_over_late()
             except Exception as error:  # noqa: BLE001 - one call's, and the others go on
@@ -335,26 +361,36 @@ class _Core:
             event = None  # it may be all that keeps a call
 
     def _request(self) -> None:
+        """As many calls as it may hand out, also where it could not be asked for some of them a moment ago."""
         with suppress(ValueError):  # it is being shut down
-            self.server.request_call(self.queue, self.queue, self._arrived)
+            while self._num_requested < REQUESTED and not self._is_stopping:
+                self.server.request_call(self.queue, self.queue, self._arrived)
+                self._num_requested += 1
 
     def _arrived(self, event: Any) -> None:
+        self._num_requested -= 1
         if not event.success:
             return
-        if not self._is_stopping:
-            self._request()
+        try:
+            self._take_in(event)
+        except BaseException:
+            self._refuse(event.call, _NOT_TAKEN)  # else its client would wait for nobody
+            raise
+
+    def _take_in(self, event: Any) -> None:
         call = GrpcCall(self, event)
         method = self._methods.get(call.method)
         if method is None:
             self._gate.unknown()
-            self._refuse(call, _UNKNOWN)
+            self._refuse(event.call, _UNKNOWN)
         elif refusal := self._asked(self._gate.at_arrival, call):
-            self._refuse(call, refusal)
+            self._refuse(event.call, refusal)
         elif method.takes_one:
+            _start(event.call, (cygrpc.ReceiveMessageOperation(_NO_FLAGS),), partial(self._first_came, call, method))
             self._first[call] = time.monotonic()
-            read = (cygrpc.ReceiveMessageOperation(_NO_FLAGS),)
-            call._core.start_server_batch(read, partial(self._first_came, call, method))
+            self.num_begun += 1
         else:
+            self.num_begun += 1
             self._begin(call, method, is_waiting=False)
 
     def _first_came(self, call: GrpcCall, method: GrpcMethod, event: Any) -> None:
@@ -363,7 +399,8 @@ class _Core:
             return
         message = event.batch_operations[0].message()
         if message is not None and (refusal := self._asked(self._gate.at_message, call, message)):
-            self._refuse(call, refusal)
+            self.num_begun -= 1
+            self._refuse(call._core, refusal)
             return
         call.set_first(message)
         self._begin(call, method, is_waiting=False)
@@ -387,14 +424,17 @@ class _Core:
             self._begin(call, self._methods[call.method], is_waiting=True)
 
     def _begin(self, call: GrpcCall, method: GrpcMethod, *, is_waiting: bool) -> None:
-        self.hand_over(partial(call.begin, method, is_waiting=is_waiting))
-        call._core.start_server_batch(
-            (cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), partial(self.hand_over, call.closed)
-        )
+        try:
+            closing = (cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),)
+            _start(call._core, closing, partial(self.hand_over, call.closed))
+            self.hand_over(partial(call.begin, method, is_waiting=is_waiting))
+        except Exception as error:  # noqa: BLE001 - one call's, and the others go on
+            self.num_begun -= 1
+            self._refuse(call._core, _NOT_TAKEN)
+            logs.event(_logger, logging.ERROR, "event_not_handled", exc_info=error)
 
-    def _refuse(self, call: GrpcCall, refusal: Refusal) -> None:
-        operations = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS), _status(refusal)
-        call._core.start_server_batch(operations, _ignore)
+    def _refuse(self, core: Any, refusal: Refusal) -> None:
+        _start(core, (cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS), _status(refusal)), _ignore)
 
 
 class GrpcServer:
@@ -408,6 +448,11 @@ class GrpcServer:
 
     def __repr__(self) -> str:
         return f"<GrpcServer {len(self._methods)} methods>"
+
+    @property
+    def num_open(self) -> int:
+        """Calls that have come and not ended, those among them that the event loop has not seen yet."""
+        return self._core.num_begun - self._core.num_ended
 
     def add(self, register: Callable[[Any, Any], None], servicer: object) -> None:
         """Serve a service: the function of its generated code, and what implements it."""
@@ -453,6 +498,12 @@ class GrpcServer:
         core.server.destroy()
 
 
+def _start(core: Any, operations: Sequence[Any], done: Callable[[Any], None]) -> None:
+    """Have the core do something for a call. Raises where it will not, which is a defect: then `done` is not told."""
+    if error := core.start_server_batch(operations, done):
+        raise RuntimeError(f"gRPC's core does not take {operations}: error {error}")
+
+
 def _status(refusal: Refusal) -> Any:
     return cygrpc.SendStatusFromServerOperation(
         tuple(refusal.trailing), refusal.code.value[0], refusal.message.encode("utf-8", "replace"), _NO_FLAGS
@@ -464,4 +515,5 @@ def _ignore(_: Any) -> None:
 
 
 _WELL = Refusal(grpc.StatusCode.OK, "", ())
+_NOT_TAKEN = Refusal(grpc.StatusCode.UNAVAILABLE, "the server could not take the call", ())
 _UNKNOWN = Refusal(grpc.StatusCode.UNIMPLEMENTED, "GrpcMethod not found!", ())

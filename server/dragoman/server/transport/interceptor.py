@@ -84,8 +84,6 @@ class CallInterceptor:
         """Told that a request was refused for lack of room or time."""
         self.trace_ratio = trace_ratio
         """How many of the traces that begin here are kept."""
-        self.num_open = 0
-        """Calls under way."""
 
     def method(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> GrpcMethod:
         """The method that a handler of a generated service stands for, wrapped."""
@@ -182,7 +180,6 @@ class _Method:
         started = time.perf_counter()
         _request_id.set(call.id)  # for good: every call has a context of its own
         self._metrics.started()
-        self._calls.num_open += 1
         code = "UNKNOWN"
         try:
             yield
@@ -195,7 +192,6 @@ class _Method:
             raise
         finally:
             seconds = time.perf_counter() - started
-            self._calls.num_open -= 1
             self._metrics.handled(code, seconds)
             self._metrics.called(call.visit.name, code)
             facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.visit.name}

@@ -37,7 +37,7 @@ class Traffic:
         self._num_entered = self._num_left = 0
         self._left_s = self._known_s = clock()
         self._cost = self._seconds = self._finished = 0.0
-        """In the seconds that are remembered; calls that were not answered are finished, too."""
+        """In the seconds that are remembered; calls that took too long are finished, too, and their cost is not."""
 
     def __repr__(self) -> str:
         return f"<Traffic {self._num_entered - self._num_left} calls, {self.seconds(Priority.BATCH):.2g} s>"
@@ -48,8 +48,8 @@ class Traffic:
         self._num_entered += 1
         return self._clock()
 
-    def leave(self, priority: Priority, cost: int, entered_s: float, *, is_well: bool) -> None:
-        """It ends; `is_well`: it was answered."""
+    def leave(self, priority: Priority, cost: int, entered_s: float, *, is_in_time: bool) -> None:
+        """It ends; `is_in_time`: not because it took too long, nor because there was no room for it."""
         now_s = self._clock()
         if self._num_entered - self._num_left >= SEVERAL:
             if now_s - self._known_s > FORGOTTEN_S:
@@ -58,7 +58,7 @@ class Traffic:
             seconds = min(PAUSE_S, now_s - max(self._left_s, entered_s))
             fades = math.exp(-seconds / MEMORY_S)
             self._seconds = self._seconds * fades + seconds
-            self._cost = self._cost * fades + (cost if is_well else 0)
+            self._cost = self._cost * fades + (cost if is_in_time else 0)
             self._finished = self._finished * fades + 1
         self._left_s = now_s
         self._left[priority] += cost
