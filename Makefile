@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-protection parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -147,6 +147,16 @@ bench-decoders: $(VENV)/.dev bundles ## Every decoder of models/en-pt beside its
 
 bench-protection: $(VENV)/.dev bundles $(CACHE)/catalogues/.fetched ## What protection is worth on real strings with references: BLEU, chrF, decodes (3 minutes).
 	$(BIN)/python tests/bench/protection.py --bundle models/en-pt --bundle $(CACHE)/en-pt --wheels $(CACHE)/catalogues --data $(DATA)
+
+test-catalogues: $(VENV)/.dev bundles $(CACHE)/catalogues/.fetched $(CACHE)/translate-toolkit/.installed ## Catalogues of Django and allauth, translated, under translate-toolkit's pofilter (2 minutes).
+	$(BIN)/python tests/bench/catalogues.py --bundle models/en-pt --bundle $(CACHE)/en-pt --wheels $(CACHE)/catalogues \
+		--pofilter $(CACHE)/translate-toolkit/bin/pofilter
+
+# Its licence is the GPL: it is a program that is run, and nothing of it is imported.
+$(CACHE)/translate-toolkit/.installed: | $(VENV)/.dev
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check translate-toolkit==3.20.4
+	@touch $@
 
 $(CACHE)/catalogues/.fetched: | $(VENV)/.dev
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest $(@D) \

@@ -131,10 +131,28 @@ class Sentence:
     @property
     def places(self) -> list[tuple[Span, str]]:
         """Where terms are, and what belongs there: by an alternation of all of them, the longest first."""
-        targets = {source.lower(): target for source, target in self.terms}
+        targets = {self._key(source): target for source, target in self.terms}
         pattern = "|".join(re.escape(source) for source in sorted(targets, key=len, reverse=True))
-        found = re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", self.source, re.IGNORECASE)
-        return [(Span(*match.span()), targets[match[0].lower()] or match[0]) for match in found]
+        found = re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", self.source, 0 if self.is_name else re.IGNORECASE)
+        return [(Span(*match.span()), targets[self._key(match[0])] or match[0]) for match in found]
+
+    @property
+    def is_name(self) -> bool:
+        """Whether its terms are names, which are told from words by their capitals: Bandwidth Monitor is none of the
+        bandwidth monitors.
+        """
+        return self.kind == "name"
+
+    @property
+    def wanted(self) -> tuple[Term, ...]:
+        """The terms as they are sent."""
+        return tuple(
+            Term(source, target, do_not_translate=not target, case_sensitive=self.is_name)
+            for source, target in self.terms
+        )
+
+    def _key(self, written: str) -> str:
+        return written if self.is_name else written.lower()
 
 
 @dataclass
@@ -232,9 +250,8 @@ def test_real_sentences_have_their_terms(data: Path, bundle: Path) -> None:
         texts = tuple(sentence.source for sentence in sentences)
         plain = translations(translator, Request(texts, output=Output(alignments=True)))
         for sentence, before in zip(sentences, plain, strict=True):
-            terms = tuple(Term(source, target, do_not_translate=not target) for source, target in sentence.terms)
             lanes.submitted = 0
-            [after] = translations(translator, Request((sentence.source,), terms=terms, output=WITH_PLACES))
+            [after] = translations(translator, Request((sentence.source,), terms=sentence.wanted, output=WITH_PLACES))
             check_truth(sentence, before, after)
             figures[sentence.kind].segments += before.segments
             figures[sentence.kind].decoded += lanes.submitted
@@ -277,7 +294,7 @@ def count(figures: Figures, sentence: Sentence, before: Translation, after: Tran
     reference = rest(sentence.reference, targets)
     figures.rests.append((rest(after.text, targets), reference))
     places = [span for span, _ in sentence.places]
-    if sentence.kind == "name":  # which the model leaves as it is
+    if sentence.is_name:  # which the model leaves as it is
         names = [source for source, _ in sentence.terms]
         figures.plain_rests.append((rest(before.text, names), reference))
     else:

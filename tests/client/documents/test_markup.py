@@ -7,14 +7,17 @@ from dragoman.client.documents.markup import markup_of, written_like
 
 
 @pytest.mark.parametrize(
-    "text", ["a <b>c</b>", "<br>", "<br/>", "</p>", "a&nbsp;b", "&#8230;", "&#x2026;", "<a\nhref='x'>"]
+    "text",
+    ["a <b>c</b>", "<br>", "<br/>", "</p>", "a&nbsp;b", "&#8230;", "&#x2026;", "<a\nhref='x'>", "<x:g id='1'/>", "<B>"],
 )
 def test_tags_and_entities_are_mark_up(text: str) -> None:
     """Whatever the language of the mark-up is."""
     assert markup_of(text) is Markup.HTML
 
 
-@pytest.mark.parametrize("text", ["a < b > c", "a<3", "AT&T", "Q&A; x", "<<>>", "x &amp", "<-", "a <b", ""])
+@pytest.mark.parametrize(
+    "text", ["a < b > c", "a<3", "AT&T", "Q&A; x", "<<>>", "x &amp", "<-", "a <b", "", "in <FILE>s", "<path to it>"]
+)
 def test_signs_are_none(text: str) -> None:
     """What only looks like it goes as plain text, in which nothing is escaped."""
     assert markup_of(text) is Markup.NONE

@@ -180,6 +180,27 @@ def test_only_segments_that_lack_a_span_are_tried_again(tokenizer: Tokenizer) ->
     assert again.shown[1].text == "The Foo1 box."
 
 
+def swaps(read: str) -> str:
+    """The forms of a sentence the other way round."""
+    forms = re.findall(r"\b(?:X|Foo)\d\b", read)
+    return re.sub(r"\b(?:X|Foo)\d\b", lambda _: forms.pop(), read)
+
+
+def test_values_are_never_exchanged(tokenizer: Tokenizer) -> None:
+    """A model may put names in any order, but not what takes the next value of a program: that is cut around. Where the
+    text must stay whole, they stand in each other's places.
+    """
+    named, took = translate(tokenizer, "The {a} box is {b} here.", swaps)
+    assert (named.text, took) == ("The {b} box is {a} here.", 1)
+
+    cut, _ = translate(tokenizer, "The {} box is {:2} here.", swaps)
+    assert cut.text == "The {} box is {:2} here."
+    assert {kept.keeping for kept in cut.kept} == {Keeping.CUT}
+
+    whole, _ = translate(tokenizer, "The {} box is {:2} here.", swaps, is_whole=True)
+    assert whole.text == "The {} box is {:2} here."
+
+
 def is_apart(char: str) -> bool:
     """Whether a character does not look like a span's, before or after normalisation."""
     return not set(unicodedata.normalize("NFKC", char)) & set("{}[]")
@@ -189,8 +210,9 @@ PROSE = st.text(st.characters(exclude_categories=("Cs",)).filter(is_apart), max_
 PIECES = st.one_of(
     PROSE,
     st.sampled_from(["The dog. ", "the box ", "X1", "Foo2", "5", "\n", "\r\n", "\t", "  ", "\u00a0", "!", "."]),
-    st.sampled_from(["{}", "{a}", "{a b}", "{X1}", "{Foo1 X2}", "{\u00e9}", "[[*]]", "[[\U0001f389]]"]),
+    st.sampled_from(["{}", "{:2}", "{a}", "{a b}", "{X1}", "{Foo1 X2}", "{\u00e9}", "[[*]]", "[[\U0001f389]]"]),
 )
+TAKING_NEXT = r"\{(?::2)?\}"
 TEXTS = st.lists(PIECES, max_size=14).map("".join)
 
 
@@ -220,7 +242,9 @@ def edges(text: str) -> list[tuple[str, str]]:
 def test_no_span_is_ever_lost(
     tokenizer: Tokenizer, text: str, seed: int, *, attends: bool, links: bool, is_whole: bool
 ) -> None:
-    """Whatever the model does: the same spans, each where the result says, the layout, and never nothing."""
+    """Whatever the model does: the same spans, each where the result says, the layout, and never nothing. What takes
+    the next value of a program has the order of the text.
+    """
     output = Output(kept_spans=True, sentence_spans=True, alignments=links and attends)
 
     result, _ = translate(
@@ -229,6 +253,7 @@ def test_no_span_is_ever_lost(
 
     for one in result.hypotheses:
         assert spans_of(one.text) == spans_of(text)
+        assert re.findall(TAKING_NEXT, one.text) == re.findall(TAKING_NEXT, text)
         if not is_whole:
             assert edges(one.text) == edges(text)
     assert bool(result.text.strip()) == bool(text.strip())

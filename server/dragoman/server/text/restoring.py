@@ -18,6 +18,7 @@ from dragoman.server.core.protection import Keeping
 from dragoman.server.core.spans import Span
 from dragoman.server.text.alignment import Word
 from dragoman.server.text.forms import Attempt, ShownText, StandIn
+from dragoman.server.text.recognition.ordered import takes_next
 from dragoman.server.text.spaces import with_wide
 from dragoman.server.text.term_use import WantedTerm, copied, translation
 from dragoman.server.text.term_use import said as said_terms
@@ -101,8 +102,8 @@ def _unattended() -> Attended | None:
 def strict_edits(
     shown: ShownText, said: str, attended: Callable[[], Attended | None] = _unattended
 ) -> list[Edit] | None:
-    """What makes spans of the forms, in order; None where one of them is not there exactly once, or the model has not
-    said the translation of a term.
+    """What makes spans of the forms, in order; None where one of them is not there exactly once, the model has not said
+    the translation of a term, or placeholders that take their values in order have another one.
     """
     places = _places(shown, said)
     if any(len(found) != 1 for found in places.values()):
@@ -113,7 +114,8 @@ def strict_edits(
         if left:
             return None
         edits += of_terms
-    return _in_order(edits)
+    ordered = _in_order(edits)
+    return ordered if _values_in_order(ordered) else None
 
 
 def _term_edits(shown: ShownText, said: str, present: Attended | None) -> tuple[list[Edit], list[StandIn]]:
@@ -137,7 +139,9 @@ def _term_edits(shown: ShownText, said: str, present: Attended | None) -> tuple[
 
 
 def lenient_edits(shown: ShownText, said: str, attended: Callable[[], Attended | None]) -> list[Edit] | None:
-    """What makes `said` hold all spans; None where a form is missing and nothing says where its span belongs."""
+    """What makes `said` hold all spans; None where a form is missing and nothing says where its span belongs, or where
+    values would be exchanged.
+    """
     places, edits, missing = _places(shown, said), list[Edit](), list[StandIn]()
     if shown.said:
         of_terms, missing = _term_edits(shown, said, attended())
@@ -157,7 +161,10 @@ def lenient_edits(shown: ShownText, said: str, attended: Callable[[], Attended |
         if edit is None:
             return None
         edits.append(edit)
-    return _in_order(edits)
+    ordered = _in_order(edits)
+    if _values_in_order(ordered):
+        return ordered
+    return _exchanged(ordered) if shown.attempt is Attempt.ANYWHERE else None
 
 
 def restored(surfaces: Sequence[str], edits: Sequence[Edit]) -> Restored:
@@ -293,6 +300,32 @@ def _in_order(edits: list[Edit]) -> list[Edit]:
         reached = max(start, edit.said.end)
         ordered.append(replace(edit, said=Span(start, reached)))
     return ordered
+
+
+def _taking_next(edits: Sequence[Edit]) -> list[tuple[int, StandIn]]:
+    """Those edits that put in what takes the next value of a program."""
+    pairs = ((number, edit.stand_in) for number, edit in enumerate(edits) if edit.stand_in is not None)
+    return [(number, stand_in) for number, stand_in in pairs if takes_next(stand_in.put)]
+
+
+def _values_in_order(edits: Sequence[Edit]) -> bool:
+    """Whether what takes values in order has the order of the source."""
+    if len(edits) < 2:
+        return True
+    starts = [stand_in.span.start for _, stand_in in _taking_next(edits)]
+    return starts == sorted(starts)
+
+
+def _exchanged(edits: list[Edit]) -> list[Edit]:
+    """The edits, in which what takes values in order has the order of the source."""
+    taking = _taking_next(edits)
+    in_order = sorted((stand_in for _, stand_in in taking), key=lambda stand_in: stand_in.span)
+    made = list(edits)
+    for (number, old), new in zip(taking, in_order, strict=True):
+        edit = made[number]
+        before, after = edit.put[: edit.at], edit.put[edit.at + len(old.put) :]
+        made[number] = replace(edit, put=f"{before}{new.put}{after}", stand_in=new)
+    return made
 
 
 def _within(surfaces: Sequence[str], start: int, end: int) -> list[str]:
