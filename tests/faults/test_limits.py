@@ -6,12 +6,13 @@ import asyncio
 import resource
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from callers import SENTENCES, Calls, call, one_by_one, request, sentences
-from raw_http2 import RawConnection, dial
+from hpack import Encoder, NeverIndexedHeaderTuple
+from raw_http2 import SERVICE, RawConnection, dial
 from serving import ServerProcess, serving
 
 from dragoman.v1 import translation_pb2_grpc as pb_grpc
@@ -22,6 +23,7 @@ SMALL = Path(__file__).parents[2] / "models/en-pt"
 GIB = 2**30
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 """A client's preface and its empty settings."""
+FRAME = 16_384
 PROBE_S = 1.0
 """What the manifests give a probe."""
 
@@ -170,6 +172,53 @@ async def test_no_address_space_is_left(fault, more):
         assert seconds < 5
         assert not calls.codes.keys() & {"INTERNAL", "UNKNOWN"}, calls.messages.most_common(3)
         assert after.codes.keys() == {"OK"}
+
+
+async def test_headers_beyond_all_limits(fault):
+    """A client that confirms no settings may send 16 MiB of headers a call: it is cut off before memory is used up."""
+    row = fault("3 GB of headers on one connection, settings not confirmed")
+
+    said = [(":method", "POST"), (":scheme", "http"), (":path", f"{SERVICE}Translate"), (":authority", "localhost")]
+    said += [("content-type", "application/grpc"), ("te", "trailers"), *(("x", "a" * 15_000) for _ in range(66))]
+    headers = Encoder().encode([NeverIndexedHeaderTuple(*header) for header in said], huffman=False)
+    parts = [headers[at : at + FRAME] for at in range(0, len(headers), FRAME)]
+
+    def call_by_headers(stream: int) -> bytes:
+        """Frames of a call: HEADERS, then CONTINUATION until all are there."""
+        frames = b""
+        for number, part in enumerate(parts):
+            kind, flags = 9 if number else 1, 4 * (number == len(parts) - 1)
+            frames += len(part).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + part
+        return frames
+
+    def attack(address: str) -> int:
+        sent = 0
+        with dial(address) as connection, suppress(OSError):
+            connection.sendall(HELLO)
+            for stream in range(1, 6_000, 2):
+                connection.sendall(call_by_headers(stream))
+                sent += len(headers)
+        return sent
+
+    with serving(SMALL, memory=GIB) as server:
+        async with server.channel() as channel:
+            await one_by_one(channel, 1.0)
+            before = server.resident()
+            sent = await asyncio.to_thread(attack, server.address)
+            fate, cut = server.fate(), server.log().count("connections_cut")
+            peak = server.peak() if server.is_alive() else GIB
+            row.happens = (
+                f"{fate}; took {mib(sent)}, peak {mib(peak)} of {mib(GIB)} ({server.limit_is}); {cut} times cut off"
+            )
+            row.lost = "the pod"
+            after = await one_by_one(channel, 2.0, deadline_s=10.0)
+            start_s = time.monotonic()
+            while (now := server.resident()) > 1.2 * before and time.monotonic() - start_s < 60:
+                await asyncio.sleep(0.5)
+    row.happens += f"; others then: {after}; {mib(now)} after {time.monotonic() - start_s:.0f} s, {mib(before)} before"
+    row.lost = "the connection"
+    assert after.codes.keys() == {"OK"}
+    assert now <= 1.2 * before
 
 
 async def test_unfinished_messages(fault):

@@ -72,6 +72,35 @@ def test_memory_is_given_back_once_in_a_while(bench: Bench) -> None:
     assert bench.relieved == 2
 
 
+class Stemmed:
+    """Three connections that bring too much."""
+
+    def __init__(self) -> None:
+        self.looks, self.heavy = 0, 3
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def cut(self) -> int:
+        cut, self.heavy = self.heavy, 0
+        return cut
+
+
+def test_connections_are_cut_off_when_refusing_is_not_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """Shortly before memory is used up, counted and logged once."""
+    used, floods, registry = [0.0], Stemmed(), CollectorRegistry()
+    overload = Overload([Resource("memory", lambda: used[0])], registry, floods=floods)  # type: ignore[arg-type]
+    cut = []
+    for used[0] in (0.0, 0.91, 0.92, 0.99):
+        overload.check()
+        cut.append(3 - floods.heavy)
+
+    assert cut == [0, 0, 3, 3]
+    assert floods.looks == 4
+    assert registry.get_sample_value("dragoman_shed_total", {"resource": "memory"}) == 3
+    assert [record.getMessage() for record in caplog.records].count("connections_cut") == 1
+
+
 def test_what_requests_do_not_use_up_refuses_none(bench: Bench) -> None:
     """But it is shown."""
     assert bench.look(connections=1.0) is None

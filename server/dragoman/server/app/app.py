@@ -43,6 +43,7 @@ from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import hardware_of
 from dragoman.server.runtime.sessions import remove_copies
 from dragoman.server.telemetry import resources
+from dragoman.server.telemetry.floods import Floods
 from dragoman.server.telemetry.loop_pulse import LoopPulse
 from dragoman.server.telemetry.overload import Overload, Resource
 from dragoman.server.telemetry.request_metrics import Metrics
@@ -77,6 +78,8 @@ _KEPT_DESCRIPTORS = 128
 """Not for connections of gRPC's: those of HTTP, and files."""
 _LANES_SHARE = 3
 """This part of memory is for what lanes keep; graphs while they run, and all else, have the rest."""
+_GIVEN_BACK = 4
+"""So often is memory given back when it is short, once a second."""
 _FLUSH_S = 1.0
 """How long the last answers have to reach their clients; streams that watch health stay open, and are cut then."""
 
@@ -397,9 +400,18 @@ class App:
         )
         connections = resources.Connections(lambda: self.port, self._max_connections)
 
+        giving_back = threading.Lock()
+
+        def give_back() -> None:
+            for _ in range(_GIVEN_BACK):  # much of it is freed a little later
+                resources.give_back()
+                time.sleep(1.0)
+            giving_back.release()
+
         def relieve() -> None:
             loop.call_soon_threadsafe(self._arrivals.relieve)
-            resources.give_back()
+            if giving_back.acquire(blocking=False):  # it may take long, and memory be gone meanwhile
+                threading.Thread(target=give_back, name="give-back", daemon=True).start()
 
         watched = (
             Resource("memory", resources.memory_share, refuses=True),
@@ -409,7 +421,7 @@ class App:
             Resource("descriptors", resources.descriptors_share),
             Resource(UNFINISHED, lambda: self._arrivals.slow / self._arrivals.limit),
         )
-        self._overload = Overload(watched, self.registry, relieve)
+        self._overload = Overload(watched, self.registry, relieve, floods=Floods(lambda: (self.port, self.admin_port)))
         most = max(1, options.max_unfinished_bytes // options.max_request_bytes)
         self._arrivals = Arrivals(most, options.message_timeout_s, self._overload.count)
 
@@ -498,6 +510,8 @@ def _channel_options(options: ServeOptions, max_connections: int) -> list[tuple[
         ("grpc.max_connection_age_ms", 300_000),
         ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.server_handshake_timeout_ms", 10_000),
+        # Until a client has confirmed them, the core takes 16 MiB of headers a call, whatever the limit is.
+        ("grpc.http2.settings_timeout", 5_000),
         # The core cancels calls that Python has not taken yet, without a word and uncounted: a few at random above the
         # first limit, all above the second, and those that have waited for long. None of it before Python refuses them.
         ("grpc.server.max_pending_requests", options.max_calls),

@@ -2,8 +2,9 @@
 
 Each resource has a share, from 0 to 1. From `ENTER` on it is short, until it falls below `LEAVE`: new requests are
 refused while one that requests use up is. The others are refused elsewhere as they come (connections by gRPC, tokens by
-admission, unfinished messages as they grow old), and stand here so that one table shows all of them. Decides alone;
-`resources` looks.
+admission, unfinished messages as they grow old), and stand here so that one table shows all of them. From `LAST` on
+refusing has not been enough, and the connections that have brought the most are cut off. Decides alone; `resources` and
+`floods` look.
 """
 
 import logging
@@ -19,10 +20,11 @@ from prometheus_client.registry import Collector
 
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Shed
+from dragoman.server.telemetry.floods import Floods
 
 _logger = logging.getLogger(__name__)
 
-ENTER, LEAVE = 0.9, 0.85
+ENTER, LEAVE, LAST = 0.9, 0.85, 0.92
 BEAT_S = 0.1
 QUICK_S = 0.02
 """From beat to beat where memory is used up by more than `CALM`: it can be gone before the next tenth of a second."""
@@ -51,8 +53,9 @@ class Overload(Collector):
         registry: CollectorRegistry,
         relieve: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        floods: Floods | None = None,
     ) -> None:
-        self._resources, self._relieve = resources, relieve
+        self._resources, self._relieve, self._floods = resources, relieve, floods
         self._shares = dict.fromkeys((resource.name for resource in resources), 0.0)
         self.short: tuple[str, ...] = ()
         """The resources that are nearly used up."""
@@ -97,6 +100,9 @@ class Overload(Collector):
         """Look once. While memory is short, what can be given back is."""
         self._looked_s = self._clock()
         short = tuple(resource.name for resource in self._resources if self._is_short(resource))
+        if self._floods is not None:
+            with suppress(OSError, MemoryError):  # it will be looked at again
+                self._stem(self._floods)
         for name in short:
             if name not in self.short:
                 logs.event(_logger, logging.WARNING, "overloaded", resource=name, share=self._shares[name])
@@ -108,6 +114,13 @@ class Overload(Collector):
         if "memory" in short and self._looked_s - self._relieved_s >= BEAT_S:
             self._relieved_s = self._looked_s
             self._relieve()
+
+    def _stem(self, floods: Floods) -> None:
+        floods.look()
+        if self._shares.get("memory", 0.0) >= LAST and (number := floods.cut()):
+            for _ in range(number):
+                self.count("memory")
+            logs.event(_logger, logging.WARNING, "connections_cut", number=number, share=self._shares["memory"])
 
     def collect(self) -> Iterator[Metric]:
         """The shares of this moment."""
