@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
-from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
+from tokenizers import BertWordPieceTokenizer, ByteLevelBPETokenizer, SentencePieceBPETokenizer
 
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Architecture, Decoding, Graph, LanguagePair, Limits, Manifest, Provenance
 from dragoman.bundle.writer import BundleWriter
+from dragoman.export.importers.hf.bert import flattened
 from dragoman.export.importers.hf.tokenizer import TokenizerSource, read_tokenizer
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -188,10 +189,10 @@ def nllb(*, legacy: bool) -> Case:
     return Case(folder, config, own, {}, LanguagePair("en", "pt"))
 
 
-def bart(*, is_old: bool) -> Case:
+def bart(*, is_old: bool, name: str = "bart") -> Case:
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(CORPUS * 4, vocab_size=400, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    folder = scratch() / f"bart-{is_old}-en-pt"
+    folder = scratch() / f"{name}-{is_old}-en-pt"
     folder.mkdir()
     trained.save_model(str(folder))
     own = transformers.BartTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
@@ -244,6 +245,54 @@ def blenderbot_small() -> Case:
     ids = {"bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
     config = {"model_type": "blenderbot-small", "vocab_size": len(own), **ids}
     return Case(folder, config, own, {}, LanguagePair("en", "pt"))
+
+
+def of_pair(kind: str, words: int, **ids: Any) -> dict[str, Any]:
+    """The configuration of a pair of stacks, as far as tokenizers read it."""
+    sides = {side: {"model_type": kind, "vocab_size": words} for side in ("encoder", "decoder")}
+    return flattened({"model_type": "encoder-decoder", **sides, **ids})
+
+
+def bert(*, is_old: bool, cased: bool = False, ends_otherwise: bool = False) -> Case:
+    name = f"bert-{is_old}-{cased}-en-pt"
+    trained = BertWordPieceTokenizer(lowercase=not cased)
+    trained.train_from_iterator(CORPUS * 4, vocab_size=300)
+    folder = scratch() / name
+    folder.mkdir()
+    words = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+    own = transformers.BertTokenizer(
+        {word: n for n, word in enumerate(words)}, do_lower_case=not cased, strip_accents=False if cased else None
+    )
+    if is_old:
+        settings = {"do_lower_case": not cased, "strip_accents": False if cased else None}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    else:
+        own.save_pretrained(folder)
+    end = own.cls_token_id if ends_otherwise else own.sep_token_id
+    ids = {"decoder_start_token_id": own.cls_token_id, "eos_token_id": end}
+    return Case(folder, of_pair("bert", len(own), **ids), own, {}, LanguagePair("en", "pt"))
+
+
+def roberta() -> Case:
+    case = bart(is_old=True, name="roberta")
+    own = transformers.RobertaTokenizer.from_pretrained(case.directory)
+    ids = {"decoder_start_token_id": 0, "eos_token_id": 2}
+    return Case(case.directory, of_pair("roberta", len(own), **ids), own, {}, case.pair)
+
+
+def xlm_roberta() -> Case:
+    case = unigram("xlm-roberta-en-pt", "XLMRobertaTokenizer", ["<s>", "<pad>", "</s>", "<unk>"], {})
+    ids = {"decoder_start_token_id": 0, "eos_token_id": 2}
+    return Case(case.directory, of_pair("xlm-roberta", len(case.own), **ids), case.own, {}, case.pair)
+
+
+def bert_generation() -> Case:
+    folder = scratch() / "generation-en-pt"
+    processor = train(folder / "spiece.model", pad_id=0, eos_id=1, unk_id=2, bos_id=3)
+    own = Pieces(processor, int, numbered(pieces_of(processor)), suffix=(), strips=False)
+    ids = {"decoder_start_token_id": 3, "eos_token_id": 1}
+    return Case(folder, of_pair("bert-generation", len(own), **ids), own, {}, LanguagePair("en", "pt"))
 
 
 @dataclass(frozen=True)
@@ -349,6 +398,13 @@ CASES: dict[str, Callable[[], Case]] = {
     "blenderbot": lambda: blenderbot(is_old=False),
     "blenderbot-old-files": lambda: blenderbot(is_old=True),
     "blenderbot-small": blenderbot_small,
+    "bert": lambda: bert(is_old=False),
+    "bert-old-files": lambda: bert(is_old=True),
+    "bert-cased": lambda: bert(is_old=True, cased=True),
+    "bert-with-another-end": lambda: bert(is_old=False, cased=True, ends_otherwise=True),
+    "roberta": roberta,
+    "xlm-roberta": xlm_roberta,
+    "bert-generation": bert_generation,
     "fsmt": fsmt,
     "t5": t5,
     "pegasus": pegasus,
@@ -462,7 +518,7 @@ def test_no_text_becomes_a_control_token(case: Case, tokenizer: Tokenizer) -> No
     control = set(facts.hidden_ids) - {facts.unk_id}
     names = {token for token, index in case.own.get_vocab().items() if index in control}
     names |= {token for token in case.own.get_vocab() if token.startswith(">>")}
-    assert {"</s>", "__end__"} & names
+    assert {"</s>", "__end__", "[SEP]", "[CLS]"} & names
     for name in names:
         for text in (name, f" {name}", f"a{name}b", f"a {name} b", f"{name}{name}", f"{name} Hello."):
             ids = tokenizer.encode(text, case.pair)

@@ -85,6 +85,7 @@ def _architecture(shape: Architecture) -> str:
     placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"
     norm = f"{placement}-norm" + ("" if shape.norm_kind == "layer" else f" ({shape.norm_kind})")
     positions = f"{shape.positions} positions" + (" by layer" if shape.relative_by_layer else "")
+    words += "" if shape.output_transform is None else f", transformed ({shape.output_transform})"
     return f"{layers}, {sizes}, {norm}, {positions}, {words}"
 
 

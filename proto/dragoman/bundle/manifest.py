@@ -112,8 +112,12 @@ class Architecture:
     """Width of the encoder's feed-forwards; None: as wide as the decoder's."""
     encoder_width: int | None = None
     """Width of the encoder's embeddings and layers; None: `d_model`."""
+    encoder_activation: Activation | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: the decoder's."""
     encoder_norm: NormPlacement | None = None
     """Where the encoder has its norms; None: where the decoder has them."""
+    encoder_norm_epsilon: float | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: the decoder's."""
     encoder_final_norm: bool = True
     """Whether a norm follows the last of the encoder's layers, where they are pre-norm."""
     decoder_final_norm: bool = True
@@ -134,6 +138,8 @@ class Architecture:
     """Each layer has such biases of its own, and not all layers of a stack the same."""
     alignment_head: int | None = None
     """Head of the last decoder layer whose attention tells which source words a word comes from; None: their mean."""
+    output_transform: Activation | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """The output layer reads what a matrix, this activation and a norm make of the last layer's rows (BERT's heads)."""
     copies: bool = False
     """A gate shares each word's probability between the output layer and the source's own words (pointer-generator).
     Both sides have one vocabulary; ids from its size upwards stand for source positions with words that it lacks."""
@@ -174,6 +180,8 @@ class Architecture:
             heads=self.encoder_heads or self.heads,
             ffn=self.encoder_ffn or self.ffn,
             norm=self.encoder_norm or self.norm,
+            activation=self.encoder_activation or self.activation,
+            norm_epsilon=self.encoder_norm_epsilon or self.norm_epsilon,
         )
 
 

@@ -117,6 +117,8 @@ OTHERS = {
         "positions": "learned",
         "embedding_scale": 3.0,
     },
+    "encoder with an activation of its own": {"encoder_activation": "tanh", "encoder_norm_epsilon": 0.1},
+    "output transform": {"output_transform": "gelu", "activation": "relu"},
     "post-norm encoder": {"norm": "pre", "encoder_norm": "post"},
     "no final norms": {"norm": "pre", "encoder_final_norm": False, "decoder_final_norm": False},
 }

@@ -10,6 +10,7 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
     {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
     {encoder,decoder}.relative.table [buckets, heads]              relative positions only
     {encoder,decoder}.relative.tables.N [buckets, heads]           instead, where each layer has its own
+    decoder.transform.{dense,norm}.{weight,bias}                   output_transform only
     encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
     {encoder,decoder}.layers.N.self.{relative_k,relative_v} [2 * farthest + 1, e]   positions "shaw" only
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}

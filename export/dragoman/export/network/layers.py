@@ -128,6 +128,21 @@ class FeedForward(nn.Module):
         return self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up
 
 
+class OutputTransform(nn.Module):
+    """What stands between the last layer and the output layer: a matrix, an activation, a norm."""
+
+    def __init__(self, arch: Architecture, activation: Activation) -> None:
+        super().__init__()
+        self.dense = Linear(arch.d_model, arch.d_model)
+        self.norm = make_norm(arch)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, d] -> [n, d]."""
+        y: Tensor = self.norm(self.activation(self.dense(x)))
+        return y
+
+
 class Sublayer(nn.Module):
     """Residual connection and norm around one part, in the order that the architecture says."""
 

@@ -15,7 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.network.layers import Attention, Embedding, FeedForward, Ssru, Sublayer, final_norm, make_norm
+from dragoman.export.network.layers import (
+    Attention,
+    Embedding,
+    FeedForward,
+    OutputTransform,
+    Ssru,
+    Sublayer,
+    final_norm,
+    make_norm,
+)
 from dragoman.export.network.pointer import Pointer, mixed
 from dragoman.export.network.positions import RelativeBias, clipped, sinusoid
 
@@ -161,6 +170,7 @@ class Decoder(Stack):
         self.layers = nn.ModuleList(DecoderLayer(arch) for _ in range(arch.decoder_layers))
         self.embedding_norm = make_norm(arch) if arch.embedding_norm else None
         self.norm = final_norm(arch, wanted=arch.decoder_final_norm)
+        self.transform = None if arch.output_transform is None else OutputTransform(arch, arch.output_transform)
 
     def stack(self) -> list[DecoderLayer]:
         """The layers, first to last."""
@@ -299,7 +309,8 @@ class Network(nn.Module):
 
     def finish(self, x: Tensor) -> Tensor:
         """The decoder's output as the output layer reads it."""
-        return x if self.decoder.norm is None else self.decoder.norm(x)
+        x = x if self.decoder.norm is None else self.decoder.norm(x)
+        return x if self.decoder.transform is None else self.decoder.transform(x)
 
     def logits(self, x: Tensor) -> Tensor:
         """[n, d] -> [n, V]; a gate's column is not read."""

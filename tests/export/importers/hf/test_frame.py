@@ -11,6 +11,7 @@ from tokenizers import models, pre_tokenizers
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.export.core.errors import UnsupportedModel
+from dragoman.export.importers.hf.bert import flattened
 from dragoman.export.importers.hf.tokenizer import read_tokenizer
 
 CORPUS = [
@@ -129,6 +130,27 @@ def plbart_folder(tmp_path: Path) -> Path:
     spm(folder / "sentencepiece.bpe.model")
     (folder / "tokenizer_config.json").write_text(json.dumps({"language_codes": "multi", "src_lang": "java"}), "utf-8")
     return folder
+
+
+def test_a_pair_reads_a_separator_that_may_be_no_end(tmp_path: Path) -> None:
+    """The tokenizer names what stands around a text; where the decoder ends with another word, none ends a source."""
+    words = ["[PAD]", "[UNK]", "(", ")", "[MASK]", *"abc"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"cls_token": "(", "sep_token": {"content": ")"}}))
+    sides = {side: {"model_type": "bert", "vocab_size": 8} for side in ("encoder", "decoder")}
+    config = flattened({"model_type": "encoder-decoder", **sides, "eos_token_id": 3, "decoder_start_token_id": 2})
+
+    same = read_tokenizer(tmp_path, config, source="en", target="pt").tokenizer
+    assert (same.prefix, same.source_end, same.suffix, same.unk_id) == ((2,), True, (), 1)
+
+    other = read_tokenizer(tmp_path, config | {"eos_token_id": 4}, source="en", target="pt").tokenizer
+    assert (other.prefix, other.source_end, other.suffix) == ((2,), False, (3,))
+
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert reasons_of(tmp_path, config, source="en", target="pt") == (
+        "the tokenizer has no '[CLS]'",
+        "the tokenizer has no '[SEP]'",
+    )
 
 
 PLBART = {"model_type": "plbart", "vocab_size": 500, "eos_token_id": 2, "bos_token_id": 0}

@@ -59,6 +59,26 @@ MARIAN = {"pad_token_id": 60, "decoder_start_token_id": 60, "vocab_size": 61}
 LANGUAGE = 55
 LANGUAGES = {"vocab_size": LANGUAGE + 4}
 
+BERT = {
+    "model_type": "bert",
+    "hidden_size": 20,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 5,
+    "intermediate_size": 23,
+    "max_position_embeddings": 33,
+    "vocab_size": 61,
+    "type_vocab_size": 3,
+}
+WIDE = {"hidden_size": 24, "num_attention_heads": 3, "vocab_size": 53, "max_position_embeddings": 31}
+ROBERTA = {**BERT, "model_type": "roberta", "max_position_embeddings": 40, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+
+
+def pair(encoder: dict, decoder: dict, **ids: int) -> dict:
+    """The configuration of an encoder and a decoder that attends to it."""
+    decoder = {**decoder, "is_decoder": True, "add_cross_attention": True}
+    return {"encoder": encoder, "decoder": decoder, "pad_token_id": 0, "decoder_start_token_id": 2, **ids}
+
+
 # name -> transformers' class, its configuration; the first of a family is also exported
 CASES = {
     "marian": ("MarianMTModel", {**ODD, **MARIAN, "activation_function": "swish", "scale_embedding": True}),
@@ -166,6 +186,49 @@ CASES = {
     "mt5": ("MT5ForConditionalGeneration", {**T5, "num_layers": 1, "d_kv": 8}),
     "mt5-relu": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "relu", "num_decoder_layers": 3}),
     "mt5-gelu": ("MT5ForConditionalGeneration", {**T5, "feed_forward_proj": "gelu"}),
+    "bert2bert": (
+        "EncoderDecoderModel",
+        pair({**BERT, "num_hidden_layers": 1}, {**BERT, **WIDE, "hidden_act": "relu"}),
+    ),
+    "bert2bert-tied": (
+        "EncoderDecoderModel",
+        pair({**BERT, "layer_norm_eps": 0.2}, {**BERT, "num_attention_heads": 4, "hidden_act": "gelu_new"}),
+    ),
+    "roberta2roberta": (
+        "EncoderDecoderModel",
+        pair({**ROBERTA, "type_vocab_size": 1}, {**ROBERTA, "tie_word_embeddings": False}, pad_token_id=1),
+    ),
+    "electra2generation": (
+        "EncoderDecoderModel",
+        pair(
+            {**BERT, "model_type": "electra", "embedding_size": 20, "hidden_act": "silu"},
+            {**BERT, "model_type": "bert-generation", "pad_token_id": 0, "eos_token_id": 3},
+        ),
+    ),
+    "distil2camembert": (
+        "EncoderDecoderModel",
+        pair(
+            {
+                "model_type": "distilbert",
+                "dim": 12,
+                "n_layers": 2,
+                "n_heads": 3,
+                "hidden_dim": 17,
+                "max_position_embeddings": 31,
+                "vocab_size": 57,
+            },
+            {**ROBERTA, "model_type": "camembert", "pad_token_id": 4, "max_position_embeddings": 50},
+            pad_token_id=4,
+        ),
+    ),
+    "roberta2electra": (
+        "EncoderDecoderModel",
+        pair(
+            {**ROBERTA, "model_type": "xlm-roberta"},
+            {**BERT, "model_type": "electra", "embedding_size": 20, "hidden_act": "relu", "pad_token_id": 1},
+            pad_token_id=1,
+        ),
+    ),
     "umt5": ("UMT5ForConditionalGeneration", {**T5, "num_decoder_layers": 2, "d_kv": 8}),
     "umt5-relu": ("UMT5ForConditionalGeneration", {**T5, "feed_forward_proj": "relu", "num_decoder_layers": 1}),
     "umt5-few-buckets": (
@@ -191,7 +254,20 @@ CASES = {
         {**EVEN, "src_vocab_size": 71, "tgt_vocab_size": 53, "activation_function": "gelu"},
     ),
 }
-FIRST = ("marian", "m2m100", "bart", "blenderbot", "blenderbot-small", "mbart", "pegasus", "t5", "mt5", "umt5", "fsmt")
+FIRST = (
+    "marian",
+    "m2m100",
+    "bart",
+    "blenderbot",
+    "blenderbot-small",
+    "mbart",
+    "pegasus",
+    "t5",
+    "mt5",
+    "umt5",
+    "bert2bert",
+    "fsmt",
+)
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
 """Those of each network of its own: MVP and PLBART are BART's. Each takes some seconds: `make parity` has all cases."""
 
@@ -221,11 +297,13 @@ def weighted(name: str, seed: int) -> transformers.PreTrainedModel:
     for key, weight in model.named_parameters():
         if has_sinusoids and "embed_positions" in key:
             continue
-        is_norm = "norm" in key or "layernorm_embedding" in key
+        is_norm = "norm" in key.lower()
         # Unscaled attention amplifies what float32 rounds off, so queries of T5 are narrow, as T5 itself makes them.
         width = 0.09 if key.endswith("Attention.q.weight") else 0.5
         weight.normal_(1.0 if is_norm and key.endswith("weight") else 0.0, width)
     model.generation_config.forced_bos_token_id = LANGUAGE if options.get("vocab_size") == LANGUAGE + 4 else None
+    if kind == "EncoderDecoderModel":
+        model.generation_config.eos_token_id = 3
     if name == "mvp":
         model.generation_config.forced_bos_token_id = 0
     if "untied" in name and hasattr(model, "final_logits_bias"):
@@ -286,11 +364,17 @@ def words(vocabulary: int, count: int, pad: int, seed: int) -> list[int]:
     return [int(w) for w in rng.choice(np.setdiff1d(np.arange(vocabulary), [pad]), count)]
 
 
+def words_of(stack) -> int:
+    """How many words a model's encoder or decoder reads."""
+    table = getattr(stack, "embed_tokens", None)
+    return (stack.get_input_embeddings() if table is None else table).num_embeddings
+
+
 def inputs(model, lengths=SOURCE_LENGTHS, steps=7):
     """Sources of these lengths, and what the decoder reads: its start, a language where one is forced, and words."""
     config = model.config
     pad = config.pad_token_id
-    source_words = model.get_encoder().embed_tokens.num_embeddings
+    source_words = words_of(model.get_encoder())
     sources = [words(source_words, n, pad, seed) for seed, n in enumerate(lengths)]
     start = getattr(config, "decoder_start_token_id", None)
     if start is None and isinstance(config, transformers.PLBartConfig):
@@ -298,7 +382,7 @@ def inputs(model, lengths=SOURCE_LENGTHS, steps=7):
     first = [pad if start is None else start]  # T5's configuration leaves it to the task
     forced = model.generation_config.forced_bos_token_id
     first += [] if forced is None else [forced]
-    target_words = model.get_decoder().embed_tokens.num_embeddings
+    target_words = words_of(model.get_decoder())
     read = torch.tensor([first + words(target_words, steps - len(first), pad, 50 + g) for g in range(len(lengths))])
     return sources, read
 

@@ -49,7 +49,7 @@ def reasons_of(path: Path, config: dict[str, Any], **asked: str) -> tuple[str, .
         ({"bad_words_ids": [[1, 2]]}, "bad_words_ids has words of several ids"),
         (
             {"model_type": "bert"},
-            "tokenizers of the model type 'bert' are not supported, only those of bart, fsmt, m2m_100",
+            "tokenizers of the model type 'bert' are not supported, only those of bart, blenderbot, ",
         ),
     ],
 )

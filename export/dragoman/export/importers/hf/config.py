@@ -8,22 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dragoman.bundle.manifest import Activation, Architecture, NormPlacement, Positions
+from dragoman.bundle.manifest import Architecture, NormPlacement, Positions
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sizes import MOST, unless
-
-ACTIVATIONS: dict[str, Activation] = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu-tanh",
-    "gelu_fast": "gelu-tanh",
-    "gelu_accurate": "gelu-tanh",
-    "gelu_pytorch_tanh": "gelu-tanh",
-    "quick_gelu": "gelu-sigmoid",
-    "silu": "swish",
-    "swish": "swish",
-}
+from dragoman.export.importers.hf.bert import pair_architecture
+from dragoman.export.importers.hf.options import Options
 
 MOST_BUCKETS = 65_536
 RELATIVE_POSITIONS = 512
@@ -72,58 +61,19 @@ FAMILIES = {
     ),
     "t5": Family("pre", "relative", activation="relu", pad=0, start=0),
     "mt5": Family("pre", "relative", activation="gated-gelu", pad=0, start=0),
+    "encoder-decoder": Family("post", "learned", embedding_norm=True, pad=0, start=None, starts_with_bos=True),
     "umt5": Family("pre", "relative", activation="gated-gelu", relative_by_layer=True, pad=0, start=0),
 }
 """By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
 
 
-class Config:
-    """Options with their types checked; what is wrong becomes a reason."""
+class Config(Options):
+    """The options of a whole model, and its family."""
 
     def __init__(self, options: Mapping[str, Any], reasons: Reasons) -> None:
-        self._options, self._reasons = options, reasons
+        super().__init__(options, reasons)
         self.kind = options.get("model_type")
         self.family = FAMILIES.get(self.kind) if isinstance(self.kind, str) else None
-
-    def __contains__(self, name: str) -> bool:
-        return self._options.get(name) is not None
-
-    def raw(self, name: str) -> Any:
-        """An option as it stands; None where it is absent."""
-        return self._options.get(name)
-
-    def whole(self, name: str, most: int, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number within bounds."""
-        value = self._options.get(name)
-        value = default if value is None else value
-        if type(value) is int and least <= value <= most:
-            return value
-        self._reasons.add(f"{name} must be a whole number from {least} to {most}, config.json says {short(value)}")
-        return least
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
-        value = self._options.get(name)
-        value = default if value is None else value
-        if type(value) is bool:
-            return value
-        self._reasons.add(f"{name} must be true or false, config.json says {short(value)}")
-        return default
-
-    def positive(self, name: str, default: float) -> float:
-        """A small number above zero."""
-        value = self._options.get(name, default)
-        if type(value) in (int, float) and 0 < value < 1:
-            return float(value)
-        self._reasons.add(f"{name} must be above 0 and below 1, config.json says {short(value)}")
-        return default
-
-    def activation(self, value: object) -> Activation:
-        """The activation that an option names."""
-        if isinstance(value, str) and value in ACTIVATIONS:
-            return ACTIVATIONS[value]
-        self._reasons.add(f"the activation must be one of {', '.join(ACTIVATIONS)}, config.json says {short(value)}")
-        return "relu"
 
 
 def check_kind(config: Config, reasons: Reasons) -> None:
@@ -154,6 +104,9 @@ def read_architecture(config: Config, reasons: Reasons) -> Architecture | None:
     check_kind(config, reasons)
     if config.family is None:
         return None
+    if config.kind == "encoder-decoder":
+        arch = pair_architecture(config, reasons)
+        return arch if len(reasons) == before else None
     arch = _t5(config, reasons) if config.family.positions == "relative" else _transformer(config, config.family)
     for side, heads in (("encoder", arch.encoder_heads), ("decoder", arch.heads)):
         divides = arch.head_width is not None or heads is None or arch.d_model % heads == 0

@@ -45,6 +45,10 @@ class Directory:
         self.reasons.add(f"{name} must be one id, it is {short(value)}")
         return None
 
+    def token(self, name: str, usual: str) -> str:
+        """What the tokenizer calls a special token."""
+        return _name(self.settings.get(name) or usual)
+
     def extra_tokens(self) -> list[str]:
         """Special tokens by their names, in the order of their ids."""
         named = self.settings.get("extra_special_tokens") or self.settings.get("additional_special_tokens") or []

@@ -27,6 +27,18 @@ PLBART = {
 }
 """PLBART's tokens behind the pieces, by what its tokenizer calls them; `multi` has no mask."""
 
+PAIRS = {
+    "bert": "bert",
+    "distilbert": "bert",
+    "electra": "bert",
+    "roberta": "roberta",
+    "xlm-roberta": "xlm-roberta",
+    "camembert": "camembert",
+    "bert-generation": "bert-generation",
+}
+"""Encoders of pairs of stacks, and whose tokenizer they have."""
+WORD_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
 TOKENS = {
     "marian": re.compile(r">>(.+)<<"),
     "m2m100": re.compile(r"__(.+)__"),
@@ -56,11 +68,25 @@ def family_of(directory: Directory) -> str | None:
     if kind == "mbart":
         is_50 = "MBart50" in named or "pt_XX" in directory.extra_tokens()
         return "mbart50" if is_50 else "mbart"
+    if kind == "encoder-decoder":
+        return _family_of_pair(directory)
     family = {"mt5": "t5", "umt5": "t5", "mvp": "bart"}.get(str(kind), str(kind))
-    if family in VOCABULARIES:
+    if family in VOCABULARIES and family not in PAIRS.values():
         return family
-    able = ", ".join(sorted({*VOCABULARIES, "m2m_100", "mt5", "umt5", "mvp"} - {"m2m100", "nllb", "mbart50"}))
+    others = {"m2m100", "nllb", "mbart50", *PAIRS.values()}
+    able = ", ".join(sorted({*VOCABULARIES, "m2m_100", "mt5", "umt5", "mvp", "encoder-decoder"} - others))
     directory.reasons.add(f"tokenizers of the model type {short(kind)} are not supported, only those of {able}")
+    return None
+
+
+def _family_of_pair(directory: Directory) -> str | None:
+    """A pair of stacks has the tokenizer of its encoder."""
+    encoder = directory.config.get("encoder")
+    kind = encoder.get("model_type") if isinstance(encoder, dict) else None
+    if isinstance(kind, str) and kind in PAIRS:
+        return PAIRS[kind]
+    able = ", ".join(PAIRS)
+    directory.reasons.add(f"tokenizers of the encoder type {short(kind)} are not supported, only those of {able}")
     return None
 
 
@@ -209,6 +235,36 @@ def _blenderbot_small(directory: Directory) -> Vocabulary | None:
     return hf_vocabulary.parlai_bpe(*files, PARLAI, directory.reasons)
 
 
+def _bert(directory: Directory) -> Vocabulary | None:
+    if (path := _tokenizer_json_or("vocab.txt", directory)) is not None:
+        return hf_vocabulary.tokenizer_json(path, WORD_PIECES.__contains__, directory.reasons)
+    if not directory.has("vocab.txt"):
+        return None
+    return hf_vocabulary.word_pieces(directory.file("vocab.txt"), directory.settings, WORD_PIECES, directory.reasons)
+
+
+def _xlm_roberta(directory: Directory) -> Vocabulary | None:
+    name = "sentencepiece.bpe.model"
+    if (path := _tokenizer_json_or(name, directory)) is not None:
+        return hf_vocabulary.tokenizer_json(path, SPECIAL.__contains__, directory.reasons)
+    if not directory.has(name):
+        return None
+    vocabulary = hf_vocabulary.sentencepiece_with_offset(directory.file(name), 1, FAIRSEQ, {}, directory.reasons)
+    return None if vocabulary is None else _behind(vocabulary, ("<mask>",), directory)
+
+
+def _camembert(directory: Directory) -> Vocabulary | None:
+    path = directory.file("tokenizer.json")
+    directory.reasons.require(path.is_file(), "tokenizer.json is missing: save CamemBERT's tokenizer with transformers")
+    special = (*SPECIAL, "<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")
+    return hf_vocabulary.tokenizer_json(path, special.__contains__, directory.reasons) if path.is_file() else None
+
+
+def _bert_generation(directory: Directory) -> Vocabulary | None:
+    vocabulary = _t5(directory)
+    return None if vocabulary is None else replace(vocabulary, ends_source=False)
+
+
 def _with_special(side: Side, languages: dict[str, tuple[str, int]]) -> Side:
     return Side(side.ids, side.special | {token for token, _ in languages.values()})
 
@@ -226,4 +282,9 @@ VOCABULARIES = {
     "pegasus": _pegasus,
     "fsmt": _fsmt,
     "blenderbot-small": _blenderbot_small,
+    "bert": _bert,
+    "roberta": _bart,
+    "xlm-roberta": _xlm_roberta,
+    "camembert": _camembert,
+    "bert-generation": _bert_generation,
 }

@@ -12,6 +12,8 @@ from dragoman.export.importers.hf.families import languages
 from dragoman.export.importers.hf.vocabulary import Vocabulary
 
 Ids = tuple[int, ...]
+AROUND = dict.fromkeys(("roberta", "xlm-roberta", "camembert"), ("<s>", "</s>")) | {"bert": ("[CLS]", "[SEP]")}
+"""What encoders of pairs read before and after a text, where their tokenizers do not name it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Frame:
     sources: dict[str, Ids] = field(default_factory=dict)
     targets: dict[str, Ids] = field(default_factory=dict)
     pairs: tuple[LanguagePair, ...] = ()
+    source_end: bool = True
+    """Whether the end token stands behind a text; what stands there else is in the suffix."""
     notes: tuple[str, ...] = ()
 
 
@@ -57,12 +61,29 @@ def read_frame(
             notes = ("config.json has prompts for other languages only: none is put before a text",)
     begin = directory.number("bos_token_id") if family == "bart" else None
     pair = _only_pair(directory, source, target)
+    if family in AROUND:
+        return _pair_frame(directory, vocabulary, AROUND[family], () if pair is None else (pair,))
     return Frame(
         prefix=() if begin is None else (begin,),
         forced_first=directory.number("forced_bos_token_id"),
         pairs=() if pair is None else (pair,),
         notes=notes,
     )
+
+
+def _pair_frame(
+    directory: Directory, vocabulary: Vocabulary, usual: tuple[str, str], pairs: tuple[LanguagePair, ...]
+) -> Frame:
+    """BERT-like encoders read a first token, the text, and a separator, which may be the decoder's end or not."""
+    names = [directory.token(name, other) for name, other in zip(("cls_token", "sep_token"), usual, strict=True)]
+    for name in names:
+        directory.reasons.require(name in vocabulary.source.ids, f"the tokenizer has no {short(name)}")
+    if not all(name in vocabulary.source.ids for name in names):
+        return Frame()
+    first, last = (vocabulary.source.ids[name] for name in names)
+    is_end = last == directory.number("eos_token_id")
+    forced = directory.number("forced_bos_token_id")
+    return Frame((first,), () if is_end else (last,), forced, pairs=pairs, source_end=is_end)
 
 
 def _forced_only(directory: Directory, tags: dict[str, Ids]) -> dict[str, Ids]:

@@ -23,6 +23,7 @@ from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.files.json_files import model_folder, read_json, read_json_if_there
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.tensors import open_tensors
+from dragoman.export.importers.hf.bert import flattened
 from dragoman.export.importers.hf.config import Config, overridden, pad_id, read_architecture
 from dragoman.export.importers.hf.folder import CONFIG, GENERATION
 from dragoman.export.importers.hf.generation import Generation, read_generation
@@ -80,7 +81,7 @@ def read_hf(path: Path, source_language: str | None, target_language: str | None
 
 def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
     """Configuration and weights; None when there is a reason against them."""
-    options = read_json(folder / CONFIG, reasons)
+    options = flattened(read_json(folder / CONFIG, reasons))
     if not options:
         return None
     config = Config(options, reasons)
@@ -118,7 +119,7 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
 def _read_tokenizer(folder: Path, source: str | None, target: str | None, reasons: Reasons) -> TokenizerSource | None:
     """The tokenizer; None, with its reasons among the others, where it cannot be read."""
     try:
-        return read_tokenizer(folder, read_json(folder / CONFIG, Reasons()), source=source, target=target)
+        return read_tokenizer(folder, flattened(read_json(folder / CONFIG, Reasons())), source=source, target=target)
     except UnsupportedModel as error:
         for reason in error.reasons:
             reasons.add(reason)

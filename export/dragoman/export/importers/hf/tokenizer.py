@@ -9,6 +9,9 @@
     BART, MVP             tokenizer.json, vocab.json merges.txt    <s> text </s>               forced_bos_token_id
     PLBART                tokenizer.json, sentencepiece.bpe.model  text </s> __xx__            anything, the target
     Blenderbot            tokenizer.json, vocab.json merges.txt    text </s>                   anything
+    pairs of BERTs        tokenizer.json, vocab.txt                [CLS] text [SEP]            anything
+    of RoBERTas           those of BART, or of XLM-RoBERTa         <s> text </s>               anything
+    of BertGenerations    tokenizer.json, spiece.model             text                        anything
     Blenderbot Small      vocab.json merges.txt                    text                        anything
     FSMT                  vocab-src.json vocab-tgt.json merges.txt text </s>                  anything
     T5, mT5, UMT5, Pegasus tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
@@ -26,11 +29,11 @@ from typing import Any
 from dragoman.bundle.manifest import LanguagePair, Tokenizer
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.hf.directory import Directory
-from dragoman.export.importers.hf.families import VOCABULARIES, family_of
+from dragoman.export.importers.hf.families import PAIRS, VOCABULARIES, family_of
 from dragoman.export.importers.hf.frame import read_frame
 from dragoman.export.importers.hf.vocabulary import Side, Vocabulary
 
-UNKNOWN = ("<unk>", "__unk__")
+UNKNOWN = ("<unk>", "__unk__", "[UNK]")
 """What families call the word that stands for what they have no other for."""
 
 
@@ -65,7 +68,7 @@ def read_tokenizer(
     assert vocabulary is not None, "a vocabulary that is not read has a reason"
     frame = read_frame(family, directory, vocabulary, source, target)
     ids = {name: directory.number(f"{name}_token_id") for name in ("eos", "decoder_start")}
-    if family == "plbart" and ids["decoder_start"] is None:
+    if family in (*PAIRS.values(), "plbart") and ids["decoder_start"] is None:
         ids["decoder_start"] = directory.number("bos_token_id")
     for name, index in ids.items():
         reasons.require(index is not None, f"neither generation_config.json nor config.json has a {name}_token_id")
@@ -88,7 +91,7 @@ def read_tokenizer(
         forced_first=frame.forced_first,
         source_languages=frame.sources,
         target_languages=frame.targets,
-        source_end=vocabulary.ends_source,
+        source_end=frame.source_end and vocabulary.ends_source,
         hidden_ids=tuple(sorted({eos, *vocabulary.target.ids_of(vocabulary.target.special)})),
     )
     _check_sizes(directory, vocabulary, tokenizer)

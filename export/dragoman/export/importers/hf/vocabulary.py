@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as FastTokenizer
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
 from dragoman.bundle.manifest import TokenizerKind
 from dragoman.export.core.reasons import Reasons, short
@@ -197,6 +197,27 @@ def byte_level_bpe(
     return _fast(json.loads(fast.to_str()), vocabulary, (vocabulary, merges), lambda _: False, reasons)
 
 
+def word_pieces(path: Path, settings: dict[str, Any], special: Iterable[str], reasons: Reasons) -> Vocabulary | None:
+    """BERT's older file, as the `tokenizer.json` that it amounts to with the settings beside it."""
+    try:
+        words = {word: n for n, word in enumerate(path.read_text("utf-8").removesuffix("\n").split("\n"))}
+        model = models.WordPiece(words, unk_token=str(settings.get("unk_token") or "[UNK]"))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        reasons.add(f"{path.name} is not a list of word pieces: {short(str(error))}")
+        return None
+    fast = FastTokenizer(model)
+    fast.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.get("tokenize_chinese_chars") is not False,
+        strip_accents=settings.get("strip_accents"),
+        lowercase=settings.get("do_lower_case") is not False,
+    )
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast.decoder = decoders.WordPiece(prefix="##")
+    fast.add_special_tokens([token for token in special if token in words])
+    return _fast(json.loads(fast.to_str()), path, (path,), lambda _: False, reasons)
+
+
 def _fast(
     content: dict[str, Any], path: Path, read: tuple[Path, ...], also_special: Callable[[str], object], reasons: Reasons
 ) -> Vocabulary | None:
@@ -242,7 +263,11 @@ def _freed(content: dict[str, Any], special: frozenset[str]) -> dict[str, Any]:
 
 
 def _check_text_stays_text(fast: FastTokenizer, side: Side, path: Path, reasons: Reasons) -> None:
-    control = {side.ids[token]: token for token in side.special if token in side.ids and not token.startswith("<unk")}
+    control = {
+        side.ids[token]: token
+        for token in side.special
+        if token in side.ids and not token.startswith(("<unk", "[UNK]"))
+    }
     for token in control.values():
         for probe in (token, f" {token}", f"a {token} b"):
             read_as_control = control.keys() & set(fast.encode(probe, add_special_tokens=False).ids)

@@ -16,6 +16,7 @@ from dragoman.export.core.reasons import Reasons, some
 from dragoman.export.importers.files.name_tables import TRANSFORMER
 from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.importers.files.tensors import Tensors
+from dragoman.export.importers.hf.bert import place_pair
 from dragoman.export.importers.hf.config import Config, is_tied, scales_output, shares_vocabulary
 from dragoman.export.network.load import canonical_shapes
 from dragoman.export.network.network import Network
@@ -89,6 +90,8 @@ class _Placing:
 
 def place_weights(tensors: Tensors, config: Config, arch: Architecture, reasons: Reasons) -> Placed | None:
     """All weights under canonical names; None when there is a reason against it."""
+    if config.kind == "encoder-decoder":
+        return place_pair(tensors, config, arch, reasons)
     before = len(reasons)
     work = _Placing(tensors, config, arch, reasons)
     changes = {"tying": _embeddings(work), "output_bias": _output_bias(work), "positions": _positions(work)}
