@@ -192,7 +192,7 @@ def _shown_start(stand_in: StandIn) -> int:
 
 def moved(span: ProtectedSpan, by: int) -> ProtectedSpan:
     """A protected span, counted from elsewhere."""
-    return replace(span, span=_moved(span.span, by))
+    return ProtectedSpan(_moved(span.span, by), span.kind, span.put, span.term)  # `replace` takes three times as long
 
 
 def show(

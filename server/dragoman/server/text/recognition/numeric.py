@@ -4,6 +4,7 @@ In `100 messages` a model reads a plural, in `X1 messages` the messages of somet
 what it stands for, and these names are English in programs of any language.
 """
 
+import functools
 import re
 
 _LONGEST = 64
@@ -32,8 +33,11 @@ _OTHERWISE = re.compile(r"code|date|email|id|label|link|name|path|text|time|titl
 
 def takes_number(placeholder: str) -> bool:
     """Whether a program puts a number there, as far as its looks tell."""
-    if len(placeholder) > _LONGEST:
-        return False
+    return len(placeholder) <= _LONGEST and _takes_number(placeholder)
+
+
+@functools.lru_cache(maxsize=1024)
+def _takes_number(placeholder: str) -> bool:
     if _PRINTF.fullmatch(placeholder) or _BRACES.fullmatch(placeholder):
         return True
     if not _NAMED.fullmatch(placeholder):
