@@ -103,6 +103,7 @@ def test_addresses(text: str, parts: list[str]) -> None:
         ("v1.2.3 1.2.3 2.0-beta 2.x v2 1.0rc1.", ["v1.2.3", "1.2.3", "2.0-beta", "2.x", "v2", "1.0rc1"]),
         ("192.168.0.1 10.0.0.0/8 127.0.0.1:80", ["192.168.0.1", "10.0.0.0/8", "127.0.0.1:80"]),
         ("foo_bar CONST_X __all__ a.b_c() foo() x.y()", ["foo_bar", "CONST_X", "__all__", "a.b_c()", "foo()", "x.y()"]),
+        ("__slots__ of __x1__, x.__dict__", ["__slots__", "__x1__", "x.__dict__"]),
         ("django.contrib.auth", ["django.contrib.auth"]),
         ("The value `x' is `y' or `z`, ` a b ` too", ["`z`", "` a b `"]),
         ("`git push` ``a`b`` ```\nx\n```", ["`git push`", "``a`b``", "```\nx\n```"]),
