@@ -214,9 +214,9 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     )
 
 
-def nat_checkpoint(directory: Path, decoder: str = "relative") -> Checkpoint:
+def nat_checkpoint(directory: Path) -> Checkpoint:
     """One with decoders of every kind, of a single layer each; of all random models, this one's texts vary most."""
-    return random_checkpoint(decoder, directory, NAT)
+    return random_checkpoint("relative", directory, NAT)
 
 
 @pytest.fixture(scope="session")
@@ -233,21 +233,10 @@ def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision]
     return make
 
 
-@pytest.fixture(scope="session")
-def plain_fp32(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A random model in float32 whose attention is of the plain kind, which devices have a step for."""
-    return tiny_bundle(random_checkpoint("self-attention", tmp_path_factory.mktemp("checkpoint")), "fp32")
-
-
-@pytest.fixture(scope="session")
-def plain_nat(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The same beside decoders without autoregression."""
-
-    def write(at: Path) -> None:
-        checkpoint = nat_checkpoint(tmp_path_factory.mktemp("checkpoint"), "self-attention")
-        export(checkpoint, at, precision="fp32", progress=lambda _: None)
-
-    return kept("plain-nat-fp32", write, Path(__file__))
+@pytest.fixture(scope="session", params=["self-attention", "relative"])
+def placed_fp32(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A random model in float32 of each kind that has a step for devices."""
+    return tiny_bundle(random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint")), "fp32")
 
 
 @pytest.fixture(scope="session")

@@ -86,27 +86,27 @@ def both(decoder, monkeypatch):
     return make
 
 
-def test_the_bundle_has_its_own_step(plain_fp32):
+def test_the_bundle_has_its_own_step(placed_fp32):
     """Else all of this would compare a path with itself."""
-    assert DEVICE_STEP in plain_fp32.manifest.graphs
+    assert DEVICE_STEP in placed_fp32.manifest.graphs
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_strategy_says_the_same_words(both, plain_fp32, kind):
+def test_each_strategy_says_the_same_words(both, placed_fp32, kind):
     """500 random sources, and few places: sources join and leave all the time, rows are reused, and slots grow."""
     given = segments(kind, 500 if kind == "greedy" else 60)
 
-    here, there = (one.together(given) for one in both(plain_fp32, max_batch=12))
+    here, there = (one.together(given) for one in both(placed_fp32, max_batch=12))
 
     assert differing(there, here) == []
     assert np.mean([a.hypotheses[0].ids == b.hypotheses[0].ids for a, b in zip(there, here, strict=True)]) >= 0.98
 
 
-def test_scores_and_attention_are_those_of_the_portable_step(both, plain_fp32):
+def test_scores_and_attention_are_those_of_the_portable_step(both, placed_fp32):
     """Where the words are the same, scores, and what each word attended to, are equal to rounding."""
     given = segments("attention", 20)
 
-    here, there = (one.together(given) for one in both(plain_fp32, max_batch=8))
+    here, there = (one.together(given) for one in both(placed_fp32, max_batch=8))
 
     for a, b in zip(there, here, strict=True):
         if a.hypotheses[0].ids == b.hypotheses[0].ids:
@@ -114,44 +114,44 @@ def test_scores_and_attention_are_those_of_the_portable_step(both, plain_fp32):
             np.testing.assert_allclose(a.hypotheses[0].attention, b.hypotheses[0].attention, atol=1e-4)
 
 
-def test_all_ways_together_disturb_nobody(both, plain_fp32):
+def test_all_ways_together_disturb_nobody(both, placed_fp32):
     """Groups of every kind side by side on two lanes: each source's words are those that it has alone."""
     given = [segment for kind in KINDS for segment in segments(kind, 8, longest=90)]
 
-    together = both(plain_fp32, max_batch=16)[1].together(given)
-    alone = both(plain_fp32, max_batch=1)[1].together(given)
+    together = both(placed_fp32, max_batch=16)[1].together(given)
+    alone = both(placed_fp32, max_batch=1)[1].together(given)
 
     assert differing(together, alone) == []
 
 
 @pytest.mark.parametrize("kind", WITHOUT_AUTOREGRESSION)
-def test_canvases_and_their_drafts_say_the_same_words(both, plain_nat, monkeypatch, kind):
+def test_canvases_and_their_drafts_say_the_same_words(both, nat_fp32, monkeypatch, kind):
     """The encoder runs twice where both kinds of decoders read a source: for the device's step, and for arrays."""
     monkeypatch.setattr(Costs, "wants_drafts", lambda *_: True)  # left to itself it depends on the time of a round
     given = segments(kind, 24)
 
-    here, there = (one.together(given) for one in both(plain_nat, max_batch=7))
+    here, there = (one.together(given) for one in both(nat_fp32, max_batch=7))
 
     assert differing(there, here) == []
 
 
 @pytest.mark.parametrize("count", [1, 32])
-def test_batches_of_one_and_full_ones_say_the_same_words(both, plain_fp32, count):
+def test_batches_of_one_and_full_ones_say_the_same_words(both, placed_fp32, count):
     """Rows that fill up a size of a run, and a batch without any."""
     given = segments("marian", count)
 
-    here, there = (one.together(given) for one in both(plain_fp32, max_batch=32, lanes=1))
+    here, there = (one.together(given) for one in both(placed_fp32, max_batch=32, lanes=1))
 
     assert differing(there, here) == []
 
 
-def test_what_a_long_source_needed_is_given_up(both, plain_fp32):
+def test_what_a_long_source_needed_is_given_up(both, placed_fp32):
     """A source of 200 words that is translated into 150, between short ones: their words are as without it, and what a
     step reads is as small after it as before."""
     long = Decoding(beam_size=2, max_length=150, min_length=149, max_length_factor=100.0)
     given = segments("marian", 12)
     given.insert(1, Segment((*[5] * 200, EOS), long))
-    here, there = both(plain_fp32, max_batch=4, lanes=1)
+    here, there = both(placed_fp32, max_batch=4, lanes=1)
     sizes = []
     step = there.lanes.runtime.step
 
@@ -166,10 +166,10 @@ def test_what_a_long_source_needed_is_given_up(both, plain_fp32):
     assert sizes[-1] <= max(sizes) / 4
 
 
-def test_those_that_stay_are_the_same_when_others_are_cancelled(both, plain_fp32):
+def test_those_that_stay_are_the_same_when_others_are_cancelled(both, placed_fp32):
     """Every other source is cancelled at the third step; the rest say what they say where nobody leaves."""
     given = segments("marian", 16)
-    _, there = both(plain_fp32, max_batch=16, lanes=1)
+    _, there = both(placed_fp32, max_batch=16, lanes=1)
     expected = there.together(given)
     tickets, answers, answered = [], {}, threading.Semaphore(0)
     is_submitted, steps = threading.Event(), []
@@ -202,12 +202,12 @@ def test_those_that_stay_are_the_same_when_others_are_cancelled(both, plain_fp32
 
 
 @pytest.mark.parametrize(("name", "most"), [("MOST_CAPTURES", 0), ("MOST_CAPTURES", 3), ("MOST_RUNS", 2)])
-def test_runs_that_are_not_captured_are_the_same(both, plain_fp32, monkeypatch, name, most):
+def test_runs_that_are_not_captured_are_the_same(both, placed_fp32, monkeypatch, name, most):
     """Without captures, with fewer than are needed, and with runs that are made anew again and again."""
     monkeypatch.setattr(devices, name, most)
     given = [segment for kind in KINDS for segment in segments(kind, 2)]
 
-    here, there = (one.together(given) for one in both(plain_fp32, max_batch=6, lanes=1))
+    here, there = (one.together(given) for one in both(placed_fp32, max_batch=6, lanes=1))
 
     assert differing(there, here) == []
 
@@ -240,10 +240,10 @@ def captures_of(decoder) -> list[str]:
     return captured
 
 
-def test_a_capture_may_run_a_graph_more_than_once(both, plain_fp32):
+def test_a_capture_may_run_a_graph_more_than_once(both, placed_fp32):
     """What is written is written to the same places again; no id comes twice, on whichever lane."""
     given = [segment for kind in KINDS for segment in segments(kind, 3)]
-    here, there = both(plain_fp32, max_batch=6, lanes=2)
+    here, there = both(placed_fp32, max_batch=6, lanes=2)
     captured = captures_of(there)
 
     assert differing(there.together(given), here.together(given)) == []
@@ -251,9 +251,9 @@ def test_a_capture_may_run_a_graph_more_than_once(both, plain_fp32):
     assert len(set(captured)) == len(captured)
 
 
-def test_sizes_that_come_again_are_captured_once(both, plain_fp32):
+def test_sizes_that_come_again_are_captured_once(both, placed_fp32):
     """Batches come and go, and their memory with them: the steps of later ones are all repeated."""
-    _, there = both(plain_fp32, max_batch=4, lanes=1)
+    _, there = both(placed_fp32, max_batch=4, lanes=1)
     captured = captures_of(there)
     given = [segment for kind in ("greedy", "marian") for segment in segments(kind, 30, longest=14)]
     there.one_by_one(given)
@@ -266,9 +266,9 @@ def test_sizes_that_come_again_are_captured_once(both, plain_fp32):
     assert len(captured) == first
 
 
-def test_a_source_that_is_no_number_spoils_nobody(both, plain_fp32, monkeypatch):
+def test_a_source_that_is_no_number_spoils_nobody(both, placed_fp32, monkeypatch):
     """What the encoder made of one source is not a number; it fails, and those after it say what they say alone."""
-    _, there = both(plain_fp32, max_batch=2, lanes=1)
+    _, there = both(placed_fp32, max_batch=2, lanes=1)
     good = segments("marian", 6)
     expected = {one.ids for answer in there.one_by_one(good) for one in answer.hypotheses[:1]}
     nan = Segment((*good[0].ids[:-1], 9, 9, EOS), BEAM)

@@ -145,7 +145,8 @@ def written(tensor: str) -> str:
 
 def has_device_graphs(arch: Architecture) -> bool:
     """Whether a network has graphs of its own for devices: those whose attention is that of one operator."""
-    return arch.decoder == "self-attention" and arch.decoder_layers > 0 and not arch.is_relative and not arch.copies
+    is_plain = arch.decoder == "self-attention" and arch.positions != "shaw"
+    return is_plain and arch.decoder_layers > 0 and not arch.copies
 
 
 def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingProxyType({})) -> Graph:
@@ -215,6 +216,7 @@ def _device_signature(arch: Architecture, graph: str) -> Graph:
     pool = [Tensor(name, "float32", ("G", "T", wide)) for name in key_value_names(SELF, arch.decoder_layers)]
     nodes = [Tensor(name, "int64", ("G", "q")) for name in (IDS, DEPTH)]
     mask, slots = Tensor(MASK, "float32", ("G", 1, "q", "T")), Tensor(SLOTS, "int64", ("n", 2))
+    where = [Tensor(SLOT_DEPTH, "int64", ("G", "T"))] if arch.is_relative else []
     asked = [Tensor(CHOSEN, "int64", ("G", "q", "m"))] if graph == DEVICE_ASKED else []
     answers = [
         Tensor(CHOSEN_LOGP, "float32", ("n", "m")),
@@ -222,7 +224,7 @@ def _device_signature(arch: Architecture, graph: str) -> Graph:
         Tensor(ATTENTION, "float32", ("G", "q", "S")),
     ]
     outputs = (*_best_words("n"), *(answers if asked else []), *map(_written, pool))
-    return Graph(file_of(graph), (*nodes, mask, slots, *pool, *cross, lengths, *asked, _top()), outputs)
+    return Graph(file_of(graph), (*nodes, mask, *where, slots, *pool, *cross, lengths, *asked, _top()), outputs)
 
 
 def _written(tensor: Tensor) -> Tensor:

@@ -97,9 +97,8 @@ class Steps:
         """One more has ended."""
         now = self.journal.counts(), time.thread_time()
         self.number += 1
-        if self.last is not None:
-            spent = now[0] - self.last[0]
-            self.taken.append({"graph": graph, "host_s": now[1] - self.last[1], **spent})
+        if (last := self.last) is not None:  # another lane may restart meanwhile
+            self.taken.append({"graph": graph, "host_s": now[1] - last[1], **(now[0] - last[0])})
         self.last = self.journal.counts(), time.thread_time()
 
     def restart(self) -> None:

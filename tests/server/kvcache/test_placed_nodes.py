@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dragoman.bundle.graphs import MASK, SLOTS
+from dragoman.bundle.graphs import MASK, SLOT_DEPTH, SLOTS
 from dragoman.server.decode.step import Advance
 from dragoman.server.kvcache.placed_nodes import PlacedChains, PlacedTrees
 
@@ -116,3 +116,29 @@ def test_a_tree_gives_up_what_only_a_long_source_needed():
     trees.admit({})
 
     assert store.sizes == [4, 8, 16, 32, 4]
+
+
+def test_distances_are_told_by_where_the_node_of_each_slot_stands():
+    """A chain's words stand in their order; a tree's nodes behind as many as they descend from, whatever their slot."""
+    chains, trees = (
+        PlacedChains(Store(4), 2, HALF, is_relative=True),
+        PlacedTrees(Store(4), 2, 2, HALF, is_relative=True),
+    )
+    chains.admit({})
+    for _ in range(2):
+        trees.admit({})
+    eye, both = np.eye(2, dtype=np.bool_), [[0, 1], [0, 0]]
+    depths = []
+    for parents in (both, both, both):
+        feed = trees.feed(eye)
+        depths.append(np.take_along_axis(feed[SLOT_DEPTH], feed[SLOTS], 1).tolist())
+        open_slots = [[feed[SLOT_DEPTH][g][node == 0].tolist() for node in feed[MASK][g, 0]] for g in range(2)]
+        assert all(sorted(node) == [*range(len(node))] for source in open_slots for node in source)
+        trees.keep([], advance(parents, np.ones((2, 2))))
+    trees.remove(0)
+
+    assert depths == [[[0, 0]] * 2, [[1, 1]] * 2, [[2, 2]] * 2]
+    assert chains.feed(np.ones((1, 1), np.bool_))[SLOT_DEPTH].tolist() == [[0, 1, 2, 3]]
+    moved = trees.feed(eye)
+    assert np.take_along_axis(moved[SLOT_DEPTH], moved[SLOTS], 1).tolist() == [[3, 3]]
+    assert [sorted(moved[SLOT_DEPTH][0][node == 0].tolist()) for node in moved[MASK][0, 0]] == [[0, 1, 2, 3]] * 2

@@ -50,7 +50,7 @@ def test_what_a_gpu_runs_is_not_refused(exported):
     """Either float precision, of any kind of attention or recurrence; and nothing is asked of a processor."""
     assert refusal(exported, BUNDLE, GPU, [CUDA, CPU], NEW) is None
     assert refusal(replace(exported, precision="fp32"), BUNDLE, GPU, [CUDA, CPU], NEW) is None
-    for change in ({"decoder": "ssru"}, {"positions": "relative"}, {"positions": "shaw"}):
+    for change in ({"decoder": "ssru"}, {"positions": "shaw"}):
         graphs = {name: graph for name, graph in exported.graphs.items() if name not in DEVICE_GRAPHS}
         other = replace(exported, architecture=replace(exported.architecture, **change), graphs=graphs)
         assert refusal(other, BUNDLE, GPU, [CUDA, CPU], NEW) is None

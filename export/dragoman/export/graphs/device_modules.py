@@ -5,7 +5,8 @@ written in place by the step itself. The operator is ONNX's, which torch does no
 and their graphs are compared with the network's numbers by ONNX Runtime.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from dragoman.export.network.network import MASKED, DecoderLayer, EncoderLayer, 
 
 DEVICE_OPSET = 24
 """The first in which the operator takes lengths."""
+CLOSED = -30_000.0
+"""What hides padding: within float16, and exp() of it is zero."""
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None, lengths: Tensor) -> Tensor:
@@ -76,17 +79,24 @@ class DeviceEncoderGraph(nn.Module):
         network, shape = self.network, (ids.shape[0], ids.shape[1])
         x = F.embedding(ids, network.source_embedding) * network.arch.embedding_scale
         places = network._positions("source")
-        assert places is not None, "relative positions have no such graph"
-        x = (x + places[: ids.shape[1]]).flatten(0, 1)
+        x = (x if places is None else x + places[: ids.shape[1]]).flatten(0, 1)
         x = x if network.encoder.embedding_norm is None else network.encoder.embedding_norm(x)
-        for layer in network.encoder.layers:
+        for layer, mask in zip(network.encoder.layers, self._masks(shape[1], lengths, x.dtype), strict=False):
             assert isinstance(layer, EncoderLayer)
             part = Sublayer(self.arch, layer.self_norm)
             q, k, v = _parted(layer.self.qkv(part.before(x)), shape, 3)
-            y = attend(q, k, v, layer.self.heads, None, lengths)
+            y = attend(q, k, v, layer.self.heads, mask, lengths)
             x = think(self.arch, layer, joined(part, x, y.flatten(0, 1), layer.self.o))
         x = x if network.encoder.norm is None else network.encoder.norm(x)
         return [x.reshape(*shape, -1)]
+
+    def _masks(self, positions: int, lengths: Tensor, dtype: torch.dtype) -> Iterator[Tensor | None]:
+        """The mask of each layer, where distances count; elsewhere lengths are enough."""
+        if not self.network.arch.is_relative:
+            return repeat(None)
+        place = torch.arange(positions)[None]
+        hidden = torch.where(place < lengths[:, None], 0.0, CLOSED).to(dtype)
+        return self.network.encoder.masks(hidden[:, None, None], place, place)
 
 
 class DeviceJoinGraph(nn.Module):
@@ -133,17 +143,21 @@ class DeviceStepGraph(nn.Module):
         cross: list[Tensor],
         lengths: Tensor,
         top: Tensor,
+        slot_depth: Tensor | None = None,
         chosen: Tensor | None = None,
     ) -> list[Tensor]:
-        """`mask` [G, 1, q, T] opens each node's ancestors and itself; `lengths` [G] are the sources'."""
+        """`mask` [G, 1, q, T] opens each node's ancestors and itself; `lengths` [G] are the sources', `slot_depth`
+        [G, T] says where nodes stand.
+        """
         shape, written = (ids.shape[0], ids.shape[1]), []
         x, weights = self._embedded(ids.flatten(), depth.flatten()), mask
-        for n, layer in enumerate(self.network.decoder.stack()):
+        masks = self.network.decoder.masks(mask, depth, depth if slot_depth is None else slot_depth)
+        for n, (layer, seen) in enumerate(zip(self.network.decoder.stack(), masks, strict=False)):
             part = Sublayer(self.arch, layer.self_norm)
             q, k, v = layer.self.qkv(part.before(x)).chunk(3, 1)
             keys, values = (write(into, slots, new) for into, new in zip(state[2 * n :], (k, v), strict=False))
             written += [keys, values]
-            y = attend(q.reshape(*shape, -1), keys, values, layer.self.heads, mask, lengths)
+            y = attend(q.reshape(*shape, -1), keys, values, layer.self.heads, seen, lengths)
             x = joined(part, x, y.flatten(0, 1), layer.self.o)
             is_asked = chosen is not None and n == self.arch.decoder_layers - 1
             x, weights = self._rest(layer, x, shape, cross[2 * n : 2 * n + 2], lengths, is_asked=is_asked)

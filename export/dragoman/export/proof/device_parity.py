@@ -23,6 +23,7 @@ from dragoman.bundle.graphs import (
     MASK,
     NORMALISER,
     SELF,
+    SLOT_DEPTH,
     SLOTS,
     TO,
     TOP,
@@ -78,6 +79,7 @@ class _Comparison:
         words = torch.randint(0, arch.target_vocabulary, (SOURCES, READ), generator=self.random)
         words[:, 0] = arch.target_vocabulary  # reads as zeros
         seen: list[int] = []
+        where = torch.zeros(SOURCES, SLOTS_OF_A_ROW, dtype=torch.long)
         for t, slots in enumerate([[3], [0], [7], [1], [5, 2]]):
             nodes = words[:, t : t + len(slots)] if len(slots) == 1 else words[:, :NODES].flip(1)
             mask = torch.full((SOURCES, 1, len(slots), SLOTS_OF_A_ROW), MASKED)
@@ -85,6 +87,9 @@ class _Comparison:
             for n, slot in enumerate(slots):
                 mask[:, :, n, slot] = 0
             given = {IDS: nodes, DEPTH: torch.full_like(nodes, t), MASK: mask.clamp(min=-3e4), LENGTHS: lengths}
+            if arch.is_relative:
+                where[:, slots] = t
+                given[SLOT_DEPTH] = where
             state = self._step(given, slots, memory, src_mask, state, pool, cross)
             seen += slots
         return self.worst
@@ -127,7 +132,8 @@ class _Comparison:
         before = state[0].shape[2]
         among = torch.full((q, q), MASKED).fill_diagonal_(0)
         mask = torch.cat([torch.zeros(q, before), among], 1).expand(SOURCES, 1, q, before + q)
-        hidden, attention, kept = self.network.step(given[IDS], given[DEPTH], mask, state, memory, src_mask)
+        read = torch.arange(before).expand(SOURCES, -1) if arch.is_relative else None
+        hidden, attention, kept = self.network.step(given[IDS], given[DEPTH], mask, state, memory, src_mask, read)
         logits = self.network.logits(hidden)
         logp = logits.log_softmax(-1)
         chosen = torch.randint(0, arch.target_vocabulary, (SOURCES, q, 3), generator=self.random)

@@ -67,7 +67,10 @@ def _placed_nodes(runtime: Runtime, capacity: int, width: int, kind: Hashable) -
     declared = [tensor for tensor in inputs if tensor.name.startswith(SELF)]
     dtype = next(np.dtype(tensor.dtype) for tensor in inputs if tensor.name == MASK)
     store = runtime.store(declared, {"G": capacity, "T": 2 * width}, kind)
-    return PlacedChains(store, capacity, dtype) if width == 1 else PlacedTrees(store, capacity, width, dtype)
+    is_relative = runtime.manifest.architecture.is_relative
+    if width == 1:
+        return PlacedChains(store, capacity, dtype, is_relative=is_relative)
+    return PlacedTrees(store, capacity, width, dtype, is_relative=is_relative)
 
 
 def _tensors(runtime: Runtime, prefix: str) -> list[Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import MASK, SLOTS
+from dragoman.bundle.graphs import MASK, SLOT_DEPTH, SLOTS
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
@@ -27,8 +27,8 @@ def mask_of(seen: Bools, dtype: np.dtype[Any]) -> Any:
 class PlacedChains:
     """Words that sources have read one behind another: word t is in slot t."""
 
-    def __init__(self, store: Store, capacity: int, dtype: np.dtype[Any]) -> None:
-        self._store, self._dtype = store, dtype
+    def __init__(self, store: Store, capacity: int, dtype: np.dtype[Any], *, is_relative: bool = False) -> None:
+        self._store, self._dtype, self._is_relative = store, dtype, is_relative
         self._lengths = np.zeros(capacity, np.int64)
 
     def admit(self, tensors: Mapping[str, Any]) -> None:  # noqa: ARG002 - its root starts with nothing
@@ -58,7 +58,8 @@ class PlacedChains:
         else:
             visible = np.repeat((places < lengths)[:, None], nodes, axis=1)
             visible[np.arange(n)[:, None, None], np.arange(nodes)[:, None], slots[:, None]] = seen
-        return {MASK: mask_of(visible, self._dtype), SLOTS: slots, **self._store.feed()}
+        where = {SLOT_DEPTH: np.broadcast_to(places, (n, len(places)))} if self._is_relative else {}
+        return {MASK: mask_of(visible, self._dtype), SLOTS: slots, **where, **self._store.feed()}
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:  # noqa: ARG002 - the step has written them
         """The first so many of each source's new words stand."""
@@ -68,11 +69,15 @@ class PlacedChains:
 class PlacedTrees:
     """Tree nodes in T slots a source, in no order, and each hypothesis' ancestors among them [G, K, T]."""
 
-    def __init__(self, store: Store, capacity: int, width: int, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, store: Store, capacity: int, width: int, dtype: np.dtype[Any], *, is_relative: bool = False
+    ) -> None:
         self._store, self._width, self._dtype = store, width, dtype
         self._ancestors = np.zeros((capacity, width, store.size), np.bool_)
         self._seen = self._ancestors[:0]
         """What each of the run's nodes sees, itself included."""
+        # Where the nodes stand, for graphs that tell positions by their distance.
+        self._depth = np.zeros((capacity, store.size), np.int64) if is_relative else None
 
     def admit(self, tensors: Mapping[str, Any]) -> None:  # noqa: ARG002 - its roots start with nothing
         """A tree's root has no ancestors; slots that only a source which left needed are given up."""
@@ -88,6 +93,8 @@ class PlacedTrees:
         """A source leaves; the last one takes its place."""
         self._store.remove(row)
         self._ancestors[row] = self._ancestors[len(self._store)]
+        if self._depth is not None:
+            self._depth[row] = self._depth[len(self._store)]
 
     def feed(self, seen: Bools) -> Feed:  # noqa: ARG002 - nodes of a level see themselves
         """Each source's lowest free slots for its new level, and each node's ancestors and itself."""
@@ -102,7 +109,11 @@ class PlacedTrees:
         slots = np.nonzero(is_taken)[1].reshape(n, width)
         self._seen = self._ancestors[:n].copy()
         self._seen[np.arange(n)[:, None], np.arange(width), slots] = True
-        return {MASK: mask_of(self._seen, self._dtype), SLOTS: slots, **self._store.feed()}
+        feed = {MASK: mask_of(self._seen, self._dtype), SLOTS: slots, **self._store.feed()}
+        if self._depth is not None:  # a node stands behind as many as it descends from
+            self._depth[np.arange(n)[:, None], slots] = self._ancestors[:n].sum(2)
+            feed[SLOT_DEPTH] = self._depth[:n]
+        return feed
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:  # noqa: ARG002 - the step has written them
         """Each hypothesis descends from its parent; a slot is free as soon as none does from its node."""
@@ -113,3 +124,4 @@ class PlacedTrees:
         sources = len(self._store)
         self._store.resize(slots)
         self._ancestors = resized(self._ancestors, 2, slots, sources)
+        self._depth = None if self._depth is None else resized(self._depth, 1, slots, sources)

@@ -20,6 +20,7 @@ from dragoman.bundle.graphs import (
     LENGTHS,
     MASK,
     SELF,
+    SLOT_DEPTH,
     SLOTS,
     SRC_MASK,
     TOP,
@@ -108,9 +109,9 @@ class DeviceRuntime(HostRuntime):
         sizes |= {"m": _rounded_chosen(chosen), "S": next(iter(cross.values())).shape[1]}
         run = self._step_of(graph, sizes, {name: value.front(count) for name, value in (pools | cross).items()})
         at, views = rows.index, run.views
-        for name in (IDS, DEPTH, LENGTHS):
-            views[name][at] = feed[name]
-        views[MASK][at] = feed[MASK]
+        for name in (IDS, DEPTH, MASK, SLOT_DEPTH, LENGTHS):
+            if name in feed:
+                views[name][at] = feed[name]
         views[SLOTS].reshape(count, nodes, 2)[at, :, 1] = feed[SLOTS]
         if CHOSEN in feed:
             views[CHOSEN][at, :, : feed[CHOSEN].shape[2]] = feed[CHOSEN]

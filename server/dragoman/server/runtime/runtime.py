@@ -47,8 +47,8 @@ class Runtime(Protocol):
         """What a step says of the new nodes, by name, and what to keep of them, as stores take it."""
 
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
-        """A store of such tensors; `sizes` has a number for each letter of their shapes. Those of one
-        `kind` come one after another, in much the same sizes.
+        """A store of such tensors; `sizes` has a number for each letter of their shapes. Those of one `kind` come one
+        after another, in much the same sizes.
         """
 
 
