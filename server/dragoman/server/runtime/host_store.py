@@ -13,11 +13,14 @@ GROWING = ("T", "S")
 
 
 class HostStore:
-    """Tensors as arrays, as large as is needed: what attention costs is reading them."""
+    """Tensors as arrays, as large as is needed: what attention costs is reading them.
+
+    A row is wiped when it is taken; what lies in rows that are not in use is nobody's.
+    """
 
     def __init__(self, declared: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
         shapes = {t.name: tuple(n if isinstance(n, int) else sizes[n] for n in t.shape) for t in declared}
-        self._tensors: dict[str, Array] = {t.name: np.zeros(shapes[t.name], t.dtype) for t in declared}
+        self._tensors: dict[str, Array] = {t.name: np.empty(shapes[t.name], t.dtype) for t in declared}
         self._axes = {t.name: axis for t in declared for axis, size in enumerate(t.shape) if size in GROWING}
         self._count = 0
 
@@ -96,8 +99,11 @@ class HostStore:
 
 
 def resized(old: Array, axis: int, size: int, rows: int) -> Array:
-    """A copy with so many along an axis; the first `rows` rows keep what there is room for, all else is zero."""
-    new = np.zeros((*old.shape[:axis], size, *old.shape[axis + 1 :]), old.dtype)
+    """A copy with so many along an axis; the first `rows` rows keep what there is room for and are zero elsewhere. What
+    is in other rows is nobody's, as it takes time to make zeros of it.
+    """
+    new = np.empty((*old.shape[:axis], size, *old.shape[axis + 1 :]), old.dtype)
+    new[:rows] = 0
     kept = min(size, old.shape[axis])
     front = (slice(rows), *(slice(None),) * (axis - 1), slice(kept))
     new[front] = old[front]
