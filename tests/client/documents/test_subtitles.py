@@ -178,6 +178,16 @@ def test_what_has_no_times_is_refused() -> None:
 WORDS = st.text(st.sampled_from("ab ,.-<>i/&;{}\\\u4e2d")).filter(lambda text: "-->" not in text)
 
 
+@pytest.mark.parametrize(("kind", "written"), [("srt", "-> x"), ("vtt", "--&gt; x")])
+def test_no_line_of_times_is_made_of_a_dash_and_what_follows(kind: str, written: str) -> None:
+    """The dash of who speaks is the document's, what is said the model's."""
+    source = ("WEBVTT\n\n" if kind == "vtt" else "") + cues("-a")
+
+    data, _, _ = translated(source, kind, lambda _: "-> x")
+
+    assert data.decode().splitlines()[-1] == written
+
+
 @settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(st.lists(WORDS, min_size=1, max_size=3), min_size=1, max_size=5), st.sampled_from(["srt", "vtt"]), WORDS

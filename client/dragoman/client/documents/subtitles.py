@@ -194,10 +194,12 @@ def _written(
     part = _parted(" ".join(texts[0].split()), shares)[index]
     lines = _parted(part, [1] * min(max(speech.lines, -(-len(part) // width)), max(1, len(part.split()))))
     if speech.markup is Markup.NONE:
-        lines = [html.escape(line, quote=False) if is_vtt else line.replace("-->", "->") for line in lines]
+        lines = [html.escape(line, quote=False) if is_vtt else line for line in lines]
     if speech.is_each:
-        return line_end.join(f"{speech.before}{line}{speech.after}" for line in lines)
-    return speech.before + line_end.join(lines) + speech.after
+        written = line_end.join(f"{speech.before}{line}{speech.after}" for line in lines)
+    else:
+        written = speech.before + line_end.join(lines) + speech.after
+    return written.replace("-->", "--&gt;" if is_vtt else "->")  # else a line of it would be one of times
 
 
 def _parted(text: str, shares: Sequence[int]) -> list[str]:
