@@ -20,7 +20,17 @@ import torch
 
 from dragoman.bundle.errors import BundleExists
 from dragoman.bundle.graphs import is_nat
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Precision, Recurrent, Tokenizer
+from dragoman.bundle.manifest import (
+    Architecture,
+    Decoding,
+    LanguagePair,
+    Limits,
+    Nat,
+    Precision,
+    Recurrent,
+    Rotary,
+    Tokenizer,
+)
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
@@ -152,6 +162,15 @@ KINDS = {
     "self-attention": {},
     # Distances beyond a bucket's range are soon reached, biases are as wide as attention scores.
     "relative": {"norm": "pre", "positions": "relative", "relative_buckets": 8, "relative_distance": 12},
+    # Two heads share keys, scores are capped, and one layer of each stack sees four words away and no more.
+    "rotary": {
+        "norm": "both",
+        "norm_kind": "rms",
+        "positions": "rotary",
+        "rotary": Rotary(100.0, 2, cap=8.0, reach=(4,)),
+        "output_cap": 30.0,
+        "output_transform": "tanh",
+    },
     "lstm": {
         "decoder": "lstm",
         "heads": 0,
@@ -180,7 +199,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     attach(network, nat or {})
     network.requires_grad_(False)
     for name, weight in network.named_parameters():
-        if "norm.weight" in name:
+        if "norm.weight" in name or "after.weight" in name:
             weight.fill_(1)
         elif weight.ndim == 1:
             weight.normal_(0, 0.1)
@@ -191,7 +210,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     if arch.recurrent is not None:
         network.output_embedding *= 6  # hidden states lie between -1 and 1
     network.output_bias.fill_(0)
-    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "lstm": 1.5}[decoder]
+    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "rotary": 3.0, "lstm": 1.5}[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():

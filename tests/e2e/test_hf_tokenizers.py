@@ -295,6 +295,21 @@ def bert_generation() -> Case:
     return Case(folder, of_pair("bert-generation", len(own), **ids), own, {}, LanguagePair("en", "pt"))
 
 
+def t5gemma() -> Case:
+    trained = SentencePieceBPETokenizer(add_prefix_space=False)
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trained.train_from_iterator(CORPUS * 4, vocab_size=520, special_tokens=special)
+    model = json.loads(trained.to_str())["model"]
+    own = transformers.GemmaTokenizer(
+        vocab=model["vocab"], merges=[tuple(merge) for merge in model["merges"]], add_bos_token=True
+    )
+    folder = scratch() / "t5gemma-en-pt"
+    own.save_pretrained(folder)
+    side = {"vocab_size": len(own), "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
+    config = flattened({"model_type": "t5gemma", "encoder": side, "decoder": side, "vocab_size": len(own)})
+    return Case(folder, config, own, {}, LanguagePair("en", "pt"))
+
+
 @dataclass(frozen=True)
 class Pieces:
     """What the first, SentencePiece-based tokenizers of these families did: pieces to ids by a rule."""
@@ -398,6 +413,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "blenderbot": lambda: blenderbot(is_old=False),
     "blenderbot-old-files": lambda: blenderbot(is_old=True),
     "blenderbot-small": blenderbot_small,
+    "t5gemma": t5gemma,
     "bert": lambda: bert(is_old=False),
     "bert-old-files": lambda: bert(is_old=True),
     "bert-cased": lambda: bert(is_old=True, cased=True),
@@ -518,7 +534,7 @@ def test_no_text_becomes_a_control_token(case: Case, tokenizer: Tokenizer) -> No
     control = set(facts.hidden_ids) - {facts.unk_id}
     names = {token for token, index in case.own.get_vocab().items() if index in control}
     names |= {token for token in case.own.get_vocab() if token.startswith(">>")}
-    assert {"</s>", "__end__", "[SEP]", "[CLS]"} & names
+    assert {"</s>", "__end__", "[SEP]", "[CLS]", "<eos>"} & names
     for name in names:
         for text in (name, f" {name}", f"a{name}b", f"a {name} b", f"{name}{name}", f"{name} Hello."):
             ids = tokenizer.encode(text, case.pair)

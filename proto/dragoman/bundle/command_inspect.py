@@ -80,6 +80,8 @@ def _architecture(shape: Architecture) -> str:
     if shape.recurrent is not None:
         return f"{layers}, {_recurrent(shape.recurrent)}, {words}"
     heads = _both(shape.encoder_heads, shape.heads) + ("" if shape.head_width is None else f" of {shape.head_width}")
+    if shape.rotary is not None:
+        heads += f" ({_both(shape.of_encoder.key_heads, shape.key_heads)} of keys and values)"
     ffn = f"{_both(shape.encoder_ffn, shape.ffn)} ({'gated ' if shape.gated else ''}{shape.activation})"
     sizes = f"width {_both(shape.encoder_width, shape.d_model)}, {heads} heads, ffn {ffn}"
     placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"

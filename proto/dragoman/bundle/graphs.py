@@ -145,8 +145,8 @@ def written(tensor: str) -> str:
 
 def has_device_graphs(arch: Architecture) -> bool:
     """Whether a network has graphs of its own for devices: those whose attention is that of one operator."""
-    is_plain = arch.decoder == "self-attention" and arch.positions != "shaw"
-    return is_plain and arch.decoder_layers > 0 and not arch.copies
+    is_plain = arch.decoder == "self-attention" and arch.positions not in ("shaw", "rotary") and arch.norm != "both"
+    return is_plain and arch.decoder_layers > 0 and not arch.copies and arch.output_cap is None
 
 
 def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingProxyType({})) -> Graph:
@@ -181,8 +181,8 @@ def _step_signature(arch: Architecture, graph: str) -> Graph:
         inputs += [Tensor(f"{STATE}{n}", "float32", ("G", "q", width)) for n, width in enumerate(widths)]
         kept = [Tensor(f"{NEW}{STATE}{n}", "float32", ("n", width)) for n, width in enumerate(widths)]
     else:
-        pool: _Shape = ("G", arch.heads, "T", arch.head_dim)
-        new: _Shape = ("G", arch.heads, "q", arch.head_dim)
+        pool: _Shape = ("G", arch.key_heads, "T", arch.head_dim)
+        new: _Shape = ("G", arch.key_heads, "q", arch.head_dim)
         inputs.append(Tensor(MASK, "float32", ("G", 1, "q", "T+q")))
         if arch.is_relative:
             inputs.append(Tensor(SLOT_DEPTH, "int64", ("G", "T")))
@@ -252,7 +252,7 @@ def _cross(arch: Architecture) -> tuple[Tensor, ...]:
     """What attention reads of a source; recurrent decoders attend once, with one head."""
     if arch.recurrent is not None:
         return _keys_and_values(1, 1, arch.recurrent.key_width, arch.recurrent.memory_width)
-    return _keys_and_values(arch.decoder_layers, arch.heads, arch.head_dim, arch.head_dim)
+    return _keys_and_values(arch.decoder_layers, arch.key_heads, arch.head_dim, arch.head_dim)
 
 
 def _keys_and_values(layers: int, heads: int, key: int, value: int) -> tuple[Tensor, ...]:

@@ -18,12 +18,13 @@ MAY_BE_ABSENT = {"may_be_absent": True}
 DecoderKind = Literal["self-attention", "ssru", "lstm", "gru"]
 """The last two have an encoder of their own kind."""
 AttentionScore = Literal["dot", "general", "additive"]
-NormPlacement = Literal["pre", "post"]
+NormPlacement = Literal["pre", "post", "both"]
+"""`both`: each part reads normed rows, and what it adds is normed, too."""
 NormKind = Literal["layer", "rms", "affine"]
 Activation = Literal["relu", "relu-squared", "gelu", "gelu-tanh", "gelu-sigmoid", "swish", "tanh", "linear"]
-Positions = Literal["sinusoidal", "learned", "relative", "shaw"]
-"""The last two are of distances between words: a bias of each attention score, in T5's buckets, or vectors that are
-added to keys and values (Shaw et al.)."""
+Positions = Literal["sinusoidal", "learned", "relative", "shaw", "rotary"]
+"""The last three are of distances between words: a bias of each attention score, in T5's buckets; vectors that are
+added to keys and values (Shaw et al.); or queries and keys that are turned by where they stand (`Rotary`)."""
 Tying = Literal["all", "decoder", "none"]
 Precision = Literal["fp32", "fp16", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
@@ -79,6 +80,20 @@ class Recurrent:
 
 
 @dataclass(frozen=True)
+class Rotary:
+    """Attention of a stack whose positions turn queries and keys, and what such models have besides (Gemma's line)."""
+
+    base: float
+    """Pair i of the n that a head's numbers are, its halves side by side, turns by position / base**(i / n)."""
+    key_heads: int
+    """Heads of keys and values; as many queries as there are heads for each of them share one."""
+    cap: float | None = None
+    """Scores become cap * tanh(score / cap) before they are masked."""
+    reach: tuple[int | None, ...] = ()
+    """How many positions away each layer of the stack sees; None, and layers that are not listed: all."""
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The numbers and choices that fix the network.
 
@@ -123,6 +138,8 @@ class Architecture:
     decoder_final_norm: bool = True
     head_width: int | None = None
     """Width of a head; None: the heads share `d_model` between them."""
+    encoder_head_width: int | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: the decoder's."""
     norm_kind: NormKind = "layer"
     """`rms` neither takes the mean away nor adds a bias; `affine` only scales and adds (PowerNorm after training)."""
     gated: bool = False
@@ -143,6 +160,12 @@ class Architecture:
     copies: bool = False
     """A gate shares each word's probability between the output layer and the source's own words (pointer-generator).
     Both sides have one vocabulary; ids from its size upwards stand for source positions with words that it lacks."""
+    rotary: Rotary | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """The decoder's, where positions are rotary."""
+    encoder_rotary: Rotary | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: the decoder's."""
+    output_cap: float | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """Words' scores, without their biases, become cap * tanh(score / cap)."""
     recurrent: Recurrent | None = None
     """The sizes of a recurrent network: the decoders `lstm` and `gru` have them, and no other has."""
 
@@ -154,7 +177,13 @@ class Architecture:
     @property
     def is_relative(self) -> bool:
         """Whether attention depends on distances, so that a step must know where nodes stand."""
-        return self.positions in ("relative", "shaw")
+        is_near = self.rotary is not None and any(seen is not None for seen in self.rotary.reach)
+        return self.positions in ("relative", "shaw") or is_near
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of the decoder's keys and values."""
+        return self.heads if self.rotary is None else self.rotary.key_heads
 
     @property
     def target_scale(self) -> float:
@@ -169,7 +198,8 @@ class Architecture:
     @property
     def encoder_head_dim(self) -> int:
         """Width of one attention head of the encoder."""
-        return self.head_width or (self.encoder_width or self.d_model) // (self.encoder_heads or self.heads)
+        width = self.encoder_head_width or self.head_width
+        return width or (self.encoder_width or self.d_model) // (self.encoder_heads or self.heads)
 
     @property
     def of_encoder(self) -> "Architecture":
@@ -182,6 +212,8 @@ class Architecture:
             norm=self.encoder_norm or self.norm,
             activation=self.encoder_activation or self.activation,
             norm_epsilon=self.encoder_norm_epsilon or self.norm_epsilon,
+            head_width=self.encoder_head_width or self.head_width,
+            rotary=self.encoder_rotary or self.rotary,
         )
 
 

@@ -20,8 +20,8 @@ def nat_problems(name: str, nat: Nat, shape: Architecture) -> Iterator[str]:
     """What is wrong with a decoder, each problem with its path below `nat.NAME`."""
     if shape.copies:
         yield ": emits the vocabulary's words alone, and architecture.copies is true"
-    if shape.positions == "shaw":
-        yield ": has positions of every kind but shaw"
+    if shape.positions in ("shaw", "rotary"):
+        yield ": has positions of every kind but shaw and rotary"
     if shape.recurrent is not None:
         yield f": needs an encoder of attention, and this one is of {shape.decoder}"
     if name not in NAT_NAMES or name != nat.kind:

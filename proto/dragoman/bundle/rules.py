@@ -189,10 +189,39 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
             yield f"architecture.recurrent.{width}: {getattr(sizes, width)} is not d_model, which tying needs"
 
 
+def _rotary(shape: Architecture) -> Iterator[str]:
+    """Where choices of attention that turns its queries and keys contradict one another."""
+    if (shape.positions == "rotary") != (shape.rotary is not None):
+        yield f"architecture.rotary: needed by positions rotary, and by no other; these are {shape.positions}"
+    if shape.encoder_rotary is not None and shape.rotary is None:
+        yield "architecture.encoder_rotary: of an encoder whose decoder has none"
+    if shape.output_cap is not None and not shape.output_cap > 0:
+        yield f"architecture.output_cap: {shape.output_cap:g} is not above 0"
+    encoder = shape.of_encoder
+    for name, side, layers, width in (
+        ("rotary", shape, shape.decoder_layers, shape.head_dim),
+        ("encoder_rotary", encoder, shape.encoder_layers, shape.encoder_head_dim),
+    ):
+        rotary = side.rotary
+        if rotary is None:
+            continue
+        for field, number in (("base", rotary.base), ("cap", 1.0 if rotary.cap is None else rotary.cap)):
+            if not number > 0:
+                yield f"architecture.{name}.{field}: {number:g} is not above 0"
+        if rotary.key_heads < 1 or side.heads % rotary.key_heads:
+            yield f"architecture.{name}.key_heads: {rotary.key_heads} does not divide {side.heads} heads"
+        if width % 2:
+            yield f"architecture.head_width: {width} is odd, and rotary positions turn pairs"
+        if len(rotary.reach) > layers or any(seen is not None and seen < 0 for seen in rotary.reach):
+            yield f"architecture.{name}.reach: {list(rotary.reach)} is not a distance for each of {layers} layers"
+
+
 def shape_problems(shape: Architecture) -> Iterator[str]:
     """Where choices of the network contradict one another."""
     yield from _recurrent(shape)
-    for name in ("encoder_heads", "encoder_ffn", "encoder_width", "head_width"):
+    if shape.heads >= 1 and (shape.encoder_heads or 1) >= 1:
+        yield from _rotary(shape)
+    for name in ("encoder_heads", "encoder_ffn", "encoder_width", "head_width", "encoder_head_width"):
         number = getattr(shape, name)
         if number is not None and number < 1:
             yield f"architecture.{name}: {number} is less than 1"
@@ -209,7 +238,7 @@ def shape_problems(shape: Architecture) -> Iterator[str]:
         yield "architecture.embedding_norm_first: true, of a norm that embedding_norm says there is not"
     if shape.position_offset < 0:
         yield f"architecture.position_offset: {shape.position_offset} is negative"
-    if shape.is_relative and shape.decoder != "self-attention":
+    if (shape.is_relative or shape.positions == "rotary") and shape.decoder != "self-attention":
         yield f"architecture.positions: {shape.positions}, which a decoder of {shape.decoder} does not have"
     if shape.positions == "shaw" and shape.relative_distance < 1:
         yield f"architecture.relative_distance: {shape.relative_distance} is less than 1, and positions are shaw"

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.manifest import Architecture, Rotary
 from dragoman.export.graphs.running import packed
 from dragoman.export.network.layers import ACTIVATIONS
 from dragoman.export.network.network import MASKED, Network
@@ -41,7 +41,7 @@ def stepwise(network: Network, read: torch.Tensor, cross: list[torch.Tensor], sr
         state = [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
         mask = None
     else:
-        state = [torch.randn(count, arch.heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+        state = [torch.randn(count, arch.key_heads, length, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
         mask = torch.full((count, 1, 1, length + 1), MASKED)
         mask[..., -1] = 0
     slot_depth = torch.randint(0, 40, (count, length)) if arch.is_relative else None
@@ -119,6 +119,11 @@ OTHERS = {
     },
     "encoder with an activation of its own": {"encoder_activation": "tanh", "encoder_norm_epsilon": 0.1},
     "output transform": {"output_transform": "gelu", "activation": "relu"},
+    "norms on both sides": {"norm": "both", "norm_kind": "rms"},
+    "capped": {"output_cap": 2.0},
+    "rotary": {"positions": "rotary", "rotary": Rotary(50.0, 4), "encoder_heads": 2, "encoder_rotary": Rotary(9.0, 1)},
+    "rotary, grouped": {"positions": "rotary", "rotary": Rotary(50.0, 2, cap=0.7), "encoder_head_width": 6},
+    "rotary, near": {"positions": "rotary", "rotary": Rotary(50.0, 2, reach=(1, None)), "linear_bias": False},
     "post-norm encoder": {"norm": "pre", "encoder_norm": "post"},
     "no final norms": {"norm": "pre", "encoder_final_norm": False, "decoder_final_norm": False},
 }

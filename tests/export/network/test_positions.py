@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers import T5GemmaModuleConfig
 from transformers.models.t5.modeling_t5 import T5Attention
+from transformers.models.t5gemma.modeling_t5gemma import T5GemmaRotaryEmbedding, apply_rotary_pos_emb
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.network.positions import RelativeBias, bucket, sinusoid
+from dragoman.export.network.positions import RelativeBias, Turning, bucket, near_masks, sinusoid, turned
 
 
 @pytest.mark.parametrize("minus_one", [True, False])
@@ -83,3 +85,29 @@ def test_masks_of_layers_hold_the_biases_of_each(layers):
     for each, table in zip(found, tables, strict=True):
         assert torch.equal(each, mask + table[number].permute(0, 3, 1, 2))
     assert layers is None or not torch.equal(found[0], found[1])
+
+
+def test_queries_and_keys_turn_as_gemmas_do():
+    """At any positions of their own, and no farther than the last where padding goes beyond it."""
+    config = T5GemmaModuleConfig(head_dim=6, max_position_embeddings=40, rope_parameters={"rope_theta": 50.0})
+    config.rope_parameters["rope_type"] = "default"
+    x, depth = torch.randn(2, 3, 5, 6), torch.randint(0, 40, (2, 5))
+    cosines, sines = T5GemmaRotaryEmbedding(config)(x, depth)
+    expected, _ = apply_rotary_pos_emb(x, x, cosines, sines)
+    turning = Turning(50.0, 6, 40)
+
+    torch.testing.assert_close(turned(x, turning(depth)), expected, atol=1e-6, rtol=1e-6)
+    for beyond, last in zip(turning(depth + 99), turning(torch.full((2, 5), 39)), strict=True):
+        assert torch.equal(beyond, last)
+
+
+def test_masks_close_what_is_farther_away_than_a_layer_sees():
+    """Each layer has its own distance or none; what was closed before stays so."""
+    queries, keys = torch.tensor([[4, 9]]), torch.tensor([[1, 2, 4, 7, 9]])
+    mask = torch.tensor([0.0, 0, 0, -7, 0]).expand(1, 1, 2, 5)
+
+    near, whole, here = near_masks(mask, queries, keys, (2, None, 0), -9.0)
+
+    assert whole is mask
+    assert near[0, 0].tolist() == [[-9, 0, 0, -16, -9], [-9, -9, -9, -7, 0]]
+    assert here[0, 0].tolist() == [[-9, -9, 0, -16, -9], [-9, -9, -9, -16, 0]]

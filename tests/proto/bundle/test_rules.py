@@ -240,3 +240,29 @@ def test_sizes_of_a_recurrent_network_must_fit(directory, edit, changes, expecte
 
     (problem,) = [each for each in problems_of(directory) if "recurrent" in each]
     assert problem == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"positions": "rotary"}, "architecture.rotary: needed by positions rotary, and by no other"),
+        ({"rotary": {}}, "architecture.rotary: needed by positions rotary, and by no other; these are sinusoidal"),
+        ({"positions": "rotary", "rotary": {"key_heads": 3}}, "architecture.rotary.key_heads: 3 does not divide"),
+        ({"positions": "rotary", "rotary": {"base": 0.0}}, "architecture.rotary.base: 0 is not above 0"),
+        ({"positions": "rotary", "rotary": {"cap": -1.0}}, "architecture.rotary.cap: -1 is not above 0"),
+        ({"positions": "rotary", "rotary": {"reach": [1, 1]}}, "architecture.rotary.reach: [1, 1] is not a distance"),
+        ({"positions": "rotary", "rotary": {"reach": [-1]}}, "architecture.rotary.reach: [-1] is not a distance for"),
+        ({"positions": "rotary", "rotary": {}, "head_width": 3}, "architecture.head_width: 3 is odd"),
+        ({"positions": "rotary", "rotary": {}, "decoder": "ssru"}, "positions: rotary, which a decoder of ssru does"),
+        ({"output_cap": 0.0}, "architecture.output_cap: 0 is not above 0"),
+        ({"encoder_rotary": {}}, "architecture.encoder_rotary: of an encoder whose decoder has none"),
+    ],
+)
+def test_attention_that_contradicts_itself_is_refused(directory, edit, change, expected):
+    """Numbers of heads, caps and distances that no network could have."""
+    whole = {"base": 10.0, "key_heads": 1, "cap": None, "reach": []}
+    filled = {name: whole | value if isinstance(value, dict) else value for name, value in change.items()}
+
+    edit(lambda document: document["architecture"].update(filled))
+
+    assert any(expected in problem for problem in problems_of(directory))

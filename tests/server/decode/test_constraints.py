@@ -205,6 +205,19 @@ def test_to_transformers_what_the_decoder_starts_from_is_a_repeat():
     assert named == {"marian": [7], "hf": [EOS, 7]}
 
 
+@pytest.mark.parametrize("profile", ["marian", "hf"])
+def test_a_start_that_is_a_word_takes_part_in_repeats(profile):
+    """T5Gemma's beginning may be said: hf forbids what followed it, and penalises it; no other start."""
+    start = 4
+    hidden = Tokenizer("sentencepiece", "-", "-", EOS, UNK, start, hidden_ids=(EOS, start))
+    decoding = Decoding(profile=profile, repetition_penalty=1.5, no_repeat_ngram_size=2, unknown_handling="allow")
+    weigher = Weigher(Segment((5, EOS), decoding), hidden, width=4)
+
+    assert weigher.named([7]) == ([start, 7] if profile == "hf" else [7])
+    assert weigher._banned([7, 8, start]) == ({7} if profile == "hf" else set())
+    assert Weigher(Segment((5, EOS), decoding), VOCABULARY, width=4).named([7]) == [7]
+
+
 @pytest.mark.parametrize("mass", [1.0 - 1e-7, 1.0 - 1e-9, 1.0, 1.0 + 1e-6])
 def test_renormalising_survives_rounding(mass):
     """Where float32 says that banned words have all the probability, or more, scores stay log-probabilities."""

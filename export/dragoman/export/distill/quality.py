@@ -40,12 +40,12 @@ def greedy(
     """The most probable next word, again and again, for all sources side by side."""
     hidden, places, mask = _padded(network, sources)
     memory, count, device, arch = network.cross(hidden, places), len(sources), hidden.device, network.arch
-    state = [torch.zeros(count, arch.heads, 0, arch.head_dim, device=device)] * (2 * arch.decoder_layers)
+    state = [torch.zeros(count, arch.key_heads, 0, arch.head_dim, device=device)] * (2 * arch.decoder_layers)
     read = torch.full((count, 1), start_id, device=device)
     said, is_open = [], torch.ones(count, dtype=torch.bool, device=device)
     for t in range(min(LONGEST * places.shape[1], arch.max_positions)):
         depth = torch.full((count, 1), t, device=device)
-        slots = torch.arange(t, device=device).expand(count, t) if arch.positions == "relative" else None
+        slots = torch.arange(t, device=device).expand(count, t) if arch.is_relative else None
         opened = torch.zeros(count, 1, 1, t + 1, device=device)
         rows, _, kept = network.step(read, depth, opened, state, memory, mask, slots)
         state = [torch.cat(pair, 2) for pair in zip(state, kept, strict=True)]

@@ -111,7 +111,7 @@ class ShortlistStepGraph(nn.Module):
         """
         hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
         logits = (words @ hidden.T).T  # [G * q, C]: the large matrix is on the left, where int8 wants it
-        logits = (logits.unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
+        logits = (self.network.capped(logits).unflatten(0, (ids.shape[0], -1)) + allowed.unsqueeze(1)).flatten(0, 1)
         # The order of addition depends on what the batch-mates add to the candidates: in float64 it does not show.
         values, index, normaliser = best_words(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser

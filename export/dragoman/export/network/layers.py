@@ -54,13 +54,16 @@ class Attention(nn.Module):
 
     def __init__(self, arch: Architecture, heads: int, width: int, *, is_self: bool) -> None:
         super().__init__()
-        self.heads, self.width = heads, width
+        self.heads, self.width, self.key_heads = heads, width, arch.key_heads
+        self.cap = None if arch.rotary is None else arch.rotary.cap
+        self.is_joined = is_self and self.key_heads == heads
         d, inner = arch.d_model, heads * width
-        if is_self:
+        if self.is_joined:
             self.qkv = Linear(d, 3 * inner, bias=arch.linear_bias)
         else:
+            read = d if is_self else arch.encoder_width or d
             self.q = Linear(d, inner, bias=arch.linear_bias)
-            self.kv = Linear(arch.encoder_width or d, 2 * inner, bias=arch.linear_bias)
+            self.kv = Linear(read, 2 * self.key_heads * width, bias=arch.linear_bias)
         self.o = Linear(inner, d, bias=arch.linear_bias)
         if is_self and arch.positions == "shaw":
             distances = 2 * arch.relative_distance + 1
@@ -69,9 +72,49 @@ class Attention(nn.Module):
 
     def split(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
         """Rows [G * n, m * H * e] -> m of [G, H, n, e]."""
-        parts = x.shape[1] // (self.heads * self.width)
-        y = x.reshape(sources, nodes, parts * self.heads, self.width).transpose(1, 2)
-        return list(y.split(self.heads, 1)) if parts > 1 else [y]
+        return self._parts(x, sources, nodes, [self.heads] * (x.shape[1] // (self.heads * self.width)))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """What the queries, keys and values of self-attention lie side by side in."""
+        return self.qkv(x) if self.is_joined else torch.cat([self.q(x), self.kv(x)], 1)
+
+    def split_rows(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
+        """What `rows` gives -> queries [G, H, n, e], keys and values, of which several heads' queries may share one."""
+        return self._parts(x, sources, nodes, [self.heads, self.key_heads, self.key_heads])
+
+    def split_memory(self, x: Tensor, sources: int, nodes: int) -> list[Tensor]:
+        """What `kv` gives -> keys and values."""
+        return self._parts(x, sources, nodes, [self.key_heads] * 2)
+
+    def _parts(self, x: Tensor, sources: int, nodes: int, heads: list[int]) -> list[Tensor]:
+        y = x.reshape(sources, nodes, sum(heads), self.width).transpose(1, 2)
+        if len(heads) == 1:
+            return [y]
+        return list(y.split(heads[0] if len({*heads}) == 1 else heads, 1))
+
+    def scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """[G, H, q, e] and turned keys [G, K, e, n] -> [G, H, q, n]."""
+        if self.key_heads == self.heads:
+            return queries @ keys
+        return self._spread(self._grouped(queries) @ keys)
+
+    def capped(self, scores: Tensor) -> Tensor:
+        """Scores that go no farther than a cap, where there is one."""
+        return scores if self.cap is None else self.cap * torch.tanh(scores / self.cap)
+
+    def read(self, weights: Tensor, values: Tensor) -> Tensor:
+        """[G, H, q, n] and [G, K, n, e] -> [G, H, q, e]."""
+        if self.key_heads == self.heads:
+            return weights @ values
+        return self._spread(self._grouped(weights) @ values)
+
+    def _grouped(self, x: Tensor) -> Tensor:
+        """[G, H, q, m] -> [G, K, H / K * q, m]: what shares keys lies together."""
+        return x.unflatten(1, (self.key_heads, -1)).flatten(2, 3)
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """The way back."""
+        return x.unflatten(2, (self.heads // self.key_heads, -1)).flatten(1, 2)
 
     def near_scores(self, queries: Tensor, number: Tensor) -> Tensor:
         """What distances add to scores: queries [G, H, q, e] and numbers of distances [G, q, n] -> [G, H, q, n]."""
@@ -146,9 +189,9 @@ class OutputTransform(nn.Module):
 class Sublayer(nn.Module):
     """Residual connection and norm around one part, in the order that the architecture says."""
 
-    def __init__(self, arch: Architecture, norm: nn.Module) -> None:
+    def __init__(self, arch: Architecture, norm: nn.Module, behind: nn.Module | None = None) -> None:
         super().__init__()
-        self.norm, self.is_pre = norm, arch.norm == "pre"
+        self.norm, self.behind, self.is_pre = norm, behind, arch.norm != "post"
 
     def before(self, x: Tensor) -> Tensor:
         """What the part reads."""
@@ -157,6 +200,7 @@ class Sublayer(nn.Module):
 
     def after(self, x: Tensor, y: Tensor) -> Tensor:
         """The residual stream with the part's answer added."""
+        y = y if self.behind is None else self.behind(y)
         z: Tensor = x + y if self.is_pre else self.norm(x + y)
         return z
 
@@ -213,7 +257,12 @@ class Affine(nn.Module):
 
 def final_norm(arch: Architecture, *, wanted: bool) -> nn.Module | None:
     """The norm behind the last layer of a stack; None where there is none."""
-    return make_norm(arch) if arch.norm == "pre" and wanted else None
+    return make_norm(arch) if arch.norm != "post" and wanted else None
+
+
+def norm_behind(arch: Architecture) -> nn.Module | None:
+    """The norm of what a part adds; None where there is none."""
+    return make_norm(arch) if arch.norm == "both" else None
 
 
 def make_norm(arch: Architecture) -> nn.Module:

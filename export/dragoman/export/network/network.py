@@ -24,9 +24,10 @@ from dragoman.export.network.layers import (
     Sublayer,
     final_norm,
     make_norm,
+    norm_behind,
 )
 from dragoman.export.network.pointer import Pointer, mixed
-from dragoman.export.network.positions import RelativeBias, clipped, sinusoid
+from dragoman.export.network.positions import RelativeBias, Turning, clipped, near_masks, sinusoid, turned
 
 MASKED = -1e9
 """Added to attention scores that must not count: exp() of it is exactly zero."""
@@ -43,21 +44,36 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
+        self.self_after = norm_behind(arch)
         self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
+        self.ffn_after = norm_behind(arch)
         self.arch = arch
 
-    def forward(self, x: Tensor, rows: Tensor, places: Tensor, mask: Tensor, number: Tensor | None) -> Tensor:
-        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] numbers Shaw's distances."""
-        part = Sublayer(self.arch, self.self_norm)
+    def forward(
+        self,
+        x: Tensor,
+        rows: Tensor,
+        places: Tensor,
+        mask: Tensor,
+        number: Tensor | None,
+        turn: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Rows [n, d] -> [n, d]; the mask is broadcast to [G, H, S, S]; `number` [1, S, S] numbers Shaw's distances.
+
+        `turn` says how queries and keys are turned where they stand.
+        """
+        part = Sublayer(self.arch, self.self_norm, self.self_after)
         # Every place reads the row that stands there; what padding reads is masked.
-        padded = F.embedding(places.flatten(), self.self.qkv(part.before(x)))
-        q, k, v = self.self.split(padded, *places.shape)
+        padded = F.embedding(places.flatten(), self.self.rows(part.before(x)))
+        q, k, v = self.self.split_rows(padded, *places.shape)
+        if turn is not None:
+            q, k = turned(q, turn), turned(k, turn)
         if number is not None:
             number = number.expand(places.shape[0], -1, -1)
             mask = mask + self.self.near_scores(q, number)
-        weights = torch.softmax(q @ k.transpose(2, 3) + mask, dim=-1)
-        y = weights @ v
+        weights = torch.softmax(self.self.capped(self.self.scores(q, k.transpose(2, 3))) + mask, dim=-1)
+        y = self.self.read(weights, v)
         if number is not None:
             y = y + self.self.near_values(weights, number)
         y = y.transpose(1, 2).reshape(-1, self.self.heads * self.self.width)
@@ -65,7 +81,7 @@ class EncoderLayer(nn.Module):
 
     def think(self, x: Tensor) -> Tensor:
         """The feed-forward part: rows [n, d] -> [n, d]."""
-        part = Sublayer(self.arch, self.ffn_norm)
+        part = Sublayer(self.arch, self.ffn_norm, self.ffn_after)
         return part.after(x, self.ffn(part.before(x)))
 
 
@@ -87,29 +103,40 @@ class DecoderLayer(nn.Module):
         else:
             self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
+        self.self_after = norm_behind(arch)
         self.cross = Attention(arch, arch.heads, arch.head_dim, is_self=False)
         self.cross_norm = make_norm(arch)
+        self.cross_after = norm_behind(arch)
         self.ffn = FeedForward(arch, arch.ffn)
         self.ffn_norm = make_norm(arch)
+        self.ffn_after = norm_behind(arch)
         self.arch = arch
 
     def attend(
-        self, x: Tensor, shape: tuple[int, int], pool: list[Tensor], mask: Tensor, number: Tensor | None = None
+        self,
+        x: Tensor,
+        shape: tuple[int, int],
+        pool: list[Tensor],
+        mask: Tensor,
+        number: Tensor | None = None,
+        turn: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Self-attention of new nodes to the pool and among themselves: rows, and their keys and values.
 
-        `number` [G, q, T + q] numbers Shaw's distances.
+        `number` [G, q, T + q] numbers Shaw's distances; `turn` says how new queries and keys are turned.
 
         The pool is not joined with the new nodes, which would copy all of it at every step: their scores are.
         """
-        part = Sublayer(self.arch, self.self_norm)
-        q, k, v = self.self.split(self.self.qkv(part.before(x)), *shape)
-        scores = torch.cat([q @ pool[0].transpose(2, 3), q @ k.transpose(2, 3)], 3)
+        part, own = Sublayer(self.arch, self.self_norm, self.self_after), self.self
+        q, k, v = own.split_rows(own.rows(part.before(x)), *shape)
+        if turn is not None:
+            q, k = turned(q, turn), turned(k, turn)
+        scores = torch.cat([own.scores(q, pool[0].transpose(2, 3)), own.scores(q, k.transpose(2, 3))], 3)
         if number is not None:
-            scores = scores + self.self.near_scores(q, number)
-        weights = torch.softmax(scores + mask, dim=-1)
+            scores = scores + own.near_scores(q, number)
+        weights = torch.softmax(own.capped(scores) + mask, dim=-1)
         slots = pool[0].shape[2]
-        y = weights[..., :slots] @ pool[1] + weights[..., slots:] @ v
+        y = own.read(weights[..., :slots], pool[1]) + own.read(weights[..., slots:], v)
         if number is not None:
             y = y + self.self.near_values(weights, number)
         return part.after(x, self.self.merge(y)), [k, v]
@@ -127,11 +154,11 @@ class DecoderLayer(nn.Module):
 
         Keys come turned, [G, H, e, S]: made once and read at every step, they are read in the order they lie in.
         """
-        part = Sublayer(self.arch, self.cross_norm)
-        (q,) = self.cross.split(self.cross.q(part.before(x)), *shape)
-        weights = torch.softmax(q @ keys + src_mask, dim=-1)
-        x = part.after(x, self.cross.merge(weights @ values))
-        part = Sublayer(self.arch, self.ffn_norm)
+        part, cross = Sublayer(self.arch, self.cross_norm, self.cross_after), self.cross
+        (q,) = cross.split(cross.q(part.before(x)), *shape)
+        weights = torch.softmax(cross.capped(cross.scores(q, keys)) + src_mask, dim=-1)
+        x = part.after(x, cross.merge(cross.read(weights, values)))
+        part = Sublayer(self.arch, self.ffn_norm, self.ffn_after)
         return part.after(x, self.ffn(part.before(x))), weights
 
 
@@ -139,16 +166,27 @@ class Stack(nn.Module):
     """What both stacks have in common: how the positions of words change what attention sees."""
 
     relative: RelativeBias | None
+    turning: Turning | None
 
     def __init__(self, arch: Architecture, heads: int, layers: int, *, two_sided: bool) -> None:
+        """`arch` has the stack's own sizes."""
         super().__init__()
+        rotary = arch.rotary
+        self.reach = () if rotary is None else (*rotary.reach, *[None] * layers)[:layers]
+        self.turning = None if rotary is None else Turning(rotary.base, arch.head_dim, arch.max_positions)
         own = layers if arch.relative_by_layer else None
         is_biased = arch.positions == "relative"
         self.relative = RelativeBias(arch, heads, two_sided=two_sided, layers=own) if is_biased else None
 
     def masks(self, mask: Tensor, queries: Tensor, keys: Tensor) -> Iterator[Tensor]:
         """The mask of each layer in turn, for queries and keys that stand at these positions [G, q] and [G, n]."""
+        if any(seen is not None for seen in self.reach):
+            return near_masks(mask, queries, keys, self.reach, MASKED)
         return repeat(mask) if self.relative is None else self.relative.masks(mask, queries, keys)
+
+    def turn(self, depth: Tensor) -> tuple[Tensor, Tensor] | None:
+        """How queries and keys are turned that stand at these positions [G, n]; None where they are not."""
+        return None if self.turning is None else self.turning(depth)
 
 
 class Encoder(Stack):
@@ -156,7 +194,7 @@ class Encoder(Stack):
 
     def __init__(self, arch: Architecture) -> None:
         sizes = arch.of_encoder
-        super().__init__(arch, sizes.heads, arch.encoder_layers, two_sided=True)
+        super().__init__(sizes, sizes.heads, arch.encoder_layers, two_sided=True)
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(arch.encoder_layers))
         self.embedding_norm = make_norm(sizes) if arch.embedding_norm else None
         self.norm = final_norm(sizes, wanted=arch.encoder_final_norm)
@@ -221,7 +259,7 @@ class Network(nn.Module):
         return self._positions("target")
 
     def _positions(self, side: str) -> Tensor | None:
-        if self.arch.is_relative:
+        if self.arch.positions in ("relative", "shaw", "rotary"):
             return None
         table: Tensor | None = getattr(self, f"{side}_positions", None)
         return self.positions if table is None else table
@@ -248,15 +286,17 @@ class Network(nn.Module):
         if self.arch.positions == "shaw":
             number = clipped(place, place, self.arch.relative_distance)
         masks = self.encoder.masks(src_mask, place, place)
+        turn = self.encoder.turn(place)
         for layer, mask in zip(self.encoder.layers, masks, strict=False):
-            x = layer(x, rows, places, mask, number)
+            x = layer(x, rows, places, mask, number, turn)
         return x if self.encoder.norm is None else self.encoder.norm(x)
 
     def cross(self, hidden: Tensor, places: Tensor) -> list[Tensor]:
         """Cross-attention keys [G, H, e, S] and values [G, H, S, e] of every decoder layer: k.0, v.0, k.1, v.1, ..."""
         cross = []
         for layer in self.decoder.stack():
-            keys, values = layer.cross.split(F.embedding(places.flatten(), layer.cross.kv(hidden)), *places.shape)
+            rows = F.embedding(places.flatten(), layer.cross.kv(hidden))
+            keys, values = layer.cross.split_memory(rows, *places.shape)
             cross += [keys.transpose(2, 3), values]
         return cross
 
@@ -269,7 +309,7 @@ class Network(nn.Module):
         arch, count = self.arch, memory[0].shape[0]
         if arch.keeps_states:
             return [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
-        return [torch.zeros(count, arch.heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
+        return [torch.zeros(count, arch.key_heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
 
     def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
         """What `read` gives, from padded ids [G, S]: padding is encoded like words, then masked. Slow and obvious."""
@@ -315,8 +355,13 @@ class Network(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """[n, d] -> [n, V]; a gate's column is not read."""
         x = x[:, : self.arch.d_model] if self.arch.copies else x
-        y = x @ self.output_words.T
+        y = self.capped(x @ self.output_words.T)
         return y + self.output_bias if self.arch.output_bias else y
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Words' scores that go no farther than a cap, where there is one."""
+        cap = self.arch.output_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def step(
         self,
@@ -340,6 +385,7 @@ class Network(nn.Module):
         keys = depth if slot_depth is None else torch.cat([slot_depth, depth], 1)
         if self.arch.positions == "shaw":
             number = clipped(depth, keys, self.arch.relative_distance)
+        turn = self.decoder.turn(depth)
         masks: Iterator[Tensor | None] = repeat(None) if mask is None else self.decoder.masks(mask, depth, keys)
         for n, (layer, seen) in enumerate(zip(self.decoder.stack(), masks, strict=False)):
             if self.arch.decoder == "ssru":
@@ -347,7 +393,7 @@ class Network(nn.Module):
                 kept.append(new)
             else:
                 assert seen is not None
-                x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], seen, number)
+                x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], seen, number, turn)
                 kept += pair
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
         head = self.arch.alignment_head
@@ -383,13 +429,16 @@ class Network(nn.Module):
             if self.arch.decoder == "ssru":
                 x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
             else:
-                part = Sublayer(self.arch, layer.self_norm)
-                q, k, v = layer.self.split(layer.self.qkv(part.before(x)), *shape)
-                scores = q @ k.transpose(2, 3) + mask
+                part, own = Sublayer(self.arch, layer.self_norm, layer.self_after), layer.self
+                q, k, v = own.split_rows(own.rows(part.before(x)), *shape)
+                turn = self.decoder.turn(depth)
+                if turn is not None:
+                    q, k = turned(q, turn), turned(k, turn)
+                scores = own.capped(own.scores(q, k.transpose(2, 3))) + mask
                 if number is not None:
-                    scores = scores + layer.self.near_scores(q, number)
+                    scores = scores + own.near_scores(q, number)
                 seen = scores.softmax(-1)
-                y = seen @ v if number is None else seen @ v + layer.self.near_values(seen, number)
+                y = own.read(seen, v) if number is None else seen @ v + own.near_values(seen, number)
                 x = part.after(x, layer.self.merge(y))
             x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
         return self.finish(x), weights

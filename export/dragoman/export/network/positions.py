@@ -97,3 +97,42 @@ class RelativeBias(nn.Module):
 def _biases(number: Tensor, table: Tensor) -> Tensor:
     """Of each head, for buckets [G, q, n]: [G, H, q, n]."""
     return F.embedding(number, table).permute(0, 3, 1, 2)
+
+
+class Turning(nn.Module):
+    """How far pairs of numbers of queries and keys turn where they stand."""
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, base: float, width: int, positions: int) -> None:
+        super().__init__()
+        # In float32, as the models that are trained with it have it.
+        frequencies = 1.0 / (base ** (torch.arange(0, width, 2, dtype=torch.float32) / width))
+        angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
+        self.register_buffer("cosines", angles.cos(), persistent=False)
+        self.register_buffer("sines", angles.sin(), persistent=False)
+
+    def forward(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions [G, n] -> cosines and sines [G, 1, n, e / 2]. Padding may go beyond the last position."""
+        depth = depth.clamp(max=self.cosines.shape[0] - 1)
+        return F.embedding(depth, self.cosines).unsqueeze(1), F.embedding(depth, self.sines).unsqueeze(1)
+
+
+def turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Queries or keys [G, H, n, e] turned: pair i is number i of both halves."""
+    cosines, sines = turn
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], -1)
+
+
+def near_masks(
+    mask: Tensor, queries: Tensor, keys: Tensor, reach: tuple[int | None, ...], masked: float
+) -> Iterator[Tensor]:
+    """A mask for each layer, closed to keys that stand farther from a query than the layer's reach."""
+    distance = (keys.unsqueeze(1) - queries.unsqueeze(2)).abs().unsqueeze(1)
+    made: dict[int | None, Tensor] = {None: mask}
+    for seen in reach:
+        if seen is not None and seen not in made:
+            made[seen] = mask + torch.where(distance > seen, masked, 0.0)
+        yield made[seen]

@@ -92,7 +92,7 @@ def _inputs(network: Network, graph: str, sizes: dict[str, int], seed: int) -> d
         elif name == DEPTH:
             tensor.random_(0, 8)
         elif name == SLOT_DEPTH:
-            tensor.random_(0, 2 * arch.relative_distance)
+            tensor.random_(0, max(2 * arch.relative_distance, 8))
         elif name == SRC_MASK:
             tensor.copy_(_source_mask(sizes))
         elif name == MASK:

@@ -35,8 +35,8 @@ class Weigher:
         self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown}
         self._renormalises = self._profile == "ct2"
         # To transformers, what the decoder starts from has been put out.
-        is_end_first = self._profile == "hf" and vocabulary.start_id == vocabulary.eos_id
-        self._before = [vocabulary.eos_id] if is_end_first else []
+        is_word = vocabulary.start_id in (vocabulary.eos_id, *vocabulary.hidden_ids)
+        self._before = [vocabulary.start_id] if self._profile == "hf" and is_word else []
         self._prefix, self._last_at, self._last_id = segment.prefix, -1, vocabulary.eos_id
         self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
         if forced is not None:
@@ -122,11 +122,12 @@ class Weigher:
             banned.add(self._eos_id)
         n = self._ngram
         if n:
-            stem = tokens[max(0, len(tokens) - n + 1) :]
-            banned.update(tokens[i + n - 1] for i in range(len(tokens) - n + 1) if tokens[i : i + n - 1] == stem)
+            said = [*self._before, *tokens]
+            stem = said[max(0, len(said) - n + 1) :]
+            banned.update(said[i + n - 1] for i in range(len(said) - n + 1) if said[i : i + n - 1] == stem)
         if self._source_next:
-            said = (self._start_id, *tokens)
-            banned |= self._source_next.get(said[len(said) - self._source_ngram + 1 :], set())
+            read = (self._start_id, *tokens)
+            banned |= self._source_next.get(read[len(read) - self._source_ngram + 1 :], set())
         return banned
 
     def _repeatable(self, tokens: list[int]) -> set[int]:

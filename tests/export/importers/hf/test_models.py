@@ -79,6 +79,28 @@ def pair(encoder: dict, decoder: dict, **ids: int) -> dict:
     return {"encoder": encoder, "decoder": decoder, "pad_token_id": 0, "decoder_start_token_id": 2, **ids}
 
 
+GEMMA = {
+    "hidden_size": 20,
+    "intermediate_size": 23,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 6,
+    "query_pre_attn_scalar": 11,
+    "max_position_embeddings": 40,
+    "vocab_size": 61,
+    "attn_logit_softcapping": 2.0,
+    "final_logit_softcapping": 5.0,
+    "sliding_window": 9,
+}
+FEW = {"num_attention_heads": 5, "num_key_value_heads": 1, "num_hidden_layers": 3, "intermediate_size": 31}
+
+
+def gemma(encoder: dict, decoder: dict) -> dict:
+    """The configuration of a T5Gemma."""
+    return {"encoder": {**GEMMA, **encoder}, "decoder": {**GEMMA, **decoder}, "vocab_size": 61}
+
+
 # name -> transformers' class, its configuration; the first of a family is also exported
 CASES = {
     "marian": ("MarianMTModel", {**ODD, **MARIAN, "activation_function": "swish", "scale_embedding": True}),
@@ -229,6 +251,24 @@ CASES = {
             pad_token_id=1,
         ),
     ),
+    "t5gemma": ("T5GemmaForConditionalGeneration", gemma({"sliding_window": 4}, {**FEW, "sliding_window": 3})),
+    "t5gemma-full": (
+        "T5GemmaForConditionalGeneration",
+        gemma(
+            {**FEW, "layer_types": ["full_attention"] * 3, "hidden_size": 25, "attn_logit_softcapping": None},
+            {"layer_types": ["full_attention"] * 2, "final_logit_softcapping": None, "attention_bias": True},
+        ),
+    ),
+    "t5gemma-untied": (
+        "T5GemmaForConditionalGeneration",
+        {
+            **gemma(
+                {"head_dim": 4, "rms_norm_eps": 1e-2, "hidden_activation": "silu", "query_pre_attn_scalar": 3},
+                {"num_key_value_heads": 4, "rope_parameters": {"rope_type": "default", "rope_theta": 77.0}},
+            ),
+            "tie_word_embeddings": False,
+        },
+    ),
     "umt5": ("UMT5ForConditionalGeneration", {**T5, "num_decoder_layers": 2, "d_kv": 8}),
     "umt5-relu": ("UMT5ForConditionalGeneration", {**T5, "feed_forward_proj": "relu", "num_decoder_layers": 1}),
     "umt5-few-buckets": (
@@ -266,8 +306,11 @@ FIRST = (
     "mt5",
     "umt5",
     "bert2bert",
+    "t5gemma",
     "fsmt",
 )
+BRINGING = ("bart", "blenderbot", "bert2bert", "t5gemma")
+"""Those whose searches are compared with defaults of their own: starts that are the end, or a word, or none."""
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
 """Those of each network of its own: MVP and PLBART are BART's. Each takes some seconds: `make parity` has all cases."""
 
@@ -297,7 +340,7 @@ def weighted(name: str, seed: int) -> transformers.PreTrainedModel:
     for key, weight in model.named_parameters():
         if has_sinusoids and "embed_positions" in key:
             continue
-        is_norm = "norm" in key.lower()
+        is_norm = "norm" in key.lower() and not kind.startswith("T5Gemma")  # whose norms scale by one more
         # Unscaled attention amplifies what float32 rounds off, so queries of T5 are narrow, as T5 itself makes them.
         width = 0.09 if key.endswith("Attention.q.weight") else 0.5
         weight.normal_(1.0 if is_norm and key.endswith("weight") else 0.0, width)
@@ -348,6 +391,7 @@ def checkpoint_of(folder) -> Checkpoint:
             generation.start_id,
             generation.suppressed_ids,
             forced_first=generation.forced_first_id,
+            hidden_ids=(generation.start_id,),
         ),
         tokenizer_files={"none.spm": folder / "none.spm"},
         decoding=generation.decoding,
@@ -377,7 +421,7 @@ def inputs(model, lengths=SOURCE_LENGTHS, steps=7):
     source_words = words_of(model.get_encoder())
     sources = [words(source_words, n, pad, seed) for seed, n in enumerate(lengths)]
     start = getattr(config, "decoder_start_token_id", None)
-    if start is None and isinstance(config, transformers.PLBartConfig):
+    if start is None and isinstance(config, transformers.PLBartConfig | transformers.T5GemmaConfig):
         start = config.bos_token_id
     first = [pad if start is None else start]  # T5's configuration leaves it to the task
     forced = model.generation_config.forced_bos_token_id
@@ -634,6 +678,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.parametrize("exported", EXPORTED if os.environ.get("DRAGOMAN_PARITY") else BRINGING, indirect=True)
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_models_own_defaults_are_what_generate_does(exported, saved, tmp_path, name):
     """Penalties, lengths, ends and forbidden repeats of generation_config.json, with a last word that is forced."""

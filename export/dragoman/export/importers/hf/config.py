@@ -12,6 +12,7 @@ from dragoman.bundle.manifest import Architecture, NormPlacement, Positions
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sizes import MOST, unless
 from dragoman.export.importers.hf.bert import pair_architecture
+from dragoman.export.importers.hf.gemma import gemma_architecture
 from dragoman.export.importers.hf.options import Options
 
 MOST_BUCKETS = 65_536
@@ -62,6 +63,7 @@ FAMILIES = {
     "t5": Family("pre", "relative", activation="relu", pad=0, start=0),
     "mt5": Family("pre", "relative", activation="gated-gelu", pad=0, start=0),
     "encoder-decoder": Family("post", "learned", embedding_norm=True, pad=0, start=None, starts_with_bos=True),
+    "t5gemma": Family("both", "rotary", pad=0, start=None, starts_with_bos=True),
     "umt5": Family("pre", "relative", activation="gated-gelu", relative_by_layer=True, pad=0, start=0),
 }
 """By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
@@ -74,6 +76,10 @@ class Config(Options):
         super().__init__(options, reasons)
         self.kind = options.get("model_type")
         self.family = FAMILIES.get(self.kind) if isinstance(self.kind, str) else None
+
+
+OF_SIDES = {"encoder-decoder": pair_architecture, "t5gemma": gemma_architecture}
+"""Families whose options are those of two sides, and what reads them."""
 
 
 def check_kind(config: Config, reasons: Reasons) -> None:
@@ -104,8 +110,8 @@ def read_architecture(config: Config, reasons: Reasons) -> Architecture | None:
     check_kind(config, reasons)
     if config.family is None:
         return None
-    if config.kind == "encoder-decoder":
-        arch = pair_architecture(config, reasons)
+    if config.kind in OF_SIDES:
+        arch = OF_SIDES[config.kind](config, reasons)
         return arch if len(reasons) == before else None
     arch = _t5(config, reasons) if config.family.positions == "relative" else _transformer(config, config.family)
     for side, heads in (("encoder", arch.encoder_heads), ("decoder", arch.heads)):

@@ -37,6 +37,7 @@ PAIRS = {
     "bert-generation": "bert-generation",
 }
 """Encoders of pairs of stacks, and whose tokenizer they have."""
+GEMMA = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
 WORD_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 TOKENS = {
@@ -265,6 +266,14 @@ def _bert_generation(directory: Directory) -> Vocabulary | None:
     return None if vocabulary is None else replace(vocabulary, ends_source=False)
 
 
+def _t5gemma(directory: Directory) -> Vocabulary | None:
+    if (path := _tokenizer_json_or("tokenizer.model", directory)) is not None:
+        return hf_vocabulary.tokenizer_json(path, GEMMA.__contains__, directory.reasons)
+    if not directory.has("tokenizer.model"):
+        return None
+    return hf_vocabulary.sentencepiece_alone(directory.file("tokenizer.model"), directory.reasons)
+
+
 def _with_special(side: Side, languages: dict[str, tuple[str, int]]) -> Side:
     return Side(side.ids, side.special | {token for token, _ in languages.values()})
 
@@ -282,6 +291,7 @@ VOCABULARIES = {
     "pegasus": _pegasus,
     "fsmt": _fsmt,
     "blenderbot-small": _blenderbot_small,
+    "t5gemma": _t5gemma,
     "bert": _bert,
     "roberta": _bart,
     "xlm-roberta": _xlm_roberta,

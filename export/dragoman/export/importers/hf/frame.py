@@ -59,7 +59,10 @@ def read_frame(
                 return _task_frame(tasks, vocabulary, source, target, directory.reasons)
             # A model that was trained further keeps the settings of the one that it began as.
             notes = ("config.json has prompts for other languages only: none is put before a text",)
-    begin = directory.number("bos_token_id") if family == "bart" else None
+    begin = directory.number("bos_token_id") if family in ("bart", "t5gemma") else None
+    is_gemma = family == "t5gemma"
+    if is_gemma and directory.settings.get("add_bos_token") is False:
+        begin = None
     pair = _only_pair(directory, source, target)
     if family in AROUND:
         return _pair_frame(directory, vocabulary, AROUND[family], () if pair is None else (pair,))
@@ -67,6 +70,7 @@ def read_frame(
         prefix=() if begin is None else (begin,),
         forced_first=directory.number("forced_bos_token_id"),
         pairs=() if pair is None else (pair,),
+        source_end=not is_gemma or directory.settings.get("add_eos_token") is True,
         notes=notes,
     )
 

@@ -61,6 +61,15 @@ class Options:
         self._must(name, "be above 0 and below 1", value)
         return default
 
+    def number(self, name: str, default: float) -> float:
+        """A number above zero."""
+        value = self._options.get(name)
+        value = default if value is None else value
+        if type(value) in (int, float) and 0 < value < float("inf"):
+            return float(value)
+        self._must(name, "be a number above 0", value)
+        return default
+
     def activation(self, value: object) -> Activation:
         """The activation that an option names."""
         if isinstance(value, str) and value in ACTIVATIONS:

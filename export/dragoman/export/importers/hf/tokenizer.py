@@ -12,6 +12,7 @@
     pairs of BERTs        tokenizer.json, vocab.txt                [CLS] text [SEP]            anything
     of RoBERTas           those of BART, or of XLM-RoBERTa         <s> text </s>               anything
     of BertGenerations    tokenizer.json, spiece.model             text                        anything
+    T5Gemma               tokenizer.json, tokenizer.model          <bos> text                  anything
     Blenderbot Small      vocab.json merges.txt                    text                        anything
     FSMT                  vocab-src.json vocab-tgt.json merges.txt text </s>                  anything
     T5, mT5, UMT5, Pegasus tokenizer.json, spiece.model             [task or <2xx>] text </s>   anything
@@ -68,7 +69,7 @@ def read_tokenizer(
     assert vocabulary is not None, "a vocabulary that is not read has a reason"
     frame = read_frame(family, directory, vocabulary, source, target)
     ids = {name: directory.number(f"{name}_token_id") for name in ("eos", "decoder_start")}
-    if family in (*PAIRS.values(), "plbart") and ids["decoder_start"] is None:
+    if family in (*PAIRS.values(), "plbart", "t5gemma") and ids["decoder_start"] is None:
         ids["decoder_start"] = directory.number("bos_token_id")
     for name, index in ids.items():
         reasons.require(index is not None, f"neither generation_config.json nor config.json has a {name}_token_id")

@@ -18,6 +18,7 @@ from dragoman.export.importers.files.placed import Floats, Placed
 from dragoman.export.importers.files.tensors import Tensors
 from dragoman.export.importers.hf.bert import place_pair
 from dragoman.export.importers.hf.config import Config, is_tied, scales_output, shares_vocabulary
+from dragoman.export.importers.hf.gemma import place_gemma
 from dragoman.export.network.load import canonical_shapes
 from dragoman.export.network.network import Network
 from dragoman.export.network.positions import sinusoid
@@ -88,10 +89,14 @@ class _Placing:
         return (name, table) if self.check_shape(name, table.shape, (rows, self.arch.d_model)) else None
 
 
+OF_SIDES = {"encoder-decoder": place_pair, "t5gemma": place_gemma}
+"""Families of two sides, which place their own weights."""
+
+
 def place_weights(tensors: Tensors, config: Config, arch: Architecture, reasons: Reasons) -> Placed | None:
     """All weights under canonical names; None when there is a reason against it."""
-    if config.kind == "encoder-decoder":
-        return place_pair(tensors, config, arch, reasons)
+    if config.kind in OF_SIDES:
+        return OF_SIDES[config.kind](tensors, config, arch, reasons)
     before = len(reasons)
     work = _Placing(tensors, config, arch, reasons)
     changes = {"tying": _embeddings(work), "output_bias": _output_bias(work), "positions": _positions(work)}
