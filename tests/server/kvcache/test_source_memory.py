@@ -87,8 +87,9 @@ class Placed(Store):
         super().__init__(4)
         self.placed: list[tuple[int, object]] = []
 
-    def place(self, row: int, tensors: object) -> None:
-        self.placed.append((row, tensors))
+    def admit(self, tensors: object = ()) -> None:
+        self.placed.append((len(self), tensors))
+        super().admit()
 
 
 def test_a_device_reads_lengths_and_its_positions_follow_the_longest_source():

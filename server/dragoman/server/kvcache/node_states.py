@@ -20,10 +20,9 @@ class NodeStates:
 
     def admit(self, tensors: Mapping[str, Any]) -> None:
         """One source more: its root has the encoder's states, or zeros."""
-        self._store.admit()
-        first = {name.replace(INITIAL, STATE): value for name, value in tensors.items() if name.startswith(INITIAL)}
-        if first:
-            self._store.place(len(self._store) - 1, first)
+        self._store.admit(
+            {name.replace(INITIAL, STATE): value for name, value in tensors.items() if name.startswith(INITIAL)}
+        )
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""

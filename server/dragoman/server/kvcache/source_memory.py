@@ -29,10 +29,8 @@ class Memory:
 
     def admit(self, tensors: Mapping[str, Any], length: int) -> None:
         """One source more, as the encoder left it, of which `length` positions count."""
-        g = len(self)
-        self._have_room(g, length)
-        self._store.admit()
-        self._store.place(g, tensors)
+        self._have_room(len(self), length)
+        self._store.admit(tensors)
 
     def fill(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
         """Give a source that was admitted without any its keys and values."""

@@ -8,6 +8,7 @@ to be captured; rows stay where they are while others leave (`DeviceRows`). One 
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,14 @@ class DeviceStore:
         self.join()
         self._fit(self._room, size)
 
-    def admit(self) -> None:
+    def admit(self, tensors: Mapping[str, Any] = MappingProxyType({})) -> None:
         """One row more, with whatever its last source left: a step sees nothing of it that is not written first."""
         row = self.rows.admit()
         if row >= self._room:
             self.join()
             self._fit(row_level(row + 1), self._size)
+        if tensors:
+            self.place(len(self) - 1, tensors)
 
     def remove(self, row: int) -> None:
         """The row leaves; the last one takes its place in the group, and stays where it is on the device."""

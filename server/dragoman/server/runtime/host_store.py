@@ -1,6 +1,7 @@
 """A store in this process' memory."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -43,10 +44,10 @@ class HostStore:
         for name, axis in self._axes.items():
             self._tensors[name] = resized(self._tensors[name], axis, size, self._count)
 
-    def admit(self) -> None:
-        """One row more, of zeros: what is no number is seen through any mask, so that nothing old may stay."""
-        self._wipe(self._count)
+    def admit(self, tensors: Mapping[str, Array] = MappingProxyType({})) -> None:
+        """One row more, of zeros but for these: what is no number is seen through any mask, so nothing old may stay."""
         self._count += 1
+        self.place(self._count - 1, tensors)
 
     def remove(self, row: int) -> None:
         """The row leaves; the last one takes its place."""
@@ -55,22 +56,18 @@ class HostStore:
             for tensor in self._tensors.values():
                 tensor[row] = tensor[self._count]
 
-    def _wipe(self, row: int) -> None:
-        for tensor in self._tensors.values():
-            tensor[row] = 0
-
     def place(self, row: int, tensors: Mapping[str, Array]) -> None:
         """The row becomes these tensors, as far as there is room, and zeros elsewhere."""
-        self._wipe(row)
         for name, tensor in self._tensors.items():
-            if name not in tensors:
-                continue
-            new, axis = tensors[name], self._axes.get(name)
-            if axis is None:
+            new, axis = tensors.get(name), self._axes.get(name)
+            if new is None:
+                tensor[row] = 0
+            elif axis is None:
                 tensor[row] = new
             else:
-                front = (slice(None),) * (axis - 1) + (slice(min(new.shape[axis - 1], tensor.shape[axis])),)
-                tensor[row][front] = new[front]
+                kept, before = min(new.shape[axis - 1], tensor.shape[axis]), (slice(None),) * (axis - 1)
+                tensor[row][(*before, slice(kept))] = new[(*before, slice(kept))]
+                tensor[row][(*before, slice(kept, None))] = 0
 
     def put(self, new: Sequence[Array], row: Array, node: Array, slot: Array) -> None:
         """The new node node[i] of row[i] goes to slot[i]."""

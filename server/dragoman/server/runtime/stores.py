@@ -5,6 +5,7 @@ wherever the numbers are. A store holds them and moves them as it is told.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from dragoman.server.runtime.buffers import Feed
@@ -26,8 +27,8 @@ class Store(Protocol):
     def resize(self, size: int) -> None:
         """Have so many slots or positions; rows keep theirs, as far as there are as many."""
 
-    def admit(self) -> None:
-        """One row more, which says nothing."""
+    def admit(self, tensors: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """One row more: what the encoder made of a source, or what says nothing."""
 
     def remove(self, row: int) -> None:
         """The row leaves; the last one takes its place."""

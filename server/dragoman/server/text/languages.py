@@ -18,6 +18,9 @@ MOST_CHARACTERS = 140
 """Of a longer text, what stands behind says nothing new."""
 LEAST_LETTERS, LEAST_OTHERS = 24, 6
 """Fewer letters, of all scripts or of a foreign one, say nothing."""
+ENOUGH, CLEAR = 48, 5.0
+"""If so many characters of a text say that it is in its language by so much, it is not looked at any further: of 995
+human translations these are five in six, and none of 1,417 texts that are in another language."""
 SURE = 20.0
 """The distance, in natural logarithms of a probability, from which the model is believed. Nearly all translations
 are within 15 of their language, good ones and bad ones."""
@@ -131,6 +134,8 @@ def other_language(words: Sequence[str], tag: str) -> str | None:
     own = model.index.get(primary(tag))
     if own is None or len(text) < LEAST_LETTERS:
         return None
+    if len(text) > 2 * ENOUGH and model.lead(text[:ENOUGH], own) > CLEAR:
+        return None
     scores = model.scores(text)
     best = int(scores.argmax())
     if best == own or model.languages[best] in _alike(primary(tag)):
@@ -207,6 +212,13 @@ class _LanguageModel:
                 found += named
         scores: npt.NDArray[np.float32] = np.add.reduce(self._weights.take(np.array(found, np.intp), 0), 0) + self._bias
         return scores
+
+    def lead(self, text: str, own: int) -> float:
+        """By how much a text is more in one language than in any other one; below zero where it is not."""
+        scores = self.scores(text)
+        score = float(scores[own])
+        scores[own] = -np.inf
+        return score - float(scores.max())
 
 
 @functools.cache

@@ -130,6 +130,8 @@ def changes(
 ) -> list[Change]:
     """Which numbers of a text are other ones in its translation. What stands `apart` in either is no number."""
     ours, theirs = numbers(source, source_apart), numbers(target, target_apart)
+    if not (ours or theirs):
+        return []
     missing, extra = _unpaired(ours, theirs, lambda number: (number.written,))
     if missing or extra:
         missing, extra = _unpaired(missing, extra, lambda number: number.values)

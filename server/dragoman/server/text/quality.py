@@ -142,7 +142,8 @@ def _repetition(source: str, target: str, source_words: Sequence[str], target_wo
         run = _RUN.search(word)
         if run and not _RUN.search(source):
             return f"{run.group(1)} is repeated {len(run.group()) // len(run.group(1))} times"
-    if len(target_words) - len(set(target_words)) < LEAST_ROUNDS - 1:
+    repeated = len(target_words) - len(set(target_words))
+    if repeated < LEAST_ROUNDS - 1 or max(Counter(target_words).values()) < LEAST_ROUNDS:
         return ""
     rounds, cycle = _most_rounds(target_words)
     if rounds >= LEAST_ROUNDS and rounds > 2 * max(1, _most_rounds(source_words)[0]):
