@@ -96,6 +96,7 @@ VALUES: dict[str, Any] = {
     "max_length_factor": 1.5,
     "repetition_penalty": 1.25,
     "no_repeat_ngram_size": 0,
+    "source_no_repeat_ngram_size": 0,
     "suppressed_tokens": ("▁a", ""),
     "unknown_handling": UnknownHandling.COPY,
     "sampling": Sampling(top_k=1, top_p=0.5, temperature=2.0, seed=0, min_p=0.25, epsilon=0.125),

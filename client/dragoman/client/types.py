@@ -350,6 +350,7 @@ class Options:
     max_length_factor: float | None = None
     repetition_penalty: float | None = None
     no_repeat_ngram_size: int | None = None
+    source_no_repeat_ngram_size: int | None = None
     suppressed_tokens: tuple[str, ...] | None = None
     unknown_handling: UnknownHandling | None = None
     sampling: Sampling | None = None

@@ -303,13 +303,19 @@ def has_attention(manifest: Manifest, *, shortlist: bool) -> bool:
     return graph is not None and any(tensor.name == ATTENTION for tensor in graph.outputs)
 
 
+def source_problems(decoding: Decoding, shape: Architecture) -> Iterator[tuple[str, str]]:
+    """A field that compares the words of both sides, where they are not the same."""
+    size = decoding.source_no_repeat_ngram_size
+    if size and shape.source_vocabulary != shape.target_vocabulary:
+        yield "source_no_repeat_ngram_size", f"{size}, and the source's words are not the target's"
+
+
 def _forced(decoding: Decoding, shape: Architecture) -> Iterator[str]:
     index = decoding.forced_last_id
     if index is not None and not 0 <= index < shape.target_vocabulary:
         yield f"decoding.forced_last_id: {index} is outside the target vocabulary of {shape.target_vocabulary}"
-    size = decoding.source_no_repeat_ngram_size
-    if size and shape.source_vocabulary != shape.target_vocabulary:
-        yield f"decoding.source_no_repeat_ngram_size: {size}, and the source's words are not the target's"
+    for name, problem in source_problems(decoding, shape):
+        yield f"decoding.{name}: {problem}"
 
 
 def _ids(tokenizer: Tokenizer, shape: Architecture) -> Iterator[str]:

@@ -82,6 +82,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--min-length", "0"], {"decoding": {"min_length": 0}}),
         (["--repetition-penalty", "1.5"], {"decoding": {"repetition_penalty": 1.5}}),
         (["--no-repeat-ngram-size", "3"], {"decoding": {"no_repeat_ngram_size": 3}}),
+        (["--source-no-repeat-ngram-size", "3"], {"decoding": {"source_no_repeat_ngram_size": 3}}),
         (["--suppress", "a", "--suppress", "b"], {"decoding": {"suppressed_tokens": ["a", "b"]}}),
         (["--unknown-handling", "copy"], {"decoding": {"unknown_handling": pb.UNKNOWN_HANDLING_COPY}}),
         (["--sampling"], {"decoding": {"sampling": {}}}),

@@ -75,6 +75,7 @@ GOOD: dict[str, list[Any]] = {
     "max_length_factor": [0.01, 100.0],
     "repetition_penalty": [0.01, 100.0],
     "no_repeat_ngram_size": [0, 2**32 - 1],
+    "source_no_repeat_ngram_size": [0, 2**32 - 1],
     "unknown_handling": ["allow", "suppress", "copy"],
     "shortlist": [False],
 }
@@ -226,6 +227,16 @@ def test_what_needs_attention_is_refused_without_it(manifest: Manifest, override
     assert resolved(only_whole, **overrides)
     with pytest.raises(UnsupportedByModel):
         resolved(only_whole, shortlist=True, **overrides)
+
+
+def test_the_sources_words_are_avoided_only_where_they_are_the_targets(manifest: Manifest) -> None:
+    """Else the numbers of one side would be taken for those of the other."""
+    apart = replace(manifest, architecture=replace(manifest.architecture, source_vocabulary=77))
+
+    assert resolved(manifest, source_no_repeat_ngram_size=2).source_no_repeat_ngram_size == 2
+    assert not resolved(apart, source_no_repeat_ngram_size=0).source_no_repeat_ngram_size
+    with pytest.raises(UnsupportedByModel, match=r"decoding\.source_no_repeat_ngram_size: 2, and the source's words"):
+        resolved(apart, source_no_repeat_ngram_size=2)
 
 
 def test_alignments_need_attention(manifest: Manifest) -> None:

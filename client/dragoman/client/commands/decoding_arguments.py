@@ -58,6 +58,9 @@ def register(parser: ArgumentParser) -> None:
     length.add_argument("--max-length-factor", type=positive, metavar="X", help="most target tokens a source token")
     length.add_argument("--repetition-penalty", type=positive, metavar="X", help="above 1: repeats are less likely")
     length.add_argument("--no-repeat-ngram-size", type=at_least_zero, metavar="N", help="no N tokens come twice")
+    length.add_argument(
+        "--source-no-repeat-ngram-size", type=at_least_zero, metavar="N", help="no N tokens of the source come"
+    )
     _register_words(parser)
     _register_engines(parser)
     sampling = parser.add_argument_group(

@@ -116,6 +116,7 @@ class DecodingOverrides:
     max_length_factor: float | None = None
     repetition_penalty: float | None = None
     no_repeat_ngram_size: int | None = None
+    source_no_repeat_ngram_size: int | None = None
     unknown_handling: UnknownHandling | None = None
     shortlist: bool | None = None
 

@@ -116,6 +116,7 @@ _MEANINGLESS = {
     "early_stopping": None,
     "repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
+    "source_no_repeat_ngram_size": 0,
 }
 """Decoding fields that it has no use for, and the values that change nothing."""
 _RANKING = ("length_penalty", "length_penalty_kind", "word_penalty")

@@ -11,7 +11,7 @@ from typing import Any
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.profiles import PROFILES, with_profile
-from dragoman.bundle.rules import NO_ATTENTION, attention_problems, decoding_problems, has_attention
+from dragoman.bundle.rules import NO_ATTENTION, attention_problems, decoding_problems, has_attention, source_problems
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, Violation, quoted
 from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Request
@@ -45,7 +45,7 @@ def resolve(request: Request, engine: EnginePreference, bounds: Bounds) -> Decod
     ]
     if violations:
         return InvalidRequest.of(violations)
-    return next(_attention_problems(request, decoding, bounds), decoding)
+    return next(_model_problems(request, decoding, bounds), decoding)
 
 
 def _early_problems(request: Request, engine: EnginePreference, bounds: Bounds) -> Iterator[ServingError]:
@@ -102,8 +102,10 @@ def _length_violations(overrides: DecodingOverrides, bounds: Bounds) -> Iterator
         yield Violation("decoding.max_length", message)
 
 
-def _attention_problems(request: Request, decoding: Decoding, bounds: Bounds) -> Iterator[ServingError]:
-    """What asks for attention where the graphs give none."""
+def _model_problems(request: Request, decoding: Decoding, bounds: Bounds) -> Iterator[ServingError]:
+    """What asks for attention where the graphs give none, or for the source's words where they are not the target's."""
+    for name, problem in source_problems(decoding, bounds.manifest.architecture):
+        yield UnsupportedByModel(f"decoding.{name}", problem)
     for name, problem in attention_problems(bounds.manifest, decoding):
         yield UnsupportedByModel(f"decoding.{name}", problem)
     if request.output.alignments and not has_attention(bounds.manifest, shortlist=decoding.shortlist):

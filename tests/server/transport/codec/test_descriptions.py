@@ -27,6 +27,7 @@ DECODINGS = [
         max_length_factor=1.5,
         repetition_penalty=1.25,
         no_repeat_ngram_size=3,
+        source_no_repeat_ngram_size=4,
         unknown_handling="copy",
     ),
 ]

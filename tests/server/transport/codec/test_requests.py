@@ -87,6 +87,7 @@ def test_a_request_is_read_completely() -> None:
         ("max_length_factor", 0.0, 0.0),
         ("repetition_penalty", 0.0, 0.0),
         ("no_repeat_ngram_size", 0, 0),
+        ("source_no_repeat_ngram_size", 0, 0),
         ("unknown_handling", pb.UNKNOWN_HANDLING_ALLOW, "allow"),
         ("unknown_handling", pb.UNKNOWN_HANDLING_SUPPRESS, "suppress"),
         ("unknown_handling", pb.UNKNOWN_HANDLING_COPY, "copy"),
