@@ -210,7 +210,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     if arch.recurrent is not None:
         network.output_embedding *= 6  # hidden states lie between -1 and 1
     network.output_bias.fill_(0)
-    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "rotary": 3.0, "lstm": 1.5}[decoder]
+    network.output_bias[0] = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "rotary": 2.0, "lstm": 1.5}[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():

@@ -17,7 +17,7 @@ from typing import Generic
 
 import numpy as np
 
-from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS, MASK, STRIDE
+from dragoman.bundle.graphs import DEPTH, EXTENDED, IDS
 from dragoman.server.batches.drafting import Speculation
 from dragoman.server.batches.group import Source, T
 from dragoman.server.batches.output_words import Words
@@ -137,7 +137,7 @@ def chain_batch(
 ) -> StepBatch[T]:
     """Sources of one kind of drafts, or none. Rounds without drafts are strides or single steps."""
     vocabulary, stride, far = runtime.manifest.tokenizer, STRIDE_STEPS if has_stride else 1, 0
-    if has_stride and not any(tensor.name == MASK for tensor in runtime.manifest.graphs[STRIDE].inputs):
+    if has_stride and runtime.manifest.architecture.keeps_states:
         far = FAR_STEPS
     chains = Chains(vocabulary, stride=stride, far=far)
     if speculation is not None:

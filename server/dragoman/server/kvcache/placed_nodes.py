@@ -88,6 +88,8 @@ class PlacedTrees:
             self._resize(wanted)
         self._store.admit()
         self._ancestors[g] = False
+        if self._depth is not None:
+            self._depth[g] = 0
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""
