@@ -57,9 +57,20 @@ def shown(candidates: CandidateUnion, g: int) -> dict[int, float]:
     return {int(feed["candidates"][n]): float(row[n]) for n in np.flatnonzero(row > MASKED)}
 
 
+def shown_apart(candidates: CandidateUnion, g: int) -> dict[int, float]:
+    """The same of the form that has each source's own words alone, in order and in whole blocks."""
+    feed = candidates.feed(by_source=True)
+    own, bias = feed["own"][g], feed["own_bias"][g]
+    assert len(own) % SHORTLIST_BLOCK == 0
+    assert "allowed" not in feed
+    words = feed["candidates"][own[bias > MASKED]].tolist()
+    assert words == sorted(words)
+    return dict(zip(words, bias[bias > MASKED].tolist(), strict=True))
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_each_source_is_shown_its_own_words_with_their_bias(seed):
-    """Whoever joins or leaves, a source may say its own words and no others."""
+    """Whoever joins or leaves, a source may say its own words and no others, in both forms that graphs ask for."""
     rng = np.random.default_rng(seed)
     candidates, own = CandidateUnion(look_up, VOCABULARY), []
     for _ in range(40):
@@ -69,11 +80,12 @@ def test_each_source_is_shown_its_own_words_with_their_bias(seed):
             own[g] = own[-1]
             del own[-1]
         else:
-            own.append(np.sort(rng.choice(VOCABULARY, 16, replace=False)))
+            own.append(np.sort(rng.choice(VOCABULARY, rng.choice([8, 16, 32, 40]), replace=False)))
             candidates.admit(own[-1])
         for g, words in enumerate(own):
             expected = {int(w): pytest.approx(w / 10) for w in words}
             assert shown(candidates, g) == expected
+            assert shown_apart(candidates, g) == expected
 
 
 @pytest.mark.parametrize("number", [8, SHORTLIST_BLOCK - 1, SHORTLIST_BLOCK, SHORTLIST_BLOCK + 1])

@@ -9,12 +9,30 @@ It is made in two parts. `widened` lets new nodes attend to those of the same ru
 the flat form that the int8 passes know; `looped` closes the loop, and leaves outside whatever is the same each time.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from dragoman.bundle.graphs import COUNT, DEPTH, IDS, MASK, NEW, RECENT, SELF, STATE, TOPK_ID, TOPK_LOGP
+from dragoman.bundle.graphs import (
+    ALLOWED,
+    CANDIDATE_IDS,
+    COUNT,
+    DEPTH,
+    IDS,
+    MASK,
+    NEW,
+    OWN,
+    OWN_BIAS,
+    RECENT,
+    SELF,
+    STATE,
+    TOPK_ID,
+    TOPK_LOGP,
+    WORDS,
+)
 from dragoman.bundle.manifest import Architecture, Precision
 from dragoman.export.passes.reshapes import with_size_one
 
@@ -61,7 +79,53 @@ def widened(step: ir.Model) -> ir.Model:
         new.replace_all_uses_with(both)
         node.replace_input_with(1, new)
     with_size_one(model, "q")
+    if any(value.name == ALLOWED for value in graph.inputs):
+        _choose_among_own_words(graph)
+        RemoveUnusedNodesPass()(model)
+        graph.inputs[:] = [value for value in graph.inputs if value.name != ALLOWED]
     return model
+
+
+def _choose_among_own_words(graph: ir.Graph) -> None:
+    """Have each source's best words found among its own instead of all candidates, which are those of all sources.
+
+    A batch has several times as many, and the exact normaliser is the dearest of what is made of them.
+    """
+    given = {str(value.name): value for value in graph.inputs}
+    product, biased, ids, index = _choice(given)
+    own, bias = (
+        ir.Value(name=name, type=ir.TensorType(kind), shape=ir.Shape(["G", "W"]))
+        for name, kind in ((OWN, ir.DataType.INT64), (OWN_BIAS, ir.DataType.FLOAT))
+    )
+    graph.inputs.extend([own, bias])
+    front = _Builder(graph, graph, before=biased)
+    picked = front.add("GatherElements", product, front.add("Transpose", own, perm=[1, 0]), axis=0)
+    logits = front.add("Add", front.add("Transpose", picked, perm=[1, 0]), bias)
+    words = front.add("Gather", given[CANDIDATE_IDS], own, axis=0)
+    for size in [use.node for use in given[WORDS].uses() if use.node.op_type == "Shape"]:
+        size.outputs[0].replace_all_uses_with(front.add("Shape", own, start=1, end=2))
+    logits.shape, logits.type = bias.shape, bias.type
+    biased.outputs[0].replace_all_uses_with(logits)
+    chosen = _Builder(graph, graph, before=ids).add("GatherElements", words, index, axis=1)
+    (found,) = ids.outputs
+    chosen.shape, chosen.type = found.shape, found.type
+    found.replace_all_uses_with(chosen, replace_graph_outputs=True)
+    chosen.name, found.name = found.name, f"{found.name}.of_all"
+
+
+def _choice(given: Mapping[str, ir.Value]) -> tuple[ir.Value, ir.Node, ir.Node, ir.Value]:
+    """The logits of all candidates [C, G], what adds biases to them [G, C], what looks the best words up, and where
+    they stand.
+    """
+    (biased,) = [use.node for use in given[ALLOWED].uses()]
+    turned = next(value.producer() for value in biased.inputs if value is not given[ALLOWED] and value is not None)
+    (ids,) = [use.node for use in given[CANDIDATE_IDS].uses()]
+    assert turned is not None, "the logits are transposed"
+    assert (biased.op_type, turned.op_type, ids.op_type) == ("Add", "Transpose", "GatherND")
+    deeper = ids.inputs[1].producer() if ids.inputs[1] is not None else None
+    product, index = turned.inputs[0], None if deeper is None else deeper.inputs[0]
+    assert product is not None and index is not None, "places have got an axis for the look-up"  # noqa: PT018
+    return product, biased, ids, index
 
 
 def looped(model: ir.Model, last_place: int) -> None:
@@ -123,17 +187,20 @@ def looped(model: ir.Model, last_place: int) -> None:
 
 
 class _Builder:
-    """Adds nodes at the end of one graph, and constants to the one around it."""
+    """Adds nodes at the end of one graph, or before one of its nodes, and constants to the graph around it."""
 
-    def __init__(self, around: ir.Graph, graph: ir.Graph) -> None:
-        self.around, self.graph = around, graph
+    def __init__(self, around: ir.Graph, graph: ir.Graph, before: ir.Node | None = None) -> None:
+        self.around, self.graph, self._before = around, graph, before
 
-    def add(self, op: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
+    def add(self, op: str, *inputs: ir.Value, **attributes: int | Sequence[int]) -> ir.Value:
         node = ir.node(op, inputs, attributes=attributes or None)
         value: ir.Value = node.outputs[0]
         # Two graphs that number their values by themselves would both begin at 0.
         value.name = f"{self.graph.name}.{op}.{len(self.graph)}"
-        self.graph.append(node)
+        if self._before is None:
+            self.graph.append(node)
+        else:
+            self.graph.insert_before(self._before, node)
         return value
 
     def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from dragoman.bundle.graphs import (
+    ALLOWED,
     CANDIDATE_IDS,
     CHOSEN,
     CHOSEN_LOGP,
@@ -17,6 +18,8 @@ from dragoman.bundle.graphs import (
     IDS,
     MASK,
     NEW,
+    OWN,
+    OWN_BIAS,
     SELF,
     SHORTLIST_BLOCK,
     SRC_MASK,
@@ -52,6 +55,10 @@ def prove_stride(network: Network, directory: Path, precision: Precision) -> tup
     given = {name: value for name, value in given.items() if name in {value.name for value in step.get_inputs()}}
     outputs = [value.name for value in stride.get_outputs()]
     feed = {name: value for name, value in given.items() if name in names}
+    if OWN in names:  # each source may say all but the first candidates
+        given[ALLOWED][:, :SHORTLIST_BLOCK] = MASKED
+        places = np.arange(SHORTLIST_BLOCK, given[CANDIDATE_IDS].size)
+        feed |= {OWN: np.tile(places, (SOURCES, 1)), OWN_BIAS: given[ALLOWED][:, SHORTLIST_BLOCK:]}
     if MASK in feed:
         feed[MASK] = np.concatenate([given[MASK][..., :-1], np.zeros((SOURCES, 1, 1, ROUNDS), np.float32)], 3)
     said = dict(zip(outputs, stride.run(outputs, {**feed, COUNT: np.array(ROUNDS)}), strict=True))

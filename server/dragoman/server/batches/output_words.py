@@ -20,6 +20,8 @@ class Words:
         self._runtime, self._shortlist = runtime, shortlist
         self._vocabulary = runtime.manifest.architecture.target_vocabulary
         self._candidates = CandidateUnion(self._look_up, self._vocabulary)
+        stride = runtime.manifest.graphs.get(graphs.STRIDE)
+        self._strides_by_source = stride is not None and any(tensor.name == graphs.OWN for tensor in stride.inputs)
 
     def _look_up(self, candidates: Ints) -> Feed:
         return self._runtime.run(graphs.CANDIDATES, {graphs.CANDIDATE_IDS: candidates})
@@ -38,9 +40,9 @@ class Words:
         if self._shortlist is not None:
             self._candidates.remove(row)
 
-    def feed(self) -> Feed:
+    def feed(self, *, by_source: bool = False) -> Feed:
         """What a graph over candidates takes besides; nothing for one over the whole vocabulary."""
-        return {} if self._shortlist is None else self._candidates.feed()
+        return {} if self._shortlist is None else self._candidates.feed(by_source=by_source)
 
     def best(self, decoder: str, feed: Feed, rows: Ints, sources: Ints, count: int) -> tuple[Floats32, Ints]:
         """Log-probabilities and ids [r, k] of the best words of these rows of a non-autoregressive decoder's canvases;
@@ -88,7 +90,7 @@ class Words:
 
     def _follow(self, query: Query, feed: Feed) -> tuple[Reply, list[Any]]:
         """A stride from each source's one node: `answer` of several places, each behind the best word of the last."""
-        feed |= self.feed()
+        feed |= self.feed(by_source=self._strides_by_source)
         feed[graphs.TOP] = np.zeros(min(query.best, len(self)), np.int64)
         feed[graphs.COUNT] = np.array(query.seen.shape[1])
         logp, ids, *new = self._runtime.run(graphs.STRIDE, feed).values()

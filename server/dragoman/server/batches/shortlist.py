@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from dragoman.bundle.graphs import ALLOWED, CANDIDATE_IDS, SHORTLIST_BLOCK, WORD_BIAS
+from dragoman.bundle.graphs import ALLOWED, CANDIDATE_IDS, OWN, OWN_BIAS, SHORTLIST_BLOCK, WORD_BIAS
 from dragoman.server.decode.arrays import Ints
-from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.buffers import Array, Feed
 from dragoman.server.runtime.padding import MASKED
 
 MULTIPLE = 8
@@ -80,7 +80,9 @@ class CandidateUnion:
         self._place = np.zeros(vocabulary, np.int64)
         self._words: Ints = np.zeros(0, np.int64)
         self._rows: Feed = {}
-        self._allowed = np.zeros((0, 0), np.float32)
+        self._bias = np.zeros(0, np.float32)
+        self._lists: dict[str, Array] = {}
+        """What sources may say, in the forms that were asked for since the union was made."""
         self._is_stale = True
 
     def admit(self, words: Ints) -> None:
@@ -94,8 +96,8 @@ class CandidateUnion:
         self._count[self._listed[row]] -= 1
         self._listed[row] = self._listed[-1]
         del self._listed[-1]
-        if self._rows and not self._is_stale:
-            self._allowed[row] = self._allowed[len(self._listed)]
+        for lists in () if self._is_stale else self._lists.values():
+            lists[row] = lists[len(self._listed)]
 
     def __len__(self) -> int:
         """How many words the graph is given."""
@@ -103,13 +105,18 @@ class CandidateUnion:
             self._unite()
         return len(self._words)
 
-    def feed(self) -> Feed:
-        """Graph inputs: a source's own words have their bias, others are masked."""
+    def feed(self, *, by_source: bool = False) -> Feed:
+        """Graph inputs: a source's own words have their bias, others are masked; or its own words alone."""
         if self._is_stale:
             self._unite()
         if not self._rows:
-            self._look_rows_up()
-        return {CANDIDATE_IDS: self._words, ALLOWED: self._allowed[: len(self._listed)], **self._rows}
+            self._rows = self._look_up(self._words)
+            self._bias = self._rows.pop(WORD_BIAS)
+        names = (OWN, OWN_BIAS) if by_source else (ALLOWED,)
+        if names[0] not in self._lists:
+            self._lists |= self._own() if by_source else self._among_all()
+        lists = {name: self._lists[name][: len(self._listed)] for name in names}
+        return {CANDIDATE_IDS: self._words, **lists, **self._rows}
 
     def places(self, words: Ints) -> Ints:
         """Where these words stand among the candidates; one that is none stands where all sources are masked."""
@@ -121,12 +128,22 @@ class CandidateUnion:
         self._words = np.zeros((len(words) // SHORTLIST_BLOCK + 1) * SHORTLIST_BLOCK, np.int64)  # the last is nobody's
         self._words[: len(words)] = words
         self._place[words] = np.arange(len(words))
-        self._rows, self._is_stale = {}, False
+        self._rows, self._lists, self._is_stale = {}, {}, False
 
-    def _look_rows_up(self) -> None:
-        self._rows = self._look_up(self._words)
-        bias = self._rows.pop(WORD_BIAS)
-        self._allowed = np.full((len(self._listed), len(self._words)), MASKED)
-        for row, words in zip(self._allowed, self._listed, strict=True):
+    def _among_all(self) -> dict[str, Array]:
+        """The bias of each source's own words among all candidates."""
+        allowed = np.full((len(self._listed), len(self._words)), MASKED)
+        for row, words in zip(allowed, self._listed, strict=True):
             places = self._place[words]
-            row[places] = bias[places]
+            row[places] = self._bias[places]
+        return {ALLOWED: allowed}
+
+    def _own(self) -> dict[str, Array]:
+        """Where each source's own words stand, in order, and their biases; in place of those it lacks is nobody's."""
+        width = max(map(len, self._listed)) // SHORTLIST_BLOCK * SHORTLIST_BLOCK + SHORTLIST_BLOCK
+        own = np.full((len(self._listed), width), len(self._words) - 1)
+        bias = np.full(own.shape, MASKED)
+        for row, words in enumerate(self._listed):
+            places = self._place[words]
+            own[row, : len(words)], bias[row, : len(words)] = places, self._bias[places]
+        return {OWN: own, OWN_BIAS: bias}
