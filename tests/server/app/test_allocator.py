@@ -2,7 +2,9 @@
 
 import asyncio
 import ctypes
+import platform
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -75,3 +77,81 @@ def test_a_library_without_parameters_is_let_be(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
 
     allocator.set_up()
+
+
+def test_nothing_is_filled_of_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks say nothing of its holes."""
+    monkeypatch.setattr(ctypes, "PyDLL", lambda _: object())
+
+    with allocator.holes_filled():
+        pass
+
+
+@pytest.fixture
+def library() -> Any:
+    """The C library."""
+    library = ctypes.PyDLL(None)
+    library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
+    return library
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are let be")
+@pytest.mark.parametrize("size", [40, 600, 5_000, 100_000])
+def test_what_comes_lies_in_no_small_hole(library: Any, size: int) -> None:
+    """Neither one block of it nor a hundred; afterwards the holes are there as before."""
+    blocks = [library.malloc(size) for _ in range(400)]
+    holes = blocks[50::2]
+    for block in holes:
+        library.free(block)
+
+    with allocator.holes_filled():
+        inside = [library.malloc(size) for _ in range(100)]
+    outside = [library.malloc(size) for _ in range(100)]
+
+    for block in (*blocks[:50], *blocks[51::2], *inside, *outside):
+        library.free(block)
+    assert not {*holes} & {*inside}
+    assert {*holes} & {*outside}
+
+
+class Heap:
+    """An allocator with holes, which it takes by their size, and no end of room behind them."""
+
+    def __init__(self, *holes: int) -> None:
+        self.holes, self.end, self.taken = sorted(holes), 1 << 20, dict[int, int]()
+
+    def malloc(self, size: int) -> int | None:
+        """A block in the smallest hole that is large enough, else at the end."""
+        block = size + 8
+        hole = next((hole for hole in self.holes if hole >= block), 0)
+        if hole:
+            self.holes.remove(hole)
+            address = -2 * len(self.taken) * (1 << 20)
+        else:
+            address, self.end = self.end, self.end + block
+        self.taken[address] = hole
+        return address
+
+    def free(self, address: int) -> None:
+        """A block is free again."""
+        self.holes += [hole] if (hole := self.taken.pop(address)) else []
+
+
+def test_a_filler_fits_its_hole() -> None:
+    """The large ones come first, and none is wasted on what is larger than a hole that is filled."""
+    heap = Heap(32, 48, 48, 1_024, 4_000, allocator.HOLE_BYTES)
+
+    fillers = allocator._fillers(heap.malloc, heap.free)
+
+    assert heap.holes == []
+    assert [heap.taken[filler] for filler in fillers] == [allocator.HOLE_BYTES, 4_000, 1_024, 48, 48, 32]
+
+
+def test_fillers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many holes there are, and where memory is at an end."""
+    monkeypatch.setattr(allocator, "MOST_FILLERS", 100)
+    heap = Heap(*[64] * 1_000)
+    assert len(allocator._fillers(heap.malloc, heap.free)) == 100
+
+    assert allocator._fillers(lambda _: None, heap.free) == []

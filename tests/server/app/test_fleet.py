@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,23 @@ async def test_a_replacement_fails_no_call(serve: Serve, tmp_path: Path) -> None
         assert (await stub.Translate(request)).model_version == second
         await settled(served)
         assert [model.version for model in (await stub.ListModels(pb.ListModelsRequest())).models] == [second]
+
+
+async def test_a_bundle_that_is_held_for_a_moment_is_let_go(serve: Serve, tmp_path: Path) -> None:
+    """Whoever held it when it was closed: it refers to itself, and is not kept as what is there for good."""
+    write(tmp_path / "echo")
+    served = await serve(models=str(tmp_path), look_s=0)
+    [held] = served.app.models
+    held.itself, old = held, weakref.ref(held)
+    write(tmp_path / "echo", length=48)
+    await served.app.fleet.look()
+    await settled(served)
+    await asyncio.sleep(0.03)
+
+    del held
+    async with asyncio.timeout(10):
+        while old() is not None:
+            await asyncio.sleep(0.01)
 
 
 async def test_health_follows_what_is_served(serve: Serve, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dragoman.server.app import garbage
-from dragoman.server.app.garbage import AT_LEAST_S, EVERY_S, FEW_SEGMENTS, Garbage, is_due
+from dragoman.server.app.garbage import AT_LEAST_S, EVERY_S, FEW_SEGMENTS, Garbage, collect_departed, is_due
 
 
 class Knot:
@@ -74,3 +74,37 @@ def test_old_objects_are_looked_at_when_it_is_due_alone(monkeypatch: pytest.Monk
     assert full > 1
     assert (gc.get_freeze_count() > 0) == is_frozen
     assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["", "held for a moment"])
+def test_what_has_departed_is_collected(is_frozen: bool, held: bool) -> None:
+    """Also what was there for good, and what a thread still holds when it is looked for."""
+
+    async def run() -> bool:
+        holders = [Knot()]
+        gc.freeze()
+        knot = weakref.ref(holders[0])
+        if held:
+            asyncio.get_running_loop().call_later(0.01, holders.clear)
+        else:
+            holders.clear()
+        collected = await collect_departed(knot)
+        assert (knot() is None) == collected
+        return collected
+
+    assert asyncio.run(run())
+    assert gc.get_freeze_count() > 0
+
+
+def test_what_stays_is_not_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is found by a collection like any other when it is let go of in the end."""
+    monkeypatch.setattr(garbage, "PAUSES_S", (0.0, 0.0))
+    old = Knot()
+    knot = weakref.ref(old)
+    gc.freeze()
+
+    assert not asyncio.run(collect_departed(knot))
+    del old
+    gc.collect()
+    assert knot() is None
+    gc.freeze()

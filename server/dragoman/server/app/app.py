@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app import admin
-from dragoman.server.app.allocator import give_back_at_rest
+from dragoman.server.app.allocator import give_back_at_rest, holes_filled
 from dragoman.server.app.fleet import Fleet
 from dragoman.server.app.garbage import Garbage
 from dragoman.server.app.serve_options import ServeOptions
@@ -283,7 +283,8 @@ class App:
         started = time.perf_counter()
         self.metrics.add_model(name)
         try:
-            tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
+            with holes_filled():
+                tokenizer, lanes = Tokenizer(bundle), self._lanes_of(bundle, self.metrics.tallies[name])
         except BundleError as error:  # its files are not those that were opened any more
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)

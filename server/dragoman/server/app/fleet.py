@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,7 +28,8 @@ from typing import Any, TypeVar
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import MANIFEST_NAME
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.server.app.garbage import collect_all
+from dragoman.server.app.garbage import collect_departed
+from dragoman.server.app.passing_threads import on_a_thread
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Draining, InvalidRequest, StartError, UnknownModel, quoted
 from dragoman.server.pipeline.models import Models
@@ -267,13 +269,14 @@ class Fleet:
         until_s = time.monotonic() + self._drain_s
         while self._models.calls(pipeline) and time.monotonic() < until_s:
             await asyncio.sleep(_DRAIN_POLL_S)
-        await asyncio.to_thread(pipeline.lanes.close)
+        await on_a_thread("closing", pipeline.lanes.close)
         self._models.gone(pipeline)
         name, version = pipeline.name, pipeline.version
+        departed = weakref.ref(pipeline), weakref.ref(pipeline.lanes)
         del pipeline
         if not self._is_closing:  # what goes with all others goes with the process
-            collect_all()  # sessions and what they belong to refer to each other
-            await asyncio.to_thread(give_back)
+            await collect_departed(*departed)  # sessions and what they belong to refer to each other
+            await on_a_thread("giving-back", give_back)
         logs.event(_logger, logging.DEBUG, "bundle_closed", model=name, version=version)
 
     async def _made(self, bundle: Bundle) -> Pipeline:

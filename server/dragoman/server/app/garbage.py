@@ -8,12 +8,16 @@ become many. Young objects are few, and are left to it. What a server has once i
 import asyncio
 import gc
 import time
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 FEW_SEGMENTS = 2_000
 """While no more are in flight, a full collection takes less than a tenth of a second."""
 EVERY_S, AT_LEAST_S = 5.0, 60.0
 """Between two collections while few segments are in flight, and while many are."""
+PAUSES_S = (0.02, 0.1, 0.5, 1.0)
+"""Between looks at whether what is served no longer is gone."""
 _BEAT_S = 1.0
 _NEVER = 1_000_000_000
 
@@ -52,11 +56,21 @@ class Garbage:
                 collected_s = time.monotonic()
 
 
-def collect_all() -> None:
-    """Collect what was there for good, too, such as a bundle that is served no longer; what is left is for good."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+async def collect_departed(*departed: weakref.ref[Any]) -> bool:
+    """Collect what was there for good, too, such as a bundle that is served no longer; whether it is gone.
+
+    What is left is for good again, but not before that is gone. A thread that has just had to do with it lets go of it
+    a moment later, and garbage that was set aside meanwhile would stay until the next time. Where it is held for
+    longer, all is looked at from now on.
+    """
+    for pause_s in PAUSES_S:
+        gc.unfreeze()
+        gc.collect()
+        if all(reference() is None for reference in departed):
+            gc.freeze()
+            return True
+        await asyncio.sleep(pause_s)
+    return False
 
 
 def is_due(since_s: float, segments: int) -> bool:
