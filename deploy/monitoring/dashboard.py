@@ -70,6 +70,8 @@ REQUESTS = "dragoman_requests_total"
 DURATION = "dragoman_request_duration_seconds"
 STAGE = "dragoman_request_stage_duration_seconds"
 SPANS = "dragoman_protected_spans_total"
+READ_SPANS = per_second("model", f'{SPANS}{{{MODEL}, keeping!="as_it_was"}}')
+MORE_THAN_A_FORM = per_second("model", f'{SPANS}{{{MODEL}, keeping=~"alignment|cut|appended"}}')
 ERROR_RATIO = f"{in_range(f'{REQUESTS}{{{REQUEST}, {FAILED}}}')} / {in_range(f'{REQUESTS}{{{REQUEST}, {VALID}}}')}"
 FAST_RATIO = (
     f'{in_range(f"""{DURATION}_bucket{{{MODEL}, {ANSWERED}, le="0.5"}}""")}'
@@ -402,11 +404,7 @@ ROWS: dict[str, list[Panel]] = {
             "Spans that took more than a form",
             "Of all protected spans that a model read.",
             "percentunit",
-            {
-                "{{model}}": per_second("model", f'{SPANS}{{{MODEL}, keeping=~"alignment|cut|appended"}}')
-                + " / "
-                + per_second("model", f'{SPANS}{{{MODEL}, keeping!="as_it_was"}}')
-            },
+            {"{{model}}": f"({MORE_THAN_A_FORM} or {READ_SPANS} * 0) / {READ_SPANS}"},
         ),
     ],
     "Admission": [
