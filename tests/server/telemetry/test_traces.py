@@ -25,13 +25,13 @@ RECORD = RequestRecord("echo", "ok", timings=Timings(0.001, 0.002, 0.0, 0.004, 0
 
 
 class Kept:
-    """A processor that keeps what it gets."""
+    """An exporter that keeps what it gets."""
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
 
-    def on_end(self, span: Any) -> None:
-        self.spans.append(span)
+    def export(self, spans: Any) -> None:
+        self.spans += spans
 
     def shutdown(self) -> None:
         self.spans.append(None)
@@ -43,13 +43,16 @@ def kept() -> Kept:
 
 
 @pytest.fixture
-def traces(kept: Kept) -> Traces:
-    return Traces("http://127.0.0.1:1", processor=kept)
+def traces(kept: Kept) -> Iterator[Traces]:
+    traces = Traces("http://127.0.0.1:1", exporter=kept)
+    yield traces
+    traces.close()
 
 
 def test_a_request_is_a_span_with_a_span_for_each_stage(traces: Traces, kept: Kept) -> None:
     """Below the caller's, with the times that were measured, one after the other; a stage that took none has none."""
     traces.request(RECORD, TRACE, "dragoman.v1.TranslationService/Translate", ENDED_NS, 0.010)
+    traces.flush()
     root, *stages = kept.spans
 
     assert (root.context.trace_id, root.context.span_id, root.parent.span_id) == (2**100 + 7, 2**64 - 2, 5)
@@ -70,8 +73,10 @@ def test_a_request_is_a_span_with_a_span_for_each_stage(traces: Traces, kept: Ke
 def test_what_is_not_sampled_leaves_nothing(traces: Traces, kept: Kept) -> None:
     """And a trace that begins here has no parent."""
     traces.request(RECORD, replace(TRACE, is_sampled=False), "m", ENDED_NS, 0.01)
+    traces.flush()
     assert not kept.spans
     traces.request(RECORD, replace(TRACE, parent_id=0), "m", ENDED_NS, 0.01)
+    traces.flush()
     assert kept.spans[0].parent is None
 
 
@@ -81,8 +86,26 @@ def test_what_is_not_sampled_leaves_nothing(traces: Traces, kept: Kept) -> None:
 def test_a_failure_of_the_server_is_an_error(traces: Traces, kept: Kept, outcome: str, status: str) -> None:
     """A caller's mistake is not."""
     traces.request(replace(RECORD, outcome=outcome), TRACE, "m", ENDED_NS, 0.01)
+    traces.flush()
 
     assert kept.spans[0].status.status_code.name == status
+
+
+def test_what_is_left_is_sent_at_the_end(traces: Traces, kept: Kept) -> None:
+    """Requests that ended just before the server does are not lost; then the exporter is told to stop."""
+    traces.request(RECORD, TRACE, "m", ENDED_NS, 0.01)
+    traces.close()
+
+    *spans, end = kept.spans
+    assert len(spans) == 5
+    assert end is None
+
+
+def test_spans_are_made_on_the_thread_that_sends_them(traces: Traces, kept: Kept) -> None:
+    """A request leaves one thing in the queue, whatever its stages, and its spans do not exist yet."""
+    traces.request(RECORD, TRACE, "m", ENDED_NS, 0.01)
+
+    assert not kept.spans
 
 
 def test_a_duration_leads_to_its_trace() -> None:
