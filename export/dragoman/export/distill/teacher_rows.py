@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.bundle.graphs import ENCODER, HIDDEN, PLACES, file_of
+from dragoman.bundle.onnx_runtime import onnxruntime
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
 from dragoman.export.distill.work_folder import write_whole

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from dragoman.bundle.graphs import (
@@ -24,6 +23,7 @@ from dragoman.bundle.graphs import (
     signature,
 )
 from dragoman.bundle.manifest import Architecture
+from dragoman.bundle.onnx_runtime import onnxruntime
 from dragoman.export.network.network import MASKED
 
 Arrays = dict[str, npt.NDArray[np.generic]]

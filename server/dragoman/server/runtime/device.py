@@ -112,10 +112,10 @@ class Device(threading.local):
 
     def memory(self, size: int) -> Any:
         """New memory of so many bytes."""
-        from onnxruntime import OrtValue
+        from dragoman.bundle.onnx_runtime import onnxruntime
 
         with ON_DEVICE:
-            return OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.kind, self.index)
+            return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.kind, self.index)
 
     def bind(self, binding: Any, inputs: Mapping[str, Resident], outputs: Mapping[str, Resident]) -> None:
         """Have a run read and write these tensors as they lie."""
@@ -160,9 +160,9 @@ class Device(threading.local):
 
 def run_options(graph_id: str) -> Any:
     """Options of a run whose launches are captured, or repeated, under this number."""
-    from onnxruntime import RunOptions
+    from dragoman.bundle.onnx_runtime import onnxruntime
 
-    options = RunOptions()
+    options = onnxruntime.RunOptions()
     options.add_run_config_entry("gpu_graph_id", graph_id)
     return options
 

@@ -54,7 +54,8 @@ def check_installation(installed: Collection[tuple[str, Path]] | None = None) ->
 def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str, Any]:
     """A session for each graph that runs there."""
     check_installation()
-    import onnxruntime  # after the check: a broken pair fails here in ways that explain nothing
+    # After the check: a broken pair fails here in ways that explain nothing.
+    from dragoman.bundle.onnx_runtime import onnxruntime
 
     manifest = bundle.manifest
     available, version = onnxruntime.get_available_providers(), onnxruntime.__version__
@@ -106,7 +107,7 @@ def remove_copies() -> None:
 
 def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hardware) -> Any:
     """One graph's session."""
-    import onnxruntime
+    from dragoman.bundle.onnx_runtime import onnxruntime
 
     file = bundle.manifest.graphs[name].file
 
