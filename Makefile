@@ -25,7 +25,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -71,6 +71,14 @@ test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serv
 
 test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
 	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest $(SLOW) tests/fairseq
+
+test-formats: $(VENV)/.dev $(CACHE)/formats/packages/.got ## Models that packages carry, beside what these packages give (5 minutes).
+	PACKAGES=$(CACHE)/formats/packages $(BIN)/python -m pytest $(SLOW) tests/formats
+
+# Without what they ask for: their models need none of it.
+$(CACHE)/formats/packages/.got: | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) e2k==0.8.1 g2p-en==2.1.0
+	@touch $@
 
 $(CACHE)/fairseq/golden/.made: tests/fairseq/make_golden.py $(CACHE)/fairseq/.installed
 	$(CACHE)/fairseq/bin/python -W ignore $< $(@D)

@@ -207,7 +207,7 @@ class RecurrentReference(nn.Module):
         if attention == "additive":
             self.key, self.query = nn.Linear(memory, score), nn.Linear(hidden, score, bias=False)
             self.score = nn.Parameter(torch.empty(score))
-        self.combine = nn.Linear(memory + hidden, hidden)
+        self.combine = None if attention == "none" else nn.Linear(memory + hidden, hidden)
         self.out = nn.Linear(hidden, out) if out != hidden else None
         self.words = nn.Linear(out, PLAIN_WORDS)
         self.architecture = {
@@ -230,6 +230,7 @@ class RecurrentReference(nn.Module):
                 "attention_width": score if attention == "additive" else None,
                 "input_feeding": feeding,
                 "bridge": bridge,
+                **({"output_reads": []} if attention == "none" else {}),
             },
         }
         for weight in self.parameters():
@@ -257,13 +258,17 @@ class RecurrentReference(nn.Module):
         if self.bridges:
             states = [bridge(state) for bridge, state in zip(self.bridges.values(), states, strict=True)]
         own = [[state[n : n + 1] for state in states] for n in range(len(self.cells))]
-        fed, logits, attended = torch.zeros(1, self.combine.out_features), [], []
+        fed, logits, attended = torch.zeros(1, self.cells[0].hidden_size), [], []
         for word in read:
             x = self.target(torch.tensor([word]))
             x = torch.cat([x, fed], 1) if self.feeding else x
             for n, cell in enumerate(self.cells):
                 new = cell(x, tuple(own[n])) if self.kind == "lstm" else (cell(x, own[n][0]),)
                 own[n], x = list(new), new[0]
+            if self.attention == "none":
+                fed = x
+                logits.append(self.words(fed if self.out is None else self.out(fed))[0])
+                continue
             scores = {
                 "dot": lambda h: memory @ h,
                 "general": lambda h: self.key(memory) @ h,
@@ -273,7 +278,7 @@ class RecurrentReference(nn.Module):
             fed = torch.tanh(self.combine(torch.cat([weights @ memory, x[0]])))[None]
             logits.append(self.words(fed if self.out is None else self.out(fed))[0])
             attended.append(weights)
-        return torch.stack(logits), torch.stack(attended)
+        return torch.stack(logits), torch.stack(attended) if attended else None
 
     def assert_same_steps(self, network):
         """Logits and attention of each step, of a padded batch, are within 1e-4; so are those of the full pass."""
@@ -289,13 +294,16 @@ class RecurrentReference(nn.Module):
             x, row, state = network.step(target[:, t : t + 1], torch.full((4, 1), t), None, state, memory, mask)
             state = [each[:, None] for each in state]
             found.append(network.logits(x))
-            attended.append(row[:, 0])
+            attended += [] if row is None else [row[:, 0]]
         full = network.full(target, memory, mask)
         for g, source in enumerate(sources):
             logits, weights = self(source, target[g].tolist())
             for ours in (torch.stack(found, 1)[g], full[g]):
                 torch.testing.assert_close(ours, logits, atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(torch.stack(attended, 1)[g, :, : len(source)], weights, atol=1e-4, rtol=1e-4)
+            assert (weights is None) == (not attended)
+            if weights is not None:
+                rows = torch.stack(attended, 1)[g, :, : len(source)]
+                torch.testing.assert_close(rows, weights, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture

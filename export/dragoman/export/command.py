@@ -14,6 +14,7 @@ from dragoman.bundle.manifest import Parity, Precision
 from dragoman.bundle.reader import Bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError, is_out_of_memory
+from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.formats import FORMATS, read
 
 DRAWN = Path()
@@ -52,6 +53,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
     parser.add_argument("--to", dest="target_language", metavar="YY", help="target language, where names do not tell")
+    parser.add_argument(
+        "--words",
+        choices=get_args(Cut),
+        help="the dictionaries have whole words, with spaces between them in texts, or characters; never guessed",
+    )
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
     parser.add_argument(
         "--probe",
@@ -70,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     progress = _Progress(shown=sys.stderr.isatty() and not args.json)
     try:
-        checkpoint = read(args.source, args.format, args.source_language, args.target_language)
+        checkpoint = read(args.source, args.format, args.source_language, args.target_language, args.words)
         for note in () if args.json else checkpoint.notes:
             print(f"note: {note}")
         if args.calibrate is not None and args.precision != "int8":

@@ -95,7 +95,10 @@ def _recurrent(sizes: Recurrent) -> str:
     directions = "both ways" if sizes.bidirectional else "one way"
     feeding = ", input feeding" if sizes.input_feeding else ""
     widths = f"{sizes.encoder_hidden} {directions} to {sizes.decoder_hidden} wide"
-    return f"{widths}, {sizes.attention} attention{feeding}"
+    heads = f" of {sizes.attention_heads}" if sizes.attention == "heads" else ""
+    place = "" if sizes.before is None else f" after {sizes.before}"
+    state = ", one state" if sizes.is_transition else ""
+    return f"{widths}, {sizes.attention}{heads} attention{place}{state}{feeding}"
 
 
 def _both(encoder: int | None, decoder: int) -> str:

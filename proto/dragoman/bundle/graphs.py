@@ -196,11 +196,12 @@ def _step_signature(arch: Architecture, graph: str) -> Graph:
     if graph == STEP_SHORTLIST:
         inputs += _shortlist(arch)
     inputs += [Tensor(CHOSEN, "int64", ("G", "q", "m")), _top()]
+    attention = (Tensor(ATTENTION, "float32", ("G", "q", "S")),) if _cross(arch) else ()
     outputs = (
         *_best_words("n"),
         Tensor(CHOSEN_LOGP, "float32", ("n", "m")),
         Tensor(NORMALISER, "float32", ("n", 1)),
-        Tensor(ATTENTION, "float32", ("G", "q", "S")),
+        *attention,
     )
     return Graph(file_of(graph), tuple(inputs), (*outputs, *kept))
 
@@ -251,9 +252,12 @@ def _nat_signature(arch: Architecture, graph: str, nat: Nat) -> Graph:
 
 
 def _cross(arch: Architecture) -> tuple[Tensor, ...]:
-    """What attention reads of a source; recurrent decoders attend once, with one head."""
-    if arch.recurrent is not None:
-        return _keys_and_values(1, 1, arch.recurrent.key_width, arch.recurrent.memory_width)
+    """What attention reads of a source; recurrent decoders attend once, or never."""
+    sizes = arch.recurrent
+    if sizes is not None:
+        heads = sizes.attention_heads
+        layers = 0 if sizes.attention == "none" else 1
+        return _keys_and_values(layers, heads, sizes.key_width // heads, sizes.value_width // heads)
     return _keys_and_values(arch.decoder_layers, arch.key_heads, arch.head_dim, arch.head_dim)
 
 
@@ -269,8 +273,10 @@ def _state_widths(arch: Architecture) -> tuple[list[int], list[int]]:
     sizes = arch.recurrent
     if sizes is None:
         return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
-    states = arch.decoder_layers * (2 if arch.decoder == "lstm" else 1)
-    return [sizes.decoder_hidden] * states, [sizes.decoder_hidden] * sizes.input_feeding
+    layers = 1 if sizes.is_transition else arch.decoder_layers
+    states = [sizes.decoder_hidden] * layers * (2 if arch.decoder == "lstm" else 1)
+    fed = [sizes.output_width] * sizes.input_feeding
+    return ([], states + fed) if sizes.first == "zeros" else (states, fed)
 
 
 def _shortlist(arch: Architecture) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,9 +15,17 @@ MANIFEST_NAME = "manifest.json"
 MAY_BE_ABSENT = {"may_be_absent": True}
 """Marks a field that bundles written before it was known lack; its default is what holds for them."""
 
-DecoderKind = Literal["self-attention", "ssru", "lstm", "gru"]
-"""The last two have an encoder of their own kind."""
-AttentionScore = Literal["dot", "general", "additive"]
+DecoderKind = Literal["self-attention", "ssru", "lstm", "gru", "tanh"]
+"""The last three, of which `tanh` has plain cells, have an encoder of their own kind."""
+RECURRENT = ("lstm", "gru", "tanh")
+AttentionScore = Literal["dot", "general", "additive", "heads", "none"]
+"""`heads`: scaled products of several heads, with matrices for queries, keys, values and their result."""
+RecurrentPart = Literal["word", "context", "hidden"]
+"""The embedded word, what attention made of the source, and the state that attention was asked with; behind all cells,
+`hidden` is the last one's."""
+FirstStates = Literal["last", "top", "mean", "zeros"]
+"""Of the encoder: each layer's last states, for as many layers of the decoder; those of its last layer, for all of
+them; the mean of its rows; or nothing."""
 NormPlacement = Literal["pre", "post", "both"]
 """`both`: each part reads normed rows, and what it adds is normed, too."""
 NormKind = Literal["layer", "rms", "affine"]
@@ -47,9 +55,11 @@ Slot = Literal["source", "target"]
 
 @dataclass(frozen=True)
 class Recurrent:
-    """The numbers and choices of a recurrent encoder-decoder with attention (Luong's).
+    """The numbers and choices of a recurrent encoder-decoder.
 
-    `Architecture.d_model` is the width that the output layer reads: where it is not `decoder_hidden`, a matrix stands
+    Words go through the cells before attention, which the newest hidden state asks (where no cell comes before, the
+    last state of the word before); cells after it read what it gives. As left out: Luong's, all cells before.
+    `Architecture.d_model` is the width that the output layer reads: where it is not what comes before, a matrix stands
     between. Such a network has no heads, feed-forwards, norms and positions.
     """
 
@@ -62,21 +72,78 @@ class Recurrent:
     bidirectional: bool = True
     attention: AttentionScore = "general"
     attention_width: int | None = None
-    """Width of the sum of query and key that additive attention scores; None: `decoder_hidden`."""
+    """Width of additive attention's sum of query and key, or of all heads together; None: `decoder_hidden`."""
     input_feeding: bool = True
-    """The decoder reads, beside a word, what attention made of the step before."""
+    """The first cell reads, beside a word, the rows behind attention of the step before."""
     bridge: bool = False
-    """The decoder's first states are made of the encoder's last ones by a matrix; else they are the same."""
+    """The decoder's first states are made of the encoder's by a matrix; else they are the same."""
+    bridge_activation: Activation = field(default="linear", metadata=MAY_BE_ABSENT)
+    """What is made of the bridge's product."""
+    first: FirstStates = field(default="last", metadata=MAY_BE_ABSENT)
+    """What the decoder's first states are made of."""
+    attention_heads: int = field(default=1, metadata=MAY_BE_ABSENT)
+    before: int | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """How many of the decoder's cells come before attention; None: all."""
+    is_transition: bool = field(default=False, metadata=MAY_BE_ABSENT)
+    """One state goes through all cells in turn, and comes back to the first at the next word (Nematus). Cells behind
+    the one that reads attention read nothing but it."""
+    cell_reads: tuple[RecurrentPart, ...] = field(default=("hidden", "context"), metadata=MAY_BE_ABSENT)
+    """What the first cell after attention reads, side by side."""
+    output_reads: tuple[RecurrentPart, ...] = field(default=("context", "hidden"), metadata=MAY_BE_ABSENT)
+    """What the rows behind all cells are made of; empty: the last hidden state is such a row."""
+    output_matrix: bool = field(default=True, metadata=MAY_BE_ABSENT)
+    """Whether a matrix makes them of it, as wide as the decoder; else they are these parts side by side."""
+    output_activation: Activation = field(default="tanh", metadata=MAY_BE_ABSENT)
+    """What is made of that matrix's product."""
+    row_width: int | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """Width of what a matrix and tanh make of the encoder's rows before attention reads them; None: none do."""
 
     @property
-    def memory_width(self) -> int:
-        """Width of the encoder's row of a word, all directions together."""
+    def encoder_width(self) -> int:
+        """Width of the encoder's hidden states, all directions together."""
         return self.encoder_hidden * (2 if self.bidirectional else 1)
 
     @property
+    def memory_width(self) -> int:
+        """Width of the row of a source word that attention reads."""
+        return self.encoder_width if self.row_width is None else self.row_width
+
+    @property
+    def first_width(self) -> int:
+        """Width of what the decoder's first states are made of."""
+        return self.memory_width if self.first == "mean" else self.encoder_width
+
+    @property
     def key_width(self) -> int:
-        """Width of the attention's keys."""
+        """Width of the attention's keys, all heads together."""
         return self.decoder_hidden if self.attention_width is None else self.attention_width
+
+    @property
+    def value_width(self) -> int:
+        """Width of the attention's values, all heads together."""
+        return self.key_width if self.attention == "heads" else self.memory_width
+
+    @property
+    def context_width(self) -> int:
+        """Width of what attention makes of the source."""
+        return (
+            0 if self.attention == "none" else self.decoder_hidden if self.attention == "heads" else self.memory_width
+        )
+
+    @property
+    def output_width(self) -> int:
+        """Width of the rows behind all cells."""
+        is_plain = self.output_reads and not self.output_matrix
+        return self.width_of(self.output_reads) if is_plain else self.decoder_hidden
+
+    def read_behind(self, cells: int) -> tuple[RecurrentPart, ...]:
+        """All that is read behind attention by a decoder of so many cells."""
+        return (*self.output_reads, *(() if self.before in (None, cells) else self.cell_reads))
+
+    def width_of(self, parts: tuple[RecurrentPart, ...]) -> int:
+        """Width of these, side by side."""
+        widths = {"word": self.target_width, "context": self.context_width, "hidden": self.decoder_hidden}
+        return sum(widths[part] for part in parts)
 
 
 @dataclass(frozen=True)
@@ -167,7 +234,7 @@ class Architecture:
     output_cap: float | None = field(default=None, metadata=MAY_BE_ABSENT)
     """Words' scores, without their biases, become cap * tanh(score / cap)."""
     recurrent: Recurrent | None = None
-    """The sizes of a recurrent network: the decoders `lstm` and `gru` have them, and no other has."""
+    """The sizes of a recurrent network: the decoders of `RECURRENT` have them, and no other has."""
 
     @property
     def keeps_states(self) -> bool:

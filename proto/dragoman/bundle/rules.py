@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from dragoman.bundle.graphs import ATTENTION, CANDIDATES, ENCODER, STEP, STEP_SHORTLIST, nat_graphs
-from dragoman.bundle.manifest import MANIFEST_NAME, Architecture, Decoding, Manifest, Tokenizer
+from dragoman.bundle.manifest import MANIFEST_NAME, RECURRENT, Architecture, Decoding, Manifest, Recurrent, Tokenizer
 from dragoman.bundle.nat_rules import canvas_problems, nat_problems
 
 # A part of a file name: portable, visible, never "." or "..", never hidden, no separator of any system.
@@ -166,27 +166,62 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
 def _recurrent(shape: Architecture) -> Iterator[str]:
     """Where choices of a recurrent network contradict one another."""
     kind, sizes = shape.decoder, shape.recurrent
-    if (kind in ("lstm", "gru")) != (sizes is not None):
-        yield f"architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is {kind}"
+    if (kind in RECURRENT) != (sizes is not None):
+        names = f"{', '.join(RECURRENT[:-1])} and {RECURRENT[-1]}"
+        yield f"architecture.recurrent: needed by the decoders {names}, and by no other; this one is {kind}"
     if sizes is None:
         return
-    for name in ("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width"):
-        number = getattr(sizes, name)
-        if number is not None and number < 1:
-            yield f"architecture.recurrent.{name}: {number} is less than 1"
-    if sizes.attention_width is not None and sizes.attention != "additive":
-        yield f"architecture.recurrent.attention_width: for additive attention, this one is {sizes.attention}"
-    memory, hidden = sizes.memory_width, sizes.decoder_hidden
-    if sizes.attention == "dot" and memory != hidden:
-        yield f"architecture.recurrent.attention: dot, of memory of {memory} and hidden states of {hidden}"
-    if memory != hidden and not sizes.bridge:
-        yield f"architecture.recurrent.bridge: false, but states of {memory} cannot be states of {hidden}"
-    if shape.encoder_layers != shape.decoder_layers:
+    for name, problem in _recurrent_sizes(shape, sizes):
+        yield f"architecture.recurrent.{name}: {problem}"
+    if sizes.first == "last" and shape.encoder_layers != shape.decoder_layers and not sizes.is_transition:
         layers = f"{shape.encoder_layers}, for {shape.decoder_layers} of the decoder"
         yield f"architecture.encoder_layers: {layers}, each of which starts from the last state of one"
+
+
+_WIDTHS = ("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width", "row_width")
+
+
+def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[str, str]]:
+    """Fields, and what is wrong with them."""
+    for name in _WIDTHS:
+        number = getattr(sizes, name)
+        if number is not None and number < 1:
+            yield name, f"{number} is less than 1"
+    if sizes.attention_width is not None and sizes.attention not in ("additive", "heads"):
+        yield "attention_width", f"for additive attention and heads, this one is {sizes.attention}"
+    if sizes.attention_heads < 1 or sizes.key_width % sizes.attention_heads:
+        yield "attention_heads", f"{sizes.attention_heads} does not divide a width of {sizes.key_width}"
+    if sizes.attention_heads > 1 and sizes.attention != "heads":
+        yield "attention_heads", f"{sizes.attention_heads}, of {sizes.attention} attention, which has one"
+    memory, hidden, first = sizes.memory_width, sizes.decoder_hidden, sizes.first_width
+    if sizes.attention == "dot" and memory != hidden:
+        yield "attention", f"dot, of memory of {memory} and hidden states of {hidden}"
+    if sizes.attention == "none" and (shape.copies or "context" in sizes.output_reads or sizes.row_width is not None):
+        yield "attention", "none, but copies, output_reads or row_width need one"
+    if sizes.attention == "none" and sizes.first == "zeros":
+        yield "first", "zeros, and there is no attention: nothing would be known of the source"
+    if sizes.attention != "none" and "context" not in sizes.read_behind(shape.decoder_layers):
+        yield "attention", f"{sizes.attention}, and neither cell_reads nor output_reads has the context"
+    if sizes.first == "zeros" and sizes.bridge:
+        yield "bridge", "true, of first states that are zeros"
+    if sizes.first != "zeros" and first != hidden and not sizes.bridge:
+        yield "bridge", f"false, but states of {first} cannot be states of {hidden}"
+    if sizes.first == "last" and sizes.is_transition and shape.encoder_layers != 1:
+        yield "first", f"last, of {shape.encoder_layers} layers, and the decoder has one state"
+    before, cells = sizes.before, shape.decoder_layers
+    if before is not None and not 0 <= before <= cells:
+        yield "before", f"{before} of {cells} cells"
+    elif before is not None and before < cells and sizes.attention == "none":
+        yield "before", f"{before} of {cells} cells, and there is no attention"
+    elif before is not None and before < cells and not sizes.cell_reads:
+        yield "cell_reads", "empty, and a cell after attention must read something"
+    for name in ("cell_reads", "output_reads"):
+        parts = getattr(sizes, name)
+        if len(set(parts)) < len(parts):
+            yield name, f"{', '.join(parts)}: one of them twice"
     for width, tyings in (("source_width", ("all",)), ("target_width", ("all", "decoder"))):
         if shape.tying in tyings and getattr(sizes, width) != shape.d_model:
-            yield f"architecture.recurrent.{width}: {getattr(sizes, width)} is not d_model, which tying needs"
+            yield width, f"{getattr(sizes, width)} is not d_model, which tying needs"
 
 
 def _rotary(shape: Architecture) -> Iterator[str]:

@@ -27,3 +27,10 @@ def test_auto_does_not_choose_between_formats(t5, marian, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "Hugging Face model of type 't5' (--format hf) and Marian model" in said
     assert "say which with --format" in said
+
+
+def test_words_are_for_dictionaries(t5, tmp_path, capsys):
+    """Other formats say themselves how texts become words, and are refused by name."""
+    assert run(t5, "--output", tmp_path / "out", "--words", "spaces") == 1
+
+    assert "is hf: --words is for dictionaries, which fairseq has" in capsys.readouterr().err

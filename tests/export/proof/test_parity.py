@@ -1,4 +1,4 @@
-"""The proof, on graphs of networks that no importer's tests trace: GRU with dot attention, Shaw's positions."""
+"""The proof, on graphs of networks that no importer's tests trace: orders of recurrent cells, Shaw's positions."""
 
 from typing import Any
 
@@ -15,6 +15,23 @@ from dragoman.export.proof.parity import ParityError, check, difference, prove
 GRAPHS = ("encoder", "step")
 FAMILIES: dict[str, dict[str, Any]] = {
     "gru": {"decoder": "gru", "recurrent": Recurrent(12, 10, 9, 18, attention="dot", input_feeding=False)},
+    "heads between cells": {
+        "decoder": "gru",
+        "recurrent": Recurrent(
+            12,
+            10,
+            9,
+            18,
+            attention="heads",
+            attention_heads=3,
+            before=1,
+            output_reads=(),
+            first="mean",
+            bridge=True,
+            row_width=16,
+            input_feeding=False,
+        ),
+    },
     "shaw": {
         "heads": 4,
         "ffn": 24,

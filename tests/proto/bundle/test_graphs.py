@@ -26,6 +26,8 @@ NAT = {
     "ctc": Nat("ctc", layers=1, max_canvas=64, canvas="late", upsample=2, blank_id=320, refines=True),
     "mask-predict": Nat("mask-predict", 2, 32, canvas="shown", mask_id=320, length_classes=128),
 }
+BETWEEN = Recurrent(12, 10, 9, 18, attention="heads", attention_heads=3, before=1, output_reads=(), first="zeros")
+NO_ATTENTION = Recurrent(12, 10, 9, 18, attention="none", output_reads=())
 NAMES = {name: nat_graphs(name, nat, shortlist=True) for name, nat in NAT.items()}
 
 
@@ -62,6 +64,8 @@ def test_no_two_constants_have_the_same_name_for_different_things():
         replace(PLAIN, copies=True),
         replace(PLAIN, encoder_width=16, encoder_heads=2),
         Architecture(20, 0, 0, 2, 2, 320, 320, decoder="lstm", recurrent=Recurrent(12, 10, 9, 18)),
+        Architecture(20, 0, 0, 2, 3, 320, 320, decoder="gru", recurrent=BETWEEN),
+        Architecture(20, 0, 0, 2, 2, 320, 320, decoder="tanh", recurrent=NO_ATTENTION),
     ],
 )
 def test_a_step_reads_what_the_encoder_gives(arch):
@@ -89,6 +93,14 @@ def test_a_step_gives_what_the_next_one_reads(arch):
     else:
         assert kept == {name.replace("self_", "new_"): (*s[:2], "q", s[3]) for name, s in read.items()}
     assert kept
+
+
+def test_without_attention_a_step_gives_none():
+    """And reads nothing of a source but its mask and the first states."""
+    step = signature(Architecture(18, 0, 0, 1, 1, 320, 320, decoder="tanh", recurrent=NO_ATTENTION), STEP)
+
+    assert [name for name, shape in shapes(step.inputs).items() if "S" in shape] == ["src_mask"]
+    assert "attention" not in shapes(step.outputs)
 
 
 def test_over_a_shortlist_the_same_is_asked_of_candidates():

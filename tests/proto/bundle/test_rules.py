@@ -5,7 +5,9 @@ import json
 import pytest
 
 from dragoman.bundle.errors import BundleCorrupt
+from dragoman.bundle.manifest import Architecture, Recurrent
 from dragoman.bundle.reader import open_bundle
+from dragoman.bundle.rules import shape_problems
 
 
 def problems_of(directory) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def edit(directory):
         (
             ("architecture", "decoder"),
             "gru",
-            "architecture.recurrent: needed by the decoders lstm and gru, and by no other; this one is gru",
+            "architecture.recurrent: needed by the decoders lstm, gru and tanh, and by no other; this one is gru",
         ),
         (
             ("architecture", "copies"),
@@ -223,9 +225,44 @@ def test_checksums_have_one_spelling(directory, edit):
     [
         ({"attention": "dot"}, "architecture.recurrent.attention: dot, of memory of 6 and hidden states of 5"),
         ({"bridge": False}, "architecture.recurrent.bridge: false, but states of 6 cannot be states of 5"),
-        ({"attention_width": 3}, "architecture.recurrent.attention_width: for additive attention, this one is general"),
+        (
+            {"attention_width": 3},
+            "architecture.recurrent.attention_width: for additive attention and heads, this one is general",
+        ),
         ({"encoder_hidden": 0}, "architecture.recurrent.encoder_hidden: 0 is less than 1"),
         ({"source_width": 7}, "architecture.recurrent.source_width: 7 is not d_model, which tying needs"),
+        ({"row_width": 0}, "architecture.recurrent.row_width: 0 is less than 1"),
+        (
+            {"attention": "heads", "attention_heads": 3},
+            "architecture.recurrent.attention_heads: 3 does not divide a width of 5",
+        ),
+        ({"attention_heads": 5}, "architecture.recurrent.attention_heads: 5, of general attention, which has one"),
+        (
+            {"attention": "none"},
+            "architecture.recurrent.attention: none, but copies, output_reads or row_width need one",
+        ),
+        (
+            {"attention": "none", "output_reads": [], "first": "zeros", "bridge": False},
+            "architecture.recurrent.first: zeros, and there is no attention: nothing would be known of the source",
+        ),
+        (
+            {"output_reads": []},
+            "architecture.recurrent.attention: general, and neither cell_reads nor output_reads has the context",
+        ),
+        ({"first": "zeros"}, "architecture.recurrent.bridge: true, of first states that are zeros"),
+        ({"before": 3}, "architecture.recurrent.before: 3 of 1 cells"),
+        (
+            {"before": 0, "attention": "none", "output_reads": []},
+            "architecture.recurrent.before: 0 of 1 cells, and there is no attention",
+        ),
+        (
+            {"before": 0, "cell_reads": []},
+            "architecture.recurrent.cell_reads: empty, and a cell after attention must read something",
+        ),
+        (
+            {"output_reads": ["context", "word", "context"]},
+            "architecture.recurrent.output_reads: context, word, context: one of them twice",
+        ),
     ],
 )
 def test_sizes_of_a_recurrent_network_must_fit(directory, edit, changes, expected):
@@ -240,6 +277,26 @@ def test_sizes_of_a_recurrent_network_must_fit(directory, edit, changes, expecte
 
     (problem,) = [each for each in problems_of(directory) if "recurrent" in each]
     assert problem == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "is_transition", "expected"),
+    [
+        ("last", False, ["architecture.encoder_layers: 2, for 3 of the decoder, each of which starts from the last"]),
+        ("last", True, ["architecture.recurrent.first: last, of 2 layers, and the decoder has one state"]),
+        ("top", False, []),
+        ("mean", True, []),
+    ],
+)
+def test_other_numbers_of_layers_start_from_something_else(first, is_transition, expected):
+    """Than each from one; a state that goes through all cells starts from one thing."""
+    sizes = Recurrent(8, 8, 4, 8, first=first, is_transition=is_transition)
+    shape = Architecture(8, 0, 0, 2, 3, 9, 9, decoder="gru", recurrent=sizes)
+
+    problems = list(shape_problems(shape))
+
+    assert len(problems) == len(expected)
+    assert all(problem.startswith(start) for problem, start in zip(problems, expected, strict=True))
 
 
 @pytest.mark.parametrize(

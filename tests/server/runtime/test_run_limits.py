@@ -19,6 +19,7 @@ BIG = Architecture(256, 8, 1024, 6, 2, 32_000, 32_000)
         (16, 512, 1_000, 64),
         (32, 16_384, 1_000, 1),
         (32, 64, 256_000, 1),
+        (16, 0, 1_000, 524),
     ],
 )
 def test_neither_logits_nor_scores_are_too_many(rows: int, seen: int, words: int | None, count: int) -> None:

@@ -34,13 +34,16 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
 Recurrent models have embeddings, output and pointer (whose gate reads the context, the hidden state and the embedded
 word) under the same names, and more; h is the width of the decoder, M that of the encoder's row of a word:
 
-    encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM and GRU have them: [gates * w, in]
+    encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM, GRU and RNN have them
+    encoder.out.{weight,bias}                                      row_width only: [2w or w, M]
     decoder.bridge.{hidden,cell}.{weight,bias}                     bridge only: [M, h]
-    decoder.layers.N.{input,state}.{weight,bias}                   of the word or the layer below, and of its own state;
-                                                                   [in, gates * h], gates in torch's order
+    decoder.layers.N.{input,state}.{weight,bias}                   of what a cell reads, and its state; [in, gates * h],
+                                                                   in torch's order; no input.weight where it reads
+                                                                   nothing (is_transition)
     decoder.attention.key.weight [M, h]                            attention "general"
     decoder.attention.{key.{weight,bias},query.weight,score}       attention "additive": [M, e], [e], [h, e], [e]
-    decoder.attention.out.{weight,bias} [M + h, h]                 of context and hidden state
+    decoder.attention.{query,key,value,result}.{weight,bias}       attention "heads": [h, e], [M, e], [M, e], [e, h]
+    decoder.attention.out.{weight,bias} [all that it reads, h]     output_reads only, with output_matrix
     decoder.out.{weight,bias} [h, d]                               where the output layer is not as wide as the decoder
 
 Norms of kind `rms` have no bias, nor have matrices without `linear_bias`. Attention scores are divided by the root of

@@ -25,4 +25,4 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
     cross = [v for n, v in given.items() if n.startswith(CROSS)]
     rest = {n: v for n, v in given.items() if not n.startswith((STATE, SELF, CROSS))}
     lists = {"state": state, MASK: given.get(MASK)} if state else {}
-    return {**rest, **lists, **({"cross": cross} if cross else {})}
+    return {**rest, **lists, **({"cross": cross} if cross or state else {})}

@@ -57,15 +57,16 @@ class StepGraph(nn.Module):
         With `extended` [G, S], words may be copied: log-probabilities are those of `pointer`, which need no normaliser.
         """
         hidden, attention, kept = self.network.step(ids, depth, mask, state, cross, src_mask, slot_depth)
+        seen = [] if attention is None else [attention]
         if extended is not None:
-            logp = self.network.mixed(hidden, attention, extended)
+            logp = self.network.mixed(hidden, seen[0], extended)
             values, index = logp.topk(top.shape[0])
             named = logp.gather(1, chosen.flatten(0, 1))
-            return [values, index, named, torch.zeros_like(values[:, :1]), attention, *kept]
+            return [values, index, named, torch.zeros_like(values[:, :1]), *seen, *kept]
         logits = self.network.logits(hidden)
         values, index, normaliser = best_words(logits, top.shape[0], self.block, exact=False)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
-        return [values - normaliser, index, named, normaliser, attention, *kept]
+        return [values - normaliser, index, named, normaliser, *seen, *kept]
 
 
 class CandidatesGraph(nn.Module):
@@ -115,7 +116,14 @@ class ShortlistStepGraph(nn.Module):
         # The order of addition depends on what the batch-mates add to the candidates: in float64 it does not show.
         values, index, normaliser = best_words(logits, top.shape[0], SHORTLIST_BLOCK, exact=True)
         named = logits.gather(1, chosen.flatten(0, 1)) - normaliser
-        return [values - normaliser, candidates[index], named, normaliser, attention, *kept]
+        return [
+            values - normaliser,
+            candidates[index],
+            named,
+            normaliser,
+            *([] if attention is None else [attention]),
+            *kept,
+        ]
 
 
 MODULES: dict[str, Callable[[Network], nn.Module]] = {

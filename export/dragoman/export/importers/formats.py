@@ -11,11 +11,14 @@ from pathlib import Path
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.importers.fairseq import folder as fairseq_folder
+from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.hf import folder as hf_folder
+from dragoman.export.importers.letters import folder as letters_folder
 from dragoman.export.importers.marian import folder as marian_folder
 from dragoman.export.importers.plain import folder as plain_folder
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
+WordsReader = Callable[[Path, str | None, str | None, Cut | None], Checkpoint]
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,28 @@ class Format:
     """Reads what is at a path; source and target language where the names of files do not tell them."""
     looks_for: str
     """What there must be, for those whose path is not recognised."""
+    read_words: WordsReader | None = None
+    """The same reader, where the format has dictionaries: it is told how texts become their words."""
 
 
-def _read_fairseq(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+def _read_fairseq(
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
     from dragoman.export.importers.fairseq.importer import read_fairseq
 
-    return read_fairseq(source, source_language, target_language)
+    return read_fairseq(source, source_language, target_language, words)
 
 
 def _read_hf(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
     from dragoman.export.importers.hf.importer import read_hf
 
     return read_hf(source, source_language, target_language)
+
+
+def _read_letters(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.letters.importer import read_letters
+
+    return read_letters(source, source_language, target_language)
 
 
 def _read_marian(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -59,8 +72,12 @@ FORMATS = {
         fairseq_folder.recognises,
         _read_fairseq,
         "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
+        _read_fairseq,
     ),
     "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
+    "letters": Format(
+        letters_folder.recognises, _read_letters, "g2p-en's checkpoint*.npz, or e2k's model-*.safetensors"
+    ),
     "marian": Format(
         marian_folder.recognises, _read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
     ),
@@ -68,8 +85,12 @@ FORMATS = {
 }
 
 
-def read(source: Path, form: str, source_language: str | None, target_language: str | None) -> Checkpoint:
-    """Read a checkpoint of the format `form`, or of the only one that recognises it where that is `auto`."""
+def read(
+    source: Path, form: str, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
+    """Read a checkpoint of the format `form`, or of the only one that recognises it where that is `auto`. `words` says
+    how texts become words of dictionaries that have no subwords.
+    """
     if not source.exists():
         raise ExportError(f"{source}: no such file or folder")
     if form == "auto":
@@ -77,7 +98,13 @@ def read(source: Path, form: str, source_language: str | None, target_language: 
         if len(seen) != 1:
             raise _unclear(source, seen)
         (form,) = seen
-    return FORMATS[form].read(source, source_language, target_language)
+    chosen = FORMATS[form]
+    if words is None:
+        return chosen.read(source, source_language, target_language)
+    if chosen.read_words is None:
+        those = ", ".join(name for name, each in FORMATS.items() if each.read_words is not None)
+        raise ExportError(f"{source} is {form}: --words is for dictionaries, which {those} has")
+    return chosen.read_words(source, source_language, target_language, words)
 
 
 def _unclear(source: Path, seen: dict[str, str]) -> ExportError:

@@ -372,7 +372,7 @@ class Network(nn.Module):
         cross: list[Tensor],
         src_mask: Tensor,
         slot_depth: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """New nodes' hidden rows [n, d], n being G x q, what they attended to [G, q, S], and what the pool must keep.
 
         Self-attention: `state` is the pool k.0, v.0, k.1, ... [G, H, T, e], `mask` [G, 1, q, T + q] opens each node's

@@ -134,6 +134,7 @@ class _Comparison:
         mask = torch.cat([torch.zeros(q, before), among], 1).expand(SOURCES, 1, q, before + q)
         read = torch.arange(before).expand(SOURCES, -1) if arch.is_relative else None
         hidden, attention, kept = self.network.step(given[IDS], given[DEPTH], mask, state, memory, src_mask, read)
+        assert attention is not None, "networks with graphs for devices attend"
         logits = self.network.logits(hidden)
         logp = logits.log_softmax(-1)
         chosen = torch.randint(0, arch.target_vocabulary, (SOURCES, q, 3), generator=self.random)

@@ -192,9 +192,10 @@ def compare_forms(network: Network, directory: Path, precision: Precision, start
             CHOSEN: target[:, t : t + 1, None].numpy(),
             DEPTH: np.full((2, 1), t),
         }
-        _, _, logp, _, _, *kept = run(step, None, given)
+        _, _, logp, *rest = run(step, None, given)
         logps.append(logp)
-        for name, new in zip([n for n in given if n.startswith((STATE, SELF))], kept, strict=True):
+        kept = [n for n in given if n.startswith((STATE, SELF))]
+        for name, new in zip(kept, rest[-len(kept) :], strict=True):
             if name.startswith(STATE):
                 given[name] = new[:, None]
             else:

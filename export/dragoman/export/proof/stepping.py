@@ -37,8 +37,8 @@ class Stepper:
         """Read one word a source [G]; log-probabilities and ids [G, k] of the best that may follow."""
         t = self._depth
         self._feed |= {IDS: words[:, None], DEPTH: np.full((len(words), 1), t)}
-        logp, ids, _, _, _, *kept = run(self._step, None, self._feed)
-        for name, new in zip(self._kept, kept, strict=True):
+        logp, ids, *rest = run(self._step, None, self._feed)
+        for name, new in zip(self._kept, rest[-len(self._kept) :], strict=True):
             if name.startswith(STATE):
                 self._feed[name] = new[:, None]
             else:

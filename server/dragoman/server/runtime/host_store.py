@@ -30,10 +30,8 @@ class HostStore:
 
     @property
     def size(self) -> int:
-        """Slots or positions of a row."""
-        name, axis = next(iter(self._axes.items()))
-        size: int = self._tensors[name].shape[axis]
-        return size
+        """Slots or positions of a row; none where no tensor has any."""
+        return next((self._tensors[name].shape[axis] for name, axis in self._axes.items()), 0)
 
     def room(self, size: int) -> int:
         """As many as are needed: multiples of 16, with which numbers do not depend on how many there are."""

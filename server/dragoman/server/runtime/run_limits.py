@@ -17,5 +17,5 @@ def sources_of_a_run(arch: Architecture, *, rows: int, seen: int, words: int | N
     says so many words, by default all; one at least.
     """
     logits = rows * (arch.target_vocabulary if words is None else words)
-    scores = rows * seen * max(1, arch.heads)
+    scores = max(1, rows * seen * max(1, arch.heads))  # without attention nothing is seen
     return max(1, min(MAX_LOGITS // logits, MAX_SCORES // scores))

@@ -9,7 +9,7 @@ import pytest
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.importers.fairseq.importer import read_fairseq
 from dragoman.server.text.moses import MosesPieces
-from dragoman.server.text.vocabularies import NumberedPieces
+from dragoman.server.text.vocabularies import FastPieces, NumberedPieces, _fast
 
 
 def reasons_of(path, source=None, target=None) -> tuple[str, ...]:
@@ -140,3 +140,51 @@ def test_subwords_that_are_missing_or_many(fairseq, vocabulary):
     for file in model.folder.glob("*.model"):
         file.unlink()
     assert any("a SentencePiece model, which is missing" in reason for reason in reasons_of(path))
+
+
+def listed(model, words) -> None:
+    """Give both dictionaries these words, and fillers up to what they had."""
+    for language in ("de", "en"):
+        path = model.folder / f"dict.{language}.txt"
+        rows = len(path.read_text(encoding="utf-8").splitlines())
+        fillers = [f"madeupword{n:04d}" for n in range(rows - len(words))]
+        path.write_text("".join(f"{word} 1\n" for word in (*words, *fillers)), encoding="utf-8")
+    (model.folder / "sentencepiece.bpe.model").unlink()
+
+
+@pytest.mark.parametrize(
+    ("cut", "words", "text", "expected", "back"),
+    [
+        ("spaces", ["sub", "x0", "INT+", "."], "sub x0  INT+ y .", [4, 5, 6, 3, 7], "sub x0 INT+ ."),
+        ("characters", ["a", "b", "|"], "ab a|c", [4, 5, 6, 4, 6, 3], "ab a "),
+        ("characters", ["a", "b", "C"], "ab aC", [4, 5, 4, 6], "abaC"),
+    ],
+)
+def test_dictionaries_of_words_or_characters_are_read_when_asked(fairseq, cut, words, text, expected, back):
+    """Texts are cut at spaces, or letter by letter; what is not listed is unknown, and no text is a control token."""
+    model = fairseq()
+    path = model.write()
+    listed(model, words)
+
+    checkpoint = read_fairseq(path, None, None, cut)
+
+    assert checkpoint.tokenizer.kind == "tokenizers"
+    file = Path(model.folder / "t.json")
+    file.write_bytes(checkpoint.tokenizer_files[checkpoint.tokenizer.source])
+    table = _fast(file, file.read_bytes())
+    pieces = FastPieces(table, frozenset(checkpoint.tokenizer.hidden_ids))
+    assert pieces.encode(text) == expected
+    assert pieces.decode([index for index in expected if index not in checkpoint.tokenizer.hidden_ids]) == back
+    assert pieces.encode("</s> <pad>")[0] in (3, 4)
+
+
+def test_words_are_never_guessed(fairseq):
+    """Without being asked, a dictionary without its subwords is refused, and the way out is said."""
+    model = fairseq()
+    path = model.write()
+    listed(model, ["sub", "x0"])
+
+    (reason,) = reasons_of(path)
+
+    assert "merges of BPE, which is missing" in reason
+    assert "--words" in reason

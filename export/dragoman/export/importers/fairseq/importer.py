@@ -25,20 +25,23 @@ from dragoman.export.importers.fairseq.text import TextFiles, read_text
 from dragoman.export.importers.fairseq.weights import Weights, place_weights
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.placed import Placed
+from dragoman.export.importers.files.word_tables import Cut
 
 BEAM = 5
 LONGEST = 201
 """fairseq-generate stops after 200 words, and an end."""
 
 
-def read_fairseq(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+def read_fairseq(
+    path: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
     """Read the model at `path`, a checkpoint or its folder. Raises `ExportError`."""
     reasons = Reasons()
     chosen = choose_file(path, reasons)
     file = read_file(chosen, reasons) if chosen is not None else None
     reasons.raise_if_any(path)
     assert file is not None, "a file that is not read has a reason"
-    text = read_text(file.path.parent, file.options, source_language, target_language, reasons)
+    text = read_text(file.path.parent, file.options, source_language, target_language, reasons, words)
     network = _recurrent(file, text, reasons) if is_lstm(file.options) else _transformer(file, text, reasons)
     reasons.raise_if_any(path)
     assert network is not None, "a model that is not read has a reason"

@@ -1,4 +1,4 @@
-"""fairseq's `lstm`: an LSTM encoder in one direction or both, and a decoder with attention and input feeding.
+"""fairseq's `lstm`: an LSTM encoder in one direction or both, and a decoder with input feeding, with attention or not.
 
 `lstm`, `lstm_wiseman_iwslt_de_en`, `lstm_luong_wmt_en_de` and whatever else is built of it. Scores are the product of a
 source word with a matrix times the hidden state, which is general attention whose matrix is put on the source's side.
@@ -61,8 +61,7 @@ def _architecture(file: FairseqFile, source_words: int, target_words: int, reaso
     def width(name: str, default: int) -> int:
         return options.whole(name, WIDEST, default)
 
-    if options.word("decoder_attention", "1") not in ("1", "True", "true"):
-        reasons.add("decoder_attention is off: a decoder that sees nothing but the encoder's last state is not read")
+    attends = options.word("decoder_attention", "1") in ("1", "True", "true")
     reasons.require(
         not any(name.startswith("decoder.adaptive_softmax.") for name in names),
         "the output layer is an adaptive softmax, which is not read: train with another criterion than adaptive_loss",
@@ -90,6 +89,8 @@ def _architecture(file: FairseqFile, source_words: int, target_words: int, reaso
             decoder_hidden=width("decoder_hidden_size", target),
             bidirectional=options.flag("encoder_bidirectional"),
             bridge="decoder.encoder_hidden_proj.weight" in names,
+            attention="general" if attends else "none",
+            output_reads=("context", "hidden") if attends else (),
         ),
     )
 

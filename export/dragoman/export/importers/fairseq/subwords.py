@@ -2,6 +2,7 @@
 
     SentencePiece           sentencepiece.bpe.model, spm.model, *.model        pieces begin with a mark of a space
     subword-nmt, fastBPE    bpecodes, codes, *.codes, *.bpe                    pieces end in @@ where a word goes on
+    none, when asked        dictionaries of whole words, or of characters      white space is a word of its own, or none
 
 The server's Moses tokenizer ends pieces in `</w>` where a word ends, as the merges do, so dictionaries are written so.
 """
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from dragoman.bundle.manifest import TokenizerKind
 from dragoman.export.core.reasons import Reasons, short
-from dragoman.export.importers.fairseq.dictionary import Dictionary
+from dragoman.export.importers.fairseq.dictionary import UNKNOWN, UNKNOWN_ID, Dictionary
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 from dragoman.export.importers.files.texts import read_text
+from dragoman.export.importers.files.word_tables import SPACES, Cut, word_table
 
 SENTENCEPIECE = ("*.model", "*.spm")
 MERGES = ("bpecodes*", "bpe.codes*", "codes*", "code", "code.*", "*.codes", "*.bpe", "*.bpecodes")
@@ -37,16 +39,23 @@ class Subwords:
     kind: TokenizerKind
     models: Pair
     """Names of files in the bundle, of source and target."""
-    tables: Pair
+    tables: tuple[str | None, str | None]
     files: dict[str, Path | bytes]
     read: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
 def read_subwords(
-    folder: Path, sides: tuple[Dictionary, Dictionary], codes: Pair, special: frozenset[str], reasons: Reasons
+    folder: Path,
+    sides: tuple[Dictionary, Dictionary],
+    codes: Pair,
+    special: frozenset[str],
+    reasons: Reasons,
+    words: Cut | None = None,
 ) -> Subwords | None:
-    """Find and read the files in `folder`; `codes` are fairseq's names of the languages."""
+    """Find and read the files in `folder`, none with `words`; `codes` are fairseq's names of the languages."""
+    if words is not None:
+        return _whole(sides, special, words)
     has_pieces = any(word.startswith("\u2581") for side in sides for word in side.words)
     form, patterns = ("a SentencePiece model", SENTENCEPIECE) if has_pieces else ("merges of BPE", MERGES)
     if not has_pieces and any((folder / name).is_file() for name in BYTE_LEVEL):
@@ -55,7 +64,10 @@ def read_subwords(
     files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
     if not files:
         names = ", ".join(patterns[:3])
-        reasons.add(f"the dictionaries are made of {form}, which is missing ({names}): put it beside the checkpoint")
+        reasons.add(
+            f"the dictionaries are made of {form}, which is missing ({names}): put it beside the checkpoint, or say "
+            "with --words that they are of whole words or characters"
+        )
         return None
     chosen = [_of_side(files, code) for code in codes]
     first, second = chosen
@@ -105,6 +117,21 @@ def _merges(
     if both.lower() == both and min(map(len, tables)) > LEAST_WORDS:
         notes.append("the dictionaries have no capital letters: send texts in small ones, as it was trained")
     return _subwords("moses-fastbpe", "merges", (contents[0], contents[1]), tables, models, tuple(notes))
+
+
+def _whole(sides: tuple[Dictionary, Dictionary], special: frozenset[str], cut: Cut) -> Subwords:
+    """Words or characters as they stand in the dictionaries; what these lack is the unknown word."""
+    tables = []
+    for side in sides:
+        ids = {word: side.ids[word] for word in _words(side, special)} | {UNKNOWN: UNKNOWN_ID}
+        space = next((sign for sign in SPACES if sign in ids), None) if cut == "characters" else None
+        tables.append(word_table(ids, UNKNOWN, cut, space=space))
+    names = _names(tables[0] == tables[1], "json")
+    note = {
+        "spaces": "texts must come as the training's: words and signs of the dictionaries, with spaces between them",
+        "characters": "texts are read letter by letter, as they come",
+    }[cut]
+    return Subwords("tokenizers", names, (None, None), dict(zip(names, tables, strict=True)), (), (note,))
 
 
 def _words(side: Dictionary, special: frozenset[str]) -> list[str]:

@@ -29,6 +29,7 @@ from dragoman.export.importers.fairseq.dictionary import (
 from dragoman.export.importers.fairseq.pickle import Options
 from dragoman.export.importers.fairseq.subwords import Subwords, read_subwords
 from dragoman.export.importers.files.language_tags import tag_of, tags_of
+from dragoman.export.importers.files.word_tables import Cut
 
 MULTILINGUAL = "translation_multi_simple_epoch"
 BOTH_ENDS = "translation_lev"
@@ -59,14 +60,16 @@ class TextFiles:
 
 
 def read_text(
-    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
+    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons, words: Cut | None = None
 ) -> TextFiles | None:
-    """Read what lies in `folder`; None when there is a reason against it. `source` and `target` are BCP-47 tags."""
+    """Read what lies in `folder`; None when there is a reason against it. `source` and `target` are BCP-47 tags, and
+    `words` says how texts become words of dictionaries that have no subwords.
+    """
     before = len(reasons)
     if options.task == MULTILINGUAL:
-        text = _multilingual(folder, options, source, target, reasons)
+        text = _multilingual(folder, options, source, target, reasons, words)
     elif options.task == "translation" or options.task.startswith(BOTH_ENDS):
-        text = _bilingual(folder, options, source, target, reasons)
+        text = _bilingual(folder, options, source, target, reasons, words)
     else:
         reasons.add(f"the task {short(options.task)} reads texts in a way of its own, which is not known")
         return None
@@ -74,7 +77,7 @@ def read_text(
 
 
 def _bilingual(
-    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
+    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons, words: Cut | None
 ) -> TextFiles | None:
     files = dictionaries(folder)
     codes = [
@@ -96,7 +99,7 @@ def _bilingual(
     if first is None or second is None or unknown:
         return None
     pair = LanguagePair(str(tags[0]), str(tags[1]))
-    subwords = read_subwords(folder, (first, second), (codes[0], codes[1]), frozenset(OWN), reasons)
+    subwords = read_subwords(folder, (first, second), (codes[0], codes[1]), frozenset(OWN), reasons, words)
     if subwords is None:
         return None
     begin = (BEGIN_ID,) if options.task.startswith(BOTH_ENDS) else ()
@@ -104,7 +107,7 @@ def _bilingual(
 
 
 def _multilingual(
-    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons
+    folder: Path, options: Options, source: str | None, target: str | None, reasons: Reasons, words: Cut | None
 ) -> TextFiles | None:
     codes = _codes(folder, options, reasons)
     style = STYLES.get(options.word("lang_tok_style", "multilingual"))
@@ -115,7 +118,7 @@ def _multilingual(
     also = [*tokens.values(), *([MASK] if style == STYLES["mbart"] else [])]
     both = _shared_dictionary(folder, options, also, reasons)
     special = frozenset((*OWN, MASK, *tokens.values()))
-    subwords = None if both is None else read_subwords(folder, (both, both), ("", ""), special, reasons)
+    subwords = None if both is None else read_subwords(folder, (both, both), ("", ""), special, reasons, words)
     if both is None or subwords is None:
         return None
     reasons.require(
