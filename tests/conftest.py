@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -20,44 +21,76 @@ os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 
 LEAVING_S = 60
 """How long the run may take to end behind its last test: threads that nobody stopped would keep it for ever."""
-STDERR = pytest.StashKey[int]()
+LIMIT = pytest.StashKey["Limit"]()
+
+
+class Limit(threading.Thread):
+    """Ends the run with 1 in a test that takes too long, and writes which, and the stacks of all tasks and threads.
+
+    Once a second it has Python's own watchdog wait for what is left of the test's time. That one bites too where no
+    thread of Python's comes to run any more; and a test costs nothing for it.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(daemon=True, name="limit")
+        self._limit_s, self._ended = limit_s, threading.Event()
+        self._stderr = os.dup(sys.__stderr__.fileno())
+        self.running: tuple[str, float] = "", float("inf")
+        """A test, and when it began."""
+
+    def run(self) -> None:
+        self._bite_in(self._limit_s)
+        while not self._ended.wait(1.0):
+            test, began_s = self.running
+            left_s = began_s + self._limit_s - time.monotonic()
+            self._bite_in(min(max(left_s, 0.0), self._limit_s) + 1.5)
+            if left_s <= 0:
+                self._tell(test)
+                break
+
+    def close(self) -> None:
+        """Not even leaving can hang."""
+        self._ended.set()
+        self.join()
+        self._bite_in(LEAVING_S)
+
+    def _bite_in(self, seconds: float) -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._stderr)
+
+    def _tell(self, test: str) -> None:
+        """The stacks of threads name no test that is a coroutine."""
+        with open(self._stderr, "w", encoding="utf-8", closefd=False) as out:
+            print(f"\n\n{test} took longer than {self._limit_s:g} seconds (time_limit_s)", file=out)
+            for task in (thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.Task)):
+                task.print_stack(file=out)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("time_limit_s", "seconds that a test and its fixtures may take", default="180")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and commands under test would inherit that."""
-    config.stash[STDERR] = os.dup(sys.__stderr__.fileno())
+    config.stash[LIMIT] = Limit(float(config.getini("time_limit_s")))
+    config.stash[LIMIT].start()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Behind `faulthandler_timeout`, pytest writes the stacks of all threads and ends the run with 1.
-
-    Those stacks name no test that is a coroutine. So just before, the test and the stacks of all tasks are written.
-    """
-    limit_s = float(item.config.getini("faulthandler_timeout"))
-    timer = threading.Timer(0.98 * limit_s, _tell, (item.nodeid, limit_s, item.config.stash[STDERR]))
-    timer.daemon = True
-    timer.start()
+    """Every test has a time limit."""
+    limit = item.config.stash[LIMIT]
+    limit.running = item.nodeid, time.monotonic()
     try:
         return (yield)
     finally:
-        timer.cancel()
-
-
-def _tell(test: str, limit_s: float, stderr: int) -> None:
-    """Write which test is about to be ended for its time, and what its coroutines wait for."""
-    with open(stderr, "w", encoding="utf-8", closefd=False) as out:
-        print(f"\n\n{test} is at its limit of {limit_s:g} seconds (faulthandler_timeout)", file=out)
-        for task in (thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.Task)):
-            task.print_stack(file=out)
+        limit.running = "", float("inf")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Not even leaving can hang."""
-    faulthandler.dump_traceback_later(LEAVING_S, exit=True, file=config.stash[STDERR])
+    config.stash[LIMIT].close()
 
 
 def pytest_collection_finish() -> None:

@@ -1,5 +1,6 @@
 """A bundle, fake lanes and a running server for the server's tests."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ import pytest
 import pytest_asyncio
 
 from dragoman.bundle.reader import Bundle
+from dragoman.server.app import app as app_module
+from dragoman.server.app import garbage
 from dragoman.server.app.app import App
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
@@ -123,9 +126,19 @@ class Served:
         return found
 
 
+class NoCollector:
+    """A full collection among all that pytest has takes longer than a test."""
+
+    get_threshold, get_freeze_count = staticmethod(gc.get_threshold), staticmethod(gc.get_freeze_count)
+    collect = freeze = unfreeze = set_threshold = staticmethod(lambda *_: None)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def serve(bundle: Bundle) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
+async def serve(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Awaitable[Served]]]:
     """Starts servers with the given options, and stops them after the test, without the wait of their HTTP threads."""
+    monkeypatch.setattr(app_module, "_FLUSH_S", 0.2)
+    monkeypatch.setattr(garbage, "PAUSES_S", (0.0,))  # a test may hold what it looks at
+    monkeypatch.setattr(garbage, "gc", NoCollector)
     async with AsyncExitStack() as stack:
 
         async def start(*directories: Path, **options: Any) -> Served:

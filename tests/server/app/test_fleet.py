@@ -1,6 +1,7 @@
 """Bundles come and go while a server runs."""
 
 import asyncio
+import gc
 import shutil
 import threading
 import weakref
@@ -13,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.app import fleet
+from dragoman.server.app import fleet, garbage
 from dragoman.server.core.errors import Draining, StartError, UnknownModel
 from dragoman.server.testing import FakeLanes, write_bundle
 from dragoman.v1 import translation_pb2 as pb
@@ -117,10 +118,14 @@ async def test_a_replacement_fails_no_call(serve: Serve, tmp_path: Path) -> None
         assert [model.version for model in (await stub.ListModels(pb.ListModelsRequest())).models] == [second]
 
 
-async def test_a_bundle_that_is_held_for_a_moment_is_let_go(serve: Serve, tmp_path: Path) -> None:
+async def test_a_bundle_that_is_held_for_a_moment_is_let_go(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever held it when it was closed: it refers to itself, and is not kept as what is there for good."""
     write(tmp_path / "echo")
     served = await serve(models=str(tmp_path), look_s=0)
+    monkeypatch.setattr(garbage, "gc", gc)
+    monkeypatch.setattr(garbage, "PAUSES_S", (0.02, 0.1, 0.5))
     [held] = served.app.models
     held.itself, old = held, weakref.ref(held)
     write(tmp_path / "echo", length=48)

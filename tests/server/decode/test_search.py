@@ -1,10 +1,12 @@
 """The search over token trees, against a plain version of each toolkit's with lists, one source at a time."""
 
+import functools
 import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +26,21 @@ VOCABULARY = Tokenizer("sentencepiece", "-", "-", EOS, UNK, START, (PAD,))
 Words = tuple[int, ...]
 
 
+@functools.cache
+def a_model(seed: int, size: int = 12, **options: Any) -> "Model":
+    """The same model for all tests that ask for it: making one takes longer than a search."""
+    return Model(seed, size, **options)
+
+
 class Model:
     """A language model: the logits of what follows depend on all words so far.
 
     With ties, log-probabilities are whole numbers and not normalised: equal scores abound, and sums are exact.
     """
 
-    def __init__(self, seed: int, size: int = 12, *, ties: bool = False, end: float = 0.7, masked: Sequence[int] = ()):
+    def __init__(
+        self, seed: int, size: int = 12, *, ties: bool = False, end: float = 0.7, masked: tuple[int, ...] | range = ()
+    ):
         rng = np.random.default_rng(seed)
         logits = rng.normal(size=(997, size)) * 2
         logits[:, EOS] += end
@@ -319,7 +329,7 @@ def a_batch(decoding: Decoding, *, seed: int = 0, ties: bool = False, **segment)
     """Twelve sources of different lengths and limits."""
     return [
         (
-            Model(100 * seed + n, ties=ties),
+            a_model(100 * seed + n, ties=ties),
             Segment((5,) * (1 + n % 5) + (EOS,), replace(decoding, max_length=limit), **segment),
         )
         for n, limit in enumerate(LIMITS)
@@ -379,7 +389,7 @@ def test_exhaustive_stopping_loses_nothing(profile, penalty, word_penalty, kind,
         word_penalty=word_penalty,
     )
     batch = [
-        (Model(n, end=2.5), Segment((5, EOS), replace(decoding, max_length=limit))) for n, limit in enumerate(LIMITS)
+        (a_model(n, end=2.5), Segment((5, EOS), replace(decoding, max_length=limit))) for n, limit in enumerate(LIMITS)
     ]
 
     found = run(batch)
@@ -414,7 +424,7 @@ def test_exhaustive_equals_never_of_transformers():
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_a_beam_wide_enough_for_everything_finds_the_best_sequences(seed, penalty):
     """With a beam larger than the number of sequences, the n best are those of a full enumeration."""
-    model, limit, size = Model(seed, 5), 3, 5
+    model, limit, size = a_model(seed, 5), 3, 5
     decoding = a_decoding("marian", 60, length_penalty=penalty, num_hypotheses=5, max_length=limit)
     segment = Segment((5, EOS), decoding)
     everything = [
@@ -437,7 +447,7 @@ def test_a_beam_wide_enough_for_everything_finds_the_best_sequences(seed, penalt
 def test_vocabularies_smaller_than_the_beam(profile, width, size):
     """With fewer words than the beam has places, nothing impossible is put out and the plain search is equalled."""
     decoding = a_decoding(profile, width, num_hypotheses=min(2, width), early_stopping="first", max_length=6)
-    batch = [(Model(n, size), Segment((5, EOS), decoding)) for n in range(4)]
+    batch = [(a_model(n, size), Segment((5, EOS), decoding)) for n in range(4)]
 
     found = run(batch)
 
@@ -451,8 +461,10 @@ def test_vocabularies_smaller_than_the_beam(profile, width, size):
 def test_masked_words_are_never_chosen(profile, width):
     """What the graph masks is no candidate, even where only the end token is left."""
     decoding = a_decoding(profile, width, num_hypotheses=width, max_length=5)
-    only_the_end = [word for word in range(12) if word != EOS]
-    batch = [(Model(n, masked=only_the_end if n % 2 else [3, 4, 5, 6]), Segment((5, EOS), decoding)) for n in range(6)]
+    only_the_end = tuple(word for word in range(12) if word != EOS)
+    batch = [
+        (a_model(n, masked=only_the_end if n % 2 else (3, 4, 5, 6)), Segment((5, EOS), decoding)) for n in range(6)
+    ]
 
     found = run(batch)
 
@@ -469,7 +481,7 @@ def test_a_source_with_nothing_to_say_leaves_with_nothing(profile):
     """Where all words are masked, the source is finished at once without a hypothesis, and its mates do not notice."""
     decoding = a_decoding(profile, 3)
     good = a_batch(decoding)
-    bad = (Model(1, masked=range(12)), Segment((5, EOS), decoding))
+    bad = (a_model(1, masked=range(12)), Segment((5, EOS), decoding))
 
     found = run([good[3], bad, *good[4:]])
 
@@ -525,7 +537,7 @@ CHANGES = [
 def test_changed_scores(profile, width, change):
     """Penalties and bans, which see the best words and a few named ones, equal a version that has the whole row."""
     decoding = a_decoding(profile, width, num_hypotheses=width, max_length=14, **change)
-    batch = [(Model(n, 9, end=0), Segment((5, EOS), decoding)) for n in range(8)]
+    batch = [(a_model(n, 9, end=0), Segment((5, EOS), decoding)) for n in range(8)]
 
     found = run(batch)
 
@@ -539,7 +551,7 @@ def test_a_forced_prefix(profile, width):
     """Every hypothesis begins with it. Its words cost nothing in hf and ct2, and their probability in the others."""
     decoding = a_decoding(profile, width, num_hypotheses=1, min_length=4)
     batch = [
-        (Model(n), Segment((5, EOS), replace(decoding, max_length=limit), prefix=(4, 1, 0, 4)[: n % 5]))
+        (a_model(n), Segment((5, EOS), replace(decoding, max_length=limit), prefix=(4, 1, 0, 4)[: n % 5]))
         for n, limit in enumerate((9, 9, 9, 30, 30, 12, 12, 7, 8, 6))
     ]
 
@@ -556,7 +568,7 @@ def test_a_prefix_as_long_as_the_limit(profile, width):
     """A prefix that fills the limit is all there is, and the reason is LENGTH."""
     decoding = a_decoding(profile, width, max_length=3)
 
-    (((best,), steps),) = run([(Model(1), Segment((5, EOS), decoding, prefix=(4, 5, 6)))])
+    (((best,), steps),) = run([(a_model(1), Segment((5, EOS), decoding, prefix=(4, 5, 6)))])
 
     assert (best.ids, best.reason, steps) == ((4, 5, 6), FinishReason.LENGTH, 3)
 
@@ -566,7 +578,7 @@ def test_fairseq_ends_what_is_open_at_the_limit(width):
     """Its end token costs what the model says, and the reason is LENGTH all the same."""
     decoding = a_decoding("fairseq", width, max_length=3)
 
-    (((best,), steps),) = run([(Model(1, end=-9), Segment((5, EOS), decoding))])
+    (((best,), steps),) = run([(a_model(1, end=-9), Segment((5, EOS), decoding))])
 
     assert (len(best.ids), len(best.token_logps), best.reason, steps) == (2, 3, FinishReason.LENGTH, 3)
     assert best.token_logps[-1] < -5
@@ -589,7 +601,7 @@ def test_scoring_a_target(profile, beam):
     )
     targets = [(), (4,), (4, 4, 4), (UNK, PAD, 5), (3, 4, 5, 6, 7, 8, 9, 10, 11, 3, 3)]
     batch = [
-        (Model(n), Segment((5, EOS), decoding, strategy=Forced(target), suppressed_ids=(4,), attention=True))
+        (a_model(n), Segment((5, EOS), decoding, strategy=Forced(target), suppressed_ids=(4,), attention=True))
         for n, target in enumerate(targets)
     ]
 
@@ -610,7 +622,7 @@ def test_alternatives(profile, width, prefix):
         profile, width, num_hypotheses=min(2, width), early_stopping="first", length_penalty=0.0, max_length=30
     )
     strategy = Alternatives(3, 0.05)
-    batch = [(Model(n, end=2.0), Segment((5, EOS), decoding, strategy=strategy, prefix=prefix)) for n in range(7)]
+    batch = [(a_model(n, end=2.0), Segment((5, EOS), decoding, strategy=strategy, prefix=prefix)) for n in range(7)]
 
     found = run(batch, capacity=3)
 
@@ -639,7 +651,7 @@ def test_the_best_alternative_needs_no_probability():
     """An alternative less probable than the least is left out, but for the best."""
     segment = Segment((5, EOS), a_decoding("marian", 2), strategy=Alternatives(3, 1.0))
 
-    ((found, _),) = run([(Model(1), segment)])
+    ((found, _),) = run([(a_model(1), segment)])
 
     assert len(found) == 1
 
@@ -654,7 +666,7 @@ def test_diverse_beams(width, penalty):
     """Groups choose in turn: what earlier ones chose at a step costs later ones, in their scores, too."""
     groups = 3
     decoding = a_decoding("marian", groups * width, num_hypotheses=groups * width, max_length=7)
-    batch = [(Model(n), Segment((5, EOS), decoding, strategy=Diversity(groups, penalty))) for n in range(7)]
+    batch = [(a_model(n), Segment((5, EOS), decoding, strategy=Diversity(groups, penalty))) for n in range(7)]
 
     found = run(batch, capacity=4)
 
@@ -681,7 +693,7 @@ def test_diverse_beams_without_a_penalty_are_the_same_beam(profile):
     """With a penalty of 0 all groups find what a beam of their width finds."""
     single = a_decoding(profile, 2, num_hypotheses=2, early_stopping="first", max_length=9)
     grouped = replace(single, beam_size=6, num_hypotheses=6)
-    models = [Model(n) for n in range(5)]
+    models = [a_model(n) for n in range(5)]
 
     found = run([(m, Segment((5, EOS), grouped, strategy=Diversity(3, 0.0))) for m in models])
 
@@ -693,7 +705,7 @@ def test_diverse_beams_without_a_penalty_are_the_same_beam(profile):
 def sampled(seed: int, count: int = 1, **options) -> tuple[Model, Segment]:
     decoding = a_decoding("marian", 1, num_hypotheses=count, max_length=12)
     strategy = Sampling(seed, **options)
-    return Model(7, end=-1), Segment((5, EOS), decoding, strategy=strategy)
+    return a_model(7, end=-1), Segment((5, EOS), decoding, strategy=strategy)
 
 
 def test_samples_depend_on_their_seed_alone():
@@ -739,7 +751,7 @@ def test_samples_obey_what_words_may_come(profile):
     decoding = a_decoding(profile, 1, num_hypotheses=20, min_length=3, no_repeat_ngram_size=1, max_length=12)
     segment = Segment((5, EOS), decoding, strategy=Sampling(1, temperature=3.0), suppressed_ids=(4,), prefix=(7,))
 
-    ((found, _),) = run([(Model(3), segment)])
+    ((found, _),) = run([(a_model(3), segment)])
 
     assert len({h.ids for h in found}) > 15
     for h in found:
@@ -787,7 +799,7 @@ def test_only_who_asked_gets_attention():
     copying = replace(decoding, unknown_handling="copy")
 
     found = run(batch)
-    ((copied, _),) = run([(Model(0), Segment((5, 6, EOS), copying, attention=True))])
+    ((copied, _),) = run([(a_model(0), Segment((5, 6, EOS), copying, attention=True))])
 
     for n, (hypotheses, _) in enumerate(found):
         for h in hypotheses:
@@ -809,7 +821,7 @@ def test_sources_of_all_kinds_in_one_batch():
         {"decoding": replace(base, min_length=5, coverage_penalty=0.2)},
         {"decoding": replace(base, no_repeat_ngram_size=1, max_length=5)},
     ]
-    work = [(Model(n), replace(Segment((5,) * (n % 4) + (EOS,), base), **kinds[n % len(kinds)])) for n in range(45)]
+    work = [(a_model(n), replace(Segment((5,) * (n % 4) + (EOS,), base), **kinds[n % len(kinds)])) for n in range(45)]
     dropped = frozenset(range(0, 45, 4))
 
     found = run(work, capacity=7, drop=dropped)
@@ -823,7 +835,7 @@ def test_sources_of_all_kinds_in_one_batch():
 def test_a_source_that_moves_stops_in_time(penalty, width):
     """Sources whose live hypotheses decide over their end need the same steps alone and among those that leave."""
     decoding = a_decoding("hf", width, early_stopping="exhaustive", length_penalty=penalty, max_length=30)
-    work = [(Model(n, 30, end=1.5), Segment((5, EOS), decoding)) for n in range(60)]
+    work = [(a_model(n, 30, end=1.5), Segment((5, EOS), decoding)) for n in range(60)]
 
     assert run(work, capacity=9) == run(work, capacity=1)
 

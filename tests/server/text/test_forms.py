@@ -74,9 +74,9 @@ def test_only_placeholders_are_numbers() -> None:
         assert show("%d days", [each], "N{n}", number="{n}00").text == "N1 days"
 
 
-def test_a_million_digits_are_looked_at_once() -> None:
+def test_hundreds_of_thousands_of_digits_are_looked_at_once() -> None:
     """In whatever form: time grows with the text."""
-    for digits in ("0" * 1_000_000, "7" * 1_000_000, "7 " * 500_000, "1000000 " * 125_000):
+    for digits in ("0" * 250_000, "7" * 250_000, "7 " * 125_000, "1000000 " * 32_000):
         for form in ("{n}00", "2{n}", "100{n}"):
             assert len(show(f"{digits} %d", spans(f"{digits} %d"), "N{n}", number=form).stand_ins) == 1
 

@@ -300,14 +300,14 @@ async def test_a_message_that_does_not_come_is_not_waited_for_for_ever(serve: Se
     assert served.outcomes() == {"deadline": 1}
 
 
-async def test_thousands_of_calls_at_once_are_all_answered(serve: Serve) -> None:
+async def test_many_hundreds_of_calls_at_once_are_all_answered(serve: Serve) -> None:
     """Over one connection or several: gRPC's own limits, which cancel without a word, lie above the server's."""
     served = await serve()
     async with stub_of(served) as one, stub_of(served) as other:
-        answers = await asyncio.gather(*((one, other)[n % 2].Translate(texts("a")) for n in range(2_500)))
+        answers = await asyncio.gather(*((one, other)[n % 2].Translate(texts("a")) for n in range(1_500)))
 
     assert {answer.results[0].text for answer in answers} == {"a"}
-    assert served.outcomes() == {"ok": 2_500}
+    assert served.outcomes() == {"ok": 1_500}
 
 
 async def test_an_overload_refuses_requests_and_says_when_to_come_back(
