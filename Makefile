@@ -21,7 +21,7 @@ GPU_PYTHON ?= $(CACHE)/gpu/bin/python
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # For suites of which a test, or what it is prepared by, takes longer than the limit of pyproject.toml.
-SLOW := --override-ini time_limit_s=1800
+SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 

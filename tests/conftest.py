@@ -60,18 +60,16 @@ class Limit(threading.Thread):
     def _tell(self, test: str) -> None:
         """The stacks of threads name no test that is a coroutine."""
         with open(self._stderr, "w", encoding="utf-8", closefd=False) as out:
-            print(f"\n\n{test} took longer than {self._limit_s:g} seconds (time_limit_s)", file=out)
+            print(f"\n\n{test} took longer than {self._limit_s:g} seconds (faulthandler_timeout)", file=out)
             for task in (thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.Task)):
                 task.print_stack(file=out)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini("time_limit_s", "seconds that a test and its fixtures may take", default="180")
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and commands under test would inherit that."""
-    config.stash[LIMIT] = Limit(float(config.getini("time_limit_s")))
+    config.pluginmanager.unregister(name="faulthandler")  # it makes a thread for each test
+    config.stash[LIMIT] = Limit(float(config.getini("faulthandler_timeout")))
     config.stash[LIMIT].start()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
