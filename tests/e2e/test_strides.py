@@ -180,7 +180,7 @@ def test_what_a_stride_reads_last_may_be_no_number(runtime: Runtime, shortlist: 
 def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortlist: Shortlist):
     """Whatever weighs words, reads attention, draws or keeps several takes single steps; so does the whole vocabulary
     where the stride is over a shortlist."""
-    groups = GroupFactory(runtime, shortlist, capacity=4, observer=None)  # type: ignore[arg-type]  # nothing is drafted
+    factory = GroupFactory(runtime, shortlist, capacity=4, observer=None)  # type: ignore[arg-type]  # nothing is drafted
     (greedy,) = asked(1, limit=40)
 
     def decoding(**options) -> Segment:
@@ -201,11 +201,11 @@ def test_greedy_search_strides_unless_more_is_asked_for(runtime: Runtime, shortl
         "alternatives": replace(greedy, strategy=Alternatives(2)),
     }
 
-    assert isinstance(groups.group(greedy).grower, Chains)
-    assert groups.key(greedy) == groups.key(replace(greedy, ids=(3, END), strategy=Beam()))
+    assert isinstance(factory.group(greedy).grower, Chains)
+    assert factory.key(greedy) == factory.key(replace(greedy, ids=(3, END), strategy=Beam()))
     for name, segment in others.items():
-        assert isinstance(groups.group(segment).grower, Search), name
-        assert groups.key(segment) != groups.key(greedy), name
+        assert isinstance(factory.group(segment).grower, Search), name
+        assert factory.key(segment) != factory.key(greedy), name
 
 
 def test_a_stride_that_says_something_else_is_not_written(tiny_fp32: Bundle, tiny_checkpoint, tmp_path):

@@ -27,9 +27,9 @@ class Desk:
     def __init__(self) -> None:
         self.runtime, self.pulse, self.observer = FakeRuntime(), Pulse(0.0), LaneObserver()
         self.speeds: list[tuple[Engine, float]] = []
-        groups = GroupFactory(self.runtime, None, capacity=64, observer=self.observer)
+        factory = GroupFactory(self.runtime, None, capacity=64, observer=self.observer)
         note = lambda engine, seconds: self.speeds.append((engine, seconds))  # noqa: E731
-        self.half = Half(self.runtime, groups, self.observer, self.pulse, note)
+        self.half = Half(self.runtime, factory, self.observer, self.pulse, note)
         self.answers: Answers = {}
 
     def tickets(self, *segments: Segment) -> list[LaneTicket]:

@@ -60,9 +60,9 @@ class Bench:
         self.may_step.set()
         self._step = self.runtime.step
         self.runtime.step = self._held  # type: ignore[method-assign]
-        groups = GroupFactory(self.runtime, None, capacity=max_batch, observer=self.observer)
+        factory = GroupFactory(self.runtime, None, capacity=max_batch, observer=self.observer)
         numbers = {"num_lanes": num_lanes, "max_batch": max_batch, **options}
-        self.lanes = Lanes(self.runtime, groups, observer=self.observer, **numbers)
+        self.lanes = Lanes(self.runtime, factory, observer=self.observer, **numbers)
         self.answers: dict[int, Decoded | Exception] = {}
         self._answered = threading.Condition()
 

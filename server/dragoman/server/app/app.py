@@ -304,7 +304,7 @@ class App:
         )
         with ExitStack() as undone:
             undone.callback(lanes.close)
-            warm_up(bundle.directory, lanes.runtime, lanes.groups)
+            warm_up(bundle.directory, lanes.runtime, lanes.factory)
             undone.pop_all()
         return lanes
 

@@ -19,9 +19,9 @@ from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
 from dragoman.server.decode.chains import Draft
-from dragoman.server.decode.lookup import copied, follow
 from dragoman.server.decode.mask_predict import likeliest, masks
 from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.text_drafts import copied, follow
 from dragoman.server.runtime.runtime import Runtime
 
 

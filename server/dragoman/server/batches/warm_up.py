@@ -21,12 +21,12 @@ WORDS = 128
 MOST_TOKENS = 8
 
 
-def warm_up(directory: Path, runtime: Runtime, groups: GroupFactory) -> None:
+def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
     """Decode something by each way that the bundle in this directory has. Raises `StartError`."""
     for segment in _segments(runtime.manifest):
         engine = segment.strategy.engine(segment.decoding).value
         try:
-            decoded = _decoded(segment, runtime, groups.group(segment))
+            decoded = _decoded(segment, runtime, factory.group(segment))
         except EngineFailure as failure:
             raise StartError(f"{directory}: it cannot decode ({engine}): {failure.detail}") from failure
         if not decoded.hypotheses:

@@ -83,9 +83,9 @@ class Half:
     """What waits to be encoded, and the groups of what is being decoded."""
 
     def __init__(
-        self, runtime: Runtime, groups: GroupFactory, observer: LaneObserver, pulse: Pulse, note_speed: NoteSpeed
+        self, runtime: Runtime, factory: GroupFactory, observer: LaneObserver, pulse: Pulse, note_speed: NoteSpeed
     ) -> None:
-        self._runtime, self._factory, self._observer = runtime, groups, observer
+        self._runtime, self._factory, self._observer = runtime, factory, observer
         self._pulse, self._note_speed = pulse, note_speed
         on_gpu = runtime.provider == "cuda"
         self._encode_tokens = GPU_ENCODE_TOKENS if on_gpu else ENCODE_TOKENS

@@ -55,14 +55,14 @@ class Lanes:
     def __init__(
         self,
         runtime: Runtime,
-        groups: GroupFactory,
+        factory: GroupFactory,
         *,
         num_lanes: int,
         max_batch: int,
         observer: LaneObserver,
         budget: Callable[[], int] = lambda: LANE_POSITIONS,
     ) -> None:
-        self.runtime, self.groups, self.max_batch, self.observer = runtime, groups, max_batch, observer
+        self.runtime, self.factory, self.max_batch, self.observer = runtime, factory, max_batch, observer
         self._budget = budget
         self.device = runtime.work
         """What a device does for the bundle; None where that is not counted."""
@@ -226,7 +226,7 @@ class _Lane:
         self._lanes = lanes
         self.pulse = Pulse(time.monotonic())
         self._halves = {
-            bulk: Half(lanes.runtime, lanes.groups, lanes.observer, self.pulse, partial(lanes.note_speed, bulk=bulk))
+            bulk: Half(lanes.runtime, lanes.factory, lanes.observer, self.pulse, partial(lanes.note_speed, bulk=bulk))
             for bulk in (False, True)
         }
         self._is_last = is_last

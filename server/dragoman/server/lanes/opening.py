@@ -51,14 +51,14 @@ def open_lanes(
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
     most = max_batch or best_batch(bundle.manifest, hardware)
     shortlist = None if runtime.is_placed else load_shortlist(bundle)
-    groups = GroupFactory(runtime, shortlist, capacity=most, observer=observer)
+    factory = GroupFactory(runtime, shortlist, capacity=most, observer=observer)
     size = position_bytes(bundle.manifest)
 
     def budget() -> int:
         memory = lane_bytes()
         return memory // size if memory else LANE_POSITIONS
 
-    return Lanes(runtime, groups, num_lanes=num_lanes, max_batch=most, observer=observer, budget=budget)
+    return Lanes(runtime, factory, num_lanes=num_lanes, max_batch=most, observer=observer, budget=budget)
 
 
 def load_shortlist(bundle: Bundle) -> Shortlist | None:

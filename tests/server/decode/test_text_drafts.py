@@ -2,7 +2,7 @@
 
 import pytest
 
-from dragoman.server.decode.lookup import copied, follow
+from dragoman.server.decode.text_drafts import copied, follow
 
 
 @pytest.mark.parametrize(
