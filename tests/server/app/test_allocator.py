@@ -2,7 +2,10 @@
 
 import asyncio
 import ctypes
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -37,15 +40,41 @@ def given_back(
 
 
 def test_memory_is_given_back_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, and then when there is more again and nothing is at work."""
-    rests = [True, True, False, False, True, True]
+    """When there is more than before and nothing is at work, and in any case once in each rest."""
+    rests = [True, True, True, False, False, True, True, False, True, False]
 
-    assert given_back(monkeypatch, rests, lambda look: 100 if look < 2 else 200, left=100) == [0, 4, 5]
+    assert given_back(monkeypatch, rests, lambda look: 100 if look < 4 else 200, left=100) == [1, 5, 6, 8]
 
 
 def test_what_is_in_use_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has grown by a few per cent is left alone."""
-    assert given_back(monkeypatch, [True] * 4, lambda look: 104, left=100) == [0]
+    """A process that has not grown is left alone."""
+    assert given_back(monkeypatch, [True] * 4, lambda look: 101, left=100) == [1]
+
+
+def test_little_is_asked_for_where_nobody_is_likely_to_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few per cent are given back when nothing has been decoded for two looks, not between two calls."""
+    rests = [True, True, False, True, False, True, True, True]
+
+    assert given_back(monkeypatch, rests, lambda look: 104 if look > 1 else 100, left=100) == [1, 6, 7]
+
+
+def test_the_least_that_was_left_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was in use while it was given back the last time and is so no more is not there to be kept."""
+    sizes = [100, 220, 150, 150, 152]
+
+    assert given_back(monkeypatch, [True] * 5, sizes.__getitem__, left=200) == [1, 4]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="others have no huge pages of this kind")
+@pytest.mark.parametrize(("variable", "enabled"), [(None, 0), ("NUMPY_MADVISE_HUGEPAGE", 1), ("GLIBC_TUNABLES", 1)])
+def test_the_kernel_fills_nothing_with_huge_pages(variable: str | None, enabled: int) -> None:
+    """Unless somebody has said what to do about them."""
+    environment = {name: value for name, value in os.environ.items() if name not in allocator._HUGE_PAGES}
+    code = "from dragoman.server.app import allocator; allocator.set_up(); print(open('/proc/self/status').read())"
+    command = [sys.executable, "-c", code]
+    said = subprocess.check_output(command, env=environment | ({variable: ""} if variable else {}), text=True)
+
+    assert f"THP_enabled:\t{enabled}" in said
 
 
 @pytest.mark.parametrize(("environment", "asked"), [({}, 3), ({"MALLOC_ARENA_MAX": "4"}, 2)])

@@ -13,6 +13,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, Tokenizer
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
+from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -543,6 +544,26 @@ def test_changed_scores(profile, width, change):
 
     for (model, segment), one in zip(batch, found, strict=True):
         assert_equal(one, plain(model, segment))
+
+
+@pytest.mark.parametrize("profile", PLAIN)
+@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize(("size", "suppressed"), [(9, ()), (9, (5,)), (4, ()), (4, (3,)), (4, (EOS, 3))], ids=str)
+@pytest.mark.parametrize("unknown", ["suppress", "allow"])
+def test_a_least_length_has_a_short_way_that_leads_to_the_same(profile, width, size, suppressed, unknown, monkeypatch):
+    """Sources that ask for nothing else are changed at once, with the same numbers to the last bit; also where every
+    other word is forbidden, beside sources that ask for more, and after a prefix.
+    """
+    vocabulary = replace(VOCABULARY, suppressed_ids=(PAD, *suppressed))
+    plainly = a_decoding(profile, width, num_hypotheses=width, max_length=14, min_length=5, unknown_handling=unknown)
+    several = replace(plainly, no_repeat_ngram_size=2, min_length=3)
+    batch = [(Model(n, size, end=0), Segment((5, EOS), several if n % 3 == 2 else plainly)) for n in range(8)]
+    batch.append((Model(9, size, end=0), Segment((5, EOS), plainly, prefix=(3,))))
+
+    at_once = run(batch, vocabulary=vocabulary)
+    monkeypatch.setattr(Weigher, "only_delays_end", lambda *_: False)
+
+    assert at_once == run(batch, vocabulary=vocabulary)
 
 
 @pytest.mark.parametrize("profile", PLAIN)

@@ -42,6 +42,7 @@ def test_paths_survive_growing_moving_and_replanting(seed):
             assert trees.length[g] == len(kept[g])
             for place in range(3):
                 assert trees.path(g, place) == plain_path(kept[g], place)
+            assert trees.tokens(g, np.array([2, 0])) == [trees.path(g, place)[0] for place in (2, 0)]
             if kept[g]:
                 assert trees.newest[g].tolist() == kept[g][-1][0].tolist()
 
@@ -52,4 +53,5 @@ def test_a_root_alone_has_an_empty_path():
     trees.plant(1, 42)
 
     assert trees.path(1, 2) == ([], [], [])
+    assert trees.tokens(1, np.array([0, 2])) == [[], []]
     assert trees.newest[1].tolist() == [42, 42, 42]

@@ -5,6 +5,10 @@ So there is one. By default it would also map and unmap each large tensor anew, 
 zeros: what is below `MAPPED_BYTES` comes from the arena, which keeps up to `KEPT_BYTES` of what is free until nothing
 is decoded.
 
+numpy asks the kernel for huge pages where it has a large array, and the kernel fills whatever is given back there with
+new ones: some megabytes a minute of a server at rest. So there are none in this process, unless its environment says
+otherwise.
+
 A bundle is tens of thousands of small blocks. glibc puts each into the smallest hole that has room for it. So those of
 a bundle that comes would lie among what was there, and leave as many holes when it goes: each with parts of pages that
 cannot be given back, and more of them with each replacement. So the small holes are filled while a bundle is loaded:
@@ -13,6 +17,7 @@ then it lies together, and leaves whole pages.
 
 import asyncio
 import ctypes
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,8 +31,11 @@ MAPPED_BYTES = 32 << 20
 KEPT_BYTES = 64 << 20
 EVERY_S = 5.0
 """How often it is looked whether there is something to give back."""
-GROWTH = 1.05
-"""What is not more than so many times what was left the last time is not asked for."""
+GROWTH, RESTED_GROWTH = 1.05, 1.01
+"""What is not more than so many times what was left is not asked for; the second where nothing has been decoded at more
+than one look, as then nobody is likely to need it."""
+SETTLED_LOOKS = 2
+"""So many looks in a row are a rest, at which it is asked for once, however little it is."""
 HOLE_BYTES = 128 << 10
 """Holes that are no larger are filled."""
 MOST_FILLERS = 20_000
@@ -38,6 +46,8 @@ _HEADER_BYTES, _STEP_BYTES, _LEAST_BYTES = 8, 16, 32
 _SMALL_BYTES = 1024
 _IN_A_ROW = 4
 """Blocks that follow one upon another are parts of a hole that is larger than they are."""
+_PR_SET_THP_DISABLE, _HUGE_PAGES = 41, {"NUMPY_MADVISE_HUGEPAGE", "GLIBC_TUNABLES"}
+"""A number of Linux's prctl, and the variables by which somebody asks for huge pages, or for none."""
 _PARAMETERS = (
     ("MALLOC_ARENA_MAX", -8, 1),
     ("MALLOC_MMAP_THRESHOLD_", -3, MAPPED_BYTES),
@@ -48,6 +58,9 @@ _PARAMETERS = (
 
 def set_up() -> None:
     """Before there are threads. Of other C libraries nothing is asked."""
+    if not os.environ.keys() & _HUGE_PAGES:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for name, number, value in _PARAMETERS:
@@ -57,12 +70,21 @@ def set_up() -> None:
 
 async def give_back_at_rest(is_at_rest: Callable[[], bool]) -> None:
     """Give memory back whenever nothing is decoded and there is more of it than the last time; without end."""
-    left = 0.0
+    left, rests = math.inf, 0
     while True:
-        if is_at_rest() and resident_bytes() > GROWTH * left:
+        rests = rests + 1 if is_at_rest() else 0
+        resident = resident_bytes()
+        if is_due(rests, resident / left):
             await on_a_thread("giving-back", give_back)
             left = resident_bytes()
+        else:  # what was in use while it was given back the last time may not be any more
+            left = min(left, resident)
         await asyncio.sleep(EVERY_S)
+
+
+def is_due(rests: int, growth: float) -> bool:
+    """Whether to give memory back at the last of so many looks in a row at which nothing was decoded."""
+    return rests == SETTLED_LOOKS or (rests > 0 and growth > (GROWTH if rests < SETTLED_LOOKS else RESTED_GROWTH))
 
 
 @contextmanager

@@ -39,6 +39,7 @@ class Search:
         self._searches: list[SegmentSearch] = []
         self._special: dict[int, SegmentSearch] = {}
         self._asked: dict[tuple[int, int], tuple[Weigher, list[int], list[int]]] = {}  # of places: tokens, words named
+        self._endless: list[int] = []  # sources whose ends must not come yet, and are asked nothing else
         self._scores: Floats = np.full((capacity, layout.places), -np.inf)
         self._room = np.zeros((capacity, layout.beams), np.int64)
         self._limit = np.zeros(capacity, np.int64)
@@ -104,12 +105,16 @@ class Search:
         """What must be known to advance."""
         n, layout, vocabulary = len(self), self.layout, self._vocabulary
         best, lost = toolkits.num_candidates(layout.profile, layout.width), 0
-        self._asked = {}
+        self._asked, self._endless = {}, []
         for g, search in self._special.items():
             best = max(best, search.num_choices)
             if search.weigher is not None and search.weigher.acts_at(self.length(g)):
-                for place in np.flatnonzero(self._scores[g] > -np.inf).tolist():
-                    tokens, _, _ = self._trees.path(g, place)
+                if search.weigher.only_delays_end(self.length(g)):
+                    self._endless.append(g)
+                    lost = max(lost, search.weigher.num_lost([]))
+                    continue
+                live = np.flatnonzero(self._scores[g] > -np.inf)
+                for place, tokens in zip(live.tolist(), self._trees.tokens(g, live), strict=True):
                     self._asked[g, place] = search.weigher, tokens, search.weigher.named(tokens)
                     lost = max(lost, search.weigher.num_lost(tokens))
         most = max((len(words) for *_, words in self._asked.values()), default=0)
@@ -236,6 +241,8 @@ class Search:
             np.copyto(scores, -np.inf, where=ids == word)
         if vocabulary.unk_id not in vocabulary.suppressed_ids and (no_unknown := self._no_unknown[:n]).any():
             np.copyto(scores, -np.inf, where=(ids == vocabulary.unk_id) & no_unknown[:, None, None])
+        if self._endless:
+            self._delay_ends(scores, logp, ids)
         if not self._asked:
             return scores, logp, ids
         scores = np.concatenate([scores, np.full(reply.named_logp.shape, -np.inf)], 2)
@@ -246,6 +253,19 @@ class Search:
             size = len(words)
             ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
         return scores, logp, ids
+
+    def _delay_ends(self, scores: Floats, logp: Floats32, ids: Ints) -> None:
+        """What the weighers of sources would do whose ends must not come yet and that are changed in no other way: an
+        end comes where every other word is forbidden.
+        """
+        is_end = ids[self._endless] == self._vocabulary.eos_id
+        delayed = np.where(is_end, -np.inf, scores[self._endless])
+        has_none = delayed.max(2) == -np.inf
+        if has_none.any():
+            last = self._scores[self._endless, :, None] + logp[self._endless]
+            is_left = is_end & has_none[..., None] & (logp[self._endless] >= IMPOSSIBLE)
+            delayed = np.where(is_left, last, delayed)
+        scores[self._endless] = delayed
 
     def _candidates(self, scores: Floats, logp: Floats32, ids: Ints) -> Offers:
         """What each beam is offered."""

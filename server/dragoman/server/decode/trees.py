@@ -50,6 +50,16 @@ class Trees:
         self._logp[rows, level] = logp
         level += 1
 
+    def tokens(self, g: int, places: Ints) -> list[list[int]]:
+        """The tokens on the ways from the root to places of the newest level of tree g."""
+        levels = int(self.length[g])
+        walk = np.zeros((levels, len(places)), np.int64)
+        for level in range(levels - 1, -1, -1):
+            walk[level] = self._token[g, level, places]
+            places = self._parent[g, level, places]
+        said: list[list[int]] = walk.T.tolist()
+        return said
+
     def path(self, g: int, place: int) -> tuple[list[int], list[float], list[int]]:
         """The way from the root to a place of the newest level of tree g: tokens, their log-probabilities, and the
         place of each in its level.
