@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
+from dragoman.export.importers.ctranslate2 import folder as ctranslate2_folder
 from dragoman.export.importers.fairseq import folder as fairseq_folder
 from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.hf import folder as hf_folder
@@ -33,6 +34,14 @@ class Format:
     """What there must be, for those whose path is not recognised."""
     read_words: WordsReader | None = None
     """The same reader, where the format has dictionaries: it is told how texts become their words."""
+
+
+def _read_ctranslate2(
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
+    from dragoman.export.importers.ctranslate2.importer import read_ctranslate2
+
+    return read_ctranslate2(source, source_language, target_language, words)
 
 
 def _read_fairseq(
@@ -68,6 +77,12 @@ def _read_plain(source: Path, source_language: str | None, target_language: str 
 
 
 FORMATS = {
+    "ctranslate2": Format(
+        ctranslate2_folder.recognises,
+        _read_ctranslate2,
+        "a folder with model.bin of a Transformer, its vocabularies and SentencePiece model",
+        _read_ctranslate2,
+    ),
     "fairseq": Format(
         fairseq_folder.recognises,
         _read_fairseq,

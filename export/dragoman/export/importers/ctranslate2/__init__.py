@@ -1,0 +1,1 @@
+"""Folders that CTranslate2 converts Transformers into."""

@@ -1,0 +1,245 @@
+"""CTranslate2's variables as an architecture and canonical weights.
+
+Matrices lie as [out, in]. Of an attention to the words themselves queries, keys and values are one matrix, of one
+to the source keys and values are. Every variable is placed or refused, so that nothing is imported by half.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dragoman.bundle.manifest import Activation, Architecture
+from dragoman.export.core.reasons import Reasons, some
+from dragoman.export.importers.ctranslate2.binary import Floats, Variables
+from dragoman.export.importers.files.placed import Placed
+
+ACTIVATIONS: dict[int, Activation] = {0: "relu", 1: "gelu-tanh", 2: "swish", 3: "gelu", 4: "gelu-sigmoid", 5: "tanh"}
+POSITIONS = 1024
+"""Sinusoids have no end: this is the longest text that is taken."""
+MOST_LAYERS = 64
+SIDES = ("encoder", "decoder")
+NOT_COMPUTED = ("decoder/alignment_layer", "decoder/alignment_heads", "encoder/embeddings_merge")
+"""What changes no probability."""
+
+
+def place_variables(variables: Variables, epsilon: float | None) -> Placed | None:
+    """All weights under canonical names; None when there is a reason against the model."""
+    before = len(variables.reasons)
+    work = _Work(variables, variables.reasons)
+    arch = work.architecture(epsilon)
+    if arch is not None:
+        arch = work.embeddings(arch)
+        for side in SIDES:
+            for n in range(arch.encoder_layers if side == "encoder" else arch.decoder_layers):
+                work.layer(arch, side, n)
+        for name in NOT_COMPUTED:
+            variables.used.add(name)
+        if left := variables.left():
+            variables.reasons.add(f"{some('variable', left)} of a form that is not read")
+    return Placed(arch, work.weights, ()) if arch is not None and len(variables.reasons) == before else None
+
+
+class _Work:
+    """Weights as they are placed."""
+
+    def __init__(self, variables: Variables, reasons: Reasons) -> None:
+        self.variables, self.reasons = variables, reasons
+        self.weights: dict[str, Floats] = {}
+
+    def architecture(self, epsilon: float | None) -> Architecture | None:
+        """What the variables' names and scalars say; tying comes with the embeddings."""
+        has, reasons = self.variables.__contains__, self.reasons
+        layers = {side: self._layers(side) for side in SIDES}
+        heads = {side: int(self._of(side, "num_heads", 8)) for side in SIDES}
+        pre = {side: bool(self._of(side, "pre_norm", 1)) for side in SIDES}
+        kinds = {side: ACTIVATIONS.get(int(self._of(side, "activation", 0))) for side in SIDES}
+        tables = [self.variables.read(name) for name in (self._table("encoder"), self._table("decoder"))]
+        inner = [self.variables.read(f"{side}/layer_0/ffn/linear_0/weight") for side in SIDES]
+        first = "encoder/layer_0/self_attention"
+        relative = (
+            self.variables.read(f"{first}/relative_attention_bias") if has(f"{first}/relative_attention_bias") else None
+        )
+        shaw = (
+            self.variables.read(f"{first}/relative_position_keys") if has(f"{first}/relative_position_keys") else None
+        )
+        for side in SIDES:
+            reasons.require(1 <= layers[side] <= MOST_LAYERS, f"the {side} has {layers[side]} layers")
+            reasons.require(kinds[side], f"the {side}'s activation is not read")
+            reasons.require(heads[side] >= 1, f"the {side} has {heads[side]} heads")
+        if len(reasons) or tables[0] is None or tables[1] is None or inner[0] is None or inner[1] is None:
+            return None
+        is_rms = not has("encoder/layer_0/ffn/layer_norm/beta")
+        width = [table.shape[1] for table in tables if table is not None]
+        stored = has("encoder/position_encodings/encodings") and has("decoder/position_encodings/encodings")
+        positions = [len(self._encodings(side)) for side in SIDES] if stored else [POSITIONS]
+        return Architecture(
+            d_model=width[1],
+            heads=heads["decoder"],
+            ffn=len(inner[1]),
+            encoder_layers=layers["encoder"],
+            decoder_layers=layers["decoder"],
+            source_vocabulary=len(tables[0]),
+            target_vocabulary=len(tables[1]),
+            norm="pre" if pre["decoder"] else "post",
+            encoder_norm="pre" if pre["encoder"] else "post",
+            activation=kinds["decoder"] or "relu",
+            encoder_activation=kinds["encoder"],
+            positions="relative"
+            if relative is not None
+            else "shaw"
+            if shaw is not None
+            else "learned"
+            if stored
+            else "sinusoidal",
+            position_offset=0 if stored or relative is not None or shaw is not None else 1,
+            max_positions=min(positions),
+            embedding_scale=self._scale("decoder", width[1]),
+            embedding_norm=has("encoder/layernorm_embedding/gamma"),
+            norm_epsilon=epsilon or (1e-6 if is_rms else 1e-5),
+            encoder_heads=heads["encoder"],
+            encoder_ffn=len(inner[0]),
+            encoder_width=width[0],
+            encoder_final_norm=has("encoder/layer_norm/gamma"),
+            decoder_final_norm=has("decoder/layer_norm/gamma"),
+            head_width=len(self._head(first)) // 3 // heads["encoder"] if relative is not None else None,
+            norm_kind="rms" if is_rms else "layer",
+            gated=has("encoder/layer_0/ffn/linear_0_noact/weight"),
+            linear_bias=has("encoder/layer_0/ffn/linear_0/bias"),
+            relative_buckets=len(relative) if relative is not None else 0,
+            relative_distance=self._farthest(first, relative, shaw),
+            output_bias=has("decoder/projection/bias"),
+        )
+
+    def embeddings(self, arch: Architecture) -> Architecture:
+        """Place words, positions and norms of whole stacks; the architecture with its tying."""
+        read, weights = self.variables.read, self.weights
+        source, target = read(self._table("encoder")), read(self._table("decoder"))
+        output = read("decoder/projection/weight")
+        if source is None or target is None or output is None:
+            return arch
+        own, other = self._scale("encoder", source.shape[1]), arch.embedding_scale
+        if own != other:
+            source = source * np.float32(own / other)
+        scaled = self.variables.scalar("decoder/scale_outputs", default=1.0)
+        output = output if scaled == 1 else output * np.float32(scaled)
+        both, last = np.array_equal(source, target), np.array_equal(target, output)
+        weights["source_embedding"] = source
+        if not (both and last):
+            weights["target_embedding"] = target
+        if not last:
+            weights["output_embedding"] = output
+        if arch.output_bias:
+            self._vector("output_bias", "decoder/projection/bias")
+        for side, name in zip(SIDES, ("source_positions", "target_positions"), strict=True):
+            if arch.positions == "learned":
+                weights[name] = self._encodings(side)[: arch.max_positions]
+            if arch.embedding_norm:
+                self._norm(f"{side}.embedding_norm", f"{side}/layernorm_embedding", arch)
+            if f"{side}/layer_norm/gamma" in self.variables:
+                self._norm(f"{side}.norm", f"{side}/layer_norm", arch)
+            if arch.positions == "relative":
+                self._vector(f"{side}.relative.table", f"{side}/layer_0/self_attention/relative_attention_bias")
+        start = self.variables.scalar("decoder/start_from_zero_embedding", default=0)
+        self.starts_with_nothing = bool(start)
+        return replace(arch, tying="all" if both and last else "decoder" if last else "none")
+
+    def layer(self, arch: Architecture, side: str, n: int) -> None:
+        """Place all of one layer."""
+        ours, theirs = f"{side}.layers.{n}", f"{side}/layer_{n}"
+        sides = arch.of_encoder if side == "encoder" else arch
+        width = arch.encoder_head_dim if side == "encoder" else arch.head_dim
+        parts = {"self": ("self_attention", ("qkv", "o")), "cross": ("attention", ("q", "kv", "o"))}
+        for part, (name, matrices) in parts.items() if side == "decoder" else [*parts.items()][:1]:
+            scale = self.variables.scalar(f"{theirs}/{name}/queries_scale", default=0.0)
+            for index, joined in enumerate(matrices):
+                self._matrices(f"{ours}.{part}", joined, f"{theirs}/{name}/linear_{index}", arch)
+            if scale:  # keys are divided by the root of the head's width when they are loaded
+                for kind in ("weight", "bias"):
+                    if (key := f"{ours}.{part}.k.{kind}") in self.weights:
+                        self.weights[key] = self.weights[key] * np.float32(scale * width**0.5)
+            self._norm(f"{ours}.{part}_norm", f"{theirs}/{name}/layer_norm", arch)
+            shared = {f"{side}/layer_0/{name}": "", f"{theirs}/{name}": ""}
+            if part == "self" and arch.positions == "shaw":
+                self._vector(f"{ours}.self.relative_k", f"{theirs}/{name}/relative_position_keys")
+                self._vector(f"{ours}.self.relative_v", f"{theirs}/{name}/relative_position_values")
+            if part == "self" and arch.positions == "relative":
+                names = [f"{at}/relative_attention_bias" for at in shared]
+                tables = [self.variables.read(at) for at in names if at in self.variables]
+                self.reasons.require(
+                    all(
+                        np.array_equal(table, tables[0])
+                        for table in tables
+                        if table is not None and tables[0] is not None
+                    ),
+                    f"{theirs} has biases by distance of its own",
+                )
+                self.variables.scalar(f"{theirs}/{name}/relative_attention_max_distance", default=0)
+        self._matrices(f"{ours}.ffn", "up", f"{theirs}/ffn/linear_{'0_noact' if arch.gated else '0'}", arch)
+        if arch.gated:
+            self._matrices(f"{ours}.ffn", "gate", f"{theirs}/ffn/linear_0", arch)
+        self._matrices(f"{ours}.ffn", "down", f"{theirs}/ffn/linear_1", arch)
+        self._norm(f"{ours}.ffn_norm", f"{theirs}/ffn/layer_norm", sides)
+
+    def _matrices(self, ours: str, parts: str, theirs: str, arch: Architecture) -> None:
+        """One matrix for several: `qkv`, `kv`, or one name."""
+        names = list(parts) if parts in ("qkv", "kv") else [parts]
+        kinds = ("weight", "bias") if arch.linear_bias else ("weight",)
+        for kind in kinds:
+            whole = self.variables.read(f"{theirs}/{kind}")
+            if whole is None:
+                continue
+            if len(whole) % len(names):
+                self.reasons.add(f"{theirs}/{kind} is not {len(names)} matrices of one size")
+                continue
+            for name, part in zip(names, np.split(whole, len(names)), strict=True):
+                self.weights[f"{ours}.{name}.{kind}"] = np.ascontiguousarray(part.T)
+
+    def _norm(self, ours: str, theirs: str, arch: Architecture) -> None:
+        self._vector(f"{ours}.weight", f"{theirs}/gamma")
+        if arch.norm_kind == "layer":
+            self._vector(f"{ours}.bias", f"{theirs}/beta")
+
+    def _vector(self, ours: str, theirs: str) -> None:
+        value = self.variables.read(theirs)
+        if value is not None:
+            self.weights[ours] = value
+
+    def _layers(self, side: str) -> int:
+        names = self.variables.stored
+        return sum(f"{side}/layer_{n}/ffn/linear_0/weight" in names for n in range(MOST_LAYERS + 1))
+
+    def _of(self, side: str, name: str, default: float) -> float:
+        """A scalar of a stack, which models of before said once for both."""
+        return self.variables.scalar(f"{side}/{name}", name, default=default)
+
+    def _table(self, side: str) -> str:
+        names = ("encoder/embeddings_0/weight", "encoder/embeddings/weight") if side == "encoder" else ()
+        return next((name for name in names if name in self.variables), f"{side}/embeddings/weight")
+
+    def _scale(self, side: str, width: int) -> float:
+        table = self._table(side).removesuffix("/weight")
+        names = (f"{side}/scale_embeddings", f"{table}/multiply_by_sqrt_depth")
+        name = next((name for name in names if name in self.variables), None)
+        if name is None or (self.variables.kind(name) == "i" and self.variables.scalar(name, default=0)):
+            self.variables.used |= {*names}
+            return float(width**0.5)
+        return self.variables.scalar(name, default=1.0) if self.variables.kind(name) == "f" else self._unscaled(name)
+
+    def _unscaled(self, name: str) -> float:
+        self.variables.used.add(name)
+        return 1.0
+
+    def _encodings(self, side: str) -> Floats:
+        table = self.variables.read(f"{side}/position_encodings/encodings")
+        return np.zeros((0, 0), np.float32) if table is None else table.reshape(-1, table.shape[-1])
+
+    def _head(self, attention: str) -> Floats:
+        weight = self.variables.read(f"{attention}/linear_0/weight")
+        return np.zeros((0, 0), np.float32) if weight is None else weight
+
+    def _farthest(self, attention: str, relative: Floats | None, shaw: Floats | None) -> int:
+        if shaw is not None:
+            return (len(shaw) - 1) // 2
+        if relative is None:
+            return 0
+        return int(self.variables.scalar(f"{attention}/relative_attention_max_distance", default=128))

@@ -1,0 +1,54 @@
+"""CTranslate2's variables under canonical names; what they compute is compared with the library in `test_importer`."""
+
+import converted
+import numpy as np
+import pytest
+
+from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.ctranslate2.binary import Variables, read_variables
+from dragoman.export.importers.ctranslate2.weights import place_variables
+
+
+def variables_of(folder, **case) -> Variables:
+    found = read_variables(converted.save(folder / "m", **case), Reasons())
+    assert found is not None
+    return found
+
+
+def test_words_that_are_the_same_are_stored_once(tmp_path):
+    """Tying is what the numbers say."""
+    tied = place_variables(variables_of(tmp_path / "a", tied=True), None)
+    own = place_variables(variables_of(tmp_path / "b"), None)
+
+    assert tied is not None
+    assert own is not None
+    assert (tied.architecture.tying, own.architecture.tying) == ("all", "none")
+    assert "target_embedding" not in tied.weights
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("encoder/activation", np.int8(6), "the encoder's activation is not read"),
+        ("decoder/num_heads", np.int16(0), "the decoder has 0 heads"),
+        ("decoder/alibi", np.int8(1), "decoder/alibi is of a form that is not read"),
+        ("decoder/layer_0/self_attention/rotary_dim", np.int32(4), "rotary_dim is of a form that is not read"),
+        (
+            "encoder/layer_1/self_attention/linear_0/weight",
+            None,
+            "encoder/layer_1/self_attention/linear_0/weight is missing",
+        ),
+    ],
+)
+def test_forms_that_are_not_read_are_refused_by_name(tmp_path, name, value, reason):
+    """What the file says and nothing asks for, and what is asked for and not there."""
+    variables = variables_of(tmp_path)
+    stored = dict(variables.stored)
+    if value is None:
+        del stored[name]
+    else:
+        stored[name] = np.array(value)
+    variables.stored = stored
+
+    assert place_variables(variables, None) is None
+    assert reason in " ".join(variables.reasons._unmet)

@@ -1,0 +1,77 @@
+"""Lists of words, and what cuts texts into them."""
+
+import json
+
+import converted
+import pytest
+
+from dragoman.export.core.reasons import Reasons
+from dragoman.export.importers.files.listed_words import read_listed_words
+
+SPECIAL = frozenset(converted.OPENNMT)
+
+
+def read(folders, lists, words=None):
+    reasons = Reasons()
+    return read_listed_words(folders, lists, SPECIAL, "<unk>", words, reasons), " ".join(reasons._unmet)
+
+
+def test_pieces_are_found_beside_or_above(tmp_path):
+    """In the first folder that has a model; control tokens are in no table."""
+    listed = tuple(converted.tokens(9))
+    (tmp_path / "model").mkdir()
+    converted.pieces(tmp_path)
+
+    found, said = read((tmp_path / "model", tmp_path), (listed, listed[:7]))
+
+    assert found is not None, said
+    assert (found.kind, found.models, found.read) == (
+        "sentencepiece-vocabulary",
+        ("vocabulary.spm",) * 2,
+        (tmp_path / "words.model",),
+    )
+    table = found.files["target.json"]
+    assert isinstance(table, bytes)
+    assert json.loads(table) == {"\u2581w0": 4, "\u2581w1": 5, "\u2581w2": 6}
+
+
+def test_models_of_both_sides_are_taken_by_their_names(tmp_path):
+    """source.spm and target.spm."""
+    converted.pieces(tmp_path)
+    (tmp_path / "words.model").rename(tmp_path / "source.spm")
+    (tmp_path / "target.spm").write_bytes((tmp_path / "source.spm").read_bytes())
+
+    found, said = read((tmp_path,), (tuple(converted.tokens(9)),) * 2)
+
+    assert found is not None, said
+    assert found.models == ("source.spm", "target.spm")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed", "reason"),
+    [
+        ([], converted.tokens(9), "say with --words"),
+        (["a.model", "b.model"], converted.tokens(9), "several files could hold"),
+        (["a.model"], ["<unk>", "other", "words"], "it belongs to another model"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_a_reason(tmp_path, names, listed, reason):
+    """No model, several, or another one's."""
+    converted.pieces(tmp_path)
+    data = (tmp_path / "words.model").read_bytes()
+    (tmp_path / "words.model").unlink()
+    for name in names:
+        (tmp_path / name).write_bytes(data)
+
+    found, said = read((tmp_path,), (tuple(listed),) * 2)
+
+    assert found is None
+    assert reason in said
+
+
+def test_whole_words_need_no_model(tmp_path):
+    """When asked."""
+    found, _ = read((tmp_path,), (("<unk>", "a"), ("<unk>", "b")), "spaces")
+
+    assert found is not None
+    assert (found.kind, found.tables, found.models) == ("tokenizers", (None, None), ("source.json", "target.json"))
