@@ -36,6 +36,7 @@ def shown(text: str, attempt: Attempt = Attempt.OTHER_FORMS) -> ShownText:
         ("5&nbsp;GB", "5 X1 gigas", "5&nbsp;gigas"),
         ("One\\nTwo", "Um X1 Dois", "Um\\nDois"),
         ("a <b> c", "um X1 c", "um <b> c"),  # no word was beside it
+        ("a {see} b", "um X1 b", "um {see} b"),
     ],
 )
 def test_forms_become_spans(text: str, said: str, text_back: str) -> None:

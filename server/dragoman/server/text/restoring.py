@@ -29,7 +29,7 @@ PLACED_WEIGHT = 0.3
 _OPENING = "([{\"'\u201c\u2018\u00ab\u00bf\u00a1"
 _CLOSING = " \t.!?:;,\u2026\u3002\uff01\uff1f)]\"'\u201d\u2019\u00bb"
 
-_TAG_BEGINS, _TAG_ENDS = frozenset("<[&\\"), frozenset(">];")
+_TAG_BEGINS, _TAG_ENDS = frozenset("<[&\\]})"), frozenset(">];{[(")
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _edit(stand_in: StandIn, said: str, place: Span) -> Edit:
 
 
 def _ends_tag(put: str) -> bool:
-    """Whether it ends with a tag, an entity or a character that is escaped: `<b>`, `[b]`, `&nbsp;`, `\\n`."""
+    """Whether it ends with a tag, an entity, a bracket or an escaped character: `<b>`, `&nbsp;`, `{`, `\\n`."""
     return put[-1] in _TAG_ENDS or put[-2:-1] == "\\"
 
 

@@ -26,6 +26,8 @@ def found(text: str) -> list[str]:
         ("{ {a} {b}", ["{a}", "{b}"]),
         ("{a} } {b}", ["{a}", "{b}"]),
         ("{some words with {a} in them}", ["{a}"]),
+        ("{see below} {See below} {First Name}", ["{First Name}"]),
+        ("{:e} {f(x, y) words (z)}", ["{:e}"]),
         ("${a} #{b} %{c} x{d}", ["${a}", "#{b}", "%{c}", "{d}"]),
         ("{% if a %}{{ b }}{% endif %}", ["{% if a %}", "{{ b }}", "{% endif %}"]),
         ("{", []),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from dragoman.server.core.protection import Protection, SpanKind
+from dragoman.server.text.recognition import shapes
 from dragoman.server.text.recognition.readable import Readable
 from dragoman.server.text.recognition.recogniser import Recogniser
 from dragoman.server.text.tokenizer import Tokenizer
@@ -91,8 +92,43 @@ REPEATED = [
     *("/", "a/", "./", "\\", "\\n", "C:\\a ", "%", "%0", "%(a", "$a[", ":a", "`", "``", "` ", "```\n", "_", "a_", "a."),
     *("1.", "v1.", "-", "--a=", "#a", "@a.", "&a", "<a ", "<a b=", '<a b="', "<!--", "<!a", "<?", "<%", "<code>x"),
     *("[url=", "\u200da", "*.", " .a", "~/", "a:(", "www.", "mailto:", "{a,plural,", "{{", "{%", "12345678-", "%5$"),
-    *("\x00", "{田", "田 ", "1\ufe0f\u20e3", "::", "a.b.", "localhost"),
+    *(
+        "\x00",
+        "{田",
+        "田 ",
+        "1\ufe0f\u20e3",
+        "::",
+        "a.b.",
+        "localhost",
+        "a:",
+        "f:",
+        "a::",
+        "Ctrl+",
+        "%'",
+        "f(a,",
+        "$t(",
+        "](",
+    ),
+    *(
+        "&lt;b",
+        "[%a",
+        "data:a/b;",
+        "tel:1",
+        "a->",
+        "-a=",
+        "C:/a/",
+        "@a/",
+        "aBc",
+        "a1",
+        "0x",
+        "12",
+        "{a(",
+        "{$a->",
+        "{:",
+    ),
 ]
+EVERY_SIGN = "".join(shapes._SHAPES)
+"""So that each shape is looked for."""
 
 
 @pytest.mark.parametrize("part", REPEATED)
@@ -104,7 +140,7 @@ def test_no_text_takes_more_than_its_length(part: str) -> None:
     recogniser.find(part * 100)
 
     def took_s(count: int) -> float:
-        return _timed(lambda: recogniser.find(part * count))
+        return _timed(lambda: recogniser.find(part * count + EVERY_SIGN))
 
     assert any(took_s(10_000) < 9 * took_s(2_500) + 0.02 for _ in range(6))
 

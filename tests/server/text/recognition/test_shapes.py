@@ -18,11 +18,16 @@ def found(text: str, *kinds: SpanKind) -> list[str]:
     [
         "%s|%d|%i|%1$s|%2$d|%5.2f|%-10s|%05d|%+d|%ld|%lu|%@|%1$@|%.3g|%*d|%x|%n|%(name)s|%(count)05d|%%|%{name}|%<price>.2f",
         "%name%|%dpx|%sMB|%(size)sMB|%1|%L1|%%name%%",
+        "%1%|%user.name%|%2$,d|%,d|%'d|% d|%1$'010d|%'.10d|%-10{x}|%<tY|%ProgramFiles(x86)%",
+        "[% name %]|[*name*]|[:name]|[FIRST_NAME]|<<name>>|!link|$(name)|$(a.b)",
+        '$t(key, {"count": 3})|$t(items, { "count": {{n}} })|$t(a, f(b))',
         "{}|{0}|{count}|{0:.2f}|{user.name}|{items[0]}|{value!r:>10}|${var}|#{var}|%{var}|@{var}",
         "{{ name }}|{{{ name }}}|{% if x > 1 %}|{# note #}|{{count}}|{!! raw !!}",
         "{n, plural, one {# item} other {# items}}|{when, date, short}|{x,select,a{A {n} b}other{}}",
+        '{:>width$}|{!r}|{:.2f}|{0:dd MMM yyyy HH:mm}|{ NUMBER($n, digits: 2) }|{ -term(case: "gen") }|{First Name}',
+        '{ $n -> [one] one *[other] many }|{@link Foo#bar()}|{ "" }',
         "$name|$user->name|$list[0]|$t(key.path)|:name|:user_id|@name@",
-        r"\n|\t|\r\n|\u00e9|\x1b",
+        r"\n|\t|\r\n|\u00e9|\x1b|\%|\*|\1|\{",
     ],
 )
 def test_what_a_program_fills_in(text: str) -> None:
@@ -53,6 +58,10 @@ def test_letters_behind_a_named_placeholder_are_words() -> None:
         "1.5 or 1,000.25 or 1.234.567 or 12.05.2024 or 3.11",
         "well-known, first-class, 10-20, -5, - no, co-operate",
         "fish & chips, AT&T; R&D",
+        "Wow! really, the %(of all) is 5 % d'or",
+        "10::20, 10:30:45, iPhone and macOS, JavaScript, YouTube, McDonald, 0x, a1b2, decade, 123456789",
+        "the file(s) of a user(name), sizes (5), Shift+, Option-based, 1+1, a [0], word -> word",
+        "data: one, tel: five, about: this, urn: x, // not",
         "item(s), f(x) and (a)",
         "{ this is prose in braces }",
         "a < b and c > d, 1 <2",
@@ -79,6 +88,17 @@ def test_prose_stays_prose(text: str) -> None:
         ("https://{host}/%s", ["https://{host}/%s"]),
         ("bob@example.com, a.b+c@d-e.co.uk.", ["bob@example.com", "a.b+c@d-e.co.uk"]),
         ("mailto:a@b.com?subject=x", ["mailto:a@b.com?subject=x"]),
+        (
+            "data:image/png;base64,iVBORw0KGgo= tel:+351-21-000.",
+            ["data:image/png;base64,iVBORw0KGgo=", "tel:+351-21-000"],
+        ),
+        ("magnet:?xt=urn:btih:a, urn:isbn:0451450523", ["magnet:?xt=urn:btih:a", "urn:isbn:0451450523"]),
+        (
+            "jdbc:mysql://h:3306/db (//cdn.a.com/x.js) about:config",
+            ["jdbc:mysql://h:3306/db", "//cdn.a.com/x.js", "about:config"],
+        ),
+        ("fe80::1, ::1 2001:db8::/32 00:1A:2B:3C:4D:5E", ["fe80::1", "::1", "2001:db8::/32", "00:1A:2B:3C:4D:5E"]),
+        ("Read [the terms](https://a.b/c_(d)) now", ["](https://a.b/c_(d))"]),
         ("git@github.com:foo/bar.git", ["git@github.com:foo/bar.git"]),
         ("@user, #tag #1", ["@user", "#tag", "#1"]),
     ],
@@ -98,6 +118,26 @@ def test_addresses(text: str, parts: list[str]) -> None:
             [r"C:\x", r"C:\Program Files\a b\c.txt", r"\\host\share"],
         ),
         ("README.md, setup.py (package.json) .gitignore", ["README.md", "setup.py", "package.json", ".gitignore"]),
+        (r"D:/a/x.csv, (.env) '.rst' %APPDATA%\App\x.ini", ["D:/a/x.csv", ".env", ".rst", r"%APPDATA%\App\x.ini"]),
+        ("-DNAME=1 -o=x, @org/pkg 1.2.3-rc.1", ["-DNAME=1", "-o=x", "@org/pkg", "1.2.3-rc.1"]),
+        ("$1 edited by $2, $15 or $5.50, $1 million, A$1", ["$1", "$2"]),
+        (
+            "fooBar maxLength() obj->name a->b() 0xFF 0123456789",
+            ["fooBar", "maxLength()", "obj->name", "a->b()", "0xFF", "0123456789"],
+        ),
+        (
+            'f(x, y) rgb(0,0,0) print("hi") man ls(1), arr[0][1]',
+            ["f(x, y)", "rgb(0,0,0)", 'print("hi")', "ls(1)", "arr[0][1]"],
+        ),
+        (
+            "Ctrl+C Ctrl+Alt+Del, Shift+F10. 9f86d08 sha256:9f86d081884c",
+            ["Ctrl+C", "Ctrl+Alt+Del", "Shift+F10", "9f86d08", "sha256:9f86d081884c"],
+        ),
+        (
+            "__NAME__ CVE-2021-44228 \x1b[31mred\x1b[0m (:name)",
+            ["__NAME__", "CVE-2021-44228", "\x1b[31m", "\x1b[0m", ":name"],
+        ),
+        ("¯\\_(ツ)_/¯ *|FNAME|*", ["¯\\_(ツ)_/¯", "*|FNAME|*"]),
         ("src/lib/ and a/b.c", ["src/lib/", "a/b.c"]),
         ("--dry-run --level=3, -v -xvf", ["--dry-run", "--level=3", "-v", "-xvf"]),
         ("v1.2.3 1.2.3 2.0-beta 2.x v2 1.0rc1.", ["v1.2.3", "1.2.3", "2.0-beta", "2.x", "v2", "1.0rc1"]),
@@ -132,6 +172,10 @@ def test_what_programs_read(text: str, parts: list[str]) -> None:
         ("&nbsp;&amp; &#39; &#x1F600;", ["&nbsp;", "&amp;", "&#39;", "&#x1F600;"]),
         ("[b]bold[/b] [url=http://x]y[/url] [[link]]", ["[b]", "[/b]", "[url=http://x]", "[/url]", "[[link]]"]),
         ('<a rel="noreferrer" …>', ['<a rel="noreferrer" …>']),
+        (
+            '<input value="a > b"> &lt;b class="x"&gt;bold&lt;/b&gt;',
+            ['<input value="a > b">', '&lt;b class="x"&gt;', "&lt;/b&gt;"],
+        ),
     ],
 )
 def test_tags_in_plain_text(text: str, parts: list[str]) -> None:

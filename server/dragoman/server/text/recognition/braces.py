@@ -10,7 +10,12 @@ _NAME = r"[\w.$@*?^-]"
 _CONTENT = re.compile(
     r"\s*+(?:"
     # Nothing, or a name with what is done to it: `n`, `0:.2f`, `user.name|title`, `items[0]`, `value!r:>10`, `f(x)`.
-    r"|[\w.$@*?^/-]++(?:[:!|\[=(,+][^\s{}]*+)?+"
+    r"|[\w.$@*?^/-]++(?:[:!|\[=(,+][^\s{}]*+)?+|[:!][^\s{}]++"
+    # What is written how: `0:dd MMM yyyy`, `NUMBER($n, minimumFractionDigits: 2)`, `-term(case: "gen")`, `@link Foo`.
+    r"|\d++(?:,\s*+-?\d++)?+:[^{}\n]{1,64}|-?+[\w.-]++\([^(){}\n]*\)|@[a-z]++\s[\w.#(),:/-]++"
+    # Words as a form has them, `First Name`, and a choice of Fluent: `$n -> [one] one *[other] many`.
+    r"|[A-Z]\w*+(?: [A-Z0-9]\w*+){1,3}+|(?:\$[\w-]++|[\w.-]++\([^{}()\n]*\))\s*+->.*"
+    r"|\"(?:\\u[0-9A-Fa-f]{4}|[^\w\n\"]){0,16}\""
     # A message of ICU: `n, plural, one {# item} other {# items}`.
     r"|[\w.]++\s*+,\s*+(?:plural|selectordinal|select|number|date|time|choice|spellout|ordinal|duration|list)\b.*"
     r")\s*+",

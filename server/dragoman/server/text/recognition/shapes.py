@@ -77,6 +77,11 @@ def without_closing(address: str, closing: str) -> str:
     return address[:end]
 
 
+def _is_network(text: str) -> bool:
+    """Whether numbers with colons between are an address: `fe80::1`, and not `10::20`."""
+    return any(map(str.isdigit, text)) and (text[0] == ":" or text.count(":") > 2 or _has_letter(text))
+
+
 def _has_letter(text: str) -> bool:
     return any(map(str.isalpha, text))
 
@@ -129,8 +134,12 @@ _ADDRESS = r"[^\s<>\"`\\|\u2018-\u201d\u00ab\u00bb\u2026\u3000-\u303f\uff00-\uff
 """A character of an address."""
 _PART = r"[\w.@+~*-]"
 """A character of a path's part."""
-_WIDTHS = r"[-+#0]*+[\d*]*+(?:\.[\d*]++)?+"
-"""Flags, width and precision of printf."""
+_WIDTHS = r"(?:[-+#0,]|'[^\w\s%']?+)*+[\d*]*+(?:\.[\d*]++)?+"
+"""Flags, width and precision of printf; PHP's have what is padded with, Java's groups."""
+_ARGUMENT = r"(?:[\w.$-]++|\"[^\"\n]{0,64}\"|'[^'\n]{0,64}')"
+_LITERAL = r"(?:-?\d[\w.]*+|\"[^\"\n]{0,64}\"|'[^'\n]{0,64}')"
+"""What a call may have in its brackets by itself, as the word of `file(s)` may be one's ending."""
+_KEYS = r"(?:Ctrl|Control|Alt|AltGr|Option|Shift|Cmd|Command|Meta|Super|Win|Fn)"
 _BB = "b|i|u|s|url|img|quote|code|list|color|size|center|left|right|email|spoiler"
 _TOPS = re.compile(
     r"com|org|net|edu|gov|int|io|dev|app|info|biz|co|tv|eu|uk|de|fr|es|pt|br|nl|pl|ru|cz|ch|se|fi|dk|jp|cn|au|ca|"
@@ -163,41 +172,62 @@ _DATE_SIGNS = ("YY", "yy", "HH", "hh", "MM", "mm:", "/dd", "dd/", "/Y", "Y-", "Y
 _ALL = (
     # YYYY-MM-DD HH:MM[:ss[.uuuuuu]][TZ], dd/mm/yyyy, d/m/Y
     *(_shape(SpanKind.CODE, sign, *_DATE, test=_is_date_format) for sign in _DATE_SIGNS),
-    # %s, %-5.2f, %1$s, %(name)s, %@, %{name}, %name%. Letters that are glued to it belong to it: %dpx. Of `100% of` and
-    # `100%d` nothing does.
+    # %s, %-5.2f, %1$s, %(name)s, %@, %{name}, %name%, %1%. Letters that are glued to it belong to it: %dpx. Of
+    # `100% of` and `100%d` nothing does.
     _shape(
         SpanKind.PLACEHOLDER,
         "%",
         r"%(?:%(?:[A-Za-z_]\w*+%%)?+",
         rf"|(?:\([^()\n]{{1,64}}\)|\d++\$ ?){_WIDTHS}[A-Za-z@](?:[A-Za-z]{{1,2}}(?![\w%{{<]))?+",
-        rf"|\{{[^{{}}\n]{{0,64}}\}}|<\w{{1,64}}>{_WIDTHS}\w*+",
-        r"|(?<!\d%)(?<!\d %)(?:[A-Za-z_]\w*+%(?![\w%(@{<#+]|[-.]\d)",
-        rf"|{_WIDTHS}(?:[A-Za-z_]\w*+|@)|L?[1-9]\d?+(?![.,%]?\d))",
+        rf"|(?:[-0]?\d{{1,3}})?\{{[^{{}}\n]{{0,64}}\}}|<\w{{1,64}}>{_WIDTHS}\w*+|<(?:t[A-Za-z]|[sdfxc])(?![\w>])",
+        r"|(?<!\d%)(?<!\d %)(?:[A-Za-z_]\w*+(?:(?:\.\w++)++|\(x86\))?+%(?![\w%(@{<#+]|[-.]\d)",
+        rf"|{_WIDTHS}(?:[A-Za-z_]\w*+|@)| [-+#]?\d*+(?:\.\d++)?[dif](?!\w)|L?[1-9]\d?+(?![.,%]?\d)%?+)",
         r"|(?<=\d %)[sdiufgxcq](?!\w))",
     ),
-    # $name, $name->field, $t(key)
+    # $name, $name->field, $t(key), $(name), and keys with options: $t(key, {"count": 3})
     _shape(
         SpanKind.PLACEHOLDER,
         "$",
         r"\$(?<![\w$]\$)[A-Za-z_]\w*+(?:\[[^\[\]\s]{1,64}\]|->\w++|\$)?+(?:\([^()\s]{0,64}\))?+",
     ),
+    _shape(SpanKind.PLACEHOLDER, "$t(", r"\$t\((?:[^()\n]{0,200}+(?:\([^()\n]{0,100}+\))?+){1,4}+\)"),
+    _shape(SpanKind.PLACEHOLDER, "$(", r"\$\([A-Za-z_][\w.:-]{0,63}+\)"),
+    # $1 and what stands beside it; no money.
+    _shape(
+        SpanKind.PLACEHOLDER,
+        "$1",
+        r"\$(?<![\w$]\$)[1-9](?![\w%]|[.,]\d| (?:[mbtk]\b|(?:hundred|thousand|million|billion|trillion|bn|mn)\b))",
+    ),
     # :name; no times, no emoticons.
-    _shape(SpanKind.PLACEHOLDER, ":", r":(?<![\w:)]:)[A-Za-z_][A-Za-z0-9_]++(?![\w:)])"),
+    _shape(
+        SpanKind.PLACEHOLDER,
+        ":",
+        r":(?<![\w:)]:)[A-Za-z_][A-Za-z0-9_]++(?![\w:)])|(?<=\():[A-Za-z_][A-Za-z0-9_]++(?=\))",
+    ),
+    _shape(SpanKind.PLACEHOLDER, "[:", r"\[:[A-Za-z_]\w{0,63}+\]"),
+    # !name, [% name %], [*name*], *|NAME|*, [FIRST_NAME], <<name>>
+    _shape(SpanKind.PLACEHOLDER, "!", r"(?<![^\s(\"'])![a-z][a-z_]{2,}+(?![\w'])"),
+    _shape(SpanKind.PLACEHOLDER, "[%", r"\[%[^\[\]%\n]{1,200}+%\]"),
+    _shape(SpanKind.PLACEHOLDER, "[*", r"\[\*\w{1,64}+\*\]"),
+    _shape(SpanKind.PLACEHOLDER, "*|", r"\*\|[\w:.-]{1,64}+\|\*"),
+    _shape(SpanKind.PLACEHOLDER, "[", r"\[[A-Z][A-Z0-9]{0,31}+(?:_[A-Z0-9]{1,31}+){1,8}+\]"),
+    _shape(SpanKind.PLACEHOLDER, "<<", r"<<\w{1,64}+>>"),
     _shape(SpanKind.PLACEHOLDER, "@", r"@(?<!\w@)[A-Za-z_]\w*+@(?!\w)"),
     # What a text within a program's text escapes; `path\to\name` has folders.
     _shape(
         SpanKind.PLACEHOLDER,
         "\\",
-        r"(?:\\(?:[\"'\\]|(?:(?<!\w\\)[nrt0]|[nrt](?![a-z]))|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}))++",
+        r"(?:\\(?:[\"'\\%*{}\[\]#&$|`0-9]|(?:(?<!\w\\)[nrt0]|[nrt](?![a-z]))|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}))++",
     ),
     # Tags, comments, instructions of templates; an element of code as a whole.
     _shape(
         SpanKind.CODE,
         "<",
-        r"<(?:/?+[A-Za-z][\w:.-]*+(?:\s++[\w:@.#*\[\]()\u2026-]++(?:\s*+=\s*+(?:\"[^\"<>]*+\"|'[^'<>]*+'|[^\s\"'<>=]++))?+)*+\s*+/?+>",
+        r"<(?:/?+[A-Za-z][\w:.-]*+(?:\s++[\w:@.#*\[\]()\u2026-]++(?:\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+'|[^\s\"'<>=]++))?+)*+\s*+/?+>",
         r"|/?+\d++/?+>|/?>|!--(?:(?!--)(?s:.))*+-->|![A-Za-z][^<>]*+>|\?[^<>?]*+\?>|%[^<>%]*+%>)",
     ),
     _shape(SpanKind.CODE, "</", r"<(code|kbd|samp|var|pre|script|style)>[^<>]{1,1000}</\1>"),
+    _shape(SpanKind.CODE, "&lt;", r"&lt;/?+[A-Za-z](?:[^&<>\n]|&(?!lt;|gt;)){0,300}+&gt;"),
     _shape(SpanKind.CODE, "&", r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});"),
     _shape(SpanKind.CODE, "[", rf"\[(?:/?+(?:{_BB})|(?:{_BB})=[^\[\]\n]{{1,1000}}|\[[^\[\]\n]{{1,1000}}\])\]"),
     # As many backticks as open it close it; `quoted' is no code, and what stands from there to the next one neither.
@@ -208,16 +238,43 @@ _ALL = (
     _shape(
         SpanKind.CODE,
         "_",
-        r"(?<![\w.])(?:[^\W_]++\.)*+(?:_*+[^\W_]++_++[^\W_]\w*+|__[a-z][a-z0-9_]*+(?<=__))(?:\.\w++)*+(?:\(\))?+",
+        r"(?<![\w.])(?:[^\W_]++\.)*+(?:_*+[^\W_]++_++[^\W_]\w*+|__[A-Za-z][A-Za-z0-9_]*+(?<=__))(?:\.\w++)*+(?:\(\))?+",
     ),
     _shape(SpanKind.CODE, "::", r"(?<![\w:.])[A-Za-z_]\w*+(?:::~?[A-Za-z_]\w*+)++(?:\(\))?+"),
     *(
         _shape(SpanKind.CODE, f"{kind}/", rf"(?<![\w./-]){kind}/(?:{_MEDIA})(?![\w/.+-]*\w)")
         for kind in ("application", "text", "image", "audio", "video", "multipart", "font")
     ),
-    _shape(SpanKind.CODE, "()", r"(?<![\w.])[A-Za-z_][\w.:]*+(?<!:)\(\)"),
+    _shape(SpanKind.CODE, "()", r"(?<![\w.:])[A-Za-z_][\w.:]*+(?<!:)\(\)"),
+    _shape(SpanKind.CODE, "->", r"(?<!\w)[A-Za-z_]\w*+->[A-Za-z_]\w*+(?:\(\))?+"),
+    _shape(SpanKind.CODE, "(", rf"(?<![\w.])[A-Za-z_][\w.]*+\((?:{_ARGUMENT}(?:, ?{_ARGUMENT})++|{_LITERAL})\)"),
+    _shape(SpanKind.CODE, "]", r"(?<![\w.])[A-Za-z_][\w.]*+(?:\[\d{1,9}\])++"),
+    _shape(SpanKind.CODE, "+", rf"(?<![\w+]){_KEYS}(?:\+(?:\w++|[^\w\s,.;:!?)\"']))++(?!\w)"),
+    _shape(SpanKind.CODE, "CVE-", r"CVE-\d{4}-\d{4,9}(?!\w)"),
+    # What stands behind the words of a link in Markdown.
+    _shape(SpanKind.CODE, "](", r"\]\([^\s()<>]{1,1000}+(?:\([^\s()]{0,200}+\)[^\s()]{0,1000}+)?+\)"),
+    _shape(SpanKind.CODE, "\x1b[", r"\x1b\[[0-9;?]{0,32}+[A-Za-z]"),
     # Addresses.
-    _shape(SpanKind.URL, "://", rf"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*+://{_ADDRESS}*+", closing=_SENTENCE_ENDS),
+    _shape(
+        SpanKind.URL,
+        "://",
+        rf"(?<![A-Za-z0-9+.-])(?:jdbc:|feed:|view-source:)?+[A-Za-z][A-Za-z0-9+.-]*+://{_ADDRESS}*+",
+        closing=_SENTENCE_ENDS,
+    ),
+    _shape(SpanKind.URL, "data:", rf"data:(?<!\wdata:)[a-z]++/[\w.+-]++[;,]{_ADDRESS}++"),
+    *(
+        _shape(SpanKind.URL, scheme, rf"{scheme}(?<!\w{scheme}){begin}{_ADDRESS}*+", closing=_SENTENCE_ENDS)
+        for scheme, begin in (
+            ("magnet:", r"\?"),
+            ("tel:", r"[+\d]"),
+            ("sms:", r"[+\d]"),
+            ("urn:", r"[a-z]++:"),
+            ("about:", "[a-z]"),
+        )
+    ),
+    _shape(
+        SpanKind.URL, "//", rf"//(?<![^\s(\"'=]//)[\w-]++(?:\.[\w-]++)++(?:[:/]{_ADDRESS}*+)?+", closing=_SENTENCE_ENDS
+    ),
     _shape(SpanKind.URL, "www.", rf"www\.(?<![\w.@/-]www\.){_ADDRESS}++", closing=_SENTENCE_ENDS),
     _shape(
         SpanKind.URL,
@@ -246,16 +303,32 @@ _ALL = (
         r"(?<!\w)[A-Za-z]:\\(?:[^\s\\/:*?\"<>|]++(?: [^\s\\/:*?\"<>|]++){0,3}\\)*+[^\s\\/:?\"<>|]*+",
         closing=".,;",
     ),
+    _shape(SpanKind.PATH, ":/", r"(?<!\w)[A-Za-z]:/(?!/)[^\s:*?\"<>|]++", closing=".,;)"),
+    _shape(SpanKind.PATH, "%\\", r"%\w++(?:\(x86\))?%(?:\\[^\s\\/:*?\"<>|]++)++", closing=".,;)"),
     _shape(SpanKind.PATH, "\\\\", r"\\\\(?<![\w\\]\\\\)[\w.-]++(?:\\[^\s\\/:*?\"<>|]++)++", closing=".,;"),
-    _shape(SpanKind.PATH, " .", r"(?<=\s)\.[a-z][a-z_]++(?:[.-]\w++)*+(?![\w/])"),
     _shape(SpanKind.PATH, "*.", r"\*\.(?<![\w*]\*\.)\w++"),
     # --dry-run, --level=3, -v, -xvf
     _shape(SpanKind.FLAG, "--", r"--(?<![\w-]--)[A-Za-z][\w-]*+(?:=[^\s,;)\]\"'`]++)?+", closing="."),
     _shape(SpanKind.FLAG, "-", r"-(?<![^\s(\[\"'|,=]-)(?:[A-Za-z]|[b-df-hj-np-tv-xz]{2,4})(?![\w-])"),
+    _shape(SpanKind.FLAG, "=", r"(?<![^\s(\[\"'|,=])-[A-Za-z][\w.-]*+=[^\s,;)\]\"'`]++", closing="."),
+    _shape(SpanKind.HANDLE, "@", r"@(?<![\w@.]@)[a-z][\w-]*+/[a-z][\w-]*+"),
     _shape(SpanKind.HANDLE, "@", r"@(?<![\w@.]@)[A-Za-z_](?:[\w-]|\.(?=\w))*+"),
     _shape(SpanKind.HANDLE, "#", r"#(?<![\w#&/]#)\w++"),
     _shape(SpanKind.VERSION, "v", r"v(?<!\wv)\d++(?:\.\d++)*+(?:[-.]?(?:rc|alpha|beta|dev|a|b)[-.]?\d*+)?+(?!\w)"),
+    # Addresses of networks and of their cards.
+    _shape(
+        SpanKind.VERSION,
+        "::",
+        r"(?<![\w:.])(?:(?:[0-9A-Fa-f]{1,4}:){1,7}|:):(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?(?:/\d{1,3})?(?![\w:])",
+        test=_is_network,
+    ),
+    _shape(
+        SpanKind.VERSION,
+        ":",
+        r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?:/\d{1,3})?(?![\w:])|(?<![\w:.])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])",
+    ),
     # Faces.
+    _shape(SpanKind.SYMBOL, "ツ", r"¯\\{0,3}_\(ツ\)_/¯"),
     _shape(SpanKind.SYMBOL, ":", r":(?<!\S:)['^-]?[()DPpOo3|/\\*\]\[](?!\w)|:[a-z][a-z0-9_+-]*+:(?!\w)"),
     _shape(SpanKind.SYMBOL, ";", r";(?<!\S;)-?[)(DPp](?!\w)"),
     _shape(SpanKind.SYMBOL, "<3", r"</?3(?!\w)"),
@@ -272,17 +345,30 @@ _DOTTED = (
         closing=_SENTENCE_ENDS,
     ),
     _shape(SpanKind.PATH, ".", r"(?<![\w.@/*-])[\w*][\w*-]*+(?:\.[\w-]++)++(?![\w@/])", test=_is_file),
-    _shape(SpanKind.PATH, ".", r"\A\.[a-z][a-z_]++(?:[.-]\w++)*+(?![\w/])"),
+    _shape(SpanKind.PATH, ".", r"(?:\A|(?<=[\s(\"'\[]))\.[a-z][a-z_]++(?:[.-]\w++)*+(?![\w/])"),
     _shape(
         SpanKind.VERSION,
         ".",
         r"(?<![\w.,])(?:(?:\d{1,3}\.){3}\d{1,3}(?:/\d{1,2}|:\d{1,5})(?!\w)",
-        r"|\d++(?:\.\d++)*+(?:\.[xX*])?+(?:[.-]?(?:(?:a|b|c|rc)\d++|(?:alpha|beta|dev|post|pre|final)[.-]?\d*+))?+(?!\w|[.,]\d))",
+        r"|\d++(?:\.\d++)*+(?:\.[xX*])?+(?:[.-]?(?:(?:a|b|c)\d++|(?:rc|alpha|beta|dev|post|pre|final)[.-]?\d*+))?+(?!\w|[.,]\d))",
         test=_is_version,
     ),
 )
 _PICTURES = Shape(SpanKind.SYMBOL, "", emoji.PATTERN)
 _SHAPES = {sign: tuple(shape for shape in _ALL if shape.sign == sign) for sign in {shape.sign for shape in _ALL}}
 _UUID = _shape(SpanKind.CODE, "-", r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])")
-_GATED = ((re.compile(r"\.\w"), _DOTTED), (re.compile(r"-[0-9a-fA-F]{4}-"), (_UUID,)))
+_CAMEL = _shape(SpanKind.CODE, "", r"(?<![\w.@/-])[a-z]{2,}+[a-z0-9]*+(?:[A-Z][a-z0-9]++)++(?!\w)(?:\(\))?+")
+_HEX = _shape(
+    SpanKind.CODE, "", r"(?<![\w-])(?:(?:sha\d{1,3}|md5):)?+(?=[a-f]*+[0-9])(?=[0-9]*+[a-f])[0-9a-f]{7,128}+(?![\w-])"
+)
+_ADDRESS_OF_MEMORY = _shape(SpanKind.CODE, "", r"(?<!\w)0[xX][0-9A-Fa-f]++(?!\w)")
+_LONG_NUMBER = _shape(SpanKind.CODE, "", r"(?<![\w.,])\d{10,}+(?![\w]|[.,]\d)")
+_GATED = (
+    (re.compile(r"\.\w"), _DOTTED),
+    (re.compile(r"-[0-9a-fA-F]{4}-"), (_UUID,)),
+    (re.compile(r"[a-z][A-Z]"), (_CAMEL,)),
+    (re.compile(r"[0-9][a-f]|[a-f][0-9]"), (_HEX,)),
+    (re.compile(r"0[xX]"), (_ADDRESS_OF_MEMORY,)),
+    (re.compile(r"[0-9]{10}"), (_LONG_NUMBER,)),
+)
 """Shapes whose sign nearly every text has, behind what fewer have."""
