@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_STEP, HIDDEN
+from dragoman.bundle.graphs import DEVICE_POOL_FIT, DEVICE_STEP, HIDDEN
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
@@ -27,7 +27,8 @@ from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.lanes import half
 from dragoman.server.runtime import device as devices
-from dragoman.server.runtime.device_rows import ENCODED
+from dragoman.server.runtime.device_rows import ENCODED, front_of
+from dragoman.server.runtime.device_runtime import DeviceRuntime
 from dragoman.server.runtime.hardware import CAPTURED, PROCESSOR, Hardware
 
 VOCABULARY, EOS = 320, 0
@@ -146,9 +147,9 @@ def test_batches_of_one_and_full_ones_say_the_same_words(both, placed_fp32, coun
 
 
 def test_what_a_long_source_needed_is_given_up(both, placed_fp32):
-    """A source of 200 words that is translated into 150, between short ones: their words are as without it, and what a
+    """A source of 200 words that is translated into 290, between short ones: their words are as without it, and what a
     step reads is as small after it as before."""
-    long = Decoding(beam_size=2, max_length=150, min_length=149, max_length_factor=100.0)
+    long = Decoding(beam_size=2, max_length=290, min_length=289, max_length_factor=100.0)
     given = segments("marian", 12)
     given.insert(1, Segment((*[5] * 200, EOS), long))
     here, there = both(placed_fp32, max_batch=4, lanes=1)
@@ -156,7 +157,8 @@ def test_what_a_long_source_needed_is_given_up(both, placed_fp32):
     step = there.lanes.runtime.step
 
     def measured(graph, feed, *, attention):
-        sizes.append(max(math.prod(value.shape[1:]) for name, value in feed.items() if name.startswith("self_")))
+        _, pool, _ = feed[front_of(DEVICE_POOL_FIT)]
+        sizes.append(max(math.prod(tensor.shape[1:]) for tensor in pool.values()))
         return step(graph, feed, attention=attention)
 
     there.lanes.runtime.step = measured
@@ -231,6 +233,13 @@ class CapturedThrice:
             self._captured.append(graph_id)
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """The second run of a size is captured, and nothing meanwhile."""
+    monkeypatch.setattr(devices, "PATIENCE", 1)
+    monkeypatch.setattr(DeviceRuntime, "prepare", lambda _: False)
+
+
 def captures_of(decoder) -> list[str]:
     """What is captured from now on."""
     captured: list[str] = []
@@ -240,7 +249,7 @@ def captures_of(decoder) -> list[str]:
     return captured
 
 
-def test_a_capture_may_run_a_graph_more_than_once(both, placed_fp32):
+def test_a_capture_may_run_a_graph_more_than_once(both, placed_fp32, at_once):
     """What is written is written to the same places again; no id comes twice, on whichever lane."""
     given = [segment for kind in KINDS for segment in segments(kind, 3)]
     here, there = both(placed_fp32, max_batch=6, lanes=2)
@@ -251,7 +260,23 @@ def test_a_capture_may_run_a_graph_more_than_once(both, placed_fp32):
     assert len(set(captured)) == len(captured)
 
 
-def test_sizes_that_come_again_are_captured_once(both, placed_fp32):
+def test_what_is_captured_while_nobody_waits_does_once_more_what_it_did(both, placed_fp32):
+    """Sources that come one after another find a lane that has captured what it ran before: the same words."""
+    given = [segment for kind in KINDS for segment in segments(kind, 4)]
+    here, there = both(placed_fp32, max_batch=6, lanes=1)
+    captured, has_rested, runtime = captures_of(there), threading.Event(), there.lanes.runtime
+    encode_really, prepare_really = runtime.encode, runtime.prepare
+    runtime.encode = lambda *inputs, **wanted: (has_rested.clear(), encode_really(*inputs, **wanted))[1]
+    runtime.prepare = lambda: prepare_really() or has_rested.set() or False
+
+    for _ in range(2):
+        assert differing(there.one_by_one(given), here.one_by_one(given)) == []
+        assert has_rested.wait(60)
+    assert len(captured) > 10
+    assert len(set(captured)) == len(captured)
+
+
+def test_sizes_that_come_again_are_captured_once(both, placed_fp32, at_once):
     """Batches come and go, and their memory with them: the steps of later ones are all repeated."""
     _, there = both(placed_fp32, max_batch=4, lanes=1)
     captured = captures_of(there)

@@ -125,6 +125,9 @@ class FakeRuntime:
             said[ATTENTION] = np.repeat(is_word / is_word.sum(-1, keepdims=True), path.shape[1], 1).astype(np.float32)
         return said, self._new(weight, path)
 
+    def prepare(self) -> bool:
+        return False
+
     def run(self, graph: str, feed: Feed) -> dict[str, Any]:
         """Any other graph."""
         self.runs.append(graph)

@@ -118,6 +118,10 @@ class Lab:
         runtime: Any = self.lanes.runtime
         self._step, self._encode = runtime.step, runtime.encode
         runtime.step, runtime.encode = self._stepped, self._encoded
+        self._prepare, runtime.prepare = runtime.prepare, self._prepared
+        self.prepared = 0
+        """Captures while nobody waited."""
+        self._has_rested = threading.Event()
 
     def _stepped(self, graph: str, feed: Any, **options: Any) -> Any:
         said, new = self._step(graph, feed, **options)
@@ -129,7 +133,21 @@ class Lab:
 
     def _encoded(self, *given: Any, **options: Any) -> Any:
         self.steps.restart()
+        self._has_rested.clear()
         return self._encode(*given, **options)
+
+    def _prepared(self) -> bool:
+        before = self.journal.counts()
+        has_made: bool = self._prepare()
+        self.prepared += (self.journal.counts() - before)["captures"]
+        if not has_made:
+            self._has_rested.set()
+        return has_made
+
+    def rest(self) -> None:
+        """Wait until a single lane has captured what it would capture while nobody waits."""
+        if not self._has_rested.wait(WAIT_S):
+            raise TimeoutError("a lane does not come to rest")
 
     def answers(self, segments: Sequence[Segment]) -> list[Decoded]:
         """Of all of them, offered at once; what fails is raised."""
@@ -217,8 +235,9 @@ def budget(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         decoding = lab.decoding(beam_size=beam, max_length=25, shortlist=False)
         rng = np.random.default_rng(0)
         segments = [lab.segment(rng, 24, decoding) for _ in range(sources)]
-        for _ in range(4):
+        for _ in range(2):
             lab.answers(segments)
+            lab.rest()
         lab.steps.taken.clear()
         before = lab.journal.counts()
         for _ in range(3):
@@ -239,6 +258,7 @@ def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         decodings = [lab.decoding(beam_size=beam, max_length=n, shortlist=False) for n in lengths]
         segments = [lab.segment(rng, n, decoding) for n, decoding in zip(lengths, decodings, strict=True)]
         lab.answers(segments)
+        lab.rest()
         lab.steps.taken.clear()
         lab.steps.number, before = 0, lab.journal.counts()
         lab.answers(segments)
@@ -267,13 +287,23 @@ def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str
 
     for number in range(int(rounds)):
         lab.steps.taken.clear()
-        before = lab.journal.counts()
+        before, lab.prepared = lab.journal.counts(), 0
         for _ in range(12):
             lab.answers(burst())
         spent, taken = lab.journal.counts() - before, lab.steps.taken
+        stalls = spent["captures"] - lab.prepared
         share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
+        lab.rest()
         alive, host_s = lab.journal.counts().alive, mean(step["host_s"] for step in taken)
-        yield {**spent, "round": number, "steps": len(taken), "share": share, "host_s": host_s, "alive": alive}
+        yield {
+            **spent,
+            "round": number,
+            "steps": len(taken),
+            "stalls": stalls,
+            "share": share,
+            "host_s": host_s,
+            "alive": alive,
+        }
     lab.close()
 
 

@@ -5,15 +5,15 @@ import pytest
 NODES, LAUNCHES, COPIES, WAITS = 133, 1, 2, 1
 """Of a step of the large model in which nobody joins: captured nodes, launches of graphs that have them, copies between
 host and device, and waits of the host."""
-HOST_S = {"1x1": 0.5e-3, "256x1": 0.8e-3, "256x4": 2.0e-3}
+HOST_S = {"1x1": 0.4e-3, "256x1": 0.6e-3, "256x4": 1.2e-3}
 """Processor time of a step, about four times what it takes beside nothing else: machines differ, and are shared."""
 FLOW_LAUNCHES, FLOW_COPIES = 4, 4
 """The same of a step in the mean where sources join and leave."""
 SHARE = 0.97
 """Steps of mixed traffic that repeat captured launches, after the first round."""
-CAPTURES, LATE_CAPTURES = 75, 6
-"""Of all rounds of mixed traffic, and of the last."""
-DEVICE_BYTES, DRIFT = 3.5e9, 1.01
+CAPTURES, STALLS = 60, 0
+"""Of all rounds of mixed traffic, and those for which somebody waited."""
+DEVICE_BYTES, DRIFT = 3.0e9, 1.01
 """Held after mixed traffic, and how much more after the last round than after the one before."""
 
 
@@ -43,7 +43,7 @@ def check_traffic(lines) -> None:
     for line in lines[1:]:
         assert line["share"] >= SHARE, line
     assert sum(line["captures"] for line in lines) <= CAPTURES
-    assert lines[-1]["captures"] <= LATE_CAPTURES
+    assert sum(line["stalls"] for line in lines) <= STALLS
     assert lines[-1]["alive"] <= min(DEVICE_BYTES, DRIFT * lines[-2]["alive"])
     assert all(line["violations"] == 0 for line in lines)
 

@@ -1,10 +1,11 @@
 """Slots that are named before a run, and what each node sees, beside lists of words."""
 
 import numpy as np
+import pytest
 
 from dragoman.bundle.graphs import MASK, SLOT_DEPTH, SLOTS
 from dragoman.server.decode.step import Advance
-from dragoman.server.kvcache.placed_nodes import PlacedChains, PlacedTrees
+from dragoman.server.kvcache.placed_nodes import CLOSED, PlacedChains, PlacedTrees, mask_of
 
 HALF = np.dtype(np.float16)
 
@@ -43,6 +44,17 @@ def seen(feed) -> list[list[set[int]]]:
 def advance(parents, live, kept=None) -> Advance:
     kept = np.ones(len(parents), np.int64) if kept is None else np.array(kept)
     return Advance(np.array(parents), np.array(live, np.bool_), kept, [])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_mask_is_zero_where_something_is_seen(dtype):
+    """And the one large negative number elsewhere, in the graph's own type."""
+    seen = np.random.default_rng(0).random((3, 2, 8)) < 0.5
+
+    mask = mask_of(seen, np.dtype(dtype))
+
+    assert mask.dtype == dtype
+    np.testing.assert_array_equal(mask[:, 0], np.where(seen, 0.0, CLOSED).astype(dtype))
 
 
 def test_a_chain_writes_behind_what_it_has_read_and_sees_all_of_it():

@@ -93,7 +93,7 @@ def test_what_is_late_or_cancelled_leaves_wherever_it_is(desk: Desk) -> None:
 
     for ticket in tickets[:2]:
         ticket.is_cancelled = True
-    tickets[3].segment = replace(tickets[3].segment, deadline_s=time.monotonic() - 1)
+    tickets[3].deadline_s = time.monotonic() - 1
     desk.half.drop(time.monotonic())
 
     assert {n: type(answer) for n, answer in desk.answers.items()} == {0: Cancelled, 1: Cancelled, 3: DeadlineExceeded}

@@ -497,3 +497,31 @@ def test_a_translation_to_which_no_word_may_be_added_ends(bench, strategy, beam_
 
     assert hypothesis.reason is FinishReason.STOP
     assert sorted(hypothesis.ids) == [word for word in range(FAKE_WORDS) if word not in (0, 1)], "each word once"
+
+
+def test_the_runtime_prepares_what_it_likes_while_nobody_waits(bench):
+    """Piece by piece, until nothing is left; and what goes wrong with it is nobody's failure."""
+    one = bench()
+    left, is_done, waited = [True, True], threading.Event(), []
+
+    def prepare() -> bool:
+        waited.append(not one.lanes.is_idle)
+        if left:
+            return left.pop()
+        is_done.set()
+        raise ValueError("a defect")
+
+    one.runtime.prepare = prepare
+    one.hold()
+    first, second = segments(2)
+    one.submit(0, first)
+    assert one.is_waiting.wait(10)
+    assert waited == []
+    one.may_step.set()
+    one.wait(1)
+
+    assert is_done.wait(10)
+    assert waited == [False] * 3
+    one.submit(1, second)
+    assert isinstance(one.wait(2)[1], Decoded)
+    assert one.observer.failed_rounds == 0

@@ -58,23 +58,51 @@ def test_the_same_sizes_and_addresses_are_the_same_run(device):
     assert run_of(device, kept) is not run_of(device, kept, rows=1)
 
 
-def test_a_second_run_is_captured_and_later_ones_are_replays(device):
-    """Runs, captures, copies and bytes are counted; as many captures as there may be at most."""
-    kept, another, work = np.zeros(3, np.float32), np.zeros(3, np.float32), device.work
+def test_what_was_launched_is_captured_when_there_is_time_and_repeated_from_then_on(device):
+    """Runs, captures, copies and bytes are counted; a run that never ran, or is captured, is not captured."""
+    kept, work = np.array([1, 2, 3], np.float32), device.work
     run = run_of(device, kept)
-    for _ in range(5):
+    assert not device.prepare()
+    run.views["x"][:] = 10
+    for _ in range(2):
         run.run()
 
+    assert device.prepare()
+    assert not device.prepare()
+    found = [run.run()["y"].tolist() for _ in range(3)]
+
+    assert found == [[11, 12, 13]] * 3
     assert work.runs == {("graph", False): 2, ("graph", True): 3}
     assert work.captures == 1
     assert work.copies == {"in": 5, "out": 5}
     assert work.bytes == {"in": 5 * 256, "out": 5 * 256}
 
-    work.captures = module.MOST_CAPTURES
-    other = run_of(device, another)
-    for _ in range(3):
-        other.run()
-    assert not other.is_captured
+
+def test_a_run_that_comes_again_and_again_is_captured_though_there_is_no_time(device, monkeypatch):
+    """After so many launches; as many captures as there may be at most."""
+    monkeypatch.setattr(module, "PATIENCE", 2)
+    memory = [np.zeros(3, np.float32) for _ in range(2)]
+    runs = [run_of(device, one) for one in memory]
+    for _ in range(5):
+        runs[0].run()
+
+    assert device.work.runs == {("graph", False): 3, ("graph", True): 2}
+    device.work.captures = module.MOST_CAPTURES
+    for _ in range(5):
+        runs[1].run()
+    assert not runs[1].is_captured
+    assert not device.prepare()
+
+
+def test_a_run_whose_memory_is_gone_is_not_captured(device):
+    """Somebody else may have it by now, until the run is asked for again."""
+    kept = np.zeros(3, np.float32)
+    run = run_of(device, kept)
+    run.run()
+    del kept
+
+    assert not device.prepare()
+    assert not run.is_captured
 
 
 def test_the_run_that_was_not_used_for_longest_goes(device, monkeypatch):

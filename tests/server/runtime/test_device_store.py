@@ -13,7 +13,7 @@ from dragoman.bundle.graphs import AT, DEVICE_MEMORY_FIT, HIDDEN, KEPT, LENGTHS,
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Resident
-from dragoman.server.runtime.device_rows import ENCODED, rows_of
+from dragoman.server.runtime.device_rows import ENCODED, front_of
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.slabs import Slabs
 
@@ -81,11 +81,15 @@ def store_on(device) -> DeviceStore:
     return DeviceStore(device, CROSS, {"G": 256, "S": 16}, "kind")
 
 
+def tensors_of(store: DeviceStore) -> dict[str, Resident]:
+    _, tensors, _ = store.feed()[front_of(DEVICE_MEMORY_FIT)]
+    return tensors
+
+
 def check(store: DeviceStore, expected: list[np.ndarray]) -> None:
     """Each source's positions, where the store says that they lie."""
-    feed = store.feed()
-    keys, vals = values(feed["cross_k.0"]), values(feed["cross_v.0"])
-    rows = feed[rows_of(DEVICE_MEMORY_FIT)]
+    rows, tensors, _ = store.feed()[front_of(DEVICE_MEMORY_FIT)]
+    keys, vals = values(tensors["cross_k.0"]), values(tensors["cross_v.0"])
     assert len(rows) == len(expected)
     for g, hidden in enumerate(expected):
         np.testing.assert_array_equal(keys[rows[g], : len(hidden)], hidden)
@@ -126,7 +130,7 @@ def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
             store.resize(store.room(length))
             store.admit()
             store.place(len(store) - 1, {ENCODED: (Encoded([length], number), 0)})
-        addresses.append([tensor.pointer for name, tensor in store.feed().items() if name.startswith("cross")])
+        addresses.append([tensor.pointer for tensor in tensors_of(store).values()])
         made.append(len(device.made))
         del store
 
@@ -153,7 +157,7 @@ def test_several_stores_of_a_kind_have_the_same_memory_each_time(device):
         stores = [store_on(device) for _ in range(count)]
         for store in stores:
             store.admit()
-        found = [store.feed()["cross_k.0"].pointer for store in stores]
+        found = [tensors_of(store)["cross_k.0"].pointer for store in stores]
         while stores:
             stores.pop(0)
         return found

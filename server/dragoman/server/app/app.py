@@ -304,7 +304,8 @@ class App:
         )
         with ExitStack() as undone:
             undone.callback(lanes.close)
-            warm_up(bundle.directory, lanes.runtime, lanes.factory)
+            with ThreadPoolExecutor(1) as passing:  # what a device keeps for a thread goes with it
+                passing.submit(warm_up, bundle.directory, lanes.runtime, lanes.factory).result()
             undone.pop_all()
         return lanes
 

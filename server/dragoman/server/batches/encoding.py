@@ -9,6 +9,7 @@ from dragoman.bundle.graphs import DEPTH, HIDDEN, IDS, PLACES, ROWS, SRC_MASK
 from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
+from dragoman.server.runtime.device_rows import row_level, size_level
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -25,16 +26,30 @@ GPU_RUN_TOKENS = 4096
 """The same of a GPU: so many are read in the time that its launches take."""
 
 
+def padded_tokens(sources: int, positions: int) -> int:
+    """What so many sources of up to so many positions are as a run of the encoder."""
+    return sources * positions
+
+
+def gpu_padded_tokens(sources: int, positions: int) -> int:
+    """The same on a GPU, where runs come in few sizes."""
+    return row_level(sources) * size_level(positions)
+
+
 def encoder_runs(
-    items: Sequence[T], length: Callable[[T], int], tokens: int = ENCODE_TOKENS, run_tokens: int = RUN_TOKENS
+    items: Sequence[T],
+    length: Callable[[T], int],
+    tokens: int = ENCODE_TOKENS,
+    run_tokens: int = RUN_TOKENS,
+    area: Callable[[int, int], int] = padded_tokens,
 ) -> list[list[T]]:
-    """Cut items into runs, the shortest first."""
+    """Cut items into runs, the shortest first; `area` says how many tokens a run has for sources and positions."""
     runs: list[list[T]] = []
     positions = 0  # of the last run
     for item in sorted(items, key=length):  # stable: equals stay first come first served
         padded = round_up(length(item))
         size = len(runs[-1]) if runs else 0
-        if size and size * (padded - positions) <= run_tokens and (size + 1) * padded <= tokens:
+        if size and size * (padded - positions) <= run_tokens and area(size + 1, padded) <= tokens:
             runs[-1].append(item)
         else:
             runs.append([item])

@@ -17,6 +17,7 @@ Always true: a ticket is in a backlog, or in one lane, or answered; it is answer
 """
 
 import itertools
+import logging
 import math
 import threading
 import time
@@ -24,6 +25,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 
 from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.core import logs
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
 from dragoman.server.core.segments import Priority, Segment, is_light
@@ -47,6 +49,8 @@ LOOK_S = 1.0
 """How often it looks whether it may."""
 LIGHT_SHARE = 0.25
 """Part of a lane's positions that is not for bulk."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Lanes:
@@ -79,7 +83,8 @@ class Lanes:
         """Lanes that have nothing to do, and leave what waits to others."""
         self._swept_s = time.monotonic()
         self._num_lanes = num_lanes
-        self._lanes = [_Lane(self, index, is_last=index == num_lanes - 1) for index in range(num_lanes)]
+        self._lanes: list[_Lane] = []
+        self._lanes += [_Lane(self, index, is_last=index == num_lanes - 1) for index in range(num_lanes)]
 
     def __repr__(self) -> str:
         return f"<Lanes {len(self._lanes)} lanes, {self.active_segments} active, {self.waiting_segments} waiting>"
@@ -156,6 +161,11 @@ class Lanes:
     def active_segments(self) -> int:
         """Segments in lanes."""
         return sum(lane.num_active for lane in self._lanes)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not self.active_segments and not self.waiting_segments
 
     @property
     def oldest_arrived_s(self) -> float | None:
@@ -259,7 +269,17 @@ class _Lane:
             self.pulse.beat(time.monotonic(), is_busy=self.num_active > 0)
 
     def _take(self) -> dict[bool, list[LaneTicket]] | None:
+        if not self.num_active:
+            self._prepare()
         return self._lanes.take(self._rooms(), is_idle=not self.num_active, is_last=self._is_last)
+
+    def _prepare(self) -> None:
+        """Nobody waits: the runtime makes what later runs take less time with, piece by piece."""
+        try:
+            while self._lanes.is_idle and self._lanes.runtime.prepare():
+                pass
+        except Exception as error:  # noqa: BLE001 - it was for later
+            logs.event(_logger, logging.WARNING, "not_prepared", exc_info=error)
 
     def _rooms(self) -> dict[bool, Room]:
         """What the halves have room for; no places in one that should not take newcomers now."""

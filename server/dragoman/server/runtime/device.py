@@ -2,9 +2,10 @@
 
 Most are *fixed*: a graph, the shapes of what it is sent and gives, and the addresses of what stays on the device, with
 everything about them made once. What is sent lies in one staged buffer, copied in at once; what comes back lies in
-another, copied out at once. The first time a fixed run is launched as usual, the second time captured as a CUDA graph,
-which is repeated from then on: a copy, a launch, a copy. Runtimes other than CUDA's ignore the capture and run the
-graph.
+another, copied out at once. A fixed run is launched as usual until nobody waits for anything: then it is captured as a
+CUDA graph, which is repeated from then on: a copy, a launch, a copy. A capture takes as long as several steps, so that
+somebody waits for one only where a run has come so often that it is worth it. Runtimes other than CUDA's ignore the
+capture and run the graph.
 
 One run at a time is on a device, whichever lane it is of: nothing else may use CUDA while launches are captured, and
 what captured runs compute in between lies in memory that they share. Lanes overlap their own work, on the host, with
@@ -15,7 +16,6 @@ import itertools
 import math
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,8 @@ from dragoman.server.runtime.slabs import Slabs
 
 MOST_RUNS = 128
 """Fixed runs of a lane; the one that was not used for longest goes where there are more."""
+PATIENCE = 1024
+"""Launches of a run after which it is captured though somebody waits: they have cost a lane more than the capture."""
 MOST_CAPTURES = 1024
 """ONNX Runtime keeps captured launches until the session ends, also those of a run that is gone."""
 ALIGNED = 256
@@ -37,6 +39,7 @@ PLAIN = "-1"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 ON_DEVICE = threading.Lock()
+_uses = itertools.count(1)
 _captures = itertools.count(1)  # 0 is what a run without an id has; unique, because sessions and threads share them
 
 
@@ -54,12 +57,13 @@ class FixedRun:
         kept: Mapping[str, Form],
     ) -> None:
         self.graph, self._session, self._work = graph, device.sessions[graph], device.work
-        self._fetched, self._is_host = fetched, device.kind == "cpu"
+        self._is_host = device.kind == "cpu"
         offsets, size = _laid_out(sent)
+        offsets_of, self._out_size = _laid_out(fetched)
         self._host: Array = np.zeros(size, np.uint8)
+        self._sent = size
         self.views = _views(self._host, sent, offsets)
         """What it is sent: write here."""
-        self._offsets, self._out_size = _laid_out(fetched)
         kept_offsets, kept_size = _laid_out(kept)
         self._staged, self._out, left = (device.memory(max(1, n)) for n in (size, self._out_size, kept_size))
         self.kept = _residents(left, kept, kept_offsets)
@@ -68,11 +72,16 @@ class FixedRun:
         """Stores that are still to `join` what was kept."""
         self._binding = self._session.io_binding()
         inputs = {**_residents(self._staged, sent, offsets), **bound}
-        outputs = {**_residents(self._out, fetched, self._offsets), **into, **self.kept}
+        outputs = {**_residents(self._out, fetched, offsets_of), **into, **self.kept}
         device.bind(self._binding, inputs, outputs)
         self._options = run_options(PLAIN)
         self.is_captured = self.is_prepared = False
-        self._runs = 0
+        self._runs = self.used = 0
+        self.owners: list[weakref.ref[Any]] = []
+        """Those of the memory that it was told of; memory that is gone may be somebody else's."""
+        self._parts = [
+            (name, offsets_of[name], offsets_of[name] + _bytes_of(form), form) for name, form in fetched.items()
+        ]
 
     def __repr__(self) -> str:
         return f"<FixedRun {self.graph}, {self._runs} runs{', captured' if self.is_captured else ''}>"
@@ -81,20 +90,39 @@ class FixedRun:
         """Send what was written to `views`, and bring back what it gives."""
         with ON_DEVICE:
             replayed = self.is_captured
-            if self._runs == 1 and self._work.captures < MOST_CAPTURES:
-                self._options, self.is_captured = run_options(str(next(_captures))), True
-                self._work.captures += 1
+            if self._runs == PATIENCE and self._may_be_captured:
+                self._mark_captured()
             self._runs += 1
-            if len(self._host):
+            self.used = next(_uses)
+            if self._sent:
                 self._staged.update_inplace(self._host)
             self._session.run_with_iobinding(self._binding, self._options)
-            self._work.note(self.graph, replayed=replayed, sent=len(self._host), fetched=self._out_size)
-            if not self._fetched:
+            self._work.note(self.graph, replayed=replayed, sent=self._sent, fetched=self._out_size)
+            if not self._parts:
                 return {}
             out = self._out.numpy()
             if self._is_host:  # a view of what the next run overwrites
                 out = out.copy()
-        return _views(out, self._fetched, self._offsets)
+        return {name: out[start:end].view(dtype).reshape(shape) for name, start, end, (shape, dtype) in self._parts}
+
+    @property
+    def _may_be_captured(self) -> bool:
+        return not self.is_captured and self._work.captures < MOST_CAPTURES
+
+    def _mark_captured(self) -> None:
+        self._options, self.is_captured = run_options(str(next(_captures))), True
+        self._work.captures += 1
+
+    def capture(self) -> bool:
+        """Capture it now, in the place of its next run; whether there was anything to do. Nobody may use the memory
+        that it reads and writes: it does once more what it did last.
+        """
+        if not (self._runs and self._may_be_captured and all(owner() is not None for owner in self.owners)):
+            return False
+        with ON_DEVICE:
+            self._mark_captured()
+            self._session.run_with_iobinding(self._binding, self._options)
+        return True
 
 
 class Device(threading.local):
@@ -105,7 +133,7 @@ class Device(threading.local):
     def __init__(self, kind: str, index: int, sessions: Mapping[str, Any], work: DeviceWork) -> None:
         self.kind, self.index, self.sessions, self.work = kind, index, sessions, work
         self.slabs = Slabs(self.memory, work)
-        self._fixed: OrderedDict[Hashable, FixedRun] = OrderedDict()
+        self._fixed: dict[Hashable, FixedRun] = {}
 
     def __repr__(self) -> str:
         return f"<Device {self.kind}:{self.index} {len(self._fixed)} fixed runs of this lane>"
@@ -137,13 +165,17 @@ class Device(threading.local):
         places = tuple((tensor.pointer, tensor.shape) for tensor in (*bound.values(), *into.values()))
         key = graph, tuple(shape for shape, _ in sent.values()), places, tuple(fetched), tuple(kept)
         run = self._fixed.get(key)
+        owners = [weakref.ref(tensor.owner) for tensor in (*bound.values(), *into.values())]
         if run is None:
+            while len(self._fixed) >= MOST_RUNS:
+                del self._fixed[min(self._fixed, key=lambda one: self._fixed[one].used)]
             run = self._fixed[key] = FixedRun(self, graph, sent, bound, into, fetched, kept)
-            if len(self._fixed) > MOST_RUNS:
-                self._fixed.popitem(last=False)
-        else:
-            self._fixed.move_to_end(key)
+        run.used, run.owners = next(_uses), owners
         return run
+
+    def prepare(self) -> bool:
+        """Capture a run that was launched as usual so far; False where there is none. For when the lane is idle."""
+        return any(run.capture() for run in self._fixed.values())
 
     def write(self, graph: str, given: Mapping[str, Array | Resident], into: Mapping[str, Resident]) -> None:
         """A single run, whose outputs are written to these tensors; arrays that it is given may say sizes."""

@@ -19,9 +19,9 @@ SMALLEST, FACTOR = 64, 4
 """Slots and positions."""
 
 
-def rows_of(graph: str) -> str:
-    """Under which name a store hands on which rows of the tensors that this graph fits are whose."""
-    return f"rows.{graph}"
+def front_of(graph: str) -> str:
+    """Under which name a store hands on the front of the tensors that this graph fits."""
+    return f"front.{graph}"
 
 
 def row_level(rows: int) -> int:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dragoman.bundle.graphs import (
+    ATTENTION,
     CHOSEN,
-    CROSS,
+    CHOSEN_LOGP,
     DEPTH,
     DEVICE_ASKED,
     DEVICE_ENCODER,
@@ -32,7 +33,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Form, Resident
 from dragoman.server.runtime.device import Device, FixedRun
-from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, row_level, rows_of, size_level
+from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, front_of, row_level, size_level
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import Hardware
 from dragoman.server.runtime.host_runtime import HostRuntime
@@ -41,6 +42,12 @@ from dragoman.server.runtime.stores import Store
 
 MOST_CHOSEN = 4
 """Named words come in this many, or so many times four."""
+
+
+StepPlan: TypeAlias = tuple[FixedRun, int, Sequence[tuple[str, Array]]]
+"""What steps of one size over the same memory have made once: a run, its rows, and where what it is sent is written, by
+name and by row.
+"""
 
 
 class DeviceRuntime(HostRuntime):
@@ -98,38 +105,50 @@ class DeviceRuntime(HostRuntime):
             raise run_error(graph, error) from error
 
     def _said_of(self, graph: str, feed: Feed) -> dict[str, Any]:
-        rows: DeviceRows = feed[rows_of(DEVICE_POOL_FIT)]
-        assert rows.equals(feed[rows_of(DEVICE_MEMORY_FIT)]), "both stores were told the same"
-        pools = {name: value for name, value in feed.items() if name.startswith(SELF)}
-        cross = {name: value for name, value in feed.items() if name.startswith(CROSS)}
-        slots, count = next(iter(pools.values())).shape[1], min(v.shape[0] for v in (*pools.values(), *cross.values()))
-        nodes = feed[IDS].shape[1]
-        chosen = 0 if graph == DEVICE_STEP else max(1, feed[CHOSEN].shape[2] if CHOSEN in feed else 0)
-        sizes = {"G": count, "q": nodes, "n": count * nodes, "T": slots, "k": len(feed[TOP])}
-        sizes |= {"m": _rounded_chosen(chosen), "S": next(iter(cross.values())).shape[1]}
-        run = self._step_of(graph, sizes, {name: value.front(count) for name, value in (pools | cross).items()})
-        at, views = rows.index, run.views
-        for name in (IDS, DEPTH, MASK, SLOT_DEPTH, LENGTHS):
-            if name in feed:
-                views[name][at] = feed[name]
-        views[SLOTS].reshape(count, nodes, 2)[at, :, 1] = feed[SLOTS]
-        if CHOSEN in feed:
-            views[CHOSEN][at, :, : feed[CHOSEN].shape[2]] = feed[CHOSEN]
+        rows, pool, plans = feed[front_of(DEVICE_POOL_FIT)]
+        same_rows, memory, _ = feed[front_of(DEVICE_MEMORY_FIT)]
+        assert rows.equals(same_rows), "both stores were told the same"
+        chosen, place = feed.get(CHOSEN), next(iter(memory.values()))
+        named = 0 if graph == DEVICE_STEP else max(1, 0 if chosen is None else chosen.shape[2])
+        sizes = graph, feed[IDS].shape[1], len(feed[TOP]), _rounded_chosen(named)
+        key = *sizes, place.pointer, place.shape
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = self._plan(*sizes, pool, memory)
+        run, count, views = plan
+        at = rows.index
+        for name, view in views:
+            view[at] = feed[name]
+        if chosen is not None:
+            run.views[CHOSEN][at, :, : chosen.shape[2]] = chosen
         said = run.run()
-        answer = {name: value.reshape(count, -1, *value.shape[1:])[at] for name, value in said.items()}
-        self._note_broken(answer[TOPK_LOGP], feed)
-        found = {name: value.reshape(-1, *value.shape[2:]) for name, value in answer.items()}
-        if CHOSEN in feed:
-            found = {name: v[:, : feed[CHOSEN].shape[2]] if name.startswith(CHOSEN) else v for name, v in found.items()}
+        shape = count, sizes[1]
+        answer = {name: value.reshape(*shape, -1)[at] for name, value in said.items()}
+        logp = answer[TOPK_LOGP]
+        if not math.isfinite(logp.sum()):
+            self._note_broken(logp, rows, same_rows)
+        found = {name: value.reshape(-1, value.shape[-1]) for name, value in answer.items() if name != ATTENTION}
+        if ATTENTION in answer:
+            found[ATTENTION] = answer[ATTENTION]
+        if chosen is not None:
+            found[CHOSEN_LOGP] = found[CHOSEN_LOGP][:, : chosen.shape[2]]
         return found
 
-    def _step_of(self, graph: str, sizes: Mapping[str, int], bound: Mapping[str, Resident]) -> FixedRun:
-        """The fixed run of a step of these sizes."""
+    def _plan(
+        self, graph: str, nodes: int, top: int, named: int, pool: Mapping[str, Resident], memory: Mapping[str, Resident]
+    ) -> StepPlan:
+        """The fixed run of a step of these sizes, and where what it is sent is written."""
+        signature, tensors = self.manifest.graphs[graph], {**pool, **memory}
+        count = min(tensor.shape[0] for tensor in tensors.values())
+        bound = {
+            tensor.name: tensors[tensor.name].front(count) for tensor in signature.inputs if tensor.name in tensors
+        }
+        sizes = {"G": count, "q": nodes, "n": count * nodes, "k": top, "m": named}
+        sizes |= {"T": next(iter(pool.values())).shape[1], "S": next(iter(memory.values())).shape[1]}
 
         def form(tensor: Tensor) -> Form:
             return tuple(n if isinstance(n, int) else sizes[n] for n in tensor.shape), np.dtype(tensor.dtype)
 
-        signature = self.manifest.graphs[graph]
         into = {written(name): tensor for name, tensor in bound.items() if name.startswith(SELF)}
         run = self.device.fixed(
             graph,
@@ -138,22 +157,25 @@ class DeviceRuntime(HostRuntime):
             into=into,
             fetched={tensor.name: form(tensor) for tensor in signature.outputs if tensor.name not in into},
         )
+        views, slots = run.views, run.views[SLOTS].reshape(count, nodes, 2)
         if not run.is_prepared:  # rows that are nobody's read and write their own places
-            run.views[SLOTS].reshape(sizes["G"], sizes["q"], 2)[..., 0] = np.arange(sizes["G"])[:, None]
-            run.views[SLOTS].reshape(sizes["G"], sizes["q"], 2)[..., 1] = np.arange(sizes["q"])
-            run.views[LENGTHS][:] = 1
+            slots[..., 0] = np.arange(count)[:, None]
+            slots[..., 1] = np.arange(nodes)
+            views[LENGTHS][:] = 1
             run.is_prepared = True
-        return run
+        sent = [(name, views[name]) for name in (IDS, DEPTH, MASK, SLOT_DEPTH, LENGTHS) if name in views]
+        return run, count, [*sent, (SLOTS, slots[..., 1])]
 
-    def _note_broken(self, logp: Array, feed: Feed) -> None:
+    def _note_broken(self, logp: Array, *stores: DeviceRows) -> None:
         """Rows with numbers that are not finite are nobody's from now on."""
-        is_sound = np.isfinite(logp)
-        if is_sound.all():
-            return
-        for g in np.flatnonzero(~is_sound.reshape(len(logp), -1).all(1)).tolist():
-            for graph in (DEVICE_POOL_FIT, DEVICE_MEMORY_FIT):
-                rows: DeviceRows = feed[rows_of(graph)]
+        is_sound = np.isfinite(logp).reshape(len(logp), -1).all(1)
+        for g in np.flatnonzero(~is_sound).tolist():
+            for rows in stores:
                 rows.dead.add(rows[g])
+
+    def prepare(self) -> bool:
+        """Capture a run of the lane that asks, where one is still launched as usual."""
+        return self.device.prepare()
 
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
         """Tensors in the device's memory."""

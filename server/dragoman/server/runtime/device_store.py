@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,10 +17,20 @@ from dragoman.bundle import graphs
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.runtime.buffers import Feed, Resident
 from dragoman.server.runtime.device import Device, FixedRun
-from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, row_level, rows_of, size_level
+from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, front_of, row_level, size_level
 
 LEAST_ROWS, LEAST_SIZE = 64, 256
 """Memory is had for as many at once: what is captured while a group grows would know addresses that it then leaves."""
+FEW_ROWS = {"S": 64, "T": 8}
+"""So many rows have `LEAST_SIZE` slots or positions at least: fewer would be another size to capture and save nothing,
+as positions behind a source's last are not read, and all slots of so few rows are read in no time.
+"""
+
+
+Front: TypeAlias = tuple[DeviceRows, Mapping[str, Resident], dict[Hashable, Any]]
+"""The first rows of a store's tensors, as many as a run takes: whose they are, the tensors, and what runs over them
+have made once. It is the same one as long as the tensors lie where they lie.
+"""
 
 
 class DeviceStore:
@@ -34,12 +44,15 @@ class DeviceStore:
         axis = str(declared[0].shape[1])
         self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
         self.rows = DeviceRows()
-        self._room, self._size = 1, size_level(sizes[axis])
+        self._room, self._few = 1, FEW_ROWS[axis]
+        self._size = self.room(sizes[axis])
+        self._fresh: set[int] = set()
+        """Rows that nothing was written to since their source came."""
         self._joining: dict[int, tuple[FixedRun, int]] = {}  # by the group's row: the encoder's run, and its source
         self._slabs = device.slabs
         self._taken = self._slabs.take((self._graph, kind))
         self._tensors: dict[str, Resident] = {}
-        self._fronts: dict[int, Feed] = {}
+        self._fronts: dict[int, Front] = {}
         self._fit(self._room, self._size)
 
     def __len__(self) -> int:
@@ -56,18 +69,18 @@ class DeviceStore:
 
     def room(self, size: int) -> int:
         """How many to have where so many are needed."""
-        return size_level(size)
+        is_small = max(self._room, row_level(len(self) + 1)) <= self._few
+        return size_level(max(size, LEAST_SIZE) if is_small else size)
 
     def resize(self, size: int) -> None:
         """Have so many slots or positions."""
-        self.join()
         self._fit(self._room, size)
 
     def admit(self, tensors: Mapping[str, Any] = MappingProxyType({})) -> None:
         """One row more, with whatever its last source left: a step sees nothing of it that is not written first."""
         row = self.rows.admit()
+        self._fresh.add(row)
         if row >= self._room:
-            self.join()
             self._fit(row_level(row + 1), self._size)
         if tensors:
             self.place(len(self) - 1, tensors)
@@ -84,29 +97,35 @@ class DeviceStore:
 
     def place(self, row: int, tensors: Mapping[str, Any]) -> None:
         """The row becomes what the encoder made of this source, before the next run."""
+        self._fresh.add(self.rows[row])
         run, g = tensors[ENCODED]
         self._joining[row] = run, g
         run.readers.add(self)
 
     def feed(self) -> Feed:
-        """The rows up to the last in use, in one of the few sizes, and which of them are whose."""
+        """The rows up to the last in use, in one of the few sizes."""
         self.join()
+        self._fresh.clear()
         origins, rows = self.rows.compacted()
         if origins:
             self._copy(self._tensors, origins, rows, self._size)
         end = min(row_level(self.rows.end), self._room)
         if end not in self._fronts:
-            self._fronts[end] = {name: tensor.front(end) for name, tensor in self._tensors.items()}
-        return {**self._fronts[end], rows_of(self._graph): self.rows}
+            tensors = {name: tensor.front(end) for name, tensor in self._tensors.items()}
+            self._fronts[end] = self.rows, tensors, {}
+        return {front_of(self._graph): self._fronts[end]}
 
     def join(self) -> None:
         """Make and write the keys and values of those that have joined, run by run."""
+        if not self._joining:
+            return
         runs: defaultdict[FixedRun, list[tuple[int, int]]] = defaultdict(list)
         for row, (run, g) in self._joining.items():
             runs[run].append((self.rows[row], g))
         self._joining.clear()
         for run, joining in runs.items():
             run.readers.discard(self)
+            self._fresh -= {row for row, _ in joining}
             self._join(run, joining)
 
     def _join(self, run: FixedRun, joining: Sequence[tuple[int, int]]) -> None:
@@ -121,17 +140,24 @@ class DeviceStore:
             into={graphs.written(name): tensor for name, tensor in whole.items()},
         )
         to = join.views[graphs.TO].reshape(count, positions, 2)
-        to[:] = self._room, 0
+        to[..., 0], to[..., 1] = 0, self._room * self._size
         for row, g in joining:
             length = int(lengths[g])
-            to[g, :length, 0], to[g, :length, 1] = row, np.arange(length)
+            to[g, :length, 1] = np.arange(row * self._size, row * self._size + length)
         join.run()
 
     def _whole(self) -> dict[str, Resident]:
-        """All rows that there is memory for: runs that write to some are then the same, however many are in use."""
+        """All positions that there is memory for, as those of a single row: runs that write to some are then the same,
+        whatever rows and positions are in use.
+        """
         _, _, slabs = self._taken
         return {
-            name: tensor.front(slabs[name][1] // (math.prod(tensor.shape[1:]) * tensor.dtype.itemsize))
+            name: Resident(
+                tensor.owner,
+                tensor.pointer,
+                (1, slabs[name][1] // (tensor.shape[2] * tensor.dtype.itemsize), tensor.shape[2]),
+                tensor.dtype,
+            )
             for name, tensor in self._tensors.items()
         }
 
@@ -148,9 +174,7 @@ class DeviceStore:
             kept[name] = self._slabs.grow(self._taken, name, needed)
             slab, _ = self._taken[2][name]
             self._tensors[name] = Resident(slab, slab.data_ptr(), shape, dtype)
-        rows = [
-            self.rows[row] for row in range(len(self)) if old and self.rows[row] < next(iter(old.values())).shape[0] - 1
-        ]
+        rows = sorted({*map(self.rows.__getitem__, range(len(self)))} - self._fresh)
         if rows and (any(kept.values()) or size != before):
             self._copy(old, rows, rows, min(before, size))
 

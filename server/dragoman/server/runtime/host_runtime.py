@@ -50,6 +50,10 @@ class HostRuntime:
         names = self._outputs[graph]
         return dict(zip(names, self._run(graph, feed, names), strict=True))
 
+    def prepare(self) -> bool:
+        """There is nothing to be made."""
+        return False
+
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """What a step says of the new nodes, by name, and the arrays to keep of them."""
         names = self._said[attention]

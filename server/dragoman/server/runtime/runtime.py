@@ -46,6 +46,11 @@ class Runtime(Protocol):
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """What a step says of the new nodes, by name, and what to keep of them, as stores take it."""
 
+    def prepare(self) -> bool:
+        """Make something that lets later runs of the lane that asks take less; False where nothing is left to be made.
+        For when nobody waits.
+        """
+
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
         """A store of such tensors; `sizes` has a number for each letter of their shapes. Those of one `kind` come one
         after another, in much the same sizes.
