@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.server.app.declared_options import declared, load
+from dragoman.server.app.option_parsing import declared, load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.addresses import split_address
 from dragoman.server.core.errors import StartError

@@ -17,7 +17,7 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dragoman.server.app.app import SERVICE, App
-from dragoman.server.app.declared_options import load
+from dragoman.server.app.option_parsing import load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.addresses import split_address
 from dragoman.server.core.ports import DeviceWork

@@ -10,7 +10,7 @@ import trustme
 
 from dragoman.client import AsyncClient, Unavailable
 from dragoman.server.app.app import App
-from dragoman.server.app.declared_options import load
+from dragoman.server.app.option_parsing import load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.testing import FakeLanes, write_bundle
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.server.app.declared_options import Option, declared
+from dragoman.server.app.option_parsing import Option, declared
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.runtime.hardware import usable_cpus
 

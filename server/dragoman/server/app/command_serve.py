@@ -16,7 +16,7 @@ from prometheus_client import disable_created_metrics
 
 from dragoman.server.app import allocator
 from dragoman.server.app.app import App
-from dragoman.server.app.declared_options import Loaded, add_flags, load
+from dragoman.server.app.option_parsing import Loaded, add_flags, load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core import logs
 from dragoman.server.core.addresses import split_address

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dragoman.bundle.rules import MAX_BEAM_SIZE
-from dragoman.server.app.declared_options import option
+from dragoman.server.app.option_parsing import option
 from dragoman.server.core.limits import MAX_HYPOTHESES
 from dragoman.server.runtime.hardware import usable_cpus
 

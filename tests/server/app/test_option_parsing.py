@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.server.app.declared_options import add_flags, declared, load
+from dragoman.server.app.option_parsing import add_flags, declared, load
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.errors import StartError
 
