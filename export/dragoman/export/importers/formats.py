@@ -16,6 +16,7 @@ from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.hf import folder as hf_folder
 from dragoman.export.importers.letters import folder as letters_folder
 from dragoman.export.importers.marian import folder as marian_folder
+from dragoman.export.importers.opennmt import folder as opennmt_folder
 from dragoman.export.importers.plain import folder as plain_folder
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
@@ -70,6 +71,14 @@ def _read_marian(source: Path, source_language: str | None, target_language: str
     return read_marian(source, source_language, target_language)
 
 
+def _read_opennmt(
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
+    from dragoman.export.importers.opennmt.importer import read_opennmt
+
+    return read_opennmt(source, source_language, target_language, words)
+
+
 def _read_plain(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
     from dragoman.export.importers.plain.importer import read_plain
 
@@ -95,6 +104,12 @@ FORMATS = {
     ),
     "marian": Format(
         marian_folder.recognises, _read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
+    ),
+    "opennmt": Format(
+        opennmt_folder.recognises,
+        _read_opennmt,
+        "a .pt file of OpenNMT-py 3, or a folder with one, and the SentencePiece model of its words",
+        _read_opennmt,
     ),
     "plain": Format(plain_folder.recognises, _read_plain, f"a folder with {plain_folder.DESCRIPTION}"),
 }

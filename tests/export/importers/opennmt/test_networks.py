@@ -1,0 +1,31 @@
+"""OpenNMT-py's options and tensors; what they compute is compared with OpenNMT-py itself in tests/formats."""
+
+import pytest
+import torch
+
+from dragoman.export.core.errors import UnsupportedModel
+from dragoman.export.importers.opennmt.importer import read_opennmt
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"copy_attn": True}, "copy_attn: a copy attention of its own"),
+        ({"coverage_attn": True}, "coverage_attn: coverage of the attention"),
+        ({"num_kv": 2}, "num_kv: grouped queries"),
+        ({"max_relative_positions": -1}, "max_relative_positions: rotary positions or ALiBi"),
+        ({"pos_ffn_activation_fn": "mish"}, "pos_ffn_activation_fn is 'mish'"),
+        ({"heads": 4}, "architecture.heads: 4 does not divide d_model 6"),
+        ({"heads": "two"}, "heads must be a whole number from 1 to 65536, the checkpoint says 'two'"),
+        ({"decoder_type": "cnn"}, "encoder and decoder are cnn and transformer"),
+        ({"global_attention_function": "sparsemax"}, "global_attention_function: not softmax"),
+        ({"without": ["encoder.layer_norm.bias"]}, "encoder.layer_norm.bias is missing"),
+        ({"more": {"decoder.gate": torch.ones(1)}}, "decoder.gate is not known to a model of these options"),
+    ],
+)
+def test_what_is_not_read_is_refused_by_name(saved, changes, expected):
+    """Options that compute something else, tensors that are missing or too many."""
+    with pytest.raises(UnsupportedModel) as caught:
+        read_opennmt(saved(**changes), "en", "pt")
+
+    assert expected in " ".join(caught.value.reasons)
