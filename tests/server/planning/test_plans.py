@@ -204,6 +204,22 @@ def test_what_makes_no_sense_is_refused(
     assert refused(manifest, engine, **request_) == (InvalidRequest, field)
 
 
+def test_all_reasons_come_at_once(manifest: Manifest) -> None:
+    """Settings and the fields of other engines, whatever was looked at first."""
+    with pytest.raises(InvalidRequest) as info:
+        found(
+            manifest,
+            E.GREEDY,
+            overrides=DecodingOverrides(length_penalty=float("nan"), num_hypotheses=0),
+            nat=NatOverrides(passes=0),
+            speculation=SpeculationOverrides(draft_tokens=99),
+        )
+
+    fields = [violation.field for violation in info.value.violations]
+    assert {"decoding.length_penalty", "decoding.num_hypotheses", "nat.passes", "speculation.draft_tokens"} < {*fields}
+    assert "nat" in fields
+
+
 def test_penalties_rank_what_is_scored_again(manifest: Manifest) -> None:
     """There the autoregressive decoder's scores count."""
     wanted = {"nat": NatOverrides(rescore=True), "overrides": DecodingOverrides(length_penalty=0.5)}

@@ -70,6 +70,13 @@ class InvalidRequest(ServingError):
         return cls(first.field, first.message, *others)
 
 
+def joined(problems: Iterable[ServingError]) -> ServingError | None:
+    """All that the caller has to correct in one error; where there is nothing of that kind, the first problem."""
+    found = list(problems)
+    violations = [each for problem in found if isinstance(problem, InvalidRequest) for each in problem.violations]
+    return InvalidRequest.of(violations) if violations else next(iter(found), None)
+
+
 class _FieldError(ServingError):
     """One field asks for something that is not to be had."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from dragoman.bundle.manifest import Decoding, Manifest
-from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
+from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, joined
 from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import EnginePreference, NatOverrides, Request, SpeculationOverrides
 from dragoman.server.core.strategies import Beam, Chooser, DraftSource, Engine, Strategy
@@ -79,8 +79,9 @@ def plans(request: Request, bounds: Bounds) -> list[Plan]:
             raise UnsupportedByModel("engine", f"this model has no {engine.value} decoding: {offered(bounds.manifest)}")
         engine = EnginePreference.NAT
     asked = _Asked(request, engine, bounds)
-    problems = [asked.decoding] if isinstance(asked.decoding, ServingError) else _field_problems(asked)
-    for problem in problems:
+    own = [asked.decoding] if isinstance(asked.decoding, ServingError) else []
+    problem = joined([*own, *_field_problems(asked)])
+    if problem is not None:
         raise problem
     first, *others = _MAKERS[engine]
     best = first(asked)

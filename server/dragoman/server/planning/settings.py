@@ -12,7 +12,7 @@ from typing import Any
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.profiles import PROFILES, with_profile
 from dragoman.bundle.rules import NO_ATTENTION, attention_problems, decoding_problems, has_attention, source_problems
-from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, Violation, quoted
+from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, Violation, joined, quoted
 from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Request
 from dragoman.server.core.strategies import Beam
@@ -28,7 +28,7 @@ _GREEDY_WISHES = (EnginePreference.BALANCED, EnginePreference.FAST)
 def resolve(request: Request, engine: EnginePreference, bounds: Bounds) -> Decoding | ServingError:
     """Complete decoding settings for an engine, or what is wrong: of fields out of range, all in one error."""
     overrides = request.overrides
-    problem = next(_early_problems(request, engine, bounds), None)
+    problem = joined(_early_problems(request, engine, bounds))
     if problem is not None:
         return problem
     defaults = _defaults(overrides, bounds)
