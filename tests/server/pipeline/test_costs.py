@@ -121,3 +121,23 @@ def test_segments_with_terms_count_twice_and_carry_attention(tokenizer: Tokenize
     assert cost == plain + 2 * with_term
     assert [segment.attention for segment in segments] == [False, True]
     assert [segment.attention for segment in others] == [False, False]
+
+
+def test_a_segment_with_line_ends_carries_attention(tokenizer: Tokenizer) -> None:
+    """They are placed among the words of its translation."""
+    work = prepare(
+        "The dog.\nThe cat.",
+        field="",
+        tokenizer=tokenizer,
+        splitting=Splitting.NONE,
+        pair=PAIR,
+        max_tokens=32,
+        split_long=True,
+    )
+    text = finished(work)
+    assert isinstance(text, PreparedText)
+
+    [[segment]], _ = finished(segmented([text], PLAIN, default_width=1, attention=True))
+
+    assert isinstance(segment, Segment)
+    assert segment.attention

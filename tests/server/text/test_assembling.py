@@ -1,12 +1,16 @@
 """Decoded segments become one text again, and say where its words came from."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from properties import examples
 
 from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.server.core.requests import OffsetUnit, Output, Splitting
@@ -35,13 +39,13 @@ NASTY = [
 ]
 
 
-def prepared(text: str, tokenizer: Tokenizer) -> PreparedText:
+def prepared(text: str, tokenizer: Tokenizer, splitting: Splitting = Splitting.SENTENCES) -> PreparedText:
     made = finished(
         prepare(
             text,
             field="text",
             tokenizer=tokenizer,
-            splitting=Splitting.SENTENCES,
+            splitting=splitting,
             pair=LanguagePair("en", "pt"),
             max_tokens=32,
             split_long=True,
@@ -51,12 +55,34 @@ def prepared(text: str, tokenizer: Tokenizer) -> PreparedText:
     return made
 
 
-def echoed(text: str, tokenizer: Tokenizer, output: Output, number: int = 1) -> Translation:
+def echoed(
+    text: str, tokenizer: Tokenizer, output: Output, number: int = 1, splitting: Splitting = Splitting.SENTENCES
+) -> Translation:
     """A text that is translated into itself."""
-    one = prepared(text, tokenizer)
+    one = prepared(text, tokenizer, splitting)
     template = Segment((), Decoding(beam_size=number, num_hypotheses=number), attention=True)
     decoded = [echo(FakeTicket(replace(template, ids=ids), lambda answer: None, 0.0)) for ids in one.decoded_ids]
     return Assembler(tokenizer, output, copies_unknown=False).translation(one, decoded, 0.0)
+
+
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(["The", "dog.", "日", "!", " ", "  ", "\n", "\r\n", "\t", "\x0b", "\u2028", "\u00a0"])),
+    st.booleans(),
+)
+def test_a_text_of_one_segment_keeps_its_lines(tokenizer: Tokenizer, parts: list[str], alignments: bool) -> None:
+    """Each run of white space that has a line end or a tab comes back whole, in order."""
+    text = "".join(parts)
+
+    one = echoed(text, tokenizer, replace(ALL, alignments=alignments), splitting=Splitting.NONE)
+
+    assert runs(one.text) == runs(text)
+    for pair in one.sentence_spans:
+        assert one.text[slice(*pair.target)].split() == text[slice(*pair.source)].split()
+
+
+def runs(text: str) -> list[str]:
+    return [run for run in re.findall(r"\s+", text) if re.search("[\t\n\r\v\u2028]", run)]
 
 
 def cut(text: str, span: Span, unit: OffsetUnit) -> str:

@@ -40,9 +40,10 @@ def test_places_in_a_text_with_mark_up() -> None:
     segments = ["<x> & yy", "a&b.c veja"]
     insertions = {0: marked_by_position(text.passages[0], segments[0])}
 
-    places = MarkedPlaces(text, segments, insertions, {1: [(Span(4, 9), Span(0, 5))]})
+    layouts = {1: [(Span(5, 6), "\n ")]}
+    places = MarkedPlaces(text, segments, insertions, {1: [(Span(4, 9), Span(0, 5))]}, layouts)
 
     assert marked.plain == "! a & b\nsee a&b.c now"
-    assert places.text == "<p>! &lt;x&gt; &amp; <b>yy</b></p>? <p>a&ampb.c veja</p>"
+    assert places.text == "<p>! &lt;x&gt; &amp; <b>yy</b></p>? <p>a&ampb.c\n veja</p>"
     assert cut(places, source, places.pair(0, Span(4, 5), Span(6, 8))) == ("b", "yy")
     assert cut(places, source, places.outside(Span(0, 1))) == ("!", "!")

@@ -43,8 +43,9 @@ def segmented(
 ) -> Generator[None, None, tuple[list[list[Segment | Decoded]], list[int]]]:
     """What is decoded of each text and what that costs, light or bulk by the cost of all. Yields after each segment.
 
-    What is recalled of a segment stands in its place, and costs nothing. Segments with terms or marks carry
-    `attention`, where the model has it. Those with terms count twice: most of them are decoded again.
+    What is recalled of a segment stands in its place, and costs nothing. Segments with terms, or in whose translations
+    something is placed, carry `attention`, where the model has it. Those with terms count twice: most of them are
+    decoded again.
     """
     tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
     if tokens > LIGHT_COST:  # a segment costs its tokens at least
@@ -54,8 +55,8 @@ def segmented(
     for text in prepared:
         segments: list[Segment | Decoded] = []
         cost = 0
-        for segment, has_terms, has_marks in _segments(text, template):
-            asked = replace(segment, attention=True) if attention and (has_terms or has_marks) else segment
+        for segment, has_terms, is_placed in _segments(text, template):
+            asked = replace(segment, attention=True) if attention and (has_terms or is_placed) else segment
             recalled = recall(asked)
             segments.append(recalled or asked)
             cost += 0 if recalled else segment.cost(default_width) * (1 + has_terms)
@@ -73,7 +74,9 @@ def tokens_of(text: str) -> int:
 
 
 def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterator[tuple[Segment, bool, bool]]:
-    """What is decoded of a text, and whether it has terms whose translation the model may say, and marks."""
+    """What is decoded of a text, and whether it has terms whose translation the model may say, and whether
+    something is placed in it.
+    """
     if isinstance(text, InvalidRequest):
         return
     if text.target is not None:
@@ -81,4 +84,4 @@ def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterato
     for index, (ids, copies) in enumerate(zip(text.ids, text.copies, strict=True)):
         if ids:
             has_terms = index in text.shown and bool(text.shown[index].said)
-            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms, text.has_marks(index)
+            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms, text.is_placed(index)

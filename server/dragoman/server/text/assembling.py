@@ -21,6 +21,7 @@ from dragoman.server.core.translations import (
     TokenScore,
     Translation,
 )
+from dragoman.server.text.breaks import Break, placed
 from dragoman.server.text.forms import Attempt, ShownText, StandIn
 from dragoman.server.text.marking import marked_by_attention, marked_by_position
 from dragoman.server.text.markup.placing import Insertion
@@ -170,6 +171,7 @@ class _Joiner:
             for index, ids in enumerate(text.ids)
             if ids
         }
+        self._breaks = {index: breaks for index in self._decoded if (breaks := text.breaks(index))}
         source = text.text if text.marked is None else text.marked.document.source
         self._source_offsets = Offsets(source, output.offset_unit)
 
@@ -211,6 +213,8 @@ class _Joiner:
                 segments[index] = self._text.target.text
                 continue
             review = self._reviewed(index, hypothesis)
+            if index in self._breaks:
+                review = replace(review, target=self._broken(index, hypothesis, review.target))
             restored[index] = review.target
             if not review.target.text.strip():
                 warned.append(index)
@@ -253,7 +257,36 @@ class _Joiner:
             if self._text.has_marks(index)
         }
         kept = {index: self._unchanged(index, restored) for index in self._text.shown}
-        return MarkedPlaces(self._text, segments, insertions, kept)
+        layouts = {index: self._layout(index, hypothesis, restored[index]) for index, hypothesis in hypotheses.items()}
+        return MarkedPlaces(self._text, segments, insertions, kept, layouts)
+
+    def _broken(self, index: int, hypothesis: Hypothesis, restored: Restored) -> Restored:
+        """A translation with the line ends of its segment."""
+        source = self._text.layout.segments[index]
+        return restored.with_runs(self._runs(index, hypothesis, restored, self._breaks[index], source))
+
+    def _layout(self, index: int, hypothesis: Hypothesis, restored: Restored) -> list[tuple[Span, str]]:
+        """Where in a translation the mark-up had white space that is more than a space, and that."""
+        assert self._text.marked is not None, "a text with mark-up"
+        passage = self._text.passages[index]
+        breaks = passage.breaks(self._text.marked.document.source)
+        if not breaks:
+            return []
+        runs = self._runs(index, hypothesis, restored, breaks, passage.text)
+        return [(span, written) for span, written in runs if span.start < span.end]
+
+    def _runs(
+        self, index: int, hypothesis: Hypothesis, restored: Restored, breaks: Sequence[Break], source: str
+    ) -> list[tuple[Span, str]]:
+        """Where white space of a segment stands in its translation."""
+        links: Sequence[Alignment] = ()
+        if hypothesis.attention is not None and self._by_token(index):
+            links = list(self._decoded[index].links(hypothesis, restored.surfaces))
+        return placed(breaks, source, restored.text, links, sorted(place for _, place, _ in restored.places))
+
+    def _by_token(self, index: int) -> bool:
+        """Whether it matters what each token adds to a translation."""
+        return self._output.alignments or self._text.has_marks(index) or index in self._breaks
 
     def _insertions(self, index: int, hypothesis: Hypothesis, restored: Restored) -> list[Insertion]:
         """Where the marks of a segment are in its translation."""
@@ -285,7 +318,7 @@ class _Joiner:
         segment = self._decoded[index]
         edits = segment.edits(hypothesis)
         assert edits is not None, "hypotheses that do not hold their spans have been left out"
-        restored = segment.restored(hypothesis, edits, by_token=self._output.alignments or self._text.has_marks(index))
+        restored = segment.restored(hypothesis, edits, by_token=self._by_token(index))
         source = self._text.layout.segments[index]
         return restored.with_wide_spaces(source) if has_wide(source) else restored
 

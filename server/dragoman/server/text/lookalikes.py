@@ -1,4 +1,6 @@
-"""Typographic signs that a vocabulary lacks, and the plain ones that its model reads in their place."""
+"""Typographic signs that a vocabulary lacks, and the plain ones that its model reads in their place; also what ends
+lines, as it is dropped as a control character otherwise: one word would be made of two.
+"""
 
 from collections.abc import Callable
 
@@ -8,9 +10,11 @@ _GROUPS = {
     "-": "\u2010\u2011\u2012\u2013\u2014\u2015\u2212",
 }
 """By the plain sign, what is written for it."""
+_LINE_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 def lookalikes(reads: Callable[[str], bool]) -> dict[int, str]:
     """What to read signs as that `reads` says cannot be read: a table for `str.translate`, character for character."""
     pairs = ((sign, plain) for plain, signs in _GROUPS.items() if reads(plain) for sign in signs)
-    return {ord(sign): plain for sign, plain in pairs if not reads(sign)}
+    signs = {ord(sign): plain for sign, plain in pairs if not reads(sign)}
+    return signs | {ord(end): " " for end in _LINE_ENDS}

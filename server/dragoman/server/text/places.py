@@ -81,12 +81,19 @@ class MarkedPlaces:
         segments: Sequence[str],
         insertions: Mapping[int, Sequence[Insertion]],
         kept: Mapping[int, Sequence[tuple[Span, Span]]],
+        layouts: Mapping[int, Sequence[tuple[Span, str]]],
     ) -> None:
-        """`insertions` are the marks of segments, `kept` what of a segment came where in its translation unchanged."""
+        """`insertions` are the marks of segments, `kept` what of a segment came where in its translation unchanged, and
+        `layouts` what white space stands where in a translation, apart from that.
+        """
         assert text.marked is not None, "a text with mark-up"
         self._text, self._marked = text, text.marked
         translated = [
-            Translated(segment, insertions.get(index, ()), self._replacements(index, kept.get(index, ())))
+            Translated(
+                segment,
+                insertions.get(index, ()),
+                self._replacements(index, kept.get(index, ()), layouts.get(index, ())),
+            )
             for index, segment in enumerate(segments)
         ]
         self._written: WrittenText = text.marked.write(text.passages, translated)
@@ -112,17 +119,21 @@ class MarkedPlaces:
         """Where a stretch of the plain text is in the text with its mark-up."""
         return self._marked.source(span)
 
-    def _replacements(self, index: int, kept: Sequence[tuple[Span, Span]]) -> list[Replacement]:
-        """What came through unchanged is written as the source has it, where no mark begins or ends in it."""
+    def _replacements(
+        self, index: int, kept: Sequence[tuple[Span, Span]], layout: Sequence[tuple[Span, str]]
+    ) -> list[Replacement]:
+        """What came through unchanged is written as the source has it, where no mark begins or ends in it; so is white
+        space.
+        """
         passage = self._text.passages[index]
         edges = {edge for mark in passage.marks for edge in (mark.start, mark.end)}
-        replacements = []
+        replacements = [Replacement(*run) for run in layout]
         for source, target in sorted(kept, key=lambda pair: pair[1]):
             if source.start < source.end and not any(source.start < edge < source.end for edge in edges):
                 atom = next((atom.source for atom in passage.atoms if atom.span == source), None)
                 place = atom or passage.source_of(source)
                 replacements.append(Replacement(target, self._marked.document.source[slice(*place)]))
-        return replacements
+        return sorted(replacements)
 
 
 def _moved(span: Span, by: int) -> Span:

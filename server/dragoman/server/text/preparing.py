@@ -16,6 +16,7 @@ from dragoman.server.core.protection import Keeping, ProtectedSpan, SpanKind
 from dragoman.server.core.requests import InputFormat, Splitting
 from dragoman.server.core.segments import Segment
 from dragoman.server.core.spans import Span
+from dragoman.server.text.breaks import Break, line_breaks
 from dragoman.server.text.forms import Attempt, ShownText, moved, show
 from dragoman.server.text.markup.marked import MarkedText
 from dragoman.server.text.markup.passages import Passage
@@ -80,6 +81,17 @@ class PreparedText:
     def has_marks(self, index: int) -> bool:
         """Whether a segment has marks that are placed among the words of its translation."""
         return bool(self.passages) and bool(self.passages[index].marks)
+
+    def breaks(self, index: int) -> list[Break]:
+        """The white space within a segment that is more than a space. Of mark-up a reader sees none."""
+        if self.marked is not None:
+            return []
+        shown = self.shown.get(index)
+        return line_breaks(self.layout.segments[index], [each.span for each in shown.stand_ins] if shown else ())
+
+    def is_placed(self, index: int) -> bool:
+        """Whether something is placed among the words of a segment's translation."""
+        return self.has_marks(index) or bool(self.breaks(index))
 
     @property
     def source_tokens(self) -> int:

@@ -7,6 +7,7 @@ where the model's attention says, and as the last resort at the end.
 
 import itertools
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -93,6 +94,17 @@ class Restored:
         starts = itertools.accumulate(map(len, self.surfaces), initial=0)
         surfaces = [text[start : start + len(each)] for start, each in zip(starts, self.surfaces, strict=False)]
         return replace(self, text=text, surfaces=surfaces)
+
+    def with_runs(self, runs: Sequence[tuple[Span, str]]) -> "Restored":
+        """With these in place of stretches between its spans, in order."""
+        surfaces = _edited(self.surfaces, [Edit(*run) for run in runs])
+        ends = [run.end for run, _ in runs]
+        grown = [0, *itertools.accumulate(len(put) - (run.end - run.start) for run, put in runs)]
+        places = []
+        for stand_in, place, keeping in self.places:
+            by = grown[bisect_right(ends, place.start)]
+            places.append((stand_in, Span(place.start + by, place.end + by), keeping))
+        return Restored("".join(surfaces), surfaces, places)
 
 
 def _unattended() -> Attended | None:

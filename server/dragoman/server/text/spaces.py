@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from dragoman.server.core.spans import Span
 
-_WIDE = re.compile(r"[^\S\x00-\x7f\u3000]")
+LAYOUT = frozenset("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+"""What is no space of a sentence, but ends a line or a cell."""
+_WIDE = re.compile(r"[^\S\x00-\x7f\u3000\x85\u2028\u2029]")
 _WORD = re.compile(r"\S+")
 _MARKS = ".,;:!?()[]\"'\u201c\u201d\u2018\u2019\u00ab\u00bb\u00a1\u00bf\u2026"
 
@@ -41,7 +43,8 @@ def with_wide(source: str, target: str, fixed: Sequence[Span] = ()) -> str:
             index[words].append(gap.span.start)
     written = list(target)
     for gap in _gaps(source):
-        if (wide := _WIDE.search(source, *gap.span)) is None:
+        wide = _WIDE.search(source, *gap.span)
+        if wide is None or not LAYOUT.isdisjoint(source[slice(*gap.span)]):
             continue
         likely = (*pairs[gap.before, gap.after], *_only(behind[gap.after]), *_only(ahead[gap.before]))
         place = next((place for place in likely if written[place] == " "), None)

@@ -143,7 +143,7 @@ class Tokenizer:
 
     def plain(self, text: str) -> str:
         """A text as it is read to be translated: with signs that the vocabulary has, character for character."""
-        return text if text.isascii() else text.translate(self._lookalikes)
+        return text if text.isascii() and text.isprintable() else text.translate(self._lookalikes)
 
     def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
         return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]

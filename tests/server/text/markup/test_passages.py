@@ -3,6 +3,7 @@
 from marked_up import sentences
 
 from dragoman.server.text.markup.html import parse_html
+from dragoman.server.text.markup.markdown import parse_markdown
 from dragoman.server.text.markup.passages import Passage
 
 
@@ -78,3 +79,19 @@ def test_atoms_are_found_in_their_sentence() -> None:
 
     assert [atom.span for atom in first.atoms] == [(4, 5)]
     assert [second.text[slice(*atom.span)] for atom in second.atoms] == ["b"]
+
+
+def test_white_space_that_is_more_than_a_space_is_known() -> None:
+    """Also within and beside tags; in Markdown a line's beginning may mean something, so there it is not."""
+    source = "<p>\n Here\n  <b>it\tis  bold</b>.\n</p>"
+    [passage] = cut(source)
+    [markdown] = [passage for block in parse_markdown("One\ntwo").blocks for passage in sentences(block)]
+
+    assert passage.text == "Here it is bold."
+    assert [(each.at, each.written) for each in passage.breaks(source)] == [
+        ((4, 5), "\n  "),
+        ((7, 8), "\t"),
+        ((10, 11), "  "),
+    ]
+    assert cut("<p>Here it is.</p>")[0].breaks("<p>Here it is.</p>") == []
+    assert markdown.breaks("One\ntwo") == []

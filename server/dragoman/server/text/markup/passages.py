@@ -5,12 +5,17 @@ is never moved: it belongs to the gap. Of a mark that spans several sentences th
 where it lasts to the end, and the end in the last one, which it is around from the beginning.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dragoman.server.core.spans import Span
-from dragoman.server.text.markup.document import Atom, Block, Mark
+from dragoman.server.text.breaks import Break
+from dragoman.server.text.markup.document import Atom, Block, Escaping, Mark
+
+_LAYOUT = re.compile(r"\s\s|[\t\n\r\f]")
+_WHITE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,14 @@ class Passage:
     def source_of(self, span: Span) -> Span:
         """The stretch of the source that a stretch of the passage was read from."""
         return self.block.map.span(Span(self.at + span.start, self.at + span.end))
+
+    def breaks(self, source: str) -> list[Break]:
+        """Its white space that is more than a space in the source, where that means no more than a space."""
+        if not isinstance(self.block.notation, Escaping) or _LAYOUT.search(source, *self.source) is None:
+            return []
+        spaces = (Span(*match.span()) for match in _WHITE.finditer(self.text))
+        read = ((span, source[slice(*self.source_of(span))]) for span in spaces)
+        return [Break(span, written) for span, written in read if written != " " and written.isspace()]
 
 
 def passages(block: Block, spans: Sequence[Span]) -> list[Passage]:

@@ -362,7 +362,7 @@ _HEX = _shape(
     SpanKind.CODE, "", r"(?<![\w-])(?:(?:sha\d{1,3}|md5):)?+(?=[a-f]*+[0-9])(?=[0-9]*+[a-f])[0-9a-f]{7,128}+(?![\w-])"
 )
 _ADDRESS_OF_MEMORY = _shape(SpanKind.CODE, "", r"(?<!\w)0[xX][0-9A-Fa-f]++(?!\w)")
-_LONG_NUMBER = _shape(SpanKind.CODE, "", r"(?<![\w.,])\d{10,}+(?![\w]|[.,]\d)")
+_LONG_NUMBER = _shape(SpanKind.CODE, "", r"(?<![\w.,])\d{10,64}+(?!\w|[.,]\d)")
 _GATED = (
     (re.compile(r"\.\w"), _DOTTED),
     (re.compile(r"-[0-9a-fA-F]{4}-"), (_UUID,)),
