@@ -40,29 +40,29 @@ def given_back(
 
 
 def test_memory_is_given_back_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When there is more than before and nothing is at work, and in any case once in each rest."""
+    """At once, then when there is more than before and nothing is at work, and in any case once in each rest."""
     rests = [True, True, True, False, False, True, True, False, True, False]
 
-    assert given_back(monkeypatch, rests, lambda look: 100 if look < 4 else 200, left=100) == [1, 5, 6, 8]
+    assert given_back(monkeypatch, rests, lambda look: 100 if look < 4 else 200, left=100) == [0, 1, 5, 6, 8]
 
 
 def test_what_is_in_use_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has not grown is left alone."""
-    assert given_back(monkeypatch, [True] * 4, lambda look: 101, left=100) == [1]
+    assert given_back(monkeypatch, [True] * 4, lambda look: 101, left=100) == [0, 1]
 
 
 def test_little_is_asked_for_where_nobody_is_likely_to_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few per cent are given back when nothing has been decoded for two looks, not between two calls."""
     rests = [True, True, False, True, False, True, True, True]
 
-    assert given_back(monkeypatch, rests, lambda look: 104 if look > 1 else 100, left=100) == [1, 6, 7]
+    assert given_back(monkeypatch, rests, lambda look: 104 if look > 1 else 100, left=100) == [0, 1, 6, 7]
 
 
 def test_the_least_that_was_left_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was in use while it was given back the last time and is so no more is not there to be kept."""
     sizes = [100, 220, 150, 150, 152]
 
-    assert given_back(monkeypatch, [True] * 5, sizes.__getitem__, left=200) == [1, 4]
+    assert given_back(monkeypatch, [True] * 5, sizes.__getitem__, left=200) == [0, 1, 4]
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="others have no huge pages of this kind")

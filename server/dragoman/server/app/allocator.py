@@ -17,7 +17,6 @@ then it lies together, and leaves whole pages.
 
 import asyncio
 import ctypes
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,7 +69,7 @@ def set_up() -> None:
 
 async def give_back_at_rest(is_at_rest: Callable[[], bool]) -> None:
     """Give memory back whenever nothing is decoded and there is more of it than the last time; without end."""
-    left, rests = math.inf, 0
+    left, rests = 1, 0  # what loading has left behind is given back at once
     while True:
         rests = rests + 1 if is_at_rest() else 0
         resident = resident_bytes()
