@@ -141,7 +141,7 @@ async def test_a_process_that_is_stopped_and_goes_on(fault):
             f"/livez {stopped or 'silent'} meanwhile, {live} afterwards; {calls}; then {after}; {server.fate()}"
         )
         row.seen, row.lost = f"{seen_s:.0f} s (probe)", f"{calls.codes.total() - calls.codes['OK']} calls"
-        assert calls.codes == {"OK": len(texts)}
+        assert calls.codes == {"OK": len(texts)}, calls.messages
         assert live == 200
         assert after.codes.keys() == {"OK"}
 
@@ -161,14 +161,15 @@ async def test_a_stop_signal_under_load(fault):
                 await asyncio.sleep(0.05)
             server.process.send_signal(signal.SIGTERM)
             start_s = time.monotonic()
-            await asyncio.sleep(0.2)
+            while (await asyncio.to_thread(server.get, "/healthz"))[0] == 200:
+                await asyncio.sleep(0.05)
             await call(late, lambda: stub.Translate(request(SENTENCES[0]), timeout=10))
             await asyncio.gather(*tasks)
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(server.process.wait, 40)
         row.happens = f"{calls}; a late one {late}; {server.fate()} {time.monotonic() - start_s:.1f} s later"
         row.lost = f"{calls.codes.total() - calls.codes['OK']} calls"
-        assert calls.codes == {"OK": len(texts)}
+        assert calls.codes == {"OK": len(texts)}, calls.messages
         assert late.codes == {"UNAVAILABLE": 1}
         assert server.process.poll() == 0
 

@@ -3,12 +3,42 @@
 import pytest
 
 from dragoman.server.core.strategies import Engine
-from dragoman.server.lanes.pace import MEMORY_S, Pace
+from dragoman.server.lanes.pace import LEAST_S, MEMORY_S, Pace
 
 
 def test_nothing_is_predicted_before_anything_was_measured():
     """A server that has just started promises no wait."""
     assert Pace().seconds_for(1000, 2) == 0.0
+
+
+def test_the_first_of_many_to_end_say_nothing():
+    """While lanes have been busy for a moment only, nearly all that it took is in what they have not finished."""
+    pace = Pace()
+    pace.note(5, LEAST_S / 2)
+    assert pace.seconds_for(1000, 2) == 0.0
+    pace.note(995, LEAST_S / 2)
+
+    assert pace.seconds_for(1000, 2) == pytest.approx(LEAST_S / 2, rel=0.01)
+
+
+def test_a_pause_is_not_the_lanes_own_work():
+    """A process that was stopped for ten seconds in the middle of a round of 10 ms promises no wait of minutes."""
+    pace = Pace()
+    for seconds in [0.01] * 100 + [10.0] + [0.01] * 100:
+        pace.note(10, pace.plausible(seconds))
+
+    assert pace.seconds_for(1000, 1) < 1.2
+
+
+def test_rounds_that_have_become_slow_are_believed():
+    """After some of them they count in full, even if they take a hundred times as long as before."""
+    pace = Pace()
+    for _ in range(100):
+        pace.plausible(0.01)
+    counted = [pace.plausible(1.0) for _ in range(6)]
+
+    assert counted[0] == pytest.approx(0.01)
+    assert counted[-1] == 1.0
 
 
 def test_lanes_share_what_waits():

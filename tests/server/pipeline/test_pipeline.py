@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,7 @@ from dragoman.server.pipeline.glossaries import Glossaries
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.testing import FakeLanes
+from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -88,6 +91,31 @@ async def test_nothing_to_translate_comes_back_as_it_is(pipeline: Pipeline, lane
     assert (one.text, one.finish_reason, one.engine) == (text, FinishReason.EMPTY_INPUT, None)
     assert (one.source_tokens, one.target_tokens, one.segments) == (0, 0, 0)
     assert lanes.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_apart"),
+    [
+        (["--flag " * 4_000], True),
+        (["Is it true? " * 100], True),
+        (["The dog."], False),
+        (["The dog. The box!"] * 60, False),
+    ],
+)
+async def test_a_long_text_is_joined_apart_however_few_its_segments(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, texts: list[str], is_apart: bool
+) -> None:
+    """One full of spans leaves nothing to decode and much to join; short ones stay on the event loop, many or few."""
+    threads, join = set[int](), Assembler.translation
+
+    def noted(*given: Any) -> Translation:
+        threads.add(threading.get_ident())
+        return join(*given)
+
+    monkeypatch.setattr(Assembler, "translation", noted)
+    await translate(pipeline, *texts)
+
+    assert (threads != {threading.get_ident()}) is is_apart
 
 
 async def test_long_sentences_are_split_and_never_cut(pipeline: Pipeline, lanes: FakeLanes) -> None:

@@ -153,9 +153,11 @@ class Lanes:
         """A round took so long; of each half that was at work, what it finished cost so much, and so many go on."""
         with self._changed:
             for bulk, (cost, active) in done.items():
+                pace = self._paces[bulk]
+                counted_s = pace.plausible(seconds)
                 # A half with few sources is slower than one that others wait for, and says nothing about it.
                 if self._backlogs[bulk] or 2 * active >= self.max_batch:
-                    self._paces[bulk].note(cost, seconds)
+                    pace.note(cost, counted_s)
 
     @property
     def active_segments(self) -> int:

@@ -8,7 +8,11 @@ MEMORY_S = 30.0
 """What was measured so long ago counts a third; a speed is forgotten."""
 
 NEWEST = 0.1
-"""Weight of the newest measurement of a speed."""
+"""Weight of the newest measurement of a speed, and of a round."""
+PAUSE = 20
+"""A round that takes so many times as long as others is not the lane's work: the process or the machine stood still."""
+LEAST_S = 0.5
+"""Before lanes have been busy for so long, most of what they took is in what is not finished yet, and says nothing."""
 
 _SAME_SPEED = {Engine.SPECULATIVE: Engine.GREEDY, Engine.SPECULATIVE_LOSSY: Engine.GREEDY}
 """Where drafts do not pay, speculation is greedy search."""
@@ -18,19 +22,27 @@ class Pace:
     """How fast lanes work through what waits, and how long one token takes each engine under such a load."""
 
     def __init__(self) -> None:
-        self._cost = self._seconds = 0.0
+        self._cost = self._seconds = self._busy_s = self._round_s = 0.0
         self._engine_s: dict[Engine, float] = {}
         self._noted_s: dict[Engine, float] = {}
 
+    def plausible(self, seconds: float) -> float:
+        """How much of a round's time counts, by what rounds took before."""
+        usual_s = self._round_s or seconds
+        self._round_s = usual_s + NEWEST * (min(seconds, PAUSE * usual_s) - usual_s)
+        return seconds if seconds < PAUSE * usual_s else usual_s
+
     def note(self, cost: int, seconds: float) -> None:
         """A lane was busy for so long and finished sources of this cost."""
+        self._busy_s += seconds
         fades = math.exp(-seconds / MEMORY_S)
         self._cost = self._cost * fades + cost
         self._seconds = self._seconds * fades + seconds
 
     def seconds_for(self, cost: int, lanes: int) -> float:
-        """How long what costs so much will take; 0 while nothing has been measured."""
-        return cost * self._seconds / (self._cost * lanes) if self._cost else 0.0
+        """How long what costs so much will take; 0 while too little has been measured."""
+        is_known = self._cost and self._busy_s >= LEAST_S
+        return cost * self._seconds / (self._cost * lanes) if is_known else 0.0
 
     def note_engine(self, engine: Engine, seconds: float, now_s: float) -> None:
         """A token took an engine so long."""

@@ -59,7 +59,8 @@ INLINE_CHARACTERS = 2_000
 INLINE_MARKUP = 400
 """With mark-up: taking a text apart takes longer than numbering it."""
 INLINE_SEGMENTS = 64
-"""A text of fewer segments is joined on the event loop, for the same reason."""
+"""A text of fewer segments is joined on the event loop, for the same reason, unless it is long: it may be full
+of spans."""
 
 
 class Pipeline:
@@ -261,7 +262,8 @@ class Pipeline:
                         attempt = tried.pop(index)
                         settled = attempt.settled(decoded)
                         work = partial(assembler.translation, attempt.text, settled, tokenize_s)
-                        is_many = len(decoded) >= INLINE_SEGMENTS or (text.marked is not None and is_long)
+                        is_large = text.marked is not None or len(request.texts[index]) >= INLINE_CHARACTERS
+                        is_many = len(decoded) >= INLINE_SEGMENTS or (is_long and is_large)
                         outcome = await self._assembled(work, plan, is_long=is_many)
                     reservation.give_back(costs[index])
                     yield index, outcome
