@@ -14,6 +14,8 @@ from dragoman.v1 import translation_pb2 as pb
 
 TEXT = pb.Text(text="The dog.")
 PAIR = pb.ScorePair(source="The dog.", target="O cão.")
+TERM = pb.Term(source="dog", target="cão")
+FORMS = pb.Term(source="dog", target="cão", forms=[pb.TermForm(source="dogs", target="cães")] * 5)
 TRANSLATION = Translation(
     (TextHypothesis("O cão.", -2.0, -0.5),), FinishReason.STOP, Engine.GREEDY, 3, 4, 1, 4, Timings(decode_s=0.5)
 )
@@ -21,7 +23,7 @@ TRANSLATION = Translation(
 
 @pytest.fixture
 def front(pipeline: Pipeline) -> Front:
-    return Front(Models([pipeline]), max_texts=2)
+    return Front(Models([pipeline]), max_texts=2, max_terms=3)
 
 
 def test_texts_become_a_request_of_the_model_that_they_mean(front: Front, pipeline: Pipeline) -> None:
@@ -56,6 +58,8 @@ def test_a_sample_without_a_seed_is_another_one_each_time(front: Front) -> None:
     [
         (pb.TranslateRequest(texts=[TEXT] * 3), InvalidRequest, "texts: 3 texts, the limit is 2"),
         (pb.ScoreRequest(pairs=[PAIR] * 3), InvalidRequest, "pairs: 3 texts, the limit is 2"),
+        (pb.TranslateRequest(texts=[TEXT], terms=[TERM] * 4), InvalidRequest, "terms: 4 terms, the limit is 3"),
+        (pb.TranslateRequest(texts=[TEXT], terms=[FORMS] * 3), InvalidRequest, "terms: 15 forms, the limit is 12"),
         (pb.TranslateRequest(texts=[TEXT], on_too_long=pb.ON_TOO_LONG_TRUNCATE), UnsupportedOption, "on_too_long"),
         (pb.TranslateRequest(texts=[TEXT], model="other"), UnknownModel, "no model is called 'other'"),
         (pb.ScoreRequest(pairs=[PAIR], target_language="de"), UnknownModel, "no model translates .* to de"),

@@ -59,6 +59,8 @@ def test_who_comes_back_waits_longer_each_time() -> None:
         errors.InvalidRequest("a", "x" * 1_000_000),
         errors.UnknownModel("model", "é" * 10_000),
         errors.InvalidRequest.of([errors.Violation(f"field{n}", "日本語" * 1_000) for n in range(20)]),
+        errors.InvalidRequest.of([errors.Violation(f"terms[{n}].forms", "too many") for n in range(100_000)]),
+        errors.InvalidRequest.of([errors.Violation("field" * 100, "is bad " * 20) for n in range(1_000)]),
     ],
 )
 def test_whatever_a_message_says_fits_into_the_headers(error: errors.ServingError) -> None:

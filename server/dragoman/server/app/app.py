@@ -354,6 +354,7 @@ class App:
             self.metrics,
             max_request_bytes=options.max_request_bytes,
             max_texts=options.max_texts,
+            max_terms=options.max_terms,
             traces=self._traces,
             logs_requests=options.log_requests == "all",
         )

@@ -41,7 +41,7 @@ class InProcessService:
 
     def __init__(self, translator: LocalTranslator) -> None:
         self._translator = translator
-        self._front = Front(Models([translator.pipeline]), max_texts=UNLIMITED)
+        self._front = Front(Models([translator.pipeline]), max_texts=UNLIMITED, max_terms=UNLIMITED)
 
     def Translate(self, message: pb.TranslateRequest) -> pb.TranslateResponse:
         """Translate texts."""

@@ -108,7 +108,11 @@ class ServeOptions:
     )
     max_texts: int = option(1024, "Texts in one request.", min=1, max=1_000_000, unit="texts")
     max_terms: int = option(
-        1_000, "Terms in one request, besides those of glossaries.", min=0, max=50_000, unit="terms"
+        1_000,
+        "Terms in one request, besides those of glossaries; four forms for each, taken together.",
+        min=0,
+        max=50_000,
+        unit="terms",
     )
     max_text_bytes: int = option(131_072, "One text in UTF-8.", min=1, max=1_073_741_824, unit="bytes")
     max_request_bytes: int = option(4_194_304, "One gRPC message received.", min=1024, max=1_073_741_824, unit="bytes")

@@ -37,6 +37,22 @@ class Bounds:
         return self.manifest.shortlist is not None and STEP_SHORTLIST in self.manifest.graphs
 
 
+FORMS_PER_TERM = 4
+"""Forms of all terms of a request together, for each term that it may have."""
+
+
+def check_number_of_terms(terms: int, forms: int, most: int) -> None:
+    """Refuse more terms, or more forms of them, than a request may have."""
+    if terms > most:
+        way_out = "keep them in a glossary of the server's (--glossaries)" if most else "this server takes none"
+        raise InvalidRequest("terms", f"{terms} terms, the limit is {most} (--max-terms): {way_out}")
+    if forms > FORMS_PER_TERM * most:
+        most_forms, way_out = FORMS_PER_TERM * most, "keep them in a glossary of the server's (--glossaries)"
+        raise InvalidRequest(
+            "terms", f"{forms} forms, the limit is {most_forms} ({FORMS_PER_TERM} --max-terms): {way_out}"
+        )
+
+
 def check_number(number: int, most: int, field: str = "texts") -> None:
     """Refuse more texts than one message may have."""
     if number > most:

@@ -10,7 +10,7 @@ from functools import partial
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.glossary.terms import Term, problem, repeated
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
-from dragoman.server.core.limits import RequestLimits, check_number
+from dragoman.server.core.limits import RequestLimits, check_number, check_number_of_terms
 from dragoman.server.core.protection import ProtectedSpan
 from dragoman.server.core.requests import OnTooLong, Request
 from dragoman.server.text.preparing import (
@@ -51,9 +51,7 @@ def field_names(request: Request) -> FieldNames:
 
 def check_terms(terms: Sequence[Term], most: int) -> None:
     """Refuse terms that are too many, that are none, or of which two are for the same."""
-    if len(terms) > most:
-        way_out = "keep them in a glossary of the server's (--glossaries)" if most else "this server takes none"
-        raise InvalidRequest("terms", f"{len(terms)} terms, the limit is {most} (--max-terms): {way_out}")
+    check_number_of_terms(len(terms), sum(len(term.forms) for term in terms), most)
     wrong = [(number, *problem(term).partition(": ")[::2]) for number, term in enumerate(terms) if problem(term)]
     violations = [Violation(f"terms[{number}].{name}", message) for number, name, message in wrong]
     violations += [

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import Forbidden
-from dragoman.server.core.limits import check_number
+from dragoman.server.core.limits import check_number, check_number_of_terms
 from dragoman.server.core.requests import Request
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
@@ -28,19 +28,20 @@ Answer = TypeVar("Answer", pb.TranslateResponse, pb.TranslateStreamResponse, pb.
 class Front:
     """Accepts messages for `models`."""
 
-    def __init__(self, models: Models, max_texts: int) -> None:
+    def __init__(self, models: Models, max_texts: int, max_terms: int) -> None:
         self._models = models
-        self._max_texts = max_texts
+        self._max_texts, self._max_terms = max_texts, max_terms
 
     def accept(self, message: Message, call_id: str = "", caller: Caller = ANYBODY) -> "Call":
         """Check a message and find its model. `call_id` is the id of a call whose client has given it none."""
         arrived_s = time.perf_counter()
-        # The number first of all: what follows looks at each text, and a message has room for millions.
+        # Numbers first of all: what follows looks at each text and term, and a message has room for millions.
         if isinstance(message, pb.ScoreRequest):
             check_number(len(message.pairs), self._max_texts, "pairs")
             supported.check(message, supported.SCORE)
         else:
             check_number(len(message.texts), self._max_texts)
+            check_number_of_terms(len(message.terms), sum(len(term.forms) for term in message.terms), self._max_terms)
             supported.check(message)
         pipeline, pair = self._models.among(caller.models).route(requests.model_query(message))
         return Call(message, pipeline, pair, message.request_id or call_id, arrived_s, caller)

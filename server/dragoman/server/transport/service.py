@@ -91,13 +91,14 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
         *,
         max_request_bytes: int,
         max_texts: int,
+        max_terms: int,
         traces: Traces | None = None,
         logs_requests: bool = False,
     ) -> None:
         self._traces, self._logs_requests = traces, logs_requests
         self._models = models
         self._metrics = metrics
-        self._front = Front(models, max_texts)
+        self._front = Front(models, max_texts, max_terms)
         self._max_request_bytes = max_request_bytes
         self._max_texts = max_texts
         self.draining = False

@@ -15,6 +15,8 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 MAX_MESSAGE_BYTES = 1_000
 """The limit of an error's message, and of what its violations say together. The message comes twice, once with up to
 three bytes for each; headers of more than 8 KiB would be dropped, and the status with them."""
+MOST_VIOLATIONS, MAX_FIELD_BYTES = 20, 60
+"""How many of them are named to programs, and the limit of a field's name."""
 AGAIN_S = 0.03
 """The least pause of a call that was sent away before: it may have come back to the same server. Each is three times as
 long as the one before, so that the three tries of clients outlast the time in which they learn that a server stops."""
@@ -40,12 +42,13 @@ def trailing_metadata(error: ServingError, request_id: str, attempts: int = 0) -
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if error.violations:
-        most = MAX_MESSAGE_BYTES // len(error.violations)
+        named = error.violations[:MOST_VIOLATIONS]
+        most = MAX_MESSAGE_BYTES // len(named)
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=_bounded(violation.message, most)
+                field=_bounded(violation.field, MAX_FIELD_BYTES), description=_bounded(violation.message, most)
             )
-            for violation in error.violations
+            for violation in named
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     headers: list[tuple[str, str | bytes]] = [("x-request-id", request_id)]

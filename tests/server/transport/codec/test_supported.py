@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
-from dragoman.server.transport.codec.supported import SCORE, TRANSLATE, Fields, check
+from dragoman.server.transport.codec.supported import FEW, SCORE, TRANSLATE, Fields, check
 from dragoman.v1 import translation_pb2 as pb
 
 
@@ -131,3 +131,17 @@ def test_the_place_in_a_list_is_named() -> None:
         check(pb.TranslateRequest(texts=texts))
 
     assert refused.value.violations[0].field == "texts[1].context"
+
+
+@pytest.mark.parametrize("number", [FEW, FEW + 1])
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_newer_field_within_many_messages_is_found(number: int, at: int) -> None:
+    """In one of them, and in a message within it; where there are none, all are honoured."""
+    form = pb.TermForm(source="dogs", target="cães")
+    newer = pb.TermForm.FromString(form.SerializeToString() + b"\xf2\x7f\x01x")
+    terms = [pb.Term(source="dog", target="cão", forms=[form]) for _ in range(number)]
+    check(pb.TranslateRequest(terms=terms))
+    terms[at].forms[0].CopyFrom(newer)
+
+    with pytest.raises(UnsupportedOption, match="field number"):
+        check(pb.TranslateRequest(terms=terms))

@@ -5,7 +5,7 @@ says. Fields are named by their path in the request message.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -20,6 +20,10 @@ from dragoman.v1.values import kinds, members
 
 Fields = Mapping[str, "Fields | frozenset[int]"]
 """What a message may set, by name: an inner message's fields, or an enum's values, which are none for other fields."""
+
+
+FEW = 32
+"""Messages that are looked at one by one, whatever they have."""
 
 
 def plain(*names: str) -> Fields:
@@ -79,6 +83,8 @@ def check(message: Message, fields: Fields = TRANSLATE, path: str = "") -> None:
         if known is None:
             raise UnsupportedOption(name, "this server does not implement it: leave it unset")
         if isinstance(known, Mapping):
+            if field.is_repeated and len(value) > FEW and _is_whole(field.message_type, known) and _is_known(value):
+                continue
             inner = (
                 [(f"{name}[{i}].", item) for i, item in enumerate(value)]
                 if field.is_repeated
@@ -91,6 +97,28 @@ def check(message: Message, fields: Fields = TRANSLATE, path: str = "") -> None:
                 _check_value(f"{name}[{i}]", field.enum_type, item, known)
         elif field.enum_type is not None:
             _check_value(name, field.enum_type, value, known)
+
+
+def _is_whole(descriptor: Any, fields: Fields) -> bool:
+    """Whether every field of a message, and of those within it, is honoured, whatever its value."""
+    for field in descriptor.fields:
+        known = fields.get(field.name)
+        if known is None or field.enum_type is not None:
+            return False
+        if field.message_type is not None and not (isinstance(known, Mapping) and _is_whole(field.message_type, known)):
+            return False
+    return True
+
+
+def _is_known(messages: Sequence[Message]) -> bool:
+    """Whether none of many messages, nor any within them, has a field of a newer version."""
+    size = 0
+    for message in messages:
+        known = type(message)()
+        known.CopyFrom(message)
+        known.DiscardUnknownFields()
+        size += message.ByteSize() - known.ByteSize()
+    return not size
 
 
 def refuse_unknown(message: Message, path: str = "") -> None:
