@@ -15,6 +15,10 @@ WORK ?= .work
 MINUTES ?= 2
 SOAK_MINUTES ?= 10
 
+# What `make serve` runs on: cpu or cuda; and an interpreter for the latter, with onnxruntime-gpu.
+PROVIDER ?= cpu
+SERVE_PYTHON ?= $(CACHE)/serve-gpu/bin/python
+
 # An interpreter for `make test-gpu` and `bench-gpu`: with onnxruntime-gpu, torch for CUDA, and what else they import.
 GPU_PYTHON ?= $(CACHE)/gpu/bin/python
 
@@ -25,14 +29,30 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
-serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en)) ## Serve the English-Portuguese model of models/ on LISTEN; after `make bundles` the other direction too.
+ifeq ($(PROVIDER),cuda)
+serve: $(SERVE_PYTHON) $(CACHE)/en-pt-fp16/manifest.json ## Serve the English-Portuguese model of models/ on LISTEN, with PROVIDER=cuda on a GPU; after `make bundles` the other direction too.
+	@bash -mc 'PYTHONPATH=proto:server:export:client $(SERVE_PYTHON) -c "from dragoman.cli.main import main; raise SystemExit(main())" serve $(CACHE)/en-pt-fp16 --provider cuda --listen $(LISTEN); exit $$?'
+else
+serve: $(VENV)/.serve $(patsubst %,%/manifest.json,$(wildcard $(CACHE)/pt-en))
 	@# With job control the server alone gets Ctrl-C, so that its 0 is make's 0.
 	@bash -mc '$(BIN)/dragoman serve models/en-pt $(wildcard $(CACHE)/pt-en) --listen $(LISTEN); exit $$?'
+endif
+
+# What a GPU runs: an environment with ONNX Runtime for CUDA 13, as both builds of it in one overwrite each other.
+$(CACHE)/serve-gpu/bin/python:
+	@echo "installing dragoman with ONNX Runtime for CUDA 13 and CUDA's libraries into $(CACHE)/serve-gpu (3 GB)"
+	@$(PYTHON) -m venv $(CACHE)/serve-gpu.new
+	@$(CACHE)/serve-gpu.new/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpu]'
+	@mv $(CACHE)/serve-gpu.new $(CACHE)/serve-gpu
+
+$(CACHE)/en-pt-fp16/manifest.json: models/en-pt/manifest.json $(EXPORT_SOURCES) | $(VENV)/.export
+	@echo "models/en-pt is in int8, for processors: writing it in fp16 to $(@D) (once, about a minute)"
+	@$(BIN)/dragoman export models/en-pt --precision fp16 --output $(@D) --replace
 
 # Two processes, each with whole files, as what files trace or export is shared within a file; the same examples each time.
 test: check ## Check the code, then run all tests but the benchmarks.
@@ -93,12 +113,12 @@ $(CACHE)/fairseq/.installed: | $(VENV)/.dev
 	@touch $@
 
 # Where a GPU_PYTHON is given, nothing is installed; it may lack the plugins that pyproject.toml sets options of.
-test-gpu: $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs an NVIDIA GPU, and GPU_PYTHON or 8 GB for one of its own.
+test-gpu: card $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs an NVIDIA GPU, and GPU_PYTHON or 8 GB for one of its own.
 	DATA=$(DATA) $(GPU_PYTHON) -m pytest --override-ini addopts=--import-mode=importlib --override-ini filterwarnings=default $(SLOW) tests/gpu
 
 # CUDA's libraries are a stand-in there, which counts and computes nothing: see tests/gpu/standin/README.md.
 test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would be asked to do, counted on a processor (5 minutes): needs g++.
-	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --confcutdir tests/gpu/standin tests/gpu/standin
+	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist loadgroup --confcutdir tests/gpu/standin tests/gpu/standin
 
 $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin/journal.h tests/gpu/standin/build.py | $(VENV)/.dev
 	@command -v g++ >/dev/null || { echo "g++ is missing: on Debian, apt-get install g++" >&2; exit 1; }
@@ -108,8 +128,12 @@ $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin
 text-table: $(VENV)/.dev ## What comes through a translation: writes server/reference/text.md.
 	$(BIN)/python tests/bench/text_table.py
 
-bench-gpu: $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16: a process a stage, a line of JSON each (10 minutes).
+bench-gpu: card $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16: a process a stage, a line of JSON each (10 minutes).
 	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/gpu_stages.py --json $(CACHE)/gpu.jsonl
+
+# Before 8 GB are fetched for nothing. `make test-gpu PROVIDER=cpu` needs none.
+card:
+	@test "$(PROVIDER)" = cpu -a "$(origin PROVIDER)" != file || $(PYTHON) tests/bench/card.py
 
 $(CACHE)/gpu/bin/python:
 	$(PYTHON) -m venv $(CACHE)/gpu.new

@@ -2,8 +2,8 @@
 
     gpu_stages.py --json FILE      what is known so far is in FILE, whatever fails or hangs later
 
-A stage that fails leaves a line with what it said last. Only where the bundle cannot be made, or nothing decodes at
-all, the others are left out.
+A stage that fails leaves a line with what it said last. Only where there is no card, the bundle cannot be made, or
+nothing decodes at all, the others are left out.
 """
 
 import argparse
@@ -22,13 +22,14 @@ TOLD = 2000
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of `on_gpu.py`."""
+    """A run of `on_gpu.py`, or of another file beside it."""
 
     name: str
     options: tuple[str, ...]
     limit_s: float
     is_needed: bool = field(default=False)
     """Whether nothing else is of use where it fails."""
+    file: str = "on_gpu.py"
 
 
 def stages(model: str, provider: str) -> list[Stage]:
@@ -39,6 +40,7 @@ def stages(model: str, provider: str) -> list[Stage]:
         return (*common, "--batches", str(sources), "--beams", str(beam), "--no-lanes", *more)
 
     return [
+        *([Stage("card", (), 30, is_needed=True, file="card.py")] if provider == "cuda" else []),
         Stage("bundle", (*common, "--only-bundle"), 900, is_needed=True),
         Stage("first", batch(1, 1, "--alone", "--rounds", "1"), 120, is_needed=True),
         Stage("transformers 1x1", batch(1, 1, "--rounds", "5"), 90),
@@ -58,7 +60,7 @@ def run(stage: Stage, folder: Path) -> dict[str, Any]:
     """What came of it."""
     report, started_s = folder / "stage.json", time.monotonic()
     report.unlink(missing_ok=True)
-    command = [sys.executable, str(HERE / "on_gpu.py"), *stage.options, "--json", str(report)]
+    command = [sys.executable, str(HERE / stage.file), *stage.options, "--json", str(report)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=stage.limit_s, check=False)
         problem = None if done.returncode == 0 else (done.stderr or done.stdout)[-TOLD:]

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from dragoman.bundle.graphs import (
     CANDIDATES,
+    DEVICE_ENCODER,
     DEVICE_STEP,
     ENCODER,
     STEP,
@@ -35,6 +36,7 @@ from dragoman.export.graphs.store_graphs import store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
 from dragoman.export.graphs.weights_file import save
 from dragoman.export.network.load import load_network
+from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
 from dragoman.export.passes.half import to_half
 from dragoman.export.passes.int8_weights import int8_weights
@@ -126,7 +128,9 @@ def device_graphs(network: Network, precision: Precision, progress: Progress) ->
     for graph in DEVICE_MODULES:
         progress(f"tracing {graph}")
         models[graph] = trace(traced, graph)
-    return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP))
+    (hidden,) = signature_of(models[DEVICE_ENCODER], DEVICE_ENCODER).outputs
+    has_ctc = any(nat.kind == "ctc" for nat in decoders(network).values())
+    return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP), hidden if has_ctc else None)
 
 
 def lower(

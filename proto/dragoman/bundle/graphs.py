@@ -35,7 +35,14 @@ DEVICE_POOL_FIT = "device.pool.fit"
 """Rows of nodes from other rows, or with more or fewer slots, in the place where they lie or another."""
 DEVICE_MEMORY_FIT = "device.memory.fit"
 """The same of sources' keys and values and their positions."""
-DEVICE_GRAPHS = (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_POOL_FIT, DEVICE_MEMORY_FIT)
+DEVICE_HIDDEN_JOIN = "device.hidden.join"
+"""Hidden rows, written where CTC decoders read them."""
+DEVICE_HIDDEN_FIT = "device.hidden.fit"
+"""The same as `DEVICE_MEMORY_FIT` of hidden rows."""
+DEVICE_GRAPHS = (
+    *(DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED),
+    *(DEVICE_POOL_FIT, DEVICE_MEMORY_FIT, DEVICE_HIDDEN_JOIN, DEVICE_HIDDEN_FIT),
+)
 
 IDS, DEPTH, TOP = "ids", "depth", "top"
 """Words and where they stand; a vector as long as the number of best words that are wanted."""
@@ -59,6 +66,8 @@ SLOTS, LENGTHS = "slots", "lengths"
 """Devices: the row and the slot that each new node is written to; how many positions each source has."""
 COUNT = "count"
 """How many steps a stride takes."""
+WHOSE = "whose"
+"""Devices: the sources whose canvases are in a pass; no input of a graph, as these have places instead."""
 SHOWN = "shown"
 """What masks show of the source's positions."""
 

@@ -4,7 +4,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_MEMORY_FIT, DEVICE_POOL_FIT, DEVICE_STEP, PADS, signature
+from dragoman.bundle.graphs import (
+    DEVICE_ENCODER,
+    DEVICE_HIDDEN_FIT,
+    DEVICE_HIDDEN_JOIN,
+    DEVICE_MEMORY_FIT,
+    DEVICE_POOL_FIT,
+    DEVICE_STEP,
+    PADS,
+    signature,
+)
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.graphs.running import session
 from dragoman.export.graphs.store_graphs import store_graphs
@@ -15,7 +24,8 @@ KINDS = {DEVICE_POOL_FIT: "self", DEVICE_MEMORY_FIT: "cross"}
 
 def run(directory, graph: str, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The outputs of one of the graphs, by name."""
-    ir.save(store_graphs(signature(ARCH, DEVICE_STEP))[graph], directory / f"{graph}.onnx")
+    (hidden,) = signature(ARCH, DEVICE_ENCODER).outputs
+    ir.save(store_graphs(signature(ARCH, DEVICE_STEP), hidden)[graph], directory / f"{graph}.onnx")
     runtime = session(directory, graph)
     return dict(zip([output.name for output in runtime.get_outputs()], runtime.run(None, feed), strict=True))
 
@@ -63,3 +73,16 @@ def test_rows_are_picked_before_any_is_written(tmp_path):
     expected[to[:, 0]] = rows[at]
     for written in outputs.values():
         np.testing.assert_array_equal(written, expected)
+
+
+def test_hidden_rows_have_both_of_their_own(tmp_path):
+    """They are written where they are to lie, and moved as all others are; without CTC there are none."""
+    rows, to, into = numbers(3, 8), np.array([[1, 2], [0, 0], [1, 0]]), numbers(2, 4, 8)
+    written = run(tmp_path, DEVICE_HIDDEN_JOIN, {"from.hidden": rows, "to": to, "hidden": into})["hidden.written"]
+    feed = {"hidden": into, "from.hidden": written, "at": np.array([1]), "to": np.array([[0]])}
+    moved = run(tmp_path, DEVICE_HIDDEN_FIT, {**feed, "kept": np.array([4]), PADS: np.zeros(6, np.int64)})
+
+    expected = into.copy()
+    expected[to[:, 0], to[:, 1]] = rows
+    np.testing.assert_array_equal(written, expected)
+    np.testing.assert_array_equal(moved["hidden.written"], [written[1], into[1]])

@@ -3,6 +3,7 @@
     lab.py loads BUNDLE...            every graph of each bundle loads on CUDA, every way of decoding is captured
     lab.py budget BUNDLE 1x1 64x4     what a step takes, by sources x beam
     lab.py flow BUNDLE 64x1           what a step takes in the mean where sources join and leave
+    lab.py canvases BUNDLE 1 64           what a translation in one pass takes, by sources
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
 
 Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
@@ -267,6 +268,22 @@ def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         yield {"case": case, "steps": number, "step": {name: count / number for name, count in spent.items()}}
 
 
+def canvases(path: str, *counts: str) -> Iterator[dict[str, Any]]:
+    """What all of a translation in one pass takes, by how many sources there are at once."""
+    for count in map(int, counts):
+        lab = Lab(open_bundle(Path(path)), max_batch=count)
+        decoding, rng = lab.decoding(beam_size=1, shortlist=False), np.random.default_rng(0)
+        strategy = NonAutoregressive("ctc", 1)
+        segments = [lab.segment(rng, 20, decoding, strategy=strategy) for _ in range(count)]
+        lab.answers(segments)
+        lab.rest()
+        before = lab.journal.counts()
+        lab.answers(segments)
+        spent = lab.journal.counts() - before
+        lab.close()
+        yield {"sources": count, "words": 21 * count * lab.bundle.manifest.nat["ctc"].upsample, **spent}
+
+
 def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
     """Bursts of mixed lengths and ways; what each round of them took."""
     lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
@@ -310,7 +327,11 @@ def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str
 if __name__ == "__main__":
     if "TWIN" in os.environ:
         twins.TWINS[os.environ["TWIN"]]()
-    for result in {"loads": lambda *paths: loads(paths), "budget": budget, "flow": flow, "traffic": traffic}[
-        sys.argv[1]
-    ](*sys.argv[2:]):
+    for result in {
+        "loads": lambda *paths: loads(paths),
+        "budget": budget,
+        "flow": flow,
+        "canvases": canvases,
+        "traffic": traffic,
+    }[sys.argv[1]](*sys.argv[2:]):
         print(json.dumps(result), flush=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.bundle.graphs import CANDIDATES, STEP_SHORTLIST, STRIDE
+from dragoman.bundle.graphs import CANDIDATES, DEVICE_HIDDEN_JOIN, STEP, STEP_SHORTLIST, STRIDE
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
 from dragoman.server.batches.rescoring import Rescored
@@ -134,6 +134,20 @@ def test_who_reads_what_of_the_encoder(work):
     assert needs["ctc"] == needs["mask-predict"] == (False, True)
     assert needs["rescored"] == (needs_cross(drafted), needs_hidden(drafted)) == (True, True)
     assert all(need == (True, False) for name, need in needs.items() if name in ("greedy", "beam", "speculative"))
+
+
+def test_rows_that_a_device_keeps_are_read_where_they_lie(work):
+    """By CTC and by drafts of it, in the place of arrays; mask-predict reads arrays."""
+    factory = a_factory(work)
+    plain = {name: factory.reads(segment) for name, (segment, _) in kinds(work).items()}
+    runtime = factory._runtime
+    graphs = {**runtime.manifest.graphs, DEVICE_HIDDEN_JOIN: runtime.manifest.graphs[STEP]}
+    runtime.is_placed, runtime.manifest = True, replace(runtime.manifest, graphs=graphs)
+    placed = {name: factory.reads(segment) for name, (segment, _) in kinds(work).items()}
+
+    assert plain["ctc"] == plain["mask-predict"] == placed["mask-predict"] == (False, True)
+    assert placed["ctc"] == placed["rescored"] == (True, False)
+    assert plain["greedy"] == placed["greedy"] == placed["speculative"] == (True, False)
 
 
 @pytest.mark.parametrize("draft", DraftSource)

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_ENCODER, DEVICE_GRAPHS, DEVICE_STEP, STEP, STEP_SHORTLIST, STRIDE
-from dragoman.bundle.manifest import Graph, Manifest, Recurrent
+from dragoman.bundle.graphs import (
+    DEVICE_ENCODER,
+    DEVICE_GRAPHS,
+    DEVICE_HIDDEN_FIT,
+    DEVICE_HIDDEN_JOIN,
+    DEVICE_STEP,
+    ENCODER,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+)
+from dragoman.bundle.manifest import Graph, Manifest, Nat, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
 from dragoman.server.lanes.opening import best_batch
@@ -15,6 +25,7 @@ from dragoman.server.runtime.hardware import (
     CAPTURED,
     PROCESSOR,
     Hardware,
+    captured,
     cuda_options,
     hardware_of,
     placement_problem,
@@ -23,6 +34,7 @@ from dragoman.server.runtime.hardware import (
     runs_there,
     usable_cpus,
 )
+from dragoman.server.runtime.runtime import reads_placed
 
 GPU = Hardware("cuda", 1, keeps=True)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -178,3 +190,21 @@ def test_lanes_follow_the_quota(tmp_path: Path, files: dict[str, str], cpus: int
         (tmp_path / name).write_text(content)
 
     assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))
+
+
+def test_ctc_decoders_read_what_lies_on_the_device(exported):
+    """Where the bundle can write hidden rows there: then no encoder gives arrays, unless mask-predict reads them."""
+    ctc = Nat("ctc", 1, 64, upsample=2, blank_id=2)
+    names = ENCODER, "nat.ctc", "nat.ctc.shortlist", DEVICE_HIDDEN_JOIN, DEVICE_HIDDEN_FIT
+    graphs = {**exported.graphs, **dict.fromkeys(names, exported.graphs[STEP])}
+    alone = replace(exported, graphs=graphs, nat={"ctc": ctc})
+    older = replace(alone, graphs={name: graph for name, graph in graphs.items() if name not in names[3:]})
+    mixed = replace(alone, nat={"ctc": ctc, "masks": replace(ctc, kind="mask-predict")})
+
+    assert [reads_placed(one, "ctc") for one in (alone, older, mixed)] == [True, False, True]
+    assert not reads_placed(mixed, "masks")
+    assert [ENCODER in runs_there(one, GPU) for one in (alone, older, mixed)] == [False, True, True]
+    assert ENCODER in runs_there(alone, PROCESSOR)
+    assert "nat.ctc.shortlist" not in runs_there(alone, GPU)
+    assert captured(alone) - CAPTURED == {"nat.ctc"}
+    assert captured(older) == CAPTURED

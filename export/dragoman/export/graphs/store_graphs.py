@@ -10,6 +10,8 @@ import onnx_ir as ir
 from dragoman.bundle.graphs import (
     AT,
     CROSS,
+    DEVICE_HIDDEN_FIT,
+    DEVICE_HIDDEN_JOIN,
     DEVICE_MEMORY_FIT,
     DEVICE_POOL_FIT,
     KEPT,
@@ -26,13 +28,30 @@ DTYPES = {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16}
 INTS = ir.DataType.INT64
 
 
-def store_graphs(step: Graph) -> dict[str, ir.Model]:
-    """Those that fit what a device's step keeps. Rows are picked before any is written: they may lie in one place."""
+def store_graphs(step: Graph, hidden: Tensor | None = None) -> dict[str, ir.Model]:
+    """Those that fit what a device's step keeps, and the `hidden` rows [G, S, d] that CTC decoders read, where there
+    are any. Rows are picked before any is written: they may lie in one place.
+    """
     kinds = {DEVICE_POOL_FIT: SELF, DEVICE_MEMORY_FIT: CROSS}
-    return {
+    made = {
         name: _fitting(name, [tensor for tensor in step.inputs if tensor.name.startswith(kind)])
         for name, kind in kinds.items()
     }
+    if hidden is not None:
+        made |= {DEVICE_HIDDEN_FIT: _fitting(DEVICE_HIDDEN_FIT, [hidden]), DEVICE_HIDDEN_JOIN: _joining(hidden)}
+    return made
+
+
+def _joining(tensor: Tensor) -> ir.Model:
+    """Rows [n, d] written to the places `TO` [n, 2]."""
+    dtype, width = DTYPES[tensor.dtype], tensor.shape[2]
+    into = _value(tensor.name, dtype, "G", "S", width)
+    inputs = [_value(incoming(tensor.name), dtype, "n", width), _value(TO, INTS, "n", 2), into]
+    node = ir.node("ScatterND", [into, inputs[1], inputs[0]])
+    (output,) = node.outputs
+    output.name, output.type, output.shape = written(tensor.name), into.type, into.shape
+    graph = ir.Graph(inputs, [output], nodes=[node], name=DEVICE_HIDDEN_JOIN, opset_imports={"": OPSET})
+    return ir.Model(graph, ir_version=10, producer_name="dragoman")
 
 
 def _fitting(name: str, tensors: list[Tensor]) -> ir.Model:

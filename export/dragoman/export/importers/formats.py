@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
+from dragoman.export.importers.bundle import folder as bundle_folder
 from dragoman.export.importers.ctranslate2 import folder as ctranslate2_folder
 from dragoman.export.importers.fairseq import folder as fairseq_folder
 from dragoman.export.importers.files.word_tables import Cut
@@ -35,6 +36,12 @@ class Format:
     """What there must be, for those whose path is not recognised."""
     read_words: WordsReader | None = None
     """The same reader, where the format has dictionaries: it is told how texts become their words."""
+
+
+def _read_bundle(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+    from dragoman.export.importers.bundle.importer import read_bundle
+
+    return read_bundle(source, source_language, target_language)
 
 
 def _read_ctranslate2(
@@ -86,6 +93,7 @@ def _read_plain(source: Path, source_language: str | None, target_language: str 
 
 
 FORMATS = {
+    "bundle": Format(bundle_folder.recognises, _read_bundle, "a bundle: a folder with manifest.json and graphs"),
     "ctranslate2": Format(
         ctranslate2_folder.recognises,
         _read_ctranslate2,

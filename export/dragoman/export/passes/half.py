@@ -1,24 +1,24 @@
 """The fp16 pass: weights and most of the work become float16, for GPUs.
 
-Keys and values of words and sources stay in float16 from graph to graph. A graph's other inputs and outputs
-stay float32, and so does what float16 cannot hold or must not round: norms, softmax and what leads to it from a mask,
-LSTM and GRU nodes, and everything after the output layer's product. Each value is cast at most once each way: a node
-that works in float16 reads the float16 form of its inputs, whoever made them.
+Keys and values of words and sources, and the encoder's rows, stay in float16 from graph to graph. A graph's other
+inputs and outputs stay float32, and so does what float16 cannot hold or must not round: norms, softmax and what leads
+to it from a mask, LSTM and GRU nodes, and everything after the output layer's product. Each value is cast at most once
+each way: a node that works in float16 reads the float16 form of its inputs, whoever made them.
 """
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from dragoman.bundle.graphs import ALLOWED, CROSS, MASK, NEW, SELF, SRC_MASK, TOPK_LOGP
+from dragoman.bundle.graphs import ALLOWED, CROSS, HIDDEN, MASK, NEW, SELF, SRC_MASK, TOPK_LOGP
 from dragoman.export.core.errors import ExportError
 
 ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Relu", "Sigmoid", "Tanh", "Gelu"})
 LAYOUT = frozenset({"Reshape", "Transpose", "Split", "Slice", "Concat", "Unsqueeze", "Squeeze", "Expand", "Gather"})
 """Nodes whose outputs have the precision of their inputs."""
 MASKS = frozenset({MASK, SRC_MASK, ALLOWED})
-KEYS_AND_VALUES = (SELF, f"{NEW}k.", f"{NEW}v.", CROSS)
-"""Names of inputs and outputs that hold them begin so."""
+KEYS_AND_VALUES = (SELF, f"{NEW}k.", f"{NEW}v.", CROSS, HIDDEN)
+"""Names of inputs and outputs that hold them, or what they are made of, begin so."""
 NORM = frozenset({"Pow", "ReduceMean", "Sqrt", "Reciprocal"})
 """Nodes of a norm that is not a single node."""
 HALF, FULL = ir.DataType.FLOAT16, ir.DataType.FLOAT

@@ -12,8 +12,16 @@ from typing import Generic
 
 import numpy as np
 
+from dragoman.bundle.graphs import LENGTHS
 from dragoman.server.batches.group import Source, T
-from dragoman.server.batches.nat_runs import NatMemory, PassSize, canvas_feed, ctc_feed, longest_waiting
+from dragoman.server.batches.nat_runs import (
+    NatMemory,
+    PassSize,
+    canvas_feed,
+    ctc_feed,
+    longest_waiting,
+    placed_ctc_feed,
+)
 from dragoman.server.batches.output_words import Words
 from dragoman.server.batches.roster import Roster
 from dragoman.server.batches.shortlist import Shortlist
@@ -22,8 +30,12 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
+from dragoman.server.kvcache.source_memory import placed_rows_of
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.runtime import Runtime
+
+DEVICE_TIMES = 8
+"""So many times what a run may compute on a processor it may on a device."""
 
 
 @dataclass
@@ -32,7 +44,8 @@ class _CanvasRow(Generic[T]):
 
     owner: T
     segment: Segment
-    hidden: Floats32
+    hidden: Floats32 | None
+    """The encoder's rows; None where they lie on a device."""
     arrival: int
     filling: CanvasSource | Reader | None = None
     """None before its first pass."""
@@ -48,8 +61,9 @@ class CanvasBatch(Generic[T]):
         self._words = Words(runtime, shortlist)
         self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
         """None for CTC, which reads the encoder's rows anew in each pass."""
-        removals = [] if self._memory is None else [self._memory.remove]
-        self._roster: Roster[_CanvasRow[T]] = Roster(self._words.remove, *removals)
+        self._placed = placed_rows_of(runtime, name, capacity)
+        columns = [one for one in (self._memory, self._placed) if one is not None]
+        self._roster: Roster[_CanvasRow[T]] = Roster(self._words.remove, *(column.remove for column in columns))
         self._arrivals = itertools.count()
 
     def __len__(self) -> int:
@@ -75,11 +89,14 @@ class CanvasBatch(Generic[T]):
 
     def admit(self, owner: T, segment: Segment, source: Source) -> None:
         """Take in an encoded source; its canvases are made before its first pass."""
-        assert source.hidden is not None, "it was encoded for this"
         self._roster.admit(_CanvasRow(owner, segment, source.hidden, next(self._arrivals)))
         self._words.admit(segment.ids)
-        if self._memory is not None:
-            self._memory.admit(source.hidden)
+        if self._placed is not None:
+            self._placed.admit(source.tensors, len(segment.ids))
+        else:
+            assert source.hidden is not None, "it was encoded for this"
+            if self._memory is not None:
+                self._memory.admit(source.hidden)
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many passes it had."""
@@ -92,7 +109,8 @@ class CanvasBatch(Generic[T]):
         """One pass over all canvases, or over as many as one run may compute; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
         sizes, arrivals = [*map(self._size, rows, fillings)], [row.arrival for row in rows]
-        going = longest_waiting(sizes, arrivals, len(self._words), self._heads)
+        times = 1 if self._placed is None else DEVICE_TIMES
+        going = longest_waiting(sizes, arrivals, len(self._words), self._heads, times)
         feed, places, of = self._feed(going, fillings)
         logp, ids = self._words.best(self._name, feed, places, of, max(fillings[g].num_best for g in going))
         done, leaving, start = [], [], 0
@@ -134,8 +152,13 @@ class CanvasBatch(Generic[T]):
         """What a pass reads, the places that it is to fill, and whose each canvas is."""
         if self._memory is None:
             readers = [one for g in going if isinstance(one := fillings[g], Reader)]
-            shown = [reader.shown for reader in readers] if self._nat.refines else None
-            return *ctc_feed([self._roster.rows[g].hidden for g in going], shown, self._nat.upsample), np.array(going)
+            shown, whose = [reader.shown for reader in readers] if self._nat.refines else None, np.array(going)
+            if self._placed is not None:
+                lying = self._placed.feed()
+                feed, places = placed_ctc_feed(whose, lying.pop(LENGTHS)[whose], shown, self._nat.upsample)
+                return feed | lying, places, whose
+            hidden = [row.hidden for g in going if (row := self._roster.rows[g]).hidden is not None]
+            return *ctc_feed(hidden, shown, self._nat.upsample), whose
         sources = [(g, one) for g in going if isinstance(one := fillings[g], CanvasSource)]
         of, canvases = zip(*[(g, c) for g, one in sources for c in one.canvases if not c.is_done], strict=True)
         feed, width = canvas_feed([canvas.ids for canvas in canvases])

@@ -73,7 +73,7 @@ def encode(runtime: Runtime, segments: Sequence[Segment], *, cross: bool = True,
         cross=cross,
         hidden=hidden,
     )
-    rows = np.split(outputs.pop(HIDDEN), lengths.cumsum()[:-1]) if hidden else [None] * len(segments)
+    rows = np.split(outputs.pop(HIDDEN), lengths.cumsum()[:-1]) if HIDDEN in outputs else [None] * len(segments)
     return [Source({name: tensor[g] for name, tensor in outputs.items()}, rows[g]) for g in range(len(segments))]
 
 

@@ -20,7 +20,7 @@ from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.runtime.runtime import Runtime
+from dragoman.server.runtime.runtime import Runtime, reads_placed
 
 T = TypeVar("T", bound=Hashable)
 
@@ -58,6 +58,13 @@ class GroupFactory:
                 return strategy, self._has_shortlist(segment), self._strides(segment)
             case _:
                 return Layout.of(segment), self._has_shortlist(segment), self._strides(segment)
+
+    def reads(self, segment: Segment) -> tuple[bool, bool]:
+        """What of an encoded source is read for this segment: what the runtime keeps of it, and its rows as arrays."""
+        strategy, cross, hidden = segment.strategy, needs_cross(segment), needs_hidden(segment)
+        decoder = strategy.decoder if isinstance(strategy, NonAutoregressive | Speculative) else ""
+        is_kept = hidden and self._runtime.is_placed and reads_placed(self._runtime.manifest, decoder)
+        return cross or is_kept, hidden and not is_kept
 
     def _has_shortlist(self, segment: Segment) -> bool:
         # What is forced may be outside of the shortlist; and where there is none, all words are searched.

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dragoman.bundle.graphs import CANVAS_MASK, HIDDEN, IDS, LENGTH_LOGP, PLACES, SRC_MASK, nat_memory_graph
+from dragoman.bundle.graphs import (
+    CANVAS_MASK,
+    HIDDEN,
+    IDS,
+    LENGTH_LOGP,
+    LENGTHS,
+    PLACES,
+    SRC_MASK,
+    WHOSE,
+    nat_memory_graph,
+)
 from dragoman.server.batches.encoding import packed_rows
 from dragoman.server.batches.roster import Roster
 from dragoman.server.decode.arrays import Floats32, Ints
@@ -95,15 +105,30 @@ def ctc_feed(hidden: Sequence[Floats32], shown: Sequence[Ints] | None, upsample:
     return feed, np.flatnonzero(is_place)
 
 
-def longest_waiting(sizes: Sequence[PassSize], arrivals: Sequence[int], words: int, heads: int) -> list[int]:
+def placed_ctc_feed(whose: Ints, lengths: Ints, shown: Sequence[Ints] | None, upsample: int) -> tuple[Feed, Ints]:
+    """The same of sources whose rows lie on a device."""
+    shape = len(whose), round_up(int(lengths.max()))
+    is_place = (np.arange(shape[1]) < lengths[:, None]).repeat(upsample, axis=1)
+    feed: Feed = {WHOSE: whose, LENGTHS: lengths, PLACES: np.empty(shape, np.int8)}
+    if shown is not None:
+        ids = np.full(is_place.shape, NOTHING)
+        ids[is_place] = np.concatenate(shown)
+        feed[IDS] = ids.reshape(*shape, upsample)
+    return feed, np.flatnonzero(is_place)
+
+
+def longest_waiting(
+    sizes: Sequence[PassSize], arrivals: Sequence[int], words: int, heads: int, times: int = 1
+) -> list[int]:
     """Sources that go together, whose places choose among so many words: those that came first, as long as all of them
-    are within what one run may compute; one at least.
+    are within what one run may compute, or so many `times` that; one at least.
     """
     chosen: list[int] = []
     rows = canvases = places = 0
     for g in sorted(range(len(sizes)), key=arrivals.__getitem__):
         rows, canvases, places = rows + sizes[g][0], canvases + sizes[g][1], max(places, round_up(sizes[g][2]))
-        if chosen and (rows * words > run_limits.MAX_LOGITS or heads * canvases * places**2 > run_limits.MAX_SCORES):
+        logits, scores = rows * words, heads * canvases * places**2
+        if chosen and (logits > times * run_limits.MAX_LOGITS or scores > times * run_limits.MAX_SCORES):
             break
         chosen.append(g)
     return sorted(chosen)

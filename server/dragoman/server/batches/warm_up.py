@@ -9,7 +9,7 @@ from pathlib import Path
 from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.batches.encoding import encode
-from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
+from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.segments import Decoded, Segment
@@ -26,7 +26,7 @@ def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
     for segment in _segments(runtime.manifest):
         engine = segment.strategy.engine(segment.decoding).value
         try:
-            decoded = _decoded(segment, runtime, factory.group(segment))
+            decoded = _decoded(segment, runtime, factory)
         except EngineFailure as failure:
             raise StartError(f"{directory}: it cannot decode ({engine}): {failure.detail}") from failure
         if not decoded.hypotheses:
@@ -36,9 +36,11 @@ def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
             )
 
 
-def _decoded(segment: Segment, runtime: Runtime, group: Group[None]) -> Decoded:
+def _decoded(segment: Segment, runtime: Runtime, factory: GroupFactory) -> Decoded:
     """What comes of a segment alone."""
-    [source] = encode(runtime, [segment], cross=needs_cross(segment), hidden=needs_hidden(segment))
+    cross, hidden = factory.reads(segment)
+    [source] = encode(runtime, [segment], cross=cross, hidden=hidden)
+    group: Group[None] = factory.group(segment)
     group.admit(None, segment, source)
     while not (done := group.step()):
         pass

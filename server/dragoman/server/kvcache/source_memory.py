@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import CROSS, DEVICE_STEP, LENGTHS, SRC_MASK, STEP
+from dragoman.bundle.graphs import CROSS, DEVICE_ENCODER, DEVICE_STEP, LENGTHS, SRC_MASK, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.runtime.buffers import Array, Feed
 from dragoman.server.runtime.padding import GRAIN, MASKED
-from dragoman.server.runtime.runtime import Runtime
+from dragoman.server.runtime.runtime import Runtime, reads_placed
 from dragoman.server.runtime.stores import Store
 
 
@@ -67,6 +67,14 @@ def sources_of(runtime: Runtime, capacity: int, kind: Hashable = None) -> Memory
     placed = [tensor for tensor in inputs if tensor.name.startswith(CROSS)]
     store = runtime.store(placed or memory_of(runtime.manifest), {"G": capacity, "S": GRAIN}, kind)
     return Memory(store, capacity, gives_lengths=runtime.is_placed)
+
+
+def placed_rows_of(runtime: Runtime, name: str, capacity: int) -> Memory | None:
+    """The encoder's rows of sources where they lie on a device and this non-autoregressive decoder reads them there."""
+    if not runtime.is_placed or not reads_placed(runtime.manifest, name):
+        return None
+    store = runtime.store(runtime.manifest.graphs[DEVICE_ENCODER].outputs, {"G": capacity, "S": GRAIN}, name)
+    return Memory(store, capacity, gives_lengths=True)
 
 
 def memory_of(manifest: Manifest) -> list[Tensor]:

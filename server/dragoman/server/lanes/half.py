@@ -26,7 +26,7 @@ from dragoman.server.batches.encoding import (
     gpu_padded_tokens,
     padded_tokens,
 )
-from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
+from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure, ServingError, Shed
@@ -195,7 +195,7 @@ class Half:
     def _encode(self, run: list[LaneTicket]) -> None:
         started_s = time.monotonic()
         segments = [ticket.segment for ticket in run]
-        cross, hidden = any(map(needs_cross, segments)), any(map(needs_hidden, segments))
+        cross, hidden = map(any, zip(*map(self._factory.reads, segments), strict=True))
         try:
             sources = encode(self._runtime, segments, cross=cross, hidden=hidden)
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it

@@ -13,6 +13,7 @@ from dragoman.bundle.graphs import (
     DEPTH,
     DEVICE_ASKED,
     DEVICE_ENCODER,
+    DEVICE_HIDDEN_FIT,
     DEVICE_MEMORY_FIT,
     DEVICE_POOL_FIT,
     DEVICE_STEP,
@@ -20,12 +21,16 @@ from dragoman.bundle.graphs import (
     IDS,
     LENGTHS,
     MASK,
+    PLACES,
+    ROWS,
     SELF,
     SLOT_DEPTH,
     SLOTS,
     SRC_MASK,
     TOP,
     TOPK_LOGP,
+    WHOSE,
+    decoder_name,
     written,
 )
 from dragoman.bundle.manifest import Tensor
@@ -37,9 +42,12 @@ from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, front_of, r
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import Hardware
 from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.runtime.padding import MASKED
 from dragoman.server.runtime.runtime import run_error
 from dragoman.server.runtime.stores import Store
 
+LEAST_ROWS = 64
+"""Places of canvases that a pass is asked for, or four times as many, and so on."""
 MOST_CHOSEN = 4
 """Named words come in this many, or so many times four."""
 
@@ -51,7 +59,7 @@ name and by row.
 
 
 class DeviceRuntime(HostRuntime):
-    """Sessions as on a processor; encoded sources and pools are `Resident`, and only canvases are arrays."""
+    """Sessions as on a processor; encoded sources and pools are `Resident`. Mask-predict's canvases are arrays."""
 
     is_placed = True
 
@@ -70,6 +78,48 @@ class DeviceRuntime(HostRuntime):
                 raise run_error(DEVICE_ENCODER, error) from error
             sources[ENCODED] = [(run, g) for g in range(len(feed[SRC_MASK]))]
         return sources | (super().encode(feed, cross=False, hidden=True) if hidden else {})
+
+    def run(self, graph: str, feed: Feed) -> dict[str, Any]:
+        """Any graph's outputs by name; passes over hidden rows that lie on the device are as steps are there."""
+        if front_of(DEVICE_HIDDEN_FIT) not in feed:
+            return super().run(graph, feed)
+        try:
+            return self._passed(graph, feed)
+        except Exception as error:
+            raise run_error(graph, error) from error
+
+    def _passed(self, graph: str, feed: Feed) -> dict[str, Any]:
+        """One pass over canvases of the sources `WHOSE`: the portable graph, whose places are those of the store."""
+        rows, tensors, _ = feed[front_of(DEVICE_HIDDEN_FIT)]
+        hidden, lengths, asked = tensors[HIDDEN], feed[LENGTHS], feed[ROWS]
+        size, width = hidden.shape[1], hidden.shape[2]
+        of = np.array([rows[g] for g in feed[WHOSE].tolist()])
+        sizes = {"G": row_level(len(of)), "S": min(size_level(int(lengths.max())), size), "k": len(feed[TOP])}
+        sizes |= {"r": max(LEAST_ROWS, size_level(len(asked)))}
+        signature = self.manifest.graphs[graph]
+        run = self.device.fixed(
+            graph,
+            {tensor.name: _form(tensor, sizes) for tensor in signature.inputs if tensor.name != HIDDEN},
+            bound={HIDDEN: hidden.viewed(-1, width)},
+            fetched={tensor.name: _form(tensor, sizes) for tensor in signature.outputs},
+        )
+        count, places = len(of), np.arange(sizes["S"])
+        run.views[PLACES][:count] = of[:, None] * size + places
+        run.views[SRC_MASK][:] = 0
+        run.views[SRC_MASK][:count, 0, 0] = np.where(places < lengths[:, None], 0, MASKED)
+        upsample = self.manifest.nat[decoder_name(graph)].upsample
+        if IDS in run.views:
+            shown = feed[IDS]
+            run.views[IDS][:count, : shown.shape[1]] = shown[:, : sizes["S"]]
+        source, place = np.divmod(asked, feed[PLACES].shape[1] * upsample)
+        run.views[ROWS][: len(asked)] = source * sizes["S"] * upsample + place
+        run.views[ROWS][len(asked) :] = 0
+        said = {name: value[: len(asked)] for name, value in run.run().items()}
+        logp = said[TOPK_LOGP]
+        if not math.isfinite(logp.sum()):
+            broken = np.unique(source[~np.isfinite(logp).all(1)])
+            rows.dead.update(of[broken].tolist())
+        return said
 
     def _encoded(self, feed: Feed) -> FixedRun:
         """Hidden rows of padded sources, which stay on the device until the lane's next run of these sizes."""
@@ -146,16 +196,13 @@ class DeviceRuntime(HostRuntime):
         sizes = {"G": count, "q": nodes, "n": count * nodes, "k": top, "m": named}
         sizes |= {"T": next(iter(pool.values())).shape[1], "S": next(iter(memory.values())).shape[1]}
 
-        def form(tensor: Tensor) -> Form:
-            return tuple(n if isinstance(n, int) else sizes[n] for n in tensor.shape), np.dtype(tensor.dtype)
-
         into = {written(name): tensor for name, tensor in bound.items() if name.startswith(SELF)}
         run = self.device.fixed(
             graph,
-            {tensor.name: form(tensor) for tensor in signature.inputs if tensor.name not in bound},
+            {tensor.name: _form(tensor, sizes) for tensor in signature.inputs if tensor.name not in bound},
             bound=bound,
             into=into,
-            fetched={tensor.name: form(tensor) for tensor in signature.outputs if tensor.name not in into},
+            fetched={tensor.name: _form(tensor, sizes) for tensor in signature.outputs if tensor.name not in into},
         )
         views, slots = run.views, run.views[SLOTS].reshape(count, nodes, 2)
         if not run.is_prepared:  # rows that are nobody's read and write their own places
@@ -180,6 +227,10 @@ class DeviceRuntime(HostRuntime):
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
         """Tensors in the device's memory."""
         return DeviceStore(self.device, declared, sizes, kind)
+
+
+def _form(tensor: Tensor, sizes: Mapping[str, int]) -> Form:
+    return tuple(n if isinstance(n, int) else sizes[n] for n in tensor.shape), np.dtype(tensor.dtype)
 
 
 def _rounded_chosen(words: int) -> int:

@@ -33,6 +33,14 @@ have made once. It is the same one as long as the tensors lie where they lie.
 """
 
 
+FAMILIES = {
+    "self": (graphs.DEVICE_POOL_FIT, "", ""),
+    "cross": (graphs.DEVICE_MEMORY_FIT, graphs.DEVICE_JOIN, graphs.HIDDEN),
+    "hidden": (graphs.DEVICE_HIDDEN_FIT, graphs.DEVICE_HIDDEN_JOIN, graphs.incoming(graphs.HIDDEN)),
+}
+"""By how names of tensors begin: the graph that fits them, the one that writes sources, and its input of their rows."""
+
+
 class DeviceStore:
     """Tensors of one kind, rows and slots (or positions) of which grow."""
 
@@ -42,7 +50,7 @@ class DeviceStore:
         self._device, self._declared = device, declared
         self._least = min(row_level(sizes["G"]), LEAST_ROWS) + 1, LEAST_SIZE
         axis = str(declared[0].shape[1])
-        self._graph = graphs.DEVICE_POOL_FIT if axis == "T" else graphs.DEVICE_MEMORY_FIT
+        self._graph, self._joiner, self._joined = FAMILIES[declared[0].name.partition("_")[0]]
         self.rows = DeviceRows()
         self._room, self._few = 1, FEW_ROWS[axis]
         self._size = self.room(sizes[axis])
@@ -134,9 +142,9 @@ class DeviceStore:
         count, positions, width = hidden.shape
         whole = self._whole()
         join = self._device.fixed(
-            graphs.DEVICE_JOIN,
+            self._joiner,
             {graphs.TO: ((count * positions, 2), np.dtype(np.int64))},
-            bound={graphs.HIDDEN: hidden.viewed(count * positions, width), **whole},
+            bound={self._joined: hidden.viewed(count * positions, width), **whole},
             into={graphs.written(name): tensor for name, tensor in whole.items()},
         )
         to = join.views[graphs.TO].reshape(count, positions, 2)

@@ -13,6 +13,7 @@ from dragoman.bundle.graphs import (
     DEVICE_ASKED,
     DEVICE_ENCODER,
     DEVICE_GRAPHS,
+    DEVICE_HIDDEN_JOIN,
     DEVICE_JOIN,
     DEVICE_STEP,
     ENCODER,
@@ -20,9 +21,13 @@ from dragoman.bundle.graphs import (
     STEP_SHORTLIST,
     STRIDE,
     has_device_graphs,
+    is_nat,
+    is_over_shortlist,
+    nat_graph,
 )
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
+from dragoman.server.runtime.runtime import reads_placed
 
 Provider = Literal["cpu", "cuda"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -51,7 +56,7 @@ SHAPE_OPS |= {
 
 REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES})
 """Graphs that nobody runs where the bundle has a step for devices; all words are searched there, as that is faster."""
-CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED})
+CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_HIDDEN_JOIN, DEVICE_STEP, DEVICE_ASKED})
 """Graphs whose launches are captured: they run all the time, in few shapes, and read no number on the processor."""
 
 
@@ -76,13 +81,20 @@ def runs_placed(manifest: Manifest, hardware: Hardware) -> bool:
     return hardware.keeps and DEVICE_STEP in manifest.graphs
 
 
+def captured(manifest: Manifest) -> frozenset[str]:
+    """The graphs of a bundle whose launches are captured."""
+    return CAPTURED | {nat_graph(name) for name in manifest.nat if reads_placed(manifest, name)}
+
+
 def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
     """The graphs of a bundle that are loaded."""
     left_out = {*REPLACED} if runs_placed(manifest, hardware) else {*DEVICE_GRAPHS}
     if hardware.keeps:  # a stride's loop would wait for the host in each round
         left_out |= {STRIDE}
-    if runs_placed(manifest, hardware) and not manifest.nat:
-        left_out |= {ENCODER}
+    if runs_placed(manifest, hardware):
+        left_out |= {name for name in manifest.graphs if is_nat(name) and is_over_shortlist(name)}
+        if all(reads_placed(manifest, name) for name in manifest.nat):
+            left_out |= {ENCODER}
     return [name for name in manifest.graphs if name not in left_out]
 
 

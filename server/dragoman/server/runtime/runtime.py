@@ -6,7 +6,7 @@ A runtime keeps that memory where its graphs run, in this process or on a device
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from dragoman.bundle.graphs import ATTENTION, ENCODER, HIDDEN, NEW, STEP
+from dragoman.bundle.graphs import ATTENTION, DEVICE_HIDDEN_JOIN, ENCODER, HIDDEN, NEW, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.core.ports import DeviceWork
@@ -62,6 +62,11 @@ def run_error(graph: str, error: Exception) -> Exception:
     if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         return MemoryError(f"for a run of the {graph} graph")
     return EngineFailure(f"a run of the {graph} graph failed: {error}")
+
+
+def reads_placed(manifest: Manifest, decoder: str) -> bool:
+    """Whether a non-autoregressive decoder reads the encoder's rows where they lie on a device."""
+    return DEVICE_HIDDEN_JOIN in manifest.graphs and manifest.nat[decoder].kind == "ctc"
 
 
 def step_outputs(manifest: Manifest) -> tuple[dict[bool, list[str]], list[str]]:

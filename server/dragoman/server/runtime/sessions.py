@@ -18,9 +18,9 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.core import logs
 from dragoman.server.core.errors import StartError
 from dragoman.server.runtime.hardware import (
-    CAPTURED,
     PROVIDERS,
     Hardware,
+    captured,
     cuda_options,
     placement_problem,
     refuse,
@@ -126,7 +126,7 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
     if hardware.provider == "cuda":
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        providers = [(providers[0], cuda_options(hardware.device, is_captured=name in CAPTURED))]
+        providers = [(providers[0], cuda_options(hardware.device, is_captured=name in captured(bundle.manifest)))]
     content = bundle.read(file)
     if broken := _broken(content, (weights / file).parent):
         names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")

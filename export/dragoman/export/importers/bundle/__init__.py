@@ -1,0 +1,1 @@
+"""Bundles themselves, to be exported in another precision."""
