@@ -8,7 +8,7 @@ from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.spans import Span
 from dragoman.server.text.forms import Attempt, ShownText, show
-from dragoman.server.text.quotes import quote_edits
+from dragoman.server.text.quotes import lost_quote_edits, quote_edits
 from dragoman.server.text.restoring import lenient_edits, restored
 
 
@@ -61,3 +61,31 @@ def test_quotes_around_a_span_stay_curly(segment: str, said: str, translation: s
 def test_only_where_quotes_look_so(target: str, quoted: str) -> None:
     """German has others, and plain ones are nobody's."""
     assert translated("\u201c{a}\u201d", '"N1"', target) == quoted
+
+
+@pytest.mark.parametrize(
+    ("segment", "said", "translation"),
+    [
+        ("The slug '{a}' is in use", "O slug 'N1 já está em uso", "O slug '{a}' já está em uso"),
+        ('"{a}" is', 'N1" é', '"{a}" é'),
+        ("It doesn't have '{a}'", "Não tem N1'", "Não tem '{a}'"),
+        ("'{a}' and '{b}'", "'N1 e N2'", "'{a}' e '{b}'"),
+        # The other one stands elsewhere, or none was written
+        ('The "{a}" file', 'O "N1 arquivo"', 'O "{a} arquivo"'),
+        ("It doesn't '{a}'", "Não 'N1 assim'", "Não '{a} assim'"),
+        ("'{a}' is", "N1 é", "{a} é"),
+        ("'{a}' is", "'N1' é", "'{a}' é"),
+        ("'{a} is", "'N1 é", "'{a} é"),
+    ],
+)
+def test_the_second_of_two_quotes_comes_back(segment: str, said: str, translation: str) -> None:
+    """Where the model wrote the first alone, and no other stands for it."""
+    shown = shown_of(segment)
+    edits = lenient_edits(shown, said, lambda: None)
+    assert edits is not None
+
+    quotes = lost_quote_edits(shown, said, edits)
+
+    made = restored([*said], sorted((*edits, *quotes), key=lambda edit: edit.said))
+    assert made.text == "".join(made.surfaces) == translation
+    assert all(made.text[slice(*place)] == stand_in.put for stand_in, place, _ in made.places)

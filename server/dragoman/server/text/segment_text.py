@@ -16,7 +16,7 @@ from dragoman.server.core.spans import Span
 from dragoman.server.core.translations import Alignment
 from dragoman.server.text.alignment import Word, links, word_weights, words
 from dragoman.server.text.forms import Attempt, ShownText
-from dragoman.server.text.quotes import quote_edits
+from dragoman.server.text.quotes import lost_quote_edits, quote_edits
 from dragoman.server.text.restoring import Attended, Edit, Restored, lenient_edits, restored, strict_edits
 from dragoman.server.text.tokenizer import Tokenizer
 
@@ -76,7 +76,8 @@ class SegmentText:
             edits = lenient_edits(self._shown, said, partial(self._attended, hypothesis))
         if not edits:
             return edits
-        return sorted((*edits, *quote_edits(self._shown, said, edits, self._pair)), key=lambda edit: edit.said)
+        curly, lost = quote_edits(self._shown, said, edits, self._pair), lost_quote_edits(self._shown, said, edits)
+        return sorted((*edits, *curly, *lost), key=lambda edit: edit.said)
 
     def _strict_edits(self, hypothesis: Hypothesis) -> list[Edit] | None:
         assert self._shown is not None, "only a segment with protected spans has edits"
