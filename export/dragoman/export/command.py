@@ -15,7 +15,8 @@ from dragoman.bundle.reader import Bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.importers.files.word_tables import Cut
-from dragoman.export.importers.formats import FORMATS, read
+from dragoman.export.importers.formats import FORMATS, read, read_for
+from dragoman.export.task import TRANSLATION, with_prompt, with_task
 
 DRAWN = Path()
 """Stands for `--calibrate` without a file."""
@@ -58,6 +59,17 @@ def register(parser: argparse.ArgumentParser) -> None:
         choices=get_args(Cut),
         help="the dictionaries have whole words, with spaces between them in texts, or characters; never guessed",
     )
+    parser.add_argument(
+        "--task",
+        default=TRANSLATION,
+        metavar="NAME",
+        help="what the model does, if it does not translate (summarization, question-answering, ...): texts are then "
+        "read whole, their end is dropped where they are too long, and nothing of them is protected; a Hugging Face "
+        "model's own settings and prompt for a task of that name (task_specific_params) are taken",
+    )
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="put before each text, in place of the task's own; '' for none (default: that)"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
     parser.add_argument(
         "--probe",
@@ -76,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     progress = _Progress(shown=sys.stderr.isatty() and not args.json)
     try:
-        checkpoint = read(args.source, args.format, args.source_language, args.target_language, args.words)
+        checkpoint = _read(args)
         for note in () if args.json else checkpoint.notes:
             print(f"note: {note}")
         if args.calibrate is not None and args.precision != "int8":
@@ -119,6 +131,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_report(bundle, time.monotonic() - started_s)
     return 0
+
+
+def _read(args: argparse.Namespace) -> Checkpoint:
+    """The checkpoint, with what its task makes of texts."""
+    source, target = args.source_language, args.target_language
+    if args.task == TRANSLATION:
+        checkpoint = read(args.source, args.format, source, target, args.words)
+        return with_prompt(checkpoint, args.prompt or "")
+    made, prompt = read_for(args.source, args.format, source, target or source, args.task, args.words)
+    return with_task(made, args.task, prompt if args.prompt is None else args.prompt)
 
 
 def probed(bundle: Bundle, progress: Callable[[str], None]) -> tuple[Bundle, str]:

@@ -109,6 +109,7 @@ def export(
                 nat=checkpoint.nat,
                 shortlist=SHORTLIST_FILE if checkpoint.shortlist is not None else None,
                 parity=parity,
+                texts=checkpoint.texts,
             )
         )
 

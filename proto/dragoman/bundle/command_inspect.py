@@ -9,7 +9,7 @@ from pathlib import Path
 from dragoman.bundle import codec
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.errors import BundleCorrupt, BundleError
-from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Texts, Tokenizer
 from dragoman.bundle.reader import Bundle, open_bundle
 
 
@@ -58,6 +58,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         _row("decoding", _decoding(manifest.decoding)),
         *(_row("nat", f"{name}: {_nat(nat, manifest)}") for name, nat in sorted(manifest.nat.items())),
         _row("tokenizer", _tokenizer(manifest.tokenizer)),
+        *(() if manifest.texts == Texts() else (_row("texts", _texts(manifest.texts)),)),
         _row("shortlist", manifest.shortlist or "none"),
         _row("forms", _forms(manifest)),
         _row("limits", f"{limits.max_source_tokens} source tokens, {limits.max_target_tokens} target tokens"),
@@ -99,6 +100,12 @@ def _recurrent(sizes: Recurrent) -> str:
     place = "" if sizes.before is None else f" after {sizes.before}"
     state = ", one state" if sizes.is_transition else ""
     return f"{widths}, {sizes.attention}{heads} attention{place}{state}{feeding}"
+
+
+def _texts(texts: Texts) -> str:
+    cut = {"none": "read whole", "lines": "cut into lines", "sentences": "cut into sentences"}[texts.splitting]
+    long = {"split": "split", "reject": "refused", "truncate": "read in part"}[texts.on_too_long]
+    return f"{cut}, too long ones {long}" + ("" if texts.translated else ", not translated")
 
 
 def _both(encoder: int | None, decoder: int) -> str:

@@ -38,6 +38,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 Profile = Literal["marian", "fairseq", "hf", "ct2"]
 LengthPenaltyKind = Literal["power", "gnmt"]
 EarlyStopping = Literal["first", "heuristic", "exhaustive"]
+TextSplitting = Literal["sentences", "lines", "none"]
+LongTexts = Literal["split", "reject", "truncate"]
 UnknownHandling = Literal["allow", "suppress", "copy"]
 TokenizerKind = Literal["sentencepiece", "sentencepiece-vocabulary", "tokenizers", "moses-fastbpe", "parlai-bpe"]
 """Ids are the SentencePiece model's own; or a JSON vocabulary's, of its pieces; or those of a `tokenizer.json`; or a
@@ -424,6 +426,19 @@ class Nat:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What is done with texts where a request says nothing."""
+
+    splitting: TextSplitting = "sentences"
+    """How a text is cut into what the model sees one by one."""
+    on_too_long: LongTexts = "split"
+    """What becomes of a segment that is longer than the model can read."""
+    translated: bool = True
+    """What comes out says the same in another language: spans, numbers and tags of a text are in it, too. Else nothing
+    is protected that a request does not name, and nothing is warned of."""
+
+
+@dataclass(frozen=True)
 class Tensor:
     """One graph input or output. An axis is a number or the name of a dynamic size."""
 
@@ -514,6 +529,7 @@ class Manifest:
     parity: tuple[Parity, ...] = ()
     forms: tuple[Form, ...] = field(default=(), metadata=MAY_BE_ABSENT)
     """The forms that its model copies best, the best first; empty where that was not tried, or it copies none."""
+    texts: Texts = field(default_factory=Texts, metadata=MAY_BE_ABSENT)
     files: dict[str, File] = field(default_factory=dict)
     """Every file but the manifest itself; filled in by `write`."""
     format_version: int = FORMAT_VERSION

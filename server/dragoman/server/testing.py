@@ -70,6 +70,7 @@ def write_bundle(
     decoding: manifest.Decoding | None = None,
     limits: manifest.Limits | None = None,
     nat: dict[str, manifest.Nat] | None = None,
+    texts: manifest.Texts | None = None,
     **tokenizer: Any,
 ) -> Bundle:
     """Write a bundle whose vocabulary is real and whose graphs are not; other keywords are its tokenizer's fields."""
@@ -93,6 +94,7 @@ def write_bundle(
         limits=limits or manifest.Limits(max_source_tokens=32, max_target_tokens=64),
         precision="fp32",
         provenance=manifest.Provenance("test", {}, "0"),
+        texts=texts or manifest.Texts(),
     )
     with BundleWriter(directory) as writer:
         write_vocabulary(writer.path("vocabulary.spm"))

@@ -13,6 +13,7 @@ from dragoman.client import (
     EnginePreference,
     FinishReason,
     InvalidRequest,
+    OnTooLong,
     Options,
     Priority,
     Sampling,
@@ -22,7 +23,6 @@ from dragoman.client import (
     Translation,
     UnknownModel,
     UnsupportedByModel,
-    UnsupportedOption,
     codec,
 )
 from dragoman.client.commands import local
@@ -106,6 +106,15 @@ def test_a_sample_without_a_seed_is_another_one_each_time(service: InProcessServ
     assert len({segment.strategy.seed for segment in lanes.submitted}) == 3  # type: ignore[union-attr]
 
 
+def test_the_end_of_what_is_too_long_may_be_left_out(service: InProcessService) -> None:
+    """And the translation says so."""
+    options = Options(on_too_long=OnTooLong.TRUNCATE)
+
+    whole, cut = translate(service, options, "The dog.", "the lazy dog, " * 40)
+
+    assert (whole.source_truncated, cut.source_truncated, cut.segments) == (False, True, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "named"),
     [
@@ -115,7 +124,6 @@ def test_a_sample_without_a_seed_is_another_one_each_time(service: InProcessServ
         (Options(source_language="pt", target_language="en"), UnknownModel, "from pt to en"),
         (Options(shortlist=True), UnsupportedByModel, r"decoding\.shortlist"),
         (Options(engine=EnginePreference.NAT), UnsupportedByModel, "engine"),
-        (Options(on_too_long="truncate"), UnsupportedOption, "on_too_long"),  # type: ignore[arg-type]
         (Options(sampling=Sampling(), alternatives=Alternatives(2)), InvalidRequest, r"decoding\.alternatives"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from dragoman.bundle import codec
-from dragoman.bundle.manifest import Manifest
+from dragoman.bundle.manifest import Manifest, Texts
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ def test_every_field_of_the_manifest_is_required(manifest, index):
     document = json.loads(codec.to_json(manifest))
     del document[name]
 
-    if name == "forms":
-        assert codec.decode(Manifest, document).forms == ()
+    if name in ("forms", "texts"):
+        assert getattr(codec.decode(Manifest, document), name) == {"forms": (), "texts": Texts()}[name]
     else:
         assert problems_of(document, Manifest) == (f"{name}: missing",)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Texts
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import RequestLimits
-from dragoman.server.core.requests import OnTooLong, Request, Splitting
+from dragoman.server.core.requests import OnTooLong, Request, Splitting, TextSettings
 from dragoman.server.pipeline.intake import SCORE, TRANSLATE, Intake, field_names
 from dragoman.server.pipeline.workers import finished
 from dragoman.server.text.preparing import PreparedText
@@ -42,6 +42,23 @@ def test_a_text_is_cut_as_the_request_says(intake: Intake) -> None:
     assert isinstance(cut, PreparedText)
     assert isinstance(whole, PreparedText)
     assert (cut.layout.segments, whole.layout.segments) == (("The dog.", "The fox."), ("The dog. The fox.",))
+
+
+def test_a_request_goes_before_the_bundle(tokenizer: Tokenizer, intake: Intake) -> None:
+    """Which says how texts are treated where the request does not."""
+    settings = TextSettings.of(Texts("none", "truncate", translated=False))
+    whole = Intake(tokenizer, intake._limits, intake._model_limits, settings)
+    long = "the lazy dog " * 40
+
+    [one, cut] = taken_in(whole, "The dog. The fox.", long)
+    [two] = taken_in(whole, "The dog. The fox.", splitting=Splitting.SENTENCES)
+    [error] = taken_in(whole, long, on_too_long=OnTooLong.REJECT)
+
+    assert isinstance(one, PreparedText)
+    assert isinstance(cut, PreparedText)
+    assert isinstance(two, PreparedText)
+    assert (len(one.ids), len(two.ids), len(cut.ids[0]), cut.truncated) == (1, 2, 32, {0})
+    assert isinstance(error, InvalidRequest)
 
 
 def test_each_text_has_its_own_error(intake: Intake) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Limits
+from dragoman.bundle.manifest import Decoding, Limits, Texts
 from dragoman.bundle.reader import Bundle
 from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import (
@@ -137,6 +137,21 @@ async def test_one_endless_word_is_split(pipeline: Pipeline, lanes: FakeLanes) -
 
     assert translation(outcome).text == text
     assert all(len(segment.ids) <= 32 for segment in lanes.submitted)
+
+
+async def test_a_bundle_says_how_its_texts_are_treated(pipeline_of: Callable[..., Pipeline]) -> None:
+    """One that does not translate reads texts whole and in part, protects nothing and warns of nothing."""
+    summarising = pipeline_of({"texts": Texts("none", "truncate", translated=False)})
+    text = "The lazy dog %s. The fox. " + "the lazy dog " * 40
+
+    [whole, again] = await translate(summarising, text.strip(), "The dog of %s. A fox.")
+    [cut] = await translate(summarising, "The dog. The fox.", splitting=Splitting.SENTENCES)
+
+    one = translation(whole)
+    assert (one.segments, one.source_tokens, one.source_truncated, one.warnings) == (1, 32, True, ())
+    assert (translation(again).segments, translation(again).source_truncated) == (1, False)
+    assert translation(again).keeping is None
+    assert translation(cut).segments == 2
 
 
 async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: FakeLanes) -> None:

@@ -290,6 +290,16 @@ def test_a_loop_is_why_a_text_ended(tokenizer):
     assert made.target_tokens == sum(len(one.hypotheses[0].ids) for one in decoded) + 1
 
 
+def test_what_is_no_translation_is_not_looked_at(tokenizer):
+    """Nothing is warned of, and where a model says nothing the answer is empty, not the text."""
+    text = prepared("The dog of 1999.\nThe box.", tokenizer)
+    decoded = decoded_as(tokenizer, "O cachorro de 1899.") + decoded_as(tokenizer, "")
+
+    made = Assembler(tokenizer, Output(), copies_unknown=False, is_reviewed=False).translation(text, decoded, 0.0)
+
+    assert (made.text, made.warnings) == ("O cachorro de 1899.\n", ())
+
+
 @pytest.mark.parametrize(("mends", "number"), [(True, "1999"), (False, "1899")])
 def test_numbers_are_mended_where_that_is_wanted(tokenizer, mends, number):
     """In every hypothesis."""

@@ -6,7 +6,9 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.server.core.errors import InvalidRequest
+from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.requests import Splitting
+from dragoman.server.core.spans import Span
 from dragoman.server.pipeline.workers import finished
 from dragoman.server.text.preparing import (
     MAX_SUPPRESSED_TOKENS,
@@ -51,6 +53,29 @@ def test_each_sentence_is_a_segment(tokenizer: Tokenizer) -> None:
     assert text.ids == (tokenizer.encode("The dog."), (), tokenizer.encode("The fox."))
     assert text.decoded_ids == (text.ids[0], text.ids[2])
     assert text.source_tokens == len(text.ids[0]) + len(text.ids[2])
+
+
+def test_the_end_of_a_sentence_that_is_too_long_may_be_left_out(tokenizer: Tokenizer) -> None:
+    """It stays one segment, of which the model reads as much as it can, with its end token; a short one is whole."""
+    long = "the lazy dog, " * 20 + "end"
+
+    text = good(prepared(tokenizer, f"The fox.\n{long}", split_long=False, truncates=True))
+
+    assert text.layout.segments == ("The fox.", long)
+    assert text.ids[1] == (*tokenizer.encode(long)[:31], tokenizer.eos_id)
+    assert (text.ids[0], text.truncated) == (tokenizer.encode("The fox."), {1})
+
+
+def test_what_is_not_read_to_its_end_keeps_no_spans(tokenizer: Tokenizer) -> None:
+    """Those of a segment that is short enough are protected as ever."""
+    text = f"%s the dog\n%s {'the lazy dog, ' * 20}"
+    spans = [ProtectedSpan(Span(at, at + 2), SpanKind.PLACEHOLDER) for at in (0, 11)]
+
+    found = good(
+        prepared(tokenizer, text, splitting=Splitting.LINES, split_long=False, truncates=True, find=lambda _: spans)
+    )
+
+    assert (set(found.shown), found.truncated) == ({0}, {1})
 
 
 def test_a_sentence_that_is_too_long_is_cut(tokenizer: Tokenizer) -> None:

@@ -60,7 +60,7 @@ def test_a_sample_without_a_seed_is_another_one_each_time(front: Front) -> None:
         (pb.ScoreRequest(pairs=[PAIR] * 3), InvalidRequest, "pairs: 3 texts, the limit is 2"),
         (pb.TranslateRequest(texts=[TEXT], terms=[TERM] * 4), InvalidRequest, "terms: 4 terms, the limit is 3"),
         (pb.TranslateRequest(texts=[TEXT], terms=[FORMS] * 3), InvalidRequest, "terms: 15 forms, the limit is 12"),
-        (pb.TranslateRequest(texts=[TEXT], on_too_long=pb.ON_TOO_LONG_TRUNCATE), UnsupportedOption, "on_too_long"),
+        (pb.TranslateRequest(texts=[pb.Text(text="a", context="b")]), UnsupportedOption, r"texts\[0\].context"),
         (pb.TranslateRequest(texts=[TEXT], model="other"), UnknownModel, "no model is called 'other'"),
         (pb.ScoreRequest(pairs=[PAIR], target_language="de"), UnknownModel, "no model translates .* to de"),
     ],
@@ -73,7 +73,7 @@ def test_what_cannot_be_honoured_is_refused(front: Front, message: Message, kind
 
 def test_the_number_of_texts_is_looked_at_first(front: Front) -> None:
     """A message has room for millions, and what follows looks at each of them."""
-    message = pb.TranslateRequest(texts=[TEXT] * 3, model="other", on_too_long=pb.ON_TOO_LONG_TRUNCATE)
+    message = pb.TranslateRequest(texts=[TEXT] * 3, model="other", on_too_long=pb.ON_TOO_LONG_REJECT)
 
     with pytest.raises(InvalidRequest, match="the limit is 2"):
         front.accept(message)

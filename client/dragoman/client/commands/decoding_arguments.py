@@ -113,8 +113,13 @@ def _register_words(parser: ArgumentParser) -> None:
         const=True,
         help="translate alt, title, placeholder and aria-label, too; with a --format that has them",
     )
-    _choice(texts, "--splitting", Splitting, "what the model sees at once (default: sentences)")
-    _choice(texts, "--on-too-long", OnTooLong, "what is done with a segment that is too long (default: split)")
+    _choice(texts, "--splitting", Splitting, "what the model sees at once (default: the model's own, mostly sentences)")
+    _choice(
+        texts,
+        "--on-too-long",
+        OnTooLong,
+        "what is done with a segment that is too long (default: the model's own, mostly split)",
+    )
     _choice(texts, "--on-loop", OnLoop, "what is done with a search that can only repeat itself (default: stop)")
     texts.add_argument(
         "--protect",

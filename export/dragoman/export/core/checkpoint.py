@@ -58,7 +58,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Nat, Texts, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,7 @@ class Checkpoint:
     """Non-autoregressive decoders on the same encoder, as the manifest describes them."""
     history: dict[str, str] = field(default_factory=dict)
     """What was done to the weights since they were read, for provenance."""
+    texts: Texts = Texts()  # noqa: RUF009 - frozen
+    """What is done with texts where a request says nothing."""
     oracle: Oracle | None = None
     """The source's own library; None where that is not installed."""

@@ -21,6 +21,7 @@ from dragoman.export.importers.opennmt import folder as opennmt_folder
 from dragoman.export.importers.plain import folder as plain_folder
 
 Reader = Callable[[Path, str | None, str | None], Checkpoint]
+TaskReader = Callable[[Path, str | None, str | None, str], tuple[Checkpoint, str]]
 WordsReader = Callable[[Path, str | None, str | None, Cut | None], Checkpoint]
 
 
@@ -36,6 +37,8 @@ class Format:
     """What there must be, for those whose path is not recognised."""
     read_words: WordsReader | None = None
     """The same reader, where the format has dictionaries: it is told how texts become their words."""
+    read_task: TaskReader | None = None
+    """The same reader for a task, and the task's prompt, where the format knows of tasks."""
 
 
 def _read_bundle(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -64,6 +67,15 @@ def _read_hf(source: Path, source_language: str | None, target_language: str | N
     from dragoman.export.importers.hf.importer import read_hf
 
     return read_hf(source, source_language, target_language)
+
+
+def _read_hf_task(
+    source: Path, source_language: str | None, target_language: str | None, task: str
+) -> tuple[Checkpoint, str]:
+    from dragoman.export.importers.hf.importer import read_hf, read_task
+
+    settings = read_task(source, task)
+    return read_hf(source, source_language, target_language, settings), settings.prompt
 
 
 def _read_letters(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -106,7 +118,9 @@ FORMATS = {
         "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
         _read_fairseq,
     ),
-    "hf": Format(hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type"),
+    "hf": Format(
+        hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type", read_task=_read_hf_task
+    ),
     "letters": Format(
         letters_folder.recognises, _read_letters, "g2p-en's checkpoint*.npz, or e2k's model-*.safetensors"
     ),
@@ -129,13 +143,7 @@ def read(
     """Read a checkpoint of the format `form`, or of the only one that recognises it where that is `auto`. `words` says
     how texts become words of dictionaries that have no subwords.
     """
-    if not source.exists():
-        raise ExportError(f"{source}: no such file or folder")
-    if form == "auto":
-        seen = {name: what for name, each in FORMATS.items() if (what := each.recognises(source)) is not None}
-        if len(seen) != 1:
-            raise _unclear(source, seen)
-        (form,) = seen
+    form = _form(source, form)
     chosen = FORMATS[form]
     if words is None:
         return chosen.read(source, source_language, target_language)
@@ -143,6 +151,35 @@ def read(
         those = ", ".join(name for name, each in FORMATS.items() if each.read_words is not None)
         raise ExportError(f"{source} is {form}: --words is for dictionaries, which {those} has")
     return chosen.read_words(source, source_language, target_language, words)
+
+
+def read_for(
+    source: Path,
+    form: str,
+    source_language: str | None,
+    target_language: str | None,
+    task: str,
+    words: Cut | None = None,
+) -> tuple[Checkpoint, str]:
+    """The same for a task other than translation, and the prompt that the source has for it."""
+    form = _form(source, form)
+    reader = FORMATS[form].read_task
+    if reader is None or words is not None:
+        return read(source, form, source_language, target_language, words), ""
+    return reader(source, source_language, target_language, task)
+
+
+def _form(source: Path, form: str) -> str:
+    """The format `form`, or the only one that recognises a source where that is `auto`."""
+    if not source.exists():
+        raise ExportError(f"{source}: no such file or folder")
+    if form != "auto":
+        return form
+    seen = {name: what for name, each in FORMATS.items() if (what := each.recognises(source)) is not None}
+    if len(seen) != 1:
+        raise _unclear(source, seen)
+    (form,) = seen
+    return form
 
 
 def _unclear(source: Path, seen: dict[str, str]) -> ExportError:

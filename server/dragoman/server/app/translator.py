@@ -69,7 +69,7 @@ class LocalTranslator:
         self,
         texts: Sequence[str],
         overrides: DecodingOverrides = DecodingOverrides(),  # noqa: B008 - frozen
-        splitting: Splitting = Splitting.SENTENCES,
+        splitting: Splitting | None = None,
         source_language: str = "",
         target_language: str = "",
     ) -> list[Translation]:

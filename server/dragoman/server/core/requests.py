@@ -7,9 +7,9 @@ A `Request` holds texts; each text is cut into `Segment`s, which is what lanes s
 import enum
 from dataclasses import dataclass
 
-from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, UnknownHandling
+from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, Texts, UnknownHandling
 from dragoman.glossary.terms import Term
-from dragoman.server.core.protection import DEFAULT_PROTECTION, Protection
+from dragoman.server.core.protection import DEFAULT_PROTECTION, NO_PROTECTION, Protection
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
 
@@ -37,6 +37,34 @@ class OnTooLong(enum.Enum):
     SPLIT = "split"
     REJECT = "reject"
     """Its text is refused."""
+    TRUNCATE = "truncate"
+    """Its end is not read."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """What a request asks for of its texts, or else a bundle."""
+
+    splitting: Splitting = Splitting.SENTENCES
+    on_too_long: OnTooLong = OnTooLong.SPLIT
+    protection: Protection = DEFAULT_PROTECTION
+    is_reviewed: bool = True
+    """Whether a reader is warned of what a translation should not be."""
+
+    @classmethod
+    def of(cls, texts: Texts) -> "TextSettings":
+        """The bundle's."""
+        protection = DEFAULT_PROTECTION if texts.translated else NO_PROTECTION
+        return cls(Splitting(texts.splitting), OnTooLong(texts.on_too_long), protection, texts.translated)
+
+    def asked(self, request: "Request") -> "TextSettings":
+        """With what a request sets."""
+        return TextSettings(
+            request.splitting or self.splitting,
+            request.on_too_long or self.on_too_long,
+            self.protection if request.protection is None else request.protection,
+            self.is_reviewed,
+        )
 
 
 class OnLoop(enum.Enum):
@@ -154,7 +182,8 @@ class Request:
     output: Output = Output()
     priority: Priority = Priority.NORMAL
     cache: CacheMode = CacheMode.DEFAULT
-    splitting: Splitting = Splitting.SENTENCES
+    splitting: Splitting | None = None
+    """None: as the bundle has it."""
     terms: tuple[Term, ...] = ()
     glossaries: tuple[str, ...] = ()
     """Names of those whose terms hold as well."""
@@ -166,7 +195,9 @@ class Request:
     format: InputFormat = InputFormat.PLAIN
     translate_attributes: bool = False
     """Whether texts in attributes of tags are translated, too."""
-    on_too_long: OnTooLong = OnTooLong.SPLIT
+    on_too_long: OnTooLong | None = None
+    """None: as the bundle has it."""
     on_loop: OnLoop = OnLoop.STOP
-    protection: Protection = DEFAULT_PROTECTION
-    """What must come through unchanged. Nothing is protected of texts whose translations are given."""
+    protection: Protection | None = None
+    """What must come through unchanged; None: as the bundle has it. Nothing is protected of texts whose translations
+    are given."""

@@ -134,6 +134,8 @@ class Translation:
     """Those that occur in the text, and what became of them in the best hypothesis."""
     marks: MarkCounts | None = None
     """None where no mark is within a segment."""
+    source_truncated: bool = False
+    """Whether the model has not read the end of some segment."""
 
     @property
     def num_parts(self) -> int:

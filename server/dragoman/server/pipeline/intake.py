@@ -12,7 +12,7 @@ from dragoman.glossary.terms import Term, problem, repeated
 from dragoman.server.core.errors import InvalidRequest, Violation, quoted
 from dragoman.server.core.limits import RequestLimits, check_number, check_number_of_terms
 from dragoman.server.core.protection import ProtectedSpan
-from dragoman.server.core.requests import OnTooLong, Request
+from dragoman.server.core.requests import OnTooLong, Request, TextSettings
 from dragoman.server.text.preparing import (
     Find,
     PreparedText,
@@ -69,10 +69,13 @@ def _found(text: str, *, glossaries: Sequence[Glossary]) -> tuple[ProtectedSpan,
 class Intake:
     """Takes in the texts of one bundle's requests."""
 
-    def __init__(self, tokenizer: Tokenizer, limits: RequestLimits, model_limits: Limits) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, limits: RequestLimits, model_limits: Limits, settings: TextSettings | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._limits = limits
         self._model_limits = model_limits
+        self._settings = settings or TextSettings()
 
     def check(self, request: Request) -> list[str | InvalidRequest]:
         """The texts; in place of one that is too large or malformed, itself or what goes with it, its error."""
@@ -131,14 +134,16 @@ class Intake:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
             return self._given(index, text, request.targets[index], pair)
+        asked = self._settings.asked(request)
         prepared = yield from prepare(
             text,
             field=TRANSLATE.of_text(index),
             tokenizer=self._tokenizer,
-            splitting=request.splitting,
+            splitting=asked.splitting,
             pair=pair,
             max_tokens=self._model_limits.max_source_tokens,
-            split_long=request.on_too_long is OnTooLong.SPLIT,
+            split_long=asked.on_too_long is OnTooLong.SPLIT,
+            truncates=asked.on_too_long is OnTooLong.TRUNCATE,
             find=find,
             find_terms=find_terms,
             beside=request.prefixes[index] if request.prefixes else "",

@@ -28,7 +28,7 @@ from dragoman.server.core.errors import (
 )
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
-from dragoman.server.core.requests import CacheMode, EnginePreference, InputFormat, OnLoop, Request
+from dragoman.server.core.requests import CacheMode, EnginePreference, InputFormat, OnLoop, Request, TextSettings
 from dragoman.server.core.segments import Decoded, Priority, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
@@ -86,7 +86,8 @@ class Pipeline:
         self.workers = workers
         self._cache = cache
         self._glossaries = glossaries or Glossaries()
-        self._intake = Intake(tokenizer, limits, bundle.manifest.limits)
+        self._settings = TextSettings.of(bundle.manifest.texts)
+        self._intake = Intake(tokenizer, limits, bundle.manifest.limits, self._settings)
         languages.load()
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
@@ -193,7 +194,8 @@ class Pipeline:
         plan, template = candidates[0], self._template(request, candidates[0])
         decoding = plan.decoding
         texts = self._intake.check(request)
-        find = Recogniser(request.protection, self._readable).find
+        settings = self._settings.asked(request)
+        find = Recogniser(settings.protection, self._readable).find
         glossaries = self._glossaries.named(request.glossaries, self.name)
         cache = self._cache if self._cache is not None and _is_repeatable(request) else None
         is_long = _characters(request) >= (INLINE_CHARACTERS if request.format is InputFormat.PLAIN else INLINE_MARKUP)
@@ -222,7 +224,8 @@ class Pipeline:
                 self._tokenizer,
                 request.output,
                 copies_unknown=copies_unknown,
-                mends_numbers=bool(request.protection.kinds),
+                mends_numbers=bool(settings.protection.kinds),
+                is_reviewed=settings.is_reviewed,
                 chooser=plan.chooser,
             )
             attempts = Attempts(

@@ -52,12 +52,13 @@ class Assembler:
         *,
         copies_unknown: bool,
         mends_numbers: bool = False,
+        is_reviewed: bool = True,
         chooser: Chooser | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._output = output
         self._copies_unknown = copies_unknown
-        self._mends_numbers = mends_numbers
+        self._mends_numbers, self._is_reviewed = mends_numbers, is_reviewed
         self._chooser = chooser
 
     def translation(self, text: PreparedText, decoded: Sequence[Decoded], tokenize_s: float) -> Translation:
@@ -101,6 +102,7 @@ class Assembler:
             sentence_spans=best.sentence_spans,
             work=_work(decoded),
             is_given=is_given,
+            source_truncated=bool(text.truncated),
             cache_hit=all(segment.is_remembered for segment in decoded),
             **self._account(best),
         )
@@ -113,7 +115,12 @@ class Assembler:
 
     def _joiner(self, text: PreparedText) -> "_Joiner":
         return _Joiner(
-            text, self._tokenizer, self._output, copies_unknown=self._copies_unknown, mends_numbers=self._mends_numbers
+            text,
+            self._tokenizer,
+            self._output,
+            copies_unknown=self._copies_unknown,
+            mends_numbers=self._mends_numbers,
+            is_reviewed=self._is_reviewed,
         )
 
     def _account(self, joined: "_Joined") -> dict[str, Any]:
@@ -156,10 +163,17 @@ class _Joiner:
     """Joins hypotheses of the segments of one text."""
 
     def __init__(
-        self, text: PreparedText, tokenizer: Tokenizer, output: Output, *, copies_unknown: bool, mends_numbers: bool
+        self,
+        text: PreparedText,
+        tokenizer: Tokenizer,
+        output: Output,
+        *,
+        copies_unknown: bool,
+        mends_numbers: bool,
+        is_reviewed: bool,
     ) -> None:
         self._text, self._tokenizer, self._output = text, tokenizer, output
-        self._mends_numbers = mends_numbers
+        self._mends_numbers, self._is_reviewed = mends_numbers, is_reviewed
         self._decoded = {
             index: SegmentText(
                 text.layout.segments[index],
@@ -167,6 +181,7 @@ class _Joiner:
                 tokenizer,
                 copies_unknown=copies_unknown,
                 shown=text.shown.get(index),
+                reads=len(ids) if index in text.truncated else None,
             )
             for index, ids in enumerate(text.ids)
             if ids
@@ -216,11 +231,11 @@ class _Joiner:
             if index in self._breaks:
                 review = replace(review, target=self._broken(index, hypothesis, review.target))
             restored[index] = review.target
-            if not review.target.text.strip():
+            if self._is_reviewed and not review.target.text.strip():
                 warned.append(index)
                 continue
             segments[index] = review.target.text
-            if is_best:
+            if is_best and self._is_reviewed:
                 reviews[index] = review.warnings(hypothesis.reason)
         places = self._places(segments, hypotheses, restored)
         warned += places.unwritten

@@ -33,7 +33,7 @@ def next_attempt(
     numbering = Numbering(tokenizer, text.pair, max_tokens, split_long=True, beside=text.target_prefix)
     pieces, befores, number = list[PreparedSegment](), list[Before](), 0
     for index, (span, ids) in enumerate(zip(text.layout.spans, text.ids, strict=True)):
-        piece = PreparedSegment(span, ids, text.shown.get(index))
+        piece = PreparedSegment(span, ids, text.shown.get(index), index in text.truncated)
         tried = [piece]
         if index in missing:
             assert piece.shown is not None, "only a segment with protected spans may lack one"

@@ -70,6 +70,8 @@ class PreparedText:
     """Terms that lie in something that is kept as it is."""
     marked: MarkedText | None = None
     """What `text` is the plain text of, if it came with mark-up."""
+    truncated: frozenset[int] = frozenset()
+    """The segments of which the model does not read the end."""
     passages: tuple[Passage, ...] = ()
     """Of a text with mark-up, each segment with the marks that are its own."""
 
@@ -119,6 +121,7 @@ def prepare(
     pair: LanguagePair,
     max_tokens: int,
     split_long: bool,
+    truncates: bool = False,
     find: Find = unprotected,
     find_terms: FindTerms = no_terms,
     beside: str = "",
@@ -128,9 +131,10 @@ def prepare(
     """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
     `find` says what is protected, `find_terms` where terms are; forms that are in what stands `beside` the text are not
-    used. What is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for.
+    used. A segment that is too long is split with `split_long`, read in part if it `truncates`, or else an error. What
+    is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for.
     """
-    numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, beside=beside)
+    numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, truncates=truncates, beside=beside)
     pieces: list[PreparedSegment] = []
     try:
         marked = None if form is InputFormat.PLAIN else MarkedText.of(text, form, attributes=attributes)
@@ -164,16 +168,24 @@ class PreparedSegment:
     ids: tuple[int, ...]
     """Empty of one that is not decoded."""
     shown: ShownText | None = None
+    is_truncated: bool = False
 
 
 class Numbering:
     """Numbers segments of texts for a model."""
 
     def __init__(
-        self, tokenizer: Tokenizer, pair: LanguagePair, max_tokens: int, *, split_long: bool, beside: str = ""
+        self,
+        tokenizer: Tokenizer,
+        pair: LanguagePair,
+        max_tokens: int,
+        *,
+        split_long: bool,
+        truncates: bool = False,
+        beside: str = "",
     ) -> None:
         self._tokenizer, self._pair, self._max_tokens = tokenizer, pair, max_tokens
-        self._split_long, self._beside = split_long, beside
+        self._split_long, self._truncates, self._beside = split_long, truncates, beside
 
     def pieces(self, text: str, span: Span, protected: Sequence[ProtectedSpan] = ()) -> Iterator[PreparedSegment]:
         """A segment with these spans in it, in pieces where it is too long. Raises ValueError if it may have none."""
@@ -190,8 +202,9 @@ class Numbering:
             if inner:
                 if len(inner) < len(protected):
                     shown = self._show(text, span, inner, attempt)
-                yield from self._shown_pieces(span, shown)
-                return
+                if not self._truncates or self._is_short(shown.text):  # what is not read to its end keeps nothing
+                    yield from self._shown_pieces(span, shown)
+                    return
         yield from self._plain_pieces(text, span)
 
     def again(self, shown: ShownText, attempt: Attempt) -> tuple[tuple[int, ...], ShownText] | None:
@@ -235,12 +248,18 @@ class Numbering:
             copies,
             shown=shown,
             outside=tuple(_outside(protected, spans)) if protected else (),
+            truncated=frozenset(index for index, piece in enumerate(pieces) if piece.is_truncated),
         )
 
     def _plain_pieces(self, text: str, span: Span) -> Iterator[PreparedSegment]:
         ids = self._encode(text[span.start : span.end])
         if self._fits(ids):
             yield PreparedSegment(span, ids)
+            return
+        if self._truncates:
+            plain = self._tokenizer.plain(text[span.start : span.end])
+            ids = self._tokenizer.encode_beginning(plain, self._pair, self._max_tokens)
+            yield PreparedSegment(span, ids, is_truncated=True)
             return
         for part in fit(text, span, self._is_short):
             yield PreparedSegment(part, self._encode(text[part.start : part.end]))
@@ -286,7 +305,7 @@ class Numbering:
         """Whether the model can read it. Raises ValueError where it cannot and may get no parts of it."""
         if len(ids) <= self._max_tokens:
             return True
-        if self._split_long:
+        if self._split_long or self._truncates:
             return False
         way_out = "let it be split (on_too_long), or send shorter sentences"
         raise ValueError(f"a segment of {len(ids)} tokens, the model reads at most {self._max_tokens}: {way_out}")

@@ -32,12 +32,14 @@ class SegmentText:
         *,
         copies_unknown: bool,
         shown: ShownText | None = None,
+        reads: int | None = None,
     ) -> None:
+        """`reads` is how many ids the model has read, of a segment of which it does not read the end."""
         self.text = text if shown is None else shown.text
         """What the model has read."""
         self._shown = shown
         self._pair, self._tokenizer = pair, tokenizer
-        self._copies_unknown = copies_unknown
+        self._copies_unknown, self._reads = copies_unknown, reads
 
     @cached_property
     def words(self) -> list[Word]:
@@ -46,7 +48,7 @@ class SegmentText:
 
     @cached_property
     def _token_spans(self) -> tuple[Span | None, ...]:
-        return self._tokenizer.source_spans(self._tokenizer.plain(self.text), self._pair)
+        return self._tokenizer.source_spans(self._tokenizer.plain(self.text), self._pair, self._reads)
 
     def has_borrowed(self, hypothesis: Hypothesis) -> bool:
         """Whether some of its tokens are shown as text of the segment."""

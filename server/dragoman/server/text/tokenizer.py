@@ -41,11 +41,13 @@ class Tokenizer:
         `pair` must be one that the bundle translates; only multilingual models need it.
         """
         ids = self._source.encode(text)
-        if not ids:
-            return ()
-        facts = self._facts
-        end = (self.eos_id,) if facts.source_end else ()
-        return (*self._filled(facts.prefix, pair), *ids, *end, *self._filled(facts.suffix, pair))
+        return (*self._before(pair), *ids, *self._behind(pair)) if ids else ()
+
+    def encode_beginning(self, text: str, pair: LanguagePair | None, most: int) -> tuple[int, ...]:
+        """The same of so much of a text that it is `most` ids at most, with all that stands around a text."""
+        before, behind = self._before(pair), self._behind(pair)
+        ids = self._source.encode(text)[: max(0, most - len(before) - len(behind))]
+        return (*before, *ids, *behind) if ids else ()
 
     def reads(self, text: str) -> bool:
         """Whether the source vocabulary has tokens for all of a text; a model that copies needs none."""
@@ -105,13 +107,16 @@ class Tokenizer:
         """The source position that a copied id stands for."""
         return target_id - self._words
 
-    def source_spans(self, text: str, pair: LanguagePair | None = None) -> tuple[Span | None, ...]:
-        """What each id of `encode(text, pair)`, up to the end token, stands for in the text.
+    def source_spans(
+        self, text: str, pair: LanguagePair | None = None, most: int | None = None
+    ) -> tuple[Span | None, ...]:
+        """What each id of `encode(text, pair)`, up to the end token, stands for in the text; with `most`, each of
+        `encode_beginning`.
 
         None for what is put before it. Where one character became several ids, all but the last have an empty span.
         """
-        before = [None] * len(self._filled(self._facts.prefix, pair))
-        return (*before, *self._source.spans(text))
+        spans = (*[None] * len(self._before(pair)), *self._source.spans(text))
+        return spans if most is None else spans[: max(0, most - len(self._behind(pair)))]
 
     def surfaces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each target id adds to the text: joined, they are `decode(ids)`. A copy adds what unknown words do."""
@@ -144,6 +149,13 @@ class Tokenizer:
     def plain(self, text: str) -> str:
         """A text as it is read to be translated: with signs that the vocabulary has, character for character."""
         return text if text.isascii() and text.isprintable() else text.translate(self._lookalikes)
+
+    def _before(self, pair: LanguagePair | None) -> list[int]:
+        return self._filled(self._facts.prefix, pair)
+
+    def _behind(self, pair: LanguagePair | None) -> list[int]:
+        end = [self.eos_id] if self._facts.source_end else []
+        return end + self._filled(self._facts.suffix, pair)
 
     def _filled(self, parts: Sequence[int | Slot], pair: LanguagePair | None) -> list[int]:
         return [index for part in parts for index in ((part,) if isinstance(part, int) else self._language(part, pair))]

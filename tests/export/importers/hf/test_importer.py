@@ -8,7 +8,7 @@ import torch
 
 from dragoman.bundle.manifest import LanguagePair, Limits
 from dragoman.export.core.errors import UnsupportedModel
-from dragoman.export.importers.hf.importer import read_hf
+from dragoman.export.importers.hf.importer import Task, read_hf, read_task
 from dragoman.export.network.load import load_network
 
 PAD = 25
@@ -30,6 +30,23 @@ def test_a_directory_becomes_a_checkpoint(t5):
     assert (found.source_format, found.licence) == ("huggingface-t5", "Apache-2.0")
     files = {"config.json", "generation_config.json", "model.safetensors", "spiece.model"}
     assert {file.name for file in found.source_files} == files
+
+
+def test_a_task_has_settings_and_a_prompt_of_its_own(t5):
+    """Which go before the model's, and before prompts of translation."""
+    told = {
+        "summarization": {"num_beams": 4, "max_length": 31, "length_penalty": 2.0, "prefix": "summarize: "},
+        "translation_en_to_de": {"prefix": "translate English to German: "},
+    }
+    change(t5 / "config.json", task_specific_params=told)
+
+    task = read_task(t5, "summarization")
+    found = read_hf(t5, "en", "en", task)
+
+    assert (task.prompt, read_task(t5, "other")) == ("summarize: ", Task({}, ""))
+    assert (found.decoding.beam_size, found.decoding.max_length, found.decoding.length_penalty) == (4, 30, 2.0)
+    assert (found.tokenizer.prefix, str(found.pairs[0])) == ((), "en-en")
+    assert read_hf(t5, "en", "de").tokenizer.prefix == ("target",)
 
 
 def test_one_of_its_files_names_a_directory(t5):

@@ -242,7 +242,7 @@ def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
 @pytest.mark.parametrize(
     ("fields", "protection"),
     [
-        ({}, DEFAULT_PROTECTION),
+        ({}, None),
         ({"protection": {}}, DEFAULT_PROTECTION),
         ({"protection": {"patterns": ["a+"]}}, Protection(RECOGNISED, ("a+",))),
         ({"protection": {"kinds": [pb.SPAN_KIND_URL, pb.SPAN_KIND_URL]}}, Protection(frozenset({SpanKind.URL}))),
@@ -250,8 +250,8 @@ def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
         ({"protection": {"off": True, "patterns": ["a"]}}, Protection(frozenset(), ("a",))),
     ],
 )
-def test_what_is_protected_is_read(fields: dict[str, Any], protection: Protection) -> None:
-    """All kinds where none is named, and patterns beside them."""
+def test_what_is_protected_is_read(fields: dict[str, Any], protection: Protection | None) -> None:
+    """All kinds where none is named, and patterns beside them; what the bundle has where nothing is said."""
     assert read(texts=[pb.Text(text="a")], **fields).protection == protection
 
 

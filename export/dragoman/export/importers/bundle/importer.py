@@ -54,6 +54,7 @@ def read_bundle(source: Path, source_language: str | None, target_language: str 
         source_format=f"{provenance.source_format}, by way of a bundle in {manifest.precision}",
         source_files=(source / "manifest.json",),
         licence=manifest.licence,
+        texts=manifest.texts,
         shortlist=_shortlist(bundle),
         nat=dict(manifest.nat),
         history={key: value for key, value in provenance.options.items() if key != "precision"},

@@ -12,6 +12,7 @@ refused with all of them.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,15 @@ from dragoman.export.importers.hf.weights import place_weights
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a model is used for, other than translation."""
+
+    settings: dict[str, Any]
+    """Decoding defaults, which go before all others."""
+    prompt: str
+
+
+@dataclass(frozen=True)
 class HfModel:
     """Everything of a directory but its tokenizer and languages."""
 
@@ -46,12 +56,14 @@ class HfModel:
     oracle: Oracle | None
 
 
-def read_hf(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
-    """Read the model in the directory `path`. Raises `ExportError`."""
+def read_hf(
+    path: Path, source_language: str | None, target_language: str | None, task: Task | None = None
+) -> Checkpoint:
+    """Read the model in the directory `path`, as it is used for `task`. Raises `ExportError`."""
     reasons = Reasons()
     folder = model_folder(path)
-    model = read_model(folder, reasons)
-    text = _read_tokenizer(folder, source_language, target_language, reasons)
+    model = read_model(folder, reasons, task)
+    text = _read_tokenizer(folder, source_language, target_language, reasons, task)
     reasons.raise_if_any(path)
     assert model is not None, "a model that is not read has a reason"
     assert text is not None, "a tokenizer that is not read has a reason"
@@ -79,7 +91,17 @@ def read_hf(path: Path, source_language: str | None, target_language: str | None
     )
 
 
-def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
+def read_task(path: Path, name: str) -> Task:
+    """What `config.json` says of a task (`task_specific_params`): settings of its own, and a prompt."""
+    told = read_json(model_folder(path) / CONFIG, Reasons()).get("task_specific_params")
+    own = told.get(name) if isinstance(told, dict) else None
+    settings = own if isinstance(own, dict) else {}
+    prompt = settings.get("prefix")
+    settings = {key: value for key, value in settings.items() if key != "prefix"}
+    return Task(settings, prompt if isinstance(prompt, str) else "")
+
+
+def read_model(folder: Path, reasons: Reasons, task: Task | None = None) -> HfModel | None:
     """Configuration and weights; None when there is a reason against them."""
     options = flattened(read_json(folder / CONFIG, reasons))
     if not options:
@@ -90,7 +112,7 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
     if arch is None:
         return None
     generation_file = folder / GENERATION
-    settings = read_json_if_there(generation_file, reasons)
+    settings = read_json_if_there(generation_file, reasons) | ({} if task is None else task.settings)
     assert config.family is not None, "an architecture has a family"
     generation = read_generation(settings, options, config.family, arch, reasons)
     placed = place_weights(tensors, config, arch, reasons) if tensors is not None else None
@@ -116,10 +138,16 @@ def read_model(folder: Path, reasons: Reasons) -> HfModel | None:
     )
 
 
-def _read_tokenizer(folder: Path, source: str | None, target: str | None, reasons: Reasons) -> TokenizerSource | None:
-    """The tokenizer; None, with its reasons among the others, where it cannot be read."""
+def _read_tokenizer(
+    folder: Path, source: str | None, target: str | None, reasons: Reasons, task: Task | None
+) -> TokenizerSource | None:
+    """The tokenizer; None, with its reasons among the others, where it cannot be read. What has a task of its own has
+    no prompts of translation.
+    """
+    config = flattened(read_json(folder / CONFIG, Reasons()))
+    config = config if task is None else {key: each for key, each in config.items() if key != "task_specific_params"}
     try:
-        return read_tokenizer(folder, flattened(read_json(folder / CONFIG, Reasons())), source=source, target=target)
+        return read_tokenizer(folder, config, source=source, target=target)
     except UnsupportedModel as error:
         for reason in error.reasons:
             reasons.add(reason)

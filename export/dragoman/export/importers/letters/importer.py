@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.files.word_tables import Cut, characters_but, replaced, word_table, words_but
@@ -228,4 +228,5 @@ def _checkpoint(
         source_format="letters",
         source_files=(path,),
         licence=licence,
+        texts=Texts("none", "truncate", translated=False),
     )

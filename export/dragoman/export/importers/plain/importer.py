@@ -5,7 +5,8 @@
     ...                  the tokenizer's files, as dragoman.json names them
 
 `dragoman.json` is an object with `architecture` and `tokenizer`, which are those of a bundle's manifest, and, where
-they are wanted, `pairs`, `decoding`, `limits`, `name` and `licence`. What is left out has the manifest's default.
+they are wanted, `pairs`, `decoding`, `limits`, `texts`, `name` and `licence`. What is left out has the manifest's
+default.
 
 Weights have the canonical names of `dragoman.export.core.checkpoint`, and matrices are as torch's `nn.Linear` stores
 them, [out, in]: `X.weight` is turned here. Cells of a recurrent decoder may keep the names that torch's `nn.LSTMCell`
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.codec import DecodeError, decode
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer
 from dragoman.bundle.rules import name_problem, shape_problems
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
@@ -48,6 +49,7 @@ class Description:
     name: str = ""
     """Empty: the pair's name."""
     licence: str = ""
+    texts: Texts = Texts()  # noqa: RUF009 - frozen
 
 
 def read_plain(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -84,6 +86,7 @@ def read_plain(path: Path, source_language: str | None, target_language: str | N
         source_format="plain",
         source_files=(folder / DESCRIPTION, *tensors.files, *files.values()),
         licence=description.licence,
+        texts=description.texts,
     )
 
 
@@ -106,6 +109,7 @@ _PARTS = {
     "tokenizer": Tokenizer,
     "decoding": Decoding,
     "limits": Limits,
+    "texts": Texts,
     "recurrent": Recurrent,
 }
 

@@ -42,7 +42,7 @@ def request(
         deadline_s=deadline_s,
         source_language=pair.source,
         target_language=pair.target,
-        protection=_protection(message.protection) if message.HasField("protection") else DEFAULT_PROTECTION,
+        protection=_protection(message.protection) if message.HasField("protection") else None,
     )
 
 
