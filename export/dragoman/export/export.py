@@ -28,6 +28,8 @@ from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.writer import BundleWriter
 from dragoman.export.calibration.calibrate import OUTPUT, measure_scales
+from dragoman.export.calibration.ranges import check_range
+from dragoman.export.calibration.texts import draw_texts
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
@@ -70,6 +72,10 @@ def export(
     with BundleWriter(directory, replace=replace) as writer:
         root = writer.path(file_of(ENCODER)).parent
         check_room(checkpoint, precision, root)
+        if precision == "fp16":
+            progress("looking for numbers that float16 cannot hold")
+            words = checkpoint.tokenizer
+            check_range(network, calibration or draw_texts(checkpoint), start_id=words.start_id, eos_id=words.eos_id)
         models = {}
         for graph in graphs:
             progress(f"tracing {graph}")

@@ -53,8 +53,8 @@ def measure_scales(
     for note in (note_largest, note_lost):
         with torch.inference_mode(), _listening(network, note):
             ids, src_mask = map(torch.from_numpy, padded(sources))
-            _translate(network, ids, src_mask, start_id, eos_id, note)
-            _fill(network, ids, src_mask)
+            translate(network, ids, src_mask, start_id, eos_id, note)
+            fill(network, ids, src_mask)
     return {
         name: max(peak, 1e-6) / steps(name) if lost[name][0] <= BEARABLE**2 * lost[name][1] else None
         for name, peak in largest.items()
@@ -77,7 +77,7 @@ def _listening(network: Network, note: Note) -> Iterator[None]:
             hook.remove()
 
 
-def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
+def fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
     """Run two passes of each non-autoregressive decoder: over empty canvases, then over canvases with words.
 
     Half of the places show what the first pass said, where the decoder reads words at all.
@@ -105,13 +105,15 @@ def _fill(network: Network, ids: Tensor, src_mask: Tensor) -> None:
             canvas = torch.where(torch.arange(shape[1]) % 2 == 0, said, first)
 
 
-def _translate(network: Network, ids: Tensor, src_mask: Tensor, start_id: int, eos_id: int, note: Note) -> None:
+def translate(
+    network: Network, ids: Tensor, src_mask: Tensor, start_id: int, eos_id: int, note: Note, *, most: int = MAX_TOKENS
+) -> None:
     """Translate all sources at once, greedily; those that have ended go on and are measured as well."""
     count, arch = len(ids), network.arch
     if not arch.decoder_layers:
         return
     memory = network.memory(ids, src_mask)
-    limit = min(MAX_TOKENS, 2 * ids.shape[1] + 8, arch.max_positions)
+    limit = min(most, 2 * ids.shape[1] + 8, arch.max_positions)
     read, is_open = torch.full((count, 1), start_id), torch.ones(count, dtype=torch.bool)
     state = network.first(memory)
     for t in range(limit):
