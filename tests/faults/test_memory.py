@@ -44,6 +44,8 @@ PROSE = (WORDS * (LARGEST // len(WORDS) + 1))[:LARGEST]
 SENTENCES_128K = (" ".join(SENTENCES) + " ") * (LARGEST // (len(" ".join(SENTENCES)) + 1))
 WIDE = pb.DecodingOptions(beam_size=16, min_length=150, max_length_factor=100)
 
+PAGE = f"<p>The <b>people</b> of the <a href='/town'>old town</a> {WORDS[22:]}</p>"
+
 REQUESTS = {
     "131,072 times a": request("a" * LARGEST),
     "33,000 times a": request("a" * 33_000),
@@ -61,6 +63,10 @@ REQUESTS = {
     "128 KB of prose, 32 draws": request(
         PROSE, decoding=pb.DecodingOptions(num_hypotheses=32, sampling=pb.Sampling(seed=1))
     ),
+    "128 KB of a page in HTML": request(PAGE * (LARGEST // len(PAGE)), format=pb.INPUT_FORMAT_HTML),
+    "14,000 words in marks of their own": request("<b>w</b> " * 14_000, format=pb.INPUT_FORMAT_HTML),
+    "26,000 tags within each other": request("<b>" * 26_000 + "House" + "</b>" * 6_000, format=pb.INPUT_FORMAT_HTML),
+    "43,000 tags in Markdown": request("<b>" * 43_000, format=pb.INPUT_FORMAT_MARKDOWN),
 }
 
 
