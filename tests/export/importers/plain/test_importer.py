@@ -189,13 +189,36 @@ def test_shaws_positions_and_powernorm_are_the_plain_formulas(tmp_path):
         torch.testing.assert_close(found, plain.logits(source, target), atol=1e-4, rtol=1e-4)
 
 
+def test_batchnorm_after_training_is_a_scale_and_a_bias(tmp_path):
+    """What torch's own makes of rows, with its running statistics, is what the folded norm makes of them."""
+    plain = Transformer()
+    norms = [name.removesuffix(".running_phi") for name in plain.weights if name.endswith(".running_phi")]
+    made = {}
+    for name in norms:
+        del plain.weights[f"{name}.running_phi"]
+        made[name] = norm = torch.nn.BatchNorm1d(12, eps=1e-5).eval()
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            torch.nn.init.normal_(tensor)
+        torch.nn.init.uniform_(norm.running_var, 0.1, 3.0)
+        plain.weights |= {f"{name}.{key}": value for key, value in norm.state_dict().items()}
+
+    found = read(write(tmp_path, plain.architecture, plain.weights), "auto", None, None)
+
+    load_network(found)
+    x = torch.randn(5, 12)
+    for name, norm in made.items():
+        scale, bias = (torch.from_numpy(found.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        torch.testing.assert_close(x * scale + bias, norm(x), atol=1e-5, rtol=1e-5)
+
+
 def test_statistics_that_are_none_are_refused(tmp_path):
     """A mean of squares must be of its norm's width and cannot be negative."""
     plain = Transformer()
     plain.weights["encoder.layers.0.self_norm.running_phi"] *= -1
     plain.weights["encoder.layers.0.ffn_norm.running_phi"] = torch.ones(3)
+    plain.weights["decoder.layers.0.ffn_norm.running_var"] = torch.ones(12)
 
     with pytest.raises(UnsupportedModel) as caught:
         read(write(tmp_path, plain.architecture, plain.weights), "auto", None, None)
 
-    assert len(caught.value.reasons) == 2
+    assert len(caught.value.reasons) == 3

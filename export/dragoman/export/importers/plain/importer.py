@@ -11,7 +11,8 @@ default.
 Weights have the canonical names of `dragoman.export.core.checkpoint`, and matrices are as torch's `nn.Linear` stores
 them, [out, in]: `X.weight` is turned here. Cells of a recurrent decoder may keep the names that torch's `nn.LSTMCell`
 and `nn.GRUCell` give them (`decoder.layers.0.weight_ih`), as the encoder's always do. A norm with `X.running_phi`,
-the mean of squares that PowerNorm ends training with, becomes an affine: its scale is divided by the root of it.
+the mean of squares that PowerNorm ends training with, becomes an affine: its scale is divided by the root of it. So is
+one with `X.running_mean` and `X.running_var`, as BatchNorm has them, whose mean is taken off its bias.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from dragoman.export.importers.files.name_tables import canonical_cell
 from dragoman.export.importers.files.tensors import Tensors, open_tensors
 from dragoman.export.importers.plain.folder import DESCRIPTION
 
-PHI = ".running_phi"
+PHI, MEAN, VARIANCE, BATCHES = ".running_phi", ".running_mean", ".running_var", ".num_batches_tracked"
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
@@ -142,7 +143,7 @@ def _tokenizer_files(folder: Path, tokenizer: Tokenizer, reasons: Reasons) -> It
 def read_weights(tensors: Tensors, epsilon: float, reasons: Reasons) -> Weights:
     """Canonical weights of a plain folder's tensors."""
     weights: Weights = {}
-    for name in sorted(tensors.names):
+    for name in sorted(name for name in tensors.names if not name.endswith(BATCHES)):
         value, name = tensors.read(name, reasons), canonical_cell(name) or name
         weights[name] = np.ascontiguousarray(value.T) if name.endswith(".weight") and value.ndim == 2 else value
     for name in [name for name in weights if name.endswith(PHI)]:
@@ -151,4 +152,17 @@ def read_weights(tensors: Tensors, epsilon: float, reasons: Reasons) -> Weights:
             reasons.add(f"{name} is not the mean of squares of a norm: it needs a {scale} of its length")
         else:
             weights[scale] = (weights[scale] / np.sqrt(squares + epsilon)).astype(np.float32)
+    for norm in [name.removesuffix(VARIANCE) for name in weights if name.endswith(VARIANCE)]:
+        _fold(weights, norm, epsilon, reasons)
     return weights
+
+
+def _fold(weights: Weights, norm: str, epsilon: float, reasons: Reasons) -> None:
+    """What BatchNorm computes after training, as a scale and a bias."""
+    variance, mean = weights.pop(norm + VARIANCE).reshape(-1), weights.pop(norm + MEAN, np.zeros(0)).reshape(-1)
+    scale, bias = (weights.get(f"{norm}.{part}", np.zeros(0)) for part in ("weight", "bias"))
+    if not (scale.shape == bias.shape == variance.shape == mean.shape) or not (variance >= 0).all():
+        reasons.add(f"{norm}{VARIANCE} is not of a BatchNorm: it needs a mean, a weight and a bias of its length")
+        return
+    weights[f"{norm}.weight"] = (scale / np.sqrt(variance + epsilon)).astype(np.float32)
+    weights[f"{norm}.bias"] = (bias - mean * weights[f"{norm}.weight"]).astype(np.float32)
