@@ -245,6 +245,15 @@ class Alternatives:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """A list that a translation must be from."""
+
+    labels: tuple[str, ...] | None = None
+    most: int | None = None
+    separator: str | None = None
+
+
+@dataclass(frozen=True)
 class MinimumBayesRisk:
     """Draw many hypotheses and answer with those that the others agree with most."""
 
@@ -356,6 +365,7 @@ class Options:
     sampling: Sampling | None = None
     diversity: Diversity | None = None
     alternatives: Alternatives | None = None
+    choice: Labels | None = None
     minimum_bayes_risk: MinimumBayesRisk | None = None
     profile: str | None = None
     shortlist: bool | None = None

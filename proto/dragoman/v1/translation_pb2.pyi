@@ -366,7 +366,7 @@ class TermForm(_message.Message):
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class DecodingOptions(_message.Message):
-    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk", "source_no_repeat_ngram_size")
+    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk", "source_no_repeat_ngram_size", "choice")
     BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     NUM_HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
@@ -389,6 +389,7 @@ class DecodingOptions(_message.Message):
     SHORTLIST_FIELD_NUMBER: _ClassVar[int]
     MINIMUM_BAYES_RISK_FIELD_NUMBER: _ClassVar[int]
     SOURCE_NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_FIELD_NUMBER: _ClassVar[int]
     beam_size: int
     num_hypotheses: int
     length_penalty: float
@@ -411,7 +412,8 @@ class DecodingOptions(_message.Message):
     shortlist: bool
     minimum_bayes_risk: MinimumBayesRisk
     source_no_repeat_ngram_size: int
-    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ..., minimum_bayes_risk: _Optional[_Union[MinimumBayesRisk, _Mapping]] = ..., source_no_repeat_ngram_size: _Optional[int] = ...) -> None: ...
+    choice: Labels
+    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ..., minimum_bayes_risk: _Optional[_Union[MinimumBayesRisk, _Mapping]] = ..., source_no_repeat_ngram_size: _Optional[int] = ..., choice: _Optional[_Union[Labels, _Mapping]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("top_k", "top_p", "temperature", "seed", "min_p", "epsilon")
@@ -436,6 +438,16 @@ class MinimumBayesRisk(_message.Message):
     samples: int
     sampling: Sampling
     def __init__(self, samples: _Optional[int] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ...) -> None: ...
+
+class Labels(_message.Message):
+    __slots__ = ("labels", "most", "separator")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    SEPARATOR_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    most: int
+    separator: str
+    def __init__(self, labels: _Optional[_Iterable[str]] = ..., most: _Optional[int] = ..., separator: _Optional[str] = ...) -> None: ...
 
 class Diversity(_message.Message):
     __slots__ = ("groups", "penalty")

@@ -20,6 +20,7 @@ from dragoman.server.core.requests import (
 from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, Method, Strategy
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
+from dragoman.server.decode.strategies.labels import Labels
 from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -284,6 +285,7 @@ EXAMPLES: dict[str, Method] = {
     "diversity": Diversity(2),
     "alternatives": Alternatives(2),
     "minimum_bayes_risk": MinimumBayesRisk(4),
+    "choice": Labels(("a", "b"), 2),
 }
 
 

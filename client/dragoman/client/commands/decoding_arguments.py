@@ -13,6 +13,7 @@ from dragoman.client.types import (
     EarlyStopping,
     EnginePreference,
     InputFormat,
+    Labels,
     LengthPenaltyKind,
     Lossy,
     MinimumBayesRisk,
@@ -48,6 +49,9 @@ def register(parser: ArgumentParser) -> None:
     search.add_argument("--diversity-penalty", type=finite, metavar="X", help="how much they avoid them")
     search.add_argument("--alternatives", type=count, metavar="N", help="best N first words, each continued")
     search.add_argument("--min-probability", type=finite, metavar="X", help="least probability of an alternative")
+    search.add_argument("--choice", action="append", metavar="LABEL", help="say one of these alone; may be repeated")
+    search.add_argument("--most-choices", type=count, metavar="N", help="or up to N of them, each once")
+    search.add_argument("--choice-separator", metavar="TEXT", help="what stands between two (default: ', ')")
     length = parser.add_argument_group("lengths and penalties")
     length.add_argument("--length-penalty", type=finite, metavar="X", help="larger favours longer translations")
     _choice(length, "--length-penalty-kind", LengthPenaltyKind, "what --length-penalty means")
@@ -173,13 +177,14 @@ def _protection(args: Namespace) -> Protection | None:
 
 def options(args: Namespace) -> Options:
     """The options that a command line stands for."""
-    others = {"alternatives", "suppressed_tokens", "sampling", "terms", "glossaries"}
+    others = {"alternatives", "choice", "suppressed_tokens", "sampling", "terms", "glossaries"}
     names = {field.name for field in dataclasses.fields(Options)} - others
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
     sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed, args.min_p, args.epsilon)
     drawn = sampling if args.sampling or sampling != Sampling() else None
     diversity = Diversity(args.diversity_groups, args.diversity_penalty)
     alternatives = Alternatives(args.alternatives, args.min_probability)
+    choice = Labels(tuple(args.choice) if args.choice else None, args.most_choices, args.choice_separator)
     lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)
     nat = Nat(*lengths, args.nat_decoder, args.rescore)
     lossy = Lossy(args.lossy_top, args.lossy_margin)
@@ -191,6 +196,7 @@ def options(args: Namespace) -> Options:
         minimum_bayes_risk=MinimumBayesRisk(args.mbr_samples, drawn) if args.mbr_samples else None,
         diversity=diversity if diversity != Diversity() else None,
         alternatives=alternatives if alternatives != Alternatives() else None,
+        choice=choice if choice != Labels() else None,
         nat=nat if nat != Nat() else None,
         protection=_protection(args),
         speculation=speculation if speculation != Speculation() else None,

@@ -68,7 +68,7 @@ class GroupFactory:
 
     def _has_shortlist(self, segment: Segment) -> bool:
         # What is forced may be outside of the shortlist; and where there is none, all words are searched.
-        is_free = not segment.prefix and not isinstance(segment.strategy, Forced)
+        is_free = not segment.prefix and not isinstance(segment.strategy, Forced) and segment.labels is None
         return segment.decoding.shortlist and is_free and not self._runtime.is_placed
 
     def _strides(self, segment: Segment) -> bool:

@@ -59,12 +59,16 @@ class TextSettings:
 
     def asked(self, request: "Request") -> "TextSettings":
         """With what a request sets."""
+        own = self if request.method.translates else _WHOLE
         return TextSettings(
-            request.splitting or self.splitting,
-            request.on_too_long or self.on_too_long,
-            self.protection if request.protection is None else request.protection,
-            self.is_reviewed,
+            request.splitting or own.splitting,
+            request.on_too_long or own.on_too_long,
+            own.protection if request.protection is None else request.protection,
+            own.is_reviewed,
         )
+
+
+_WHOLE = TextSettings(Splitting.NONE, OnTooLong.TRUNCATE, NO_PROTECTION, is_reviewed=False)
 
 
 class OnLoop(enum.Enum):

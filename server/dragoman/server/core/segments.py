@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.label_tree import LabelTree
 from dragoman.server.core.strategies import Beam, Engine, Strategy
 
 
@@ -72,6 +73,8 @@ class Segment:
     """Target ids that every hypothesis begins with, such as the target language's; they count as its tokens."""
     suppressed_ids: tuple[int, ...] = ()
     """Target ids that must not be put out, besides those that the bundle suppresses."""
+    labels: LabelTree | None = None
+    """What a hypothesis must be, behind its prefix; None: anything."""
     attention: bool = False
     """Whether hypotheses carry their attention."""
     priority: Priority = Priority.NORMAL

@@ -113,6 +113,8 @@ class Method:
     """Whether a demand for beam search goes with it."""
     is_whole: ClassVar[bool] = False
     """Whether a text must be a single segment."""
+    translates: ClassVar[bool] = True
+    """Whether what comes out says what the text says; else the text is read whole, and nothing of it is kept."""
 
     @property
     def is_asked(self) -> bool:

@@ -36,6 +36,7 @@ class Weigher:
         self._min_length = decoding.min_length
         unknown = {vocabulary.unk_id} if decoding.unknown_handling == "suppress" else set()
         self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown}
+        self._labels = segment.labels
         self._renormalises = self._profile == "ct2"
         # To transformers, what the decoder starts from has been put out.
         is_word = vocabulary.start_id in (vocabulary.eos_id, *vocabulary.hidden_ids)
@@ -50,6 +51,7 @@ class Weigher:
             self._last_at, self._last_id = segment.max_target_tokens - 1, decoding.forced_last_id
         self._changes_all = bool(
             segment.suppressed_ids
+            or self._labels is not None
             or self._ngram
             or self._source_next
             or self._penalty != 1.0
@@ -78,11 +80,14 @@ class Weigher:
         forced = self._forced(len(tokens))
         if forced is not None:
             return [forced]
+        if self._labels is not None:
+            return sorted(self._labels.allowed(tokens[len(self._prefix) :]))
         return sorted(self._repeatable(tokens) | (self._banned(tokens) if self._renormalises else set()))
 
     def num_lost(self, tokens: list[int]) -> int:
         """How many of the best words may fall out of the choice."""
-        return 0 if self._forced(len(tokens)) is not None else len(self._banned(tokens) | self._repeatable(tokens))
+        is_named = self._labels is not None or self._forced(len(tokens)) is not None
+        return 0 if is_named else len(self._banned(tokens) | self._repeatable(tokens))
 
     def weigh(
         self, reply: Reply, at: tuple[int, int], tokens: list[int], named: list[int]
@@ -100,6 +105,8 @@ class Weigher:
             costs = 0.0 if is_free else logp
             scores = np.where(is_named & (words == forced), costs, -np.inf)
             return words, scores, logp
+        if self._labels is not None:
+            return words, np.where(is_named & (logp >= IMPOSSIBLE), logp, -np.inf), logp
         # A word that was named counts there alone.
         is_out = (~is_named & _among(words, named)) | _among(words, self._banned(tokens))
         scores = np.where(is_out | (logp < IMPOSSIBLE), -np.inf, logp)

@@ -32,6 +32,7 @@ from dragoman.server.core.requests import CacheMode, EnginePreference, InputForm
 from dragoman.server.core.segments import Decoded, Priority, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.decode.strategies.labels import Labels
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import decode
@@ -46,6 +47,7 @@ from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve
 from dragoman.server.text import languages
 from dragoman.server.text.assembling import Assembler
+from dragoman.server.text.labels import label_tree, said_whole
 from dragoman.server.text.preparing import PreparedText, suppressed_ids
 from dragoman.server.text.recognition.readable import Readable
 from dragoman.server.text.recognition.recogniser import Recogniser
@@ -136,16 +138,18 @@ class Pipeline:
             raise InvalidRequest.of(violations) from None
 
     def _template(self, request: Request, plan: Plan) -> Segment:
-        decoding = plan.decoding
+        labels = label_tree(request, self._tokenizer, self.bundle.manifest.limits.max_target_tokens)
+        decoding = plan.decoding if labels is None else said_whole(plan.decoding, labels)
         return Segment(
             ids=(),
             decoding=decoding,
+            labels=labels,
             deadline_s=request.deadline_s,
             strategy=plan.strategy,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
-            stops_loops=request.on_loop is OnLoop.STOP,
+            stops_loops=request.on_loop is OnLoop.STOP and labels is None,
         )
 
     def pair(self, source: str, target: str) -> LanguagePair:
@@ -361,6 +365,7 @@ def _is_repeatable(request: Request) -> bool:
     return (
         request.cache is not CacheMode.BYPASS
         and request.targets is None
+        and not isinstance(method, Labels)
         and method.strategy(seed=0) == method.strategy(seed=1)
     )
 
