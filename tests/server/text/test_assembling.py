@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from dragoman.bundle.manifest import Decoding, LanguagePair
+from dragoman.server.core.protection import ProtectedSpan, SpanKind
 from dragoman.server.core.requests import OffsetUnit, Output, Splitting
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Segment
 from dragoman.server.core.spans import Span
@@ -21,7 +22,8 @@ from dragoman.server.core.translations import Timings, Translation
 from dragoman.server.pipeline.workers import finished
 from dragoman.server.testing import FakeTicket, echo
 from dragoman.server.text.assembling import Assembler
-from dragoman.server.text.preparing import PreparedText, prepare
+from dragoman.server.text.forms import Attempt
+from dragoman.server.text.preparing import Find, PreparedText, prepare, unprotected
 from dragoman.server.text.tokenizer import Tokenizer
 
 ALL = Output(token_scores=True, alignments=True, sentence_spans=True)
@@ -39,7 +41,9 @@ NASTY = [
 ]
 
 
-def prepared(text: str, tokenizer: Tokenizer, splitting: Splitting = Splitting.SENTENCES) -> PreparedText:
+def prepared(
+    text: str, tokenizer: Tokenizer, splitting: Splitting = Splitting.SENTENCES, find: Find = unprotected
+) -> PreparedText:
     made = finished(
         prepare(
             text,
@@ -49,6 +53,7 @@ def prepared(text: str, tokenizer: Tokenizer, splitting: Splitting = Splitting.S
             pair=LanguagePair("en", "pt"),
             max_tokens=32,
             split_long=True,
+            find=find,
         )
     )
     assert isinstance(made, PreparedText)
@@ -79,6 +84,24 @@ def test_a_text_of_one_segment_keeps_its_lines(tokenizer: Tokenizer, parts: list
     assert runs(one.text) == runs(text)
     for pair in one.sentence_spans:
         assert one.text[slice(*pair.target)].split() == text[slice(*pair.source)].split()
+
+
+@pytest.mark.parametrize("alignments", [False, True])
+def test_lines_of_a_text_of_which_the_model_says_nothing(tokenizer: Tokenizer, alignments: bool) -> None:
+    """What is kept stands in the translation, where the result says."""
+    text = "The dog\n{a} box"
+    span = ProtectedSpan(Span(8, 11), SpanKind.PLACEHOLDER)
+    one = prepared(text, tokenizer, Splitting.NONE, find=lambda _: [span])
+    shown = replace(one.shown[0], attempt=Attempt.ANYWHERE)
+    nothing = Hypothesis((), -1.0, -1.0, FinishReason.STOP, (-1.0,), np.ones((1, len(one.ids[0])), np.float32))
+    output = Output(kept_spans=True, alignments=alignments)
+
+    made = Assembler(tokenizer, output, copies_unknown=False).translation(
+        replace(one, shown={0: shown}), [Decoded((nothing,), Engine.GREEDY, 1)], 0.0
+    )
+
+    assert made.text == "{a}\n"
+    assert [made.text[slice(*kept.target)] for kept in made.kept if kept.target] == ["{a}"]
 
 
 def runs(text: str) -> list[str]:

@@ -237,6 +237,11 @@ def edges(text: str) -> list[tuple[str, str]]:
     return [(line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]) for line in lines]
 
 
+def line_ends(text: str) -> list[str]:
+    """All of them, and tabs."""
+    return re.findall("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
+
+
 @settings(max_examples=examples(300), deadline=None)
 @given(text=TEXTS, seed=st.integers(0, 2**16), attends=st.booleans(), links=st.booleans(), is_whole=st.booleans())
 def test_no_span_is_ever_lost(
@@ -256,6 +261,8 @@ def test_no_span_is_ever_lost(
         assert re.findall(TAKING_NEXT, one.text) == re.findall(TAKING_NEXT, text)
         if not is_whole:
             assert edges(one.text) == edges(text)
+        elif one.text.strip():
+            assert line_ends(one.text) == line_ends(text)
     assert bool(result.text.strip()) == bool(text.strip())
     assert Counter(text[slice(*kept.source)] for kept in result.kept) == spans_of(text)
     assert all(kept.target and result.text[slice(*kept.target)] == text[slice(*kept.source)] for kept in result.kept)

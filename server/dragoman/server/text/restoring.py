@@ -97,14 +97,16 @@ class Restored:
 
     def with_runs(self, runs: Sequence[tuple[Span, str]]) -> "Restored":
         """With these in place of stretches between its spans, in order."""
-        surfaces = _edited(self.surfaces, [Edit(*run) for run in runs])
+        edits = [Edit(*run) for run in runs]
+        [text] = _edited([self.text], edits)  # which a hypothesis without tokens may have as well
+        surfaces = _edited(self.surfaces, edits)
         ends = [run.end for run, _ in runs]
         grown = [0, *itertools.accumulate(len(put) - (run.end - run.start) for run, put in runs)]
         places = []
         for stand_in, place, keeping in self.places:
             by = grown[bisect_right(ends, place.start)]
             places.append((stand_in, Span(place.start + by, place.end + by), keeping))
-        return Restored("".join(surfaces), surfaces, places)
+        return Restored(text, surfaces, places)
 
 
 def _unattended() -> Attended | None:
