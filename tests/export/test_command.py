@@ -2,7 +2,9 @@
 
 import pytest
 
-from dragoman.export.command import time_left
+from dragoman.bundle.manifest import Texts
+from dragoman.export.command import probed, time_left
+from dragoman.server.testing import write_bundle
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,10 @@ from dragoman.export.command import time_left
 def test_how_long_it_will_take_is_told_from_what_has_passed(stage, elapsed_s, said):
     """The rest of an export is in proportion to what was done, by the share of each stage in a large one."""
     assert time_left(stage, elapsed_s) == said
+
+
+def test_forms_are_for_translations(tmp_path):
+    """A bundle that does something else is not tried for what it copies."""
+    bundle = write_bundle(tmp_path / "bundle", texts=Texts("none", "truncate", translated=False))
+
+    assert probed(bundle, lambda _: None) == (bundle, "")

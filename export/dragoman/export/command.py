@@ -144,7 +144,11 @@ def _read(args: argparse.Namespace) -> Checkpoint:
 
 
 def probed(bundle: Bundle, progress: Callable[[str], None]) -> tuple[Bundle, str]:
-    """The bundle with the forms that its model copies, and why that was not tried: the bundle is good without."""
+    """The bundle with the forms that its model copies, and why that was not tried: the bundle is good without. One that
+    does not translate has nothing that must come back.
+    """
+    if not bundle.manifest.texts.translated:
+        return bundle, ""
     try:
         from dragoman.export.probe.probe import with_forms  # it needs what a server needs
     except ModuleNotFoundError as error:
