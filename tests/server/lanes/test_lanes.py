@@ -276,6 +276,28 @@ def test_bulk_never_holds_all_of_a_lane(bench):
     assert isinstance(lanes.wait(10)[0], Cancelled)
 
 
+@pytest.mark.parametrize(("number", "times"), [(1, 2.0), (4, 4.0)])
+def test_light_sources_have_more_of_the_time_than_bulk(bench, number, times):
+    """One has twice that of all bulk, four have four times."""
+    lanes, weights = bench(1, 8), set()
+    shares = lanes.lanes._lanes[0]._shares
+    charge = shares.charge
+
+    def noted(key, seconds, weight):
+        weights.add((key, weight))
+        charge(key, seconds, weight)
+
+    shares.charge = noted
+    lanes.hold()
+    (one,) = segments(1, ids=(5, 6, 7, 0), strategy=Forced((4,) * 40))
+    for n in range(3 + number):
+        lanes.submit(n, replace(one, bulk=n < 3))
+    lanes.may_step.set()
+
+    assert len(lanes.wait(3 + number)) == 3 + number
+    assert {(True, 1.0), (False, times)} <= weights
+
+
 def test_a_lane_holds_no_more_positions_than_it_may(bench):
     """Bulk three quarters of them, and light segments the rest, or all."""
     lanes, most = bench(1, 8, budget=lambda: 400), []

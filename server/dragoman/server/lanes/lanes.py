@@ -2,8 +2,8 @@
 
 A lane has two halves (`half`), for segments of light requests and for those of bulk, and there is a backlog for each.
 A lane's round is: take new segments where there is room, answer what was cancelled or is late, and give the half that
-has had less time a turn. Light and bulk have the same time while both are at work, however many bulk requests there
-are; several light sources have more, by the root of their number. Only the lane's thread touches its halves; what is
+has had less time a turn. A light source has twice the time of all bulk beside it, however many bulk requests there are;
+several have more, by the root of their number. Only the lane's thread touches its halves; what is
 shared lies behind one lock, and no graph runs and no answer is given while it is held.
 
 Each half has as many places as the other. Of the positions that a lane may hold, bulk leaves some to light segments;
@@ -47,6 +47,8 @@ KEPT_S = 30.0
 """After the last light segment, for how long the last lane takes no bulk that is long."""
 LOOK_S = 1.0
 """How often it looks whether it may."""
+LIGHT_WEIGHT = 2.0
+"""Of a lane's time, a light source that is alone has so many times what all bulk has."""
 LIGHT_SHARE = 0.25
 """Part of a lane's positions that is not for bulk."""
 
@@ -319,7 +321,7 @@ class _Lane:
         if not busy:
             return
         chosen = self._shares.next(busy)
-        half, weight = self._halves[chosen], 1.0 if chosen else math.sqrt(sizes[chosen])
+        half, weight = self._halves[chosen], 1.0 if chosen else LIGHT_WEIGHT * math.sqrt(sizes[chosen])
         cost = half.turn()
         seconds = time.monotonic() - started_s
         self._shares.charge(chosen, seconds, weight)
