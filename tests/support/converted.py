@@ -1,9 +1,11 @@
 """Random Transformers as CTranslate2's own specification saves them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import sentencepiece
+from ctranslate2.converters import transformers
 from ctranslate2.specs import TransformerSpec, common_spec
 
 WORDS = 40
@@ -25,11 +27,12 @@ CASES = {
         "ffn_glu": True,
         "rms_norm": True,
         "activation": common_spec.Activation.GELUTanh,
-        "start": "<blank>",
+        "loader": "T5Loader",
         "unscaled": True,
         "queries": 1.0,
         "outputs": 0.3,
     },
+    "pegasus": {"loader": "PegasusLoader"},
     "own words": {"source": 33, "layers": (2, 1), "bias": False},
 }
 """Options of the specification, and what is set besides."""
@@ -38,6 +41,14 @@ CASES = {
 def tokens(count: int) -> list[str]:
     """A vocabulary: OpenNMT's own words, then pieces."""
     return [*OPENNMT, *(f"\u2581w{n}" for n in range(count - len(OPENNMT)))]
+
+
+def configure(config, loader: str) -> None:
+    """What the library's converter of that model writes; padding is `<blank>`."""
+    words = SimpleNamespace(pad_token="<blank>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    words.convert_ids_to_tokens = OPENNMT.__getitem__
+    model = SimpleNamespace(config=SimpleNamespace(decoder_start_token_id=1))
+    getattr(transformers, loader)().set_config(config, model, words)
 
 
 def pieces(folder: Path) -> None:
@@ -57,7 +68,7 @@ def save(folder: Path, quantization=None, *, d=12, heads=3, ffn=20, **case) -> P
     """A model of random weights; `case` is one of `CASES`."""
     own = {
         key: case.pop(key, None)
-        for key in ("start", "zero", "tied", "encodings", "unscaled", "queries", "outputs", "source", "bias")
+        for key in ("start", "zero", "tied", "encodings", "unscaled", "queries", "outputs", "source", "bias", "loader")
     }
     layers = case.pop("layers", (2, 2))
     spec = TransformerSpec.from_config(layers, heads, **case)
@@ -117,6 +128,8 @@ def save(folder: Path, quantization=None, *, d=12, heads=3, ffn=20, **case) -> P
         spec.decoder.scale_outputs = np.float32(own["outputs"])
     spec.decoder.start_from_zero_embedding = bool(own["zero"])
     spec.config.decoder_start_token = own["start"] or "<s>"
+    if own["loader"]:
+        configure(spec.config, own["loader"])
     spec.register_source_vocabulary(tokens(source))
     spec.register_target_vocabulary(tokens(WORDS))
     spec.validate()

@@ -109,16 +109,49 @@ def test_what_is_not_read_is_refused_with_all_reasons(tmp_path):
         return " ".join(caught.value.reasons)
 
     said = reasons("en", "pt")
-    assert "unk_token '<unk>' is not in the target vocabulary" in said
+    assert "the unknown word '<unk>' is not in the target vocabulary" in said
     assert "not as long as the embeddings" in said
     assert "name them with --from and --to" in reasons("en", None)
     (folder / "shared_vocabulary.json").write_text('{"a": 1}')
-    assert "not a list of words" in reasons("en", "pt")
+    said = reasons("en", "pt")
+    assert "not a list of words" in said
+    assert "there is no shared_vocabulary.json" not in said
     data = (folder / "model.bin").read_bytes()
     (folder / "model.bin").write_bytes(data[: len(data) // 2])
     assert "damaged or cut off" in reasons("en", "pt")
     (folder / "model.bin").write_bytes(struct.pack("<I", 4) + data[4:])
     assert "is of version 4: 5 and 6 are read" in reasons("en", "pt")
+
+
+def test_an_end_that_is_put_behind_sources_unasked_is_said(tmp_path):
+    """T5's and Pegasus' converters write padding as the beginning's word and the first; OpenNMT's sources have none."""
+    for case, notes in (("t5", 1), ("pegasus", 1), ("opennmt", 0)):
+        checkpoint = read_ctranslate2(converted.save(tmp_path / case, **converted.CASES[case]), "en", "pt")
+
+        assert len([note for note in checkpoint.notes if "the end token is put behind" in note]) == notes
+
+
+def test_a_json_list_goes_before_lines(tmp_path):
+    """As in the library; and a line may be empty, or hold a carriage return."""
+    folder = converted.save(tmp_path / "m")
+    words = converted.tokens(converted.WORDS)
+    (folder / "shared_vocabulary.txt").write_text("\n".join(["</s>", *words[1:]]))
+    assert read_ctranslate2(folder, "en", "pt").tokenizer.unk_id == 0
+
+    (folder / "shared_vocabulary.json").unlink()
+    with (folder / "shared_vocabulary.txt").open("w", newline="") as file:
+        file.write("\n".join([*words[:-2], "\r", "", ""]))
+    table = read_ctranslate2(folder, "en", "pt").tokenizer_files["vocabulary.json"]
+    assert isinstance(table, bytes)
+    assert [*json.loads(table)][-2:] == ["\r", ""]
+
+
+def test_other_kinds_of_models_are_refused_by_name(tmp_path):
+    """Whisper's is CTranslate2's, and no translator."""
+    (tmp_path / "model.bin").write_bytes(struct.pack("<IH", 6, 12) + b"WhisperSpec\0")
+
+    with pytest.raises(UnsupportedModel, match="WhisperSpec"):
+        read(tmp_path, "auto", "en", "pt")
 
 
 @pytest.mark.parametrize(

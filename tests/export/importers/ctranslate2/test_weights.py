@@ -52,3 +52,25 @@ def test_forms_that_are_not_read_are_refused_by_name(tmp_path, name, value, reas
 
     assert place_variables(variables, None) is None
     assert reason in " ".join(variables.reasons._unmet)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("encoder/layer_1/self_attention/relative_attention_bias", None, "relative_attention_bias is missing"),
+        ("decoder/layer_1/self_attention/relative_attention_bias", 2.0, "has biases by distance of its own"),
+        ("decoder/layer_0/self_attention/relative_attention_max_distance", 9, "is 9, not 12 as the first layer's"),
+        ("encoder/layer_1/self_attention/relative_attention_max_distance", None, "is 0, not 12"),
+    ],
+)
+def test_biases_by_distance_are_one_stacks_own(tmp_path, name, value, reason):
+    """A table in every layer, and one distance everywhere."""
+    variables = variables_of(tmp_path, **converted.CASES["t5"])
+    stored = dict(variables.stored)
+    before = stored.pop(name)
+    if value is not None:
+        stored[name] = np.full_like(before, value)
+    variables.stored = stored
+
+    assert place_variables(variables, None) is None
+    assert reason in " ".join(variables.reasons._unmet)

@@ -75,3 +75,44 @@ def test_whole_words_need_no_model(tmp_path):
 
     assert found is not None
     assert (found.kind, found.tables, found.models) == ("tokenizers", (None, None), ("source.json", "target.json"))
+
+
+def test_a_word_that_stands_twice_has_its_first_id(tmp_path):
+    """As in CTranslate2."""
+    converted.pieces(tmp_path)
+    listed = (*converted.tokens(9), "\u2581w1")
+
+    found, said = read((tmp_path,), (listed, listed))
+
+    assert found is not None, said
+    table = found.files["vocabulary.json"]
+    assert isinstance(table, bytes)
+    assert json.loads(table)["\u2581w1"] == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        (("a", "<unk>"), ("<unk>", "a"), "number the unknown word differently"),
+        (("a",), ("<unk>", "a"), "'<unk>' is not in the source vocabulary"),
+        (("<unk>", "\ud800"), ("<unk>", "a"), "the source vocabulary has half a character in word [1]"),
+        (("<unk>", "eng_Latn"), ("<unk>", "por_Latn"), "words for 2 languages, such as eng_Latn, por_Latn"),
+        (("<unk>", "__en__", "__pt__"), ("<unk>",), "words for 2 languages"),
+        (("<unk>", "en_XX", "zh_CN"), ("<unk>",), "words for 2 languages"),
+        (("<unk>", "[en_XX]", "[pt_XX]"), ("<unk>",), "words for 2 languages"),
+        (("<unk>", ">>pob<<"), ("<unk>",), "words for 1 languages"),
+    ],
+)
+def test_lists_that_would_be_read_wrongly_are_refused(source, target, reason):
+    """Unknown words that are another word, halves of characters, languages whose place nothing says."""
+    found, said = read((), (source, target), "spaces")
+
+    assert found is None
+    assert reason in said
+
+
+def test_one_word_in_the_form_of_a_language_may_be_a_texts_own():
+    """A name of a locale."""
+    found, said = read((), (("<unk>", "en_US"),) * 2, "spaces")
+
+    assert found is not None, said

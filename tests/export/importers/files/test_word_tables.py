@@ -3,7 +3,7 @@
 import pytest
 from tokenizers import Tokenizer
 
-from dragoman.export.importers.files.word_tables import characters_but, replaced, word_table, words_but
+from dragoman.export.importers.files.word_tables import characters_but, replaced, space_of, word_table, words_but
 
 WORDS = {"<unk>": 3, "the": 4, "cat": 5, "ca": 6, ".": 9}
 LETTERS = {"<unk>": 3, "a": 4, "b": 5, "▁": 7}
@@ -55,3 +55,24 @@ def test_characters_that_are_not_listed_may_be_left_out():
     table = opened(known, "<unk>", "characters", space=" ", normalizers=(replaced(characters_but("]^-a '"), ""),))
 
     assert ids(table, "a]b^-c 'é") == [4, 1, 2, 3, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["_", "<space>"], "<space>"), (["_", " "], " "), (["|", "\u2581"], "\u2581"), (["a"], None)],
+)
+def test_the_surest_sign_of_a_space_is_taken(words, expected):
+    """And none where words end at spaces."""
+    assert space_of(words, "characters") == expected
+    assert space_of(words, "spaces") is None
+
+
+@pytest.mark.parametrize("sign", ["<space>", "_", "|", " "])
+def test_a_sign_of_a_space_is_one_word_whatever_it_is(sign):
+    """Of several characters, too, of which each alone is none; a text that has a sign of one has that word."""
+    table = opened({"<unk>": 3, "a": 4, "b": 5, sign: 7}, "<unk>", "characters", space=sign)
+
+    assert ids(table, "a  b") == [4, 7, 5]
+    assert table.decode([4, 7, 5]) == "a b"
+    assert ids(table, "<") == [3]
+    assert ids(table, f"a{sign}b") == [4, 7, 5] or len(sign) > 1

@@ -31,7 +31,10 @@ def test_sources_have_no_end_and_translations_begin(saved):
     ("vocabulary", "expected"),
     [
         ({"src": 1}, "a checkpoint of before release 3 is not read"),
-        ({"src": ["a"], "tgt": ["a"]}, "</s> is not in the target vocabulary"),
+        ({"src": ["a"], "tgt": ["a"]}, "'</s>' is not in the target vocabulary"),
+        ({"src": ["a", "<unk>"], "tgt": ["<unk>", "</s>", "<s>"]}, "number the unknown word differently"),
+        ({"src": ["a"], "tgt": ["<unk>", "</s>", "<s>"]}, "'<unk>' is not in the source vocabulary"),
+        ({"src": ["<unk>", "eng_Latn"], "tgt": ["<unk>", "por_Latn"]}, "words for 2 languages"),
         ({"src": ["<unk>", "</s>", "<s>"], "tgt": ["<unk>", "</s>", "<s>"]}, "not as long as the embeddings"),
     ],
 )

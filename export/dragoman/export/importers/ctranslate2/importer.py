@@ -1,27 +1,28 @@
 """Import a CTranslate2 folder of a Transformer, whichever toolkit it was converted from.
 
-    1. model.bin -> variables              binary
-    2. variables -> canonical weights      weights, a checklist and a table of names
-    3. config.json, *_vocabulary.*         here: special words, what is read around a text
-    4. SentencePiece, beside it or above   files/listed_words
+    1. model.bin -> variables                  binary
+    2. variables -> canonical weights          weights, a checklist and a table of names
+    3. config.json -> special words            settings, a checklist
+    4. *_vocabulary.*, SentencePiece           here, files/listed_words
 
 What a folder does not say is whether a source ends with the end token where `config.json` adds none: conversions of
 OpenNMT begin with `<s>` and read none, those of Hugging Face's are given one by their tokenizers.
 """
 
+import json
 from pathlib import Path
-from typing import Any
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.bundle.rules import MAX_LENGTH_FACTOR
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons, short
-from dragoman.export.importers.ctranslate2.binary import Variables, read_variables
-from dragoman.export.importers.ctranslate2.folder import CONFIG, MODEL, recognises
+from dragoman.export.importers.ctranslate2.binary import read_variables
+from dragoman.export.importers.ctranslate2.folder import MODEL, PACKAGE, TRANSFORMER, kind_of, model_at, package_of
+from dragoman.export.importers.ctranslate2.settings import Settings, read_settings
 from dragoman.export.importers.ctranslate2.weights import place_variables
-from dragoman.export.importers.files.json_files import model_folder, read_json_if_there
+from dragoman.export.importers.files.json_files import read_json_if_there
 from dragoman.export.importers.files.language_tags import tag_of
-from dragoman.export.importers.files.listed_words import ListedWords, read_listed_words
+from dragoman.export.importers.files.listed_words import ListedWords, Lists, read_listed_words
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.placed import Placed
 from dragoman.export.importers.files.texts import read_text
@@ -30,30 +31,33 @@ from dragoman.export.importers.files.word_tables import Cut
 BEAM, LONGEST = 2, 256
 """CTranslate2's own."""
 BLANKS = ("<blank>", "<pad>")
-PACKAGE = "metadata.json"
-"""What Argos Translate puts beside a model's folder."""
-Lists = tuple[tuple[str, ...], tuple[str, ...]]
+OPENNMT = "<s>"
+"""What translations of OpenNMT's begin with; its sources have no end."""
 
 
 def read_ctranslate2(
     path: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
 ) -> Checkpoint:
-    """Read the model at `path`, a folder or its `model.bin`. Raises `ExportError`."""
-    reasons, folder = Reasons(), model_folder(path)
-    reasons.require(recognises(path), f"{MODEL} is no Transformer that CTranslate2 saved")
+    """Read the model at `path`, a folder, its `model.bin` or a package. Raises `ExportError`."""
+    reasons, folder, kind = Reasons(), model_at(path), kind_of(path)
+    reasons.require(
+        kind == TRANSFORMER,
+        f"{MODEL} is {'no file of CTranslate2' if kind is None else f'a {kind}'}: {TRANSFORMER}, an encoder and a "
+        "decoder of text, is read",
+    )
     reasons.raise_if_any(path)
     variables = read_variables(folder, reasons)
-    settings = read_json_if_there(folder / CONFIG, reasons)
     lists = _lists(folder, reasons)
     pair = _pair(folder, source_language, target_language, reasons)
+    if variables is not None:
+        settings = read_settings(folder, variables, reasons)
+        zero = bool(variables.scalar("decoder/start_from_zero_embedding", default=0))
     reasons.raise_if_any(path)
     assert variables is not None, "variables that are not read have a reason"
     assert lists is not None, "vocabularies that are not read have a reason"
     assert pair is not None, "languages that are not known are a reason"
-    settings = _settings(settings, variables)
-    epsilon = settings.get("layer_norm_epsilon")
-    placed = place_variables(variables, epsilon if isinstance(epsilon, float) else None)
-    found = _tokenizer(folder, settings, lists, placed, words, variables, reasons)
+    placed = place_variables(variables, settings.epsilon)
+    found = _tokenizer(folder, settings, lists, placed, words, reasons, starts_with_nothing=zero)
     reasons.raise_if_any(path)
     assert placed is not None, "weights that are not placed have a reason"
     assert found is not None, "a tokenizer that is not read has a reason"
@@ -84,47 +88,35 @@ def read_ctranslate2(
     )
 
 
-def _settings(given: dict[str, Any], variables: Variables) -> dict[str, Any]:
-    """`config.json`, or what stood for it among the variables of earlier files."""
-    named = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
-    if variables.version >= 6:
-        return {**named, "decoder_start_token": "<s>", **given}
-    begins = bool(variables.scalar("with_target_bos", default=1))
-    return {
-        **named,
-        "decoder_start_token": "<s>" if begins else "</s>",
-        "add_source_bos": bool(variables.scalar("with_source_bos", default=0)),
-        "add_source_eos": bool(variables.scalar("with_source_eos", default=0)),
-    }
-
-
 def _lists(folder: Path, reasons: Reasons) -> Lists | None:
     """The words of both sides."""
+    before = len(reasons)
     shared = _list(folder, "shared_vocabulary", reasons)
-    sides = [shared or _list(folder, f"{side}_vocabulary", reasons) for side in ("source", "target")]
-    if sides[0] is None or sides[1] is None:
-        reasons.add("there is no shared_vocabulary.json, nor both of source_vocabulary.json and target_vocabulary.json")
+    if len(reasons) > before:
         return None
-    return sides[0], sides[1]
+    source, target = (shared or _list(folder, f"{side}_vocabulary", reasons) for side in ("source", "target"))
+    if source is not None and target is not None:
+        return source, target
+    if len(reasons) == before:
+        reasons.add("there is no shared_vocabulary.json, nor both of source_vocabulary.json and target_vocabulary.json")
+    return None
 
 
 def _list(folder: Path, name: str, reasons: Reasons) -> tuple[str, ...] | None:
-    if (folder / f"{name}.txt").is_file():
-        text = read_text(folder / f"{name}.txt", reasons)
-        return None if text is None else tuple(text.removesuffix("\n").split("\n"))
+    """The words of a file, of the JSON where there is a text of lines, too: so does the library."""
     file = folder / f"{name}.json"
-    if not file.is_file():
-        return None
-    text = read_text(file, reasons)
-    listed = None if text is None else parse_list(text)
-    reasons.require(listed is not None or text is None, f"{file.name} is not a list of words")
-    return listed
+    if file.is_file():
+        text = read_text(file, reasons)
+        listed = None if text is None else parse_list(text)
+        reasons.require(listed is not None or text is None, f"{file.name} is not a list of words")
+        return listed
+    lines = folder / f"{name}.txt"
+    text = read_text(lines, reasons, newline="\n") if lines.is_file() else None
+    return None if text is None else tuple(text.removesuffix("\n").split("\n"))
 
 
 def parse_list(text: str) -> tuple[str, ...] | None:
     """The words of a JSON list; None where it is something else."""
-    import json
-
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -135,7 +127,8 @@ def parse_list(text: str) -> tuple[str, ...] | None:
 
 def _pair(folder: Path, source: str | None, target: str | None, reasons: Reasons) -> LanguagePair | None:
     """As asked for, or as the package says that the folder lies in."""
-    facts = read_json_if_there(folder.parent / PACKAGE, reasons) if folder.name == "model" else {}
+    package = package_of(folder)
+    facts = {} if package is None else read_json_if_there(package / PACKAGE, reasons)
     source = source or tag_of(str(facts.get("from_code", "")))
     target = target or tag_of(str(facts.get("to_code", "")))
     if source is None or target is None:
@@ -146,58 +139,51 @@ def _pair(folder: Path, source: str | None, target: str | None, reasons: Reasons
 
 def _tokenizer(
     folder: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     lists: Lists,
     placed: Placed | None,
     words: Cut | None,
-    variables: Variables,
     reasons: Reasons,
+    *,
+    starts_with_nothing: bool,
 ) -> tuple[Tokenizer, ListedWords, tuple[str, ...]] | None:
     source, target = lists
-    names = {key: settings.get(key) for key in ("unk_token", "bos_token", "eos_token", "decoder_start_token")}
-    begin, end, unknown, start = (names[key] for key in ("bos_token", "eos_token", "unk_token", "decoder_start_token"))
-    zero = bool(variables.scalar("decoder/start_from_zero_embedding", default=0))
+    begin, end, start = settings.begin, settings.end, settings.start
     if start is None:
         reasons.add("decoder_start_token is not said: callers give a language there; export what it was converted from")
-    for key, word in names.items():
-        if key != "bos_token" and word is not None and word not in target:
-            reasons.add(f"{key} {short(word)} is not in the target vocabulary")
-    adds_end, adds_begin = bool(settings.get("add_source_eos")), bool(settings.get("add_source_bos"))
-    is_opennmt = start == begin and not zero
-    ends = adds_end or not is_opennmt
-    for wanted, key, word in ((ends, "eos_token", end), (adds_begin, "bos_token", begin)):
+    for key, word in (("eos_token", end), ("decoder_start_token", start)):
+        reasons.require(word is None or word in target, f"{key} {short(word)} is not in the target vocabulary")
+    is_relative = placed is not None and placed.architecture.positions == "relative"
+    is_opennmt = start == OPENNMT and not starts_with_nothing and not is_relative
+    ends = settings.adds_end or not is_opennmt
+    for wanted, key, word in ((ends, "eos_token", end), (settings.adds_begin, "bos_token", begin)):
         reasons.require(not wanted or word in source, f"{key} {short(word)} is not in the source vocabulary")
     if placed is not None:
         sizes = placed.architecture.source_vocabulary, placed.architecture.target_vocabulary
         reasons.require(sizes == (len(source), len(target)), "the vocabularies are not as long as the embeddings")
-    if len(reasons):
+    special = frozenset(word for word in (settings.unknown, begin, end, start, *BLANKS) if word is not None)
+    package = package_of(folder)
+    above = () if package is None else (package,)
+    listed = read_listed_words((folder, *above), lists, special, settings.unknown, words, reasons)
+    if listed is None or start is None or len(reasons):
         return None
-    special = frozenset(str(word) for word in (*names.values(), *BLANKS) if word is not None)
-    above = (folder.parent,) if folder.name == "model" else ()
-    listed = read_listed_words((folder, *above), lists, special, str(unknown), words, reasons)
-    if listed is None:
-        return None
-    eos = target.index(str(end))
-    is_same = ends and source.index(str(end)) == eos
-    blanks = {target.index(word) for word in BLANKS if word in target}
-    hidden = {target.index(word) for word in special if word in target}
+    eos = target.index(end)
+    is_same = ends and source.index(end) == eos
     tokenizer = Tokenizer(
         kind=listed.kind,
         source=listed.models[0],
         target=listed.models[1],
         eos_id=eos,
-        unk_id=target.index(str(unknown)),
-        start_id=len(target) if zero else target.index(str(start)),
+        unk_id=target.index(settings.unknown),
+        start_id=len(target) if starts_with_nothing else target.index(start),
         source_vocabulary=listed.tables[0],
         target_vocabulary=listed.tables[1],
-        prefix=(source.index(str(begin)),) if adds_begin else (),
-        suffix=(source.index(str(end)),) if ends and not is_same else (),
+        prefix=(source.index(begin),) if settings.adds_begin else (),
+        suffix=(source.index(end),) if ends and not is_same else (),
         source_end=is_same,
         suppressed_ids=(),
-        hidden_ids=tuple(sorted(hidden | blanks)),
+        hidden_ids=tuple(sorted(target.index(word) for word in special if word in target)),
     )
-    if source.index(str(unknown)) != tokenizer.unk_id if unknown in source else False:
-        reasons.add("source and target number the unknown word differently")
-        return None
-    guessed = "" if adds_end or is_opennmt else "config.json adds no end to sources: the end token is put behind them"
-    return tokenizer, listed, (guessed,) if guessed else ()
+    is_guessed = not settings.adds_end and not is_opennmt
+    guess = "config.json adds no end to sources: the end token is put behind them"
+    return tokenizer, listed, (guess,) if is_guessed else ()

@@ -17,6 +17,7 @@ ACTIVATIONS: dict[int, Activation] = {0: "relu", 1: "gelu-tanh", 2: "swish", 3: 
 POSITIONS = 1024
 """Sinusoids have no end: this is the longest text that is taken."""
 MOST_LAYERS = 64
+FARTHEST = "relative_attention_max_distance"
 SIDES = ("encoder", "decoder")
 NOT_COMPUTED = ("decoder/alignment_layer", "decoder/alignment_heads", "encoder/embeddings_merge")
 """What changes no probability."""
@@ -95,7 +96,7 @@ class _Work:
             max_positions=min(positions),
             embedding_scale=self._scale("decoder", width[1]),
             embedding_norm=has("encoder/layernorm_embedding/gamma"),
-            norm_epsilon=epsilon or (1e-6 if is_rms else 1e-5),
+            norm_epsilon=(1e-6 if is_rms else 1e-5) if epsilon is None else epsilon,
             encoder_heads=heads["encoder"],
             encoder_ffn=len(inner[0]),
             encoder_width=width[0],
@@ -139,8 +140,6 @@ class _Work:
                 self._norm(f"{side}.norm", f"{side}/layer_norm", arch)
             if arch.positions == "relative":
                 self._vector(f"{side}.relative.table", f"{side}/layer_0/self_attention/relative_attention_bias")
-        start = self.variables.scalar("decoder/start_from_zero_embedding", default=0)
-        self.starts_with_nothing = bool(start)
         return replace(arch, tying="all" if both and last else "decoder" if last else "none")
 
     def layer(self, arch: Architecture, side: str, n: int) -> None:
@@ -158,27 +157,29 @@ class _Work:
                     if (key := f"{ours}.{part}.k.{kind}") in self.weights:
                         self.weights[key] = self.weights[key] * np.float32(scale * width**0.5)
             self._norm(f"{ours}.{part}_norm", f"{theirs}/{name}/layer_norm", arch)
-            shared = {f"{side}/layer_0/{name}": "", f"{theirs}/{name}": ""}
             if part == "self" and arch.positions == "shaw":
                 self._vector(f"{ours}.self.relative_k", f"{theirs}/{name}/relative_position_keys")
                 self._vector(f"{ours}.self.relative_v", f"{theirs}/{name}/relative_position_values")
             if part == "self" and arch.positions == "relative":
-                names = [f"{at}/relative_attention_bias" for at in shared]
-                tables = [self.variables.read(at) for at in names if at in self.variables]
-                self.reasons.require(
-                    all(
-                        np.array_equal(table, tables[0])
-                        for table in tables
-                        if table is not None and tables[0] is not None
-                    ),
-                    f"{theirs} has biases by distance of its own",
-                )
-                self.variables.scalar(f"{theirs}/{name}/relative_attention_max_distance", default=0)
+                self._bias(arch, side, f"{theirs}/{name}")
         self._matrices(f"{ours}.ffn", "up", f"{theirs}/ffn/linear_{'0_noact' if arch.gated else '0'}", arch)
         if arch.gated:
             self._matrices(f"{ours}.ffn", "gate", f"{theirs}/ffn/linear_0", arch)
         self._matrices(f"{ours}.ffn", "down", f"{theirs}/ffn/linear_1", arch)
         self._norm(f"{ours}.ffn_norm", f"{theirs}/ffn/layer_norm", sides)
+
+    def _bias(self, arch: Architecture, side: str, attention: str) -> None:
+        """Of biases by distance each layer has its stack's: the same table, and the same distance in both stacks."""
+        first = self.variables.read(f"{side}/layer_0/self_attention/relative_attention_bias")
+        table = self.variables.read(f"{attention}/relative_attention_bias")
+        if first is not None and table is not None:
+            self.reasons.require(np.array_equal(first, table), f"{attention} has biases by distance of its own")
+        name = f"{attention}/{FARTHEST}"
+        farthest = self.variables.scalar(name, default=0)
+        self.reasons.require(
+            farthest == arch.relative_distance,
+            f"{name} is {farthest:g}, not {arch.relative_distance} as the first layer's",
+        )
 
     def _matrices(self, ours: str, parts: str, theirs: str, arch: Architecture) -> None:
         """One matrix for several: `qkv`, `kv`, or one name."""
@@ -242,4 +243,4 @@ class _Work:
             return (len(shaw) - 1) // 2
         if relative is None:
             return 0
-        return int(self.variables.scalar(f"{attention}/relative_attention_max_distance", default=128))
+        return int(self.variables.scalar(f"{attention}/{FARTHEST}", default=0))

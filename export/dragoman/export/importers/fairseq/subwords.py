@@ -17,7 +17,7 @@ from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.fairseq.dictionary import UNKNOWN, UNKNOWN_ID, Dictionary
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 from dragoman.export.importers.files.texts import read_text
-from dragoman.export.importers.files.word_tables import SPACES, Cut, word_table
+from dragoman.export.importers.files.word_tables import Cut, space_of, word_table
 
 SENTENCEPIECE = ("*.model", "*.spm")
 MERGES = ("bpecodes*", "bpe.codes*", "codes*", "code", "code.*", "*.codes", "*.bpe", "*.bpecodes")
@@ -124,8 +124,7 @@ def _whole(sides: tuple[Dictionary, Dictionary], special: frozenset[str], cut: C
     tables = []
     for side in sides:
         ids = {word: side.ids[word] for word in _words(side, special)} | {UNKNOWN: UNKNOWN_ID}
-        space = next((sign for sign in SPACES if sign in ids), None) if cut == "characters" else None
-        tables.append(word_table(ids, UNKNOWN, cut, space=space))
+        tables.append(word_table(ids, UNKNOWN, cut, space=space_of(ids, cut)))
     names = _names(tables[0] == tables[1], "json")
     note = {
         "spaces": "texts must come as the training's: words and signs of the dictionaries, with spaces between them",

@@ -5,18 +5,22 @@ none, when asked                                         whole words, with space
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.bundle.manifest import TokenizerKind
-from dragoman.export.core.reasons import Reasons
+from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
-from dragoman.export.importers.files.word_tables import SPACES, Cut, word_table
+from dragoman.export.importers.files.word_tables import Cut, space_of, word_table
 
 PATTERNS = ("*.model", "*.spm")
 LEAST_KNOWN = 0.5
 """Share of a list's words that a SentencePiece model must have."""
+LANGUAGE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}|__[a-z]{2,3}__|\[?[a-z]{2}_[A-Z]{2}\]?|>>[\w-]+<<")
+"""Languages as words: of NLLB, M2M100, mBART and OPUS-MT."""
 Pair = tuple[str, str]
+Lists = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,15 @@ class ListedWords:
 
 
 def read_listed_words(
-    folders: tuple[Path, ...],
-    lists: tuple[tuple[str, ...], tuple[str, ...]],
-    special: frozenset[str],
-    unknown: str,
-    words: Cut | None,
-    reasons: Reasons,
+    folders: tuple[Path, ...], lists: Lists, special: frozenset[str], unknown: str, words: Cut | None, reasons: Reasons
 ) -> ListedWords | None:
-    """The words of both sides without `special` ones, and what lies in the first of the folders that has something."""
-    ids = [{word: n for n, word in enumerate(side) if word not in special} for side in lists]
+    """The words of both sides without `special` ones, and what lies in the first of the folders that has something.
+
+    A word that is listed twice has its first id, as in CTranslate2: T5's spare words are.
+    """
+    if not _are_fit(lists, unknown, reasons):
+        return None
+    ids = [_ids(side, special) for side in lists]
     if words is not None:
         tables = [_whole(side, listed, unknown, words) for side, listed in zip(ids, lists, strict=True)]
         names = _names(tables[0] == tables[1], "json")
@@ -61,10 +65,37 @@ def read_listed_words(
     return None
 
 
+def _are_fit(lists: Lists, unknown: str, reasons: Reasons) -> bool:
+    """Whether both lists are of words, and of one pair of languages; a reason where they are not."""
+    before = len(reasons)
+    for name, listed in zip(("source", "target"), lists, strict=True):
+        reasons.require(unknown in listed, f"the unknown word {short(unknown)} is not in the {name} vocabulary")
+        broken = [number for number, word in enumerate(listed) if any("\ud800" <= each <= "\udfff" for each in word)]
+        reasons.require(not broken, f"the {name} vocabulary has half a character in word {broken[:1]}")
+    reasons.require(
+        len({listed.index(unknown) for listed in lists if unknown in listed}) < 2,
+        "source and target number the unknown word differently",
+    )
+    languages = sorted({word for listed in lists for word in listed if LANGUAGE.fullmatch(word)})
+    # One such word may be a text's own: en_US, __eq__.
+    if len(languages) > 1 or any(word.startswith(">>") for word in languages):
+        reasons.add(
+            f"the vocabulary has words for {len(languages)} languages, such as {', '.join(languages[:3])}, and nothing "
+            "says where they stand in a text: export the model that it was converted from"
+        )
+    return len(reasons) == before
+
+
+def _ids(listed: tuple[str, ...], special: frozenset[str]) -> dict[str, int]:
+    ids: dict[str, int] = {}
+    for number, word in enumerate(listed):
+        if word not in special:
+            ids.setdefault(word, number)
+    return ids
+
+
 def _whole(ids: dict[str, int], listed: tuple[str, ...], unknown: str, cut: Cut) -> bytes:
-    known = ids | ({unknown: listed.index(unknown)} if unknown in listed else {})
-    space = next((sign for sign in SPACES if sign in ids), None) if cut == "characters" else None
-    return word_table(known, unknown, cut, space=space)
+    return word_table(ids | {unknown: listed.index(unknown)}, unknown, cut, space=space_of(ids, cut))
 
 
 def _pieces(models: tuple[Path, Path], ids: list[dict[str, int]], reasons: Reasons) -> ListedWords | None:

@@ -7,23 +7,31 @@ from typing import Any, Literal
 
 Cut = Literal["spaces", "characters"]
 """Where words end: at white space, or each character is one."""
-SPACES = ("\u2581", "|", "<space>", "_")
+SPACE = " "
+SPACES = (SPACE, "\u2581", "|", "<space>", "_")
 """What models of characters write for a space, the surest first."""
+
+
+def space_of(words: Iterable[str], cut: Cut) -> str | None:
+    """The word of a table that stands for white space; None where there is none, or words end there."""
+    listed = {*words}
+    return next((sign for sign in SPACES if sign in listed), None) if cut == "characters" else None
 
 
 def word_table(
     ids: dict[str, int], unknown: str, cut: Cut, *, space: str | None = None, normalizers: Iterable[dict[str, Any]] = ()
 ) -> bytes:
     """The file. What `ids` lacks is `unknown`, which it has; of characters, `space` is what stands for white space,
-    which is left out where that is None.
+    which is left out where that is None. The file calls it a space, whatever it is: a sign may be several characters.
     """
     steps = list(normalizers)
     decoders: list[dict[str, Any]] = []
     if cut == "characters":
-        steps.append(replaced(r"\s+", space or ""))
+        steps.append(replaced(r"\s+", "" if space is None else SPACE))
+        if space is not None and len(space) == 1:  # a text that has the sign itself has that word
+            steps.append(replaced(re.escape(space), SPACE))
+        ids = {SPACE if word == space else word: index for word, index in ids.items()}
         before: dict[str, Any] = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
-        if space is not None:
-            decoders.append({"type": "Replace", "pattern": {"String": space}, "content": " "})
         decoders.append({"type": "Fuse"})
     else:
         before = {"type": "WhitespaceSplit"}

@@ -15,8 +15,8 @@ import torch
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Tokenizer
 from dragoman.bundle.rules import MAX_LENGTH_FACTOR
 from dragoman.export.core.checkpoint import Checkpoint
-from dragoman.export.core.reasons import Reasons
-from dragoman.export.importers.files.listed_words import ListedWords, read_listed_words
+from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.listed_words import ListedWords, Lists, read_listed_words
 from dragoman.export.importers.files.model_card import CARD, licence_of
 from dragoman.export.importers.files.tensors import Pickled, Tensors
 from dragoman.export.importers.files.torch_pickle import plain, read_pickle
@@ -27,7 +27,6 @@ from dragoman.export.importers.opennmt.networks import Network, Saved, read_netw
 BEGIN, END, UNKNOWN, BLANK = "<s>", "</s>", "<unk>", "<blank>"
 BEAM, LONGEST = 5, 250
 """onmt_translate's own."""
-Lists = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def read_opennmt(
@@ -110,8 +109,8 @@ def _tokenizer(
 ) -> tuple[Tokenizer, ListedWords] | None:
     source, target = lists
     start = saved["vocab"].get("decoder_start_token") or BEGIN
-    for word in (END, UNKNOWN, start):
-        reasons.require(word in target, f"{word} is not in the target vocabulary")
+    for word in (END, start):
+        reasons.require(word in target, f"{short(word)} is not in the target vocabulary")
     if network is not None:
         sizes = network[0].source_vocabulary, network[0].target_vocabulary
         reasons.require(sizes == (len(source), len(target)), "the vocabularies are not as long as the embeddings")
