@@ -84,7 +84,7 @@ test-fuzz: $(VENV)/.dev ## Random messages, bytes, frames and manifests for MINU
 	MINUTES=$(MINUTES) CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) -s tests/fuzz
 
 test-terms: $(VENV)/.dev bundles ## Terms of 260 real sentences: applied, reported truthfully, and what they do to the rest (2 minutes).
-	TERMS_BUNDLES=$(CACHE)/en-pt $(BIN)/python -m pytest -s tests/e2e/test_terms.py
+	TERMS_BUNDLES=$(CACHE)/en-pt $(BIN)/python -m pytest $(SLOW) -s tests/e2e/test_terms.py
 
 test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serve the result (5 minutes on two processors).
 	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s tests/training

@@ -34,8 +34,12 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import argparse, sys, threading
 from dragoman.server.app import command_serve
+from dragoman.server.app import app
 from dragoman.server.app.app import App
+from dragoman.server.telemetry import watchdog
 from dragoman.server.testing import FakeLanes
+
+app._LAST_WORDS_S = command_serve._LAST_LINES_S = watchdog._LAST_WORDS_S = 0.1
 
 lanes = FakeLanes()
 if "--hang" in sys.argv:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Decoding
+from dragoman.server.core.label_tree import LabelTree
 from dragoman.server.core.segments import Decoded, FinishReason, Hypothesis, Priority, Segment, Work
 from dragoman.server.core.strategies import Beam, Engine
 from dragoman.server.decode.strategies.sampling import Sampling
@@ -59,6 +60,7 @@ OTHER: dict[str, Any] = {
     "attention": True,
     "copies": (5, 400, 0),
     "stops_loops": True,
+    "labels": LabelTree(((5,),), (), 1, 0),
 }
 SAME: dict[str, Any] = {"deadline_s": 17.0, "priority": Priority.BATCH, "bulk": True}
 

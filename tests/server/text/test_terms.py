@@ -201,7 +201,7 @@ def texts_and_terms(draw: st.DrawFn) -> tuple[str, list[Term]]:
     return "".join(draw(st.lists(parts, max_size=12))), terms
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(texts_and_terms())
 def test_the_tree_finds_what_a_slow_search_finds(given: tuple[str, list[Term]]) -> None:
     """Any texts and terms of letters that hurt: the same places, and the same terms."""

@@ -93,20 +93,20 @@ async def test_a_server_presents_what_lies_in_the_files(serve: Any, files: Files
     """New connections see a renewed certificate; a broken file breaks none; plain text is not answered."""
     served = await serve(**files.options)
 
-    async def translates(credentials: grpc.ChannelCredentials | None) -> bool:
-        async with AsyncClient(served.target, credentials=credentials, timeout_s=3) as client:
+    async def translates(credentials: grpc.ChannelCredentials | None, timeout_s: float = 3.0) -> bool:
+        async with AsyncClient(served.target, credentials=credentials, timeout_s=timeout_s) as client:
             try:
                 return (await client.translate("The dog.", OPTIONS)).text == "The dog."
             except Exception:  # noqa: BLE001 - a handshake fails in many ways
                 return False
 
     assert await translates(files.believer())
-    assert not await translates(None)
+    assert not await translates(None, timeout_s=0.5)
     old = files.believer()
     files.ca = trustme.CA()
     files.renew()
     assert await translates(files.believer())
-    assert not await translates(old)
+    assert not await translates(old, timeout_s=0.5)
     Path(files.key).write_text("broken")
     assert await translates(files.believer())
     ends = served.value("dragoman_tls_certificate_expires_timestamp_seconds")

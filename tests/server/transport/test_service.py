@@ -794,14 +794,14 @@ async def test_metrics_and_healthz_over_http(serve: Serve) -> None:
 
 async def test_a_lane_that_stands_still_ends_liveness_while_the_process_answers(serve: Serve) -> None:
     """Within the configured time, in gRPC, in HTTP and in the metrics; and all is well when it moves again."""
-    served = await serve(stall_seconds=10)
+    served = await serve(stall_seconds=5)
     async with grpc.aio.insecure_channel(served.target) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         stub: Any = pb_grpc.TranslationServiceStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest(service="liveness"))
         seen = [(await watch.read()).status]
-        served.lanes.pulses[0].beat(time.monotonic() - 10, is_busy=True)
-        async with asyncio.timeout(9):  # the end would come at 10, and be that of the tests
+        served.lanes.pulses[0].beat(time.monotonic() - 5, is_busy=True)
+        async with asyncio.timeout(4.5):  # the end would come at 5, and be that of the tests
             seen.append((await watch.read()).status)
         models = await stub.ListModels(pb.ListModelsRequest())
         statuses = [
