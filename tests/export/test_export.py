@@ -4,11 +4,16 @@ import errno
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from dragoman.bundle.manifest import Tokenizer
 from dragoman.cli.main import main
+from dragoman.export.core.errors import ExportError
+from dragoman.export.export import check_tokenizers
+from dragoman.export.importers.files.word_tables import replaced, word_table
 
 
 def change(file, **options) -> None:
@@ -82,6 +87,15 @@ def test_what_is_refused_leaves_nothing(t5, tmp_path, capsys, spoil):
     assert reason in capsys.readouterr().err
     assert not out.parent.exists()
     assert not (t5 / "ran").exists()
+
+
+def test_a_tokenizer_that_cannot_be_opened_is_told_before_the_work():
+    """Of those that importers make; a file of the source is the source's."""
+    words = Tokenizer("tokenizers", "a.json", "a.json", eos_id=1, unk_id=0, start_id=1)
+    made = word_table({"<unk>": 0}, "<unk>", "characters", normalizers=(replaced("[^]", ""),))
+
+    with pytest.raises(ExportError, match=r"a\.json, the tokenizer that was made"):
+        check_tokenizers(SimpleNamespace(tokenizer=words, tokenizer_files={"a.json": made}))
 
 
 def test_a_disk_that_is_too_full_is_told_before_the_work(t5, tmp_path, monkeypatch, capsys):

@@ -34,8 +34,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["auto", *FORMATS],
         default="auto",
-        help="what SOURCE is (default: find out): hf is a Hugging Face folder, fairseq a .pt file or its "
-        "folder, marian also reads Firefox students, plain is the project's own format, for models of any other origin",
+        help="what SOURCE is (default: find out): hf is a Hugging Face folder, fairseq and opennmt a .pt "
+        "file or its folder, ctranslate2 what CTranslate2 converted, letters what g2p-en and e2k carry, marian also "
+        "reads Firefox students, plain is the project's own format, for models of any other origin",
     )
     parser.add_argument(
         "--precision",

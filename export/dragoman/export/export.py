@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from tokenizers import Tokenizer as FastTokenizer
 
 from dragoman.bundle.graphs import (
     CANDIDATES,
@@ -68,6 +69,7 @@ def export(
     `calibration`: source ids, each with its end token.
     """
     graphs = graph_names(checkpoint)
+    check_tokenizers(checkpoint)
     network = load_network(checkpoint)
     with BundleWriter(directory, replace=replace) as writer:
         root = writer.path(file_of(ENCODER)).parent
@@ -183,6 +185,20 @@ def quantise(
     for name, model in models.items():
         # The output layer's scale was measured on what the autoregressive decoder gives it.
         to_int8(model, matrices, embeddings, None if is_nat(name) else output_scale)
+
+
+def check_tokenizers(checkpoint: Checkpoint) -> None:
+    """Refuse before the work where a tokenizer that an importer made cannot be opened: no server could."""
+    if checkpoint.tokenizer.kind != "tokenizers":
+        return
+    for name, content in checkpoint.tokenizer_files.items():
+        if isinstance(content, bytes):
+            try:
+                FastTokenizer.from_buffer(content)
+            except Exception as error:
+                raise ExportError(
+                    f"{name}, the tokenizer that was made of the source, cannot be opened: {error}"
+                ) from error
 
 
 def check_room(checkpoint: Checkpoint, precision: Precision, directory: Path) -> None:

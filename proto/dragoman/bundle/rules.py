@@ -178,6 +178,8 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
         yield f"architecture.encoder_layers: {layers}, each of which starts from the last state of one"
 
 
+UNSAID = Recurrent(1, 1, 1, 1)
+"""What is left out of a recurrent network."""
 _WIDTHS = ("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width", "row_width")
 
 
@@ -215,6 +217,12 @@ def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[st
         yield "before", f"{before} of {cells} cells, and there is no attention"
     elif before is not None and before < cells and not sizes.cell_reads:
         yield "cell_reads", "empty, and a cell after attention must read something"
+    if before in (None, cells) and sizes.cell_reads != UNSAID.cell_reads:
+        yield "cell_reads", f"{', '.join(sizes.cell_reads) or 'empty'}, and no cell comes after attention"
+    if not sizes.bridge and sizes.bridge_activation != UNSAID.bridge_activation:
+        yield "bridge_activation", f"{sizes.bridge_activation}, and there is no bridge"
+    if not (sizes.output_reads and sizes.output_matrix) and sizes.output_activation != UNSAID.output_activation:
+        yield "output_activation", f"{sizes.output_activation}, of a matrix that there is not"
     for name in ("cell_reads", "output_reads"):
         parts = getattr(sizes, name)
         if len(set(parts)) < len(parts):

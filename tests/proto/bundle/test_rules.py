@@ -259,6 +259,15 @@ def test_checksums_have_one_spelling(directory, edit):
             {"before": 0, "cell_reads": []},
             "architecture.recurrent.cell_reads: empty, and a cell after attention must read something",
         ),
+        ({"cell_reads": ["word"]}, "architecture.recurrent.cell_reads: word, and no cell comes after attention"),
+        (
+            {"bridge": False, "decoder_hidden": 6, "bridge_activation": "tanh"},
+            "architecture.recurrent.bridge_activation: tanh, and there is no bridge",
+        ),
+        (
+            {"output_matrix": False, "output_activation": "relu"},
+            "architecture.recurrent.output_activation: relu, of a matrix that there is not",
+        ),
         (
             {"output_reads": ["context", "word", "context"]},
             "architecture.recurrent.output_reads: context, word, context: one of them twice",

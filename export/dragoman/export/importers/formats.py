@@ -41,6 +41,11 @@ class Format:
     """The same reader for a task, and the task's prompt, where the format knows of tasks."""
 
 
+def _of_dictionaries(recognises: Callable[[Path], str | None], read: WordsReader, looks_for: str) -> Format:
+    """A format that has dictionaries."""
+    return Format(recognises, lambda path, source, target: read(path, source, target, None), looks_for, read)
+
+
 def _read_bundle(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
     from dragoman.export.importers.bundle.importer import read_bundle
 
@@ -48,7 +53,7 @@ def _read_bundle(source: Path, source_language: str | None, target_language: str
 
 
 def _read_ctranslate2(
-    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None
 ) -> Checkpoint:
     from dragoman.export.importers.ctranslate2.importer import read_ctranslate2
 
@@ -56,7 +61,7 @@ def _read_ctranslate2(
 
 
 def _read_fairseq(
-    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None
 ) -> Checkpoint:
     from dragoman.export.importers.fairseq.importer import read_fairseq
 
@@ -91,7 +96,7 @@ def _read_marian(source: Path, source_language: str | None, target_language: str
 
 
 def _read_opennmt(
-    source: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None
 ) -> Checkpoint:
     from dragoman.export.importers.opennmt.importer import read_opennmt
 
@@ -106,17 +111,15 @@ def _read_plain(source: Path, source_language: str | None, target_language: str 
 
 FORMATS = {
     "bundle": Format(bundle_folder.recognises, _read_bundle, "a bundle: a folder with manifest.json and graphs"),
-    "ctranslate2": Format(
+    "ctranslate2": _of_dictionaries(
         ctranslate2_folder.recognises,
         _read_ctranslate2,
         "a folder with model.bin of a Transformer, its vocabularies and SentencePiece model",
-        _read_ctranslate2,
     ),
-    "fairseq": Format(
+    "fairseq": _of_dictionaries(
         fairseq_folder.recognises,
         _read_fairseq,
         "a .pt file, or a folder with one, and the dict.xx.txt of its languages",
-        _read_fairseq,
     ),
     "hf": Format(
         hf_folder.recognises, _read_hf, "a folder with config.json that has a model_type", read_task=_read_hf_task
@@ -127,11 +130,10 @@ FORMATS = {
     "marian": Format(
         marian_folder.recognises, _read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
     ),
-    "opennmt": Format(
+    "opennmt": _of_dictionaries(
         opennmt_folder.recognises,
         _read_opennmt,
         "a .pt file of OpenNMT-py 3, or a folder with one, and the SentencePiece model of its words",
-        _read_opennmt,
     ),
     "plain": Format(plain_folder.recognises, _read_plain, f"a folder with {plain_folder.DESCRIPTION}"),
 }

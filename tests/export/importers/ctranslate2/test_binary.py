@@ -18,8 +18,8 @@ def variable(name, shape, kind, data) -> bytes:
     return head + struct.pack("<BI", kind, len(data)) + data
 
 
-def write(folder, variables, aliases=(), version=6) -> None:
-    whole = struct.pack("<I", version) + text("TransformerSpec") + struct.pack("<II", 7, len(variables))
+def write(folder, variables, aliases=(), version=6, revision=7) -> None:
+    whole = struct.pack("<I", version) + text("TransformerSpec") + struct.pack("<II", revision, len(variables))
     whole += b"".join(variables) + struct.pack("<I", len(aliases))
     (folder / "model.bin").write_bytes(whole + b"".join(text(a) + text(b) for a, b in aliases))
 
@@ -46,7 +46,7 @@ def test_each_type_is_read_as_numbers(tmp_path):
 
     assert variables is not None
     for name in (*bytes_of, "a", "b", "other"):
-        np.testing.assert_array_equal(variables.read(name), values)
+        np.testing.assert_array_equal(variables.read(name, 2), values)
     assert not len(reasons)
     assert variables.left() == []
 
@@ -61,7 +61,7 @@ def test_what_is_no_number_or_has_no_scale_is_a_reason(tmp_path):
     variables, reasons = found(tmp_path)
     assert variables is not None
     for name in ("a", "n", "s", "absent"):
-        variables.read(name)
+        variables.read(name, 1)
     variables.scalar("n", default=0)
 
     said = " ".join(reasons._unmet)
@@ -96,3 +96,25 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, stored):
     write(tmp_path, stored)
 
     assert found(tmp_path)[0] is None
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 1, 2), (0, 3)])
+def test_a_tensor_of_another_form_is_a_reason(tmp_path, shape):
+    """Of integers with a scale, too, whose rows there may not be."""
+    size = int(np.prod(shape))
+    write(tmp_path, [variable("a", shape, 1, bytes(size)), variable("a_scale", (), 0, np.float32(2).tobytes())])
+    variables, reasons = found(tmp_path)
+    assert variables is not None
+
+    assert variables.read("a", 2) is None
+    assert f"a has the shape {list(shape)}, and must have 2 axes" in reasons._unmet
+
+
+def test_a_revision_of_later_is_refused(tmp_path):
+    """Its variables may have other names, or mean something else."""
+    write(tmp_path, [], revision=8)
+
+    variables, reasons = found(tmp_path)
+
+    assert variables is None
+    assert "is of revision 8: up to 7 is read" in reasons._unmet[0]

@@ -14,7 +14,7 @@ def read(folder, given, version=6, **stored):
     reasons = Reasons()
     if given is not None:
         (folder / "config.json").write_text(json.dumps(given))
-    variables = Variables(version, 7, {name: np.array(value) for name, value in stored.items()}, reasons)
+    variables = Variables(version, {name: np.array(value) for name, value in stored.items()}, reasons)
     return read_settings(folder, variables, reasons), " ".join(reasons._unmet)
 
 

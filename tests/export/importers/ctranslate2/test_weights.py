@@ -31,6 +31,11 @@ def test_words_that_are_the_same_are_stored_once(tmp_path):
     [
         ("encoder/activation", np.int8(6), "the encoder's activation is not read"),
         ("decoder/num_heads", np.int16(0), "the decoder has 0 heads"),
+        ("decoder/num_heads", np.int16(5), "architecture.heads: 5 does not divide d_model 12"),
+        ("decoder/scale_embeddings", np.float32(0), "decoder/scale_embeddings is 0, not above 0"),
+        ("decoder/layer_0/ffn/linear_0/weight", np.float32(1), "has the shape [], and must have 2 axes"),
+        ("encoder/embeddings_0/weight", np.zeros(4, np.float32), "has the shape [4], and must have 2 axes"),
+        ("decoder/layer_0/attention/layer_norm/gamma", np.float32(1), "has the shape [], and must have 1 axes"),
         ("decoder/alibi", np.int8(1), "decoder/alibi is of a form that is not read"),
         ("decoder/layer_0/self_attention/rotary_dim", np.int32(4), "rotary_dim is of a form that is not read"),
         (
@@ -74,3 +79,13 @@ def test_biases_by_distance_are_one_stacks_own(tmp_path, name, value, reason):
 
     assert place_variables(variables, None) is None
     assert reason in " ".join(variables.reasons._unmet)
+
+
+def test_tables_of_no_positions_are_refused(tmp_path):
+    """Not loaded as a model that can read nothing."""
+    variables = variables_of(tmp_path, **converted.CASES["learned"])
+    empty = {f"{side}/position_encodings/encodings": np.zeros((0, 12), np.float32) for side in ("encoder", "decoder")}
+    variables.stored = {**variables.stored, **empty}
+
+    assert place_variables(variables, None) is None
+    assert "encoder/position_encodings/encodings has the shape [0, 12]" in " ".join(variables.reasons._unmet)

@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import save_file
 
 from dragoman.export.core.errors import UnsupportedModel
+from dragoman.export.export import check_tokenizers
 from dragoman.export.importers.formats import read
 from dragoman.export.importers.letters.importer import LETTERS, SOUNDS
 from dragoman.export.network.load import load_network
@@ -56,7 +57,9 @@ def test_a_model_of_sounds_has_no_attention(tmp_path):
     found = read(tmp_path / "checkpoint20.npz", "auto", None, None)
 
     load_network(found)
+    check_tokenizers(found)
     assert found.architecture.recurrent is not None
+    assert (found.licence, found.notes) == ("", ("the files state no licence",))
     assert (found.architecture.recurrent.attention, found.decoding.max_length) == ("none", 20)
     assert (found.tokenizer.suffix, found.tokenizer.source_end, found.tokenizer.eos_id) == ((2,), False, 3)
     assert str(found.pairs[0]) == "en-en-fonipa"
@@ -70,6 +73,8 @@ def test_a_model_of_katakana_attends_between_two_cells(tmp_path):
     ids = torch.tensor([[1, 3, 4, 2]])
     memory = network.memory(ids, torch.zeros(1, 1, 1, 4))
     assert network.full(torch.tensor([[1, 3]]), memory, torch.zeros(1, 1, 1, 4)).shape == (1, 2, len(SAID))
+    check_tokenizers(found)
+    assert found.name == "e2k"
     assert (str(found.pairs[0]), found.decoding.max_length, found.tokenizer.prefix) == ("en-ja", 16, (1,))
 
 
@@ -85,6 +90,19 @@ def test_what_is_missing_or_does_not_fit_is_refused(tmp_path):
     assert "not as long as its embeddings" in reasons(e2k_file(tmp_path, arrays, in_table="<pad>\0<sos>\0<eos>\0a"))
     assert "tables do not hold what they say" in reasons(e2k_file(tmp_path, arrays, eos_idx="x"))
     assert "fc.weight is missing" in reasons(e2k_file(tmp_path, {k: v for k, v in arrays.items() if k != "fc.weight"}))
+    assert "has no words behind the end's" in reasons(
+        e2k_file(tmp_path, arrays, eos_idx=str(len(READ) - 1), out_table="\0".join([*SAID, "x", "y"]))
+    )
+    for name, rows in (("in_proj_weight", 25), ("in_proj_bias", 25)):
+        odd = random((rows, 8)) if name.endswith("weight") else random((rows,))
+        assert f"attn.{name} is not queries, keys and values" in reasons(
+            e2k_file(tmp_path, {**arrays, f"attn.{name}": odd})
+        )
+    assert "tables do not hold what they say" in reasons(e2k_file(tmp_path, arrays, sos_idx="1" * 5000))
+    assert "4 does not divide a width of 6" in reasons(e2k_file(tmp_path, e2k_arrays(6)))
+    assert "encoder.weight_ih_l1 is not known" in reasons(
+        e2k_file(tmp_path, {**arrays, "encoder.weight_ih_l1": arrays["encoder.weight_ih_l0"]})
+    )
     assert "not finite" in reasons(e2k_file(tmp_path, {**arrays, "fc.bias": np.full(len(SAID), np.nan, np.float32)}))
     path = e2k_file(tmp_path, arrays)
     path.write_bytes(path.read_bytes()[:-9])

@@ -20,6 +20,8 @@ from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.ctranslate2.folder import MODEL
 
 OLDEST, NEWEST = 5, 6
+NEWEST_REVISION = 7
+"""Of the Transformer's variables: the library refuses those above its own."""
 TYPES = ("<f4", "|i1", "<i2", "<i4", "<f2", "bfloat16")
 MOST_AXES = 4
 Floats = npt.NDArray[np.float32]
@@ -34,7 +36,6 @@ class Variables:
     """What the file holds, by CTranslate2's names; what was read is counted, so that nothing is left over."""
 
     version: int
-    revision: int
     stored: Mapping[str, npt.NDArray[Any]]
     reasons: Reasons
 
@@ -59,13 +60,16 @@ class Variables:
         """The letter of a variable's type: f, i."""
         return self.stored[name].dtype.kind
 
-    def read(self, name: str) -> Floats | None:
-        """A tensor; None, with a reason, where it is missing or no numbers."""
+    def read(self, name: str, *ranks: int) -> Floats | None:
+        """A tensor with so many axes; None, with a reason, where it is missing, of another form or no numbers."""
         if name not in self.stored:
             self.reasons.add(f"{name} is missing")
             return None
         self.used.add(name)
         value, scale = self.stored[name], self.stored.get(f"{name}_scale")
+        if value.ndim not in ranks or not value.size:
+            self.reasons.add(f"{name} has the shape {list(value.shape)}, and must have {ranks[0]} axes")
+            return None
         real = value.astype(np.float32)
         if scale is not None:
             self.used.add(f"{name}_scale")
@@ -74,7 +78,7 @@ class Variables:
                 self.reasons.add(f"{name}_scale does not fit {name}")
                 return None
             real /= divisor.reshape(-1, *[1] * (real.ndim - 1))
-        elif value.dtype.kind == "i" and value.ndim:
+        elif value.dtype.kind == "i":
             self.reasons.add(f"{name} holds integers without {name}_scale")
         if not np.isfinite(real).all():
             self.reasons.add(f"{name} holds numbers that are not finite")
@@ -97,6 +101,9 @@ def read_variables(folder: Path, reasons: Reasons) -> Variables | None:
             return None
         reader.string()
         revision = reader.number("<I")
+        if revision > NEWEST_REVISION:
+            reasons.add(f"{MODEL} is of revision {revision}: up to {NEWEST_REVISION} is read, as by CTranslate2 4.8")
+            return None
         stored: dict[str, npt.NDArray[Any]] = dict(reader.variables())
         for _ in range(reader.number("<I")):
             alias, name = reader.string(), reader.string()
@@ -108,7 +115,7 @@ def read_variables(folder: Path, reasons: Reasons) -> Variables | None:
     except (_Damaged, OSError, UnicodeDecodeError, ValueError):
         reasons.add(f"{MODEL} is damaged or cut off: fetch it again")
         return None
-    return Variables(version, revision, stored, reasons)
+    return Variables(version, stored, reasons)
 
 
 class _Reader:

@@ -4,11 +4,13 @@ Matrices lie as [out, in]. Of an attention to the words themselves queries, keys
 to the source keys and values are. Every variable is placed or refused, so that nothing is imported by half.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from dragoman.bundle.manifest import Activation, Architecture
+from dragoman.bundle.rules import shape_problems
 from dragoman.export.core.reasons import Reasons, some
 from dragoman.export.importers.ctranslate2.binary import Floats, Variables
 from dragoman.export.importers.files.placed import Placed
@@ -40,6 +42,19 @@ def place_variables(variables: Variables, epsilon: float | None) -> Placed | Non
     return Placed(arch, work.weights, ()) if arch is not None and len(variables.reasons) == before else None
 
 
+@dataclass(frozen=True)
+class _Stack:
+    """What one side's names and scalars say."""
+
+    layers: int
+    heads: int
+    words: int
+    width: int
+    ffn: int
+    activation: Activation
+    is_pre: bool
+
+
 class _Work:
     """Weights as they are placed."""
 
@@ -49,73 +64,85 @@ class _Work:
 
     def architecture(self, epsilon: float | None) -> Architecture | None:
         """What the variables' names and scalars say; tying comes with the embeddings."""
-        has, reasons = self.variables.__contains__, self.reasons
-        layers = {side: self._layers(side) for side in SIDES}
-        heads = {side: int(self._of(side, "num_heads", 8)) for side in SIDES}
-        pre = {side: bool(self._of(side, "pre_norm", 1)) for side in SIDES}
-        kinds = {side: ACTIVATIONS.get(int(self._of(side, "activation", 0))) for side in SIDES}
-        tables = [self.variables.read(name) for name in (self._table("encoder"), self._table("decoder"))]
-        inner = [self.variables.read(f"{side}/layer_0/ffn/linear_0/weight") for side in SIDES]
-        first = "encoder/layer_0/self_attention"
-        relative = (
-            self.variables.read(f"{first}/relative_attention_bias") if has(f"{first}/relative_attention_bias") else None
-        )
-        shaw = (
-            self.variables.read(f"{first}/relative_position_keys") if has(f"{first}/relative_position_keys") else None
-        )
-        for side in SIDES:
-            reasons.require(1 <= layers[side] <= MOST_LAYERS, f"the {side} has {layers[side]} layers")
-            reasons.require(kinds[side], f"the {side}'s activation is not read")
-            reasons.require(heads[side] >= 1, f"the {side} has {heads[side]} heads")
-        if len(reasons) or tables[0] is None or tables[1] is None or inner[0] is None or inner[1] is None:
+        has = self.variables.__contains__
+        encoder, decoder = (self._stack(side) for side in SIDES)
+        if encoder is None or decoder is None:
             return None
         is_rms = not has("encoder/layer_0/ffn/layer_norm/beta")
-        width = [table.shape[1] for table in tables if table is not None]
-        stored = has("encoder/position_encodings/encodings") and has("decoder/position_encodings/encodings")
-        positions = [len(self._encodings(side)) for side in SIDES] if stored else [POSITIONS]
-        return Architecture(
-            d_model=width[1],
-            heads=heads["decoder"],
-            ffn=len(inner[1]),
-            encoder_layers=layers["encoder"],
-            decoder_layers=layers["decoder"],
-            source_vocabulary=len(tables[0]),
-            target_vocabulary=len(tables[1]),
-            norm="pre" if pre["decoder"] else "post",
-            encoder_norm="pre" if pre["encoder"] else "post",
-            activation=kinds["decoder"] or "relu",
-            encoder_activation=kinds["encoder"],
-            positions="relative"
-            if relative is not None
-            else "shaw"
-            if shaw is not None
-            else "learned"
-            if stored
-            else "sinusoidal",
-            position_offset=0 if stored or relative is not None or shaw is not None else 1,
-            max_positions=min(positions),
-            embedding_scale=self._scale("decoder", width[1]),
+        arch = Architecture(
+            d_model=decoder.width,
+            heads=decoder.heads,
+            ffn=decoder.ffn,
+            encoder_layers=encoder.layers,
+            decoder_layers=decoder.layers,
+            source_vocabulary=encoder.words,
+            target_vocabulary=decoder.words,
+            norm="pre" if decoder.is_pre else "post",
+            encoder_norm="pre" if encoder.is_pre else "post",
+            activation=decoder.activation,
+            encoder_activation=encoder.activation,
+            embedding_scale=self._scale("decoder", decoder.width),
             embedding_norm=has("encoder/layernorm_embedding/gamma"),
             norm_epsilon=(1e-6 if is_rms else 1e-5) if epsilon is None else epsilon,
-            encoder_heads=heads["encoder"],
-            encoder_ffn=len(inner[0]),
-            encoder_width=width[0],
+            encoder_heads=encoder.heads,
+            encoder_ffn=encoder.ffn,
+            encoder_width=encoder.width,
             encoder_final_norm=has("encoder/layer_norm/gamma"),
             decoder_final_norm=has("decoder/layer_norm/gamma"),
-            head_width=len(self._head(first)) // 3 // heads["encoder"] if relative is not None else None,
             norm_kind="rms" if is_rms else "layer",
             gated=has("encoder/layer_0/ffn/linear_0_noact/weight"),
             linear_bias=has("encoder/layer_0/ffn/linear_0/bias"),
-            relative_buckets=len(relative) if relative is not None else 0,
-            relative_distance=self._farthest(first, relative, shaw),
             output_bias=has("decoder/projection/bias"),
+            **self._positions(encoder.heads),
         )
+        for problem in shape_problems(arch):
+            self.reasons.add(problem)
+        return None if len(self.reasons) else arch
+
+    def _stack(self, side: str) -> _Stack | None:
+        """Sizes of one side; None, with reasons, where they are not what a stack has."""
+        reasons, before = self.reasons, len(self.reasons)
+        layers, heads = self._layers(side), int(self._of(side, "num_heads", 8))
+        activation = ACTIVATIONS.get(int(self._of(side, "activation", 0)))
+        is_pre = bool(self._of(side, "pre_norm", 1))
+        reasons.require(1 <= layers <= MOST_LAYERS, f"the {side} has {layers} layers")
+        reasons.require(activation, f"the {side}'s activation is not read")
+        reasons.require(heads >= 1, f"the {side} has {heads} heads")
+        table = self.variables.read(self._table(side), 2)
+        inner = self.variables.read(f"{side}/layer_0/ffn/linear_0/weight", 2)
+        if table is None or inner is None or activation is None or len(reasons) > before:
+            return None
+        return _Stack(layers, heads, len(table), table.shape[1], len(inner), activation, is_pre)
+
+    def _positions(self, heads: int) -> dict[str, Any]:
+        """The architecture's fields about positions: the first layer has what tells the kind."""
+        has, read, first = self.variables.__contains__, self.variables.read, "encoder/layer_0/self_attention"
+        if has(f"{first}/relative_attention_bias"):
+            table, matrix = read(f"{first}/relative_attention_bias", 2), read(f"{first}/linear_0/weight", 2)
+            return {
+                "positions": "relative",
+                "position_offset": 0,
+                "max_positions": POSITIONS,
+                "relative_buckets": 0 if table is None else len(table),
+                "relative_distance": int(self.variables.scalar(f"{first}/{FARTHEST}", default=0)),
+                "head_width": None if matrix is None else len(matrix) // 3 // heads,
+            }
+        if has(f"{first}/relative_position_keys"):
+            keys = read(f"{first}/relative_position_keys", 2)
+            farthest = 0 if keys is None else (len(keys) - 1) // 2
+            shaw = {"positions": "shaw", "position_offset": 0, "relative_distance": farthest}
+            return {**shaw, "max_positions": POSITIONS}
+        tables = [self._encodings(side) for side in SIDES if has(f"{side}/position_encodings/encodings")]
+        if len(tables) == len(SIDES):
+            longest = min([len(table) for table in tables if table is not None], default=POSITIONS)
+            return {"positions": "learned", "position_offset": 0, "max_positions": longest}
+        return {"positions": "sinusoidal", "position_offset": 1, "max_positions": POSITIONS}
 
     def embeddings(self, arch: Architecture) -> Architecture:
         """Place words, positions and norms of whole stacks; the architecture with its tying."""
         read, weights = self.variables.read, self.weights
-        source, target = read(self._table("encoder")), read(self._table("decoder"))
-        output = read("decoder/projection/weight")
+        source, target = read(self._table("encoder"), 2), read(self._table("decoder"), 2)
+        output = read("decoder/projection/weight", 2)
         if source is None or target is None or output is None:
             return arch
         own, other = self._scale("encoder", source.shape[1]), arch.embedding_scale
@@ -130,16 +157,16 @@ class _Work:
         if not last:
             weights["output_embedding"] = output
         if arch.output_bias:
-            self._vector("output_bias", "decoder/projection/bias")
+            self._place("output_bias", "decoder/projection/bias", 1)
         for side, name in zip(SIDES, ("source_positions", "target_positions"), strict=True):
-            if arch.positions == "learned":
-                weights[name] = self._encodings(side)[: arch.max_positions]
+            if arch.positions == "learned" and (table := self._encodings(side)) is not None:
+                weights[name] = table[: arch.max_positions]
             if arch.embedding_norm:
                 self._norm(f"{side}.embedding_norm", f"{side}/layernorm_embedding", arch)
             if f"{side}/layer_norm/gamma" in self.variables:
                 self._norm(f"{side}.norm", f"{side}/layer_norm", arch)
             if arch.positions == "relative":
-                self._vector(f"{side}.relative.table", f"{side}/layer_0/self_attention/relative_attention_bias")
+                self._place(f"{side}.relative.table", f"{side}/layer_0/self_attention/relative_attention_bias", 2)
         return replace(arch, tying="all" if both and last else "decoder" if last else "none")
 
     def layer(self, arch: Architecture, side: str, n: int) -> None:
@@ -158,8 +185,8 @@ class _Work:
                         self.weights[key] = self.weights[key] * np.float32(scale * width**0.5)
             self._norm(f"{ours}.{part}_norm", f"{theirs}/{name}/layer_norm", arch)
             if part == "self" and arch.positions == "shaw":
-                self._vector(f"{ours}.self.relative_k", f"{theirs}/{name}/relative_position_keys")
-                self._vector(f"{ours}.self.relative_v", f"{theirs}/{name}/relative_position_values")
+                self._place(f"{ours}.self.relative_k", f"{theirs}/{name}/relative_position_keys", 2)
+                self._place(f"{ours}.self.relative_v", f"{theirs}/{name}/relative_position_values", 2)
             if part == "self" and arch.positions == "relative":
                 self._bias(arch, side, f"{theirs}/{name}")
         self._matrices(f"{ours}.ffn", "up", f"{theirs}/ffn/linear_{'0_noact' if arch.gated else '0'}", arch)
@@ -170,8 +197,8 @@ class _Work:
 
     def _bias(self, arch: Architecture, side: str, attention: str) -> None:
         """Of biases by distance each layer has its stack's: the same table, and the same distance in both stacks."""
-        first = self.variables.read(f"{side}/layer_0/self_attention/relative_attention_bias")
-        table = self.variables.read(f"{attention}/relative_attention_bias")
+        first = self.variables.read(f"{side}/layer_0/self_attention/relative_attention_bias", 2)
+        table = self.variables.read(f"{attention}/relative_attention_bias", 2)
         if first is not None and table is not None:
             self.reasons.require(np.array_equal(first, table), f"{attention} has biases by distance of its own")
         name = f"{attention}/{FARTHEST}"
@@ -186,7 +213,7 @@ class _Work:
         names = list(parts) if parts in ("qkv", "kv") else [parts]
         kinds = ("weight", "bias") if arch.linear_bias else ("weight",)
         for kind in kinds:
-            whole = self.variables.read(f"{theirs}/{kind}")
+            whole = self.variables.read(f"{theirs}/{kind}", 2 if kind == "weight" else 1)
             if whole is None:
                 continue
             if len(whole) % len(names):
@@ -196,12 +223,12 @@ class _Work:
                 self.weights[f"{ours}.{name}.{kind}"] = np.ascontiguousarray(part.T)
 
     def _norm(self, ours: str, theirs: str, arch: Architecture) -> None:
-        self._vector(f"{ours}.weight", f"{theirs}/gamma")
+        self._place(f"{ours}.weight", f"{theirs}/gamma", 1)
         if arch.norm_kind == "layer":
-            self._vector(f"{ours}.bias", f"{theirs}/beta")
+            self._place(f"{ours}.bias", f"{theirs}/beta", 1)
 
-    def _vector(self, ours: str, theirs: str) -> None:
-        value = self.variables.read(theirs)
+    def _place(self, ours: str, theirs: str, rank: int) -> None:
+        value = self.variables.read(theirs, rank)
         if value is not None:
             self.weights[ours] = value
 
@@ -218,29 +245,17 @@ class _Work:
         return next((name for name in names if name in self.variables), f"{side}/embeddings/weight")
 
     def _scale(self, side: str, width: int) -> float:
+        """What words are multiplied by: a number, or the root of the width, where a flag says so or nothing does."""
         table = self._table(side).removesuffix("/weight")
         names = (f"{side}/scale_embeddings", f"{table}/multiply_by_sqrt_depth")
         name = next((name for name in names if name in self.variables), None)
-        if name is None or (self.variables.kind(name) == "i" and self.variables.scalar(name, default=0)):
-            self.variables.used |= {*names}
-            return float(width**0.5)
-        return self.variables.scalar(name, default=1.0) if self.variables.kind(name) == "f" else self._unscaled(name)
+        self.variables.used |= {*names}
+        number = 1.0 if name is None else self.variables.scalar(name, default=1.0)
+        if name is None or self.variables.kind(name) == "i":
+            return float(width**0.5) if number else 1.0
+        self.reasons.require(number > 0, f"{name} is {number:g}, not above 0")
+        return number if number > 0 else 1.0
 
-    def _unscaled(self, name: str) -> float:
-        self.variables.used.add(name)
-        return 1.0
-
-    def _encodings(self, side: str) -> Floats:
-        table = self.variables.read(f"{side}/position_encodings/encodings")
-        return np.zeros((0, 0), np.float32) if table is None else table.reshape(-1, table.shape[-1])
-
-    def _head(self, attention: str) -> Floats:
-        weight = self.variables.read(f"{attention}/linear_0/weight")
-        return np.zeros((0, 0), np.float32) if weight is None else weight
-
-    def _farthest(self, attention: str, relative: Floats | None, shaw: Floats | None) -> int:
-        if shaw is not None:
-            return (len(shaw) - 1) // 2
-        if relative is None:
-            return 0
-        return int(self.variables.scalar(f"{attention}/{FARTHEST}", default=0))
+    def _encodings(self, side: str) -> Floats | None:
+        table = self.variables.read(f"{side}/position_encodings/encodings", 2, 3)
+        return None if table is None else table.reshape(-1, table.shape[-1])

@@ -15,6 +15,7 @@ from pathlib import Path
 from dragoman.bundle.manifest import TokenizerKind
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.fairseq.dictionary import UNKNOWN, UNKNOWN_ID, Dictionary
+from dragoman.export.importers.files.listed_words import Pair, file_names
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
 from dragoman.export.importers.files.texts import read_text
 from dragoman.export.importers.files.word_tables import Cut, space_of, word_table
@@ -28,8 +29,6 @@ LEAST_KNOWN = 0.5
 """Share of a dictionary's words that the subwords' model must be able to make."""
 LEAST_WORDS = 100
 """A dictionary of so few proves nothing by its letters."""
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def _whole(sides: tuple[Dictionary, Dictionary], special: frozenset[str], cut: C
     for side in sides:
         ids = {word: side.ids[word] for word in _words(side, special)} | {UNKNOWN: UNKNOWN_ID}
         tables.append(word_table(ids, UNKNOWN, cut, space=space_of(ids, cut)))
-    names = _names(tables[0] == tables[1], "json")
+    names = file_names(tables[0] == tables[1], "json")
     note = {
         "spaces": "texts must come as the training's: words and signs of the dictionaries, with spaces between them",
         "characters": "texts are read letter by letter, as they come",
@@ -180,12 +179,8 @@ def _subwords(
     notes: tuple[str, ...],
 ) -> Subwords:
     """Files of the bundle, one for both sides where they are alike."""
-    models = _names(contents[0] == contents[1], ending)
-    listed = _names(tables[0] == tables[1], "json")
+    models = file_names(contents[0] == contents[1], ending)
+    listed = file_names(tables[0] == tables[1], "json")
     words = [json.dumps(table, ensure_ascii=False, indent=0).encode() for table in tables]
     files: dict[str, Path | bytes] = dict(zip(models, contents, strict=True)) | dict(zip(listed, words, strict=True))
     return Subwords(kind, models, listed, files, tuple(dict.fromkeys(read)), notes)
-
-
-def _names(are_alike: bool, ending: str) -> Pair:  # noqa: FBT001 - it is what the name says
-    return (f"vocabulary.{ending}",) * 2 if are_alike else (f"source.{ending}", f"target.{ending}")

@@ -47,7 +47,7 @@ def read_listed_words(
     ids = [_ids(side, special) for side in lists]
     if words is not None:
         tables = [_whole(side, listed, unknown, words) for side, listed in zip(ids, lists, strict=True)]
-        names = _names(tables[0] == tables[1], "json")
+        names = file_names(tables[0] == tables[1], "json")
         return ListedWords("tokenizers", names, (None, None), dict(zip(names, tables, strict=True)), ())
     for folder in folders:
         if (folder / "source.spm").is_file() and (folder / "target.spm").is_file():
@@ -108,11 +108,12 @@ def _pieces(models: tuple[Path, Path], ids: list[dict[str, int]], reasons: Reaso
         if known < LEAST_KNOWN * len(side):
             reasons.add(f"{model.name} has {known} of {len(side)} words: it belongs to another model")
             return None
-    names, listed = _names(models[0] == models[1], "spm"), _names(ids[0] == ids[1], "json")
+    names, listed = file_names(models[0] == models[1], "spm"), file_names(ids[0] == ids[1], "json")
     tables = [json.dumps(side, ensure_ascii=False, indent=0).encode() for side in ids]
     files: dict[str, Path | bytes] = dict(zip(names, models, strict=True)) | dict(zip(listed, tables, strict=True))
     return ListedWords("sentencepiece-vocabulary", names, listed, files, tuple(dict.fromkeys(models)))
 
 
-def _names(are_alike: bool, ending: str) -> Pair:  # noqa: FBT001 - it is what the name says
+def file_names(are_alike: bool, ending: str) -> Pair:  # noqa: FBT001 - it is what the name says
+    """Names in the bundle of what both sides have: one, where they are alike."""
     return (f"vocabulary.{ending}",) * 2 if are_alike else (f"source.{ending}", f"target.{ending}")

@@ -90,7 +90,7 @@ def open_tensors(folder: Path, reasons: Reasons) -> Tensors | None:
     before = len(reasons)
     listed = _index(first, reasons) if first.suffix == ".json" else {}
     shards = [folder / name for name in sorted(set(listed.values()))] if listed else [first]
-    opened = [] if len(reasons) > before else [(file, _open(file, reasons)) for file in shards]
+    opened = [] if len(reasons) > before else [(file, open_file(file, reasons)) for file in shards]
     stores: dict[str, TensorFile] = {name: store for _, store in opened if store is not None for name in store.keys()}  # noqa: SIM118 - not a mapping
     absent = sorted(listed.keys() - stores.keys())
     if absent and len(reasons) == before:
@@ -116,7 +116,8 @@ def _index(file: Path, reasons: Reasons) -> dict[str, str]:
     return table
 
 
-def _open(file: Path, reasons: Reasons) -> TensorFile | None:
+def open_file(file: Path, reasons: Reasons) -> TensorFile | None:
+    """The tensors of one file, of safetensors or of `torch.save`; None where there is a reason against it."""
     try:
         if file.suffix == ".safetensors":
             store: TensorFile = safe_open(str(file), framework="pt")

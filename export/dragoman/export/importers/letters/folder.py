@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from dragoman.export.importers.files.torch_names import UNREADABLE
+
 LARGEST_HEADER = 1 << 20
 TABLES = frozenset({"in_table", "out_table", "sos_idx", "eos_idx"})
 """What e2k writes beside its tensors."""
@@ -17,8 +19,11 @@ def recognises(path: Path) -> str | None:
     if path.suffix == ".safetensors" and path.is_file() and metadata(path).keys() >= TABLES:
         return "e2k's model"
     if path.suffix == ".npz" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return "g2p-en's model" if ARRAY in archive.namelist() else None
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return "g2p-en's model" if ARRAY in archive.namelist() else None
+        except UNREADABLE:
+            return None
     return None
 
 
@@ -29,7 +34,7 @@ def metadata(path: Path) -> dict[str, Any]:
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         try:
             header = json.loads(file.read(length)) if 0 < length <= LARGEST_HEADER else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     found = header.get("__metadata__") if isinstance(header, dict) else None
     return found if isinstance(found, dict) else {}

@@ -7,19 +7,18 @@ A word is a text; both search greedily. What e2k does not know it leaves out, wh
 letter. g2p-en looks words up before it asks its model, which is a matter of the caller's.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer
+from dragoman.bundle.rules import shape_problems
 from dragoman.export.core.checkpoint import Checkpoint
+from dragoman.export.core.digests import sha256
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.files.word_tables import Cut, characters_but, replaced, word_table, words_but
+from dragoman.export.importers.letters.arrays import Floats, read_arrays
 from dragoman.export.importers.letters.folder import metadata, recognises
 
 LETTERS = ("<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz")
@@ -32,8 +31,37 @@ SOUNDS = ("<pad>", "<unk>", "<s>", "</s>", *_SOUNDS.split())
 PLAIN = ({"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"})
 """What g2p-en makes of a word before its model reads it."""
 LONGEST_SOURCE = 1024
-Floats = npt.NDArray[np.float32]
+LONGEST_NUMBER = 9
+"""Digits of an id."""
 GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+AXES = {"weight": 2, "bias": 1}
+G2P = {
+    **dict.fromkeys(("enc_emb", "dec_emb", "fc_w"), 2),
+    "fc_b": 1,
+    **{f"{side}_w_{part}": 2 for side in ("enc", "dec") for part in ("ih", "hh")},
+    **{f"{side}_b_{part}": 1 for side in ("enc", "dec") for part in ("ih", "hh")},
+}
+"""g2p-en's arrays, and how many axes each has."""
+E2K = {
+    **dict.fromkeys(("e_emb.weight", "k_emb.weight", "attn.in_proj_weight"), 2),
+    "attn.in_proj_bias": 1,
+    **{f"{part}.{kind}": axes for part in ("encoder_fc.0", "attn.out_proj", "fc") for kind, axes in AXES.items()},
+    **{
+        f"{cell}.{part}_{way}": AXES[part.partition("_")[0]]
+        for cell, ways in (("encoder", ("l0", "l0_reverse")), ("pre_decoder", ("l0",)), ("post_decoder", ("l0",)))
+        for way in ways
+        for part in GRU
+    },
+}
+"""e2k's."""
+LICENCES = {
+    "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6": "Apache-2.0",
+    "ffc05e3a27be0e167e240d529ea1d60fa6db626f6eafafaed366a4fac09d8f71": "Unlicense",
+    "fea9de9ac0de35f313fb5652967ae3d750a68a46a2ce2d28879a73532729be08": "Unlicense",
+    "a9439606b9fc78015eaee09662efcb26ce858a8543acafa0f43efbdb69b643f8": "Unlicense",
+    "68caad5c0125553bcf1b015e79bff1905d288d61a9c4db6b8005576e385cb6e1": "Unlicense",
+}
+"""What g2p-en 2.1.0 and e2k 0.8.1 are under, of the files in them by their SHA-256."""
 
 
 def read_letters(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
@@ -42,31 +70,10 @@ def read_letters(path: Path, source_language: str | None, target_language: str |
     kind = recognises(path)
     reasons.require(kind, "this is neither e2k's model-*.safetensors nor g2p-en's checkpoint*.npz")
     reasons.raise_if_any(path)
-    arrays = _arrays(path, reasons)
+    read, axes = (_g2p, G2P) if kind == "g2p-en's model" else (_e2k, E2K)
+    arrays = read_arrays(path, axes, reasons)
     reasons.raise_if_any(path)
-    read = _g2p if kind == "g2p-en's model" else _e2k
-    try:
-        return read(path, arrays, source_language, target_language, reasons)
-    except KeyError as error:
-        reasons.add(f"{error.args[0]} is missing: fetch the file again")
-    reasons.raise_if_any(path)
-    raise AssertionError("what is missing is a reason")
-
-
-def _arrays(path: Path, reasons: Reasons) -> dict[str, Floats]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                found: Mapping[str, Any] = dict(archive)
-        else:
-            found = load_file(path)
-    except (OSError, ValueError, EOFError, SafetensorError) as error:
-        reasons.add(f"damaged or cut off ({error}): fetch it again")
-        return {}
-    for name, array in found.items():
-        is_real = array.dtype.kind == "f"
-        reasons.require(is_real and np.isfinite(array).all(), f"{name} holds what is not finite numbers")
-    return {name: np.asarray(array, np.float32) for name, array in found.items() if array.dtype.kind == "f"}
+    return read(path, arrays, source_language, target_language, reasons)
 
 
 def _g2p(path: Path, arrays: dict[str, Floats], source: str | None, target: str | None, reasons: Reasons) -> Checkpoint:
@@ -109,18 +116,21 @@ def _g2p(path: Path, arrays: dict[str, Floats], source: str | None, target: str 
         "sounds.json": _table(SOUNDS, 1, "spaces", SOUNDS),
     }
     pair = LanguagePair(source or "en", target or "en-fonipa")
-    licence = "Apache-2.0"
-    return _checkpoint(path, "g2p-en", sizes, weights, tokenizer, files, pair, longest=20, licence=licence)
+    return _checkpoint(path, "g2p-en", sizes, weights, tokenizer, files, pair, reasons, longest=20)
 
 
 def _e2k(path: Path, arrays: dict[str, Floats], source: str | None, target: str | None, reasons: Reasons) -> Checkpoint:
     facts = metadata(path)
     read, said = (str(facts[name]).split("\0") for name in ("in_table", "out_table"))
-    start, end = (int(facts[name]) if str(facts[name]).isdecimal() else -1 for name in ("sos_idx", "eos_idx"))
+    start, end = (_number(str(facts[name])) for name in ("sos_idx", "eos_idx"))
     fit = 0 <= start < end < min(len(read), len(said)) and len(set(read)) == len(read) and len(set(said)) == len(said)
     reasons.require(fit, "its tables do not hold what they say")
     rows = len(arrays["e_emb.weight"]), len(arrays["k_emb.weight"])
     reasons.require(rows == (len(read), len(said)), "its tables are not as long as its embeddings")
+    known = [word for index, word in enumerate(read) if index > end]
+    reasons.require(known and all(known), "its table of what it reads has no words behind the end's, or empty ones")
+    for name in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        reasons.require(len(arrays[name]) % 3 == 0, f"{name} is not queries, keys and values of one size")
     reasons.raise_if_any(path)
     width = arrays["encoder.weight_hh_l0"].shape[1]
     hidden = arrays["post_decoder.weight_hh_l0"].shape[1]
@@ -154,7 +164,6 @@ def _e2k(path: Path, arrays: dict[str, Floats], source: str | None, target: str 
         "decoder.attention.result.weight": arrays["attn.out_proj.weight"].T,
         "decoder.attention.result.bias": arrays["attn.out_proj.bias"],
     }
-    known = [word for index, word in enumerate(read) if index > end]
     is_sounds = any(len(word) > 1 for word in known)
     cut: Cut = "spaces" if is_sounds else "characters"
     left_out = replaced(words_but(known) if is_sounds else characters_but(known), "")
@@ -174,7 +183,12 @@ def _e2k(path: Path, arrays: dict[str, Floats], source: str | None, target: str 
         "katakana.json": _table(said, 0, "characters", said),
     }
     pair = LanguagePair(source or ("en-fonipa" if is_sounds else "en"), target or "ja-Kana")
-    return _checkpoint(path, path.stem, sizes, weights, tokenizer, files, pair, longest=16, licence="Unlicense")
+    return _checkpoint(path, "e2k", sizes, weights, tokenizer, files, pair, reasons, longest=16)
+
+
+def _number(text: str) -> int:
+    """A number of few digits; -1 where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else -1
 
 
 def _cell(number: int, *parts: Floats) -> dict[str, Floats]:
@@ -198,25 +212,30 @@ def _checkpoint(
     tokenizer: Tokenizer,
     files: dict[str, bytes],
     pair: LanguagePair,
+    reasons: Reasons,
     *,
     longest: int,
-    licence: str,
 ) -> Checkpoint:
+    shape = Architecture(
+        d_model=sizes.output_width,
+        heads=0,
+        ffn=0,
+        encoder_layers=1,
+        decoder_layers=1 if sizes.before is None else 2,
+        source_vocabulary=len(weights["source_embedding"]),
+        target_vocabulary=len(weights["target_embedding"]),
+        decoder="gru",
+        tying="none",
+        recurrent=sizes,
+    )
+    for problem in shape_problems(shape):
+        reasons.add(problem)
+    reasons.raise_if_any(path)
+    licence = LICENCES.get(sha256(path), "")
     return Checkpoint(
         name=name,
         pairs=(pair,),
-        architecture=Architecture(
-            d_model=sizes.output_width,
-            heads=0,
-            ffn=0,
-            encoder_layers=1,
-            decoder_layers=1 if sizes.before is None else 2,
-            source_vocabulary=len(weights["source_embedding"]),
-            target_vocabulary=len(weights["target_embedding"]),
-            decoder="gru",
-            tying="none",
-            recurrent=sizes,
-        ),
+        architecture=shape,
         weights={name: np.ascontiguousarray(weight) for name, weight in weights.items()},
         quantized={},
         tokenizer=tokenizer,
@@ -228,5 +247,6 @@ def _checkpoint(
         source_format="letters",
         source_files=(path,),
         licence=licence,
+        notes=() if licence else ("the files state no licence",),
         texts=Texts("none", "truncate", translated=False),
     )
