@@ -116,6 +116,10 @@ def test_what_is_not_read_is_refused_with_all_reasons(tmp_path):
     said = reasons("en", "pt")
     assert "not a list of words" in said
     assert "there is no shared_vocabulary.json" not in said
+    (folder / "shared_vocabulary.json").write_text("[]")
+    said = reasons("en", "pt")
+    assert "not as long as the embeddings" in said
+    assert "there is no shared_vocabulary.json" not in said
     data = (folder / "model.bin").read_bytes()
     (folder / "model.bin").write_bytes(data[: len(data) // 2])
     assert "damaged or cut off" in reasons("en", "pt")

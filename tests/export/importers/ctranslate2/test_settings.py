@@ -34,6 +34,7 @@ def test_all_that_the_library_writes_is_read(tmp_path):
     }
 
     assert read(tmp_path, given) == (Settings("u", "b", "e", None, adds_begin=True, adds_end=True, epsilon=1), "")
+    assert type(read(tmp_path, given)[0].epsilon) is float
     assert read(tmp_path, {}) == (Settings(), "")
 
 
@@ -44,6 +45,7 @@ def test_all_that_the_library_writes_is_read(tmp_path):
         ("layer_norm_epsilon", -1.0),
         ("layer_norm_epsilon", 0),
         ("layer_norm_epsilon", True),
+        ("layer_norm_epsilon", 10**400),
         ("add_source_eos", "false"),
         ("add_source_bos", 1),
         ("eos_token", None),

@@ -94,7 +94,9 @@ def _lists(folder: Path, reasons: Reasons) -> Lists | None:
     shared = _list(folder, "shared_vocabulary", reasons)
     if len(reasons) > before:
         return None
-    source, target = (shared or _list(folder, f"{side}_vocabulary", reasons) for side in ("source", "target"))
+    if shared is not None:
+        return shared, shared
+    source, target = (_list(folder, f"{side}_vocabulary", reasons) for side in ("source", "target"))
     if source is not None and target is not None:
         return source, target
     if len(reasons) == before:

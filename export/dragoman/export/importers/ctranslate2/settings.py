@@ -3,7 +3,6 @@
 Each field has the type that the library writes. What is not known is refused: it may be what the model needs.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_epsilon(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(value) and value > 0)
+    return value is None or (type(value) in (int, float) and 0 < value <= 1)
 
 
 def _is_off(value: Any) -> bool:
@@ -57,7 +56,7 @@ FIELDS: dict[str, Check] = {
     "decoder_start_token": ("start", "a word or null", lambda value: value is None or _is_text(value)),
     "add_source_bos": ("adds_begin", "true or false", _is_flag),
     "add_source_eos": ("adds_end", "true or false", _is_flag),
-    "layer_norm_epsilon": ("epsilon", "a number above 0 or null", _is_epsilon),
+    "layer_norm_epsilon": ("epsilon", "a number above 0, up to 1, or null", _is_epsilon),
     "multi_query_attention": ("", "false: grouped queries are not read", _is_off),
     "quantization_type": ("", "null: weights of groups are not read", _is_off),
     "quantization_bits": ("", "null: weights of groups are not read", _is_off),
@@ -84,7 +83,7 @@ def read_settings(folder: Path, variables: Variables, reasons: Reasons) -> Setti
         if not is_right(given[name]):
             reasons.add(f"{CONFIG}: {name} must be {wanted}, it says {short(given[name])}")
         elif field:
-            values[field] = given[name]
+            values[field] = float(given[name]) if type(given[name]) is int else given[name]
     return Settings(**values)
 
 

@@ -7,7 +7,6 @@
 Matrices lie as [out, in]. Every tensor is placed or refused.
 """
 
-import math
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,12 +66,12 @@ class Saved:
         self.reasons.add(f"{name} must be a whole number from 1 to {most}, the checkpoint says {short(value)}")
         return 1
 
-    def positive(self, name: str, default: float) -> float:
-        """A number above 0."""
+    def share(self, name: str, default: float) -> float:
+        """A number above 0, up to 1."""
         value = self.options.get(name, default)
-        if type(value) in (int, float) and 0 < value < math.inf:
+        if type(value) in (int, float) and 0 < value <= 1:
             return float(value)
-        self.reasons.add(f"{name} must be a number above 0, the checkpoint says {short(value)}")
+        self.reasons.add(f"{name} must be a number above 0, up to 1, the checkpoint says {short(value)}")
         return default
 
     def choice(self, name: str, default: str, read: Container[str]) -> str:
@@ -177,7 +176,7 @@ def _transformer(source: Saved, words: Words) -> Network:
         max_positions=min(len(table) for table in tables) if tables else POSITIONS,
         embedding_scale=float(width**0.5) if tables else 1.0,
         tying=tying,
-        norm_epsilon=source.positive("norm_eps", 1e-6),
+        norm_epsilon=source.share("norm_eps", 1e-6),
         norm_kind="rms" if is_rms else "layer",
         gated=kind in GATED,
     )
