@@ -85,10 +85,7 @@ class Assembler:
         ranks = range(max(len(segment.hypotheses) for segment in decoded))
         joined_ranks = [joiner.join(_of_rank(decoded, rank), is_best=rank == 0) for rank in ranks]
         best = joined_ranks[0]
-        last = Timings.last(
-            Timings(queue_s=segment.queue_s, encode_s=segment.encode_s, decode_s=segment.decode_s)
-            for segment in decoded
-        )
+        last = max(decoded, key=lambda segment: segment.queue_s + segment.encode_s + segment.decode_s)
         is_given = text.target is not None
         return Translation(
             hypotheses=tuple(joined.hypothesis for joined in joined_ranks),
@@ -98,7 +95,7 @@ class Assembler:
             target_tokens=sum(map(_length, _of_rank(decoded, 0))),
             segments=len(decoded),
             decode_steps=sum(segment.steps for segment in decoded),
-            timings=replace(last, tokenize_s=tokenize_s, detokenize_s=time.perf_counter() - started),
+            timings=Timings(tokenize_s, last.queue_s, last.encode_s, last.decode_s, time.perf_counter() - started),
             sentence_spans=best.sentence_spans,
             work=_work(decoded),
             is_given=is_given,
@@ -136,6 +133,8 @@ class Assembler:
 
 def _work(decoded: Sequence[Decoded]) -> Work:
     """What all segments took together; their passes went side by side."""
+    if len(decoded) == 1:
+        return decoded[0].work
     total = sum((segment.work for segment in decoded), Work())
     return replace(total, nat_passes=max(segment.work.nat_passes for segment in decoded))
 

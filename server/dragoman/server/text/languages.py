@@ -134,9 +134,12 @@ def other_language(words: Sequence[str], tag: str) -> str | None:
     own = model.index.get(primary(tag))
     if own is None or len(text) < LEAST_LETTERS:
         return None
-    if len(text) > 2 * ENOUGH and model.lead(text[:ENOUGH], own) > CLEAR:
-        return None
-    scores = model.scores(text)
+    found, state = model.features(text[:ENOUGH])
+    if len(text) > ENOUGH:
+        if model.lead(found, own) > CLEAR:
+            return None
+        found += model.features(text[ENOUGH:], state)[0]
+    scores = model.weighed(found)
     best = int(scores.argmax())
     if best == own or model.languages[best] in _alike(primary(tag)):
         return None
@@ -205,17 +208,25 @@ class _LanguageModel:
 
     def scores(self, text: str) -> npt.NDArray[np.float32]:
         """What a text says for each language, as natural logarithms of probabilities up to a constant."""
-        state, found, following, features = 0, list[int](), self._next, self._features
+        return self.weighed(self.features(text)[0])
+
+    def features(self, text: str, state: int = 0) -> tuple[list[int], int]:
+        """The features of a text that is read on from a state, and the state behind it."""
+        found, following, features = list[int](), self._next, self._features
         for byte in text.encode("utf-8", "replace"):
             state = following[state << 8 | byte]
             if named := features[state]:
                 found += named
+        return found, state
+
+    def weighed(self, found: Sequence[int]) -> npt.NDArray[np.float32]:
+        """What features say for each language."""
         scores: npt.NDArray[np.float32] = np.add.reduce(self._weights.take(np.array(found, np.intp), 0), 0) + self._bias
         return scores
 
-    def lead(self, text: str, own: int) -> float:
-        """By how much a text is more in one language than in any other one; below zero where it is not."""
-        scores = self.scores(text)
+    def lead(self, found: Sequence[int], own: int) -> float:
+        """By how much features are more of one language than of any other one; below zero where they are not."""
+        scores = self.weighed(found)
         score = float(scores[own])
         scores[own] = -np.inf
         return score - float(scores.max())

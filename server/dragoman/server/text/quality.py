@@ -17,7 +17,8 @@ from dragoman.server.text.numbers import Change, Number
 
 _WORD = re.compile(r"[^\W\d_]+")
 _RUN = re.compile(r"(\w{1,8}?)\1{7,}")
-_LONG_WORD = re.compile(r"\S{16,}")
+LONG_WORD = 16
+_LONG_WORD = re.compile(rf"\S{{{LONG_WORD},}}")
 LONGEST_CYCLE, LEAST_ROUNDS = 8, 4
 """Words of the longest cycle that is looked for, and how often it is a repetition that the source does not have."""
 
@@ -54,6 +55,8 @@ def quality_warnings(
     source_text, target_text = _without(source, apart[0]), _without(target, apart[1])
     source_words, target_words = _WORD.findall(source_text), _WORD.findall(target_text)
     found = dict(_found(source_text, target_text, source_words, target_words, pair, reason))
+    if not found:
+        return []
     places = Span(0, len(source)), Span(0, len(target))
     return [TextWarning(kind, *places, detail) for kind, detail in found.items()]
 
@@ -138,7 +141,7 @@ def _plain(words: Sequence[str]) -> list[str]:
 
 def _repetition(source: str, target: str, source_words: Sequence[str], target_words: Sequence[str]) -> str:
     """What a translation repeats although its source does not."""
-    for word in _LONG_WORD.findall(target):
+    for word in _LONG_WORD.findall(target) if max(map(len, target.split()), default=0) >= LONG_WORD else ():
         run = _RUN.search(word)
         if run and not _RUN.search(source):
             return f"{run.group(1)} is repeated {len(run.group()) // len(run.group(1))} times"

@@ -52,7 +52,7 @@ class SegmentText:
 
     def has_borrowed(self, hypothesis: Hypothesis) -> bool:
         """Whether some of its tokens are shown as text of the segment."""
-        if any(map(self._tokenizer.is_copied, hypothesis.ids)):
+        if self._tokenizer.has_copied(hypothesis.ids):
             return True
         return self._copies_unknown and self._tokenizer.unk_id in hypothesis.ids
 

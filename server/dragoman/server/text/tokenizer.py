@@ -62,7 +62,9 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of target ids without copies and without an end token."""
-        return self._target.decode([index for index in ids if index not in self._hidden])
+        if not self._hidden.isdisjoint(ids):
+            ids = [index for index in ids if index not in self._hidden]
+        return self._target.decode(ids)
 
     def forced(self, pair: LanguagePair | None = None) -> tuple[int, ...]:
         """What a translation must begin with."""
@@ -102,6 +104,10 @@ class Tokenizer:
     def is_copied(self, target_id: int) -> bool:
         """Whether an id stands for a source position and not for a word."""
         return self._copies and target_id >= self._words
+
+    def has_copied(self, ids: Sequence[int]) -> bool:
+        """Whether some of these ids stand for source positions."""
+        return self._copies and max(ids, default=0) >= self._words
 
     def source_position(self, target_id: int) -> int:
         """The source position that a copied id stands for."""

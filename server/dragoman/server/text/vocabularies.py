@@ -59,7 +59,8 @@ class SentencePieces:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids none of which is hidden."""
-        return str(self._processor.decode([index for index in ids if index < self.size]))
+        is_known = max(ids, default=0) < self.size
+        return str(self._processor.decode(list(ids) if is_known else [index for index in ids if index < self.size]))
 
     def spans(self, text: str) -> list[Span]:
         """What each id of `encode(text)` stands for, in order."""
