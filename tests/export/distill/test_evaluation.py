@@ -8,7 +8,7 @@ from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import evaluation
 from dragoman.export.distill.evaluation import EvaluationSet, evaluate, requests_by_name
 from dragoman.server.core.errors import InvalidRequest
-from dragoman.server.core.requests import EnginePreference, Request, Splitting
+from dragoman.server.core.requests import EnginePreference, Request
 from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import TextHypothesis, Timings, Translation
@@ -47,7 +47,7 @@ def engine(monkeypatch):
 
 
 def test_each_decoder_is_asked_by_name(engine, tmp_path):
-    """A whole line at once, whatever it holds; perfect translations have all of the points."""
+    """Lines are cut as the bundle has it; perfect translations have all of the points."""
     rows = evaluate(tmp_path, "student", ["autoregressive", "ctc", "mask-predict"], TEXTS)
 
     assert [row.name for row in rows] == [
@@ -61,7 +61,7 @@ def test_each_decoder_is_asked_by_name(engine, tmp_path):
     assert all(row.bleu == row.chrf == 100 for row in rows)
     asked = [(one.nat.decoder, one.nat.passes) for one in engine.asked if one.engine is EnginePreference.NAT]
     assert asked == [("ctc", 1), ("mask-predict", 1), ("mask-predict", 2), ("mask-predict", 4)]
-    assert {one.splitting for one in engine.asked} == {Splitting.SENTENCES}
+    assert {one.splitting for one in engine.asked} == {None}
 
 
 def test_a_bundle_without_them_is_not_asked_for_them():
