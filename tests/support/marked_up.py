@@ -24,7 +24,7 @@ TOKENS = {number: kind for kind, number in html5lib.constants.tokenTypes.items()
 
 Translate = Callable[[Sentence], tuple[Sentence, Shares | None]]
 
-EXAMPLES = examples(60)
+EXAMPLES = examples(30)
 """How many texts a property is tried on."""
 WORDS = re.compile(r"\w+|[^\w\s]")
 

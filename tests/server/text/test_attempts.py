@@ -242,7 +242,7 @@ def line_ends(text: str) -> list[str]:
     return re.findall("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=TEXTS, seed=st.integers(0, 2**16), attends=st.booleans(), links=st.booleans(), is_whole=st.booleans())
 def test_no_span_is_ever_lost(
     tokenizer: Tokenizer, text: str, seed: int, *, attends: bool, links: bool, is_whole: bool
@@ -370,7 +370,7 @@ TERM_WORDS = st.sampled_from(
 TERM_MODELS = st.sampled_from([echo, translates, says_another, forgets, forgets_all_forms, loses, doubles, mangles])
 
 
-@settings(max_examples=examples(500), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(TERM_WORDS, max_size=10).map(" ".join), TERM_MODELS, st.booleans(), st.booleans())
 def test_terms_are_applied_whatever_a_model_says(
     tokenizer: Tokenizer, text: str, model: Model, attends: bool, is_whole: bool

@@ -101,12 +101,12 @@ async def test_a_server_presents_what_lies_in_the_files(serve: Any, files: Files
                 return False
 
     assert await translates(files.believer())
-    assert not await translates(None, timeout_s=0.5)
+    assert not await translates(None, timeout_s=0.3)
     old = files.believer()
     files.ca = trustme.CA()
     files.renew()
     assert await translates(files.believer())
-    assert not await translates(old, timeout_s=0.5)
+    assert not await translates(old, timeout_s=0.3)
     Path(files.key).write_text("broken")
     assert await translates(files.believer())
     ends = served.value("dragoman_tls_certificate_expires_timestamp_seconds")

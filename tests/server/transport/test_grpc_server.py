@@ -262,7 +262,7 @@ async def test_a_client_that_takes_nothing_is_told_nothing(monkeypatch: pytest.M
     async with serving(endless=several(endless, is_generator=False)) as (_, channel):
         stream = channel.unary_stream("/test/endless")(b"")
         await stream.read()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
             while await asyncio.wait_for(stream.read(), 10) is not grpc.aio.EOF:
                 pass

@@ -285,7 +285,7 @@ async def test_a_call_that_ends_without_a_message_is_answered(serve: Serve, name
 
 async def test_a_message_that_does_not_come_is_not_waited_for_for_ever(serve: Serve) -> None:
     """The call ends, whatever its own deadline is."""
-    served = await serve(message_timeout_s=0.3)
+    served = await serve(message_timeout_s=0.1)
 
     async def never() -> AsyncIterator[bytes]:
         await asyncio.sleep(60)
@@ -296,7 +296,7 @@ async def test_a_message_that_does_not_come_is_not_waited_for_for_ever(serve: Se
         error = await refused(method(never()))
 
     assert error.code().name == "DEADLINE_EXCEEDED"
-    assert "within 0.3 s" in (error.details() or "")
+    assert "within 0.1 s" in (error.details() or "")
     assert served.outcomes() == {"deadline": 1}
 
 
@@ -304,10 +304,10 @@ async def test_many_hundreds_of_calls_at_once_are_all_answered(serve: Serve) -> 
     """Over one connection or several: gRPC's own limits, which cancel without a word, lie above the server's."""
     served = await serve()
     async with stub_of(served) as one, stub_of(served) as other:
-        answers = await asyncio.gather(*((one, other)[n % 2].Translate(texts("a")) for n in range(1_500)))
+        answers = await asyncio.gather(*((one, other)[n % 2].Translate(texts("a")) for n in range(1_000)))
 
     assert {answer.results[0].text for answer in answers} == {"a"}
-    assert served.outcomes() == {"ok": 1_500}
+    assert served.outcomes() == {"ok": 1_000}
 
 
 async def test_an_overload_refuses_requests_and_says_when_to_come_back(
@@ -611,7 +611,7 @@ async def test_a_deadline_ends_a_request(serve: Serve) -> None:
     served.lanes.hold()
     async with stub_of(served) as stub:
         await stub.ListModels(pb.ListModelsRequest())  # connecting takes no part of the time
-        error = await refused(stub.Translate(texts("The dog."), timeout=0.5))
+        error = await refused(stub.Translate(texts("The dog."), timeout=0.2))
         await eventually(lambda: served.outcomes() == {"deadline": 1})
 
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -794,14 +794,14 @@ async def test_metrics_and_healthz_over_http(serve: Serve) -> None:
 
 async def test_a_lane_that_stands_still_ends_liveness_while_the_process_answers(serve: Serve) -> None:
     """Within the configured time, in gRPC, in HTTP and in the metrics; and all is well when it moves again."""
-    served = await serve(stall_seconds=5)
+    served = await serve(stall_seconds=3)
     async with grpc.aio.insecure_channel(served.target) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         stub: Any = pb_grpc.TranslationServiceStub(channel)
         watch = health.Watch(health_pb2.HealthCheckRequest(service="liveness"))
         seen = [(await watch.read()).status]
-        served.lanes.pulses[0].beat(time.monotonic() - 5, is_busy=True)
-        async with asyncio.timeout(4.5):  # the end would come at 5, and be that of the tests
+        served.lanes.pulses[0].beat(time.monotonic() - 3, is_busy=True)
+        async with asyncio.timeout(2.7):  # the end would come at 3, and be that of the tests
             seen.append((await watch.read()).status)
         models = await stub.ListModels(pb.ListModelsRequest())
         statuses = [
