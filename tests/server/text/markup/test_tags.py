@@ -1,7 +1,7 @@
 """What stands in HTML, as a browser reads it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from marked_up import EXAMPLES, broken_html, html_fragments, tokens
 
@@ -46,6 +46,13 @@ def test_attributes_have_places() -> None:
     assert found == [("alt", "a b", "'"), ("title", "c", ""), ("hidden", None, ""), ("src", "", '"')]
 
 
+SCRIPTS = st.lists(
+    st.sampled_from(["<!--", "-->", "<!-->", "<script>", "</script>", "<SCRIPT ", "</Script/", "-", "a", "<scripts>"]),
+    max_size=9,
+).map(lambda parts: "<script>" + "".join(parts))
+"""Scripts that hide scripts."""
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.one_of(broken_html, html_fragments, st.text("<>/ab='\"!- ", max_size=40)))
 def test_nothing_is_lost(source: str) -> None:
@@ -54,7 +61,8 @@ def test_nothing_is_lost(source: str) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.one_of(broken_html, html_fragments, st.text("<>/ab='\"!- ", max_size=40)))
+@given(st.one_of(broken_html, html_fragments, SCRIPTS, st.text("<>/ab='\"!- ", max_size=40)))
+@example("<script><!--<script></script>")
 def test_tags_are_those_of_a_browser(source: str) -> None:
     """Each with its name, in any disorder; html5lib reads as browsers do."""
     source = source.replace("svg", "p") + ">"

@@ -23,6 +23,7 @@ _EQUALS = re.compile(rf"[{WHITE}]*=[{WHITE}]*")
 _UNQUOTED = re.compile(rf"[^{WHITE}>]+")
 _COMMENT_END = re.compile(r"--!?>")
 _ENDS = {name: re.compile(rf"</{name}(?=[{WHITE}/>])", re.IGNORECASE) for name in (*RAW_TEXT, *ESCAPABLE)}
+_SCRIPT_SIGN = re.compile(rf"<!--|-->|</?script(?=[{WHITE}/>])", re.IGNORECASE)
 
 
 class Kind(enum.Enum):
@@ -135,6 +136,8 @@ class _Scanner:
         start = self._position
         match = _ENDS[tag.name].search(self._source, start, self._end)
         self._position = match.start() if match else self._end
+        if tag.name == "script":
+            self._position = self._script_end(start)
         if self._position == start:
             return None
         return Stretch(Kind.ESCAPABLE if tag.name in ESCAPABLE else Kind.RAW, start, self._position)
@@ -148,6 +151,23 @@ class _Scanner:
 
     def _after(self, position: int, length: int) -> int:
         return self._end if position < 0 else position + length
+
+    def _script_end(self, position: int) -> int:
+        """Where a script ends: what `<!--` begins may hold another one, with an end of its own."""
+        is_hidden = is_inner = False
+        while (match := _SCRIPT_SIGN.search(self._source, position, self._end)) is not None:
+            sign, position = match.group().lower(), match.end()
+            if sign == "<!--":
+                is_hidden, position = True, match.start() + 2  # `<!-->` is whole
+            elif sign == "-->":
+                is_hidden = is_inner = False
+            elif sign == "<script":
+                is_inner = is_hidden
+            elif not is_inner:
+                return match.start()
+            else:
+                is_inner = False
+        return self._end
 
     def _raw(self, end: int) -> Stretch:
         start, self._position = self._position, end
