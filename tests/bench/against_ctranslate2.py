@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import floor
 import numpy as np
 import random_model
 from engines import CACHE, FORMS, MAX_BATCH, CTranslate2, Dragoman, Engine, Transformers, bundle_of, ctranslate2_of
@@ -233,9 +234,10 @@ def main() -> int:
     if args.phase:
         print(json.dumps(PHASES[args.phase](args)))
         return 0
-    report: dict[str, Any] = {"processor": processor(), "rounds": args.rounds}
+    lowest = floor.beside()
+    report: dict[str, Any] = {"processor": processor(), "floor": vars(lowest), "rounds": args.rounds}
     ctranslate2_of(MODEL, args.cache)
-    print(f"random model, {args.rounds} rounds, {report['processor']}")
+    print(f"random model, {args.rounds} rounds, {report['processor']}\n{lowest.line()}")
     for precision in args.precision:
         bundle(args, precision)
         report[precision] = {}

@@ -26,6 +26,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 import against_ctranslate2 as saturated
+import floor
 import numpy as np
 import random_model
 from engines import CACHE, FORMS, MAX_BATCH, CTranslate2, Dragoman, bundle_of, ctranslate2_of
@@ -236,9 +237,11 @@ def main() -> int:
     best = saturation["best"]
     given = [*sys.argv[1:], "--rate", str(rate), "--workers", str(best["workers"]), "--threads", str(best["threads"])]
     given += ["--bundle", str(args.bundle)]
-    report = {"processor": processor(), "rate": rate, "saturation": saturation}
+    lowest = floor.beside()
+    report = {"processor": processor(), "floor": vars(lowest), "rate": rate, "saturation": saturation}
     report |= in_own_process(__file__, given, usable(2))
     progress("")
+    print(lowest.line())
     show(report, args)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

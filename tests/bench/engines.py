@@ -48,11 +48,24 @@ class Engine(Protocol):
 class Dragoman:
     """Lanes of one thread each, as the server has them."""
 
-    def __init__(self, bundle: Path, *, lanes: int, max_batch: int, hardware: Hardware = PROCESSOR) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        lanes: int,
+        max_batch: int,
+        hardware: Hardware = PROCESSOR,
+        observer: LaneObserver | None = None,
+    ) -> None:
         opened = open_bundle(bundle)
         self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
         self.lanes = open_lanes(
-            opened, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver(), hardware=hardware
+            opened,
+            num_lanes=lanes,
+            threads_per_lane=1,
+            max_batch=max_batch,
+            observer=observer or LaneObserver(),
+            hardware=hardware,
         )
 
     def segment(self, source: Ids, beam: int) -> Segment:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import floor
 import onnxruntime
 import random_model
 from against_ctranslate2 import lengths
@@ -28,6 +29,7 @@ from measure import processor, usable
 from dragoman.bundle.reader import open_bundle
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.lanes import lanes as lanes_module
+from dragoman.server.runtime import sessions as sessions_module
 
 PRODUCTS = ("MatMul", "Gemm")
 Sources = Sequence[Sequence[int]]
@@ -37,6 +39,10 @@ class Clock(LaneObserver):
     """Adds up what it is told."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
         self.steps = self.rows = self.used_rows = self.encodes = 0
         self.step_s = self.encode_s = 0.0
 
@@ -55,9 +61,10 @@ class Clock(LaneObserver):
 
 def decode(bundle: Path, sources: Sources, beam: int, repeats: int) -> dict[str, float]:
     """Totals of decoding the batch so many times, after once that is not counted."""
-    engine = Dragoman(bundle, lanes=1, max_batch=len(sources))
+    clock = Clock()
+    engine = Dragoman(bundle, lanes=1, max_batch=len(sources), observer=clock)
     engine.translate(sources, beam)
-    clock = engine.lanes.observer = Clock()
+    clock.clear()
     started_s = time.perf_counter()
     for _ in range(repeats):
         out = engine.translate(sources, beam)
@@ -77,19 +84,22 @@ def decode(bundle: Path, sources: Sources, beam: int, repeats: int) -> dict[str,
 @contextmanager
 def node_profiles(directory: Path) -> Iterator[list[tuple[str, Any]]]:
     """Every session made inside profiles itself; gives (graph's name, session)."""
-    plain, made = onnxruntime.InferenceSession, list[tuple[str, Any]]()
+    plain, load, made = onnxruntime.InferenceSession, sessions_module._load, list[tuple[str, Any]]()
 
-    def profiling(path: Any, options: Any, **more: Any) -> Any:
+    def profiling(model: Any, options: Any, **more: Any) -> Any:
         options.enable_profiling = True
         options.profile_file_prefix = str(directory / f"{len(made)}")
-        made.append((Path(path).stem, plain(path, options, **more)))
+        return plain(model, options, **more)
+
+    def naming(bundle: Any, name: str, *more: Any) -> Any:
+        made.append((name, load(bundle, name, *more)))
         return made[-1][1]
 
-    onnxruntime.InferenceSession = profiling  # type: ignore[misc]
+    onnxruntime.InferenceSession, sessions_module._load = profiling, naming  # type: ignore[misc, assignment]
     try:
         yield made
     finally:
-        onnxruntime.InferenceSession = plain  # type: ignore[misc]
+        onnxruntime.InferenceSession, sessions_module._load = plain, load  # type: ignore[misc]
 
 
 def graphs(bundle: Path, sources: Sources, beam: int, repeats: int) -> dict[str, Any]:
@@ -204,15 +214,17 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    lowest = floor.beside()
     os.sched_setaffinity(0, usable(1))
     bundle = args.bundle or bundle_of(random_model.BIG, args.precision, args.cache)
     manifest = open_bundle(bundle).manifest
     vocabulary = min(manifest.architecture.source_vocabulary, manifest.architecture.target_vocabulary)
     sources = random_model.texts_of(vocabulary, manifest.tokenizer.eos_id, lengths(args.batch, 20, 30, seed=args.batch))
     given = (bundle, sources, args.beam, args.repeats)
-    report = {"processor": processor(), "batch": args.batch, "beam": args.beam, "totals": decode(*given)}
-    report |= {"graphs": graphs(*given), "host": host(*given)}
+    report: dict[str, Any] = {"processor": processor(), "floor": vars(lowest), "batch": args.batch, "beam": args.beam}
+    report |= {"totals": decode(*given), "graphs": graphs(*given), "host": host(*given)}
     print(f"{manifest.name} {manifest.precision}, batch {args.batch}, beam {args.beam}, {report['processor']}")
+    print(lowest.line())
     show(report, args.top)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -30,4 +30,6 @@ def test_nothing_is_kept_for_a_report(asked: str | None, tmp_path: Path) -> None
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the database has another place or none is made")
 def test_who_asks_for_reports_has_them(tmp_path: Path) -> None:
     """The variable wins over what dragoman would have: a database comes."""
-    subprocess.run([sys.executable, "-c", IMPORTED + UNTIL_KEPT], env=environment(tmp_path, "0"), check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", IMPORTED + UNTIL_KEPT], env=environment(tmp_path, "0"), check=True, timeout=60
+    )
