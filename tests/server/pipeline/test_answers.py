@@ -8,6 +8,7 @@ import pytest
 
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.errors import Cancelled, EngineFailure
+from dragoman.server.core.ports import Done
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.pipeline.answers import decode
 from dragoman.server.testing import FakeLanes
@@ -153,3 +154,27 @@ async def test_closing_it_early_cancels_what_is_decoded_again(lanes: FakeLanes) 
         await waiting
 
     assert (lanes.waiting_segments, lanes.cancelled) == (0, 2)
+
+
+async def test_finished_texts_come_together_while_many_more_are_to_come(
+    lanes: FakeLanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last ones come one by one, so that what has to be decoded again does not wait."""
+    dones: list[Done] = []
+    monkeypatch.setattr(lanes, "submit", lambda _, done, flow: dones.append(done))
+    found: list[int] = []
+
+    async def read() -> None:
+        async for text, _ in decode(lanes, [[segment(number)] for number in range(8)], together=3):
+            found.append(text)
+
+    reading, seen = asyncio.create_task(read()), list[int]()
+    await asyncio.sleep(0)
+    for done in dones:
+        done(EngineFailure("node 7"))
+        for _ in range(8):
+            await asyncio.sleep(0)
+        seen.append(len(found))
+    await reading
+
+    assert seen == [0, 0, 3, 3, 5, 6, 7, 8]

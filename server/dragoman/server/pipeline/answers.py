@@ -13,17 +13,24 @@ Again = Callable[[int, Sequence[Decoded | Exception]], Awaitable[Sequence[Segmen
 
 SLICE = 128
 """Segments that are submitted, or cancelled, before the event loop has its turn."""
+TOGETHER = 8
+"""Finished texts that are joined one behind another. Each by itself costs a wake-up, and finds that the lanes have
+filled the processor's caches with weights meanwhile."""
 
 
 async def decode(
-    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment | Decoded]], again: Again | None = None
+    lanes: SegmentDecoder,
+    texts: Sequence[Sequence[Segment | Decoded]],
+    again: Again | None = None,
+    *,
+    together: int = 1,
 ) -> AsyncGenerator[tuple[int, list[Decoded | Exception]], None]:
     """Each text's answered segments, in the order in which texts are finished. What is decoded already is an answer.
 
     A text is finished when `again` has nothing more to be decoded for it. Whoever closes it early takes the segments
-    that are not answered out of the lanes.
+    that are not answered out of the lanes. While many more are to come, so many are waited for `together`.
     """
-    inbox = _Inbox(list(map(len, texts)))
+    inbox = _Inbox(list(map(len, texts)), together)
     tickets: list[Ticket] = []
     numbered = ((text, number, each) for text, segments in enumerate(texts) for number, each in enumerate(segments))
     try:
@@ -69,13 +76,15 @@ async def _cancel(lanes: SegmentDecoder, tickets: Sequence[Ticket]) -> None:
 
 
 class _Inbox:
-    """Takes a request's answers from the lanes' threads, and wakes the request once per finished text."""
+    """Takes a request's answers from the lanes' threads, and wakes the request when enough texts are finished."""
 
-    def __init__(self, num_segments: list[int]) -> None:
+    def __init__(self, num_segments: list[int], together: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._answers: list[list[Decoded | Exception | None]] = [[None] * number for number in num_segments]
         self._missing = list(num_segments)
+        self._together = together
+        self._unfinished, self._kept_back = sum(map(bool, num_segments)), list[int]()
         self._finished: asyncio.Queue[int] = asyncio.Queue()
         for text, number in enumerate(num_segments):
             if number == 0:
@@ -86,6 +95,9 @@ class _Inbox:
         self._answers[text], self._missing[text] = [None] * number, number
         if number == 0:
             self._finished.put_nowait(text)
+            return
+        with self._lock:
+            self._unfinished += 1
 
     @property
     def is_complete(self) -> bool:
@@ -99,12 +111,22 @@ class _Inbox:
             with self._lock:
                 self._answers[text][number] = answer
                 self._missing[text] -= 1
-                is_finished = self._missing[text] == 0
+                if self._missing[text]:
+                    return
+                self._unfinished -= 1
+                self._kept_back.append(text)
+                if len(self._kept_back) < self._together < self._unfinished:
+                    return
+                finished, self._kept_back = self._kept_back, []
             # The loop is closed only after a stop that did not wait for its requests: nobody listens then.
-            if is_finished and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._finished.put_nowait, text)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._finish, finished)
 
         return answered
+
+    def _finish(self, texts: Sequence[int]) -> None:
+        for text in texts:
+            self._finished.put_nowait(text)
 
     async def next_finished(self) -> tuple[int, list[Decoded | Exception]]:
         """The next text whose segments have all been answered."""

@@ -35,7 +35,7 @@ from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.decode.strategies.labels import Labels
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.pipeline.admission import Admission, Reservation
-from dragoman.server.pipeline.answers import decode
+from dragoman.server.pipeline.answers import TOGETHER, decode
 from dragoman.server.pipeline.attempts import Attempted, Attempts
 from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.costs import estimate, segmented, tokens_of
@@ -188,12 +188,16 @@ class Pipeline:
 
     async def translate(self, request: Request, *, least_cost: int = 0) -> list[Outcome]:
         """The outcome of each text, in the order of the texts. Whoever has been told what it costs says so."""
-        async with aclosing(self.stream(request, least_cost=least_cost)) as stream:
+        async with aclosing(self.stream(request, least_cost=least_cost, together=TOGETHER)) as stream:
             outcomes = {index: outcome async for index, outcome in stream}
         return [outcomes[index] for index in range(len(request.texts))]
 
-    async def stream(self, request: Request, *, least_cost: int = 0) -> AsyncGenerator[tuple[int, Outcome], None]:
-        """The outcome of each text with its index, as soon as it is known. Close it when you stop reading early."""
+    async def stream(
+        self, request: Request, *, least_cost: int = 0, together: int = 1
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """The outcome of each text with its index, as soon as it is known, or that of several `together`. Close it when
+        you stop reading early.
+        """
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
         plan, template = candidates[0], self._template(request, candidates[0])
         decoding = plan.decoding
@@ -247,16 +251,16 @@ class Pipeline:
                 text, decoded = prepared[index], _decoded(answers)
                 if isinstance(text, ServingError) or isinstance(decoded, ServingError):
                     return None
-                attempt = tried.setdefault(index, Attempted(text, segments[index]))
                 if kept is None and not text.shown:
                     return None
+                attempt = tried.get(index) or Attempted(text, segments[index])
                 following = await self._done(len(decoded) >= INLINE_SEGMENTS, attempts.next(attempt, decoded))
                 if following is None:
                     return None
                 tried[index] = following
                 return following.segments
 
-            async with aclosing(decode(self.lanes, segments, again)) as answered:
+            async with aclosing(decode(self.lanes, segments, again, together=together)) as answered:
                 async for index, answers in answered:
                     text, decoded = prepared[index], _decoded(answers)
                     if isinstance(text, ServingError):
@@ -266,9 +270,10 @@ class Pipeline:
                     else:
                         if kept is not None:
                             kept.remember_text(request.texts[index])
-                        attempt = tried.pop(index)
-                        settled = attempt.settled(decoded)
-                        work = partial(assembler.translation, attempt.text, settled, tokenize_s)
+                        attempt = tried.pop(index, None)
+                        if attempt is not None:
+                            text, decoded = attempt.text, attempt.settled(decoded)
+                        work = partial(assembler.translation, text, decoded, tokenize_s)
                         is_large = text.marked is not None or len(request.texts[index]) >= INLINE_CHARACTERS
                         is_many = len(decoded) >= INLINE_SEGMENTS or (is_long and is_large)
                         outcome = await self._assembled(work, plan, is_long=is_many)

@@ -313,6 +313,8 @@ class _Joiner:
 
     def _marks(self, hypotheses: Mapping[int, Hypothesis]) -> MarkCounts | None:
         """How the marks of the text were placed."""
+        if self._text.marked is None:
+            return None
         marked = [index for index in hypotheses if self._text.has_marks(index)]
         counts = {index: len(self._text.passages[index].marks) for index in marked}
         by_position = sum(count for index, count in counts.items() if hypotheses[index].attention is None)
@@ -362,6 +364,8 @@ class _Joiner:
         self, restored: Mapping[int, Restored], places: Places, offsets: Offsets
     ) -> tuple[tuple[KeptSpan, ...], list[tuple[KnownTerm, TermOccurrence]]]:
         """Every protected span of the text, and every term, in source order."""
+        if not (self._text.shown or self._text.outside or self._text.missed):
+            return (), []
         kept, terms = list[KeptSpan](), list[tuple[KnownTerm, TermOccurrence]]()
 
         def keep(span: ProtectedSpan, places: SpanPair, keeping: Keeping, use: TermUse) -> None:

@@ -7,20 +7,24 @@ up. Names and abbreviations say nothing of a language: words with a capital lett
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-MOST_CHARACTERS = 140
-"""Of a longer text, what stands behind says nothing new."""
+MOST_CHARACTERS, LONGEST_WORD = 140, 24
+"""Of a longer text or word, what stands behind says nothing new."""
 LEAST_LETTERS, LEAST_OTHERS = 24, 6
 """Fewer letters, of all scripts or of a foreign one, say nothing."""
-ENOUGH, CLEAR = 48, 5.0
-"""If so many characters of a text say that it is in its language by so much, it is not looked at any further: of 995
-human translations these are five in six, and none of 1,417 texts that are in another language."""
+FIRST_WORDS, CLEAR = 20, 3.0
+"""If so many words of a text, each by itself, are by so much more of its language than of any other one, it is not
+looked at any further: of 500 human translations these are 478, and of 25,000 texts beside eight languages each none is
+told otherwise than by all of its letters."""
+REMEMBERED_WORDS = 4096
+"""Words that a process remembers what they say of: 2 MB."""
 SURE = 20.0
 """The distance, in natural logarithms of a probability, from which the model is believed. Nearly all translations
 are within 15 of their language, good ones and bad ones."""
@@ -111,6 +115,7 @@ _ALIKE = (
 """Languages that the model mixes up."""
 
 
+@functools.lru_cache(1024)
 def primary(tag: str) -> str:
     """The language of a tag, without country and script."""
     return tag.replace("_", "-").partition("-")[0].lower()
@@ -130,16 +135,14 @@ def other_script(text: str, tag: str) -> str | None:
 
 def other_language(words: Sequence[str], tag: str) -> str | None:
     """The language that the words of a text are in, where that is surely not the one of a tag."""
-    model, text = _model(), _plain(words, tag)
-    own = model.index.get(primary(tag))
-    if own is None or len(text) < LEAST_LETTERS:
+    model = _model()
+    own, plain = model.index.get(primary(tag)), _plain(words)
+    if own is None or model.lead(islice(plain, FIRST_WORDS), own) > CLEAR:
         return None
-    found, state = model.features(text[:ENOUGH])
-    if len(text) > ENOUGH:
-        if model.lead(found, own) > CLEAR:
-            return None
-        found += model.features(text[ENOUGH:], state)[0]
-    scores = model.weighed(found)
+    text = _joined(plain, tag)
+    if len(text) < LEAST_LETTERS:
+        return None
+    scores = model.scores(text)
     best = int(scores.argmax())
     if best == own or model.languages[best] in _alike(primary(tag)):
         return None
@@ -152,7 +155,7 @@ def preference(words: Sequence[str], tag: str, other: str) -> float | None:
     one, two = model.index.get(primary(tag)), model.index.get(primary(other))
     if one is None or two is None:
         return None
-    scores = model.scores(_plain(words, tag))
+    scores = model.scores(_joined(_plain(words), tag))
     return float(scores[one] - scores[two])
 
 
@@ -161,6 +164,7 @@ def load() -> None:
     _model()
 
 
+@functools.lru_cache(1024)
 def _scripts(tag: str) -> frozenset[str]:
     """The scripts of a tag: the one that it names, or those of its language; none of one that is not known."""
     for part in tag.replace("_", "-").split("-")[1:]:
@@ -171,14 +175,18 @@ def _scripts(tag: str) -> frozenset[str]:
     return SCRIPTS.get(primary(tag), frozenset())
 
 
-def _plain(words: Sequence[str], tag: str) -> str:
-    """The words that are no names and of the language's script, each of them once."""
-    plain = {word: None for word in words if len(word) > 1 and not word[0].isupper()}
+def _plain(words: Sequence[str]) -> Sequence[str]:
+    """The words that are no names, each of them once, without the end of what is too long for a word."""
+    return [*{word[:LONGEST_WORD]: None for word in words if len(word) > 1 and not word[0].isupper()}]
+
+
+def _joined(words: Iterable[str], tag: str) -> str:
+    """Those of the words that are in the language's script."""
     own = _scripts(tag)
     if own:
         outside = _letters_outside(own)
-        plain = {word: None for word in plain if word.isascii() or not outside.search(word)}
-    return " ".join(plain)[:MOST_CHARACTERS]
+        words = (word for word in words if word.isascii() or not outside.search(word))
+    return " ".join(words)[:MOST_CHARACTERS]
 
 
 @functools.cache
@@ -205,31 +213,33 @@ class _LanguageModel:
         self._bias: npt.NDArray[np.float32] = learnt.nb_pc
         self.languages: Sequence[str] = learnt.nb_classes
         self.index = {language: number for number, language in enumerate(self.languages)}
+        self._said_by = functools.lru_cache(REMEMBERED_WORDS)(lambda word: self._said(f" {word} "))
 
     def scores(self, text: str) -> npt.NDArray[np.float32]:
         """What a text says for each language, as natural logarithms of probabilities up to a constant."""
-        return self.weighed(self.features(text)[0])
+        scores: npt.NDArray[np.float32] = self._said(text) + self._bias
+        return scores
 
-    def features(self, text: str, state: int = 0) -> tuple[list[int], int]:
-        """The features of a text that is read on from a state, and the state behind it."""
-        found, following, features = list[int](), self._next, self._features
+    def lead(self, words: Iterable[str], own: int) -> float:
+        """By how much words, each by itself, are more of one language than of any other one; below zero where they are
+        not.
+        """
+        scores = self._bias.copy()
+        for word in words:
+            scores += self._said_by(word)
+        score = float(scores[own])
+        scores[own] = -np.inf
+        return score - float(scores.max())
+
+    def _said(self, text: str) -> npt.NDArray[np.float32]:
+        """What the features of a text say for each language."""
+        found, following, features, state = list[int](), self._next, self._features, 0
         for byte in text.encode("utf-8", "replace"):
             state = following[state << 8 | byte]
             if named := features[state]:
                 found += named
-        return found, state
-
-    def weighed(self, found: Sequence[int]) -> npt.NDArray[np.float32]:
-        """What features say for each language."""
-        scores: npt.NDArray[np.float32] = np.add.reduce(self._weights.take(np.array(found, np.intp), 0), 0) + self._bias
-        return scores
-
-    def lead(self, found: Sequence[int], own: int) -> float:
-        """By how much features are more of one language than of any other one; below zero where they are not."""
-        scores = self.weighed(found)
-        score = float(scores[own])
-        scores[own] = -np.inf
-        return score - float(scores.max())
+        said: npt.NDArray[np.float32] = np.add.reduce(self._weights.take(np.array(found, np.intp), 0), 0)
+        return said
 
 
 @functools.cache

@@ -6,6 +6,7 @@ entities, tags and white space in it, and what it is written as has them again.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 from dragoman.server.core.spans import Span
@@ -53,8 +54,13 @@ class PlainPlaces:
 
     def __init__(self, text: PreparedText, segments: Sequence[str]) -> None:
         self.text = text.layout.join(segments)
-        targets = text.layout.spans_of(segments)
-        self.segments = [SpanPair(*pair) for pair in zip(text.layout.spans, targets, strict=True)]
+        self._layout, self._translated = text.layout, segments
+
+    @cached_property
+    def segments(self) -> Sequence[SpanPair]:
+        """Each segment, and what it became."""
+        targets = self._layout.spans_of(self._translated)
+        return [SpanPair(*pair) for pair in zip(self._layout.spans, targets, strict=True)]
 
     def pair(self, index: int, source: Span, target: Span) -> SpanPair:
         """A stretch of a segment and one of its translation."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from operator import eq
 
 from dragoman.bundle.manifest import LanguagePair
@@ -18,7 +19,6 @@ from dragoman.server.text.numbers import Change, Number
 _WORD = re.compile(r"[^\W\d_]+")
 _RUN = re.compile(r"(\w{1,8}?)\1{7,}")
 LONG_WORD = 16
-_LONG_WORD = re.compile(rf"\S{{{LONG_WORD},}}")
 LONGEST_CYCLE, LEAST_ROUNDS = 8, 4
 """Words of the longest cycle that is looked for, and how often it is a repetition that the source does not have."""
 
@@ -53,8 +53,7 @@ def quality_warnings(
 ) -> list[TextWarning]:
     """What is wrong with the translation of a segment. What stands `apart`, in source and target, is no language."""
     source_text, target_text = _without(source, apart[0]), _without(target, apart[1])
-    source_words, target_words = _WORD.findall(source_text), _WORD.findall(target_text)
-    found = dict(_found(source_text, target_text, source_words, target_words, pair, reason))
+    found = dict(_found(_Side(source_text), _Side(target_text), pair, reason))
     if not found:
         return []
     places = Span(0, len(source)), Span(0, len(target))
@@ -78,23 +77,31 @@ def _place(number: Number | None) -> Span | None:
     return None if number is None else number.span
 
 
-def _found(
-    source: str,
-    target: str,
-    source_words: Sequence[str],
-    target_words: Sequence[str],
-    pair: LanguagePair,
-    reason: FinishReason,
-) -> Iterator[tuple[WarningKind, str]]:
+class _Side:
+    """A segment or its translation, without what is no language, taken apart once for all that looks at it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.words: list[str] = _WORD.findall(text)
+        self.parts = text.split()
+        """What white space keeps apart."""
+
+    @property
+    def length(self) -> int:
+        """Its characters, of any white space one."""
+        return sum(map(len, self.parts)) + max(0, len(self.parts) - 1)
+
+
+def _found(source: _Side, target: _Side, pair: LanguagePair, reason: FinishReason) -> Iterator[tuple[WarningKind, str]]:
     if reason is FinishReason.REPETITION:
         yield WarningKind.REPETITION, "stopped by the search"
-    elif detail := _repetition(source, target, source_words, target_words):
+    elif detail := _repetition(source, target):
         yield WarningKind.REPETITION, detail
-    elif detail := _odd_length(source, target, source_words, target_words, pair):
+    elif detail := _odd_length(source, target, pair):
         yield WarningKind.LENGTH_RATIO, detail
-    if _is_copy(source_words, target_words, pair):
+    if _is_copy(source.words, target.words, pair):
         yield WarningKind.UNTRANSLATED, ""
-    elif other := other_script(target, pair.target) or other_language(target_words, pair.target):
+    elif other := other_script(target.text, pair.target) or other_language(target.words, pair.target):
         yield WarningKind.WRONG_LANGUAGE, f"rather {other} than {pair.target}"
 
 
@@ -139,17 +146,18 @@ def _plain(words: Sequence[str]) -> list[str]:
     ]
 
 
-def _repetition(source: str, target: str, source_words: Sequence[str], target_words: Sequence[str]) -> str:
+def _repetition(source: _Side, target: _Side) -> str:
     """What a translation repeats although its source does not."""
-    for word in _LONG_WORD.findall(target) if max(map(len, target.split()), default=0) >= LONG_WORD else ():
-        run = _RUN.search(word)
-        if run and not _RUN.search(source):
+    for part in target.parts:
+        run = _RUN.search(part) if len(part) >= LONG_WORD else None
+        if run and not _RUN.search(source.text):
             return f"{run.group(1)} is repeated {len(run.group()) // len(run.group(1))} times"
-    repeated = len(target_words) - len(set(target_words))
-    if repeated < LEAST_ROUNDS - 1 or max(Counter(target_words).values()) < LEAST_ROUNDS:
+    words = target.words
+    # Of a cycle that comes so often, some pair of neighbours comes once less at least.
+    if len(words) - 1 - len({*pairwise(words)}) < LEAST_ROUNDS - 2:
         return ""
-    rounds, cycle = _most_rounds(target_words)
-    if rounds >= LEAST_ROUNDS and rounds > 2 * max(1, _most_rounds(source_words)[0]):
+    rounds, cycle = _most_rounds(words)
+    if rounds >= LEAST_ROUNDS and rounds > 2 * max(1, _most_rounds(source.words)[0]):
         return f"{' '.join(cycle)[:40]} is repeated {rounds} times"
     return ""
 
@@ -166,15 +174,13 @@ def _most_rounds(words: Sequence[str]) -> tuple[int, Sequence[str]]:
     return most, cycle
 
 
-def _odd_length(
-    source: str, target: str, source_words: Sequence[str], target_words: Sequence[str], pair: LanguagePair
-) -> str:
+def _odd_length(source: _Side, target: _Side, pair: LanguagePair) -> str:
     """How long a translation is beside its source, where that is far from what is usual."""
-    ours, theirs = (len(" ".join(text.split())) for text in (source, target))
-    if not (ours and theirs and source_words):
+    ours, theirs = source.length, target.length
+    if not (ours and theirs and source.words):
         return ""
-    if not target_words and len(source_words) >= LOST_WORDS:
-        return f"no word of {len(source_words)}"
+    if not target.words and len(source.words) >= LOST_WORDS:
+        return f"no word of {len(source.words)}"
     languages = primary(pair.source), primary(pair.target)
     one, other = (_LENGTHS.get(language, _USUAL_LENGTH if language != "en" else 1.0) for language in languages)
     allowed = RATIO + SHORT_RATIO / math.sqrt(ours)

@@ -312,7 +312,8 @@ def _in_order(edits: list[Edit]) -> list[Edit]:
     for edit in sorted(edits, key=lambda edit: edit.said):
         start = max(reached, edit.said.start)
         reached = max(start, edit.said.end)
-        ordered.append(replace(edit, said=Span(start, reached)))
+        apart = Span(start, reached)
+        ordered.append(edit if edit.said == apart else replace(edit, said=apart))
     return ordered
 
 

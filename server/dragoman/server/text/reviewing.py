@@ -2,7 +2,7 @@
 said. Protected spans are neither numbers nor language: they are what they were.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,7 +49,11 @@ class Reviewed:
     def warnings(self, reason: FinishReason) -> list[TextWarning]:
         """What a reader should look at; places are counted from the beginnings of the segment and its translation."""
         found = quality_warnings(self.source, self.target.text, self.pair, reason, self._apart)
-        if self._is_unread and not any(each.kind is WarningKind.UNTRANSLATED for each in found):
+        if (
+            self.shown is not None
+            and self._is_unread(self.shown)
+            and not any(each.kind is WarningKind.UNTRANSLATED for each in found)
+        ):
             places = Span(0, len(self.source)), Span(0, len(self.target.text))
             found.append(TextWarning(WarningKind.UNTRANSLATED, *places, "most of it is nothing that the model reads"))
         return [*found, *number_warnings(self.source, self.target.text, self._changes)]
@@ -65,17 +69,12 @@ class Reviewed:
             return [], []
         return [stand_in.span for stand_in in self.shown.stand_ins], sorted(place for _, place, _ in self.target.places)
 
-    @property
-    def _is_unread(self) -> bool:
+    def _is_unread(self, shown: ShownText) -> bool:
         """Whether most letters are in words that the model cannot read."""
-        unread = sum(map(_num_letters, self._unread()))
-        return unread > 0 and unread >= MANY_UNREAD * _num_letters(self.source)
-
-    def _unread(self) -> Iterator[str]:
-        for stand_in in self.shown.stand_ins if self.shown else ():
-            for each in stand_in.spans:
-                if each.kind is SpanKind.UNREADABLE:
-                    yield self.source[each.span.start : each.span.end]
+        spans = (each for stand_in in shown.stand_ins for each in stand_in.spans)
+        unread = (self.source[each.span.start : each.span.end] for each in spans if each.kind is SpanKind.UNREADABLE)
+        letters = sum(map(_num_letters, unread))
+        return letters > 0 and letters >= MANY_UNREAD * _num_letters(self.source)
 
 
 def _num_letters(text: str) -> int:
