@@ -8,9 +8,9 @@ import numpy as np
 from dragoman.bundle.graphs import MASK, SLOT_DEPTH
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
+from dragoman.server.kvcache.masks import opening
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import HostStore
-from dragoman.server.runtime.padding import MASKED
 
 
 class ChainNodes:
@@ -37,11 +37,8 @@ class ChainNodes:
     def feed(self, seen: Bools) -> Feed:
         """The pool, and the mask [G, 1, q, T + w] that opens all words read, and of the run's own what `seen` says."""
         sources, slots = len(self._store), np.arange(self._store.size)
-        read = np.where(slots < self._lengths[:sources, None], np.float32(0), MASKED)[:, None]
-        among = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
-        if len(seen) > 1:
-            read = np.broadcast_to(read, (sources, len(seen), len(slots)))
-        feed: Feed = {MASK: np.concatenate([read, among], axis=2)[:, None], **self._store.feed()}
+        read = slots < self._lengths[:sources, None, None]
+        feed: Feed = {MASK: opening(read, seen), **self._store.feed()}
         if self._is_relative:
             feed[SLOT_DEPTH] = np.broadcast_to(slots, (sources, len(slots)))
         return feed

@@ -12,9 +12,9 @@ import numpy as np
 from dragoman.bundle.graphs import MASK, SLOT_DEPTH
 from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
+from dragoman.server.kvcache.masks import opening
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import HostStore, resized
-from dragoman.server.runtime.padding import MASKED
 
 
 class TreeNodes:
@@ -56,9 +56,7 @@ class TreeNodes:
         """The pool, and the mask [G, 1, K, T + K] that opens each node's ancestors, and of the run's own what `seen`
         says."""
         sources = len(self._store)
-        among = np.broadcast_to(np.where(seen, np.float32(0), MASKED), (sources, *seen.shape))
-        mask = np.concatenate([np.where(self._ancestors[:sources], np.float32(0), MASKED), among], axis=2)
-        feed = {MASK: mask[:, None], **self._store.feed()}
+        feed = {MASK: opening(self._ancestors[:sources], seen), **self._store.feed()}
         return feed if self._depth is None else {**feed, SLOT_DEPTH: self._depth[:sources]}
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:
@@ -66,7 +64,8 @@ class TreeNodes:
         n, width = advance.parents.shape
         rows = np.arange(n)[:, None]
         has_child = np.zeros((n, width), np.bool_)
-        has_child[np.broadcast_to(rows, advance.live.shape)[advance.live], advance.parents[advance.live]] = True
+        owners, places = advance.live.nonzero()
+        has_child[owners, advance.parents[owners, places]] = True
         used = (self._ancestors[:n] & has_child[:, :, None]).any(1)  # [G, T]
         if int(used.sum(1).max(initial=0)) + width > used.shape[1]:
             self._grow()

@@ -11,6 +11,8 @@ from dragoman.server.runtime.padding import GRAIN, round_up
 
 GROWING = ("T", "S")
 """Axes whose size may change: slots of nodes, and positions of sources."""
+MANY_ROWS = 4
+"""From so many on, writing to all of them by their indices takes less time than to one after another."""
 
 
 class HostStore:
@@ -74,7 +76,7 @@ class HostStore:
 
     def extend(self, new: Sequence[Array], starts: Array, counts: Array) -> None:
         """The first counts[g] new nodes of each row g go to the slots from starts[g] on."""
-        if new[0].shape[2] == 1 and counts.all():
+        if len(starts) >= MANY_ROWS and new[0].shape[2] == 1 and counts.all():
             row = np.arange(len(starts))
             for tensor, fresh in zip(self._tensors.values(), new, strict=True):
                 tensor[row, :, starts] = fresh[:, :, 0]
