@@ -1,10 +1,13 @@
 """Languages that a text is evidently not in."""
 
+import itertools
+import random
 import re
 
 import pytest
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from dragoman.server.text import languages
 from dragoman.server.text.languages import SCRIPTS, _model, other_language, other_script, preference
 
 TEXTS = {
@@ -73,6 +76,31 @@ def test_one_language_is_preferred_to_another():
     assert preference(words(TEXTS["en"]), "en", "pt") > preference(["delete", "all", "files"], "en", "pt") > 0
     assert preference(words(TEXTS["en"]), "pt", "en") == -preference(words(TEXTS["en"]), "en", "pt")
     assert preference(words(TEXTS["en"]), "en", "tlh") is None
+
+
+@pytest.mark.parametrize("tag", LATIN)
+def test_what_words_say_by_themselves_changes_nothing(tag, monkeypatch):
+    """They are asked first. Of texts that are half in one language and half in another, nearly all are told without
+    them what they are told with them, and the others are told nothing.
+    """
+    choose = random.Random(1)
+    texts = []
+    for one, other in itertools.product(LATIN, LATIN):
+        mixed = words(TEXTS[one]) + words(TEXTS[other])
+        choose.shuffle(mixed)
+        texts += [mixed, mixed[::2], words(TEXTS[one])[:9] + words(TEXTS[other])[5:]]
+    found = [other_language(text, tag) for text in texts]
+    monkeypatch.setattr(languages, "CLEAR", float("inf"))
+    slow = [other_language(text, tag) for text in texts]
+
+    differing = [told for told, told_slowly in zip(found, slow, strict=True) if told != told_slowly]
+    assert differing == [None] * len(differing)
+    assert len(differing) <= len(texts) // 20
+
+
+def test_a_word_that_is_too_long_is_read_in_part():
+    """What is repeated within a word is no language."""
+    assert other_language(words(f"abrir a caixa de {'diálogo' * 12}"), "pt") is None
 
 
 def test_scores_are_those_of_the_library():
