@@ -16,7 +16,7 @@ REQUEST = f'{PROCESS}, model=~"$model|none"'
 VALID = 'outcome!~"invalid|unsupported|not_found|unauthenticated|forbidden|too_many_calls|cancelled|unread"'
 FAILED = 'outcome=~"overloaded|unmeetable|deadline|draining|engine_error|internal"'
 ANSWERED = 'answered="true"'
-DEVICE_STEPS = f'dragoman_device_runs_total{{{MODEL}, graph=~"device.step|device.asked"'
+DEVICE_STEPS = f'dragoman_device_runs_total{{{MODEL}, graph=~"device.step|device.asked|device.stride"'
 REPLAYED = ', replayed="true"}'
 AVAILABILITY, FAST = 0.999, 0.99
 """The objectives: requests that do not fail, and answers within half a second. rules.yaml has the same."""

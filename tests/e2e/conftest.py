@@ -253,9 +253,15 @@ def nat_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision]
 
 
 @pytest.fixture(scope="session", params=["self-attention", "relative"])
-def placed_fp32(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A random model in float32 of each kind that has a step for devices."""
-    return tiny_bundle(random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint")), "fp32")
+def placed_checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A random model of each kind that has a step for devices."""
+    return random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def placed_fp32(placed_checkpoint: Checkpoint) -> Bundle:
+    """The same as a bundle in float32."""
+    return tiny_bundle(placed_checkpoint, "fp32")
 
 
 @pytest.fixture(scope="session")

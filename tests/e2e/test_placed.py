@@ -5,14 +5,20 @@ Sums are taken in another order there, so that numbers are equal to rounding and
 
 import ctypes
 import math
+import shutil
 import threading
 from dataclasses import replace
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
-from dragoman.bundle.graphs import DEVICE_POOL_FIT, DEVICE_STEP, HIDDEN
+from dragoman.bundle.graphs import DEVICE_POOL_FIT, DEVICE_STEP, DEVICE_STRIDE, HIDDEN, IDS, STEP, STRIDE
 from dragoman.bundle.manifest import Decoding
+from dragoman.export.core.errors import ExportError
+from dragoman.export.network.load import load_network
+from dragoman.export.proof.device_parity import prove_device
+from dragoman.server.batches import step_batch
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.core.errors import Cancelled
@@ -78,7 +84,7 @@ def differing(found, expected) -> list[object]:
 
 @pytest.fixture
 def both(decoder, monkeypatch):
-    """Lanes of either path, neither of which strides: that is for processors."""
+    """Lanes of either path, neither of which strides."""
     monkeypatch.setattr(GroupFactory, "_strides", lambda *_: False)
 
     def make(bundle, **options):
@@ -101,6 +107,45 @@ def test_each_strategy_says_the_same_words(both, placed_fp32, kind):
 
     assert differing(there, here) == []
     assert np.mean([a.hypotheses[0].ids == b.hypotheses[0].ids for a, b in zip(there, here, strict=True)]) >= 0.98
+
+
+@pytest.mark.parametrize(("places", "few"), [(1, 64), (12, 64), (12, 5)])
+def test_strides_say_the_words_of_single_steps_to_the_last_bit(decoder, placed_fp32, monkeypatch, places, few):
+    """Words, reasons and log-probabilities of 150 sources that join and leave, some while too many are there."""
+    monkeypatch.setattr(step_batch, "MOST_STRIDING", few)
+    given = segments("greedy", 150, longest=60)
+    limited = [replace(one, decoding=replace(GREEDY, max_length=n)) for n, one in enumerate(given[:9], 1)]
+    found, graphs = [], []
+    for strides in (GroupFactory._strides, lambda *_: False):
+        monkeypatch.setattr(GroupFactory, "_strides", strides)
+        lanes = decoder(placed_fp32, hardware=PLACED, max_batch=places, lanes=1)
+        step, graphs_run = lanes.lanes.runtime.step, set()
+
+        def noted(graph, feed, *, attention, step=step, graphs_run=graphs_run):
+            graphs_run.add(graph)
+            return step(graph, feed, attention=attention)
+
+        lanes.lanes.runtime.step = noted
+        answers = lanes.together([*given, *limited])
+        found.append([[(h.ids, h.reason, h.token_logps) for h in answer.hypotheses] for answer in answers])
+        graphs.append(graphs_run)
+
+    assert found[0] == found[1]
+    assert graphs == [{STRIDE, STEP} if few < places else {STRIDE}, {STEP}]
+
+
+def test_a_stride_that_says_something_else_is_not_written(placed_checkpoint, placed_fp32, tmp_path):
+    """The proof at the end of an export: one that reads its first word again fails it."""
+    network, directory = load_network(placed_checkpoint), tmp_path / "bundle"
+    shutil.copytree(placed_fp32.directory, directory)
+    assert prove_device(network, directory, "fp32")
+    model = ir.load(directory / f"{DEVICE_STRIDE}.onnx")
+    fed = next(node for node in model.graph if node.name == f"{IDS}.1").outputs[0]
+    fed.replace_all_uses_with(next(value for value in model.graph.inputs if value.name == IDS))
+    ir.save(model, directory / f"{DEVICE_STRIDE}.onnx")
+
+    with pytest.raises(ExportError, match=f"{DEVICE_STRIDE}/topk_logp"):
+        prove_device(network, directory, "fp32")
 
 
 def test_scores_and_attention_are_those_of_the_portable_step(both, placed_fp32):

@@ -16,6 +16,8 @@ from dragoman.bundle.graphs import (
     CANDIDATES,
     DEVICE_ENCODER,
     DEVICE_STEP,
+    DEVICE_STRIDE,
+    DEVICE_STRIDE_STEPS,
     ENCODER,
     STEP,
     STEP_SHORTLIST,
@@ -24,6 +26,7 @@ from dragoman.bundle.graphs import (
     has_device_graphs,
     is_nat,
     nat_graphs,
+    signature,
 )
 from dragoman.bundle.manifest import Manifest, Precision, Provenance
 from dragoman.bundle.reader import Bundle
@@ -45,6 +48,7 @@ from dragoman.export.passes.half import to_half
 from dragoman.export.passes.int8_weights import int8_weights
 from dragoman.export.passes.quantize import to_int8
 from dragoman.export.passes.stride import has_stride, looped, widened
+from dragoman.export.passes.unrolled import unrolled
 from dragoman.export.proof.device_parity import prove_device
 from dragoman.export.proof.parity import prove
 from dragoman.export.proof.source_parity import prove_source
@@ -137,6 +141,8 @@ def device_graphs(network: Network, precision: Precision, progress: Progress) ->
     for graph in DEVICE_MODULES:
         progress(f"tracing {graph}")
         models[graph] = trace(traced, graph)
+    sent = signature(traced.arch, DEVICE_STRIDE).inputs
+    models[DEVICE_STRIDE] = unrolled(models[DEVICE_STEP], sent, DEVICE_STRIDE_STEPS)
     (hidden,) = signature_of(models[DEVICE_ENCODER], DEVICE_ENCODER).outputs
     has_ctc = any(nat.kind == "ctc" for nat in decoders(network).values())
     return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP), hidden if has_ctc else None)

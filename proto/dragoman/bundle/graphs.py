@@ -31,6 +31,11 @@ DEVICE_STEP = "device.step"
 """On devices, in the place of `STEP`: new nodes' keys and values are written into slots that the server names first."""
 DEVICE_ASKED = "device.asked"
 """The same, and what is seldom asked: chosen words' log-probabilities, the normaliser, attention."""
+DEVICE_STRIDE = "device.stride"
+"""`DEVICE_STRIDE_STEPS` steps of greedy search in one run, one node a source: each step reads the best word of the last
+one. What is sent and said of steps lies step by step: slots and best words of all sources' first, then of their second.
+"""
+DEVICE_STRIDE_STEPS = 4
 DEVICE_POOL_FIT = "device.pool.fit"
 """Rows of nodes from other rows, or with more or fewer slots, in the place where they lie or another."""
 DEVICE_MEMORY_FIT = "device.memory.fit"
@@ -40,7 +45,7 @@ DEVICE_HIDDEN_JOIN = "device.hidden.join"
 DEVICE_HIDDEN_FIT = "device.hidden.fit"
 """The same as `DEVICE_MEMORY_FIT` of hidden rows."""
 DEVICE_GRAPHS = (
-    *(DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED),
+    *(DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_STRIDE),
     *(DEVICE_POOL_FIT, DEVICE_MEMORY_FIT, DEVICE_HIDDEN_JOIN, DEVICE_HIDDEN_FIT),
 )
 
@@ -154,6 +159,11 @@ def written(tensor: str) -> str:
     return f"{tensor}.written"
 
 
+def written_by(step: int, tensor: str) -> str:
+    """The same of a graph of several steps, each of which writes: all these outputs are bound onto the one buffer."""
+    return written(f"{tensor}.{step}")
+
+
 def has_device_graphs(arch: Architecture) -> bool:
     """Whether a network has graphs of its own for devices: those whose attention is that of one operator."""
     is_plain = arch.decoder == "self-attention" and arch.positions not in ("shaw", "rotary") and arch.norm != "both"
@@ -168,7 +178,7 @@ def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingPr
     """
     if is_nat(graph):
         return _nat_signature(arch, graph, nat[decoder_name(graph)])
-    if graph in (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED):
+    if graph in (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_STRIDE):
         return _device_signature(arch, graph)
     if graph == ENCODER:
         return _encoder_signature(arch, has_nat=bool(nat))
@@ -236,6 +246,12 @@ def _device_signature(arch: Architecture, graph: str) -> Graph:
         Tensor(ATTENTION, "float32", ("G", "q", "S")),
     ]
     outputs = (*_best_words("n"), *(answers if asked else []), *map(_written, pool))
+    if graph == DEVICE_STRIDE:
+        steps = DEVICE_STRIDE_STEPS
+        nodes = [Tensor(IDS, "int64", ("G", 1)), Tensor(DEPTH, "int64", ("G", steps))]
+        mask = Tensor(MASK, "float32", ("G", 1, steps, "T"))
+        kept = [Tensor(written_by(step, t.name), t.dtype, t.shape) for step in range(steps) for t in pool]
+        outputs = (*_best_words("n"), *kept)
     return Graph(file_of(graph), (*nodes, mask, *where, slots, *pool, *cross, lengths, *asked, _top()), outputs)
 
 

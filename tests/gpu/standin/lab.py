@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import twins
 
-from dragoman.bundle.graphs import TOPK_ID, TOPK_LOGP
+from dragoman.bundle.graphs import DEVICE_STRIDE_STEPS, STRIDE, TOPK_ID, TOPK_LOGP
 from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.core.ports import LaneObserver
@@ -246,7 +246,14 @@ def budget(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         spent, taken = lab.journal.counts() - before, lab.steps.taken
         lab.close()
         middle = {name: median(step[name] for step in taken) for name in taken[0] if name != "graph"}
-        yield {"case": case, "steps": len(taken), "step": middle, "whole": spent, "alive": lab.journal.counts().alive}
+        yield {
+            "case": case,
+            "steps": len(taken),
+            "words": min(DEVICE_STRIDE_STEPS if step["graph"] == STRIDE else 1 for step in taken),
+            "step": middle,
+            "whole": spent,
+            "alive": lab.journal.counts().alive,
+        }
 
 
 def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:

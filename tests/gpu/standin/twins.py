@@ -6,18 +6,19 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from dragoman.bundle.graphs import DEVICE_STEP, TOPK_LOGP, file_of
+from dragoman.bundle.graphs import DEVICE_STEP, DEVICE_STRIDE, TOPK_LOGP, file_of
 from dragoman.bundle.reader import Bundle
+from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.runtime.slabs import Slabs, SlabSet
 
 
-def _rewritten(graph: str, change: Callable[[Any], None]) -> None:
-    """Have a graph of each bundle changed while it is read."""
+def _rewritten(change: Callable[[Any], None]) -> None:
+    """Have the step and the stride of each bundle changed while they are read."""
     read = Bundle.read
 
     def twin(bundle: Bundle, name: str) -> bytes:
         content = read(bundle, name)
-        if name != file_of(graph):
+        if name not in (file_of(DEVICE_STEP), file_of(DEVICE_STRIDE)):
             return content
         model = onnx.load_from_string(content)
         change(model.graph)
@@ -40,12 +41,12 @@ def _behind_the_best(op: str) -> Callable[[Any], None]:
 
 def a_node_without_a_kernel() -> None:
     """CUDA's provider has no such kernel: ONNX Runtime puts it on the processor."""
-    _rewritten(DEVICE_STEP, _behind_the_best("Asin"))
+    _rewritten(_behind_the_best("Asin"))
 
 
 def one_node_more() -> None:
     """A step grows by a node."""
-    _rewritten(DEVICE_STEP, _behind_the_best("Neg"))
+    _rewritten(_behind_the_best("Neg"))
 
 
 def a_pointer_of_the_host() -> None:
@@ -62,7 +63,7 @@ def a_pointer_of_the_host() -> None:
             ]
         )
 
-    _rewritten(DEVICE_STEP, change)
+    _rewritten(change)
 
 
 def addresses_that_move() -> None:
@@ -77,6 +78,15 @@ def addresses_that_move() -> None:
     Slabs.take = take  # type: ignore[method-assign]
 
 
+def steps_instead_of_strides() -> None:
+    """The host chooses each word."""
+    GroupFactory._strides = lambda *_: False  # type: ignore[method-assign]
+
+
 TWINS: dict[str, Callable[[], None]] = {
-    made.__name__: made for made in (a_node_without_a_kernel, one_node_more, a_pointer_of_the_host, addresses_that_move)
+    made.__name__: made
+    for made in (
+        *(a_node_without_a_kernel, one_node_more, a_pointer_of_the_host),
+        *(addresses_that_move, steps_instead_of_strides),
+    )
 }

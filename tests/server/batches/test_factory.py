@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.bundle.graphs import CANDIDATES, DEVICE_HIDDEN_JOIN, STEP, STEP_SHORTLIST, STRIDE
+from dragoman.bundle.graphs import (
+    CANDIDATES,
+    DEVICE_HIDDEN_JOIN,
+    DEVICE_STEP,
+    DEVICE_STRIDE,
+    DEVICE_STRIDE_STEPS,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+)
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.factory import GroupFactory, needs_cross, needs_hidden
 from dragoman.server.batches.rescoring import Rescored
@@ -100,6 +109,26 @@ def test_greedy_search_strides_where_it_asks_for_no_more(work):
     for segment in others:
         assert kind_of(factory.group(segment)) is Search
         assert factory.key(segment) != factory.key(greedy)
+
+
+@pytest.mark.parametrize("has_stride", [False, True])
+def test_on_a_device_the_search_itself_strides(work, has_stride):
+    """Greedily, where the bundle has that graph; whatever asks for more takes single steps in another group."""
+    graphs = (DEVICE_STEP, DEVICE_STRIDE) if has_stride else (DEVICE_STEP,)
+    factory, (greedy, _) = a_factory(work, *graphs), kinds(work)["greedy"]
+    factory._runtime.is_placed = True
+    more = replace(greedy, decoding=replace(greedy.decoding, repetition_penalty=1.2))
+
+    queries = []
+    for segment in (greedy, more):
+        group = factory.group(segment)
+        assert kind_of(group) is Search
+        group.grower.admit(segment)
+        queries.append(group.grower.ask())
+
+    assert [query.is_stride for query in queries] == [has_stride, False]
+    assert queries[0].seen.shape == (1, DEVICE_STRIDE_STEPS if has_stride else 1)
+    assert (factory.key(greedy) == factory.key(more)) is not has_stride
 
 
 @pytest.mark.parametrize("has_shortlist", [False, True])

@@ -86,6 +86,15 @@ def searched(model: Singer, *segments: Segment) -> list[Decoded]:
     return [decoded[number] for number in range(len(segments))]
 
 
+def strode(model: Singer, asked: Segment) -> Hypothesis:
+    """By a search whose decoder takes four steps by itself."""
+    search = Search(Layout.of(asked), 1, WORDS, stride=4, most_striding=1)
+    search.admit(asked)
+    while not search.advance(model.answer(search.ask())).finished:
+        pass
+    return search.decoded(0).hypotheses[0]
+
+
 def chained(model: Singer, asked: Segment, *, stride: int = 1, drafts: int = 0) -> Hypothesis:
     """By chains that draft the refrain well and badly in turn."""
 
@@ -168,6 +177,7 @@ def test_all_ways_to_greedy_decoding_end_it_at_the_same_token(verse, prefix):
     assert expected.reason is FinishReason.REPETITION
     assert searched(model, replace(asked, attention=True))[0].hypotheses == (expected,)
     assert chained(model, asked) == chained(model, asked, stride=4) == expected
+    assert prefix or strode(model, asked) == expected
     assert [chained(model, asked, drafts=most) for most in (1, 3, 7)] == [expected] * 3
 
 

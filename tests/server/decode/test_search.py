@@ -522,6 +522,94 @@ def test_greedy_has_a_short_way_that_leads_to_the_same(ties, unknown):
         assert_equal(one, plain(model, segment))
 
 
+def strode(
+    work: Sequence[tuple[Model, Segment]], *, capacity: int, most: int, broken: frozenset[tuple[int, int]] = frozenset()
+) -> tuple[list[tuple[Hypothesis, ...]], set[tuple[bool, int]]]:
+    """Hypotheses of each by a search that strides while it has no more than `most` sources; and whether each step was a
+    stride, and of how many words. The numbers of source n are not finite from word m on, of the (n, m) that are broken.
+    """
+    search, waiting, said = (
+        Search(Layout.of(work[0][1]), capacity, VOCABULARY, stride=4, most_striding=most),
+        [*work],
+        {},
+    )
+    owners: list[int] = []
+    found: dict[int, tuple[Hypothesis, ...]] = {}
+    steps = set()
+    while waiting or owners:
+        while waiting and len(owners) < capacity:
+            owners.append(len(work) - len(waiting))
+            said[owners[-1]] = ()
+            search.admit(waiting.pop(0)[1])
+        query = search.ask()
+        count = query.seen.shape[1]
+        steps.add((query.is_stride, count))
+        assert query.is_stride is (len(owners) <= most)
+        histories = [said[owner] for owner in owners]
+        logp, ids, silent = [], [], {}
+        for place in range(count):
+            order = [work[owner][0].order(words)[: query.best] for owner, words in zip(owners, histories, strict=True)]
+            rows = [
+                work[owner][0].logp(words)[best] for owner, words, best in zip(owners, histories, order, strict=True)
+            ]
+            for g, (owner, words) in enumerate(zip(owners, histories, strict=True)):
+                if any(owner == n and len(words) >= m for n, m in broken):
+                    rows[g] = np.zeros_like(rows[g])
+                    silent.setdefault(g, place)
+            ids.append(order)
+            logp.append(rows)
+            histories = [(*words, int(best[0])) for words, best in zip(histories, order, strict=True)]
+        reply = np.array(logp).swapaxes(0, 1), np.array(ids).swapaxes(0, 1)
+        unasked = np.zeros(reply[0].shape[:2], np.float32)
+        advance = search.advance(Reply(*reply, unasked[..., :0, None], unasked, broken=silent))
+        for g in range(len(owners)):
+            words = said[owners[g]]
+            if g not in advance.finished:
+                newest = search.ask().ids[g, 0]
+                read = [*words, *reply[1][g, : int(advance.kept[g]) - 1, 0].tolist(), int(newest)]
+                said[owners[g]] = tuple(read)
+                assert search.length(g) == len(read) == len(words) + advance.kept[g]
+        for g in reversed(advance.finished):
+            found[owners[g]] = search.decoded(g).hypotheses
+            search.remove(g)
+            owners[g] = owners[-1]
+            del owners[-1]
+    return [found[number] for number in range(len(work))], steps
+
+
+@pytest.mark.parametrize("unknown", ["allow", "suppress"])
+@pytest.mark.parametrize(("capacity", "most"), [(5, 5), (5, 2), (1, 5)])
+def test_what_a_decoder_reads_of_itself_decides_nothing(unknown, capacity, most):
+    """Sources come out as by single steps, whoever strides beside them: with the best word forbidden at some places,
+    limits within strides, and a model that leaves no word to choose.
+    """
+    batch = a_batch(a_decoding("marian", 1, unknown_handling=unknown), seed=9)
+    batch += [
+        (model, replace(segment, decoding=replace(segment.decoding, max_length=n)))
+        for n, (model, segment) in enumerate(batch[:5], 1)
+    ]
+    batch.insert(2, (a_model(1, masked=range(12)), batch[0][1]))
+
+    found, steps = strode(batch, capacity=capacity, most=most)
+
+    assert found == [hypotheses for hypotheses, _ in run(batch)]
+    assert found[2] == ()
+    assert steps == ({(True, 4), (False, 1)} if most < capacity else {(True, 4)})
+
+
+def test_a_stride_whose_numbers_break_off_keeps_what_lies_before():
+    """A source is lost with the word at which single steps would lose it; its mates do not notice."""
+    batch = a_batch(a_decoding("marian", 1), seed=9)
+    whole, _ = strode(batch, capacity=3, most=3)
+    lengths = [len(hypotheses[0].token_logps) for hypotheses in whole]
+    broken = frozenset({(0, 0), (1, lengths[1] - 1), (2, lengths[2])})
+
+    found, _ = strode(batch, capacity=3, most=3, broken=broken)
+
+    assert found[:2] == [(), ()]
+    assert found[2:] == whole[2:]
+
+
 CHANGES = [
     {"min_length": 4},
     {"repetition_penalty": 1.7},

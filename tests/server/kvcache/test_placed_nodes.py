@@ -80,6 +80,27 @@ def test_a_chain_writes_behind_what_it_has_read_and_sees_all_of_it():
     assert store.size == 8
 
 
+def test_a_stride_writes_a_slot_each_step_and_sees_all_before_it():
+    """Of sources of 2 words and none; what was read behind a word that does not stand is written over."""
+    store = Store(4)
+    chains = PlacedChains(store, 4, HALF, is_relative=True)
+    for _ in range(2):
+        chains.admit({})
+    chains.feed(np.tri(2, dtype=np.bool_))
+    chains.keep([], advance([[0], [0]], [[1], [1]], kept=[2, 0]))
+
+    stride = chains.feed(np.ones((1, 4), np.bool_))
+    chains.keep([], advance([[0], [0]], [[1], [1]], kept=[4, 1]))
+    after = chains.feed(np.ones((1, 4), np.bool_))
+
+    assert stride[SLOTS].tolist() == [[2, 3, 4, 5], [0, 1, 2, 3]]
+    assert stride[MASK].shape == (2, 1, 4, 8)
+    assert seen(stride) == [[{*range(n + 1)} for n in source] for source in ([2, 3, 4, 5], [0, 1, 2, 3])]
+    assert stride[SLOT_DEPTH].tolist() == [[*range(8)]] * 2
+    assert after[SLOTS].tolist() == [[6, 7, 8, 9], [1, 2, 3, 4]]
+    assert store.size == 16
+
+
 def test_a_newcomer_sees_nothing_of_whoever_had_the_row():
     """The last takes the place of the one that left, with its length."""
     chains = PlacedChains(Store(4), 4, HALF)

@@ -17,6 +17,8 @@ from dragoman.bundle.graphs import (
     DEVICE_ENCODER,
     DEVICE_JOIN,
     DEVICE_STEP,
+    DEVICE_STRIDE,
+    DEVICE_STRIDE_STEPS,
     HIDDEN,
     IDS,
     LENGTHS,
@@ -27,9 +29,11 @@ from dragoman.bundle.graphs import (
     SLOTS,
     TO,
     TOP,
+    TOPK_ID,
     TOPK_LOGP,
     key_value_names,
     written,
+    written_by,
 )
 from dragoman.bundle.manifest import Parity, Precision
 from dragoman.export.graphs.running import run, session
@@ -44,7 +48,9 @@ READ = 5
 
 
 def prove_device(network: Network, directory: Path, precision: Precision) -> tuple[Parity, ...]:
-    """Encoder, join, some steps of one node and one of two, each beside the network; raises `ParityError`."""
+    """Encoder, join, some steps of one node and one of two, each beside the network, and a stride beside steps; raises
+    `ParityError`.
+    """
     with torch.inference_mode():
         worst = _Comparison(network, directory, precision).run()
     lines = (Parity("devices and torch", name, value, SAME[precision]) for name, value in worst.items())
@@ -92,7 +98,38 @@ class _Comparison:
                 given[SLOT_DEPTH] = where
             state = self._step(given, slots, memory, src_mask, state, pool, cross)
             seen += slots
+        self._stride(where.numpy(), seen, lengths.numpy(), pool, cross)
         return self.worst
+
+    def _stride(self, where: Any, seen: list[int], lengths: Any, pool: dict[str, Any], cross: dict[str, Any]) -> None:
+        """A stride over what was read, beside the steps that say how likely the words are that it names."""
+        free = [slot for slot in range(SLOTS_OF_A_ROW) if slot not in seen][:DEVICE_STRIDE_STEPS]
+        depth = np.minimum(READ + np.arange(len(free)), self.arch.max_positions - 1)
+        mask = np.full((SOURCES, 1, len(free), SLOTS_OF_A_ROW), -3e4, np.float32)
+        mask[..., seen] = 0
+        for n, slot in enumerate(free):
+            mask[:, :, n:, slot] = 0
+        where[:, free] = depth
+        rows = np.repeat(np.arange(SOURCES)[None], len(free), 0)
+        slots = np.stack([rows, np.repeat(np.array(free)[:, None], SOURCES, 1)], 2)
+        same = {LENGTHS: lengths, TOP: np.zeros(min(BEST, self.arch.target_vocabulary), np.int64), **cross}
+        same |= {SLOT_DEPTH: where} if self.arch.is_relative else {}
+        given = {IDS: np.full((SOURCES, 1), self.arch.target_vocabulary), DEPTH: np.tile(depth, (SOURCES, 1))}
+        feed = same | given | {MASK: mask, SLOTS: slots.reshape(-1, 2)} | pool
+        names = [TOPK_LOGP, TOPK_ID, *(written_by(n, name) for n in range(len(free)) for name in pool)]
+        said = dict(zip(names, run(session(self.directory, DEVICE_STRIDE), names, feed), strict=True))
+        logp, words = (said[name].reshape(len(free), SOURCES, -1) for name in (TOPK_LOGP, TOPK_ID))
+        step, ids = session(self.directory, DEVICE_ASKED), given[IDS]
+        for n in range(len(free)):
+            given = {IDS: ids, DEPTH: feed[DEPTH][:, n : n + 1], MASK: mask[:, :, n : n + 1], SLOTS: slots[n]}
+            chosen = {CHOSEN: words[n][:, None]}
+            best, named, *kept = run(step, [TOPK_LOGP, CHOSEN_LOGP, *map(written, pool)], same | given | chosen | pool)
+            for expected in (best, named):
+                self.note(f"{DEVICE_STRIDE}/{TOPK_LOGP}", torch.from_numpy(expected), logp[n])
+            pool = dict(zip(pool, kept, strict=True))
+            for name, expected in pool.items():
+                self.note(f"{DEVICE_STRIDE}/{name}", torch.from_numpy(expected), said[written_by(n, name)])
+            ids = words[n][:, :1]
 
     def _names(self, kind: str) -> list[str]:
         return key_value_names(kind, self.layers)

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import TypeVar
 
-from dragoman.bundle.graphs import STEP_SHORTLIST, STRIDE
+from dragoman.bundle.graphs import DEVICE_STRIDE, DEVICE_STRIDE_STEPS, STEP_SHORTLIST, STRIDE
 from dragoman.server.batches.canvas_batch import CanvasBatch
 from dragoman.server.batches.drafters import BlockDrafts, HypothesisDrafts, SourceDrafts
 from dragoman.server.batches.drafting import Drafter, Speculation
@@ -74,7 +74,10 @@ class GroupFactory:
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
         manifest, graphs = self._runtime.manifest, self._runtime.graphs
-        if STRIDE not in graphs or self._has_shortlist(segment) != (STEP_SHORTLIST in graphs):
+        if self._runtime.is_placed:
+            if DEVICE_STRIDE not in graphs:
+                return False
+        elif STRIDE not in graphs or self._has_shortlist(segment) != (STEP_SHORTLIST in graphs):
             return False
         is_greedy = isinstance(segment.strategy, Beam) and segment.decoding.beam_size == 1
         if not is_greedy and not isinstance(segment.strategy, Speculative):
@@ -93,9 +96,14 @@ class GroupFactory:
                 return group
             case Speculative() as strategy:
                 speculation = self._speculation(strategy, shortlist)
-            case _ if not has_stride:
-                layout = Layout.of(segment)
-                return tree_batch(self._runtime, shortlist, layout=layout, capacity=self._capacity)
+            case _ if not has_stride or self._runtime.is_placed:
+                return tree_batch(
+                    self._runtime,
+                    shortlist,
+                    layout=Layout.of(segment),
+                    capacity=self._capacity,
+                    stride=DEVICE_STRIDE_STEPS if has_stride else 1,
+                )
         return chain_batch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
     def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:

@@ -61,13 +61,13 @@ class Words:
         Where numbers are not finite there are zeros: nothing may be made of them, and nothing of others depends on
         them.
         """
-        if query.is_stride:
+        if query.is_stride and not self._runtime.is_placed:
             return self._follow(query, feed)
-        shape = query.ids.shape
+        shape = (len(query.ids), query.seen.shape[1]) if query.is_stride else query.ids.shape
         is_asked = bool(query.named.shape[2])
         chosen = query.named if is_asked else np.zeros((*shape, 1), np.int64)
         feed = {**feed, **self.feed()}
-        graph = graphs.STEP
+        graph = graphs.STRIDE if query.is_stride else graphs.STEP
         if self._shortlist is not None:
             graph, chosen = graphs.STEP_SHORTLIST, self._candidates.places(chosen)
         choices = len(self) + (feed[graphs.EXTENDED].shape[1] if graphs.EXTENDED in feed else 0)

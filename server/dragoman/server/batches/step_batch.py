@@ -40,6 +40,10 @@ FAR_STEPS = 8
 added up in another order, and numbers differ in their last bits from those in company."""
 
 
+MOST_STRIDING = 64
+"""Sources that stride together on a device. More keep it at work as they are, and newcomers would wait for longer."""
+
+
 class StepBatch(Generic[T]):
     """Up to `capacity` sources of `width` places a level."""
 
@@ -126,9 +130,13 @@ class StepBatch(Generic[T]):
         return length
 
 
-def tree_batch(runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int) -> StepBatch[T]:
-    """Sources of one layout, searched step by step."""
-    search = Search(layout, capacity, runtime.manifest.tokenizer)
+def tree_batch(
+    runtime: Runtime, shortlist: Shortlist | None, *, layout: Layout, capacity: int, stride: int = 1
+) -> StepBatch[T]:
+    """Sources of one layout, searched step by step; greedily by strides, where a device takes so many steps in one run
+    and sources are few.
+    """
+    search = Search(layout, capacity, runtime.manifest.tokenizer, stride=stride, most_striding=MOST_STRIDING)
     return StepBatch(runtime, shortlist, search, width=layout.places, capacity=capacity, kind=layout)
 
 

@@ -31,10 +31,19 @@ from dragoman.server.decode.trees import Trees
 
 
 class Search:
-    """Trees of up to `capacity` sources of one layout."""
+    """Trees of up to `capacity` sources of one layout.
 
-    def __init__(self, layout: Layout, capacity: int, vocabulary: Tokenizer) -> None:
+    With a `stride`, sources are searched greedily and ask for nothing else: where there are `most_striding` or fewer,
+    the decoder takes so many steps by itself.
+    """
+
+    def __init__(
+        self, layout: Layout, capacity: int, vocabulary: Tokenizer, *, stride: int = 1, most_striding: int = 0
+    ) -> None:
         self.layout, self._vocabulary = layout, vocabulary
+        self._most_striding = most_striding if stride > 1 else 0
+        self._stride_seen = np.ones((1, stride), np.bool_)
+        self._is_stride = False
         self._trees = Trees(capacity, layout.places)
         self._searches: list[SegmentSearch] = []
         self._special: dict[int, SegmentSearch] = {}
@@ -49,6 +58,7 @@ class Search:
         self._beam = np.arange(capacity * layout.beams)[:, None]
         self._first_place = self._beam % layout.beams * layout.width
         self._itself, self._one = np.eye(layout.places, dtype=np.bool_), np.ones(capacity, np.int64)
+        self._rows, self._no_parents = np.arange(capacity), np.zeros((capacity, 1), np.int64)
 
     def __len__(self) -> int:
         return len(self._searches)
@@ -104,6 +114,7 @@ class Search:
     def ask(self) -> Query:
         """What must be known to advance."""
         n, layout, vocabulary = len(self), self.layout, self._vocabulary
+        self._is_stride = n <= self._most_striding
         best, lost = toolkits.num_candidates(layout.profile, layout.width), 0
         self._asked, self._endless = {}, []
         for g, search in self._special.items():
@@ -124,14 +135,17 @@ class Search:
         return Query(
             ids=self._trees.newest[:n].copy(),
             depth=self._trees.length[:n].repeat(layout.places).reshape(n, -1),
-            seen=self._itself,
+            seen=self._stride_seen if self._is_stride else self._itself,
             named=named,
             best=best + len(vocabulary.suppressed_ids) + 1 + lost,
             attention=any(search.wants_attention for search in self._special.values()),
+            is_stride=self._is_stride,
         )
 
     def advance(self, reply: Reply) -> Advance:
-        """Grow every tree by one level."""
+        """Grow every tree by one level, or by as many words of a stride as stand."""
+        if self._is_stride:
+            return self._take_stride(reply)
         advance = self._grow(reply)
         for g in reply.broken:
             self._searches[g].is_lost = True
@@ -141,17 +155,40 @@ class Search:
         if self.layout.places == 1 and not self._special:
             best = self._best_allowed(reply)
             if best is not None:
-                return self._follow(*best)
+                return self._follow_all(*best)
         return self._choose(reply)
+
+    def _take_stride(self, reply: Reply) -> Advance:
+        """Word by word, as single steps do: a source goes on as long as the decoder has read the word that it chose."""
+        n, steps, _ = reply.ids.shape
+        finished = [g for g, place in reply.broken.items() if not place]
+        for g in finished:
+            self._searches[g].is_lost = True
+        sound: Ints = np.full(n, steps)
+        sound[[*reply.broken]] = [*reply.broken.values()]
+        banned = self._banned(reply.logp, reply.ids, self._no_unknown[:n, None, None])
+        has_none: Bools = np.all(banned, axis=2)
+        best = banned.argmin(2)[..., None]
+        words, logp = (np.take_along_axis(values, best, 2)[..., 0] for values in (reply.ids, reply.logp))
+        kept, goes_on = np.zeros(n, np.int64), np.ones(n, np.bool_)
+        for place in range(steps):
+            goes_on &= sound > place
+            finished += (goes_on & has_none[:, place]).nonzero()[0].tolist()
+            goes_on &= ~has_none[:, place]
+            rows = goes_on.nonzero()[0]
+            if not len(rows):
+                break
+            ended = self._follow(words[rows, place], logp[rows, place], rows)
+            finished += ended
+            kept[rows] += 1
+            goes_on &= words[:, place] == reply.ids[:, place, 0]
+            goes_on[ended] = False
+        return Advance(np.zeros((n, 1), np.int64), np.ones((n, 1), np.bool_), kept, sorted(finished))
 
     def _best_allowed(self, reply: Reply) -> tuple[Ints, Floats32] | None:
         """For greedy search: of each source the best word that is allowed; None where one has none."""
-        vocabulary, logp, ids = self._vocabulary, reply.logp[:, 0], reply.ids[:, 0]
-        banned = logp < IMPOSSIBLE
-        for word in vocabulary.suppressed_ids:
-            banned |= ids == word
-        if vocabulary.unk_id not in vocabulary.suppressed_ids:
-            banned |= (ids == vocabulary.unk_id) & self._no_unknown[: len(self), None]
+        logp, ids = reply.logp[:, 0], reply.ids[:, 0]
+        banned = self._banned(logp, ids, self._no_unknown[: len(self), None])
         if not banned[:, 0].any():
             return ids[:, 0], logp[:, 0]
         if banned.all(1).any():
@@ -159,23 +196,42 @@ class Search:
         at = self._beam[: len(self), 0], banned.argmin(1)
         return ids[at], logp[at]
 
-    def _follow(self, word: Ints, logp: Floats32) -> Advance:
+    def _banned(self, logp: Floats32, ids: Ints, no_unknown: Bools) -> Bools:
+        """Words that must not be chosen."""
+        vocabulary = self._vocabulary
+        banned: Bools = logp < IMPOSSIBLE
+        for word in vocabulary.suppressed_ids:
+            banned |= ids == word
+        if vocabulary.unk_id not in vocabulary.suppressed_ids:
+            banned |= (ids == vocabulary.unk_id) & no_unknown
+        return banned
+
+    def _follow_all(self, word: Ints, logp: Floats32) -> Advance:
         """As `_choose` comes out where each source takes one word: less work, which counts for small models."""
         n = len(word)
-        scores, ended = self._scores[:n, 0], word == self._vocabulary.eos_id
-        scores += logp
-        ended |= self._trees.length[:n] + 1 >= self._limit[:n]
-        ended[self._loops()] = True
-        finished: list[int] = ended.nonzero()[0].tolist()
-        for g in finished:
+        finished = self._follow(word, logp, self._rows[:n])
+        live = np.ones((n, 1), np.bool_)
+        live[finished] = False
+        return Advance(np.zeros((n, 1), np.int64), live, self._one[:n], finished)
+
+    def _follow(self, word: Ints, logp: Floats32, rows: Ints) -> list[int]:
+        """Each of these sources takes one word; those that are over."""
+        scores, ended = self._scores[rows, 0] + logp, word == self._vocabulary.eos_id
+        ended |= self._trees.length[rows] + 1 >= self._limit[rows]
+        if loops := self._loops():
+            ended |= np.isin(rows, loops)
+        over = ended.nonzero()[0].tolist()
+        for at in over:
+            g = int(rows[at])
             tokens, logps, places = self._trees.path(g, 0)
-            tokens.append(int(word[g]))
-            logps.append(float(logp[g]))
-            self._searches[g].end(0, tokens, logps, places, float(scores[g]), is_top=True)
-        parents = np.zeros((n, 1), np.int64)
-        self._trees.grow(word[:, None], parents, logp[:, None])
+            tokens.append(int(word[at]))
+            logps.append(float(logp[at]))
+            self._searches[g].end(0, tokens, logps, places, float(scores[at]), is_top=True)
+        self._trees.grow(word[:, None], self._no_parents[: len(rows)], logp[:, None], rows)
         scores[ended] = -np.inf
-        return Advance(parents, ~ended[:, None], self._one[:n], finished)
+        self._scores[rows, 0] = scores
+        finished: list[int] = rows[ended].tolist()
+        return finished
 
     def _choose(self, reply: Reply) -> Advance:
         """Grow by what each beam chooses from what it is offered."""

@@ -48,8 +48,10 @@ class PlacedChains:
         self._lengths[row] = self._lengths[len(self._store)]
 
     def feed(self, seen: Bools) -> Feed:
-        """The slots behind what each source has read, and what each of a run's words sees."""
-        n, nodes = len(self._store), seen.shape[0]
+        """The slots behind what each source has read, and what each of a run's words sees: those of a stride, of which
+        the first is fed, all that were read before them.
+        """
+        n, (queries, nodes) = len(self._store), seen.shape
         lengths = self._lengths[:n, None]
         needed = int(lengths.max(initial=0)) + nodes
         if needed > self._store.size:
@@ -57,6 +59,8 @@ class PlacedChains:
         slots, places = lengths + np.arange(nodes), np.arange(self._store.size)
         if nodes == 1:
             visible = (places <= lengths)[:, None]
+        elif queries == 1:
+            visible = places <= slots[:, :, None]
         else:
             visible = np.repeat((places < lengths)[:, None], nodes, axis=1)
             visible[np.arange(n)[:, None, None], np.arange(nodes)[:, None], slots[:, None]] = seen

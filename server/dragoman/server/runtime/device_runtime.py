@@ -17,6 +17,8 @@ from dragoman.bundle.graphs import (
     DEVICE_MEMORY_FIT,
     DEVICE_POOL_FIT,
     DEVICE_STEP,
+    DEVICE_STRIDE,
+    DEVICE_STRIDE_STEPS,
     HIDDEN,
     IDS,
     LENGTHS,
@@ -27,11 +29,13 @@ from dragoman.bundle.graphs import (
     SLOT_DEPTH,
     SLOTS,
     SRC_MASK,
+    STRIDE,
     TOP,
     TOPK_LOGP,
     WHOSE,
     decoder_name,
     written,
+    written_by,
 )
 from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
@@ -142,7 +146,7 @@ class DeviceRuntime(HostRuntime):
         return run
 
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
-        """One run of the device's own step: a copy in, a launch, a copy out. Nothing is left to be kept."""
+        """One run of the device's own step or stride: a copy in, a launch, a copy out. Nothing is left to be kept."""
         # Not in several runs, as `HostRuntime` has large steps (`run_limits`): there a run is bounded so that an arena
         # stays small, and each part of a step would be a size of its own to capture here. What a run takes besides its
         # weights is bounded by a lane's places and the widest beam: 256 x 16 nodes, whose logits are 0.5 GB for 32,000
@@ -150,6 +154,8 @@ class DeviceRuntime(HostRuntime):
         # device has less, `--max-batch` and `--max-beam-size` are the bounds to lower; until then a run that finds no
         # memory is a `MemoryError`, and its texts are refused as overloaded.
         try:
+            if graph == STRIDE:
+                return self._said_of(DEVICE_STRIDE, feed), []
             return self._said_of(DEVICE_ASKED if attention or CHOSEN in feed else DEVICE_STEP, feed), []
         except Exception as error:
             raise run_error(graph, error) from error
@@ -159,8 +165,12 @@ class DeviceRuntime(HostRuntime):
         same_rows, memory, _ = feed[front_of(DEVICE_MEMORY_FIT)]
         assert rows.equals(same_rows), "both stores were told the same"
         chosen, place = feed.get(CHOSEN), next(iter(memory.values()))
-        named = 0 if graph == DEVICE_STEP else max(1, 0 if chosen is None else chosen.shape[2])
-        sizes = graph, feed[IDS].shape[1], len(feed[TOP]), _rounded_chosen(named)
+        named = max(1, 0 if chosen is None else chosen.shape[2]) if graph == DEVICE_ASKED else 0
+        nodes = feed[IDS].shape[1]
+        if graph == DEVICE_STRIDE:
+            nodes, last = DEVICE_STRIDE_STEPS, self.manifest.architecture.max_positions - 1
+            feed = {**feed, DEPTH: np.minimum(feed[DEPTH] + np.arange(nodes), last)}
+        sizes = graph, nodes, len(feed[TOP]), _rounded_chosen(named)
         key = *sizes, place.pointer, place.shape
         plan = plans.get(key)
         if plan is None:
@@ -172,8 +182,10 @@ class DeviceRuntime(HostRuntime):
         if chosen is not None:
             run.views[CHOSEN][at, :, : chosen.shape[2]] = chosen
         said = run.run()
-        shape = count, sizes[1]
-        answer = {name: value.reshape(*shape, -1)[at] for name, value in said.items()}
+        if graph == DEVICE_STRIDE:  # by steps, and then by sources
+            answer = {name: value.reshape(nodes, count, -1)[:, at].swapaxes(0, 1) for name, value in said.items()}
+        else:
+            answer = {name: value.reshape(count, nodes, -1)[at] for name, value in said.items()}
         logp = answer[TOPK_LOGP]
         if not math.isfinite(logp.sum()):
             self._note_broken(logp, rows, same_rows)
@@ -196,7 +208,11 @@ class DeviceRuntime(HostRuntime):
         sizes = {"G": count, "q": nodes, "n": count * nodes, "k": top, "m": named}
         sizes |= {"T": next(iter(pool.values())).shape[1], "S": next(iter(memory.values())).shape[1]}
 
-        into = {written(name): tensor for name, tensor in bound.items() if name.startswith(SELF)}
+        pools = {name: tensor for name, tensor in bound.items() if name.startswith(SELF)}
+        if graph == DEVICE_STRIDE:
+            into = {written_by(n, name): tensor for n in range(nodes) for name, tensor in pools.items()}
+        else:
+            into = {written(name): tensor for name, tensor in pools.items()}
         run = self.device.fixed(
             graph,
             {tensor.name: _form(tensor, sizes) for tensor in signature.inputs if tensor.name not in bound},
@@ -204,7 +220,11 @@ class DeviceRuntime(HostRuntime):
             into=into,
             fetched={tensor.name: _form(tensor, sizes) for tensor in signature.outputs if tensor.name not in into},
         )
-        views, slots = run.views, run.views[SLOTS].reshape(count, nodes, 2)
+        views, slots = run.views, run.views[SLOTS]
+        if graph == DEVICE_STRIDE:
+            slots = slots.reshape(nodes, count, 2).swapaxes(0, 1)
+        else:
+            slots = slots.reshape(count, nodes, 2)
         if not run.is_prepared:  # rows that are nobody's read and write their own places
             slots[..., 0] = np.arange(count)[:, None]
             slots[..., 1] = np.arange(nodes)

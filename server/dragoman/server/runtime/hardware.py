@@ -16,6 +16,7 @@ from dragoman.bundle.graphs import (
     DEVICE_HIDDEN_JOIN,
     DEVICE_JOIN,
     DEVICE_STEP,
+    DEVICE_STRIDE,
     ENCODER,
     STEP,
     STEP_SHORTLIST,
@@ -56,7 +57,7 @@ SHAPE_OPS |= {
 
 REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES})
 """Graphs that nobody runs where the bundle has a step for devices; all words are searched there, as that is faster."""
-CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_HIDDEN_JOIN, DEVICE_STEP, DEVICE_ASKED})
+CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_HIDDEN_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_STRIDE})
 """Graphs whose launches are captured: they run all the time, in few shapes, and read no number on the processor."""
 
 
