@@ -29,7 +29,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -119,6 +119,9 @@ test-gpu: card $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs
 # CUDA's libraries are a stand-in there, which counts and computes nothing: see tests/gpu/standin/README.md.
 test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would be asked to do, counted on a processor (5 minutes): needs g++.
 	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist loadfile --confcutdir tests/gpu/standin tests/gpu/standin
+
+test-gpu-words: $(VENV)/.dev ## 500 random sentences by each strategy: the step for GPUs says the words of the portable one (2 minutes).
+	EXAMPLES=500 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/e2e/test_placed.py -k "same_words"
 
 $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin/journal.h tests/gpu/standin/build.py | $(VENV)/.dev
 	@command -v g++ >/dev/null || { echo "g++ is missing: on Debian, apt-get install g++" >&2; exit 1; }

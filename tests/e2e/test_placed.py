@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 import pytest
+from properties import examples
 
 from dragoman.bundle.graphs import DEVICE_POOL_FIT, DEVICE_STEP, DEVICE_STRIDE, HIDDEN, IDS, STEP, STRIDE
 from dragoman.bundle.manifest import Decoding
@@ -41,6 +42,8 @@ VOCABULARY, EOS = 320, 0
 PLACED = Hardware(keeps=True)
 GREEDY = Decoding(max_length=25)
 BEAM = Decoding(beam_size=4, num_hypotheses=4, max_length=25)
+SOURCES, SOURCES_OF_CANVASES = examples(60), examples(24)
+"""Random sources for each strategy; `make test-gpu-words` has 500 of each."""
 TIE = 1e-3
 """Two outputs whose scores are this close are equally good."""
 
@@ -100,8 +103,8 @@ def test_the_bundle_has_its_own_step(placed_fp32):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_strategy_says_the_same_words(both, placed_fp32, kind):
-    """500 random sources, and few places: sources join and leave all the time, rows are reused, and slots grow."""
-    given = segments(kind, 500 if kind == "greedy" else 60)
+    """Many random sources, and few places: sources join and leave all the time, rows are reused, and slots grow."""
+    given = segments(kind, 500 if kind == "greedy" else SOURCES)
 
     here, there = (one.together(given) for one in both(placed_fp32, max_batch=12))
 
@@ -174,7 +177,7 @@ def test_all_ways_together_disturb_nobody(both, placed_fp32):
 def test_canvases_and_their_drafts_say_the_same_words(both, nat_fp32, monkeypatch, kind):
     """The encoder runs twice where both kinds of decoders read a source: for the device's step, and for arrays."""
     monkeypatch.setattr(Costs, "wants_drafts", lambda *_: True)  # left to itself it depends on the time of a round
-    given = segments(kind, 24)
+    given = segments(kind, SOURCES_OF_CANVASES)
 
     here, there = (one.together(given) for one in both(nat_fp32, max_batch=7))
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,7 +52,7 @@ def big(e2e: ModuleType) -> Bundle:
 @pytest.fixture(scope="session")
 def kinds(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Every kind of decoder that a GPU serves, in each precision that it serves; that with decoders without
-    autoregression has biases by distance.
+    autoregression has biases by distance. Rotary positions and Shaw's, whose portable graphs run there, are in float16.
     """
 
     def nat(precision: Precision) -> Bundle:
@@ -70,6 +71,9 @@ def kinds(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Bun
             checkpoint = e2e.random_checkpoint(decoder, tmp_path_factory.mktemp("checkpoint"))
             made.append(e2e.tiny_bundle(checkpoint, precision))
         made.append(nat(precision))
+    for decoder in ("rotary", "shaw"):
+        checkpoint = e2e.random_checkpoint(decoder, tmp_path_factory.mktemp("checkpoint"))
+        made.append(e2e.tiny_bundle(replace(checkpoint, shortlist=None, name=f"{checkpoint.name}-alone"), "fp16"))
     return made
 
 

@@ -4,6 +4,8 @@
     lab.py budget BUNDLE 1x1 64x4     what a step takes, by sources x beam
     lab.py flow BUNDLE 64x1           what a step takes in the mean where sources join and leave
     lab.py canvases BUNDLE 1 64           what a translation in one pass takes, by sources
+    lab.py refusals BUNDLE                what is said of bundles of other kinds, which a GPU does not run
+    lab.py bfloat16 BUNDLE                which graphs for devices the provider has kernels for in bfloat16
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
 
 Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
@@ -23,11 +25,14 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import twins
 
-from dragoman.bundle.graphs import DEVICE_STRIDE_STEPS, STRIDE, TOPK_ID, TOPK_LOGP
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.graphs import DEVICE_GRAPHS, DEVICE_STRIDE_STEPS, STRIDE, TOPK_ID, TOPK_LOGP, file_of
+from dragoman.bundle.manifest import Decoding, Recurrent
 from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.core.errors import StartError
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.core.strategies import DraftSource
@@ -35,11 +40,12 @@ from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.lanes.opening import open_lanes
-from dragoman.server.runtime.hardware import hardware_of
+from dragoman.server.runtime.hardware import PROVIDERS, hardware_of
 
 CUDA = hardware_of("cuda", 0)
 SAID = 7
 """The best word of every row; those behind it are the next numbers."""
+CELLS = ("lstm", "gru")
 WAIT_S = 120
 
 
@@ -291,6 +297,61 @@ def canvases(path: str, *counts: str) -> Iterator[dict[str, Any]]:
         yield {"sources": count, "words": 21 * count * lab.bundle.manifest.nat["ctc"].upsample, **spent}
 
 
+def refusals(path: str) -> Iterator[dict[str, Any]]:
+    """The bundle as if it were of another kind: what its lanes are refused with."""
+    bundle = open_bundle(Path(path))
+    manifest = bundle.manifest
+    sizes = Recurrent(8, 8, 8, 8)
+    others = {
+        "int8": {"precision": "int8"},
+        **{cell: {"architecture": replace(manifest.architecture, decoder=cell, recurrent=sizes)} for cell in CELLS},
+        "copies": {"architecture": replace(manifest.architecture, copies=True)},
+        "older": {"graphs": {name: graph for name, graph in manifest.graphs.items() if name not in DEVICE_GRAPHS}},
+    }
+    for kind, change in others.items():
+        changed: Any = change
+        try:
+            Lab(replace(bundle, manifest=replace(manifest, **changed))).close()
+        except StartError as error:
+            yield {"kind": kind, "refusal": str(error)}
+        else:
+            yield {"kind": kind, "refusal": None}
+
+
+def bfloat16(path: str) -> Iterator[dict[str, Any]]:
+    """The graphs for devices with bfloat16 in the place of float16: what the provider says of each."""
+    bundle = open_bundle(Path(path))
+    for name in bundle.manifest.graphs:
+        if name in DEVICE_GRAPHS:
+            model = onnx.load(bundle.path(file_of(name)))
+            in_bfloat16(model.graph)
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            try:
+                onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[PROVIDERS["cuda"]])
+                problem = None
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the provider says
+                problem = str(error)
+            yield {"graph": name, "problem": problem}
+
+
+def in_bfloat16(graph: Any) -> None:
+    """Change every tensor of float16, in place."""
+    half, brain = onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type == half:
+            value.type.tensor_type.elem_type = brain
+    constants = [attribute.t for node in graph.node for attribute in node.attribute if attribute.name == "value"]
+    for tensor in (*graph.initializer, *constants):
+        if tensor.data_type == half:
+            numbers = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(onnx.helper.make_tensor(tensor.name, brain, numbers.shape, numbers.flatten().tolist()))
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "to" and attribute.i == half:
+                attribute.i = brain
+
+
 def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
     """Bursts of mixed lengths and ways; what each round of them took."""
     lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
@@ -339,6 +400,8 @@ if __name__ == "__main__":
         "budget": budget,
         "flow": flow,
         "canvases": canvases,
+        "refusals": refusals,
+        "bfloat16": bfloat16,
         "traffic": traffic,
     }[sys.argv[1]](*sys.argv[2:]):
         print(json.dumps(result), flush=True)

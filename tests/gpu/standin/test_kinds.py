@@ -1,5 +1,7 @@
 """What every kind of bundle asks of a GPU. Apart from the large model, so that two processes have a file each."""
 
+from dragoman.bundle.graphs import DEVICE_POOL_FIT, DEVICE_STEP
+
 
 def check_loads(lines) -> None:
     """Every way of decoding runs, and nothing is done that a capture forbids."""
@@ -15,6 +17,28 @@ def test_every_graph_of_every_kind_and_precision_runs_on_cuda_and_is_captured(la
     check_loads(lines)
     assert {line["lanes"] for line in lines} == {1, 2}
     assert {line["bundle"] for line in lines} == {bundle.directory.name for bundle in kinds}
+
+
+def test_other_kinds_are_refused_with_what_to_do(lab, kinds):
+    """int8, recurrent networks, models that copy, and bundles from before there was a step for devices."""
+    lines = lab("refusals", next(bundle.directory for bundle in kinds if DEVICE_STEP in bundle.manifest.graphs))
+
+    assert {line["kind"] for line in lines} == {"int8", "lstm", "gru", "copies", "older"}
+    for line in lines:
+        assert line["refusal"] is not None, line
+        assert "--provider cpu" in line["refusal"] or "export it again" in line["refusal"], line
+
+
+def test_bfloat16_lacks_kernels(lab, kinds):
+    """So what float16 cannot hold is exported as fp32, which a GPU runs, too. Where this fails, more can be had."""
+    lines = lab(
+        "bfloat16",
+        next(b.directory for b in kinds if DEVICE_STEP in b.manifest.graphs and b.manifest.precision == "fp16"),
+    )
+    problems = {line["graph"]: line["problem"] for line in lines}
+
+    assert "ReduceMax" in problems[DEVICE_STEP]
+    assert "Pad" in problems[DEVICE_POOL_FIT]
 
 
 def test_a_pass_without_autoregression_keeps_to_the_device(lab, kinds):
