@@ -244,7 +244,7 @@ clean: ## Remove the virtual environment, exported bundles and caches.
 	rm -rf $(VENV) $(CACHE) .pytest_cache .mypy_cache .ruff_cache build dist
 
 # The comparisons with other engines, and the long checks. Each needs two processors that nothing else uses.
-.PHONY: bench-floor bench-ctranslate2 bench-arrivals bench-profile bench-load soak
+.PHONY: bench-floor bench-ctranslate2 bench-arrivals bench-profile bench-service bench-load soak
 
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
@@ -257,6 +257,9 @@ bench-arrivals: $(VENV)/.dev ## Requests that arrive one by one, beside CTransla
 
 bench-profile: $(VENV)/.dev ## Where the time of a step goes, in the graph and around it (1 minute).
 	$(BIN)/python tests/bench/profile_step.py
+
+bench-service: $(VENV)/.dev bundles ## The server beside a bare lane for 32 callers of one sentence, and where a call's processor time goes (1 minute).
+	PYTHONPATH=tests/support $(BIN)/python tests/bench/service.py --bundle $(CACHE)/en-pt --file $(DATA)/dev.en
 
 bench-load: $(VENV)/.dev bundles ## Outputs alone and under mixed load with cancellations: none may differ (15 minutes).
 	$(BIN)/python tests/bench/under_load.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz
