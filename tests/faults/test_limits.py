@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from callers import SENTENCES, Calls, call, one_by_one, request, sentences
@@ -24,6 +25,7 @@ GIB = 2**30
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
 """A client's preface and its empty settings."""
 FRAME = 16_384
+FLOOD_S = 10.0
 PROBE_S = 1.0
 """What the manifests give a probe."""
 
@@ -174,50 +176,95 @@ async def test_no_address_space_is_left(fault, more):
         assert after.codes.keys() == {"OK"}
 
 
-async def test_headers_beyond_all_limits(fault):
-    """A client that confirms no settings may send 16 MiB of headers a call: it is cut off before memory is used up."""
-    row = fault("3 GB of headers on one connection, settings not confirmed")
+@pytest.mark.parametrize("kib", [1_000, 60])
+@pytest.mark.parametrize("connections", [1, 8])
+async def test_headers_beyond_all_limits(kib, connections, fault):
+    """A client that confirms no settings may send 16 MiB of headers a call: it is refused before memory is used up."""
+    await flooded(fault(f"headers of {kib} KiB on {connections} connections, settings not confirmed"), connections, kib)
 
+
+@pytest.mark.parametrize("connections", [64, 200])
+async def test_headers_that_do_not_end(connections, fault):
+    """A client may leave 16 MiB of headers unfinished: new connections that bring too much of them are cut off."""
+    await flooded(fault(f"15 MB of unfinished headers on each of {connections} connections"), connections, 15_000)
+
+
+def call_by_headers(kib: int, stream: int, *, ends: bool) -> bytes:
+    """Frames of a call: HEADERS, then CONTINUATION until all are there."""
     said = [(":method", "POST"), (":scheme", "http"), (":path", f"{SERVICE}Translate"), (":authority", "localhost")]
-    said += [("content-type", "application/grpc"), ("te", "trailers"), *(("x", "a" * 15_000) for _ in range(66))]
+    said += [("content-type", "application/grpc"), ("te", "trailers"), *[("x", "a" * 15_000)] * (kib * 1024 // 15_000)]
     headers = Encoder().encode([NeverIndexedHeaderTuple(*header) for header in said], huffman=False)
-    parts = [headers[at : at + FRAME] for at in range(0, len(headers), FRAME)]
+    parts, frames = [headers[at : at + FRAME] for at in range(0, len(headers), FRAME)], b""
+    for number, part in enumerate(parts):
+        kind, flags = 9 if number else 1, 4 * (ends and number == len(parts) - 1)
+        frames += len(part).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + part
+    return frames
 
-    def call_by_headers(stream: int) -> bytes:
-        """Frames of a call: HEADERS, then CONTINUATION until all are there."""
-        frames = b""
-        for number, part in enumerate(parts):
-            kind, flags = 9 if number else 1, 4 * (number == len(parts) - 1)
-            frames += len(part).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + part
-        return frames
 
-    def attack(address: str) -> int:
-        sent = 0
-        with dial(address) as connection, suppress(OSError):
-            connection.sendall(HELLO)
-            for stream in range(1, 6_000, 2):
-                connection.sendall(call_by_headers(stream))
-                sent += len(headers)
-        return sent
+def renumbered(frames: bytes, stream: int) -> bytes:
+    """The same frames of another stream."""
+    made, at = bytearray(frames), 0
+    while at < len(made):
+        made[at + 5 : at + 9] = stream.to_bytes(4, "big")
+        at += 9 + int.from_bytes(made[at : at + 3], "big")
+    return bytes(made)
 
+
+class Flood:
+    """So many connections that bring headers for some seconds, and connect again when they are cut off."""
+
+    def __init__(self, address: str, connections: int, kib: int) -> None:
+        self.sent, self._address, self._until_s = 0, address, time.monotonic() + FLOOD_S
+        self._ends = kib < 15_000
+        self._frames = call_by_headers(kib, 1, ends=self._ends)
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(connections)]
+
+    async def run(self) -> None:
+        """All of it."""
+        for thread in self._threads:
+            thread.start()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def _run(self) -> None:
+        while time.monotonic() < self._until_s:
+            with suppress(OSError), dial(self._address) as connection:
+                connection.settimeout(FLOOD_S)
+                connection.sendall(HELLO)
+                stream = 1
+                while time.monotonic() < self._until_s and stream < 100_000:
+                    connection.sendall(renumbered(self._frames, stream))
+                    self.sent += len(self._frames)
+                    stream += 2
+                    if not self._ends:
+                        while connection.recv(FRAME):
+                            pass
+
+
+async def flooded(row, connections: int, kib: int) -> None:
+    """Others are served meanwhile, a fifth of memory is never used, and afterwards it is as it was."""
     with serving(SMALL, memory=GIB) as server:
         async with server.channel() as channel:
             await one_by_one(channel, 1.0)
             before = server.resident()
-            sent = await asyncio.to_thread(attack, server.address)
+            flood = Flood(server.address, connections, kib)
+            running = asyncio.create_task(flood.run())
+            during = await one_by_one(channel, FLOOD_S, deadline_s=10.0)
+            await running
             fate, cut = server.fate(), server.log().count("connections_cut")
             peak = server.peak() if server.is_alive() else GIB
-            row.happens = (
-                f"{fate}; took {mib(sent)}, peak {mib(peak)} of {mib(GIB)} ({server.limit_is}); {cut} times cut off"
-            )
+            row.happens = f"{fate}; took {mib(flood.sent)}, peak {mib(peak)} of {mib(GIB)} ({server.limit_is}); "
+            row.happens += f"{cut} times cut off; others: {during}"
             row.lost = "the pod"
             after = await one_by_one(channel, 2.0, deadline_s=10.0)
             start_s = time.monotonic()
             while (now := server.resident()) > 1.2 * before and time.monotonic() - start_s < 60:
                 await asyncio.sleep(0.5)
-    row.happens += f"; others then: {after}; {mib(now)} after {time.monotonic() - start_s:.0f} s, {mib(before)} before"
-    row.lost = "the connection"
+    row.happens += f", then {after}; {mib(now)} after {time.monotonic() - start_s:.0f} s, {mib(before)} before"
+    row.lost = f"{during.codes.total() - during.codes['OK']} of others' calls"
+    assert during.codes.keys() == {"OK"}
     assert after.codes.keys() == {"OK"}
+    assert peak <= 0.8 * GIB
     assert now <= 1.2 * before
 
 

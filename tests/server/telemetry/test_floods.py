@@ -1,5 +1,6 @@
 """Connections that bring too much are cut off, and no others."""
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ class Listener:
     def connect(self) -> tuple[socket.socket, socket.socket]:
         """Both ends of a connection."""
         client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        server, _ = self._socket.accept()
+        server, self.peer = self._socket.accept()
         self._taken += [client, server]
         return client, server
 
@@ -45,6 +46,8 @@ def is_cut(client: socket.socket) -> bool:
     client.settimeout(0.05)
     try:
         return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
     except TimeoutError:
         return False
 
@@ -73,7 +76,7 @@ def test_those_that_bring_the_most_are_cut_off(listener: Listener) -> None:
 def test_only_what_was_brought_of_late_counts(listener: Listener) -> None:
     """A connection that has brought much in hours is not one that brings much now."""
     now_s = 0.0
-    watched = Floods(lambda: [listener.port], lambda: now_s)
+    watched = Floods(lambda: [listener.port], clock=lambda: now_s)
     old, new = listener.connect(), listener.connect()
     send(*old, 60 * MIB)
     watched.look()
@@ -89,7 +92,7 @@ def test_only_what_was_brought_of_late_counts(listener: Listener) -> None:
 def test_looks_are_forgotten(listener: Listener) -> None:
     """One is made once a second at most, and none is kept that is older than what counts."""
     now_s = 0.0
-    watched = Floods(lambda: [listener.port], lambda: now_s)
+    watched = Floods(lambda: [listener.port], clock=lambda: now_s)
     listener.connect()
     for _ in range(1_000):
         watched.look()
@@ -106,3 +109,90 @@ def test_nothing_is_cut_where_nothing_comes(listener: Listener) -> None:
     send(client, server, 7 * MIB)
     assert watched.cut() == 0
     assert not is_cut(client)
+
+
+def test_what_is_cut_off_is_read_no_more(listener: Listener) -> None:
+    """What has come of it and was not read yet is thrown away."""
+    client, server = listener.connect()
+    send(client, server, 9 * MIB)
+    client.sendall(bytes(1000))
+
+    assert Floods(lambda: [listener.port]).cut() == 1
+    with pytest.raises(OSError, match=r"reset|not connected"):
+        server.recv(1000)
+
+
+def named(listener: Listener) -> bytes:
+    """The last client, as gRPC's core writes it."""
+    host, port = listener.peer
+    return f"ipv4:{host}:{port}".encode()
+
+
+def test_new_connections_that_call_nothing_are_cut_off(listener: Listener) -> None:
+    """All of those that have brought more than the headers of a call, once that is too much together; not who calls."""
+    watched = Floods(lambda: [listener.port], 10 * MIB)
+    caller = listener.connect()
+    send(*caller, 12 * MIB)
+    watched.bring(named(listener), 7 * MIB)
+    watched.bring(named(listener), 5 * MIB)
+    light, first = listener.connect(), listener.connect()
+    send(*light, 20_000)
+    send(*first, 6 * MIB)
+    assert watched.cut_loose() == 0, "it is not too much yet"
+
+    second = listener.connect()
+    send(*second, 5 * MIB)
+    assert watched.cut_loose() == 2
+    assert [is_cut(client) for client, _ in (caller, light, first, second)] == [False, False, True, True]
+
+
+def test_old_connections_may_bring_what_they_like(listener: Listener) -> None:
+    """Clients that have been there for a while have confirmed the settings, or the core has closed them."""
+    now_s = 0.0
+    watched = Floods(lambda: [listener.port], MIB, clock=lambda: now_s)
+    old = listener.connect()
+    watched.look()
+    send(*old, 20 * MIB)
+
+    assert watched.cut_loose() == 0
+    assert not is_cut(old[0])
+
+
+def test_nobody_is_let_in_for_a_moment(listener: Listener) -> None:
+    """After new connections were cut off; those that there are go on, and who has tried meanwhile comes in later."""
+    now_s = 0.0
+    watched = Floods(lambda: [listener.port], MIB, clock=lambda: now_s)
+    calm = listener.connect()
+    send(*listener.connect(), 2 * MIB)
+    assert watched.cut_loose() == 1
+
+    coming = socket.socket()
+    coming.setblocking(False)
+    assert coming.connect_ex(("127.0.0.1", listener.port)) != 0
+    _, let_in, _ = select.select([], [coming], [], 0.1)
+    assert not let_in
+    send(*calm, 1000)
+
+    now_s += floods.HOLD_S + 0.1
+    watched.look()
+    _, let_in, _ = select.select([], [coming], [], 20)
+    assert let_in
+    coming.close()
+    assert not is_cut(listener.connect()[0])
+
+
+def test_calls_of_clients_that_have_gone_are_forgotten(listener: Listener) -> None:
+    """A port that is used again begins anew, and what has no port is nobody's."""
+    now_s = 0.0
+    watched = Floods(lambda: [listener.port], MIB, clock=lambda: now_s)
+    client, server = listener.connect()
+    watched.bring(named(listener), 1000)
+    watched.bring(b"unix:", 1000)
+    watched.look()
+    assert len(watched._called) == 1
+    client.close()
+    server.close()
+    now_s += floods.LOOK_S
+    watched.look()
+
+    assert not watched._called

@@ -77,12 +77,18 @@ class Stemmed:
 
     def __init__(self) -> None:
         self.looks, self.heavy = 0, 3
+        self.looks_at_new, self.loose = 0, 0
 
     def look(self) -> None:
         self.looks += 1
 
     def cut(self) -> int:
         cut, self.heavy = self.heavy, 0
+        return cut
+
+    def cut_loose(self) -> int:
+        self.looks_at_new += 1
+        cut, self.loose = self.loose, 0
         return cut
 
 
@@ -99,6 +105,28 @@ def test_connections_are_cut_off_when_refusing_is_not_enough(caplog: pytest.LogC
     assert floods.looks == 4
     assert registry.get_sample_value("dragoman_shed_total", {"resource": "memory"}) == 3
     assert [record.getMessage() for record in caplog.records].count("connections_cut") == 1
+
+
+def test_who_brings_memory_is_looked_for_while_it_grows() -> None:
+    """And for a while after somebody was cut off, as what was freed is used again; what they held is given back."""
+    used, now_s, floods, given_back = [0.2], [0.0], Stemmed(), list[float]()
+    overload = Overload(
+        [Resource("memory", lambda: used[0])],
+        CollectorRegistry(),
+        clock=lambda: now_s[0],
+        floods=floods,  # type: ignore[arg-type]
+        give_back=lambda: given_back.append(now_s[0]),
+    )
+    looks = []
+    for at_s, share, loose in ((1, 0.2, 0), (2, 0.2, 0), (3, 0.3, 2), (4, 0.3, 0), (20, 0.3, 0), (21, 0.2, 0)):
+        now_s[0], used[0], floods.loose = float(at_s), share, loose
+        before = floods.looks_at_new
+        overload.check()
+        looks.append(floods.looks_at_new - before)
+
+    assert looks == [1, 0, 1, 1, 0, 0]
+    assert given_back == [3.0]
+    assert floods.heavy == 3, "what is heavy alone is cut off when memory is nearly used up"
 
 
 def test_what_requests_do_not_use_up_refuses_none(bench: Bench) -> None:

@@ -8,6 +8,7 @@ import gzip
 import threading
 import time
 import weakref
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,7 @@ import pytest
 from raw_http2 import RawConnection, framed
 
 from dragoman.server.transport import grpc_server
-from dragoman.server.transport.grpc_server import GrpcCall, GrpcMethod, GrpcServer, OpenGate, Refusal
+from dragoman.server.transport.grpc_server import METADATA_BYTES, GrpcCall, GrpcMethod, GrpcServer, OpenGate, Refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,10 +36,12 @@ def several(behaviour: Behaviour, *, is_generator: bool = True, takes_one: bool 
 
 @asynccontextmanager
 async def serving(
-    *options: tuple[str, Any], gate: Any = None, **methods: GrpcMethod
+    *options: tuple[str, Any], gate: Any = None, bring: Any = None, **methods: GrpcMethod
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
     """A server of methods /test/NAME, and a channel to it."""
-    server = GrpcServer([("grpc.so_reuseport", 0), *options], lambda _, handler: handler, gate)
+    server = GrpcServer(
+        [("grpc.so_reuseport", 0), *options], lambda _, handler: handler, gate, bring or (lambda _, __: None)
+    )
     server.add_registered_method_handlers("test", methods)  # type: ignore[arg-type] # wrapped as they are
     port = server.add_port("127.0.0.1:0")
     await server.start()
@@ -365,6 +368,55 @@ async def test_a_gate_refuses_before_a_call_is_served(caplog: pytest.LogCaptureF
     assert dict(late.value.trailing_metadata() or ()) == {"c-bin": b"d"}
     assert (served, gate.num_unknown, gate.threads) == ([b"yes", b"broken"], 1, {"grpc"})
     assert [record.getMessage() for record in caplog.records] == ["gate_failed"]
+
+
+async def test_headers_beyond_the_limit_are_refused_from_whom_does_not_know_it() -> None:
+    """A client that has not read the server's settings may send more: its call ends before it is begun."""
+    begun = 0
+
+    async def counting(_: None, call: GrpcCall) -> bytes:
+        nonlocal begun
+        begun += 1
+        return await echo(None, call)
+
+    async with serving(("grpc.max_metadata_size", METADATA_BYTES), counting=single(counting)) as (server, channel):
+
+        def calls() -> tuple[str | None, str | None]:
+            with RawConnection(server_address(channel)) as client:
+                large = client.call("/test/counting", headers=[("x", "a" * 9_000)] * 3)
+                small = client.call("/test/counting", headers=[("x", "a" * 9_000)])
+                client.send(small, framed(b""), ends=True)
+                return client.end_of(large, 10), client.end_of(small, 10)
+
+        assert await asyncio.to_thread(calls) == ("8", "0")
+        await eventually(lambda: server.num_open == 0)
+    assert begun == 1
+
+
+async def test_what_calls_bring_is_told_with_where_it_comes_from() -> None:
+    """Messages, first and later ones, and metadata; nothing of what is refused for its size."""
+    brought: defaultdict[bytes, int] = defaultdict(int)
+
+    def bring(peer: bytes, size: int) -> None:
+        brought[peer] += size
+
+    async with serving(bring=bring, echo=single(echo), pipe=several(double, takes_one=False)) as (_, channel):
+        await channel.unary_unary("/test/echo")(b"x" * 10_000, metadata=(("key", "v" * 1_000),))
+        pipe = channel.stream_stream("/test/pipe")()
+        for _ in range(3):
+            await pipe.write(b"x" * 2_000)
+            await pipe.read()
+        await pipe.done_writing()
+        await pipe.read()
+        async with grpc.aio.insecure_channel(
+            server_address(channel), options=[("grpc.use_local_subchannel_pool", 1)]
+        ) as other:
+            await other.unary_unary("/test/echo")(b"x" * 100)
+
+    first, second = brought.values()
+    assert all(peer.startswith(b"ipv4:127.0.0.1:") for peer in brought)
+    assert 17_000 < first < 18_000
+    assert 100 < second < 400
 
 
 async def test_whoever_asks_is_told_when_a_call_is_over() -> None:

@@ -56,7 +56,7 @@ from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
 from dragoman.server.transport.certificates import Certificates
 from dragoman.server.transport.doors import Doors
 from dragoman.server.transport.gate import LoadGate
-from dragoman.server.transport.grpc_server import Gate, GrpcServer, Wrap
+from dragoman.server.transport.grpc_server import METADATA_BYTES, Gate, GrpcServer, Wrap
 from dragoman.server.transport.health import publish, statuses
 from dragoman.server.transport.http_pages import HttpServer, Page, listen_problem, metrics, probes
 from dragoman.server.transport.interceptor import CallInterceptor
@@ -78,8 +78,10 @@ _KEPT_DESCRIPTORS = 128
 """Not for connections of gRPC's: those of HTTP, and files."""
 _LANES_SHARE = 3
 """This part of memory is for what lanes keep; graphs while they run, and all else, have the rest."""
-_GIVEN_BACK = 4
-"""So often is memory given back when it is short, once a second."""
+_LOOSE_SHARE = 12
+"""This part of memory is for what new connections bring of which no call has come: headers of slow clients."""
+_GIVEN_BACK_S = (0.2, 0.2, 0.2, 0.4, 1.0, 1.0)
+"""Memory is given back so often when it is short, with these pauses: much of it is freed a little later."""
 _FLUSH_S = 1.0
 """How long the last answers have to reach their clients; streams that watch health stay open, and are cut then."""
 
@@ -377,7 +379,7 @@ class App:
         await self._server.start()
 
     def _grpc_server(self, wrapped: Wrap, gate: Gate | None = None) -> GrpcServer:
-        return GrpcServer(_channel_options(self.options, self._max_connections), wrapped, gate)
+        return GrpcServer(_channel_options(self.options, self._max_connections), wrapped, gate, self._floods.bring)
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set up, not yet started: the pulse of the event loop, and the watch over it and the lanes."""
@@ -406,13 +408,15 @@ class App:
         giving_back = threading.Lock()
 
         def give_back() -> None:
-            for _ in range(_GIVEN_BACK):  # much of it is freed a little later
+            for pause_s in _GIVEN_BACK_S:
                 resources.give_back()
-                time.sleep(1.0)
+                time.sleep(pause_s)
             giving_back.release()
 
         def relieve() -> None:
             loop.call_soon_threadsafe(self._arrivals.relieve)
+
+        def give_back_aside() -> None:
             if giving_back.acquire(blocking=False):  # it may take long, and memory be gone meanwhile
                 threading.Thread(target=give_back, name="give-back", daemon=True).start()
 
@@ -424,7 +428,8 @@ class App:
             Resource("descriptors", resources.descriptors_share),
             Resource(UNFINISHED, lambda: self._arrivals.slow / self._arrivals.limit),
         )
-        self._overload = Overload(watched, self.registry, relieve, floods=Floods(lambda: (self.port, self.admin_port)))
+        self._floods = Floods(lambda: (self.port, self.admin_port), self._memory // _LOOSE_SHARE)
+        self._overload = Overload(watched, self.registry, relieve, floods=self._floods, give_back=give_back_aside)
         most = max(1, options.max_unfinished_bytes // options.max_request_bytes)
         self._arrivals = Arrivals(most, options.message_timeout_s, self._overload.count)
 
@@ -501,7 +506,7 @@ def _channel_options(options: ServeOptions, max_connections: int) -> list[tuple[
         ("grpc.max_receive_message_length", options.max_request_bytes),
         # Answers are as large as requests make them; what goes out is not an attack on us.
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.max_metadata_size", METADATA_BYTES),
         # A second server on the same port would silently get half of the connections.
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", 60_000),
@@ -513,6 +518,9 @@ def _channel_options(options: ServeOptions, max_connections: int) -> list[tuple[
         ("grpc.max_connection_age_ms", 300_000),
         ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.server_handshake_timeout_ms", 10_000),
+        # What the kernel keeps of a connection, beside all that is counted here: by itself it takes megabytes, of which
+        # no more is of use than the window of a stream.
+        ("grpc.tcp_receive_buffer_size", 64 * 1024),
         # Until a client has confirmed them, the core takes 16 MiB of headers a call, whatever the limit is.
         ("grpc.http2.settings_timeout", 5_000),
         # The core cancels calls that Python has not taken yet, without a word and uncounted: a few at random above the

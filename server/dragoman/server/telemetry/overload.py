@@ -2,9 +2,9 @@
 
 Each resource has a share, from 0 to 1. From `ENTER` on it is short, until it falls below `LEAVE`: new requests are
 refused while one that requests use up is. The others are refused elsewhere as they come (connections by gRPC, tokens by
-admission, unfinished messages as they grow old), and stand here so that one table shows all of them. From `LAST` on
-refusing has not been enough, and the connections that have brought the most are cut off. Decides alone; `resources` and
-`floods` look.
+admission, unfinished messages as they grow old), and stand here so that one table shows all of them. While memory
+grows, new connections that bring much and call nothing are cut off. From `LAST` on none of that has been enough, and
+whoever has brought the most is cut off. Decides alone; `resources` and `floods` look.
 """
 
 import logging
@@ -25,9 +25,11 @@ from dragoman.server.telemetry.floods import Floods
 _logger = logging.getLogger(__name__)
 
 ENTER, LEAVE, LAST = 0.9, 0.85, 0.92
+RISE, WATCHFUL_S = 0.001, 10.0
+"""While memory grows by so much from beat to beat, and so long after a flood, it is looked at who brings what."""
 BEAT_S = 0.1
 QUICK_S = 0.02
-"""From beat to beat where memory is used up by more than `CALM`: it can be gone before the next tenth of a second."""
+"""From beat to beat where memory grows, or is used up by more than `CALM`: it can be gone before the next tenth."""
 CALM = 0.6
 RENEW_S = 0.001
 """A look that is older refuses nobody: it may be over."""
@@ -54,9 +56,13 @@ class Overload(Collector):
         relieve: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         floods: Floods | None = None,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
-        self._resources, self._relieve, self._floods = resources, relieve, floods
+        self._resources, self._floods = resources, floods
+        self._relieve, self._give_back = relieve, give_back
         self._shares = dict.fromkeys((resource.name for resource in resources), 0.0)
+        self._memory_before, self._is_watchful, self._cut_s = 0.0, False, -WATCHFUL_S
+        """The share at the beat before; whether it is looked at who brings what; when connections were cut off."""
         self.short: tuple[str, ...] = ()
         """The resources that are nearly used up."""
         self._refusing: Sequence[Resource] = ()
@@ -114,13 +120,22 @@ class Overload(Collector):
         if "memory" in short and self._looked_s - self._relieved_s >= BEAT_S:
             self._relieved_s = self._looked_s
             self._relieve()
+            self._give_back()
 
     def _stem(self, floods: Floods) -> None:
         floods.look()
-        if self._shares.get("memory", 0.0) >= LAST and (number := floods.cut()):
+        share = self._shares.get("memory", 0.0)
+        grows, self._memory_before = share > self._memory_before + RISE, share
+        self._is_watchful = grows or self._looked_s - self._cut_s < WATCHFUL_S
+        number = floods.cut_loose() if self._is_watchful else 0
+        if share >= LAST:
+            number += floods.cut()
+        if number:
+            self._cut_s = self._looked_s
+            self._give_back()
             for _ in range(number):
                 self.count("memory")
-            logs.event(_logger, logging.WARNING, "connections_cut", number=number, share=self._shares["memory"])
+            logs.event(_logger, logging.WARNING, "connections_cut", number=number, share=share)
 
     def collect(self) -> Iterator[Metric]:
         """The shares of this moment."""
@@ -148,4 +163,4 @@ class Overload(Collector):
         beat_s = BEAT_S
         while not self._closed.wait(beat_s):
             self.check()
-            beat_s = QUICK_S if self._shares.get("memory", 0.0) > CALM else BEAT_S
+            beat_s = QUICK_S if self._is_watchful or self._shares.get("memory", 0.0) > CALM else BEAT_S

@@ -38,6 +38,10 @@ SLACK_S = 0.05
 """A client whose deadline passes ends its call so long before it passes here, or a little later."""
 REQUESTED = 16
 """Calls that the core may hand out before it is asked again."""
+METADATA_BYTES = 16 * 1024
+"""What a client may send beside its messages. The core sees to it, but for clients that have not confirmed that."""
+_MOST_METADATA_BYTES = METADATA_BYTES * 5 // 4
+"""The core, too, refuses some calls from the former on, and all from here on."""
 _TURN = 256
 """What is handed over before the event loop has its turn."""
 _TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
@@ -45,6 +49,8 @@ _TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUST
 _ENDLESS_S = 1e17
 """What the core calls a deadline beyond this is none."""
 _NO_FLAGS = 0
+_ENTRY_BYTES = 32
+"""What an entry of metadata counts for beside its letters: HTTP/2's rule."""
 _NOTHING = object()
 
 
@@ -87,6 +93,10 @@ class Gate(Protocol):
         """A call of a method that there is not was refused."""
 
 
+Bring = Callable[[bytes, int], None]
+"""Told of each message, and of what came beside it: whose connection has brought it, and how many bytes."""
+
+
 class OpenGate:
     """Lets everything through."""
 
@@ -112,6 +122,7 @@ class GrpcCall:
         "_is_over",
         "_is_sending",
         "_metadata",
+        "_peer",
         "_reading",
         "_serialize",
         "_server",
@@ -122,6 +133,7 @@ class GrpcCall:
 
     def __init__(self, server: _Core, event: Any) -> None:
         self._server, self._core = server, event.call
+        self._peer: bytes = event.call.peer()
         self.method: str = event.call_details.method.decode("ascii", "replace")
         self._metadata: Metadata = event.invocation_metadata or ()
         self._deadline_s: float = event.call_details.deadline
@@ -173,6 +185,10 @@ class GrpcCall:
         refusal = Refusal(code, details, trailing_metadata)
         self._server.start(self._core, (*self._head(), _status(refusal)), _ignore)
         raise grpc.aio.AbortError
+
+    def brought(self, size: int) -> None:
+        """So many bytes have come for it."""
+        self._server.bring(self._peer, size)
 
     def cancel(self) -> None:
         """End it without a word."""
@@ -273,16 +289,20 @@ class GrpcCall:
             sent.set_result(event.success)
 
     def _came(self, event: Any) -> None:
+        message = event.batch_operations[0].message()
+        self.brought(len(message or b""))
         if self._reading is not None and not self._reading.done():
-            self._reading.set_result(event.batch_operations[0].message())
+            self._reading.set_result(message)
 
 
 class _Core:
     """The core's server, the thread that takes events from it, and the way from there to the event loop."""
 
-    def __init__(self, options: Sequence[tuple[str, Any]], gate: Gate, methods: Mapping[str, GrpcMethod]) -> None:
+    def __init__(
+        self, options: Sequence[tuple[str, Any]], gate: Gate, methods: Mapping[str, GrpcMethod], bring: Bring
+    ) -> None:
         self.loop = asyncio.get_running_loop()
-        self._gate, self._methods = gate, methods
+        self._gate, self._methods, self.bring = gate, methods, bring
         self.queue = cygrpc.CompletionQueue()
         self.server = cygrpc.Server(tuple(options), False)  # noqa: FBT003 - its signature
         self.server.register_completion_queue(self.queue)
@@ -380,6 +400,11 @@ class _Core:
     def _take_in(self, event: Any) -> None:
         call = GrpcCall(self, event)
         method = self._methods.get(call.method)
+        size = sum(len(name) + len(value) + _ENTRY_BYTES for name, value in call.invocation_metadata())
+        if size > _MOST_METADATA_BYTES:
+            self._refuse(event.call, _TOO_MUCH_METADATA)
+            return
+        call.brought(size)
         if method is None:
             self._gate.unknown()
             self._refuse(event.call, _UNKNOWN)
@@ -398,6 +423,7 @@ class _Core:
             self.hand_over(call.came, event)
             return
         message = event.batch_operations[0].message()
+        call.brought(len(message or b""))
         if message is not None and (refusal := self._asked(self._gate.at_message, call, message)):
             self.num_begun -= 1
             self._refuse(call._core, refusal)
@@ -440,10 +466,16 @@ class _Core:
 class GrpcServer:
     """Methods, the addresses where they are served, and a start and an end."""
 
-    def __init__(self, options: Sequence[tuple[str, Any]], wrapped: Wrap, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        options: Sequence[tuple[str, Any]],
+        wrapped: Wrap,
+        gate: Gate | None = None,
+        bring: Bring = lambda _, __: None,
+    ) -> None:
         self._wrapped = wrapped
         self._methods: dict[str, GrpcMethod] = {}
-        self._core = _Core(options, gate or OpenGate(), self._methods)
+        self._core = _Core(options, gate or OpenGate(), self._methods, bring)
         self._is_stopped = False
 
     def __repr__(self) -> str:
@@ -516,4 +548,5 @@ def _ignore(_: Any) -> None:
 
 _WELL = Refusal(grpc.StatusCode.OK, "", ())
 _NOT_TAKEN = Refusal(grpc.StatusCode.UNAVAILABLE, "the server could not take the call", ())
+_TOO_MUCH_METADATA = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "received metadata size exceeds hard limit", ())
 _UNKNOWN = Refusal(grpc.StatusCode.UNIMPLEMENTED, "GrpcMethod not found!", ())
