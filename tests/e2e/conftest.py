@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from dragoman.bundle.errors import BundleExists
-from dragoman.bundle.graphs import is_nat
+from dragoman.bundle.graphs import is_for_devices, is_nat
 from dragoman.bundle.manifest import (
     Architecture,
     Decoding,
@@ -34,7 +34,6 @@ from dragoman.bundle.manifest import (
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.export import export
-from dragoman.export.graphs.device_modules import DEVICE_MODULES
 from dragoman.export.graphs.trace import trace
 from dragoman.export.importers.marian.importer import read_marian
 from dragoman.export.network.load import canonical_weights
@@ -70,7 +69,7 @@ def trace_once(network: Network, graph: str) -> ir.Model:
     Tracing takes most of an export, and no node that it makes depends on the weights. Every export still proves its
     graphs beside its own network, so a weight that did not get to its place would end it.
     """
-    if graph in DEVICE_MODULES:  # in the network's precision, and with constants that are made of its weights
+    if is_for_devices(graph):  # in the network's precision, and with constants that are made of its weights
         return trace(network, graph)
     nat = decoders(network) if graph == "encoder" or is_nat(graph) else {}
     key = graph, network.arch, tuple(nat.items())

@@ -37,7 +37,7 @@ from dragoman.export.calibration.texts import draw_texts
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.digests import sha256
 from dragoman.export.core.errors import ExportError
-from dragoman.export.graphs.device_modules import DEVICE_MODULES
+from dragoman.export.graphs.device_modules import device_graph_names
 from dragoman.export.graphs.store_graphs import store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
 from dragoman.export.graphs.weights_file import save
@@ -138,14 +138,13 @@ def device_graphs(network: Network, precision: Precision, progress: Progress) ->
     """Those for devices, traced in the bundle's precision: no pass changes them."""
     traced = copy.deepcopy(network).half() if precision == "fp16" else network
     models = {}
-    for graph in DEVICE_MODULES:
+    for graph in device_graph_names(network):
         progress(f"tracing {graph}")
         models[graph] = trace(traced, graph)
     sent = signature(traced.arch, DEVICE_STRIDE).inputs
     models[DEVICE_STRIDE] = unrolled(models[DEVICE_STEP], sent, DEVICE_STRIDE_STEPS)
-    (hidden,) = signature_of(models[DEVICE_ENCODER], DEVICE_ENCODER).outputs
-    has_ctc = any(nat.kind == "ctc" for nat in decoders(network).values())
-    return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP), hidden if has_ctc else None)
+    hidden, *_ = signature_of(models[DEVICE_ENCODER], DEVICE_ENCODER).outputs
+    return models | store_graphs(signature_of(models[DEVICE_STEP], DEVICE_STEP), hidden if decoders(network) else None)
 
 
 def lower(

@@ -74,7 +74,7 @@ COUNT = "count"
 WHOSE = "whose"
 """Devices: the sources whose canvases are in a pass; no input of a graph, as these have places instead."""
 SHOWN = "shown"
-"""What masks show of the source's positions."""
+"""What masks show of the source's positions; devices: which of these rows, of all sources, each place would show."""
 
 HIDDEN = "hidden"
 """The encoder's rows, one a word, which non-autoregressive decoders read."""
@@ -99,7 +99,7 @@ PADS = "pads.1"
 SHORTLIST_BLOCK = 32
 """Candidates come in multiples of this many: the best of them are searched for block by block."""
 
-_NAT, _MEMORY, _SHORTLIST = "nat.", ".memory", ".shortlist"
+_DEVICE, _NAT, _MEMORY, _SHORTLIST = "device.", "nat.", ".memory", ".shortlist"
 _Shape = tuple[int | str, ...]
 
 
@@ -116,6 +116,21 @@ def nat_graph(decoder: str, *, shortlist: bool = False) -> str:
 def nat_memory_graph(decoder: str) -> str:
     """Hidden rows to keys and values of that decoder's layers and to lengths: once a source, for mask-predict alone."""
     return f"{_NAT}{decoder}{_MEMORY}"
+
+
+def device_nat_graph(decoder: str) -> str:
+    """On devices, in the place of both graphs of mask-predict: canvases and the encoder's rows to the best words."""
+    return f"{_DEVICE}{_NAT}{decoder}"
+
+
+def device_lengths(decoder: str) -> str:
+    """The output of `DEVICE_ENCODER` with log-probabilities of the lengths that a decoder tells apart."""
+    return f"{LENGTH_LOGP}.{decoder}"
+
+
+def is_for_devices(graph: str) -> bool:
+    """Whether a graph runs on devices alone."""
+    return graph.startswith(_DEVICE)
 
 
 def nat_graphs(decoder: str, nat: Nat, *, shortlist: bool) -> tuple[str, ...]:
@@ -141,7 +156,7 @@ def is_over_shortlist(graph: str) -> bool:
 
 def decoder_name(graph: str) -> str:
     """The non-autoregressive decoder that a graph belongs to."""
-    return graph.removeprefix(_NAT).removesuffix(_MEMORY).removesuffix(_SHORTLIST)
+    return graph.removeprefix(_DEVICE).removeprefix(_NAT).removesuffix(_MEMORY).removesuffix(_SHORTLIST)
 
 
 def key_value_names(kind: str, layers: int) -> list[str]:
@@ -179,7 +194,9 @@ def signature(arch: Architecture, graph: str, nat: Mapping[str, Nat] = MappingPr
     if is_nat(graph):
         return _nat_signature(arch, graph, nat[decoder_name(graph)])
     if graph in (DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_STRIDE):
-        return _device_signature(arch, graph)
+        return _device_signature(arch, graph, nat)
+    if graph.startswith(f"{_DEVICE}{_NAT}"):
+        return _device_nat_signature(arch, graph, nat[decoder_name(graph)])
     if graph == ENCODER:
         return _encoder_signature(arch, has_nat=bool(nat))
     if graph == CANDIDATES:
@@ -225,12 +242,17 @@ def _step_signature(arch: Architecture, graph: str) -> Graph:
     return Graph(file_of(graph), tuple(inputs), (*outputs, *kept))
 
 
-def _device_signature(arch: Architecture, graph: str) -> Graph:
+def _device_signature(arch: Architecture, graph: str, nat: Mapping[str, Nat]) -> Graph:
     """Keys and values lie side by side, all heads of a place together: what a matrix makes is written as it is."""
     lengths, wide = Tensor(LENGTHS, "int64", ("G",)), arch.heads * arch.head_dim
     if graph == DEVICE_ENCODER:
         hidden = Tensor(HIDDEN, "float32", ("G", "S", arch.of_encoder.d_model))
-        return Graph(file_of(graph), (Tensor(IDS, "int64", ("G", "S")), lengths), (hidden,))
+        told = [
+            Tensor(device_lengths(name), "float32", ("G", one.length_classes))
+            for name, one in nat.items()
+            if one.length_classes
+        ]
+        return Graph(file_of(graph), (Tensor(IDS, "int64", ("G", "S")), lengths), (hidden, *told))
     cross = [Tensor(name, "float32", ("G", "S", wide)) for name in key_value_names(CROSS, arch.decoder_layers)]
     if graph == DEVICE_JOIN:
         hidden, to = Tensor(HIDDEN, "float32", ("n", arch.of_encoder.d_model)), Tensor(TO, "int64", ("n", 2))
@@ -253,6 +275,14 @@ def _device_signature(arch: Architecture, graph: str) -> Graph:
         kept = [Tensor(written_by(step, t.name), t.dtype, t.shape) for step in range(steps) for t in pool]
         outputs = (*_best_words("n"), *kept)
     return Graph(file_of(graph), (*nodes, mask, *where, slots, *pool, *cross, lengths, *asked, _top()), outputs)
+
+
+def _device_nat_signature(arch: Architecture, graph: str, nat: Nat) -> Graph:
+    """As the two portable graphs: of the rows in which masks are shown, it is said where they are among all of them."""
+    canvas = (Tensor(IDS, "int64", ("G", "T")), Tensor(CANVAS_MASK, "float32", ("G", 1, 1, "T")))
+    shown = (Tensor(SHOWN, "int64", ("G", "T")),) if nat.canvas == "shown" else ()
+    inputs = (_hidden(arch), _places(), _src_mask(), *canvas, *shown, Tensor(ROWS, "int64", ("r",)), _top())
+    return Graph(file_of(graph), inputs, _best_words("r"))
 
 
 def _written(tensor: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PLACEMENT = Path(os.environ.get("PLACEMENT", ROOT / ".cache/placement")).absolute()
 LIMIT_S = 240
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 Lines = list[dict[str, Any]]
 
@@ -50,31 +51,29 @@ def big(e2e: ModuleType) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def kinds(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
-    """Every kind of decoder that a GPU serves, in each precision that it serves; that with decoders without
-    autoregression has biases by distance. Rotary positions and Shaw's, whose portable graphs run there, are in float16.
+def bundles_of(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Bundle]]:
+    """Makes the bundles of a kind: in each precision that a GPU serves, where the step is its own. That with decoders
+    without autoregression has biases by distance. Rotary positions and Shaw's, whose portable graphs run, in float16.
     """
 
-    def nat(precision: Precision) -> Bundle:
-        checkpoint = e2e.nat_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-        made: Bundle = e2e.kept(
-            f"nat-{precision}",
-            lambda at: export(checkpoint, at, precision=precision, progress=lambda _: None),
-            ROOT / "tests/e2e/conftest.py",
-        )
-        return made
+    def make(kind: str) -> list[Bundle]:
+        at = tmp_path_factory.mktemp("checkpoint")
+        if kind in ("rotary", "shaw"):
+            checkpoint = e2e.random_checkpoint(kind, at)
+            return [e2e.tiny_bundle(replace(checkpoint, shortlist=None, name=f"{checkpoint.name}-alone"), "fp16")]
+        if kind != "nat":
+            return [e2e.tiny_bundle(e2e.random_checkpoint(kind, at), precision) for precision in PRECISIONS]
+        checkpoint = e2e.nat_checkpoint(at)
+        return [
+            e2e.kept(
+                f"nat-{precision}",
+                lambda to, precision=precision: export(checkpoint, to, precision=precision, progress=lambda _: None),
+                ROOT / "tests/e2e/conftest.py",
+            )
+            for precision in PRECISIONS
+        ]
 
-    made: list[Bundle] = []
-    precisions: tuple[Precision, ...] = ("fp32", "fp16")
-    for precision in precisions:
-        for decoder in ("self-attention", "ssru"):
-            checkpoint = e2e.random_checkpoint(decoder, tmp_path_factory.mktemp("checkpoint"))
-            made.append(e2e.tiny_bundle(checkpoint, precision))
-        made.append(nat(precision))
-    for decoder in ("rotary", "shaw"):
-        checkpoint = e2e.random_checkpoint(decoder, tmp_path_factory.mktemp("checkpoint"))
-        made.append(e2e.tiny_bundle(replace(checkpoint, shortlist=None, name=f"{checkpoint.name}-alone"), "fp16"))
-    return made
+    return make
 
 
 @pytest.fixture(scope="session")

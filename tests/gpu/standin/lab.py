@@ -3,7 +3,7 @@
     lab.py loads BUNDLE...            every graph of each bundle loads on CUDA, every way of decoding is captured
     lab.py budget BUNDLE 1x1 64x4     what a step takes, by sources x beam
     lab.py flow BUNDLE 64x1           what a step takes in the mean where sources join and leave
-    lab.py canvases BUNDLE 1 64           what a translation in one pass takes, by sources
+    lab.py canvases BUNDLE 1 64           what a translation without autoregression takes, by sources
     lab.py refusals BUNDLE                what is said of bundles of other kinds, which a GPU does not run
     lab.py bfloat16 BUNDLE                which graphs for devices the provider has kernels for in bfloat16
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
@@ -13,6 +13,7 @@ so what the decoder says is put in its place: the same words, best first, at eve
 """
 
 import ctypes
+import itertools
 import json
 import os
 import sys
@@ -46,6 +47,7 @@ CUDA = hardware_of("cuda", 0)
 SAID = 7
 """The best word of every row; those behind it are the next numbers."""
 CELLS = ("lstm", "gru")
+PASSES = 3
 WAIT_S = 120
 
 
@@ -282,11 +284,12 @@ def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:
 
 
 def canvases(path: str, *counts: str) -> Iterator[dict[str, Any]]:
-    """What all of a translation in one pass takes, by how many sources there are at once."""
-    for count in map(int, counts):
-        lab = Lab(open_bundle(Path(path)), max_batch=count)
+    """What all of a translation takes, by how many sources there are at once: each decoder, in a pass and in some."""
+    bundle = open_bundle(Path(path))
+    for (name, nat), passes, count in itertools.product(bundle.manifest.nat.items(), (1, PASSES), map(int, counts)):
+        lab = Lab(bundle, max_batch=count)
         decoding, rng = lab.decoding(beam_size=1, shortlist=False), np.random.default_rng(0)
-        strategy = NonAutoregressive("ctc", 1)
+        strategy = NonAutoregressive(name, passes)
         segments = [lab.segment(rng, 20, decoding, strategy=strategy) for _ in range(count)]
         lab.answers(segments)
         lab.rest()
@@ -294,7 +297,14 @@ def canvases(path: str, *counts: str) -> Iterator[dict[str, Any]]:
         lab.answers(segments)
         spent = lab.journal.counts() - before
         lab.close()
-        yield {"sources": count, "words": 21 * count * lab.bundle.manifest.nat["ctc"].upsample, **spent}
+        yield {
+            "decoder": name,
+            "predicts": nat.length_classes,
+            "passes": passes,
+            "sources": count,
+            "words": 21 * count * nat.upsample,
+            **spent,
+        }
 
 
 def refusals(path: str) -> Iterator[dict[str, Any]]:

@@ -3,11 +3,16 @@
 import numpy as np
 import pytest
 from fake_runtime import FakeRuntime
+from tests.server.kvcache.test_placed_nodes import Store
 
-from dragoman.bundle.graphs import CANVAS_MASK, IDS, SRC_MASK
+from dragoman.bundle.graphs import CANVAS_MASK, IDS, LENGTHS, SRC_MASK, device_lengths
+from dragoman.server.batches import nat_runs
+from dragoman.server.batches.group import Source
 from dragoman.server.batches.nat_runs import NatMemory, canvas_feed, ctc_feed, longest_waiting
 from dragoman.server.decode.ctc import NOTHING
+from dragoman.server.kvcache.source_memory import Memory
 from dragoman.server.runtime import run_limits
+from dragoman.server.runtime.device_rows import SAID
 
 
 @pytest.mark.parametrize(
@@ -68,11 +73,11 @@ def test_memory_is_made_once_and_follows_its_source(work):
     """Sources that join are made together at the next pass; one that moves before or after keeps what is its own."""
     runtime = FakeRuntime(nat=work.NAT)
     memory = NatMemory(runtime, "mask-predict", 4)
-    hidden = [np.full((size, 4), size, np.float32) for size in (3, 5, 2)]
-    memory.admit(hidden[0])
-    memory.admit(hidden[1])
+    sources = [(Source({}, np.full((size, 4), size, np.float32)), size) for size in (3, 5, 2)]
+    memory.admit(*sources[0])
+    memory.admit(*sources[1])
     assert memory.settle().keys() == {0, 1}
-    memory.admit(hidden[2])
+    memory.admit(*sources[2])
 
     memory.remove(0)  # the one that has just joined takes its place
 
@@ -81,3 +86,32 @@ def test_memory_is_made_once_and_follows_its_source(work):
     feed = memory.feed(np.array([1, 0, 0]))
     sums = (feed["cross_k.0"][:, 0, 0] * (feed[SRC_MASK][:, 0, 0] == 0)).sum(1)
     assert sums.tolist() == [25, 4, 4]
+
+
+@pytest.mark.parametrize("predicts", [False, True])
+def test_what_the_encoder_said_of_lengths_is_asked_for_once_and_follows_its_source(work, predicts, monkeypatch):
+    """Of the run that a source was in; a decoder that predicts none has none. Rows lie in the store."""
+    store, asked = Store(16), []
+    monkeypatch.setattr(nat_runs, "placed_rows_of", lambda *_: Memory(store, 4, gives_lengths=True))
+    memory = NatMemory(FakeRuntime(nat=work.NAT), "mask-predict", 4)
+
+    def source(first: int, number: int) -> Source:
+        def said():
+            asked.append((first, number))
+            return {device_lengths("mask-predict"): np.array([[first, 0], [first + 1, 0]])} if predicts else {}
+
+        return Source({SAID: (said, number)}, None)
+
+    memory.admit(source(10, 1), 3)
+    memory.admit(source(10, 0), 5)
+    first = memory.settle()
+    memory.admit(source(20, 1), 2)
+
+    memory.remove(0)  # the one that has just joined takes its place
+    second = memory.settle()
+
+    said = [{g: None if one is None else one[0] for g, one in told.items()} for told in (first, second)]
+    assert said == ([{0: 11, 1: 10}, {0: 21}] if predicts else [{0: None, 1: None}, {0: None}])
+    assert memory.settle() == {}
+    assert asked == [(10, 1), (10, 0), (20, 1)]
+    assert memory.feed(np.array([1, 0, 0]))[LENGTHS].tolist() == [5, 2, 2]

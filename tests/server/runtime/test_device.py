@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime import device as module
 from dragoman.server.runtime.buffers import Resident
-from dragoman.server.runtime.device import Device, FixedRun
+from dragoman.server.runtime.device import Device, FixedRun, fetched_once
 
 FLOAT = TensorProto.FLOAT
 
@@ -47,6 +47,24 @@ def test_a_fixed_run_sends_what_its_views_hold_and_gives_what_the_graph_says(dev
 
     assert [one.tolist() for one in found] == [[1, 2, 3], [11, 12, 13], [21, 22, 23]]
     assert run.kept["written"].shape == (3,)
+
+
+def test_what_nobody_awaits_is_brought_back_when_it_is_asked_for(device):
+    """Once, and as the run gave it; a copy that nobody asks for is not made."""
+    run = run_of(device, np.array([1, 2, 3], np.float32))
+    run.views["x"][:] = 10
+
+    assert run.run(is_awaited=False) == {}
+    said = fetched_once(run)
+    assert device.work.copies == {"in": 1, "out": 0}
+    assert run.said() is said
+    assert said()["y"].tolist() == [11, 12, 13]
+    run.views["x"][:] = 20
+    run.run(is_awaited=False)
+    assert said()["y"].tolist() == [11, 12, 13]
+    assert device.work.copies == {"in": 2, "out": 1}
+    del said
+    assert run.said() is None
 
 
 def test_the_same_sizes_and_addresses_are_the_same_run(device):

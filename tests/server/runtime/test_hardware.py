@@ -192,8 +192,10 @@ def test_lanes_follow_the_quota(tmp_path: Path, files: dict[str, str], cpus: int
     assert usable_cpus(tmp_path) == (cpus or usable_cpus(tmp_path / "none"))
 
 
-def test_ctc_decoders_read_what_lies_on_the_device(exported):
-    """Where the bundle can write hidden rows there: then no encoder gives arrays, unless mask-predict reads them."""
+def test_decoders_without_autoregression_read_what_lies_on_the_device(exported):
+    """Where the bundle can write hidden rows there: then no encoder gives arrays, unless mask-predict reads them, for
+    which older bundles have no graph.
+    """
     ctc = Nat("ctc", 1, 64, upsample=2, blank_id=2)
     names = ENCODER, "nat.ctc", "nat.ctc.shortlist", DEVICE_HIDDEN_JOIN, DEVICE_HIDDEN_FIT
     graphs = {**exported.graphs, **dict.fromkeys(names, exported.graphs[STEP])}
@@ -206,5 +208,11 @@ def test_ctc_decoders_read_what_lies_on_the_device(exported):
     assert [ENCODER in runs_there(one, GPU) for one in (alone, older, mixed)] == [False, True, True]
     assert ENCODER in runs_there(alone, PROCESSOR)
     assert "nat.ctc.shortlist" not in runs_there(alone, GPU)
+    masks = "nat.masks", "nat.masks.memory", "device.nat.masks"
+    placed = replace(mixed, graphs={**graphs, **dict.fromkeys(masks, exported.graphs[STEP])})
+    assert reads_placed(placed, "masks")
+    assert {ENCODER, *masks[:2]} & {*runs_there(placed, GPU)} == set()
+    assert {*runs_there(placed, PROCESSOR)} & {ENCODER, *masks} == {ENCODER, *masks[:2]}
+    assert captured(placed) - CAPTURED == {"nat.ctc", "device.nat.masks"}
     assert captured(alone) - CAPTURED == {"nat.ctc"}
     assert captured(older) == CAPTURED

@@ -12,9 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.bundle.graphs import DEVICE_ASKED, DEVICE_ENCODER, DEVICE_JOIN, DEVICE_STEP, WORD_SCALE
+from dragoman.bundle.graphs import (
+    DEVICE_ASKED,
+    DEVICE_ENCODER,
+    DEVICE_JOIN,
+    DEVICE_STEP,
+    WORD_SCALE,
+    decoder_name,
+    device_nat_graph,
+)
 from dragoman.bundle.manifest import Architecture
 from dragoman.export.network.layers import Attention, Linear, Sublayer
+from dragoman.export.network.nat import decoder_of, decoders
 from dragoman.export.network.network import MASKED, DecoderLayer, EncoderLayer, Network
 
 DEVICE_OPSET = 24
@@ -88,7 +97,19 @@ class DeviceEncoderGraph(nn.Module):
             y = attend(q, k, v, layer.self.heads, mask, lengths)
             x = think(self.arch, layer, joined(part, x, y.flatten(0, 1), layer.self.o))
         x = x if network.encoder.norm is None else network.encoder.norm(x)
-        return [x.reshape(*shape, -1)]
+        return [x.reshape(*shape, -1), *self._lengths(x, shape, lengths)]
+
+    def _lengths(self, x: Tensor, shape: tuple[int, int], lengths: Tensor) -> Iterator[Tensor]:
+        """What decoders without autoregression expect: log-probabilities [G, classes]."""
+        heads = [decoder_of(self.network, name) for name in self.network.nat]
+        heads = [one for one in heads if one.nat.length_classes]
+        if not heads:
+            return
+        is_word = (torch.arange(shape[1]) < lengths[:, None]).to(x.dtype)
+        # As a product: a reduction is cuDNN's.
+        mean = (is_word[:, None] @ x.reshape(*shape, -1)).squeeze(1) / lengths[:, None].to(x.dtype)
+        for head in heads:
+            yield head.length(mean).float().log_softmax(-1)
 
     def _masks(self, positions: int, lengths: Tensor, dtype: torch.dtype) -> Iterator[Tensor | None]:
         """The mask of each layer, where distances count; elsewhere lengths are enough."""
@@ -130,8 +151,7 @@ class DeviceStepGraph(nn.Module):
         scale[-1] = 0
         self.register_buffer(WORD_SCALE, scale)
         if self.arch.output_bias:
-            lowest = torch.finfo(words.dtype).min
-            self.register_buffer("bias", network.output_bias.detach().clamp(min=lowest))
+            self.register_buffer("bias", _finite(network.output_bias))
 
     def forward(
         self,
@@ -209,6 +229,50 @@ class DeviceStepGraph(nn.Module):
         return (weights.permute(0, 2, 3, 1) @ mean).squeeze(-1)
 
 
+class DeviceNatGraph(nn.Module):
+    """A pass of mask-predict over canvases: what the decoder reads of sources is made of the encoder's rows each time,
+    which takes a tenth of a pass and spares a store with the keys and values of its layers.
+    """
+
+    bias: Tensor
+
+    def __init__(self, network: Network, name: str) -> None:
+        super().__init__()
+        self.network, self.name = network, name
+        if network.arch.output_bias:
+            self.register_buffer("bias", _finite(network.output_bias))
+
+    def forward(
+        self,
+        hidden: Tensor,
+        places: Tensor,
+        src_mask: Tensor,
+        ids: Tensor,
+        canvas_mask: Tensor,
+        rows: Tensor,
+        top: Tensor,
+        shown: Tensor | None = None,
+    ) -> list[Tensor]:
+        """`places` [G, S] are those of each canvas' source among `hidden` [n, d]; `shown` [G, T] those among all."""
+        decoder, shape = decoder_of(self.network, self.name), (ids.shape[0], ids.shape[1])
+        read, cross = F.embedding(places.flatten(), hidden), []
+        for layer in decoder.stack():
+            keys, values = layer.cross.split(layer.cross.kv(read), places.shape[0], places.shape[1])
+            cross += [keys.transpose(2, 3), values]
+        source = None if shown is None else decoder.split(read)
+        x = decoder.embed(self.network, ids, source, shown)
+        x = F.embedding(rows, decoder.run(x, shape, canvas_mask, cross, src_mask))
+        logits = x @ self.network.output_words.T
+        logits = logits + self.bias if self.network.arch.output_bias else logits
+        values, index = logits.log_softmax(-1).topk(top.shape[0])
+        return [values.float(), index]
+
+
+def _finite(bias: Tensor) -> Tensor:
+    """Biases of words that are never said are finite numbers: what is not would be taken for a broken one."""
+    return bias.detach().clamp(min=torch.finfo(bias.dtype).min)
+
+
 def _parted(x: Tensor, shape: tuple[int, int], parts: int) -> list[Tensor]:
     """Rows [G * n, parts * d] as so many [G, n, d]."""
     return [part.reshape(*shape, -1) for part in x.chunk(parts, 1)]
@@ -220,3 +284,16 @@ DEVICE_MODULES: dict[str, Callable[[Network], nn.Module]] = {
     DEVICE_STEP: DeviceStepGraph,
     DEVICE_ASKED: DeviceStepGraph,
 }
+
+
+def device_module(network: Network, graph: str) -> nn.Module:
+    """The torch module that a graph for devices is exported from."""
+    if graph in DEVICE_MODULES:
+        return DEVICE_MODULES[graph](network)
+    return DeviceNatGraph(network, decoder_name(graph))
+
+
+def device_graph_names(network: Network) -> tuple[str, ...]:
+    """Those that are traced, in this order."""
+    nat = [device_nat_graph(name) for name, one in decoders(network).items() if one.kind == "mask-predict"]
+    return (*DEVICE_MODULES, *nat)

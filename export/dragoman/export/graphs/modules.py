@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dragoman.bundle.graphs import CANDIDATES, ENCODER, SHORTLIST_BLOCK, STEP, STEP_SHORTLIST, is_nat
+from dragoman.bundle.graphs import CANDIDATES, ENCODER, SHORTLIST_BLOCK, STEP, STEP_SHORTLIST, is_for_devices, is_nat
 from dragoman.export.graphs.best_words import best_words, block_size
-from dragoman.export.graphs.device_modules import DEVICE_MODULES
+from dragoman.export.graphs.device_modules import device_module
 from dragoman.export.graphs.nat_modules import nat_module
 from dragoman.export.network.network import Network
 
@@ -131,10 +131,11 @@ MODULES: dict[str, Callable[[Network], nn.Module]] = {
     STEP: StepGraph,
     CANDIDATES: CandidatesGraph,
     STEP_SHORTLIST: ShortlistStepGraph,
-    **DEVICE_MODULES,
 }
 
 
 def module_of(network: Network, graph: str) -> nn.Module:
     """The torch module that a graph is exported from."""
+    if is_for_devices(graph):
+        return device_module(network, graph).eval()
     return (nat_module(network, graph) if is_nat(graph) else MODULES[graph](network)).eval()

@@ -11,11 +11,11 @@ import onnx_ir as ir
 import torch
 from onnxscript import optimizer
 
-from dragoman.bundle.graphs import SHORTLIST_BLOCK, file_of, signature
+from dragoman.bundle.graphs import SHORTLIST_BLOCK, file_of, is_for_devices, signature
 from dragoman.bundle.manifest import Graph as Signature
 from dragoman.bundle.manifest import Tensor as TensorType
 from dragoman.export.graphs.arguments import arguments, example
-from dragoman.export.graphs.device_modules import DEVICE_MODULES, DEVICE_OPSET
+from dragoman.export.graphs.device_modules import DEVICE_OPSET
 from dragoman.export.graphs.modules import module_of
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
@@ -40,7 +40,7 @@ def trace(network: Network, graph: str) -> ir.Model:
     sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "r": 11, "C": SHORTLIST_BLOCK * 6}
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
-    if graph in DEVICE_MODULES:
+    if is_for_devices(graph):
         wanted = network.source_embedding.dtype
         given = {name: tensor.to(wanted) if tensor.is_floating_point() else tensor for name, tensor in given.items()}
     axes = {t.name: {n: automatic for n, a in enumerate(t.shape) if isinstance(a, str)} for t in declared.inputs}
@@ -51,7 +51,7 @@ def trace(network: Network, graph: str) -> ir.Model:
             kwargs=arguments(given),
             dynamic_shapes={**arguments(axes)},
             dynamo=True,
-            opset_version=DEVICE_OPSET if graph in DEVICE_MODULES else OPSET,
+            opset_version=DEVICE_OPSET if is_for_devices(graph) else OPSET,
             optimize=False,
             verbose=False,
         )

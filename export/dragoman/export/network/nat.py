@@ -104,12 +104,16 @@ class NatDecoder(nn.Module):
             return None
         return F.embedding(places, self.split(hidden))
 
-    def embed(self, network: Network, ids: Tensor, shown: Tensor | None = None) -> Tensor:
-        """A canvas of words and masks [G, T] -> rows [G * T, d]; `shown` [G, S, d] where masks show something."""
+    def embed(self, network: Network, ids: Tensor, shown: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """A canvas of words and masks [G, T] -> rows [G * T, d]; `shown` [G, S, d] where masks show something, or those
+        rows [n, d] and the `places` [G, T] among them.
+        """
         words, scale = self.arch.target_vocabulary, self.arch.embedding_scale
         is_mask = (ids >= words).unsqueeze(-1)
         x = F.embedding(ids.clamp(max=words - 1), network.target_words)
-        if shown is not None:
+        if shown is not None and places is not None:
+            x = torch.where(is_mask, F.embedding(places, shown), x * scale)
+        elif shown is not None:
             first = torch.arange(shown.shape[0], device=ids.device).unsqueeze(1) * shown.shape[1]
             x = torch.where(is_mask, F.embedding((ids - words).clamp(min=0) + first, shown.flatten(0, 1)), x * scale)
         elif self.nat.mask_id == words:

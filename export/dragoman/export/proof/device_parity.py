@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dragoman.bundle.graphs import (
     ATTENTION,
+    CANVAS_MASK,
     CHOSEN,
     CHOSEN_LOGP,
     CROSS,
@@ -24,32 +25,44 @@ from dragoman.bundle.graphs import (
     LENGTHS,
     MASK,
     NORMALISER,
+    PLACES,
+    ROWS,
     SELF,
+    SHOWN,
     SLOT_DEPTH,
     SLOTS,
+    SRC_MASK,
     TO,
     TOP,
     TOPK_ID,
     TOPK_LOGP,
+    device_lengths,
+    device_nat_graph,
     key_value_names,
+    nat_graph,
     written,
     written_by,
 )
 from dragoman.bundle.manifest import Parity, Precision
-from dragoman.export.graphs.running import run, session
+from dragoman.export.graphs.arguments import arguments
+from dragoman.export.graphs.modules import module_of
+from dragoman.export.graphs.running import packed, run, session
+from dragoman.export.network.nat import decoder_of, decoders
 from dragoman.export.network.network import MASKED, Network
+from dragoman.export.proof.nat_parity import nat_inputs
 from dragoman.export.proof.parity import check, difference
 
 SAME: dict[Precision, float] = {"fp32": 1e-4, "fp16": 0.01}
 """As in `parity`, and closer in float32."""
 SOURCES, POSITIONS, SLOTS_OF_A_ROW, NODES, BEST = 3, 16, 16, 2, 4
+CANVAS = 11
 READ = 5
 """Words that each source has read before the step that is compared."""
 
 
 def prove_device(network: Network, directory: Path, precision: Precision) -> tuple[Parity, ...]:
-    """Encoder, join, some steps of one node and one of two, each beside the network, and a stride beside steps; raises
-    `ParityError`.
+    """Encoder, join, some steps of one node and one of two, and passes over canvases, each beside the network, and a
+    stride beside steps; raises `ParityError`.
     """
     with torch.inference_mode():
         worst = _Comparison(network, directory, precision).run()
@@ -99,7 +112,35 @@ class _Comparison:
             state = self._step(given, slots, memory, src_mask, state, pool, cross)
             seen += slots
         self._stride(where.numpy(), seen, lengths.numpy(), pool, cross)
+        for name, nat in decoders(self.network).items():
+            if nat.kind == "mask-predict":
+                self._pass(name, ids, lengths, src_mask)
         return self.worst
+
+    def _pass(self, name: str, ids: Tensor, lengths: Tensor, src_mask: Tensor) -> None:
+        """A pass over canvases beside the portable graph's module, and what the encoder says of their lengths."""
+        source, decoder = packed(ids, src_mask), decoder_of(self.network, name)
+        sizes = {"T": CANVAS, "k": BEST}
+        given = nat_inputs(self.network, nat_graph(name), sizes, source, ids)
+        expected, _ = module_of(self.network, nat_graph(name))(**arguments(dict(given)))
+        says = [device_lengths(name)] if decoder.nat.length_classes else []
+        encoder = session(self.directory, DEVICE_ENCODER)
+        hidden, *told = run(encoder, [HIDDEN, *says], {IDS: ids.numpy(), LENGTHS: lengths.numpy()})
+        if says:
+            rows = self.network.encode(**source)
+            classes = decoder.length_logits(rows, source[PLACES], src_mask).log_softmax(-1)
+            self.note(f"{DEVICE_ENCODER}/{says[0]}", classes, told[0])
+        first = np.arange(len(ids))[:, None] * ids.shape[1]
+        last = lengths.numpy()[:, None] - 1  # which padding reads
+        places = first + np.minimum(np.arange(ids.shape[1]), last)
+        feed = {name: tensor.numpy() for name, tensor in given.items() if name in (IDS, ROWS, TOP)}
+        feed |= {n: given[n].clamp(min=-3e4).numpy() for n in (SRC_MASK, CANVAS_MASK)}
+        feed |= {HIDDEN: hidden.reshape(ids.numel(), -1), PLACES: places}
+        if SHOWN in given:
+            feed[SHOWN] = np.maximum(feed[IDS] - self.arch.target_vocabulary, 0) + first
+        graph = device_nat_graph(name)
+        (found,) = run(session(self.directory, graph), [TOPK_LOGP], feed)
+        self.note(f"{graph}/{TOPK_LOGP}", expected, found)
 
     def _stride(self, where: Any, seen: list[int], lengths: Any, pool: dict[str, Any], cross: dict[str, Any]) -> None:
         """A stride over what was read, beside the steps that say how likely the words are that it names."""

@@ -32,7 +32,7 @@ from dragoman.server.decode.ctc import Reader
 from dragoman.server.decode.mask_predict import CanvasSource, all_rows
 from dragoman.server.kvcache.source_memory import placed_rows_of
 from dragoman.server.runtime.buffers import Feed
-from dragoman.server.runtime.runtime import Runtime
+from dragoman.server.runtime.runtime import Runtime, reads_placed
 
 DEVICE_TIMES = 8
 """So many times what a run may compute on a processor it may on a device."""
@@ -59,9 +59,11 @@ class CanvasBatch(Generic[T]):
         self._nat, self._vocabulary = runtime.manifest.nat[name], runtime.manifest.tokenizer
         self._heads = runtime.manifest.architecture.heads
         self._words = Words(runtime, shortlist)
-        self._memory = NatMemory(runtime, name, capacity) if self._nat.kind == "mask-predict" else None
+        is_ctc = self._nat.kind == "ctc"
+        self._memory = None if is_ctc else NatMemory(runtime, name, capacity)
         """None for CTC, which reads the encoder's rows anew in each pass."""
-        self._placed = placed_rows_of(runtime, name, capacity)
+        self._placed = placed_rows_of(runtime, name, capacity) if is_ctc else None
+        self._times = DEVICE_TIMES if runtime.is_placed and reads_placed(runtime.manifest, name) else 1
         columns = [one for one in (self._memory, self._placed) if one is not None]
         self._roster: Roster[_CanvasRow[T]] = Roster(self._words.remove, *(column.remove for column in columns))
         self._arrivals = itertools.count()
@@ -93,10 +95,8 @@ class CanvasBatch(Generic[T]):
         self._words.admit(segment.ids)
         if self._placed is not None:
             self._placed.admit(source.tensors, len(segment.ids))
-        else:
-            assert source.hidden is not None, "it was encoded for this"
-            if self._memory is not None:
-                self._memory.admit(source.hidden)
+        elif self._memory is not None:
+            self._memory.admit(source, len(segment.ids))
 
     def drop(self, owner: T) -> int:
         """A source leaves unfinished; returns how many passes it had."""
@@ -109,8 +109,7 @@ class CanvasBatch(Generic[T]):
         """One pass over all canvases, or over as many as one run may compute; sources that are finished leave."""
         rows, fillings = self._roster.rows, self._fillings()
         sizes, arrivals = [*map(self._size, rows, fillings)], [row.arrival for row in rows]
-        times = 1 if self._placed is None else DEVICE_TIMES
-        going = longest_waiting(sizes, arrivals, len(self._words), self._heads, times)
+        going = longest_waiting(sizes, arrivals, len(self._words), self._heads, self._times)
         feed, places, of = self._feed(going, fillings)
         logp, ids = self._words.best(self._name, feed, places, of, max(fillings[g].num_best for g in going))
         done, leaving, start = [], [], 0

@@ -94,10 +94,9 @@ class BlockDrafts:
 
     def admit(self, segment: Segment, source: Source) -> None:
         """One more source."""
-        assert source.hidden is not None, "it was encoded for this"
         self._roster.admit((len(segment.ids), 1))
         self._words.admit(segment.ids)
-        self._memory.admit(source.hidden)
+        self._memory.admit(source, len(segment.ids))
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""

@@ -1,6 +1,6 @@
 """Runs of a non-autoregressive decoder's graphs: what they are fed, and how much goes into one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,15 +13,18 @@ from dragoman.bundle.graphs import (
     PLACES,
     SRC_MASK,
     WHOSE,
+    device_lengths,
     nat_memory_graph,
 )
 from dragoman.server.batches.encoding import packed_rows
+from dragoman.server.batches.group import Source
 from dragoman.server.batches.roster import Roster
 from dragoman.server.decode.arrays import Floats32, Ints
 from dragoman.server.decode.ctc import NOTHING
-from dragoman.server.kvcache.source_memory import Memory
+from dragoman.server.kvcache.source_memory import Memory, placed_rows_of
 from dragoman.server.runtime import run_limits
 from dragoman.server.runtime.buffers import Feed
+from dragoman.server.runtime.device_rows import SAID
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.padding import GRAIN, MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
@@ -41,19 +44,29 @@ def source_feed(hidden: Sequence[Floats32]) -> Feed:
 
 
 class NatMemory:
-    """What mask-predict's decoder keeps of its sources, made when it is first asked for: keys and values, as arrays."""
+    """What mask-predict's decoder reads of its sources: keys and values as arrays, made when they are first asked for;
+    or the encoder's rows, which lie on a device, with what it said of their lengths.
+    """
 
     def __init__(self, runtime: Runtime, name: str, capacity: int) -> None:
-        self._runtime, self._graph = runtime, nat_memory_graph(name)
-        kept = [tensor for tensor in runtime.manifest.graphs[self._graph].outputs if "S" in tensor.shape]
-        self._memory = Memory(HostStore(kept, {"G": capacity, "S": GRAIN}), capacity)
-        self._joining: Roster[Floats32 | None] = Roster(self._memory.remove)
-        """The encoder's rows of each source, as long as they are of use."""
+        self._runtime, self._graph, self._told = runtime, nat_memory_graph(name), device_lengths(name)
+        placed = placed_rows_of(runtime, name, capacity)
+        self._is_placed = placed is not None
+        self._memory = self._made_here(capacity) if placed is None else placed
+        self._joining: Roster[Source | None] = Roster(self._memory.remove)
+        """Each source as the encoder gave it, as long as that is of use."""
 
-    def admit(self, hidden: Floats32) -> None:
-        """One source more."""
-        self._joining.admit(hidden)
-        self._memory.admit({}, 0)
+    def _made_here(self, capacity: int) -> Memory:
+        kept = [tensor for tensor in self._runtime.manifest.graphs[self._graph].outputs if "S" in tensor.shape]
+        return Memory(HostStore(kept, {"G": capacity, "S": GRAIN}), capacity)
+
+    def admit(self, source: Source, length: int) -> None:
+        """One source more, of so many words."""
+        self._joining.admit(source)
+        if self._is_placed:
+            self._memory.admit(source.tensors, length)
+        else:
+            self._memory.admit({}, 0)
 
     def remove(self, row: int) -> None:
         """A source leaves; the last one takes its place."""
@@ -63,19 +76,32 @@ class NatMemory:
         """Make what is kept of those that have joined; log-probabilities of their lengths [classes], where the decoder
         predicts them.
         """
-        new = {g: hidden for g, hidden in enumerate(self._joining.rows) if hidden is not None}
+        new = {g: source for g, source in enumerate(self._joining.rows) if source is not None}
+        for g in new:
+            self._joining.rows[g] = None
+        if self._is_placed:
+            return {g: self._lengths_of(source) for g, source in new.items()}
+        return self._make({g: source.hidden for g, source in new.items() if source.hidden is not None})
+
+    def _lengths_of(self, source: Source) -> Floats32 | None:
+        said, number = source.tensors[SAID]
+        lengths = said().get(self._told)
+        return None if lengths is None else lengths[number]
+
+    def _make(self, new: Mapping[int, Floats32]) -> dict[int, Floats32 | None]:
         if not new:
             return {}
         made = self._runtime.run(self._graph, source_feed([*new.values()]))
         lengths = made.pop(LENGTH_LOGP, [None] * len(new))
         for n, (g, hidden) in enumerate(new.items()):
             self._memory.fill(g, {name: tensor[n] for name, tensor in made.items()}, len(hidden))
-            self._joining.rows[g] = None
         return dict(zip(new, lengths, strict=True))
 
     def feed(self, sources: Ints) -> Feed:
         """Graph inputs of canvases of these sources."""
         feed = self._memory.feed()
+        if self._is_placed:
+            return {**feed, WHOSE: sources, LENGTHS: feed[LENGTHS][sources]}
         if np.array_equal(sources, np.arange(len(self._memory))):
             return feed
         return {name: tensor[sources] for name, tensor in feed.items()}

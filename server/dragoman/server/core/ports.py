@@ -68,9 +68,13 @@ class DeviceWork:
         """One run; bytes that went each way, in one copy if there were any."""
         key = graph, replayed
         self.runs[key] = self.runs.get(key, 0) + 1
-        for way, size in (("in", sent), ("out", fetched)):
-            self.copies[way] += size > 0
-            self.bytes[way] += size
+        self.note_copy("in", sent)
+        self.note_copy("out", fetched)
+
+    def note_copy(self, way: str, size: int) -> None:
+        """Bytes that went one way, in one copy if there were any."""
+        self.copies[way] += size > 0
+        self.bytes[way] += size
 
 
 class LaneObserver:

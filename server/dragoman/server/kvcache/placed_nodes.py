@@ -13,10 +13,8 @@ from dragoman.server.decode.arrays import Bools
 from dragoman.server.decode.step import Advance
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.host_store import resized
+from dragoman.server.runtime.padding import CLOSED
 from dragoman.server.runtime.stores import Store
-
-CLOSED = -30_000.0
-"""What hides a slot: within float16, and exp() of it is zero."""
 
 
 def mask_of(seen: Bools, dtype: np.dtype[Any]) -> Any:

@@ -73,7 +73,7 @@ def placed_rows_of(runtime: Runtime, name: str, capacity: int) -> Memory | None:
     """The encoder's rows of sources where they lie on a device and this non-autoregressive decoder reads them there."""
     if not runtime.is_placed or not reads_placed(runtime.manifest, name):
         return None
-    store = runtime.store(runtime.manifest.graphs[DEVICE_ENCODER].outputs, {"G": capacity, "S": GRAIN}, name)
+    store = runtime.store(runtime.manifest.graphs[DEVICE_ENCODER].outputs[:1], {"G": capacity, "S": GRAIN}, name)
     return Memory(store, capacity, gives_lengths=True)
 
 

@@ -16,9 +16,9 @@ import itertools
 import math
 import threading
 import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -41,6 +41,10 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 ON_DEVICE = threading.Lock()
 _uses = itertools.count(1)
 _captures = itertools.count(1)  # 0 is what a run without an id has; unique, because sessions and threads share them
+
+
+Said: TypeAlias = Callable[[], dict[str, Array]]
+"""What a run gave besides what it keeps: brought back when that is first asked for, or before the next run."""
 
 
 class FixedRun:
@@ -70,6 +74,8 @@ class FixedRun:
         """What stays on the device until the next time."""
         self.readers: weakref.WeakSet[Any] = weakref.WeakSet()
         """Stores that are still to `join` what was kept."""
+        self.said: Callable[[], Said | None] = lambda: None
+        """What the last run gave, where that was not awaited and somebody may still ask for it."""
         self._binding = self._session.io_binding()
         inputs = {**_residents(self._staged, sent, offsets), **bound}
         outputs = {**_residents(self._out, fetched, offsets_of), **into, **self.kept}
@@ -86,8 +92,8 @@ class FixedRun:
     def __repr__(self) -> str:
         return f"<FixedRun {self.graph}, {self._runs} runs{', captured' if self.is_captured else ''}>"
 
-    def run(self) -> dict[str, Array]:
-        """Send what was written to `views`, and bring back what it gives."""
+    def run(self, *, is_awaited: bool = True) -> dict[str, Array]:
+        """Send what was written to `views`, and bring back what it gives, where that is awaited."""
         with ON_DEVICE:
             replayed = self.is_captured
             if self._runs == PATIENCE and self._may_be_captured:
@@ -97,12 +103,21 @@ class FixedRun:
             if self._sent:
                 self._staged.update_inplace(self._host)
             self._session.run_with_iobinding(self._binding, self._options)
-            self._work.note(self.graph, replayed=replayed, sent=self._sent, fetched=self._out_size)
-            if not self._parts:
-                return {}
-            out = self._out.numpy()
-            if self._is_host:  # a view of what the next run overwrites
-                out = out.copy()
+            self._work.note(self.graph, replayed=replayed, sent=self._sent, fetched=self._out_size * is_awaited)
+            return self._fetched() if is_awaited else {}
+
+    def fetch(self) -> dict[str, Array]:
+        """Bring back what the last run gave."""
+        with ON_DEVICE:
+            self._work.note_copy("out", self._out_size)
+            return self._fetched()
+
+    def _fetched(self) -> dict[str, Array]:
+        if not self._parts:
+            return {}
+        out = self._out.numpy()
+        if self._is_host:  # a view of what the next run overwrites
+            out = out.copy()
         return {name: out[start:end].view(dtype).reshape(shape) for name, start, end, (shape, dtype) in self._parts}
 
     @property
@@ -123,6 +138,19 @@ class FixedRun:
             self._mark_captured()
             self._session.run_with_iobinding(self._binding, self._options)
         return True
+
+
+def fetched_once(run: FixedRun) -> Said:
+    """What its last run gave and nobody awaited."""
+    found: list[dict[str, Array]] = []
+
+    def said() -> dict[str, Array]:
+        if not found:
+            found.append(run.fetch())
+        return found[0]
+
+    run.said = weakref.ref(said)
+    return said
 
 
 class Device(threading.local):

@@ -13,6 +13,8 @@ from dragoman.server.runtime.buffers import Array
 
 ENCODED = "encoded"
 """Under which name a device's encoder hands on what it made of a source."""
+SAID = "said"
+"""The same of what it says of sources, where that is asked for, and a source's number among them."""
 ROWS = (1, 8, 64, 128, 256)
 """Rows of a run; beyond these, further powers of four."""
 SMALLEST, FACTOR = 64, 4

@@ -8,6 +8,7 @@ import numpy as np
 
 from dragoman.bundle.graphs import (
     ATTENTION,
+    CANVAS_MASK,
     CHOSEN,
     CHOSEN_LOGP,
     DEPTH,
@@ -26,6 +27,7 @@ from dragoman.bundle.graphs import (
     PLACES,
     ROWS,
     SELF,
+    SHOWN,
     SLOT_DEPTH,
     SLOTS,
     SRC_MASK,
@@ -41,13 +43,13 @@ from dragoman.bundle.manifest import Tensor
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Form, Resident
-from dragoman.server.runtime.device import Device, FixedRun
-from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, front_of, row_level, size_level
+from dragoman.server.runtime.device import Device, FixedRun, fetched_once
+from dragoman.server.runtime.device_rows import ENCODED, SAID, DeviceRows, front_of, row_level, size_level
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import Hardware
 from dragoman.server.runtime.host_runtime import HostRuntime
-from dragoman.server.runtime.padding import MASKED
-from dragoman.server.runtime.runtime import run_error
+from dragoman.server.runtime.padding import CLOSED, MASKED
+from dragoman.server.runtime.runtime import pass_graph, run_error
 from dragoman.server.runtime.stores import Store
 
 LEAST_ROWS = 64
@@ -63,7 +65,7 @@ name and by row.
 
 
 class DeviceRuntime(HostRuntime):
-    """Sessions as on a processor; encoded sources and pools are `Resident`. Mask-predict's canvases are arrays."""
+    """Sessions as on a processor; encoded sources and pools are `Resident`."""
 
     is_placed = True
 
@@ -74,13 +76,14 @@ class DeviceRuntime(HostRuntime):
 
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Sources of a run that stays on the device, and hidden rows [n, d] as an array."""
-        sources = {}
+        sources: dict[str, Any] = {}
         if cross:
             try:
                 run = self._encoded(feed)
             except Exception as error:
                 raise run_error(DEVICE_ENCODER, error) from error
-            sources[ENCODED] = [(run, g) for g in range(len(feed[SRC_MASK]))]
+            said, count = fetched_once(run), len(feed[SRC_MASK])
+            sources |= {ENCODED: [(run, g) for g in range(count)], SAID: [(said, g) for g in range(count)]}
         return sources | (super().encode(feed, cross=False, hidden=True) if hidden else {})
 
     def run(self, graph: str, feed: Feed) -> dict[str, Any]:
@@ -93,30 +96,39 @@ class DeviceRuntime(HostRuntime):
             raise run_error(graph, error) from error
 
     def _passed(self, graph: str, feed: Feed) -> dict[str, Any]:
-        """One pass over canvases of the sources `WHOSE`: the portable graph, whose places are those of the store."""
+        """One pass over canvases of the sources `WHOSE`, whose places are those of the store."""
+        graph = pass_graph(self.manifest, decoder_name(graph))
         rows, tensors, _ = feed[front_of(DEVICE_HIDDEN_FIT)]
         hidden, lengths, asked = tensors[HIDDEN], feed[LENGTHS], feed[ROWS]
-        size, width = hidden.shape[1], hidden.shape[2]
+        size = hidden.shape[1]
         of = np.array([rows[g] for g in feed[WHOSE].tolist()])
         sizes = {"G": row_level(len(of)), "S": min(size_level(int(lengths.max())), size), "k": len(feed[TOP])}
         sizes |= {"r": max(LEAST_ROWS, size_level(len(asked)))}
+        upsample = self.manifest.nat[decoder_name(graph)].upsample
+        width, given = sizes["S"] * upsample, feed[PLACES].shape[1] * upsample if PLACES in feed else 0
+        if CANVAS_MASK in feed:
+            given = feed[IDS].shape[1]
+            sizes["T"] = width = size_level(given)
         signature = self.manifest.graphs[graph]
         run = self.device.fixed(
             graph,
             {tensor.name: _form(tensor, sizes) for tensor in signature.inputs if tensor.name != HIDDEN},
-            bound={HIDDEN: hidden.viewed(-1, width)},
+            bound={HIDDEN: hidden.viewed(-1, hidden.shape[2])},
             fetched={tensor.name: _form(tensor, sizes) for tensor in signature.outputs},
         )
         count, places = len(of), np.arange(sizes["S"])
         run.views[PLACES][:count] = of[:, None] * size + places
-        run.views[SRC_MASK][:] = 0
-        run.views[SRC_MASK][:count, 0, 0] = np.where(places < lengths[:, None], 0, MASKED)
-        upsample = self.manifest.nat[decoder_name(graph)].upsample
+        _mask(run.views[SRC_MASK], places < lengths[:, None])
         if IDS in run.views:
             shown = feed[IDS]
-            run.views[IDS][:count, : shown.shape[1]] = shown[:, : sizes["S"]]
-        source, place = np.divmod(asked, feed[PLACES].shape[1] * upsample)
-        run.views[ROWS][: len(asked)] = source * sizes["S"] * upsample + place
+            run.views[IDS][:count, : shown.shape[1]] = shown[:, : run.views[IDS].shape[1]]
+        if CANVAS_MASK in feed:
+            _mask(run.views[CANVAS_MASK], feed[CANVAS_MASK][:, 0, 0] == 0)
+        if SHOWN in run.views:
+            masks = feed[IDS] - self.manifest.architecture.target_vocabulary
+            run.views[SHOWN][:count, :given] = np.maximum(masks, 0) + np.arange(count)[:, None] * sizes["S"]
+        source, place = np.divmod(asked, given)
+        run.views[ROWS][: len(asked)] = source * width + place
         run.views[ROWS][len(asked) :] = 0
         said = {name: value[: len(asked)] for name, value in run.run().items()}
         logp = said[TOPK_LOGP]
@@ -132,17 +144,20 @@ class DeviceRuntime(HostRuntime):
         count = len(lengths)
         most = self.manifest.architecture.max_positions
         shape = row_level(count), min(size_level(int(lengths.max())), most)
-        hidden = self.manifest.graphs[DEVICE_ENCODER].outputs[0]
+        hidden, *told = self.manifest.graphs[DEVICE_ENCODER].outputs
         run = self.device.fixed(
             DEVICE_ENCODER,
             {IDS: (shape, np.dtype(np.int64)), LENGTHS: (shape[:1], np.dtype(np.int64))},
             kept={HIDDEN: ((*shape, int(hidden.shape[2])), np.dtype(hidden.dtype))},
+            fetched={tensor.name: _form(tensor, {"G": shape[0]}) for tensor in told},
         )
         for store in [*run.readers]:  # before what they read is written over
             store.join()
+        if (said := run.said()) is not None:
+            said()
         run.views[IDS][:count, : is_word.shape[1]][is_word[:, : shape[1]]] = feed[IDS]
         run.views[LENGTHS][:count], run.views[LENGTHS][count:] = lengths, 1
-        run.run()
+        run.run(is_awaited=False)
         return run
 
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
@@ -251,6 +266,15 @@ class DeviceRuntime(HostRuntime):
 
 def _form(tensor: Tensor, sizes: Mapping[str, int]) -> Form:
     return tuple(n if isinstance(n, int) else sizes[n] for n in tensor.shape), np.dtype(tensor.dtype)
+
+
+def _mask(view: Array, is_seen: Array) -> None:
+    """Write to a mask [G, 1, 1, n] what is seen of its first rows; of all else it may be everything or nothing."""
+    rows, size = is_seen.shape
+    closed = MASKED if view.dtype == np.float32 else CLOSED
+    view[:] = 0
+    view[:rows] = closed
+    view[:rows, 0, 0, :size] = np.where(is_seen[:, : view.shape[3]], 0, closed)
 
 
 def _rounded_chosen(words: int) -> int:

@@ -12,7 +12,6 @@ from dragoman.bundle.graphs import (
     CANDIDATES,
     DEVICE_ASKED,
     DEVICE_ENCODER,
-    DEVICE_GRAPHS,
     DEVICE_HIDDEN_JOIN,
     DEVICE_JOIN,
     DEVICE_STEP,
@@ -22,13 +21,15 @@ from dragoman.bundle.graphs import (
     STEP_SHORTLIST,
     STRIDE,
     has_device_graphs,
+    is_for_devices,
     is_nat,
     is_over_shortlist,
     nat_graph,
+    nat_memory_graph,
 )
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
-from dragoman.server.runtime.runtime import reads_placed
+from dragoman.server.runtime.runtime import pass_graph, reads_placed
 
 Provider = Literal["cpu", "cuda"]
 PROVIDERS: dict[Provider, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -84,16 +85,22 @@ def runs_placed(manifest: Manifest, hardware: Hardware) -> bool:
 
 def captured(manifest: Manifest) -> frozenset[str]:
     """The graphs of a bundle whose launches are captured."""
-    return CAPTURED | {nat_graph(name) for name in manifest.nat if reads_placed(manifest, name)}
+    return CAPTURED | {pass_graph(manifest, name) for name in manifest.nat if reads_placed(manifest, name)}
 
 
 def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
     """The graphs of a bundle that are loaded."""
-    left_out = {*REPLACED} if runs_placed(manifest, hardware) else {*DEVICE_GRAPHS}
+    if runs_placed(manifest, hardware):
+        left_out = {*REPLACED}
+    else:
+        left_out = {name for name in manifest.graphs if is_for_devices(name)}
     if hardware.keeps:  # a stride's loop would wait for the host in each round
         left_out |= {STRIDE}
     if runs_placed(manifest, hardware):
         left_out |= {name for name in manifest.graphs if is_nat(name) and is_over_shortlist(name)}
+        placed = [name for name in manifest.nat if reads_placed(manifest, name)]
+        left_out |= {name for one in placed for name in (nat_graph(one), nat_memory_graph(one))}
+        left_out -= {pass_graph(manifest, one) for one in placed}
         if all(reads_placed(manifest, name) for name in manifest.nat):
             left_out |= {ENCODER}
     return [name for name in manifest.graphs if name not in left_out]

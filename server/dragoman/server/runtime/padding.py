@@ -3,6 +3,8 @@
 import numpy as np
 
 MASKED = np.float32(-1e9)
+CLOSED = -30_000.0
+"""What hides a place where float16 has to hold it, too: exp() of it is zero."""
 
 GRAIN = 16
 """Slots and source positions come in multiples of this. Vector instructions then add a row's numbers in an order that

@@ -6,7 +6,16 @@ A runtime keeps that memory where its graphs run, in this process or on a device
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from dragoman.bundle.graphs import ATTENTION, DEVICE_HIDDEN_JOIN, ENCODER, HIDDEN, NEW, STEP
+from dragoman.bundle.graphs import (
+    ATTENTION,
+    DEVICE_HIDDEN_JOIN,
+    ENCODER,
+    HIDDEN,
+    NEW,
+    STEP,
+    device_nat_graph,
+    nat_graph,
+)
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.core.errors import EngineFailure
 from dragoman.server.core.ports import DeviceWork
@@ -66,7 +75,14 @@ def run_error(graph: str, error: Exception) -> Exception:
 
 def reads_placed(manifest: Manifest, decoder: str) -> bool:
     """Whether a non-autoregressive decoder reads the encoder's rows where they lie on a device."""
-    return DEVICE_HIDDEN_JOIN in manifest.graphs and manifest.nat[decoder].kind == "ctc"
+    is_ctc = manifest.nat[decoder].kind == "ctc"
+    return DEVICE_HIDDEN_JOIN in manifest.graphs and (is_ctc or device_nat_graph(decoder) in manifest.graphs)
+
+
+def pass_graph(manifest: Manifest, decoder: str) -> str:
+    """The graph of a pass that reads rows on a device: the portable one, where it reads nothing else of sources."""
+    name = device_nat_graph(decoder)
+    return name if name in manifest.graphs else nat_graph(decoder)
 
 
 def step_outputs(manifest: Manifest) -> tuple[dict[bool, list[str]], list[str]]:
