@@ -38,8 +38,8 @@ WAVES, WAVE_S = (24, 2, 12, 1, 6), 5.0
 SAMPLE_S, WINDOW_S, SHOWN_S = 1.0, 15.0, 30.0
 MIB, HOUR_S = 2**20, 3600
 SLOPE_BAR_MIB, DESCRIPTORS_BAR, THREADS_BAR = 1.0, 8, 4
-TOLD_OFF = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED")
-"""What an ordinary call may end as besides OK: overload is allowed to be said."""
+PATIENCE_S, IMPATIENCE_S = 60, 0.05
+"""Deadlines of ordinary calls: only the shorter may pass."""
 LATE = (grpc.StatusCode.DEADLINE_EXCEEDED.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
 """What some of the texts of a call may end as, which is OK then."""
 RESET = b"\1\0\0\0\0\0\0\0"
@@ -159,16 +159,21 @@ class Soak:
     async def _call(self, channel: grpc.aio.Channel) -> None:
         n, chance = self.rng.randrange(len(self.asked)), self.rng.random()
         stub, start_s = pb_grpc.TranslationServiceStub(channel), time.monotonic()
-        call = stub.Translate(self.asked[n], timeout=0.05 if chance > 0.95 else 60)
-        if chance < 0.2:
+        told_off = ["RESOURCE_EXHAUSTED"]  # overload may be said
+        is_impatient, leaves = chance > 0.95, chance < 0.2
+        call = stub.Translate(self.asked[n], timeout=IMPATIENCE_S if is_impatient else PATIENCE_S)
+        if is_impatient:
+            told_off.append("DEADLINE_EXCEEDED")
+        if leaves:
             await asyncio.sleep(self.rng.expovariate(10))
             call.cancel()
+            told_off.append("CANCELLED")
         try:
             answer = await call
         except grpc.aio.AioRpcError as error:
-            self._ends(error.code().name, TOLD_OFF, error.details())
+            self._ends(error.code().name, told_off, error.details())
         except asyncio.CancelledError:
-            self._ends("CANCELLED", TOLD_OFF, "")
+            self._ends("CANCELLED", told_off, "")
         else:
             self._ends("OK", ("OK",), "")
             self.tally.answered += 1

@@ -323,7 +323,7 @@ def test_a_light_request_does_not_wait_for_bulk(bench):
     """Its wait is that of its own class; that of bulk is as long as what is ahead of it takes."""
     lanes = bench(1, 1)
     for bulk in (False, True):
-        lanes.lanes.note_pace({bulk: (1000, 1)}, 10.0)
+        lanes.lanes.note_pace({bulk: (1000, 1, 1)}, 10.0)
     lanes.hold()
     segment = replace(segments(1, ids=(5, 6, 7, 0))[0], bulk=True)
     lanes.submit(0, segment)

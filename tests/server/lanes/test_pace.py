@@ -21,6 +21,31 @@ def test_the_first_of_many_to_end_say_nothing():
     assert pace.seconds_for(1000, 2) == pytest.approx(LEAST_S / 2, rel=0.01)
 
 
+def test_what_is_in_lanes_says_nothing_until_it_has_ended():
+    """Of 400 sentences that come at once the shortest end first, after most of the time that all of them take.
+
+    Under a load of others' that may be seconds: what waited was predicted to take minutes, and took one second.
+    """
+    pace = Pace()
+    for _ in range(20):
+        pace.note(0, 0.05, ended=0, active=128)
+    pace.note(16, 0.05, ended=4, active=124)
+    early = pace.seconds_for(1500, 2)
+    pace.note(2_000, 0.05, ended=252, active=30)
+
+    assert early == 0.0
+    assert pace.seconds_for(2_000, 2) == pytest.approx(0.55, rel=0.1)
+
+
+def test_sources_that_do_not_end_are_slow():
+    """Lanes that have been busy for half a minute are as fast as they look, whatever is in them."""
+    pace = Pace()
+    for _ in range(40):
+        pace.note(1, 1.0, ended=1, active=100)
+
+    assert pace.seconds_for(10, 1) == pytest.approx(10.0, rel=0.01)
+
+
 def test_a_pause_is_not_the_lanes_own_work():
     """A process that was stopped for ten seconds in the middle of a round of 10 ms promises no wait of minutes."""
     pace = Pace()

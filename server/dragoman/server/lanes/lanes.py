@@ -151,15 +151,15 @@ class Lanes:
         with self._changed:
             self._paces[bulk].note_engine(engine, seconds, time.monotonic())
 
-    def note_pace(self, done: Mapping[bool, tuple[int, int]], seconds: float) -> None:
-        """A round took so long; of each half that was at work, what it finished cost so much, and so many go on."""
+    def note_pace(self, done: Mapping[bool, tuple[int, int, int]], seconds: float) -> None:
+        """A round took so long; each half that was at work finished so much, so many sources, and so many go on."""
         with self._changed:
-            for bulk, (cost, active) in done.items():
+            for bulk, (cost, ended, active) in done.items():
                 pace = self._paces[bulk]
                 counted_s = pace.plausible(seconds)
                 # A half with few sources is slower than one that others wait for, and says nothing about it.
                 if self._backlogs[bulk] or 2 * active >= self.max_batch:
-                    pace.note(cost, counted_s)
+                    pace.note(cost, counted_s, ended=ended, active=active)
 
     @property
     def active_segments(self) -> int:
@@ -325,6 +325,7 @@ class _Lane:
         cost = half.turn()
         seconds = time.monotonic() - started_s
         self._shares.charge(chosen, seconds, weight)
-        sizes[chosen] = len(half)
+        ended, sizes[chosen] = sizes[chosen] - len(half), len(half)
         self.num_active = sum(sizes.values())
-        self._lanes.note_pace({bulk: (cost if bulk is chosen else 0, sizes[bulk]) for bulk in busy}, seconds)
+        done = {bulk: (cost, ended, sizes[bulk]) if bulk is chosen else (0, 0, sizes[bulk]) for bulk in busy}
+        self._lanes.note_pace(done, seconds)
