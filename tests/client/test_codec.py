@@ -105,6 +105,7 @@ VALUES: dict[str, Any] = {
     "choice": Labels(("a", "b"), 2, " | "),
     "minimum_bayes_risk": MinimumBayesRisk(4, Sampling(1, 0.5, 2.0, 0, 0.25, 0.125)),
     "alternatives": Alternatives(count=3, min_probability=0.25),
+    "decoder": "ssru",
     "profile": "fairseq",
     "shortlist": False,
 }

@@ -1,6 +1,7 @@
 """The model that comes with the project: small, licensed, whole, and it answers in every way that it has."""
 
 import ast
+import asyncio
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from dragoman.server.core.requests import DecodingOverrides, EnginePreference, N
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.translations import Translation
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
+from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.positions import position_bytes
 
@@ -49,11 +52,12 @@ def translations(translator: LocalTranslator, texts=TEXTS, **options) -> list[Tr
 
 
 def test_it_is_whole_and_says_what_it_is():
-    """Every file has its digest; under 40 MB in all; the weights' licence and what they were trained on are in it."""
+    """Every file has its digest; under 36 MB in all; the weights' licence and what they were trained on are in it."""
     bundle = open_bundle(DEFAULT)
     manifest = bundle.manifest
 
-    assert sum(path.stat().st_size for path in DEFAULT.iterdir()) < 40e6
+    assert sum(path.stat().st_size for path in DEFAULT.iterdir()) < 36e6
+    assert manifest.decoders == ["ssru", "self-attention"]
     assert (manifest.precision, manifest.licence) == ("int8", "MPL-2.0")
     assert {"distill.text", "distill.autoregressive", "distill.ctc"} <= manifest.provenance.options.keys()
     assert (DEFAULT.parent / "LICENSE").read_text("utf-8").startswith("Mozilla Public License Version 2.0")
@@ -63,7 +67,11 @@ def test_it_is_whole_and_says_what_it_is():
     ("options", "engine"),
     [
         ({"engine": EnginePreference.BEAM, "overrides": DecodingOverrides(beam_size=4)}, Engine.BEAM),
+        ({}, Engine.GREEDY),
         ({"engine": EnginePreference.GREEDY}, Engine.GREEDY),
+        ({"engine": EnginePreference.GREEDY, "decoder": "self-attention"}, Engine.GREEDY),
+        ({"engine": EnginePreference.BEAM, "decoder": "self-attention"}, Engine.BEAM),
+        ({"decoder": "self-attention"}, Engine.SPECULATIVE),
         ({"engine": EnginePreference.SPECULATIVE}, Engine.SPECULATIVE),
         ({"engine": EnginePreference.NAT}, Engine.NAT),
         ({"engine": EnginePreference.NAT, "nat": NatOverrides(passes=3)}, Engine.NAT),
@@ -91,14 +99,37 @@ def test_what_most_draws_agree_on_is_the_same_alone_and_in_a_crowd(translator: L
 
 
 def test_speculation_says_what_greedy_search_says(translator: LocalTranslator):
-    """Each text alone, and all of them in one batch."""
-    greedy = [one.text for one in translations(translator, engine=EnginePreference.GREEDY)]
+    """Each text alone, and all of them in one batch; by the decoder that can verify."""
+    greedy = [one.text for one in translations(translator, engine=EnginePreference.GREEDY, decoder="self-attention")]
     together = translations(translator, engine=EnginePreference.SPECULATIVE)
     alone = [translations(translator, [text], engine=EnginePreference.SPECULATIVE)[0] for text in TEXTS]
 
     assert [one.text for one in together] == greedy
     assert [one.text for one in alone] == greedy
     assert sum(one.work.drafted_tokens for one in alone) > 0
+
+
+def test_decoders_in_one_crowd_say_what_they_say_alone(translator: LocalTranslator):
+    """Requests for each decoder and each engine at once, sources of all of them side by side in one lane."""
+    asked: list[dict[str, Any]] = [
+        {},
+        {"decoder": "self-attention"},
+        {"engine": EnginePreference.GREEDY, "decoder": "self-attention"},
+        {"engine": EnginePreference.BEAM},
+        {"engine": EnginePreference.BEAM, "decoder": "self-attention"},
+        {"engine": EnginePreference.NAT},
+        {"method": Sampling(3)},
+    ]
+    alone = [[said(translator, [text], **options)[0] for text in TEXTS] for options in asked]
+
+    async def together() -> list[list[Translation]]:
+        requests = [Request(TEXTS, **options) for options in asked]
+        return await asyncio.gather(*[translator.pipeline.translate(request) for request in requests])
+
+    crowd = asyncio.run(together())
+
+    assert [[one.text for one in each] for each in crowd] == alone
+    assert alone[0] != alone[1] == alone[2]
 
 
 def said(translator: LocalTranslator, texts=TEXTS, **options) -> list[str]:

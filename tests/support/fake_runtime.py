@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,15 @@ class FakeRuntime:
     provider = "cpu"
     is_placed, work = False, None
 
-    def __init__(self, *graphs: str, nat: dict[str, Nat] | None = None, seed: int = 0, **arch: Any) -> None:
+    def __init__(
+        self,
+        *graphs: str,
+        nat: dict[str, Nat] | None = None,
+        seed: int = 0,
+        siblings: Mapping[str, "FakeRuntime"] = MappingProxyType({}),
+        **arch: Any,
+    ) -> None:
+        self.siblings = siblings
         architecture = replace(Architecture(4, 2, 8, 1, 1, FAKE_WORDS, FAKE_WORDS), **arch)
         names = [ENCODER, STEP, *graphs]
         names += [
@@ -97,6 +106,10 @@ class FakeRuntime:
     def graphs(self) -> Collection[str]:
         """All of its manifest."""
         return self.manifest.graphs.keys()
+
+    def of(self, decoder: str | None) -> "FakeRuntime":
+        """A sibling's graphs, which are a model of their own."""
+        return self if decoder is None else self.siblings[decoder]
 
     def logp(self, source: Sequence[int], tokens: Sequence[int]) -> Floats32:
         """Log-probabilities of what follows these tokens of a translation."""

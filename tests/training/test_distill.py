@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from dragoman.bundle.reader import open_bundle
 from dragoman.client import Client, Options
 from dragoman.client.types import Engine, EnginePreference
 
@@ -42,6 +43,7 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
     (tmp_path / "text.en").write_text(text, encoding="utf-8")
     output, work = tmp_path / "bundle", tmp_path / "bundle.work"
     command = [*DRAGOMAN, "distill", str(MODEL), "--text", str(tmp_path / "text.en"), "--output", str(output), "--json"]
+    command.append("--keep-teacher")
     began_s = time.monotonic()
 
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as killed:
@@ -60,6 +62,7 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*partial*"))
     assert report["bytes"] < 40e6
     assert {row["name"] for row in report["quality"]} >= {"student: greedy", "student: ctc"}
+    assert open_bundle(output).manifest.decoders == ["ssru", "self-attention"]
     _serve(output)
     assert seconds < LIMIT_S
 

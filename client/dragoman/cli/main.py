@@ -36,6 +36,9 @@ COMMANDS = (
     Command("serve", "serve bundles over gRPC", "dragoman.server.app.command_serve", "cpu"),
     Command("export", "turn a trained checkpoint into a bundle", "dragoman.export.command", "cpu,export"),
     Command("distill", "train faster decoders for a model", "dragoman.export.distill.command", "cpu,export"),
+    Command(
+        "join", "put another bundle's decoder beside a bundle's own", "dragoman.export.joining.command", "cpu,export"
+    ),
     Command("inspect", "verify a bundle and show what it holds", "dragoman.bundle.command_inspect", "cpu"),
     Command("probe", "learn what a bundle's model copies", "dragoman.export.probe.command", "cpu"),
     Command("evaluate", "measure a bundle's translations of a test set", "dragoman.server.app.command_evaluate", "cpu"),

@@ -327,6 +327,8 @@ class Options:
     on_loop: OnLoop | None = None
     protection: Protection | None = None
     engine: EnginePreference | None = None
+    decoder: str | None = None
+    """One of `Model.decoders`."""
     nat: Nat | None = None
     speculation: Speculation | None = None
     priority: Priority | None = None
@@ -382,6 +384,7 @@ class ScoreOptions:
     token_scores: bool | None = None
     length_penalty: float | None = None
     length_penalty_kind: LengthPenaltyKind | None = None
+    decoder: str | None = None
     priority: Priority | None = None
 
 
@@ -621,6 +624,8 @@ class Model:
     source_languages: tuple[str, ...] = ()
     """Those of a multilingual model, which has no pairs: each into each target language but itself."""
     target_languages: tuple[str, ...] = ()
+    decoders: tuple[str, ...] = ()
+    """Those that search word by word, the default first."""
     nat_decoders: tuple[str, ...] = ()
     """The default first."""
     draft_sources: tuple[DraftSource, ...] = ()

@@ -55,6 +55,7 @@ def page(bundle: Bundle) -> Iterator[str]:
         _row("precision", manifest.precision),
         _row("capabilities", ", ".join(manifest.capabilities) or "none"),
         _row("architecture", _architecture(manifest.architecture)),
+        *(_row("sibling", _sibling(name, manifest)) for name in sorted(manifest.siblings)),
         _row("decoding", _decoding(manifest.decoding)),
         *(_row("nat", f"{name}: {_nat(nat, manifest)}") for name, nat in sorted(manifest.nat.items())),
         _row("tokenizer", _tokenizer(manifest.tokenizer)),
@@ -90,6 +91,12 @@ def _architecture(shape: Architecture) -> str:
     positions = f"{shape.positions} positions" + (" by layer" if shape.relative_by_layer else "")
     words += "" if shape.output_transform is None else f", transformed ({shape.output_transform})"
     return f"{layers}, {sizes}, {norm}, {positions}, {words}"
+
+
+def _sibling(name: str, manifest: Manifest) -> str:
+    """A further autoregressive decoder, and whether it is the one that searches."""
+    searches = ", which searches where a request names none" if name == manifest.searcher else ""
+    return f"{name}: {_architecture(manifest.siblings[name])}{searches}"
 
 
 def _recurrent(sizes: Recurrent) -> str:

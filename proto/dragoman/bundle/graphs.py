@@ -103,6 +103,11 @@ _DEVICE, _NAT, _MEMORY, _SHORTLIST = "device.", "nat.", ".memory", ".shortlist"
 _Shape = tuple[int | str, ...]
 
 
+def sibling_graph(sibling: str, graph: str) -> str:
+    """The name that a graph of a further autoregressive decoder has in a bundle."""
+    return f"{sibling}.{graph}"
+
+
 def file_of(graph: str) -> str:
     """The file of the bundle that a graph lies in."""
     return f"{graph}.onnx"

@@ -515,7 +515,8 @@ class Manifest:
     graphs: dict[str, Graph]
     """By the names of `dragoman.bundle.graphs`: `encoder` and, where the architecture has decoder layers, `step`;
     `candidates` and `step_shortlist` where the bundle has a lexical shortlist; `nat.NAME` and what goes with it for
-    each decoder of `nat`; `stride`, and graphs that write to what stays on a device, where they are of use."""
+    each decoder of `nat`; `stride`, and graphs that write to what stays on a device, where they are of use. Those of a
+    sibling have its name before them."""
     limits: Limits
     precision: Precision
     provenance: Provenance
@@ -524,6 +525,11 @@ class Manifest:
     capabilities: tuple[str, ...] = ("incremental",)
     nat: dict[str, Nat] = field(default_factory=dict)
     """Non-autoregressive decoders on the same encoder, by name: of several, the first of `NAT_NAMES` is the default."""
+    siblings: dict[str, Architecture] = field(default_factory=dict, metadata=MAY_BE_ABSENT)
+    """Further autoregressive decoders on the same encoder, each by its kind, with the architecture of both. The graphs
+    of a sibling have its name before theirs: `ssru.encoder`, `ssru.step`."""
+    searcher: str | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """The sibling that searches where a request names no decoder; None: the architecture's own decoder does."""
     shortlist: str | None = None
     """Name of the lexical shortlist's file."""
     parity: tuple[Parity, ...] = ()
@@ -533,3 +539,23 @@ class Manifest:
     files: dict[str, File] = field(default_factory=dict)
     """Every file but the manifest itself; filled in by `write`."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def decoders(self) -> list[str]:
+        """The kinds of its autoregressive decoders, the default first."""
+        kinds = [self.architecture.decoder] * bool(self.architecture.decoder_layers) + sorted(self.siblings)
+        return sorted(kinds, key=lambda kind: kind != self.searcher)
+
+    def of(self, sibling: str | None) -> "Manifest":
+        """The bundle as if it had this autoregressive decoder alone; None is the architecture's own.
+
+        Decoders without autoregression read what the encoder of that one gives, and siblings have none.
+        """
+        if not self.siblings:
+            return self
+        if sibling is None:
+            graphs = {name: graph for name, graph in self.graphs.items() if name.split(".")[0] not in self.siblings}
+            return replace(self, graphs=graphs, siblings={}, searcher=None)
+        before = f"{sibling}."
+        own = {name.removeprefix(before): graph for name, graph in self.graphs.items() if name.startswith(before)}
+        return replace(self, architecture=self.siblings[sibling], graphs=own, nat={}, siblings={}, searcher=None)

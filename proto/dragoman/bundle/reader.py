@@ -15,7 +15,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +44,10 @@ class Bundle:
     def version(self) -> str:
         """What a server calls this version of its model: the beginning of the digest."""
         return self.digest[:12]
+
+    def of(self, sibling: str | None) -> "Bundle":
+        """The bundle as if it had this autoregressive decoder alone: see `Manifest.of`."""
+        return replace(self, manifest=self.manifest.of(sibling))
 
     def path(self, name: str) -> Path:
         """The path of a listed file."""

@@ -35,7 +35,29 @@ def name_problem(name: str) -> str | None:
 
 def manifest_problems(manifest: Manifest) -> list[str]:
     """Everything that is wrong with a manifest in itself, before any file is looked at."""
-    return [*_names(manifest), *_files(manifest), *_references(manifest), *_numbers(manifest), *_forms(manifest)]
+    whole = [*_names(manifest), *_files(manifest), *_references(manifest), *_numbers(manifest), *_forms(manifest)]
+    return [*whole, *_siblings(manifest)]
+
+
+def _siblings(manifest: Manifest) -> Iterator[str]:
+    """Where a further decoder is none, or could not stand in for the first: it reads the same words, and says them."""
+    own = manifest.architecture
+    for name, shape in sorted(manifest.siblings.items()):
+        if name != shape.decoder or name == own.decoder:
+            yield f"siblings.{name}: of {shape.decoder}, beside {own.decoder}; each has the name of its kind, once"
+        if shape.decoder_layers < 1:
+            yield f"siblings.{name}.decoder_layers: {shape.decoder_layers} is less than 1"
+        for field in ("source_vocabulary", "target_vocabulary", "max_positions", "copies"):
+            if getattr(shape, field) != getattr(own, field):
+                yield f"siblings.{name}.{field}: {getattr(shape, field)}, and architecture has {getattr(own, field)}"
+        seen = manifest.of(name)
+        yield from (problem.replace("graphs.", f"graphs.{name}.", 1) for problem in _graphs(seen))
+        for problem in shape_problems(shape):
+            yield problem.replace("architecture.", f"siblings.{name}.", 1)
+        for field, problem in attention_problems(seen, manifest.decoding):
+            yield f"decoding.{field}: {problem}, of the decoder {name}"
+    if manifest.searcher is not None and manifest.searcher not in manifest.siblings:
+        yield f"searcher: {manifest.searcher}, which is not in siblings"
 
 
 def _names(manifest: Manifest) -> Iterator[str]:
@@ -78,20 +100,13 @@ def _references(manifest: Manifest) -> Iterator[str]:
         if name not in manifest.files:
             yield f"{where}: the file {name!a} is not listed in files"
     is_alone = manifest.architecture.decoder_layers == 0  # nothing decodes but what `nat` names
-    for graph in (ENCODER, *(() if is_alone else (STEP,))):
-        if graph not in manifest.graphs:
-            yield f"graphs.{graph}: missing"
-    if is_alone and (STEP in manifest.graphs or not manifest.nat):
-        yield "architecture.decoder_layers: 0, which needs decoders in nat, and has no use for a step graph"
-    for graph, other in ((STEP_SHORTLIST, CANDIDATES), (CANDIDATES, STEP_SHORTLIST)):
-        if graph in manifest.graphs and other not in manifest.graphs:
-            yield f"graphs.{other}: missing, and {graph} is of no use without it"
+    if is_alone and (STEP in manifest.graphs or not manifest.nat or manifest.siblings):
+        yield "architecture.decoder_layers: 0, which needs decoders in nat, and has no use for a step graph or siblings"
+    yield from _graphs(manifest)
     for name, nat in sorted(manifest.nat.items()):
         for graph in nat_graphs(name, nat, shortlist=CANDIDATES in manifest.graphs):
             if graph not in manifest.graphs:
                 yield f"graphs.{graph}: missing, and nat.{name} needs it"
-    if manifest.decoding.shortlist and (manifest.shortlist is None or STEP_SHORTLIST not in manifest.graphs):
-        yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
     if manifest.tokenizer.kind == "moses-fastbpe" and len(manifest.pairs) != 1:
         yield f"pairs: {len(manifest.pairs)}; a tokenizer with Moses' rules is for exactly one pair"
     yield from _languages(manifest)
@@ -100,6 +115,18 @@ def _references(manifest: Manifest) -> Iterator[str]:
         is_used = manifest.tokenizer.kind in _KINDS_WITH_VOCABULARY
         if is_used != (getattr(manifest.tokenizer, name) is not None):
             yield f"tokenizer.{name}: needed by the kinds {', '.join(_KINDS_WITH_VOCABULARY)}, and by no other"
+
+
+def _graphs(manifest: Manifest) -> Iterator[str]:
+    """Graphs that decoding word by word needs and that are not there."""
+    for graph in (ENCODER, *((STEP,) if manifest.architecture.decoder_layers else ())):
+        if graph not in manifest.graphs:
+            yield f"graphs.{graph}: missing"
+    for graph, other in ((STEP_SHORTLIST, CANDIDATES), (CANDIDATES, STEP_SHORTLIST)):
+        if graph in manifest.graphs and other not in manifest.graphs:
+            yield f"graphs.{other}: missing, and {graph} is of no use without it"
+    if manifest.decoding.shortlist and (manifest.shortlist is None or STEP_SHORTLIST not in manifest.graphs):
+        yield "decoding.shortlist: true, but the bundle does not hold both a shortlist and a step_shortlist graph"
 
 
 def _copies(manifest: Manifest) -> Iterator[str]:

@@ -274,7 +274,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries", "translate_attributes")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries", "translate_attributes", "decoder")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -296,6 +296,7 @@ class TranslateRequest(_message.Message):
     ON_LOOP_FIELD_NUMBER: _ClassVar[int]
     GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
     TRANSLATE_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    DECODER_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
@@ -317,7 +318,8 @@ class TranslateRequest(_message.Message):
     on_loop: OnLoop
     glossaries: _containers.RepeatedScalarFieldContainer[str]
     translate_attributes: bool
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ..., translate_attributes: bool = ...) -> None: ...
+    decoder: str
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ..., translate_attributes: bool = ..., decoder: _Optional[str] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -776,7 +778,7 @@ class Timings(_message.Message):
     def __init__(self, total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tokenize: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., encode: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., decode: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., detokenize: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ScoreRequest(_message.Message):
-    __slots__ = ("request_id", "pairs", "source_language", "target_language", "model", "model_version", "token_scores", "length_penalty", "length_penalty_kind", "priority")
+    __slots__ = ("request_id", "pairs", "source_language", "target_language", "model", "model_version", "token_scores", "length_penalty", "length_penalty_kind", "priority", "decoder")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -787,6 +789,7 @@ class ScoreRequest(_message.Message):
     LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
     LENGTH_PENALTY_KIND_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DECODER_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     pairs: _containers.RepeatedCompositeFieldContainer[ScorePair]
     source_language: str
@@ -797,7 +800,8 @@ class ScoreRequest(_message.Message):
     length_penalty: float
     length_penalty_kind: LengthPenaltyKind
     priority: Priority
-    def __init__(self, request_id: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[ScorePair, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., token_scores: bool = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
+    decoder: str
+    def __init__(self, request_id: _Optional[str] = ..., pairs: _Optional[_Iterable[_Union[ScorePair, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., token_scores: bool = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., decoder: _Optional[str] = ...) -> None: ...
 
 class ScorePair(_message.Message):
     __slots__ = ("source", "target")
@@ -868,7 +872,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "language_pairs", "defaults", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources", "glossaries")
+    __slots__ = ("name", "version", "language_pairs", "defaults", "profiles", "limits", "engines", "precision", "execution_provider", "state", "licence", "digest", "source_languages", "target_languages", "nat_decoders", "draft_sources", "glossaries", "decoders")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_PAIRS_FIELD_NUMBER: _ClassVar[int]
@@ -886,6 +890,7 @@ class Model(_message.Message):
     NAT_DECODERS_FIELD_NUMBER: _ClassVar[int]
     DRAFT_SOURCES_FIELD_NUMBER: _ClassVar[int]
     GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
+    DECODERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     language_pairs: _containers.RepeatedCompositeFieldContainer[LanguagePair]
@@ -903,7 +908,8 @@ class Model(_message.Message):
     nat_decoders: _containers.RepeatedScalarFieldContainer[str]
     draft_sources: _containers.RepeatedScalarFieldContainer[DraftSource]
     glossaries: _containers.RepeatedCompositeFieldContainer[Glossary]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., defaults: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ..., glossaries: _Optional[_Iterable[_Union[Glossary, _Mapping]]] = ...) -> None: ...
+    decoders: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., language_pairs: _Optional[_Iterable[_Union[LanguagePair, _Mapping]]] = ..., defaults: _Optional[_Union[DecodingOptions, _Mapping]] = ..., profiles: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., engines: _Optional[_Iterable[_Union[Engine, str]]] = ..., precision: _Optional[str] = ..., execution_provider: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., licence: _Optional[str] = ..., digest: _Optional[str] = ..., source_languages: _Optional[_Iterable[str]] = ..., target_languages: _Optional[_Iterable[str]] = ..., nat_decoders: _Optional[_Iterable[str]] = ..., draft_sources: _Optional[_Iterable[_Union[DraftSource, str]]] = ..., glossaries: _Optional[_Iterable[_Union[Glossary, _Mapping]]] = ..., decoders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Glossary(_message.Message):
     __slots__ = ("name", "terms")

@@ -70,6 +70,8 @@ def test_wrong_arguments_are_refused_by_the_parser(parser, given, capsys, argume
         (["--dev-source", "a"], "go together"),
         (["--layers", "mask-predict=3"], "--decoder does not: it is not trained"),
         (["--text", "missing.en"], "missing.en: no such file"),
+        (["--keep-teacher", "--precision", "fp32"], "--keep-teacher joins int8 decoders, and --precision is fp32"),
+        (["--keep-teacher", "--decoder", "ctc"], "without --decoder autoregressive the bundle has the model's own"),
     ],
 )
 def test_what_does_not_go_together_is_told_before_any_work(parser, given, capsys, tmp_path, arguments, said):

@@ -4,7 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.bundle.manifest import Architecture, LanguagePair, Recurrent, Tokenizer
+from dragoman.bundle.manifest import (
+    Architecture,
+    Decoding,
+    Graph,
+    LanguagePair,
+    Limits,
+    Manifest,
+    Nat,
+    Provenance,
+    Recurrent,
+    Tokenizer,
+)
 
 ARCH = Architecture(512, 8, 2048, 6, 2, 32_000, 32_000)
 
@@ -52,3 +63,34 @@ def test_a_tokenizer_says_which_languages_it_needs():
     assert words.slots == {"source", "target"}
     assert replace(words, prefix=(4,), forced_first=5).slots == frozenset()
     assert str(LanguagePair("en", "pt-BR")) == "en-pt-BR"
+
+
+def test_a_bundle_of_several_decoders_is_seen_as_each_of_them_alone():
+    """With its own architecture and graphs; what does without autoregression belongs to the architecture's own."""
+    graphs = {
+        name: Graph(f"{name}.onnx", (), ()) for name in ("encoder", "step", "nat.ctc", "ssru.encoder", "ssru.step")
+    }
+    sibling, nat = replace(ARCH, decoder="ssru"), {"ctc": Nat("ctc", 1, 64, blank_id=9)}
+    words = Tokenizer("sentencepiece", "v.spm", "v.spm", 0, 1, 2)
+    rest = (Limits(9, 9), "int8", Provenance("test", {}, "0"))
+    alone = Manifest("m", (), ARCH, Decoding(), words, graphs, *rest, nat=nat)
+    whole = replace(alone, siblings={"ssru": sibling}, searcher="ssru")
+
+    own, other = whole.of(None), whole.of("ssru")
+
+    assert (alone.of(None), alone.decoders) == (alone, ["self-attention"])
+    assert (whole.decoders, replace(whole, searcher=None).decoders) == (
+        ["ssru", "self-attention"],
+        ["self-attention", "ssru"],
+    )
+    assert (own.architecture, list(own.graphs), own.nat, own.decoders) == (
+        ARCH,
+        ["encoder", "step", "nat.ctc"],
+        nat,
+        ["self-attention"],
+    )
+    assert (other.architecture, other.nat, other.decoders) == (sibling, {}, ["ssru"])
+    assert {name: graph.file for name, graph in other.graphs.items()} == {
+        "encoder": "ssru.encoder.onnx",
+        "step": "ssru.step.onnx",
+    }

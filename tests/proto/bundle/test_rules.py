@@ -332,3 +332,40 @@ def test_attention_that_contradicts_itself_is_refused(directory, edit, change, e
     edit(lambda document: document["architecture"].update(filled))
 
     assert any(expected in problem for problem in problems_of(directory))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda d: None, None),
+        (lambda d: d.update(searcher="lstm"), "searcher: lstm, which is not in siblings"),
+        (
+            lambda d: d["siblings"]["ssru"].update(decoder="self-attention"),
+            "siblings.ssru: of self-attention, beside self-attention; each has the name of its kind, once",
+        ),
+        (
+            lambda d: d["siblings"]["ssru"].update(target_vocabulary=9),
+            "siblings.ssru.target_vocabulary: 9, and architecture has 10",
+        ),
+        (lambda d: d["siblings"]["ssru"].update(decoder_layers=0), "siblings.ssru.decoder_layers: 0 is less than 1"),
+        (lambda d: d["siblings"]["ssru"].update(heads=3), "siblings.ssru.heads: 3 does not divide d_model 8"),
+        (lambda d: d["graphs"].pop("ssru.step"), "graphs.ssru.step: missing"),
+        (lambda d: d["graphs"].pop("ssru.encoder"), "graphs.ssru.encoder: missing"),
+    ],
+)
+def test_a_further_decoder_stands_in_for_the_first(directory, edit, change, expected):
+    """It has graphs of its own, the same words, and a kind that no other has."""
+
+    def add(document):
+        document["siblings"] = {"ssru": {**document["architecture"], "decoder": "ssru"}}
+        document["searcher"] = "ssru"
+        for name in ("encoder", "step"):
+            document["graphs"][f"ssru.{name}"] = document["graphs"][name]
+        change(document)
+
+    edit(add)
+
+    if expected is None:
+        assert open_bundle(directory).manifest.decoders == ["ssru", "self-attention"]
+    else:
+        assert expected in problems_of(directory)

@@ -192,3 +192,16 @@ def test_every_source_of_drafts_leads_to_greedy_search(work, draft):
     assert [finished[n].hypotheses[0].ids for n in range(20)] == [work.greedily(runtime, one) for one in asked]
     assert sum(drafted for _, drafted, _, _ in observer.told) > 0
     assert len(factory._costs) == 1
+
+
+def test_decoders_share_no_group_but_those_without_autoregression(work):
+    """A group's steps are runs of one decoder's graphs."""
+    runtime = FakeRuntime(STRIDE, nat=work.NAT, siblings={"ssru": FakeRuntime(decoder="ssru")})
+    factory = GroupFactory(runtime, None, capacity=4, observer=Drafted())
+
+    for name in ("greedy", "beam", "sample", "speculative"):
+        segment, _ = kinds(work)[name]
+        assert factory.key(segment) != factory.key(replace(segment, decoder="ssru")), name
+    greedy, _ = kinds(work)["greedy"]
+    assert kind_of(factory.group(greedy)) is Chains  # by strides, which the sibling has none of
+    assert kind_of(factory.group(replace(greedy, decoder="ssru"))) is Search

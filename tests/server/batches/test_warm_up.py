@@ -78,3 +78,14 @@ def test_a_run_that_fails_stops_the_start(graph: str) -> None:
 
     with pytest.raises(StartError, match=r"/models/fake: it cannot decode \(\w+\): a run of the graph failed: no such"):
         warmed(Faulty(graph, fail))
+
+
+def test_each_decoder_is_tried() -> None:
+    """With the graphs that it has; what fails is told with its name."""
+    other = FakeRuntime(decoder="ssru")
+    warmed(FakeRuntime(siblings={"ssru": other}))
+    assert set(other.runs) == set(other.graphs)
+
+    broken = Faulty(STEP, lambda logp: logp * np.nan)
+    with pytest.raises(StartError, match=r"what it decodes \(greedy by ssru\) is not finite"):
+        warmed(FakeRuntime(siblings={"ssru": broken}))

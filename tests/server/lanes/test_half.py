@@ -143,3 +143,34 @@ def test_clearing_answers_all(desk: Desk) -> None:
     assert {type(answer) for answer in desk.answers.values()} == {EngineFailure}
     assert len(desk.answers) == 2
     assert len(desk.half) == 0
+
+
+def test_several_decoders_share_a_half(desk: Desk) -> None:
+    """Each source is read by its own decoder's encoder and steps, and has what it has alone."""
+    other = FakeRuntime(seed=1, decoder="ssru")
+    desk.runtime.siblings = {"ssru": other}
+    short = replace(LONG, min_length=4, max_length=20)
+    segments = [segment(5 + n, short, decoder="ssru" if n % 2 else None) for n in range(8)]
+
+    desk.admit(*segments)
+    while len(desk.half):
+        desk.half.turn()
+
+    together = {n: answer.hypotheses for n, answer in desk.answers.items() if isinstance(answer, Decoded)}
+    for n, one in enumerate(segments):
+        alone = Desk()
+        alone.runtime = other if one.decoder else desk.runtime
+        alone.half = Half(
+            alone.runtime,
+            GroupFactory(alone.runtime, None, capacity=4, observer=alone.observer),
+            alone.observer,
+            alone.pulse,
+            lambda *_: None,
+        )
+        alone.admit(replace(one, decoder=None))
+        while len(alone.half):
+            alone.half.turn()
+        [answer] = alone.answers.values()
+        assert isinstance(answer, Decoded)
+        assert together[n] == answer.hypotheses
+    assert {ENCODER, STEP} == set(other.runs) == set(desk.runtime.runs)

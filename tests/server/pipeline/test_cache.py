@@ -55,6 +55,7 @@ OTHER: dict[str, Any] = {
     "ids": (5, 7, 0),
     "decoding": Decoding(max_length=63),
     "strategy": Sampling(3),
+    "decoder": "ssru",
     "prefix": (4,),
     "suppressed_ids": (9,),
     "attention": True,

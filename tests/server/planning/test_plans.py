@@ -352,3 +352,62 @@ def test_the_first_way_in_time_is_gone(
     )
 
     assert plan is expected
+
+
+@pytest.fixture
+def several(manifest: Manifest) -> Manifest:
+    """A recurrent decoder that searches by default, beside one of self-attention and those without autoregression."""
+    graphs = manifest.graphs | {f"ssru.{name}": manifest.graphs[name] for name in ("encoder", "step")}
+    recurrent = replace(manifest.architecture, decoder="ssru")
+    return replace(manifest, siblings={"ssru": recurrent}, searcher="ssru", graphs=graphs)
+
+
+@pytest.mark.parametrize(
+    ("engine", "fields", "engines", "decoders"),
+    [
+        (E.AUTO, {}, ["greedy"], ["ssru"]),
+        (E.AUTO, {"deadline_s": 1.0}, ["greedy", "nat"], ["ssru", None]),
+        (E.QUALITY, {}, ["beam"], ["ssru"]),
+        (E.BALANCED, {}, ["greedy"], ["ssru"]),
+        (E.FAST, {}, ["greedy", "nat"], ["ssru", None]),
+        (E.GREEDY, {}, ["greedy"], ["ssru"]),
+        (E.BEAM, {}, ["beam"], ["ssru"]),
+        (E.AUTO, {"method": Sampling(3)}, ["sampling"], ["ssru"]),
+        (E.SPECULATIVE, {}, ["speculative"], [None]),
+        (E.NAT, {}, ["nat"], [None]),
+        (E.NAT, {"nat": NatOverrides(rescore=True)}, ["nat"], [None]),
+        # What a request names, or cannot do without.
+        (E.AUTO, {"decoder": "self-attention"}, ["speculative"], [None]),
+        (E.FAST, {"decoder": "self-attention"}, ["speculative", "nat"], [None, None]),
+        (E.GREEDY, {"decoder": "self-attention"}, ["greedy"], [None]),
+        (E.QUALITY, {"decoder": "self-attention"}, ["beam"], [None]),
+        (E.GREEDY, {"decoder": "ssru"}, ["greedy"], ["ssru"]),
+        (E.BALANCED, {"speculation": SpeculationOverrides(draft_tokens=3)}, ["speculative"], [None]),
+    ],
+)
+def test_a_bundle_of_several_decoders_searches_with_its_default(
+    several: Manifest, engine: EnginePreference, fields: dict[str, Any], engines: list[str], decoders: list[str | None]
+) -> None:
+    """But for a request that names another, or that has to do with speculation."""
+    plans_found = found(several, engine, **fields)
+
+    assert [plan.engine.value for plan in plans_found] == engines
+    assert [plan.decoder for plan in plans_found] == decoders
+
+
+def test_decoders_that_are_not_there_or_have_no_use_are_refused(several: Manifest, manifest: Manifest) -> None:
+    """By name; a bundle of one decoder has that one."""
+    assert refused(several, E.AUTO, decoder="lstm") == (UnsupportedByModel, "decoder")
+    assert refused(several, E.NAT, decoder="self-attention") == (InvalidRequest, "decoder")
+    assert refused(several, E.SPECULATIVE, decoder="ssru") == (UnsupportedByModel, "engine")
+    drafts = SpeculationOverrides(draft_tokens=3)
+    assert refused(several, E.AUTO, decoder="ssru", speculation=drafts) == (UnsupportedByModel, "speculation")
+    assert one(manifest, E.GREEDY, decoder="self-attention") == one(manifest, E.GREEDY)
+    assert refused(manifest, E.GREEDY, decoder="ssru") == (UnsupportedByModel, "decoder")
+
+
+def test_a_bundle_of_several_decoders_can_do_what_each_of_them_can(several: Manifest, manifest: Manifest) -> None:
+    """Drafts are verified by the one that reads several words at a time."""
+    assert draft_sources(several) == draft_sources(manifest)
+    assert engines(several) == engines(manifest)
+    assert draft_sources(several.of("ssru")) == []

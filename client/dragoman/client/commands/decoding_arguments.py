@@ -42,6 +42,7 @@ def register(parser: ArgumentParser) -> None:
     search.add_argument("--beam-size", type=count, metavar="N", help="hypotheses kept alive; 1 is greedy decoding")
     search.add_argument("--num-hypotheses", type=count, metavar="N", help="translations of each text, best first")
     _choice(search, "--engine", EnginePreference, "which way of decoding to prefer")
+    search.add_argument("--decoder", metavar="NAME", help="which of the model's decoders searches: see dragoman models")
     search.add_argument("--profile", metavar="NAME", help="whose rules hold: marian, fairseq, hf or ct2")
     _choice(search, "--early-stopping", EarlyStopping, "when a beam search may end")
     search.add_argument("--patience", type=positive, metavar="X", help="wait for X times the beam's hypotheses")

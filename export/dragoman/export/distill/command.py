@@ -82,6 +82,11 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="their translations (default: some lines of the text are held out, with the model's own translations)",
     )
     _training(parser.add_argument_group("training"))
+    parser.add_argument(
+        "--keep-teacher",
+        action="store_true",
+        help="the model's own decoder stays beside those that are trained, and searches where a request names none",
+    )
     parser.add_argument("--precision", choices=["fp32", "int8"], default="int8", help="of the bundle (default: int8)")
     parser.add_argument("--format", choices=["auto", *FORMATS], default="auto", help="what SOURCE is, as in export")
     parser.add_argument("--from", dest="source_language", metavar="XX", help="source language, where names do not tell")
@@ -187,6 +192,10 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     for path in (args.source, *args.text, *filter(None, (args.dev_source, args.dev_reference))):
         if not path.exists():
             raise ExportError(f"{path}: no such file or folder")
+    if args.keep_teacher and args.precision != "int8":
+        raise ExportError(f"--keep-teacher joins int8 decoders, and --precision is {args.precision}: leave one out")
+    if args.keep_teacher and args.decoder and "autoregressive" not in dict(args.decoder):
+        raise ExportError("--keep-teacher: without --decoder autoregressive the bundle has the model's own decoder")
     if args.output.exists() and not args.replace:
         raise ExportError(f"{args.output} exists: name another --output, or replace it with --replace")
     return Recipe(
@@ -207,6 +216,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         seed=args.seed,
         threads=args.threads or len(os.sched_getaffinity(0)),
         device=_device(args.device),
+        keeps_teacher=args.keep_teacher,
     )
 
 

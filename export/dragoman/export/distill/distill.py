@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dragoman.bundle.reader import Bundle
+from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.digests import sha256
 from dragoman.export.distill import report
@@ -26,6 +26,7 @@ from dragoman.export.distill.trainer import Point, Student, Trainer, multiplies_
 from dragoman.export.distill.work_folder import alone, open_work, write_whole
 from dragoman.export.export import export
 from dragoman.export.importers.formats import read
+from dragoman.export.joining.join import join
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoder_of
 from dragoman.export.network.network import Network
@@ -134,4 +135,7 @@ def _write(
         replace=recipe.replace,
         progress=lambda stage: say(f"bundle: {stage}", None),
     )
+    if recipe.keeps_teacher:
+        teacher = open_bundle(recipe.work / TEACHER)
+        bundle = join(bundle, teacher, recipe.output, searches=True, replace_it=True)
     return with_forms(bundle, progress=lambda stage: say(f"bundle: {stage}", None))

@@ -46,8 +46,9 @@ def scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, 
 def requests_by_name(kinds: Sequence[str], texts: Sequence[str]) -> dict[str, Request]:
     """The ways to decode texts by a bundle with these decoders, by names for people."""
     plain = Request(tuple(texts))
-    beam = replace(plain, engine=EnginePreference.BEAM, overrides=DecodingOverrides(beam_size=4))
-    requests = {"greedy": replace(plain, engine=EnginePreference.GREEDY), "beam 4": beam}
+    searched = replace(plain, decoder="self-attention" if "autoregressive" in kinds else None)
+    beam = replace(searched, engine=EnginePreference.BEAM, overrides=DecodingOverrides(beam_size=4))
+    requests = {"greedy": replace(searched, engine=EnginePreference.GREEDY), "beam 4": beam}
     if "ctc" in kinds:
         requests["ctc"] = _nat(plain, "ctc", 1)
     if "mask-predict" in kinds:

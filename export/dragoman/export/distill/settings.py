@@ -73,6 +73,8 @@ class Recipe:
     seed: int
     threads: int
     device: str
+    keeps_teacher: bool = False
+    """Whether the teacher's own decoder stays in the bundle, and searches where a request names none."""
 
     def settings(self, decoder: Decoder, batches: int) -> Settings:
         """How one decoder is trained, where an epoch has so many batches."""

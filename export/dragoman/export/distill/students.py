@@ -15,7 +15,8 @@ from dragoman.export.network.network import DecoderLayer, Network
 
 def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
     """The teacher's network with a new decoder of masked self-attention."""
-    network = Network(replace(teacher.arch, decoder="self-attention", decoder_layers=layers))
+    # Nothing teaches one head of the new decoder what aligns: all of them together say it best.
+    network = Network(replace(teacher.arch, decoder="self-attention", decoder_layers=layers, alignment_head=None))
     names = network.state_dict().keys()
     known = {n: v for n, v in teacher.state_dict().items() if n in names and not n.startswith("decoder.layers.")}
     torch.manual_seed(seed)

@@ -264,6 +264,8 @@ class App:
 
     def _pipeline(self, bundle: Bundle) -> Pipeline:
         name, options = bundle.manifest.name, self.options
+        if options.provider == "cuda":  # whose graphs are those of the architecture's own decoder
+            bundle = bundle.of(None)
         if bundle.manifest.decoding.beam_size > options.max_beam_size:
             raise StartError(
                 f"{bundle.directory}: the model's own beam_size is {bundle.manifest.decoding.beam_size}, "

@@ -49,15 +49,19 @@ class GroupFactory:
     def __repr__(self) -> str:
         return f"<GroupFactory {self._runtime!r}, {self._costs}>"
 
+    def runtime(self, decoder: str | None) -> Runtime:
+        """The bundle's graphs as a decoder sees them."""
+        return self._runtime.of(decoder)
+
     def key(self, segment: Segment) -> Hashable:
         """Segments with equal keys share a group."""
         match segment.strategy:
             case NonAutoregressive(decoder=decoder, rescore=rescore):
                 return decoder, rescore, self._has_shortlist(segment)
             case Speculative() as strategy:
-                return strategy, self._has_shortlist(segment), self._strides(segment)
+                return segment.decoder, strategy, self._has_shortlist(segment), self._strides(segment)
             case _:
-                return Layout.of(segment), self._has_shortlist(segment), self._strides(segment)
+                return segment.decoder, Layout.of(segment), self._has_shortlist(segment), self._strides(segment)
 
     def reads(self, segment: Segment) -> tuple[bool, bool]:
         """What of an encoded source is read for this segment: what the runtime keeps of it, and its rows as arrays."""
@@ -73,8 +77,9 @@ class GroupFactory:
 
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""
-        manifest, graphs = self._runtime.manifest, self._runtime.graphs
-        if self._runtime.is_placed:
+        runtime = self._runtime.of(segment.decoder)
+        manifest, graphs = runtime.manifest, runtime.graphs
+        if runtime.is_placed:
             if DEVICE_STRIDE not in graphs:
                 return False
         elif STRIDE not in graphs or self._has_shortlist(segment) != (STEP_SHORTLIST in graphs):
@@ -87,36 +92,36 @@ class GroupFactory:
     def group(self, segment: Segment) -> Group[T]:
         """An empty group for segments like this one."""
         shortlist = self._shortlist if self._has_shortlist(segment) else None
-        has_stride, speculation = self._strides(segment), None
+        runtime, has_stride, speculation = self._runtime.of(segment.decoder), self._strides(segment), None
         match segment.strategy:
             case NonAutoregressive(decoder=decoder, rescore=rescore):
-                group: Group[T] = self._nat(decoder, shortlist)
+                group: Group[T] = self._nat(runtime, decoder, shortlist)
                 if rescore:
-                    group = Rescored(group, self._runtime)
+                    group = Rescored(group, runtime)
                 return group
             case Speculative() as strategy:
-                speculation = self._speculation(strategy, shortlist)
-            case _ if not has_stride or self._runtime.is_placed:
+                speculation = self._speculation(runtime, strategy, shortlist)
+            case _ if not has_stride or runtime.is_placed:
                 return tree_batch(
-                    self._runtime,
+                    runtime,
                     shortlist,
                     layout=Layout.of(segment),
                     capacity=self._capacity,
                     stride=DEVICE_STRIDE_STEPS if has_stride else 1,
                 )
-        return chain_batch(self._runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
+        return chain_batch(runtime, shortlist, speculation, capacity=self._capacity, has_stride=has_stride)
 
-    def _nat(self, name: str, shortlist: Shortlist | None) -> Group[T]:
-        return CanvasBatch(self._runtime, shortlist, name=name, capacity=self._capacity)
+    def _nat(self, runtime: Runtime, name: str, shortlist: Shortlist | None) -> Group[T]:
+        return CanvasBatch(runtime, shortlist, name=name, capacity=self._capacity)
 
-    def _speculation(self, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
+    def _speculation(self, runtime: Runtime, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
         # Not by what a request may choose freely: there would be no end of them.
         key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
         costs = self._costs.setdefault(key, Costs())
-        return Speculation(strategy, self._drafter(strategy, shortlist), costs, self._observer)
+        return Speculation(strategy, self._drafter(runtime, strategy, shortlist), costs, self._observer)
 
-    def _drafter(self, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
-        runtime, name = self._runtime, strategy.decoder
+    def _drafter(self, runtime: Runtime, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
+        name = strategy.decoder
         match strategy.draft:
             case DraftSource.SOURCE:
                 return SourceDrafts()
@@ -124,4 +129,4 @@ class GroupFactory:
                 return BlockDrafts(runtime, shortlist, name=name, capacity=self._capacity)
             case DraftSource.HYPOTHESIS:
                 eos_id = runtime.manifest.tokenizer.eos_id
-                return HypothesisDrafts(self._nat(name, shortlist), NonAutoregressive(name), eos_id)
+                return HypothesisDrafts(self._nat(runtime, name, shortlist), NonAutoregressive(name), eos_id)

@@ -23,23 +23,30 @@ MOST_TOKENS = 8
 
 def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
     """Decode something by each way that the bundle in this directory has. Raises `StartError`."""
-    for segment in _segments(runtime.manifest):
-        engine = segment.strategy.engine(segment.decoding).value
-        try:
-            decoded = _decoded(segment, runtime, factory)
-        except EngineFailure as failure:
-            raise StartError(f"{directory}: it cannot decode ({engine}): {failure.detail}") from failure
-        if not decoded.hypotheses:
-            raise StartError(
-                f"{directory}: what it decodes ({engine}) is not finite: its weights are damaged, or too large "
-                "for its precision: export it again"
-            )
+    for decoder in (None, *runtime.siblings):
+        for segment in _segments(runtime.of(decoder).manifest):
+            _try(directory, replace(segment, decoder=decoder), factory)
 
 
-def _decoded(segment: Segment, runtime: Runtime, factory: GroupFactory) -> Decoded:
+def _try(directory: Path, segment: Segment, factory: GroupFactory) -> None:
+    """Decode it, or say why the bundle cannot be served."""
+    engine = segment.strategy.engine(segment.decoding).value
+    engine += f" by {segment.decoder}" if segment.decoder else ""
+    try:
+        decoded = _decoded(segment, factory)
+    except EngineFailure as failure:
+        raise StartError(f"{directory}: it cannot decode ({engine}): {failure.detail}") from failure
+    if not decoded.hypotheses:
+        raise StartError(
+            f"{directory}: what it decodes ({engine}) is not finite: its weights are damaged, or too large "
+            "for its precision: export it again"
+        )
+
+
+def _decoded(segment: Segment, factory: GroupFactory) -> Decoded:
     """What comes of a segment alone."""
     cross, hidden = factory.reads(segment)
-    [source] = encode(runtime, [segment], cross=cross, hidden=hidden)
+    [source] = encode(factory.runtime(segment.decoder), [segment], cross=cross, hidden=hidden)
     group: Group[None] = factory.group(segment)
     group.admit(None, segment, source)
     while not (done := group.step()):

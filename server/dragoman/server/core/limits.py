@@ -1,6 +1,6 @@
 """What a request may hold at most."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dragoman.bundle.graphs import STEP_SHORTLIST
 from dragoman.bundle.manifest import Manifest
@@ -30,6 +30,10 @@ class Bounds:
     max_beam_size: int
     max_hypotheses: int
     manifest: Manifest
+
+    def of(self, decoder: str | None) -> "Bounds":
+        """Those of one of its autoregressive decoders; None: the architecture's own."""
+        return replace(self, manifest=self.manifest.of(decoder))
 
     @property
     def has_shortlist(self) -> bool:

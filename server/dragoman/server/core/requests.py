@@ -175,6 +175,9 @@ class Request:
     seed: int = 0
     """For draws of a method that names none."""
     engine: EnginePreference = EnginePreference.AUTO
+    decoder: str | None = None
+    """The autoregressive decoder that searches, by its kind; None: the bundle's default, or the one that can verify
+    where the request has to do with speculation."""
     nat: NatOverrides = NatOverrides()
     speculation: SpeculationOverrides = SpeculationOverrides()
     prefixes: tuple[str, ...] = ()

@@ -69,6 +69,8 @@ class Segment:
     """Complete: the bundle's defaults with the request's overrides."""
     deadline_s: float | None = None
     strategy: Strategy = Beam()
+    decoder: str | None = None
+    """The bundle's sibling that decodes; None: the architecture's own decoder, or one without autoregression."""
     prefix: tuple[int, ...] = ()
     """Target ids that every hypothesis begins with, such as the target language's; they count as its tokens."""
     suppressed_ids: tuple[int, ...] = ()

@@ -89,7 +89,7 @@ class Half:
     def __init__(
         self, runtime: Runtime, factory: GroupFactory, observer: LaneObserver, pulse: Pulse, note_speed: NoteSpeed
     ) -> None:
-        self._runtime, self._factory, self._observer = runtime, factory, observer
+        self._factory, self._observer = factory, observer
         self._pulse, self._note_speed = pulse, note_speed
         on_gpu = runtime.provider == "cuda"
         self._encode_tokens = GPU_ENCODE_TOKENS if on_gpu else ENCODE_TOKENS
@@ -125,9 +125,14 @@ class Half:
         self.steps_since = 0
         for ticket in tickets:
             ticket.admitted_s = now_s
-        self._runs += encoder_runs(
-            tickets, lambda ticket: len(ticket.segment.ids), self._encode_tokens, self._run_tokens, self._area
-        )
+        for decoder in dict.fromkeys(ticket.segment.decoder for ticket in tickets):  # each has its own encoder graph
+            self._runs += encoder_runs(
+                [ticket for ticket in tickets if ticket.segment.decoder == decoder],
+                lambda ticket: len(ticket.segment.ids),
+                self._encode_tokens,
+                self._run_tokens,
+                self._area,
+            )
 
     def drop(self, now_s: float) -> None:
         """Answer those that were cancelled or are late."""
@@ -197,7 +202,8 @@ class Half:
         segments = [ticket.segment for ticket in run]
         cross, hidden = map(any, zip(*map(self._factory.reads, segments), strict=True))
         try:
-            sources = encode(self._runtime, segments, cross=cross, hidden=hidden)
+            runtime = self._factory.runtime(segments[0].decoder)
+            sources = encode(runtime, segments, cross=cross, hidden=hidden)
         except Exception as error:  # noqa: BLE001 - those that are being decoded have no part in it
             if len(run) == 1:
                 run[0].answer(failure_of(error))

@@ -44,7 +44,7 @@ from dragoman.server.pipeline.intake import TRANSLATE, Intake, field_names
 from dragoman.server.pipeline.workers import Workers, finished
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
-from dragoman.server.planning.settings import resolve
+from dragoman.server.planning.settings import resolve, searcher
 from dragoman.server.text import languages
 from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.labels import label_tree, said_whole
@@ -114,7 +114,7 @@ class Pipeline:
 
     def decoding(self, request: Request) -> Decoding:
         """What the request's segments are decoded with."""
-        decoding = resolve(request, request.engine, self._bounds)
+        decoding = resolve(request, request.engine, self._bounds.of(searcher(request, self.bundle.manifest)))
         if isinstance(decoding, ServingError):
             raise decoding
         return decoding
@@ -132,7 +132,7 @@ class Pipeline:
         if not searches(self.bundle.manifest):
             raise UnsupportedByModel("model", "this model decodes without autoregression alone and cannot score")
         try:
-            return Plan(Beam(), self.decoding(request))
+            return Plan(Beam(), self.decoding(request), decoder=searcher(request, self.bundle.manifest))
         except InvalidRequest as error:  # such a request has these fields at its top
             violations = (Violation(v.field.removeprefix("decoding."), v.message) for v in error.violations)
             raise InvalidRequest.of(violations) from None
@@ -146,6 +146,7 @@ class Pipeline:
             labels=labels,
             deadline_s=request.deadline_s,
             strategy=plan.strategy,
+            decoder=plan.decoder,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
@@ -288,7 +289,8 @@ class Pipeline:
     def _has_attention(self, template: Segment) -> bool:
         """Whether segments can carry their attention."""
         is_searched = not isinstance(template.strategy, NonAutoregressive)
-        return is_searched and has_attention(self.bundle.manifest, shortlist=template.decoding.shortlist)
+        manifest = self.bundle.manifest.of(template.decoder)
+        return is_searched and has_attention(manifest, shortlist=template.decoding.shortlist)
 
     def _chosen(
         self, request: Request, candidates: Sequence[Plan], prepared: Sequence[PreparedText | InvalidRequest]

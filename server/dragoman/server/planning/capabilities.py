@@ -20,12 +20,19 @@ def can_verify(manifest: Manifest) -> bool:
     return searches(manifest) and manifest.architecture.decoder == "self-attention"
 
 
+def verifier(manifest: Manifest) -> str | None:
+    """The first of the bundle's decoders that can verify drafts, else its default; None: the architecture's own."""
+    able = (sibling for sibling in (None, *sorted(manifest.siblings)) if can_verify(manifest.of(sibling)))
+    return next(able, manifest.searcher)
+
+
 def draft_sources(manifest: Manifest) -> list[DraftSource]:
     """Where drafts may come from, the default first; none where the decoder cannot read several words at a time.
 
     A block costs a pass at every round, which on a processor is several steps of a shallow decoder, one translation a
     pass for the whole text.
     """
+    manifest = manifest.of(verifier(manifest))
     tokenizer = manifest.tokenizer
     if not can_verify(manifest):
         return []

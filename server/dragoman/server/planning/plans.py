@@ -8,8 +8,10 @@ wish leaves several, as far as the model has them and no field stands against it
     balanced   greedy
     fast       non-autoregressive, or greedy
 
-Greedy decoding is speculative where a decoder of the bundle can draft: the translation is the same. `choose` takes the
-plan by deadline and by what each engine has been taking lately, which the load is part of.
+A bundle may have several decoders that search: its default one does, but for a request that names another, or that has
+to do with speculation, which needs one that reads several words at a time. Greedy decoding is speculative where that is
+the one and a decoder of the bundle can draft: the translation is the same. `choose` takes the plan by deadline and by
+what each engine has been taking lately, which the load is part of.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,7 @@ from dragoman.server.core.strategies import Beam, Chooser, DraftSource, Engine, 
 from dragoman.server.decode.strategies.speculative import Speculative
 from dragoman.server.planning.capabilities import can_verify, draft_sources, nat_decoders, offered, searches
 from dragoman.server.planning.nat_plans import MAX_LENGTH_CANDIDATES, resolve_nat
-from dragoman.server.planning.settings import resolve
+from dragoman.server.planning.settings import resolve, searcher
 
 MAX_PASSES = 64
 MAX_LENGTH_SCALE = 10.0
@@ -42,6 +44,8 @@ class Plan:
     strategy: Strategy
     decoding: Decoding
     chooser: Chooser | None = None
+    decoder: str | None = None
+    """The sibling that decodes; None: the architecture's own decoder, or one without autoregression."""
 
     @property
     def engine(self) -> Engine:
@@ -56,15 +60,24 @@ class _Asked:
     request: Request
     engine: EnginePreference
     bounds: Bounds
+    """What settings may be at most; their bundle has all its decoders."""
+    decoder: str | None
+    """The decoder that searches."""
 
     @property
     def manifest(self) -> Manifest:
-        return self.bounds.manifest
+        """As the decoder sees it."""
+        return self.searched.manifest
+
+    @cached_property
+    def searched(self) -> Bounds:
+        """The decoder's."""
+        return self.bounds.of(self.decoder)
 
     @cached_property
     def decoding(self) -> Decoding | ServingError:
         """Its settings, or what is wrong with them."""
-        return resolve(self.request, self.engine, self.bounds)
+        return resolve(self.request, self.engine, self.searched)
 
 
 Made = Plan | ServingError | None
@@ -78,7 +91,7 @@ def plans(request: Request, bounds: Bounds) -> list[Plan]:
         if engine in (EnginePreference.GREEDY, EnginePreference.BEAM, EnginePreference.SPECULATIVE):
             raise UnsupportedByModel("engine", f"this model has no {engine.value} decoding: {offered(bounds.manifest)}")
         engine = EnginePreference.NAT
-    asked = _Asked(request, engine, bounds)
+    asked = _Asked(request, engine, bounds, searcher(request, bounds.manifest))
     own = [asked.decoding] if isinstance(asked.decoding, ServingError) else []
     problem = joined([*own, *_field_problems(asked)])
     if problem is not None:
@@ -117,7 +130,8 @@ def _searched(asked: _Asked) -> Plan | ServingError:
     decoding, method = asked.decoding, asked.request.method
     if isinstance(decoding, ServingError):
         return decoding
-    return Plan(method.strategy(asked.request.seed), method.settings(decoding), method.chooser(decoding))
+    strategy, settings = method.strategy(asked.request.seed), method.settings(decoding)
+    return Plan(strategy, settings, method.chooser(decoding), asked.decoder)
 
 
 def _drafted(asked: _Asked) -> Plan | ServingError:
@@ -179,10 +193,11 @@ def _nat(asked: _Asked) -> Made:
 
 
 def _nat_plan(asked: _Asked, nat: NatOverrides) -> Plan | ServingError:
-    decoding = resolve(asked.request, EnginePreference.NAT, asked.bounds)
+    bounds = asked.bounds.of(None)
+    decoding = resolve(asked.request, EnginePreference.NAT, bounds)
     if isinstance(decoding, ServingError):
         return decoding
-    resolved = resolve_nat(asked.request, nat, decoding, asked.manifest)
+    resolved = resolve_nat(asked.request, nat, decoding, bounds.manifest)
     return resolved if isinstance(resolved, ServingError) else Plan(*resolved)
 
 
@@ -209,9 +224,12 @@ def _field_problems(asked: _Asked) -> Iterator[ServingError]:
     if speculation.lossy is not None and engine is not EnginePreference.SPECULATIVE:
         message = "another translation than greedy decoding's is given to those who demand speculative decoding only"
         yield InvalidRequest("speculation.lossy", message)
-    drafts = draft_sources(asked.manifest)
+    whole, drafts = asked.bounds.manifest, draft_sources(asked.manifest)
+    if asked.request.decoder is not None and engine is EnginePreference.NAT:
+        message = "set, and engine nat searches with none: unset it, and name one without autoregression in nat.decoder"
+        yield InvalidRequest("decoder", message)
     uses = (
-        ("nat", nat != NatOverrides(), (*_NEVER, *_NEVER_NAT), asked.manifest.nat),
+        ("nat", nat != NatOverrides(), (*_NEVER, *_NEVER_NAT), whole.nat),
         ("speculation", speculation != SpeculationOverrides(), (*_NEVER, EnginePreference.NAT), drafts),
     )
     for field, is_set, never, _ in uses:
@@ -225,7 +243,10 @@ def _field_problems(asked: _Asked) -> Iterator[ServingError]:
         return
     for field, is_set, _, is_there in uses:
         if is_set and not is_there:
-            message = f"set, and no engine of this model has a use for it: {offered(asked.manifest)}"
+            who = (
+                "no engine of this model has" if asked.request.decoder is None else "not this decoder of the model has"
+            )
+            message = f"set, and {who} a use for it: {offered(whole)}"
             yield UnsupportedByModel(field, message)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.manifest import Decoding, Manifest
 from dragoman.bundle.profiles import PROFILES, with_profile
 from dragoman.bundle.rules import NO_ATTENTION, attention_problems, decoding_problems, has_attention, source_problems
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, Violation, joined, quoted
 from dragoman.server.core.limits import Bounds
-from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Request
+from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Request, SpeculationOverrides
 from dragoman.server.core.strategies import Beam
+from dragoman.server.planning.capabilities import verifier
 
 QUALITY_BEAM = 4
 """The beam of a request that wants one and names no size, where the bundle's own is greedy."""
@@ -46,6 +47,22 @@ def resolve(request: Request, engine: EnginePreference, bounds: Bounds) -> Decod
     if violations:
         return InvalidRequest.of(violations)
     return next(_model_problems(request, decoding, bounds), decoding)
+
+
+def searcher(request: Request, manifest: Manifest) -> str | None:
+    """The decoder that searches for a request: the one that it names, or the bundle's default, but for speculation one
+    that can verify. None: the architecture's own. Raises where the bundle has no such decoder.
+    """
+    if request.decoder is not None:
+        if request.decoder in manifest.siblings:
+            return request.decoder
+        if request.decoder not in manifest.decoders:
+            known = ", ".join(manifest.decoders) or "none that translates word by word"
+            message = f"this model has no decoder {quoted(request.decoder)}, but {known}"
+            raise UnsupportedByModel("decoder", message)
+        return None
+    is_verified = request.engine is EnginePreference.SPECULATIVE or request.speculation != SpeculationOverrides()
+    return verifier(manifest) if is_verified else manifest.searcher
 
 
 def _early_problems(request: Request, engine: EnginePreference, bounds: Bounds) -> Iterator[ServingError]:

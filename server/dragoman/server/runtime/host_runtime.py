@@ -1,13 +1,14 @@
 """Runs graphs whose tensors are this process' arrays: on processors, and on a GPU those that keep nothing there."""
 
+import copy
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
-from dragoman.bundle.manifest import Tensor
+from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK, sibling_graph
+from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.bundle.reader import Bundle
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Feed
@@ -29,13 +30,32 @@ class HostRuntime:
     work: DeviceWork | None = None
 
     def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> None:
-        self.manifest, self.provider = bundle.manifest, str(hardware.provider)
-        self._sessions = load_sessions(bundle, threads, hardware)
+        self.provider = str(hardware.provider)
+        self._turn = nullcontext() if hardware.provider == "cpu" else ON_DEVICE
+        loaded = load_sessions(bundle, threads, hardware)
+        self._siblings = {name: self._seen_by(name, bundle.manifest, loaded) for name in bundle.manifest.siblings}
+        self.siblings: Collection[str] = self._siblings.keys()
+        self._see(bundle.manifest.of(None), loaded)
+
+    def _see(self, manifest: Manifest, sessions: Mapping[str, Any]) -> None:
+        """Run the graphs of one decoder, which are these sessions among others."""
+        self.manifest = manifest
+        self._sessions = {name: sessions[name] for name in manifest.graphs if name in sessions}
         self.graphs: Collection[str] = self._sessions.keys()
         """All of the bundle that run here."""
-        self._turn = nullcontext() if hardware.provider == "cpu" else ON_DEVICE
-        self._outputs = {n: [t.name for t in graph.outputs] for n, graph in self.manifest.graphs.items()}
-        self._said, self._kept = step_outputs(self.manifest)
+        self._outputs = {n: [t.name for t in graph.outputs] for n, graph in manifest.graphs.items()}
+        self._said, self._kept = step_outputs(manifest)
+
+    def _seen_by(self, sibling: str, manifest: Manifest, loaded: Mapping[str, Any]) -> "HostRuntime":
+        """This one for a sibling."""
+        seen, runtime = manifest.of(sibling), copy.copy(self)
+        named = {name: sibling_graph(sibling, name) for name in seen.graphs}
+        runtime._see(seen, {name: loaded[whole] for name, whole in named.items() if whole in loaded})
+        return runtime
+
+    def of(self, decoder: str | None) -> "HostRuntime":
+        """The same with a sibling's graphs, or this one."""
+        return self if decoder is None else self._siblings[decoder]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.manifest.name} {self.manifest.precision} {', '.join(self._sessions)}>"

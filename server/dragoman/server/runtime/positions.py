@@ -15,7 +15,13 @@ MASK_BYTES = 16 * (4 + 1)
 
 
 def position_bytes(manifest: Manifest) -> int:
-    """Bytes for each position of a lane: a slot of each hypothesis, and as many positions of its source."""
+    """Bytes for each position of a lane, of the decoder that takes most: a slot of each hypothesis, and as many
+    positions of its source.
+    """
+    return max(_position_bytes(manifest.of(sibling)) for sibling in (None, *manifest.siblings))
+
+
+def _position_bytes(manifest: Manifest) -> int:
     step = manifest.graphs[STEP].inputs if STEP in manifest.graphs else ()
     kept = [tensor for name, graph in manifest.graphs.items() if is_nat_memory(name) for tensor in graph.outputs]
     read = [tensor for tensor in (*step, *kept) if "S" in tensor.shape and tensor.name != SRC_MASK]

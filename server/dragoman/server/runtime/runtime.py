@@ -43,6 +43,15 @@ class Runtime(Protocol):
     def graphs(self) -> Collection[str]:
         """The names of those that can be run here."""
 
+    @property
+    def siblings(self) -> Collection[str]:
+        """The bundle's further autoregressive decoders."""
+
+    def of(self, decoder: str | None) -> "Runtime":
+        """The same as one of the bundle's autoregressive decoders sees it; None: the architecture's own, and those
+        without autoregression.
+        """
+
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Packed source words -> what attention reads and first states by source [g], and hidden rows [n, d], by name.
 

@@ -35,6 +35,7 @@ def test_a_student_is_read_whole(marian):
         target_vocabulary=WORDS,
         decoder="ssru",
         embedding_scale=WIDTH**0.5,
+        alignment_head=0,
     )
     assert (checkpoint.pairs, checkpoint.name) == ((LanguagePair("en", "de"),), "en-de")
     assert checkpoint.decoding == Decoding(max_length=512, max_length_factor=2.5)

@@ -143,3 +143,13 @@ def test_a_configuration_that_is_none_is_refused(marian, text):
     np.savez(folder / "model.ende.npz", **model.parameters, **{"special:model.yml": config})
 
     assert any(reason.startswith("the model's own configuration") for reason in reasons_of(folder))
+
+
+@pytest.mark.parametrize(("layer", "head"), [(None, 0), ("last", 0), (2, 0), ("2", 0), (1, None)])
+def test_alignments_are_those_of_the_head_that_marian_reads(marian, layer, head):
+    """The first of the layer that guided training teaches, which is ours where it is the last."""
+    model = marian()
+    if layer is not None:
+        model.options["transformer-guided-alignment-layer"] = layer
+
+    assert read_marian(model.write(), None, None).architecture.alignment_head == head

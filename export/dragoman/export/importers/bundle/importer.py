@@ -25,8 +25,9 @@ Floats = npt.NDArray[np.float32]
 
 
 def read_bundle(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:  # noqa: ARG001
-    """Read a bundle; its languages are its own."""
-    bundle = open_bundle(source)
+    """Read a bundle as its architecture's own decoder has it; its languages are its own."""
+    whole = open_bundle(source)
+    bundle = whole.of(None)
     manifest, facts = bundle.manifest, bundle.manifest.tokenizer
     network = network_of(manifest.architecture)
     attach(network, manifest.nat)
@@ -55,6 +56,9 @@ def read_bundle(source: Path, source_language: str | None, target_language: str 
         source_files=(source / "manifest.json",),
         licence=manifest.licence,
         texts=manifest.texts,
+        notes=tuple(
+            f"{source}: its decoder {name} is left out: `dragoman join` adds one" for name in whole.manifest.siblings
+        ),
         shortlist=_shortlist(bundle),
         nat=dict(manifest.nat),
         history={key: value for key, value in provenance.options.items() if key != "precision"},

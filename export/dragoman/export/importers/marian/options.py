@@ -90,6 +90,7 @@ def read_architecture(options: Options, model: MarianFile, reasons: Reasons) -> 
         embedding_norm=embedding_ops == "n",
         output_bias=not options.get("output-omit-bias", False),
         norm_epsilon=1e-6,
+        alignment_head=_alignment_head(options, sizes["decoder_layers"]),
     )
 
 
@@ -177,6 +178,11 @@ def _without_dropout(options: Options, name: str) -> str:
 def _is_learned(options: Options) -> bool:
     # The option has had both names.
     return any(options.get(f"transformer-train-{name}", False) for name in ("positions", "position-embeddings"))
+
+
+def _alignment_head(options: Options, layers: int) -> int | None:
+    """Marian reads alignments off the first head of one layer, which guided training teaches them; ours is the last."""
+    return 0 if options.get("transformer-guided-alignment-layer", "last") in ("last", layers, str(layers)) else None
 
 
 def _tying(options: Options) -> Tying:

@@ -29,6 +29,7 @@ def model(pipeline: Pipeline, *, max_request_bytes: int, draining: bool) -> pb.M
             max_backlog_tokens=limits.backlog_tokens,
         ),
         engines=[f"ENGINE_{engine.name}" for engine in _engines(pipeline)],
+        decoders=manifest.decoders,
         nat_decoders=nat_decoders(manifest),
         draft_sources=[f"DRAFT_SOURCE_{source.name}" for source in draft_sources(manifest)],
         precision=manifest.precision,

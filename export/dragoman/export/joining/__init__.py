@@ -1,0 +1,1 @@
+"""One bundle of two whose decoders read the same encoder."""
