@@ -6,6 +6,7 @@
     lab.py canvases BUNDLE 1 64           what a translation without autoregression takes, by sources
     lab.py refusals BUNDLE                what is said of bundles of other kinds, which a GPU does not run
     lab.py bfloat16 BUNDLE                which graphs for devices the provider has kernels for in bfloat16
+    lab.py busy BUNDLE 40 3000            a lane that never rests, with so many sources at a time
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
 
 Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
@@ -33,6 +34,7 @@ import twins
 from dragoman.bundle.graphs import DEVICE_GRAPHS, DEVICE_STRIDE_STEPS, STRIDE, TOPK_ID, TOPK_LOGP, file_of
 from dragoman.bundle.manifest import Decoding, Recurrent
 from dragoman.bundle.reader import Bundle, open_bundle
+from dragoman.server.batches.warm_up import rehearse
 from dragoman.server.core.errors import StartError
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Decoded, Segment
@@ -40,6 +42,7 @@ from dragoman.server.core.strategies import DraftSource
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.lanes import lanes as lanes_of_a_bundle
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROVIDERS, hardware_of
 
@@ -121,9 +124,14 @@ class Lab:
     def __init__(self, bundle: Bundle, *, lanes: int = 1, max_batch: int = 256) -> None:
         self.bundle, self.journal, self.said = bundle, Journal(), threading.local()
         self.steps = Steps(self.journal, [])
+        rehearsed = threading.Semaphore(0)
+        lanes_of_a_bundle.rehearse = lambda *given: (rehearse(*given), rehearsed.release())
         self.lanes = open_lanes(
             bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver(), hardware=CUDA
         )
+        for _ in range(lanes if self.lanes.runtime.is_placed else 0):
+            if not rehearsed.acquire(timeout=WAIT_S):
+                raise TimeoutError("a lane does not rehearse")
         runtime: Any = self.lanes.runtime
         self._step, self._encode = runtime.step, runtime.encode
         runtime.step, runtime.encode = self._stepped, self._encoded
@@ -362,6 +370,47 @@ def in_bfloat16(graph: Any) -> None:
                 attribute.i = brain
 
 
+def busy(path: str, sources: str = "40", answers: str = "3000") -> Iterator[dict[str, Any]]:
+    """A lane that never rests: whoever is answered is followed by another, greedily or by the bundle's beam of 4."""
+    bundle = open_bundle(Path(path))
+    facts = bundle.manifest
+    lab = Lab(replace(bundle, manifest=replace(facts, decoding=replace(facts.decoding, beam_size=4))))
+    rng, left, is_over = np.random.default_rng(3), int(answers), threading.Event()
+    problems: list[Exception] = []
+
+    def segment() -> Segment:
+        words = int(rng.integers(3, 90))
+        decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
+        return lab.segment(rng, words, replace(decoding, beam_size=int(rng.choice([1, 4]))))
+
+    def follow(answer: Any) -> None:
+        nonlocal left
+        left -= 1
+        if isinstance(answer, Exception):
+            problems.append(answer)
+        if left >= int(sources):
+            lab.lanes.submit(segment(), follow)
+        elif left == 0:
+            is_over.set()
+
+    lab.steps.taken.clear()
+    before, lab.prepared = lab.journal.counts(), 0
+    for _ in range(int(sources)):
+        lab.lanes.submit(segment(), follow)
+    if not is_over.wait(WAIT_S) or problems:
+        raise TimeoutError("a lane did not answer") from (problems or [None])[0]
+    spent, taken = lab.journal.counts() - before, lab.steps.taken
+    share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
+    yield {
+        **spent,
+        "steps": len(taken),
+        "stalls": spent["captures"] - lab.prepared,
+        "share": share,
+        "alive": lab.journal.counts().alive,
+    }
+    lab.close()
+
+
 def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
     """Bursts of mixed lengths and ways; what each round of them took."""
     lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
@@ -412,6 +461,7 @@ if __name__ == "__main__":
         "canvases": canvases,
         "refusals": refusals,
         "bfloat16": bfloat16,
+        "busy": busy,
         "traffic": traffic,
     }[sys.argv[1]](*sys.argv[2:]):
         print(json.dumps(result), flush=True)

@@ -83,9 +83,27 @@ def test_mixed_traffic_repeats_what_was_captured(lab, big):
     check_traffic(lab("traffic", big.directory, "3"))
 
 
+def check_busy(lines) -> None:
+    """A lane that never rests repeats what it captured before anybody came, and captures nothing meanwhile."""
+    for line in lines:
+        assert line["share"] >= SHARE, line
+        assert line["captures"] == line["violations"] == 0, line
+
+
+def test_a_lane_that_never_rests_has_captured_what_it_runs(lab, big):
+    """40 sources at a time, each followed by another at once, greedily and by the bundle's own beam."""
+    check_busy(lab("busy", big.directory, "40", "1500"))
+
+
 def test_a_step_needs_no_cudnn(lab, big):
     """The same budget where cuDNN is not installed."""
     check_budget(lab("budget", big.directory, "1x1", cudnn=False))
+
+
+def test_a_lane_that_has_not_rehearsed_is_noticed(lab, big):
+    """Others wait for its captures, or for its launches."""
+    with pytest.raises(AssertionError):
+        check_busy(lab("busy", big.directory, "40", "1500", twin="no_rehearsal"))
 
 
 @pytest.mark.parametrize(

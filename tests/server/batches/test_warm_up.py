@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.bundle.graphs import CANDIDATES, STEP, STEP_SHORTLIST, STRIDE, TOPK_LOGP, nat_graph
+from dragoman.bundle.graphs import CANDIDATES, IDS, SRC_MASK, STEP, STEP_SHORTLIST, STRIDE, TOPK_LOGP, nat_graph
 from dragoman.bundle.manifest import Nat
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.warm_up import warm_up
+from dragoman.server.batches.warm_up import rehearse, warm_up
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.ports import LaneObserver
 
@@ -89,3 +89,39 @@ def test_each_decoder_is_tried() -> None:
     broken = Faulty(STEP, lambda logp: logp * np.nan)
     with pytest.raises(StartError, match=r"what it decodes \(greedy by ssru\) is not finite"):
         warmed(FakeRuntime(siblings={"ssru": broken}))
+
+
+class Rehearsed(FakeRuntime):
+    """Notes how many sources of how many words, and nodes of each, are run, and what is asked for at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifest = replace(self.manifest, decoding=replace(self.manifest.decoding, beam_size=3))
+        self.encoded: list[tuple[int, int]] = []
+        self.stepped: list[tuple[int, ...]] = []
+        self.left = 2
+
+    def encode(self, feed: Any, *, cross: bool, hidden: bool) -> dict[str, Any]:
+        self.encoded.append((len(feed[SRC_MASK]), len(feed[IDS]) // len(feed[SRC_MASK])))
+        return super().encode(feed, cross=cross, hidden=hidden)
+
+    def step(self, graph: str, feed: Any, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
+        self.stepped.append(feed[IDS].shape)
+        return super().step(graph, feed, attention=attention)
+
+    def prepare(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+@pytest.mark.parametrize(("most", "rows"), [(256, {1, 8, 64}), (16, {1, 8, 16})])
+def test_a_lane_rehearses_what_it_will_run_most(most: int, rows: set[int]) -> None:
+    """Greedy search and the bundle's beam, few sources and some, short and as long as may be; then all is prepared."""
+    runtime = Rehearsed()
+
+    rehearse(runtime, GroupFactory(runtime, None, capacity=most, observer=LaneObserver()), most)
+
+    assert {*runtime.stepped} == {(count, width) for count in rows for width in (1, 3)}
+    assert {*runtime.encoded} == {(count, words) for count in rows for words in (21, 64)}
+    assert runtime.encoded[0] == max(runtime.encoded)
+    assert runtime.left == -1

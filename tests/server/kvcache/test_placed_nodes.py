@@ -101,6 +101,21 @@ def test_a_stride_writes_a_slot_each_step_and_sees_all_before_it():
     assert store.size == 16
 
 
+@pytest.mark.parametrize("kind", [PlacedChains, PlacedTrees])
+def test_slots_may_be_had_before_they_are_needed(kind):
+    """So many at least; those that there are stay."""
+    store = Store(8)
+    nodes = kind(store, 4, 2, HALF) if kind is PlacedTrees else kind(store, 4, HALF)
+    nodes.admit({})
+
+    nodes.reserve(5)
+    nodes.reserve(17)
+
+    assert store.sizes[-1] == 32
+    seen_slots = nodes.feed(np.eye(2, dtype=np.bool_) if kind is PlacedTrees else np.ones((1, 1), np.bool_))
+    assert seen_slots[MASK].shape[3] == 32
+
+
 def test_a_newcomer_sees_nothing_of_whoever_had_the_row():
     """The last takes the place of the one that left, with its length."""
     chains = PlacedChains(Store(4), 4, HALF)

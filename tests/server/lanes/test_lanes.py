@@ -18,6 +18,7 @@ from dragoman.server.core.strategies import Beam, Engine
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.lanes import lanes as module
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.telemetry.liveness import MIN_FAILURES, Fault, fault_of
 
@@ -546,4 +547,31 @@ def test_the_runtime_prepares_what_it_likes_while_nobody_waits(bench):
     assert waited == [False] * 3
     one.submit(1, second)
     assert isinstance(one.wait(2)[1], Decoded)
+    assert one.observer.failed_rounds == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("is_placed", [False, True])
+def test_each_lane_rehearses_on_a_device_before_it_takes_anything(bench, monkeypatch, is_placed, fails):
+    """On its own thread; what goes wrong with it is nobody's failure. On a processor there is nothing to rehearse."""
+    rehearsals: list[tuple[str, int]] = []
+
+    def rehearse(runtime, factory, most) -> None:
+        rehearsals.append((threading.current_thread().name, most))
+        if len(rehearsals) == 2:
+            runtime.is_placed = False  # or the fake would be asked for what a device has
+        if fails:
+            raise MemoryError("a defect")
+
+    monkeypatch.setattr(module, "rehearse", rehearse)
+    if is_placed:
+        monkeypatch.setattr(FakeRuntime, "is_placed", True)
+        monkeypatch.setattr(FakeRuntime, "provider", "cuda")
+    one = bench(num_lanes=2)
+    while is_placed and one.runtime.is_placed:
+        time.sleep(0.001)
+    one.submit(0, segments(1)[0])
+
+    assert isinstance(one.wait(1)[0], Decoded)
+    assert sorted(rehearsals) == ([("lane-0", 4), ("lane-1", 4)] if is_placed else [])
     assert one.observer.failed_rounds == 0

@@ -28,7 +28,7 @@ from dragoman.server.decode.chains import Chains
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.search import Search
 from dragoman.server.decode.step import Grower
-from dragoman.server.kvcache.nodes import nodes_of
+from dragoman.server.kvcache.nodes import nodes_of, reserve
 from dragoman.server.kvcache.source_memory import sources_of
 from dragoman.server.runtime.runtime import Runtime
 
@@ -103,6 +103,10 @@ class StepBatch(Generic[T]):
         self._words.admit(segment.ids)
         if self._speculation is not None:
             self._speculation.drafter.admit(segment, source)
+
+    def reserve(self, slots: int) -> None:
+        """Have memory for so many nodes of a source, where it is a device's."""
+        reserve(self._nodes, slots)
 
     def step(self) -> list[tuple[T, Decoded]]:
         """Run the decoder once for all sources; those that are finished leave."""

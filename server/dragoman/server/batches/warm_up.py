@@ -1,8 +1,12 @@
 """A bundle's graphs are run before any request is answered. Where one fails, or its numbers are not finite, the bundle
 is not served; and the first request pays for nothing that a runtime puts off until its first run.
+
+On a device each lane rehearses, too: what it will run most is launched once in each size that needs no more memory than
+it has from the first source on, and captured. A lane that never rests would launch it as usual otherwise.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +15,7 @@ from dragoman.bundle.manifest import Manifest
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
+from dragoman.server.batches.step_batch import StepBatch
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode.strategies.nat import NonAutoregressive
@@ -19,6 +24,8 @@ from dragoman.server.runtime.runtime import Runtime
 WORDS = 128
 """Of each source, from all over the vocabulary: what is mapped of the words' table is then in memory."""
 MOST_TOKENS = 8
+REHEARSED_ROWS, REHEARSED_WORDS, REHEARSED_SLOTS = (64, 8, 1), (100, 20), (256, 64)
+"""Sources at a time, of so many words, with so many slots: the largest first, whose memory serves the others, too."""
 
 
 def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
@@ -41,6 +48,33 @@ def _try(directory: Path, segment: Segment, factory: GroupFactory) -> None:
             f"{directory}: what it decodes ({engine}) is not finite: its weights are damaged, or too large "
             "for its precision: export it again"
         )
+
+
+def rehearse(runtime: Runtime, factory: GroupFactory, most: int) -> None:
+    """Have the lane that calls run greedy search and the bundle's own beam for few sources and for some, short and
+    long, and capture that; it has at most so many at a time.
+    """
+    manifest = runtime.manifest
+    short = replace(manifest.decoding, num_hypotheses=1, forced_last_id=None, min_length=0)
+    for width, rows, words in itertools.product(
+        sorted({1, manifest.decoding.beam_size}), REHEARSED_ROWS, REHEARSED_WORDS
+    ):
+        ids = *[0] * min(words, manifest.limits.max_source_tokens - 1), manifest.tokenizer.eos_id
+        segment = Segment(ids, replace(short, beam_size=width))
+        for slots in REHEARSED_SLOTS:
+            _step_once(runtime, factory, [segment] * min(rows, most), slots)
+    while runtime.prepare():
+        pass
+
+
+def _step_once(runtime: Runtime, factory: GroupFactory, segments: Sequence[Segment], slots: int) -> None:
+    """One step of a group of its own, whose memory the next one has."""
+    group: Group[int] = factory.group(segments[0])
+    for owner, source in enumerate(encode(runtime, segments)):
+        group.admit(owner, segments[owner], source)
+    if isinstance(group, StepBatch):
+        group.reserve(slots)
+    group.step()
 
 
 def _decoded(segment: Segment, factory: GroupFactory) -> Decoded:

@@ -61,6 +61,12 @@ def chain_nodes_of(runtime: Runtime, capacity: int) -> Nodes:
     return ChainNodes(store, capacity, is_relative=runtime.manifest.architecture.is_relative)
 
 
+def reserve(nodes: Nodes, slots: int) -> None:
+    """Have so many slots at least, where they are named before a run."""
+    if isinstance(nodes, PlacedChains | PlacedTrees):
+        nodes.reserve(slots)
+
+
 def _placed_nodes(runtime: Runtime, capacity: int, width: int, kind: Hashable) -> Nodes:
     """The kinds whose slots are named before a run."""
     inputs = runtime.manifest.graphs[DEVICE_STEP].inputs

@@ -45,15 +45,18 @@ class PlacedChains:
         self._store.remove(row)
         self._lengths[row] = self._lengths[len(self._store)]
 
+    def reserve(self, slots: int) -> None:
+        """Have so many slots at least."""
+        if slots > self._store.size:
+            self._store.resize(self._store.room(slots))
+
     def feed(self, seen: Bools) -> Feed:
         """The slots behind what each source has read, and what each of a run's words sees: those of a stride, of which
         the first is fed, all that were read before them.
         """
         n, (queries, nodes) = len(self._store), seen.shape
         lengths = self._lengths[:n, None]
-        needed = int(lengths.max(initial=0)) + nodes
-        if needed > self._store.size:
-            self._store.resize(self._store.room(needed))
+        self.reserve(int(lengths.max(initial=0)) + nodes)
         slots, places = lengths + np.arange(nodes), np.arange(self._store.size)
         if nodes == 1:
             visible = (places <= lengths)[:, None]
@@ -102,13 +105,18 @@ class PlacedTrees:
         if self._depth is not None:
             self._depth[row] = self._depth[len(self._store)]
 
+    def reserve(self, slots: int) -> None:
+        """Have so many slots at least."""
+        if slots > self._store.size:
+            self._resize(self._store.room(slots))
+
     def feed(self, seen: Bools) -> Feed:  # noqa: ARG002 - nodes of a level see themselves
         """Each source's lowest free slots for its new level, and each node's ancestors and itself."""
         n, width = len(self._store), self._width
         used: Bools = np.any(self._ancestors[:n], axis=1)
         needed = int(used.view(np.uint8).sum(1, dtype=np.int32).max(initial=0)) + width
         if needed > used.shape[1]:
-            self._resize(self._store.room(needed))
+            self.reserve(needed)
             used = np.any(self._ancestors[:n], axis=1)
         slots, rows = np.empty((n, width), np.int64), np.arange(n)
         self._seen = self._ancestors[:n].copy()

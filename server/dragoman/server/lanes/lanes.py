@@ -25,6 +25,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 
 from dragoman.server.batches.factory import GroupFactory
+from dragoman.server.batches.warm_up import rehearse
 from dragoman.server.core import logs
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, Draining
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
@@ -251,6 +252,7 @@ class _Lane:
 
     def _run(self) -> None:
         try:
+            self._rehearse()
             self._rounds()
         except BaseException:
             self.pulse.has_crashed = True
@@ -276,6 +278,15 @@ class _Lane:
         if not self.num_active:
             self._prepare()
         return self._lanes.take(self._rooms(), is_idle=not self.num_active, is_last=self._is_last)
+
+    def _rehearse(self) -> None:
+        """On a device: run what will be run most before anybody waits for it."""
+        runtime = self._lanes.runtime
+        if runtime.is_placed and runtime.provider != "cpu":
+            try:
+                rehearse(runtime, self._lanes.factory, self._lanes.max_batch)
+            except Exception as error:  # noqa: BLE001 - it was for later
+                logs.event(_logger, logging.WARNING, "not_prepared", exc_info=error)
 
     def _prepare(self) -> None:
         """Nobody waits: the runtime makes what later runs take less time with, piece by piece."""
