@@ -85,6 +85,12 @@ def differing(found, expected) -> list[object]:
     ]
 
 
+def parts_at_a_tie(one, other) -> bool:
+    """Whether the first words that differ are equally likely."""
+    words = zip(one.ids, other.ids, one.token_logps, other.token_logps, strict=False)
+    return next((abs(a - b) < TIE for word, another, a, b in words if word != another), False)
+
+
 @pytest.fixture
 def both(decoder, monkeypatch):
     """Lanes of either path, neither of which strides."""
@@ -103,12 +109,15 @@ def test_the_bundle_has_its_own_step(placed_fp32):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_strategy_says_the_same_words(both, placed_fp32, kind):
-    """Many random sources, and few places: sources join and leave all the time, rows are reused, and slots grow."""
+    """Many random sources, and few places: sources join and leave all the time, rows are reused, and slots grow. Where
+    words are equally likely, rounding decides which of them stands first among those that are drawn from.
+    """
     given = segments(kind, 500 if kind == "greedy" else SOURCES)
 
     here, there = (one.together(given) for one in both(placed_fp32, max_batch=12))
 
-    assert differing(there, here) == []
+    others = differing(there, here)
+    assert [pair for pair in others if kind != "sample" or not parts_at_a_tie(*pair)] == []
     assert np.mean([a.hypotheses[0].ids == b.hypotheses[0].ids for a, b in zip(there, here, strict=True)]) >= 0.98
 
 
