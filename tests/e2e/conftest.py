@@ -30,6 +30,7 @@ from dragoman.bundle.manifest import (
     Recurrent,
     Rotary,
     Tokenizer,
+    Window,
 )
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
@@ -170,6 +171,13 @@ KINDS = {
         "output_cap": 30.0,
         "output_transform": "tanh",
     },
+    # Blocks of 32, a first word that all see, and sources that have other positions than translations.
+    "window": {
+        "norm": "pre",
+        "positions": "learned",
+        "encoder_window": Window((3, 20), first=1),
+        "encoder_positions": 700,
+    },
     "lstm": {
         "decoder": "lstm",
         "heads": 0,
@@ -179,8 +187,22 @@ KINDS = {
 }
 
 
-RARE_KINDS = {"shaw": {"positions": "shaw", "relative_distance": 3}}
+RARE_KINDS = {
+    "shaw": {"positions": "shaw", "relative_distance": 3},
+    "summed": {**KINDS["relative"], "encoder_window": Window((5, 70), summed=16), "encoder_positions": 700},
+}
 """Others, which few tests need."""
+ENDS = {
+    "ssru": 1.5,
+    "self-attention": 2.8,
+    "relative": 1.0,
+    "rotary": 2.0,
+    "window": 0.5,
+    "lstm": 1.5,
+    "shaw": 1.0,
+    "summed": 1.0,
+}
+"""Biases of the end token: so that some translations end and some do not."""
 NAT = {
     "mask-predict": Nat(
         "mask-predict", 1, 512, "shown", mask_id=VOCABULARY, last_id=0, length_classes=32, block=6, passes=2
@@ -212,8 +234,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     if arch.recurrent is not None:
         network.output_embedding *= 6  # hidden states lie between -1 and 1
     network.output_bias.fill_(0)
-    ends = {"ssru": 1.5, "self-attention": 2.8, "relative": 1.0, "rotary": 2.0, "lstm": 1.5, "shaw": 1.0}
-    network.output_bias[0] = ends[decoder]
+    network.output_bias[0] = ENDS[decoder]
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
     for layer in network.decoder.stack() if decoder == "ssru" else ():
@@ -332,6 +353,14 @@ def precision(request: pytest.FixtureRequest) -> Precision:
     """Both precisions."""
     value: Precision = request.param
     return value
+
+
+@pytest.fixture(scope="session", params=["window", "summed"])
+def long_bundle(
+    request: pytest.FixtureRequest, precision: Precision, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    """A random model of each kind whose encoder is made for long sources, in either precision."""
+    return tiny_bundle(random_checkpoint(request.param, tmp_path_factory.mktemp("checkpoint")), precision)
 
 
 @pytest.fixture(params=["fp32", "int8"])

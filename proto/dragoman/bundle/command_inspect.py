@@ -9,7 +9,7 @@ from pathlib import Path
 from dragoman.bundle import codec
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.errors import BundleCorrupt, BundleError
-from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Texts, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Texts, Tokenizer, Window
 from dragoman.bundle.reader import Bundle, open_bundle
 
 
@@ -89,6 +89,7 @@ def _architecture(shape: Architecture) -> str:
     placement = shape.norm if shape.encoder_norm is None else f"{shape.encoder_norm}+{shape.norm}"
     norm = f"{placement}-norm" + ("" if shape.norm_kind == "layer" else f" ({shape.norm_kind})")
     positions = f"{shape.positions} positions" + (" by layer" if shape.relative_by_layer else "")
+    positions += "" if shape.encoder_window is None else f", {_window(shape.encoder_window)}"
     words += "" if shape.output_transform is None else f", transformed ({shape.output_transform})"
     return f"{layers}, {sizes}, {norm}, {positions}, {words}"
 
@@ -97,6 +98,14 @@ def _sibling(name: str, manifest: Manifest) -> str:
     """A further autoregressive decoder, and whether it is the one that searches."""
     searches = ", which searches where a request names none" if name == manifest.searcher else ""
     return f"{name}: {_architecture(manifest.siblings[name])}{searches}"
+
+
+def _window(window: Window) -> str:
+    nearest, farthest = min(window.reach), max(window.reach)
+    reach = f"{nearest}" if nearest == farthest else f"{nearest} to {farthest}"
+    first = f" and the first {window.first}" if window.first else ""
+    sums = f" and sums of {window.summed}" if window.summed else ""
+    return f"sources see {reach} positions away{first}{sums}"
 
 
 def _recurrent(sizes: Recurrent) -> str:

@@ -163,6 +163,22 @@ class Rotary:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Self-attention of an encoder for long sources, whose cost grows with their length and not with its square.
+
+    A word sees those that are near, and a few that stand for all others.
+    """
+
+    reach: tuple[int, ...]
+    """How many positions away the words of each layer see."""
+    first: int = 0
+    """So many first words of a source see all of it, with queries, keys and values of their own, and all see them."""
+    summed: int = 0
+    """A word sees, besides, the normed sum of each stretch of so many words (LongT5's transient globals), a power of
+    two. Words behind the last whole stretch belong to that; sources shorter than a stretch have none."""
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The numbers and choices that fix the network.
 
@@ -205,6 +221,10 @@ class Architecture:
     encoder_final_norm: bool = True
     """Whether a norm follows the last of the encoder's layers, where they are pre-norm."""
     decoder_final_norm: bool = True
+    encoder_window: Window | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: every word of a source sees all others."""
+    encoder_positions: int | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """How many positions sources have; None: `max_positions`, as translations."""
     head_width: int | None = None
     """Width of a head; None: the heads share `d_model` between them."""
     encoder_head_width: int | None = field(default=None, metadata=MAY_BE_ABSENT)
@@ -271,6 +291,11 @@ class Architecture:
         return width or (self.encoder_width or self.d_model) // (self.encoder_heads or self.heads)
 
     @property
+    def source_positions(self) -> int:
+        """How many positions sources have."""
+        return self.max_positions if self.encoder_positions is None else self.encoder_positions
+
+    @property
     def of_encoder(self) -> "Architecture":
         """This architecture with the encoder's sizes and norms in the place of the decoder's."""
         return replace(
@@ -283,6 +308,7 @@ class Architecture:
             norm_epsilon=self.encoder_norm_epsilon or self.norm_epsilon,
             head_width=self.encoder_head_width or self.head_width,
             rotary=self.encoder_rotary or self.rotary,
+            max_positions=self.source_positions,
         )
 
 

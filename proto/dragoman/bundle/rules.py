@@ -17,6 +17,8 @@ MAX_PATIENCE = 100.0
 MAX_REPETITION_PENALTY = 100.0
 MAX_COVERAGE_PENALTY = 100.0
 MAX_WORD_PENALTY = 100.0
+MAX_FIRST = 16
+MAX_SUMMED = 256
 _FORM = re.compile(r"(?=.{4,16}\Z)[!-z|~]*\{n\}[!-z|~]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -286,12 +288,32 @@ def _rotary(shape: Architecture) -> Iterator[str]:
             yield f"architecture.{name}.reach: {list(rotary.reach)} is not a distance for each of {layers} layers"
 
 
+def _window(shape: Architecture) -> Iterator[str]:
+    """Where choices of an encoder that sees what is near contradict one another."""
+    window = shape.encoder_window
+    if window is None:
+        return
+    if shape.recurrent is not None or shape.positions in ("shaw", "rotary"):
+        kind = shape.decoder if shape.recurrent is not None else f"positions {shape.positions}"
+        yield f"architecture.encoder_window: of an encoder that has none, {kind}"
+    if len(window.reach) != shape.encoder_layers or min(window.reach, default=1) < 1:
+        layers = shape.encoder_layers
+        yield f"architecture.encoder_window.reach: {list(window.reach)} is not a distance for each of {layers} layers"
+    if not 0 <= window.first <= MAX_FIRST:
+        yield f"architecture.encoder_window.first: {window.first} is not from 0 to {MAX_FIRST}"
+    if window.summed < 0 or window.summed & (window.summed - 1) or window.summed > MAX_SUMMED:
+        yield f"architecture.encoder_window.summed: {window.summed} is not a power of two up to {MAX_SUMMED}"
+    if window.summed and (window.first or shape.positions != "relative" or shape.norm != "pre"):
+        yield "architecture.encoder_window.summed: without first words, for pre-norm layers with relative positions"
+
+
 def shape_problems(shape: Architecture) -> Iterator[str]:
     """Where choices of the network contradict one another."""
     yield from _recurrent(shape)
+    yield from _window(shape)
     if shape.heads >= 1 and (shape.encoder_heads or 1) >= 1:
         yield from _rotary(shape)
-    for name in ("encoder_heads", "encoder_ffn", "encoder_width", "head_width", "encoder_head_width"):
+    for name in _SIZES_OF_SIDES:
         number = getattr(shape, name)
         if number is not None and number < 1:
             yield f"architecture.{name}: {number} is less than 1"
@@ -424,10 +446,10 @@ def _framing(tokenizer: Tokenizer, source: int, target: int) -> Iterator[tuple[s
 
 def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
     # Positions beyond the table would be read outside of it.
-    for side in ("source", "target"):
+    for side, positions in (("source", shape.source_positions), ("target", shape.max_positions)):
         limit = getattr(manifest.limits, f"max_{side}_tokens")
-        if limit > shape.max_positions:
-            yield f"limits.max_{side}_tokens: {limit} is more than the network's {shape.max_positions} positions"
+        if limit > positions:
+            yield f"limits.max_{side}_tokens: {limit} is more than the network's {positions} positions"
 
 
 NO_ATTENTION = "needs attention, which this bundle's graphs do not give: export it again"
@@ -439,5 +461,9 @@ _ABOVE_ZERO = {
     "repetition_penalty": MAX_REPETITION_PENALTY,
 }
 _SIZES = ("d_model", "encoder_layers", "decoder_layers", "source_vocabulary", "target_vocabulary", "max_positions")
+_SIZES_OF_SIDES = (
+    *("encoder_heads", "encoder_ffn", "encoder_width", "encoder_positions"),
+    *("head_width", "encoder_head_width"),
+)
 _KINDS_WITH_VOCABULARY = ("sentencepiece-vocabulary", "moses-fastbpe", "parlai-bpe")
 _TOKENIZER_FILES = ("source", "target", "source_vocabulary", "target_vocabulary")

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Architecture, Rotary
+from dragoman.bundle.manifest import Architecture, Rotary, Window
 from dragoman.export.graphs.running import packed
 from dragoman.export.network.layers import ACTIVATIONS
 from dragoman.export.network.network import MASKED, Network
@@ -124,6 +124,15 @@ OTHERS = {
     "rotary": {"positions": "rotary", "rotary": Rotary(50.0, 4), "encoder_heads": 2, "encoder_rotary": Rotary(9.0, 1)},
     "rotary, grouped": {"positions": "rotary", "rotary": Rotary(50.0, 2, cap=0.7), "encoder_head_width": 6},
     "rotary, near": {"positions": "rotary", "rotary": Rotary(50.0, 2, reach=(1, None)), "linear_bias": False},
+    "window": {"encoder_window": Window((1, 3)), "encoder_positions": 1200},
+    "window, first": {"encoder_window": Window((2, 1), first=2), "norm": "pre"},
+    "window, summed": {
+        "encoder_window": Window((2, 1), summed=2),
+        "norm": "pre",
+        "positions": "relative",
+        "relative_buckets": 6,
+        "relative_distance": 5,
+    },
     "post-norm encoder": {"norm": "pre", "encoder_norm": "post"},
     "no final norms": {"norm": "pre", "encoder_final_norm": False, "decoder_final_norm": False},
 }

@@ -369,3 +369,49 @@ def test_a_further_decoder_stands_in_for_the_first(directory, edit, change, expe
         assert open_bundle(directory).manifest.decoders == ["ssru", "self-attention"]
     else:
         assert expected in problems_of(directory)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"reach": [1, 2, 3]}, "encoder_window.reach: [1, 2, 3] is not a distance for each of"),
+        ({"reach": [0] * 9}, "encoder_window.reach: [0, 0, 0, 0, 0, 0, 0, 0, 0] is not a distance"),
+        ({"first": -1}, "encoder_window.first: -1 is not from 0 to 16"),
+        ({"first": 17}, "encoder_window.first: 17 is not from 0 to 16"),
+        ({"summed": 3}, "encoder_window.summed: 3 is not a power of two up to 256"),
+        ({"summed": 512}, "encoder_window.summed: 512 is not a power of two up to 256"),
+        ({"summed": -2}, "encoder_window.summed: -2 is not a power of two"),
+        ({"summed": 2}, "encoder_window.summed: without first words, for pre-norm layers with relative positions"),
+        ({"positions": "shaw", "relative_distance": 2}, "encoder_window: of an encoder that has none, positions shaw"),
+        ({"encoder_positions": 0}, "architecture.encoder_positions: 0 is less than 1"),
+    ],
+)
+def test_windows_that_contradict_themselves_are_refused(directory, edit, change, expected):
+    """Reaches, first words and sums that no encoder could have."""
+
+    def break_it(document) -> None:
+        shape = document["architecture"]
+        window = {"reach": [2] * shape["encoder_layers"], "first": 0, "summed": 0}
+        of_window = {name: value for name, value in change.items() if name in window}
+        others = {name: value for name, value in change.items() if name not in window}
+        shape.update(others, encoder_window=window | of_window)
+
+    edit(break_it)
+
+    assert any(expected in problem for problem in problems_of(directory))
+
+
+def test_sources_are_limited_by_their_own_positions(directory, edit):
+    """Where they have others than translations, these are what a bundle may promise to read."""
+
+    def lengthen(document) -> None:
+        document["architecture"].update(encoder_positions=5000, max_positions=100)
+        document["limits"].update(max_source_tokens=5001, max_target_tokens=101)
+
+    edit(lengthen)
+
+    problems = [problem for problem in problems_of(directory) if problem.startswith("limits.")]
+    assert [problem.partition(":")[2] for problem in problems] == [
+        " 5001 is more than the network's 5000 positions",
+        " 101 is more than the network's 100 positions",
+    ]

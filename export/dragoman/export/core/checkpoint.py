@@ -5,7 +5,7 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
 
     source_embedding [Vs, d]   target_embedding [Vt, d]   output_embedding [Vt, d]   output_bias [Vt]
         (tying "all": only source_embedding; "decoder": source_embedding and target_embedding; "none": all three)
-    source_positions, target_positions [max_positions, d]          learned positions only
+    source_positions, target_positions [max_positions, d]          learned positions only; sources may have others
     {encoder,decoder}.embedding_norm.{weight,bias}                 embedding_norm only
     {encoder,decoder}.norm.{weight,bias}                           pre-norm only: after the last layer
     {encoder,decoder}.relative.table [buckets, heads]              relative positions only
@@ -13,6 +13,9 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
     decoder.transform.{dense,norm}.{weight,bias}                   output_transform only
     encoder.layers.N.self.{q,k,v,o}.{weight,bias}                  N counts from 0
     {encoder,decoder}.layers.N.self.{relative_k,relative_v} [2 * farthest + 1, e]   positions "shaw" only
+    encoder.layers.N.self.whole.{q,k,v}.{weight,bias}              a window's first words
+    encoder.layers.N.self.sum_norm.{weight,bias}                   a window's sums, and once for all layers
+    encoder.windows.side.table [buckets, heads]
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
     {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     {encoder,decoder}.layers.N.{self_after,cross_after,ffn_after}.{weight,bias}     norm "both" only

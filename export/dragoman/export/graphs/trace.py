@@ -19,6 +19,7 @@ from dragoman.export.graphs.device_modules import DEVICE_OPSET
 from dragoman.export.graphs.modules import module_of
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
+from dragoman.export.network.window import traced_positions
 from dragoman.export.passes.reshapes import constant_reshapes
 
 OPSET = 20
@@ -37,7 +38,17 @@ def trace(network: Network, graph: str) -> ir.Model:
     """Export one graph in float32, with the names of its signature; one for devices in the network's precision."""
     declared = signature(network.arch, graph, decoders(network))
     # Sizes that differ from each other and from every fixed size, so that no two axes are taken for the same.
-    sizes = {"G": 3, "S": 7, "T": 5, "q": 2, "k": 4, "m": 6, "n": 13, "r": 11, "C": SHORTLIST_BLOCK * 6}
+    sizes = {
+        "G": 3,
+        "S": traced_positions(network.arch, 7),
+        "T": 5,
+        "q": 2,
+        "k": 4,
+        "m": 6,
+        "n": 13,
+        "r": 11,
+        "C": SHORTLIST_BLOCK * 6,
+    }
     automatic = torch.export.Dim.AUTO
     given = example(declared.inputs, sizes)
     if is_for_devices(graph):

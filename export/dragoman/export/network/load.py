@@ -13,7 +13,7 @@ from dragoman.export.network.nat import attach
 from dragoman.export.network.network import Network
 from dragoman.export.network.recurrent import network_of
 
-KEYS = re.compile(r"\.((self|cross)\.k\.(weight|bias)|self\.relative_k)$")
+KEYS = re.compile(r"\.((self|self\.whole|cross)\.k\.(weight|bias)|self\.relative_k)$")
 PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
 """What the network holds as one matrix, because it multiplies the same rows."""
 JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")

@@ -28,6 +28,7 @@ from dragoman.export.network.layers import (
 )
 from dragoman.export.network.pointer import Pointer, mixed
 from dragoman.export.network.positions import RelativeBias, Turning, clipped, near_masks, sinusoid, turned
+from dragoman.export.network.window import View, WindowAttention, Windows
 
 MASKED = -1e9
 """Added to attention scores that must not count: exp() of it is exactly zero."""
@@ -40,9 +41,13 @@ class EncoderLayer(nn.Module):
     self_norm: nn.Module
     ffn_norm: nn.Module
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: Architecture, reach: int | None = None) -> None:
+        """With a `reach`, as far as words see, in an encoder with a window."""
         super().__init__()
-        self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
+        if arch.encoder_window is not None and reach is not None:
+            self.self = WindowAttention(arch, arch.encoder_window, reach)
+        else:
+            self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
         self.self_after = norm_behind(arch)
         self.ffn = FeedForward(arch, arch.ffn)
@@ -77,6 +82,13 @@ class EncoderLayer(nn.Module):
         if number is not None:
             y = y + self.self.near_values(weights, number)
         y = y.transpose(1, 2).reshape(-1, self.self.heads * self.self.width)
+        return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
+
+    def look(self, x: Tensor, rows: Tensor, view: View) -> Tensor:
+        """Rows [n, d] -> [n, d], of words that see through a window."""
+        assert isinstance(self.self, WindowAttention), "made with a reach"
+        part = Sublayer(self.arch, self.self_norm, self.self_after)
+        y = self.self.see(part.before(x), view)
         return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
 
     def think(self, x: Tensor) -> Tensor:
@@ -195,9 +207,22 @@ class Encoder(Stack):
     def __init__(self, arch: Architecture) -> None:
         sizes = arch.of_encoder
         super().__init__(sizes, sizes.heads, arch.encoder_layers, two_sided=True)
-        self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(arch.encoder_layers))
+        window = arch.encoder_window
+        reach = (None,) * arch.encoder_layers if window is None else window.reach
+        self.windows = None if window is None else Windows(sizes, window, MASKED)
+        self.layers = nn.ModuleList(EncoderLayer(sizes, seen) for seen in reach)
         self.embedding_norm = make_norm(sizes) if arch.embedding_norm else None
         self.norm = final_norm(sizes, wanted=arch.encoder_final_norm)
+
+    def through_windows(self, x: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> Tensor | None:
+        """What the layers make of rows where each word sees what is near; None where it sees all."""
+        if self.windows is None:
+            return None
+        view = self.windows(places, src_mask, self.relative)
+        for layer in self.layers:
+            assert isinstance(layer, EncoderLayer)
+            x = layer.look(x, rows, view)
+        return x
 
 
 class Decoder(Stack):
@@ -245,12 +270,15 @@ class Network(nn.Module):
         """Make everything but the words."""
         d, encoder_d = arch.d_model, arch.of_encoder.d_model
         if arch.positions == "learned":
-            self.source_positions = nn.Parameter(torch.empty(arch.max_positions, encoder_d))
+            self.source_positions = nn.Parameter(torch.empty(arch.source_positions, encoder_d))
             self.target_positions = nn.Parameter(torch.empty(arch.max_positions, d))
         elif arch.positions == "sinusoidal":
             form = arch.sinusoid_divisor_minus_one
-            for name, width in (("positions", d), *((("source_positions", encoder_d),) if encoder_d != d else ())):
-                table = sinusoid(arch.max_positions, width, divisor_minus_one=form, offset=arch.position_offset)
+            tables = {"positions": (arch.max_positions, d)}
+            if (arch.source_positions, encoder_d) != tables["positions"]:
+                tables["source_positions"] = arch.source_positions, encoder_d
+            for name, sizes in tables.items():
+                table = sinusoid(*sizes, divisor_minus_one=form, offset=arch.position_offset)
                 self.register_buffer(name, table, persistent=False)
         self.encoder, self.decoder = Encoder(arch), Decoder(arch)
 
@@ -282,6 +310,9 @@ class Network(nn.Module):
         """
         embed = Embedding(self.arch, self.source_embedding, self._positions("source"), self.encoder.embedding_norm)
         x, number = embed(ids, depth, may_start=False), None
+        seen = self.encoder.through_windows(x, rows, places, src_mask)
+        if seen is not None:
+            return seen if self.encoder.norm is None else self.encoder.norm(seen)
         place = torch.arange(places.shape[1], device=ids.device).unsqueeze(0)
         if self.arch.positions == "shaw":
             number = clipped(place, place, self.arch.relative_distance)
@@ -315,7 +346,7 @@ class Network(nn.Module):
         """What `read` gives, from padded ids [G, S]: padding is encoded like words, then masked. Slow and obvious."""
         places = torch.arange(ids.numel()).reshape(ids.shape)
         # Padding may go beyond the last position; any position will do.
-        depth = torch.arange(ids.shape[1]).clamp(max=self.arch.max_positions - 1).expand_as(ids)
+        depth = torch.arange(ids.shape[1]).clamp(max=self.arch.source_positions - 1).expand_as(ids)
         return self.read(ids.flatten(), depth.flatten(), places.flatten(), places, src_mask)
 
     def _pointer_inputs(self) -> int:

@@ -41,6 +41,7 @@ from dragoman.export.graphs.modules import module_of
 from dragoman.export.graphs.running import encoded, looked_up, packed, remembered, run, session
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import MASKED, Network
+from dragoman.export.network.window import several_blocks
 from dragoman.export.proof.nat_parity import nat_inputs
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.01, "int8": 0.2}
@@ -56,10 +57,19 @@ class ParityError(ExportError):
     """The exported graphs do not compute what the network computes."""
 
 
+def _sizes(arch: Architecture) -> Iterator[dict[str, int]]:
+    """Sizes that are compared, no longer than the network has positions; of windows one with several blocks, too."""
+    for sizes in SIZES:
+        yield _within(arch, sizes)
+    if arch.encoder_window is not None:
+        yield {**_within(arch, SIZES[1]), "G": 2, "S": several_blocks(arch)}
+
+
 def _within(arch: Architecture, sizes: dict[str, int]) -> dict[str, int]:
     """These sizes, no longer than the network has positions."""
-    most = arch.max_positions if arch.positions in ("sinusoidal", "learned") else max(sizes.values())
-    return {**sizes, **{axis: min(sizes[axis], most) for axis in "ST"}}
+    if arch.positions not in ("sinusoidal", "learned"):
+        return sizes
+    return {**sizes, "S": min(sizes["S"], arch.source_positions), "T": min(sizes["T"], arch.max_positions)}
 
 
 def _source_mask(sizes: dict[str, int]) -> torch.Tensor:
@@ -136,7 +146,7 @@ def compare_graphs(
         # Equal scores may come in another order, so the scores are what is compared; int8 words are integers.
         left_out = {TOPK_ID, *([WORDS] if precision == "int8" else [])}
         worst = dict.fromkeys([n for n in names if n not in left_out], 0.0)
-        for seed, sizes in enumerate(_within(network.arch, sizes) for sizes in SIZES):
+        for seed, sizes in enumerate(_sizes(network.arch)):
             given = _inputs(network, graph, sizes, seed)
             if graph in (STEP, STEP_SHORTLIST):  # cross keys and values as the encoder makes them
                 memory = network.memory(_source(network.arch, sizes, seed), _source_mask(sizes))

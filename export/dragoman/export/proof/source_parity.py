@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dragoman.bundle.manifest import Parity, Precision
 from dragoman.export.core.checkpoint import Checkpoint, Oracle
+from dragoman.export.network.window import several_blocks
 from dragoman.export.proof.parity import TOLERANCE, ParityError, difference
 from dragoman.export.proof.stepping import Stepper
 
@@ -25,7 +26,7 @@ def prove_source(checkpoint: Checkpoint, oracle: Oracle, directory: Path, precis
     arch, tokenizer = checkpoint.architecture, checkpoint.tokenizer
     rng = np.random.default_rng(11)
     steps = min(STEPS, arch.max_positions)
-    lengths = [min(n, arch.max_positions) for n in LENGTHS]
+    lengths = [min(n, arch.source_positions) for n in (*LENGTHS, several_blocks(arch)) if n]
     unusual = (*oracle.avoided_ids, *tokenizer.suppressed_ids, tokenizer.start_id)
     words = np.setdiff1d(np.arange(arch.source_vocabulary), unusual)
     end = [tokenizer.eos_id] * tokenizer.source_end

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dragoman.bundle.manifest import Window
 from dragoman.export.core.errors import UnsupportedModel
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.importers.hf.config import FAMILIES, OF_SIDES, Config, read_architecture, scales_output
@@ -57,6 +58,51 @@ def test_what_is_not_supported_is_named(options, reason):
     assert any(reason in each for each in refusals({**BART, **options}))
 
 
+LED = {
+    **{name: value for name, value in BART.items() if name != "max_position_embeddings"},
+    "model_type": "led",
+    "encoder_layers": 2,
+    "attention_window": [4, 6],
+    "max_encoder_position_embeddings": 64,
+    "max_decoder_position_embeddings": 32,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({**LED, "attention_window": 5}, "attention_window must be an even number, or one for each of 2 layers"),
+        ({**LED, "attention_window": [4]}, "one for each of 2 layers, config.json says [4]"),
+        ({**LED, "attention_window": [4, 0]}, "attention_window must be an even number"),
+        ({**LED, "attention_window": "wide"}, "attention_window must be an even number"),
+        ({**LED, "max_encoder_position_embeddings": None}, "max_encoder_position_embeddings must be a whole number"),
+        ({**T5, "model_type": "longt5", "encoder_attention_type": "sparse"}, "must be local or transient-global"),
+        ({**T5, "model_type": "longt5", "local_radius": 0}, "local_radius must be a whole number from 1"),
+        (
+            {**T5, "model_type": "longt5", "encoder_attention_type": "transient-global", "global_block_size": 12},
+            "global_block_size must be a power of two, config.json says 12",
+        ),
+    ],
+)
+def test_windows_that_cannot_be_read_are_named(options, reason):
+    """Widths that are odd, missing or of too few layers, and stretches whose ends are a matter of rounding."""
+    assert any(reason in each for each in refusals(options))
+
+
+def test_windows_of_long_encoders():
+    """Half of LED's width on each side, and a first word that all read; LongT5's radius, and sums where it has any."""
+    reasons = Reasons()
+    longt5 = {**T5, "model_type": "longt5", "n_positions": 4096}
+
+    led = read_architecture(Config(LED, reasons), reasons)
+    local = read_architecture(Config(longt5, reasons), reasons)
+    transient = read_architecture(Config({**longt5, "encoder_attention_type": "transient-global"}, reasons), reasons)
+
+    assert (led.encoder_window, led.source_positions, led.max_positions) == (Window((2, 3), first=1), 64, 32)
+    assert (local.encoder_window, local.source_positions, local.max_positions) == (Window((127,)), 16_384, 4096)
+    assert transient.encoder_window == Window((127,), summed=16)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -105,7 +151,7 @@ def test_transformers_has_every_family_by_its_name(name):
     if family.positions != "relative":
         assert getattr(theirs, "decoder_start_token_id", None) == family.start
         assert theirs.activation_function == family.activation
-        assert theirs.scale_embedding == family.scales_embedding
+        assert getattr(theirs, "scale_embedding", False) == family.scales_embedding
         assert theirs.tie_word_embeddings == family.is_tied
     else:
         assert theirs.feed_forward_proj == family.activation

@@ -21,7 +21,7 @@ from dragoman.bundle.manifest import LanguagePair, Limits, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
 from dragoman.export.export import export
-from dragoman.export.graphs.running import padded
+from dragoman.export.graphs.running import packed, padded
 from dragoman.export.importers.hf.importer import read_model
 from dragoman.export.network.load import load_network
 from dragoman.export.proof.stepping import Stepper
@@ -94,6 +94,16 @@ GEMMA = {
     "sliding_window": 9,
 }
 FEW = {"num_attention_heads": 5, "num_key_value_heads": 1, "num_hidden_layers": 3, "intermediate_size": 31}
+
+
+LED = {key: value for key, value in ODD.items() if key != "max_position_embeddings"} | {
+    "vocab_size": 63,
+    "attention_window": 6,
+    "max_encoder_position_embeddings": 200,
+    "max_decoder_position_embeddings": 31,
+}
+LED_EVEN = {**LED, **{key: value for key, value in EVEN.items() if key != "max_position_embeddings"}}
+TRANSIENT = {**T5, "encoder_attention_type": "transient-global"}
 
 
 def gemma(encoder: dict, decoder: dict) -> dict:
@@ -281,6 +291,49 @@ CASES = {
             "layer_norm_epsilon": 1e-3,
         },
     ),
+    "led": ("LEDForConditionalGeneration", LED),
+    "led-untied": (
+        "LEDForConditionalGeneration",
+        {**LED_EVEN, "attention_window": [4, 40, 10], "tie_word_embeddings": False},
+    ),
+    "led-relu": (
+        "LEDForConditionalGeneration",
+        {**LED_EVEN, "attention_window": 66, "activation_function": "relu", "max_encoder_position_embeddings": 264},
+    ),
+    "longt5": ("LongT5ForConditionalGeneration", {**T5, "local_radius": 5, "d_kv": 8}),
+    "longt5-wide": (
+        "LongT5ForConditionalGeneration",
+        {**T5, "local_radius": 37, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
+    "longt5-few-buckets": (
+        "LongT5ForConditionalGeneration",
+        {
+            **T5,
+            "local_radius": 16,
+            "num_decoder_layers": 1,
+            "relative_attention_num_buckets": 7,
+            "relative_attention_max_distance": 9,
+        },
+    ),
+    "longt5-transient": (
+        "LongT5ForConditionalGeneration",
+        {**TRANSIENT, "num_layers": 1, "local_radius": 7, "global_block_size": 4},
+    ),
+    "longt5-transient-16": (
+        "LongT5ForConditionalGeneration",
+        {**TRANSIENT, "local_radius": 21, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
+    "longt5-transient-few-buckets": (
+        "LongT5ForConditionalGeneration",
+        {
+            **TRANSIENT,
+            "local_radius": 3,
+            "global_block_size": 2,
+            "num_decoder_layers": 1,
+            "relative_attention_num_buckets": 9,
+            "relative_attention_max_distance": 13,
+        },
+    ),
     "fsmt": (
         "FSMTForConditionalGeneration",
         {**ODD, "src_vocab_size": 71, "tgt_vocab_size": 53, "langs": ["en", "de"]},
@@ -307,8 +360,14 @@ FIRST = (
     "umt5",
     "bert2bert",
     "t5gemma",
+    "led",
+    "longt5-transient",
     "fsmt",
 )
+LONG = tuple(name for name in CASES if name.startswith(("led", "longt5")))
+"""Those whose encoders are made for long sources."""
+LONG_LENGTHS = (1, 90, 5, 16, 47, 48, 33, 129)
+"""Below, at and above blocks and windows, and no multiples of them."""
 BRINGING = ("bart", "blenderbot", "bert2bert", "t5gemma")
 """Those whose searches are compared with defaults of their own: starts that are the end, or a word, or none."""
 EXPORTED = tuple(CASES) if os.environ.get("DRAGOMAN_PARITY") else FIRST
@@ -437,8 +496,19 @@ def theirs(model, sources, read):
     ids, mask = padded(sources, model.config.pad_token_id)
     attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
     return model(
-        input_ids=torch.from_numpy(ids), attention_mask=attention, decoder_input_ids=read, use_cache=False
+        input_ids=torch.from_numpy(ids),
+        attention_mask=attention,
+        decoder_input_ids=read,
+        use_cache=False,
+        **seeing_all(model, attention),
     ).logits
+
+
+def seeing_all(model, attention: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What LED is told besides: that all words of a source see its first one, and are seen by it."""
+    if not isinstance(model, transformers.LEDForConditionalGeneration):
+        return {}
+    return {"global_attention_mask": (torch.arange(attention.shape[1]) == 0).long().expand_as(attention)}
 
 
 @torch.inference_mode()
@@ -456,6 +526,26 @@ def test_the_network_gives_the_logits_of_transformers(saved, name):
 
     network = load_network(checkpoint_of(folder))
 
+    expected = theirs(model, sources, read)
+    torch.testing.assert_close(ours(network, sources, read), expected, atol=TOLERANCE, rtol=TOLERANCE)
+    assert expected.std() > 0.3, "logits that hardly differ prove nothing"
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_sources_give_the_states_and_logits_of_transformers(saved, name):
+    """Lengths around blocks and windows, in one padded batch: the encoder's rows and teacher-forced logits."""
+    model, folder = saved(name)
+    sources, read = inputs(model, lengths=LONG_LENGTHS)
+    ids, mask = padded(sources, model.config.pad_token_id)
+    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
+
+    network = load_network(checkpoint_of(folder))
+
+    with torch.inference_mode():
+        given = {"input_ids": torch.from_numpy(ids), "attention_mask": attention, **seeing_all(model, attention)}
+        states = model.get_encoder()(**given).last_hidden_state[attention == 1]
+    rows = network.encode(**packed(torch.from_numpy(ids), torch.from_numpy(mask)))
+    torch.testing.assert_close(rows, states, atol=TOLERANCE, rtol=TOLERANCE)
     expected = theirs(model, sources, read)
     torch.testing.assert_close(ours(network, sources, read), expected, atol=TOLERANCE, rtol=TOLERANCE)
     assert expected.std() > 0.3, "logits that hardly differ prove nothing"
@@ -610,7 +700,8 @@ def exported(request, saved, tmp_path_factory):
 def test_the_graphs_give_the_log_probabilities_of_transformers_at_each_step(exported):
     """Node by node through the pool, every word of the vocabulary is as likely as transformers says, within 1e-4."""
     model, checkpoint, bundle = exported
-    sources, read = inputs(model, lengths=(*SOURCE_LENGTHS, 30), steps=9)
+    longest = 30 if checkpoint.architecture.encoder_window is None else 129
+    sources, read = inputs(model, lengths=(*SOURCE_LENGTHS, longest), steps=9)
     vocabulary = checkpoint.architecture.target_vocabulary
     stepper = Stepper(bundle.directory, checkpoint.architecture, sources, read.shape[1], vocabulary)
 
@@ -630,7 +721,8 @@ def test_the_server_searches_as_transformers_does(exported, beam):
     it, and some families give it no position when they read it.
     """
     model, checkpoint, bundle = exported
-    sources, _ = inputs(model, lengths=(1, 9, 5, 30, 2, 17))
+    is_long = checkpoint.architecture.encoder_window is not None
+    sources, _ = inputs(model, lengths=(1, 9, 5, 30, 2, 17, *((83, 129) if is_long else ())))
     limit, eos = 12, checkpoint.tokenizer.eos_id
     decoding = replace(checkpoint.decoding, beam_size=beam, num_hypotheses=beam, max_length=limit, length_penalty=1.0)
     forced = checkpoint.tokenizer.forced_first
@@ -640,9 +732,11 @@ def test_the_server_searches_as_transformers_does(exported, beam):
     found = decoded(bundle, [Segment(tuple(one), decoding, prefix=prefix, suppressed_ids=(pad,)) for one in sources])
 
     ids, mask = padded(sources, pad)
+    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
     expected = model.generate(
         input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64)),
+        attention_mask=attention,
+        **seeing_all(model, attention),
         decoder_start_token_id=checkpoint.tokenizer.start_id,
         num_beams=beam,
         num_return_sequences=beam,
@@ -700,9 +794,11 @@ def test_a_models_own_defaults_are_what_generate_does(exported, saved, tmp_path,
 
     ids, mask = padded(sources, pad)
     given = transformers.GenerationConfig.from_pretrained(folder)
+    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
     expected = model.generate(
         input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64)),
+        attention_mask=attention,
+        **seeing_all(model, attention),
         generation_config=given,
         decoder_start_token_id=own.tokenizer.start_id,
     ).tolist()

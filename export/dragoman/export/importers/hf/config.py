@@ -5,10 +5,11 @@ sizes have none here, because a checkpoint always states them. Dropout and its l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.bundle.manifest import Architecture, NormPlacement, Positions
+from dragoman.bundle.manifest import Architecture, NormPlacement, Positions, Window
+from dragoman.bundle.rules import MAX_SUMMED
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sizes import MOST, unless
 from dragoman.export.importers.hf.bert import pair_architecture
@@ -18,6 +19,8 @@ from dragoman.export.importers.hf.options import Options
 MOST_BUCKETS = 65_536
 RELATIVE_POSITIONS = 512
 """T5 could go on for ever; it was trained on this many."""
+LONG_POSITIONS, LONG_TARGETS = 16_384, 1024
+"""The same of LongT5's sources, whatever `n_positions` says of its first training, and of what it writes."""
 OTHER_HEADS = ("Classification", "Answering", "CausalLM", "EncoderModel")
 
 
@@ -41,6 +44,8 @@ class Family:
     """Rows of trained position tables that stand for no position."""
     pad: int = 1
     start: int | None = 2
+    read_by_all: int = 0
+    """How many first words of a source see all of it and are seen by all words, as its models are used."""
     starts_with_bos: bool = False
     """What its decoder reads first is the beginning's token, where nothing else is said."""
 
@@ -65,6 +70,8 @@ FAMILIES = {
     "encoder-decoder": Family("post", "learned", embedding_norm=True, pad=0, start=None, starts_with_bos=True),
     "t5gemma": Family("both", "rotary", pad=0, start=None, starts_with_bos=True),
     "umt5": Family("pre", "relative", activation="gated-gelu", relative_by_layer=True, pad=0, start=0),
+    "led": Family("post", "learned", embedding_norm=True, unused_positions=0, read_by_all=1),
+    "longt5": Family("pre", "relative", activation="relu", pad=0, start=0),
 }
 """By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
 
@@ -113,7 +120,9 @@ def read_architecture(config: Config, reasons: Reasons) -> Architecture | None:
     if config.kind in OF_SIDES:
         arch = OF_SIDES[config.kind](config, reasons)
         return arch if len(reasons) == before else None
-    arch = _t5(config, reasons) if config.family.positions == "relative" else _transformer(config, config.family)
+    is_t5 = config.family.positions == "relative"
+    arch = _t5(config, reasons) if is_t5 else _transformer(config, config.family)
+    arch = replace(arch, **_LONG[config.kind](config, arch, reasons)) if config.kind in _LONG else arch
     for side, heads in (("encoder", arch.encoder_heads), ("decoder", arch.heads)):
         divides = arch.head_width is not None or heads is None or arch.d_model % heads == 0
         reasons.require(divides, f"{side}_attention_heads {heads} must divide d_model {arch.d_model}")
@@ -138,7 +147,7 @@ def scales_output(config: Config) -> bool:
     """Whether the decoder's output is divided by the root of its width: the first T5, and a UMT5 that ties."""
     if config.kind == "umt5":
         return config.flag("tie_word_embeddings", default=True)
-    if config.kind != "t5":
+    if config.kind not in ("t5", "longt5"):
         return False
     # Told apart by a sign that has nothing to do with it, until transformers 5 gave it a name.
     return config.flag("scale_decoder_outputs", default=config.raw("tie_word_embeddings") is not False)
@@ -177,6 +186,8 @@ def _transformer(config: Config, family: Family) -> Architecture:
     }
     source, target = _vocabularies(config)
     activation = config.raw("activation_function")
+    positions = "max_decoder_position_embeddings" if config.kind == "led" else "max_position_embeddings"
+    is_scaled = config.kind != "led" and config.flag("scale_embedding", default=family.scales_embedding)
     return Architecture(
         d_model=d_model,
         heads=sizes["decoder", "heads"],
@@ -189,8 +200,8 @@ def _transformer(config: Config, family: Family) -> Architecture:
         activation=config.activation(family.activation if activation is None else activation),
         positions=family.positions,
         sinusoid_divisor_minus_one=family.is_sinusoid_fairseq,
-        max_positions=config.whole("max_position_embeddings", MOST["positions"]),
-        embedding_scale=float(d_model**0.5) if config.flag("scale_embedding", default=family.scales_embedding) else 1.0,
+        max_positions=config.whole(positions, MOST["positions"]),
+        embedding_scale=float(d_model**0.5) if is_scaled else 1.0,
         embedding_norm=family.embedding_norm,
         embedding_norm_first=family.embedding_norm_first,
         norm_epsilon=1e-5,
@@ -213,6 +224,7 @@ def _t5(config: Config, reasons: Reasons) -> Architecture:
     project = config.raw("feed_forward_proj")
     gate, _, activation = str(config.family.activation if project is None else project).rpartition("-")
     reasons.require(gate in ("", "gated"), f"feed_forward_proj must be NAME or gated-NAME, it is {short(project)}")
+    usual_positions = LONG_TARGETS if config.kind == "longt5" else RELATIVE_POSITIONS
     if gate and activation == "gelu":
         activation = "gelu_new"  # the name is older than the distinction
     return Architecture(
@@ -226,7 +238,7 @@ def _t5(config: Config, reasons: Reasons) -> Architecture:
         norm="pre",
         activation=config.activation(activation),
         positions="relative",
-        max_positions=config.whole("n_positions", MOST["positions"], RELATIVE_POSITIONS),
+        max_positions=config.whole("n_positions", MOST["positions"], usual_positions),
         norm_epsilon=config.positive("layer_norm_epsilon", 1e-6),
         head_width=config.whole("d_kv", MOST["width"]),
         norm_kind="rms",
@@ -236,3 +248,49 @@ def _t5(config: Config, reasons: Reasons) -> Architecture:
         relative_distance=farthest,
         relative_by_layer=config.family.relative_by_layer,
     )
+
+
+def _led(config: Config, arch: Architecture, reasons: Reasons) -> dict[str, Any]:
+    """Windows that are as wide as two reaches, of each layer or of all, and first words that all read."""
+    given = config.raw("attention_window")
+    windows = given if isinstance(given, list) else [512 if given is None else given] * arch.encoder_layers
+    most = MOST["positions"]
+    fits = all(type(width) is int and 2 <= width <= most and width % 2 == 0 for width in windows)
+    if not fits or len(windows) != arch.encoder_layers:
+        reasons.add(
+            f"attention_window must be an even number, or one for each of {arch.encoder_layers} layers, "
+            f"config.json says {short(given)}"
+        )
+        return {}
+    assert config.family is not None, "checked before"
+    reach = tuple(width // 2 for width in windows)
+    positions = config.whole("max_encoder_position_embeddings", most)
+    return {
+        "encoder_window": Window(reach, first=config.family.read_by_all),
+        "encoder_positions": unless(positions, arch.max_positions),
+    }
+
+
+def _longt5(config: Config, arch: Architecture, reasons: Reasons) -> dict[str, Any]:
+    """A radius in which words see each other, and sums of stretches where attention is transient-global."""
+    kind, words = config.raw("encoder_attention_type"), 0
+    reasons.require(
+        kind in (None, "local", "transient-global"),
+        f"encoder_attention_type must be local or transient-global, config.json says {short(kind)}",
+    )
+    if kind == "transient-global":
+        words = config.whole("global_block_size", MAX_SUMMED, 16)
+        reasons.require(
+            words & (words - 1) == 0,
+            f"global_block_size must be a power of two, config.json says {words}: of others, transformers rounds where "
+            "blocks end",
+        )
+    radius = config.whole("local_radius", MOST["positions"], 127)
+    return {
+        "encoder_window": Window((radius,) * arch.encoder_layers, summed=words),
+        "encoder_positions": unless(max(LONG_POSITIONS, arch.max_positions), arch.max_positions),
+    }
+
+
+_LONG = {"led": _led, "longt5": _longt5}
+"""Families whose encoders are made for long sources, and what reads how theirs see."""

@@ -67,14 +67,14 @@ def read_hf(
     reasons.raise_if_any(path)
     assert model is not None, "a model that is not read has a reason"
     assert text is not None, "a tokenizer that is not read has a reason"
-    tokenizer, generation, longest = text.tokenizer, model.generation, model.architecture.max_positions
+    tokenizer, generation, arch = text.tokenizer, model.generation, model.architecture
     if tokenizer.forced_first is None:
         tokenizer = replace(tokenizer, forced_first=generation.forced_first_id)
     licence = licence_of(folder / CARD)
     return Checkpoint(
         name=str(text.pairs[0]) if len(text.pairs) == 1 else model.kind.replace("_", "-"),
         pairs=text.pairs,
-        architecture=model.architecture,
+        architecture=arch,
         weights=model.weights,
         quantized={},
         tokenizer=replace(
@@ -82,7 +82,7 @@ def read_hf(
         ),
         tokenizer_files=dict(text.files),
         decoding=generation.decoding,
-        limits=Limits(max_source_tokens=longest, max_target_tokens=longest),
+        limits=Limits(max_source_tokens=arch.source_positions, max_target_tokens=arch.max_positions),
         source_format=f"huggingface-{model.kind}",
         source_files=tuple(dict.fromkeys((*model.files, *text.read))),
         licence=licence,
@@ -124,7 +124,8 @@ def read_model(folder: Path, reasons: Reasons, task: Task | None = None) -> HfMo
         bias = weights.get("output_bias", np.zeros(arch.target_vocabulary, np.float32)).copy()
         bias[list(left_out)] += NEVER
         arch, weights = replace(arch, output_bias=True), {**weights, "output_bias": bias}
-    oracle = oracle_of(folder, pad_id(config), left_out, overridden(config))
+    first = 0 if arch.encoder_window is None else arch.encoder_window.first
+    oracle = oracle_of(folder, pad_id(config), left_out, overridden(config), first)
     without = () if oracle is not None else ("transformers is not installed, so nothing was compared with it",)
     return HfModel(
         folder,

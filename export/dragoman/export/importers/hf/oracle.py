@@ -20,9 +20,15 @@ NEVER = -1000.0
 class TransformersOracle:
     """The model of a directory, loaded anew for each question: between questions it holds no memory."""
 
-    def __init__(self, folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object]) -> None:
-        """Scores are normalised without the words `left_out`; `settings` hold whatever the library makes of them."""
+    def __init__(
+        self, folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object], first: int = 0
+    ) -> None:
+        """Scores are normalised without the words `left_out`; `settings` hold whatever the library makes of them.
+
+        So many `first` words of a source see all of it, and are seen by all.
+        """
         self._folder, self._pad_id, self._left_out, self._settings = folder, pad_id, left_out, settings
+        self._first = first
 
     @property
     def name(self) -> str:
@@ -40,8 +46,13 @@ class TransformersOracle:
         model = self._load()
         logits = []
         for source, words in zip(sources, read, strict=True):  # one by one: their own padding proves nothing of ours
+            ids = torch.tensor([source])
+            seen = {"global_attention_mask": (torch.arange(ids.shape[1]) < self._first).long()[None]}
             answer = model(
-                input_ids=torch.tensor([source]), decoder_input_ids=torch.from_numpy(words[None]), use_cache=False
+                input_ids=ids,
+                decoder_input_ids=torch.from_numpy(words[None]),
+                use_cache=False,
+                **(seen if self._first else {}),
             )
             logits.append(answer.logits)
         joined = torch.cat(logits).float()
@@ -66,10 +77,10 @@ class TransformersOracle:
 
 
 def oracle_of(
-    folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object]
+    folder: Path, pad_id: int, left_out: tuple[int, ...], settings: Mapping[str, object], first: int = 0
 ) -> TransformersOracle | None:
     """The oracle of a directory; None where transformers is not installed."""
-    return None if util.find_spec(PACKAGE) is None else TransformersOracle(folder, pad_id, left_out, settings)
+    return None if util.find_spec(PACKAGE) is None else TransformersOracle(folder, pad_id, left_out, settings, first)
 
 
 @contextmanager

@@ -42,6 +42,20 @@ T5_GATED = (
     (r"\.DenseReluDense\.gate\.", ".DenseReluDense.wi_0."),
     (r"\.DenseReluDense\.up\.", ".DenseReluDense.wi_1."),
 )
+LONGT5 = (
+    (r"^encoder\.windows\.side\.table$", "encoder.block.0.layer.0.SelfAttention.global_relative_attention_bias.weight"),
+    (r"\.SelfAttention\.sum_norm\.", ".SelfAttention.global_input_layer_norm."),
+)
+"""Behind T5's: what it has besides. Attention of its encoder is then called by its kind."""
+LED = (
+    (r"^(encoder\.layers\.\d+)\.self\.whole\.([qkv])\.", r"\1.self_attn.longformer_self_attn.\2_global."),
+    (r"^(encoder\.layers\.\d+)\.self\.([qkv])\.", r"\1.self_attn.longformer_self_attn.\2."),
+    (r"^(encoder\.layers\.\d+)\.self\.o\.", r"\1.self_attn.output."),
+    (r"(longformer_self_attn)\.q", r"\1.query"),
+    (r"(longformer_self_attn)\.k", r"\1.key"),
+    (r"(longformer_self_attn)\.v", r"\1.value"),
+)
+"""Before all others': the encoder's attention."""
 # What old files hold beside weights, and what transformers does not read either.
 NOT_READ = re.compile(
     r"(encoder|decoder)\.(version|embed_positions\.(weights|_float_tensor))|shared\.weight|lm_head\.weight|"
@@ -61,7 +75,7 @@ class _Placing:
     def __init__(self, tensors: Tensors, config: Config, arch: Architecture, reasons: Reasons) -> None:
         self.tensors, self.config, self.arch, self.reasons = tensors, config, arch, reasons
         # A model saved without its output layer lacks the prefix.
-        self.names = {name.removeprefix("model."): name for name in tensors.names}
+        self.names = {name.removeprefix("led." if config.kind == "led" else "model."): name for name in tensors.names}
         self.used: set[str] = set()
         self.weights: dict[str, Floats] = {}
         self.tables: dict[str, Floats] = {}
@@ -164,7 +178,8 @@ def _positions(work: _Placing) -> str:
         name = f"{part}.embed_positions.weight"
         if name in work.names:
             table = work.read(name)
-            if work.check_shape(name, table.shape, (arch.max_positions + skipped, arch.d_model)):
+            positions = arch.source_positions if side == "source" else arch.max_positions
+            if work.check_shape(name, table.shape, (positions + skipped, arch.d_model)):
                 tables[f"{side}_positions"] = table[skipped:]
         elif arch.positions == "learned":
             work.reasons.add(f"{name} is missing")
@@ -183,6 +198,11 @@ def _positions(work: _Placing) -> str:
 def _matrices(work: _Placing, arch: Architecture) -> None:
     """Place everything between the embeddings and the output layer."""
     rules = (*T5, *(T5_GATED if arch.gated else T5_PLAIN)) if arch.positions == "relative" else TRANSFORMER
+    rules = (*LED, *rules) if work.config.kind == "led" else rules
+    window = arch.encoder_window
+    if work.config.kind == "longt5" and window is not None:
+        kind = "TransientGlobalSelfAttention" if window.summed else "LocalSelfAttention"
+        rules = (*rules, *LONGT5, (r"^(encoder\..*\.)SelfAttention\.", rf"\1{kind}."))
     missing = []
     with torch.device("meta"):
         expected = {n: shape for n, shape in canonical_shapes(Network(arch)).items() if n.startswith(("enc", "dec"))}
