@@ -323,6 +323,7 @@ def refusals(path: str) -> Iterator[dict[str, Any]]:
     others = {
         "int8": {"precision": "int8"},
         **{cell: {"architecture": replace(manifest.architecture, decoder=cell, recurrent=sizes)} for cell in CELLS},
+        "siblings": {"siblings": {"ssru": replace(manifest.architecture, decoder="ssru")}},
         "copies": {"architecture": replace(manifest.architecture, copies=True)},
         "older": {"graphs": {name: graph for name, graph in manifest.graphs.items() if name not in DEVICE_GRAPHS}},
     }

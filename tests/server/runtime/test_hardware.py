@@ -17,7 +17,7 @@ from dragoman.bundle.graphs import (
     STEP_SHORTLIST,
     STRIDE,
 )
-from dragoman.bundle.manifest import Graph, Manifest, Nat, Recurrent
+from dragoman.bundle.manifest import Architecture, Graph, Manifest, Nat, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
 from dragoman.server.lanes.opening import best_batch
@@ -86,6 +86,11 @@ def test_what_a_gpu_runs_is_not_refused(exported):
             r"bundle: models that copy from the source do not run with --provider cuda",
         ),
         (
+            {"siblings": {"ssru": Architecture(4, 2, 8, 1, 1, 8, 8, decoder="ssru")}},
+            [CUDA],
+            r"bundle: several decoders on one encoder do not run .*: serve .* by itself, or .* --provider cpu",
+        ),
+        (
             {"graphs": ("encoder", "step")},
             [CUDA],
             r"no graph device.step, which --provider cuda needs: export it again",
@@ -100,7 +105,9 @@ def test_what_it_does_not_run_is_refused_with_the_way_out(exported, change, avai
 
     with pytest.raises(StartError, match=reason):
         refuse(
-            replace(exported, architecture=arch, graphs=graphs, precision=precision),
+            replace(
+                exported, architecture=arch, graphs=graphs, precision=precision, siblings=change.get("siblings", {})
+            ),
             BUNDLE,
             GPU,
             available,

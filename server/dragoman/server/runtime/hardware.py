@@ -132,6 +132,11 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
             f"{directory}: int8 is for processors, and --provider cuda runs fp16 and fp32: export it again with "
             "--precision fp16, or serve it with --provider cpu"
         )
+    if hardware.keeps and manifest.siblings:
+        raise StartError(
+            f"{directory}: several decoders on one encoder do not run with --provider cuda: serve the bundle that has "
+            "one of them by itself, or this one with --provider cpu"
+        )
     if not hardware.keeps or STEP not in manifest.graphs:
         return
     arch = manifest.architecture
