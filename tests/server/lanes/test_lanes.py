@@ -61,7 +61,8 @@ class Bench:
         self.may_step.set()
         self._step = self.runtime.step
         self.runtime.step = self._held  # type: ignore[method-assign]
-        factory = GroupFactory(self.runtime, None, capacity=max_batch, observer=self.observer)
+        capacity = max(max_batch, options.get("most", 0))
+        factory = GroupFactory(self.runtime, None, capacity=capacity, observer=self.observer)
         numbers = {"num_lanes": num_lanes, "max_batch": max_batch, **options}
         self.lanes = Lanes(self.runtime, factory, observer=self.observer, **numbers)
         self.answers: dict[int, Decoded | Exception] = {}
@@ -395,6 +396,28 @@ def test_long_bulk_has_all_lanes_when_nobody_else_is_there(bench, monkeypatch):
     made.may_step.set()
     closing.join(10)
     assert len(made.answers) == 4
+
+
+def test_more_are_stepped_together_while_many_wait(bench):
+    """Up to the most that there may be, and no more than usual when few are left."""
+    made = bench(max_batch=2, most=6)
+    rows: list[int] = []
+    made.observer.on_step = lambda count, *_: rows.append(count)
+    made.hold()
+    for n, one in enumerate(segments(60)):
+        made.submit(n, one)
+    made.may_step.set()
+
+    made.wait(60)
+    few = len(rows)
+    made.hold()
+    for n, one in enumerate(segments(4), 60):
+        made.submit(n, one)
+    made.may_step.set()
+    made.wait(64)
+
+    assert max(rows[:few]) == 6
+    assert max(rows[few:]) == 2
 
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more(bench):

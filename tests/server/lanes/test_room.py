@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dragoman.server.core.segments import Size
-from dragoman.server.lanes.room import Room
+from dragoman.server.lanes.room import Room, places
 
 
 def padded(sizes: list[Size]) -> int:
@@ -52,3 +52,51 @@ def test_an_empty_lane_has_room_for_anything() -> None:
     room.take(huge)
     assert not room.admits(small)
     assert not Room(0, 5).admits(small)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "lanes", "expected"),
+    [
+        (0, 1, 32),
+        (1, 2, 32),
+        (64, 1, 32),  # two rounds of the usual number
+        (65, 1, 32),
+        (66, 1, 33),
+        (128, 2, 32),
+        (200, 2, 50),
+        (256, 2, 64),
+        (384, 2, 96),
+        (10_000, 2, 96),
+        (10_000, 256, 32),
+    ],
+)
+def test_places_follow_what_waits(waiting: int, lanes: int, expected: int) -> None:
+    """Few while few wait; half of a lane's share while many do; never more than the most, nor fewer than usual."""
+    assert places(32, 96, waiting, lanes) == expected
+    assert places(32, 32, waiting, lanes) == 32
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_places_beyond_the_usual_number_make_no_step_longer(seed: int) -> None:
+    """Up to that number any lengths are taken; then as long as all of them, padded, are no more than it might be."""
+    rng = np.random.default_rng(seed)
+    usual, held = int(rng.integers(1, 8)), list[Size]()
+    room = Room(40, 1_000_000, usual=usual)
+    for _ in range(60):
+        size = Size(1, int(rng.choice([5, 30, 100, 250, 256, 700])), int(rng.choice([1, 1, 4])))
+        fits = len(held) < 40 and (len(held) < usual or padded([*held, size]) <= usual * 256)
+        assert room.admits(size) is fits
+        if fits:
+            room.take(size)
+            held.append(size)
+
+
+def test_a_long_source_has_no_more_beside_it_than_usual() -> None:
+    """Nor does it join where there are more."""
+    crowd = Room(96, 1_000_000, [Size(9, 700), *[Size(9, 20)] * 31], usual=32)
+    assert not crowd.admits(Size(1, 5))
+
+    shorts = Room(96, 1_000_000, [Size(9, 20)] * 40, usual=32)
+    assert shorts.admits(Size(9, 25))
+    assert not shorts.admits(Size(9, 700))
+    assert Room(96, 1_000_000, [Size(9, 20)] * 31, usual=32).admits(Size(9, 700))

@@ -20,7 +20,7 @@ from dragoman.bundle.graphs import (
 from dragoman.bundle.manifest import Architecture, Graph, Manifest, Nat, Recurrent
 from dragoman.server.app.serve_options import GPU_LANES, ServeOptions
 from dragoman.server.core.errors import StartError
-from dragoman.server.lanes.opening import best_batch
+from dragoman.server.lanes.opening import best_batch, most_together
 from dragoman.server.runtime.hardware import (
     CAPTURED,
     PROCESSOR,
@@ -176,6 +176,10 @@ def test_defaults_fit_the_hardware(exported):
     assert ServeOptions().num_lanes == usable_cpus()
     assert ServeOptions(provider="cuda", lanes=5).num_lanes == 5
     assert best_batch(exported, GPU) > best_batch(exported, PROCESSOR)
+    assert most_together(exported, GPU) == best_batch(exported, GPU)
+    assert most_together(exported, PROCESSOR) == (3 if exported.shortlist is None else 1) * best_batch(
+        exported, PROCESSOR
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from dragoman.server.core.strategies import Engine
 from dragoman.server.lanes.backlog import Backlog
 from dragoman.server.lanes.half import Half, LaneTicket, failure_of
 from dragoman.server.lanes.pace import Pace
-from dragoman.server.lanes.room import Room
+from dragoman.server.lanes.room import Room, places
 from dragoman.server.lanes.shares import Shares
 from dragoman.server.runtime.runtime import Runtime
 
@@ -67,9 +67,12 @@ class Lanes:
         num_lanes: int,
         max_batch: int,
         observer: LaneObserver,
+        most: int = 0,
         budget: Callable[[], int] = lambda: LANE_POSITIONS,
     ) -> None:
         self.runtime, self.factory, self.max_batch, self.observer = runtime, factory, max_batch, observer
+        self._most = max(most, max_batch)
+        """Sources that a half may hold while many wait."""
         self._budget = budget
         self.device = runtime.work
         """What a device does for the bundle; None where that is not counted."""
@@ -125,6 +128,10 @@ class Lanes:
     def waiting_segments(self) -> int:
         """Segments in both backlogs."""
         return sum(map(len, self._backlogs.values()))
+
+    def places(self, *, bulk: bool) -> int:
+        """How many sources a half may hold now."""
+        return places(self.max_batch, self._most, self.num_waiting(bulk=bulk), self._num_lanes)
 
     def num_waiting(self, *, bulk: bool) -> int:
         """Segments in one of them."""
@@ -305,13 +312,14 @@ class _Lane:
             return {}
         sizes = {bulk: [ticket.size for ticket in half] for bulk, half in self._halves.items()}
         budget = self._lanes.budget
-        light = Room(places[False], budget, sizes[False])
-        bulk = light.other = Room(places[True], int(budget * (1 - LIGHT_SHARE)), sizes[True], light)
+        usual = self._lanes.max_batch
+        light = Room(places[False], budget, sizes[False], usual=usual)
+        bulk = light.other = Room(places[True], int(budget * (1 - LIGHT_SHARE)), sizes[True], light, usual=usual)
         return {False: light, True: bulk}
 
     def _places(self, *, bulk: bool) -> int:
         half, waiting = self._halves[bulk], self._lanes.num_waiting(bulk=bulk)
-        places = self._lanes.max_batch - len(half)
+        places = max(0, self._lanes.places(bulk=bulk) - len(half))
         if not places:
             half.steps_since = 0
         if half.is_encoding or (self.num_active and not waiting):

@@ -19,14 +19,20 @@ from dragoman.server.runtime.runtime import Runtime
 def best_batch(manifest: Manifest, hardware: Hardware) -> int:
     """So many sources a lane give high throughput, and none of them waits long for its next step.
 
-    The more, the more use is made of weights that are read from memory once a step. On a processor that gains little
-    beyond 32, and a long text is the slower for each that shares its steps. The words of a lexical shortlist are those
-    of all sources together, and soon cost more than the small models that have one. A GPU computes for many in the time
-    that it reads the weights in.
+    The more, the more use is made of weights that are read from memory once a step. On a processor that gains an eighth
+    beyond 32, which is for when many wait, and a source is the slower for each that shares its steps. The words of a
+    lexical shortlist are those of all sources together, and soon cost more than the small models that have one. A GPU
+    computes for many in the time that it reads the weights in.
     """
     if hardware.provider == "cuda":
         return 256
     return 16 if manifest.shortlist is not None else 32
+
+
+def most_together(manifest: Manifest, hardware: Hardware) -> int:
+    """And so many while hundreds wait: with more, what a step makes no longer stays in a processor's caches."""
+    usual = best_batch(manifest, hardware)
+    return usual if hardware.provider == "cuda" or manifest.shortlist is not None else 3 * usual
 
 
 def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:
@@ -45,11 +51,13 @@ def open_lanes(
     hardware: Hardware = PROCESSOR,
     lane_bytes: Callable[[], int] = lambda: 0,
 ) -> Lanes:
-    """Lanes that decode with it; a `max_batch` of 0 is the best one. `lane_bytes` is the memory that each may fill with
-    what it keeps of sources and translations, from one round to the next; 0: nothing is known of memory.
+    """Lanes that decode with it; a `max_batch` of 0 is the best one, and follows the backlog. `lane_bytes` is the
+    memory that each may fill with what it keeps of sources and translations, from one round to the next; 0: nothing is
+    known of memory.
     """
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
-    most = max_batch or best_batch(bundle.manifest, hardware)
+    usual = max_batch or best_batch(bundle.manifest, hardware)
+    most = max_batch or most_together(bundle.manifest, hardware)
     shortlist = None if runtime.is_placed else load_shortlist(bundle)
     factory = GroupFactory(runtime, shortlist, capacity=most, observer=observer)
     size = position_bytes(bundle.manifest)
@@ -58,7 +66,7 @@ def open_lanes(
         memory = lane_bytes()
         return memory // size if memory else LANE_POSITIONS
 
-    return Lanes(runtime, factory, num_lanes=num_lanes, max_batch=most, observer=observer, budget=budget)
+    return Lanes(runtime, factory, num_lanes=num_lanes, max_batch=usual, observer=observer, most=most, budget=budget)
 
 
 def load_shortlist(bundle: Bundle) -> Shortlist | None:

@@ -7,14 +7,40 @@ stepped together, which is why positions add up over widths.
 
 from collections.abc import Iterable
 
-from dragoman.server.core.segments import Size
+from dragoman.server.core.segments import LONG_TOKENS, Size
+
+TURNS = 2
+"""So many times over, those who wait may go through the places that a lane has as a rule."""
+
+
+def places(usual: int, most: int, waiting: int, lanes: int) -> int:
+    """How many sources a half of a lane may hold while so many segments wait for all lanes.
+
+    As many as usual, with which each of them is soon done, as long as those who wait go through these places twice or
+    less. Where more wait, each waits for several times as long as it will be decoded, however many it is decoded with:
+    then what counts is how many are done in a second, and half of a lane's share of them may be stepped together, as
+    more rows share each reading of the weights, but no more than `most`.
+    """
+    return max(usual, min(most, waiting // (TURNS * lanes)))
 
 
 class Room:
-    """Free places of one half of a lane, while both halves together hold no more than so many positions."""
+    """Free places of one half of a lane, while both halves together hold no more than so many positions.
 
-    def __init__(self, places: int, positions: int, held: Iterable[Size] = (), other: "Room | None" = None) -> None:
-        self.places, self._positions = places, positions
+    Places beyond the `usual` number are for sources that make no step longer than the usual number of sources might,
+    none of which is long: so a long source is never slowed by more others than it always was.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        positions: int,
+        held: Iterable[Size] = (),
+        other: "Room | None" = None,
+        *,
+        usual: int | None = None,
+    ) -> None:
+        self.places, self._positions, self._usual = places, positions, usual
         self.other = other
         """The other half's, whose positions count, too."""
         self.takes_long = True
@@ -45,6 +71,9 @@ class Room:
         (number, longest), (_, before) = self._beside(size), self._padded.get(size.width, (0, 0))
         more = size.width * (number * longest - (number - 1) * before)
         others = 0 if self.other is None else self.other.held
+        is_usual = self._usual is None or sum(number for number, _ in self._padded.values()) < self._usual
+        if not is_usual and self.held + more > (self._usual or 0) * LONG_TOKENS:
+            return False
         return self.held + more + others <= self._positions
 
     def take(self, size: Size) -> None:
