@@ -209,28 +209,28 @@ class Search:
     def _follow_all(self, word: Ints, logp: Floats32) -> Advance:
         """As `_choose` comes out where each source takes one word: less work, which counts for small models."""
         n = len(word)
-        finished = self._follow(word, logp, self._rows[:n])
+        finished = self._follow(word, logp)
         live = np.ones((n, 1), np.bool_)
         live[finished] = False
         return Advance(np.zeros((n, 1), np.int64), live, self._one[:n], finished)
 
-    def _follow(self, word: Ints, logp: Floats32, rows: Ints) -> list[int]:
-        """Each of these sources takes one word; those that are over."""
-        scores, ended = self._scores[rows, 0] + logp, word == self._vocabulary.eos_id
-        ended |= self._trees.length[rows] + 1 >= self._limit[rows]
+    def _follow(self, word: Ints, logp: Floats32, rows: Ints | None = None) -> list[int]:
+        """Each of these sources, or all of them, take one word; those that are over."""
+        n = len(word)
+        at, numbers = (slice(n), self._rows[:n]) if rows is None else (rows, rows)
+        scores, ended = self._scores[at, 0] + logp, word == self._vocabulary.eos_id
+        ended |= self._trees.length[at] + 1 >= self._limit[at]
         if loops := self._loops():
-            ended |= np.isin(rows, loops)
-        over = ended.nonzero()[0].tolist()
-        for at in over:
-            g = int(rows[at])
+            ended |= np.isin(numbers, loops)
+        finished: list[int] = numbers[ended].tolist()
+        for g, own in zip(finished, ended.nonzero()[0].tolist(), strict=True):
             tokens, logps, places = self._trees.path(g, 0)
-            tokens.append(int(word[at]))
-            logps.append(float(logp[at]))
-            self._searches[g].end(0, tokens, logps, places, float(scores[at]), is_top=True)
-        self._trees.grow(word[:, None], self._no_parents[: len(rows)], logp[:, None], rows)
+            tokens.append(int(word[own]))
+            logps.append(float(logp[own]))
+            self._searches[g].end(0, tokens, logps, places, float(scores[own]), is_top=True)
+        self._trees.grow(word[:, None], self._no_parents[:n], logp[:, None], rows)
         scores[ended] = -np.inf
-        self._scores[rows, 0] = scores
-        finished: list[int] = rows[ended].tolist()
+        self._scores[at, 0] = scores
         return finished
 
     def _choose(self, reply: Reply) -> Advance:
