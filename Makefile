@@ -244,10 +244,13 @@ clean: ## Remove the virtual environment, exported bundles and caches.
 	rm -rf $(VENV) $(CACHE) .pytest_cache .mypy_cache .ruff_cache build dist
 
 # The comparisons with other engines, and the long checks. Each needs two processors that nothing else uses.
-.PHONY: bench-floor bench-ctranslate2 bench-arrivals bench-profile bench-service bench-load soak
+.PHONY: bench-floor bench-long bench-ctranslate2 bench-arrivals bench-profile bench-service bench-load soak
 
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
+
+bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows and without (15 minutes).
+	$(BIN)/python tests/bench/long_sources.py
 
 bench-ctranslate2: $(VENV)/.dev ## Static batches and saturation beside CTranslate2 and transformers (25 minutes).
 	$(BIN)/python tests/bench/against_ctranslate2.py

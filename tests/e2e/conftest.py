@@ -176,7 +176,7 @@ KINDS = {
         "norm": "pre",
         "positions": "learned",
         "encoder_window": Window((3, 20), first=1),
-        "encoder_positions": 700,
+        "encoder_positions": 16_384,
     },
     "lstm": {
         "decoder": "lstm",

@@ -1,5 +1,9 @@
 """Encoders for long sources: each source's keys and values are the same to the last bit in every run of the encoder."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from dragoman.bundle.reader import Bundle
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.segments import Segment
 from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.runtime.positions import source_bytes
 
 VOCABULARY, EOS = 320, 0
 LENGTHS = (1, 5, 16, 17, 31, 33, 47, 64, 65, 80, 129, 200, 257, 650)
@@ -47,3 +52,50 @@ def test_long_sources_decode_the_same_beside_short_ones(long_bundle: Bundle, dec
     found = decoder(long_bundle, max_batch=most, lanes=2).together(texts)
     assert [answer.hypotheses for answer in found] == expected
     assert len({answer[0].ids for answer in expected}) > 2, "outputs that are all the same prove nothing"
+
+
+READER = """
+import json, resource, sys, threading
+from pathlib import Path
+from dragoman.bundle.manifest import Decoding
+from dragoman.bundle.reader import open_bundle
+from dragoman.server.core.segments import Segment
+from dragoman.server.lanes.opening import open_lanes
+from dragoman.server.telemetry.lane_metrics import LaneTally
+
+bundle, decoding = open_bundle(Path(sys.argv[1])), Decoding(beam_size=2, num_hypotheses=2, max_length=8)
+lanes = open_lanes(bundle, num_lanes=1, threads_per_lane=1, max_batch=4, observer=LaneTally())
+
+def read(*lengths):
+    answers, answered = {}, threading.Semaphore(0)
+    for length in lengths:
+        ids = tuple(2 + n * 7 % 311 for n in range(length - 1)) + (0,)
+        def keep(answer, length=length):
+            answers[length] = answer
+            answered.release()
+        lanes.submit(Segment(ids, decoding), keep)
+    for _ in lengths:
+        answered.acquire()
+    return {length: [list(h.ids) for h in answer.hypotheses] for length, answer in answers.items()}
+
+alone = read(20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+beside = read(16000, 20, 300)
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+long = read(16000)
+lanes.close()
+print(json.dumps({"grown": grown, "same": long[16000] == beside[16000] and alone[20] == beside[20]}))
+"""
+
+
+@pytest.mark.parametrize("precision", ["fp32"], indirect=True)
+@pytest.mark.parametrize("long_bundle", ["window"], indirect=True)
+def test_a_document_of_16000_tokens_takes_no_more_than_is_counted_for_it(long_bundle: Bundle) -> None:
+    """Lanes read it beside short sources, say of each what they say of it alone, and hold what admission counts."""
+    command = [sys.executable, "-c", READER, str(long_bundle.directory)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=170).stdout)
+
+    window = long_bundle.manifest.architecture.encoder_window
+    assert window is not None
+    assert found["same"]
+    assert found["grown"] <= source_bytes(long_bundle.manifest, window, 16_000)

@@ -105,7 +105,10 @@ def _window(window: Window) -> str:
     reach = f"{nearest}" if nearest == farthest else f"{nearest} to {farthest}"
     first = f" and the first {window.first}" if window.first else ""
     sums = f" and sums of {window.summed}" if window.summed else ""
-    return f"sources see {reach} positions away{first}{sums}"
+    tokens = f" and {window.tokens} tokens" if window.tokens else ""
+    stretch = f" in stretches of {window.stretch}" if window.stretch else ""
+    ends = ", the first and the last" if window.linked else ""
+    return f"sources see {reach} positions away{stretch}{ends}{first}{sums}{tokens}"
 
 
 def _recurrent(sizes: Recurrent) -> str:

@@ -176,6 +176,16 @@ class Window:
     summed: int = 0
     """A word sees, besides, the normed sum of each stretch of so many words (LongT5's transient globals), a power of
     two. Words behind the last whole stretch belong to that; sources shorter than a stretch have none."""
+    stretch: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """A word sees no others of its reach than those in its own stretch of so many words (Pegasus-X); 0: all of them."""
+    is_staggered: bool = field(default=False, metadata=MAY_BE_ABSENT)
+    """In every other layer stretches begin half a stretch earlier."""
+    linked: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """If not 0, a word sees the stretches beside its own, too, and the first and the last stretch of its source, whose
+    words see all; the first counts so many times (BigBird). Sources of up to 3 + 2 * `linked` stretches see all."""
+    tokens: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """So many trained rows go through the layers beside a source's words; they see each other and all words, which see
+    them. Nothing else reads them."""
 
 
 @dataclass(frozen=True)

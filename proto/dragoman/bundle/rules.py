@@ -19,6 +19,8 @@ MAX_COVERAGE_PENALTY = 100.0
 MAX_WORD_PENALTY = 100.0
 MAX_FIRST = 16
 MAX_SUMMED = 256
+MAX_TOKENS = 4096
+MAX_LINKED = 64
 _FORM = re.compile(r"(?=.{4,16}\Z)[!-z|~]*\{n\}[!-z|~]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -303,6 +305,20 @@ def _window(shape: Architecture) -> Iterator[str]:
         yield f"architecture.encoder_window.first: {window.first} is not from 0 to {MAX_FIRST}"
     if window.summed < 0 or window.summed & (window.summed - 1) or window.summed > MAX_SUMMED:
         yield f"architecture.encoder_window.summed: {window.summed} is not a power of two up to {MAX_SUMMED}"
+    is_even = window.stretch % 2 == 0 or not window.is_staggered
+    farthest = window.stretch - 1 + (window.stretch if window.linked else 0)
+    if window.stretch and ({*window.reach} != {farthest} or not is_even or shape.positions == "relative"):
+        yield "architecture.encoder_window.stretch: its words see to its ends in all layers; even if staggered"
+    if not 0 <= window.linked <= MAX_LINKED:
+        yield f"architecture.encoder_window.linked: {window.linked} is not from 0 to {MAX_LINKED}"
+    if window.linked and (not window.stretch or window.is_staggered or window.first or window.tokens or window.summed):
+        yield "architecture.encoder_window.linked: of stretches that are not staggered, and without all else"
+    if window.is_staggered and not window.stretch:
+        yield "architecture.encoder_window.is_staggered: true, of stretches that there are not"
+    if not 0 <= window.tokens <= MAX_TOKENS:
+        yield f"architecture.encoder_window.tokens: {window.tokens} is not from 0 to {MAX_TOKENS}"
+    if window.tokens and (window.first or window.summed or shape.of_encoder.norm != "pre"):
+        yield "architecture.encoder_window.tokens: without first words and sums, for pre-norm layers"
     if window.summed and (window.first or shape.positions != "relative" or shape.norm != "pre"):
         yield "architecture.encoder_window.summed: without first words, for pre-norm layers with relative positions"
 

@@ -1,6 +1,7 @@
 """Attention in blocks, beside the same attention with all scores of all words, and alone beside in a batch."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from dragoman.bundle.manifest import Architecture, Window
 from dragoman.export.graphs.running import packed, padded
 from dragoman.export.network.network import MASKED, Network
-from dragoman.export.network.window import block_size, several_blocks, traced_positions
+from dragoman.export.network.window import block_size, full_up_to, several_blocks, traced_positions
 
 WORDS = 40
 RELATIVE = {"positions": "relative", "relative_buckets": 6, "relative_distance": 11, "norm": "pre", "norm_kind": "rms"}
@@ -24,6 +25,12 @@ WINDOWS = {
     "sums": {"encoder_window": Window((5, 5), summed=4), **RELATIVE},
     "sums of more than a block": {"encoder_window": Window((9, 2), summed=32), **RELATIVE},
     "sums of single words": {"encoder_window": Window((2, 2), summed=1), **RELATIVE},
+    "stretches": {"encoder_window": Window((15, 15), stretch=16), "norm": "pre"},
+    "staggered stretches": {"encoder_window": Window((23, 23), stretch=24, is_staggered=True)},
+    "tokens": {"encoder_window": Window((99, 99), stretch=100, is_staggered=True, tokens=5), "norm": "pre"},
+    "linked stretches": {"encoder_window": Window((7, 7), stretch=4, linked=3)},
+    "linked stretches of eight": {"encoder_window": Window((15, 15), stretch=8, linked=1), "norm": "pre"},
+    "tokens and a reach": {"encoder_window": Window((3, 20), tokens=1), "norm": "pre", "norm_kind": "rms"},
 }
 LENGTHS = (1, 70, 3, 16, 17, 31, 32, 33, 64, 5, 35)
 
@@ -61,7 +68,8 @@ def slow(network: Network, text: list[int]) -> torch.Tensor:
     n, heads, width = len(text), arch.heads, arch.head_dim
     place = torch.arange(n)
     distance = (place - place[:, None]).abs()
-    for layer, reach in zip(layers, window.reach, strict=True):
+    tokens = network.encoder.windows.with_tokens(x, 1)[n:]
+    for number, (layer, reach) in enumerate(zip(layers, window.reach, strict=True)):
         own, pre = layer.self, arch.norm == "pre"
         read = layer.self_norm(x) if pre else x
         q, k, v = own.split_rows(own.rows(read), 1, n)
@@ -69,6 +77,15 @@ def slow(network: Network, text: list[int]) -> torch.Tensor:
         if network.encoder.relative is not None:
             scores = scores + network.encoder.relative(place[None], place[None])[0]
         sees = (distance <= reach) | (place < window.first)
+        if window.stretch:
+            stretch = (place + (window.stretch // 2 if window.is_staggered and number % 2 else 0)) // window.stretch
+            sees = stretch == stretch[:, None]
+            if window.linked:
+                shared = (stretch == 0) | (stretch == stretch.max())
+                sees = ((stretch - stretch[:, None]).abs() <= 1) | shared | shared[:, None]
+                sees = sees | (n <= full_up_to(window))
+                counts = torch.where((stretch == 0) & ~shared[:, None], math.log(window.linked), 0.0)
+                scores = scores + (0 if n <= full_up_to(window) else counts)
         scores = scores.masked_fill(~sees, MASKED)
         values = v[0]
         whole = n // window.summed if window.summed else 0
@@ -79,6 +96,15 @@ def slow(network: Network, text: list[int]) -> torch.Tensor:
             bias = network.encoder.windows.side(torch.tensor([stretch]), torch.arange(whole)[None])[0]
             scores = torch.cat([scores, (q @ more.transpose(2, 3))[0] + bias], 2)
             values = torch.cat([values, added[0]], 1)
+        if window.tokens:
+            own_read = own.token_norm(tokens)
+            asks, more, added = own.split_rows(own.rows(own_read), 1, window.tokens)
+            all_keys, all_values = torch.cat([k, more], 2)[0], torch.cat([v, added], 2)[0]
+            scores = torch.cat([scores, (q @ more.transpose(2, 3))[0]], 2)
+            values = torch.cat([values, added[0]], 1)
+            heard = (asks[0] @ all_keys.transpose(1, 2)).softmax(-1) @ all_values
+            tokens = tokens + own.o(heard.transpose(0, 1).reshape(window.tokens, heads * width))
+            tokens = tokens + layer.ffn(layer.ffn_norm(tokens))
         y = scores.softmax(-1) @ values
         if window.first:
             m = min(window.first, n)
@@ -111,7 +137,7 @@ def test_words_beyond_every_window_change_nothing(name):
     window = network.arch.encoder_window
     text = sources([300])[0]
     other = [*text[:290], *((word + 1) % WORDS for word in text[290:])]
-    sees_all = bool(window.first or window.summed)
+    sees_all = bool(window.first or window.summed or window.tokens or window.linked)
 
     before, after = encoded(network, [text])[0], encoded(network, [other])[0]
 
@@ -133,6 +159,8 @@ def test_blocks_are_no_larger_than_they_need_to_be():
     sizes = [block_size(Window((reach, 1))) for reach in (1, 16, 17, 32, 33, 64, 65, 5000)]
 
     assert sizes == [16, 16, 32, 32, 64, 64, 64, 64]
+    assert block_size(Window((511,), stretch=512, is_staggered=True)) == 64
+    assert [block_size(Window((23,), stretch=24, is_staggered=odd)) for odd in (False, True)] == [8, 4]
 
 
 def test_lengths_of_proofs_have_blocks_that_see_neither_end():

@@ -382,6 +382,14 @@ def test_a_further_decoder_stands_in_for_the_first(directory, edit, change, expe
         ({"summed": 512}, "encoder_window.summed: 512 is not a power of two up to 256"),
         ({"summed": -2}, "encoder_window.summed: -2 is not a power of two"),
         ({"summed": 2}, "encoder_window.summed: without first words, for pre-norm layers with relative positions"),
+        ({"stretch": 4}, "encoder_window.stretch: its words see to its ends in all layers; even if staggered"),
+        ({"reach": [2], "stretch": 3, "is_staggered": True}, "encoder_window.stretch: its words see to its ends"),
+        ({"reach": [4], "stretch": 3, "linked": 1}, "encoder_window.stretch: its words see to its ends"),
+        ({"is_staggered": True}, "encoder_window.is_staggered: true, of stretches that there are not"),
+        ({"linked": 65}, "encoder_window.linked: 65 is not from 0 to 64"),
+        ({"linked": 1}, "encoder_window.linked: of stretches that are not staggered, and without all else"),
+        ({"tokens": -1}, "encoder_window.tokens: -1 is not from 0 to 4096"),
+        ({"tokens": 1, "first": 1}, "encoder_window.tokens: without first words and sums, for pre-norm layers"),
         ({"positions": "shaw", "relative_distance": 2}, "encoder_window: of an encoder that has none, positions shaw"),
         ({"encoder_positions": 0}, "architecture.encoder_positions: 0 is less than 1"),
     ],
@@ -392,6 +400,7 @@ def test_windows_that_contradict_themselves_are_refused(directory, edit, change,
     def break_it(document) -> None:
         shape = document["architecture"]
         window = {"reach": [2] * shape["encoder_layers"], "first": 0, "summed": 0}
+        window |= {"stretch": 0, "is_staggered": False, "linked": 0, "tokens": 0}
         of_window = {name: value for name, value in change.items() if name in window}
         others = {name: value for name, value in change.items() if name not in window}
         shape.update(others, encoder_window=window | of_window)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import grpc
 import pytest
 import trustme
 
+from dragoman.bundle.manifest import Limits, Window
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app.app import App, _channel_options
 from dragoman.server.app.serve_options import ServeOptions
@@ -257,6 +259,22 @@ def test_lanes_share_a_third_of_memory(monkeypatch: pytest.MonkeyPatch, options:
     monkeypatch.setattr(resources, "memory_limit", lambda: 6 << 30)
 
     assert App(ServeOptions(**options))._lane_bytes() == size
+
+
+def test_sources_that_lanes_have_no_room_for_are_not_promised(tmp_path: Path) -> None:
+    """A long encoder's bundle says how much is read at a time with a lane's memory; with none known, all of it."""
+    bundle = write_bundle(tmp_path / "long")
+    shape = replace(bundle.manifest.architecture, encoder_window=Window((9000,)), encoder_positions=16_000)
+    manifest = replace(bundle.manifest, architecture=shape, limits=Limits(16_000, 64))
+    long = replace(bundle, manifest=manifest)
+
+    small, large = (App(ServeOptions(lane_memory=size))._readable(long).manifest.limits for size in (200, 1 << 20))
+
+    assert 512 <= small.max_source_tokens < 16_000
+    assert small.max_target_tokens == 64
+    assert large == Limits(16_000, 64)
+    assert App(ServeOptions(provider="cuda"))._readable(long) is long
+    assert App(ServeOptions(lane_memory=1))._readable(bundle) is bundle
 
 
 @pytest.mark.asyncio(loop_scope="session")

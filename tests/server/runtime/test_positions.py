@@ -1,10 +1,12 @@
 """What a position takes of memory, from the manifest alone."""
 
+from dataclasses import replace
+
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.bundle.manifest import Nat
-from dragoman.server.runtime.positions import position_bytes
+from dragoman.bundle.manifest import Limits, Manifest, Nat, Window
+from dragoman.server.runtime.positions import LEAST_TOKENS, LIMIT_GRAIN, position_bytes, readable_tokens, source_bytes
 
 CTC = {"ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2)}
 MASKS = {"masks": Nat("mask-predict", 3, 64, "masks", mask_id=FAKE_WORDS, last_id=0, length_classes=16)}
@@ -24,3 +26,37 @@ MASKS = {"masks": Nat("mask-predict", 3, 64, "masks", mask_id=FAKE_WORDS, last_i
 def test_slots_count_twice_and_sources_once(runtime: FakeRuntime, floats: int) -> None:
     """In numbers of four bytes, besides masks."""
     assert position_bytes(runtime.manifest) == 4 * floats + 80
+
+
+def long_manifest(window: Window | None, tokens: int = 16_000) -> Manifest:
+    """One whose sources have so many tokens at most."""
+    manifest = FakeRuntime(encoder_window=window, encoder_positions=tokens).manifest
+    return replace(manifest, limits=Limits(tokens, 100))
+
+
+@pytest.mark.parametrize("window", [Window((3,)), Window((512,), first=1), Window((127,), summed=16)])
+@pytest.mark.parametrize("megabytes", [1, 20, 77, 300])
+def test_sources_are_as_long_as_memory_allows_and_no_longer(window: Window, megabytes: int) -> None:
+    """What is read at a time fits, and so much more would not; what fits anyway stays what the manifest says."""
+    manifest, memory = long_manifest(window), megabytes << 20
+
+    most = readable_tokens(manifest, memory)
+
+    assert source_bytes(manifest, window, most) <= memory or most == LEAST_TOKENS
+    assert most == 16_000 or source_bytes(manifest, window, most + LIMIT_GRAIN) > memory
+
+
+def test_memory_of_windows_grows_with_the_length_and_of_sums_with_its_square() -> None:
+    """Sums are seen by all words, and there are the more of them the longer a source is."""
+    near, summed = Window((127,)), Window((127,), summed=16)
+    manifest = long_manifest(near)
+
+    assert source_bytes(manifest, near, 16_000) == 4 * source_bytes(manifest, near, 4000)
+    assert source_bytes(manifest, summed, 16_000) > 8 * source_bytes(manifest, summed, 4000)
+
+
+def test_other_encoders_read_what_their_bundle_says() -> None:
+    """However little memory there is, short sources are no matter of it; long ones have their own least length."""
+    assert readable_tokens(long_manifest(None), 1) == 16_000
+    assert readable_tokens(long_manifest(Window((3,))), 1) == LEAST_TOKENS
+    assert readable_tokens(long_manifest(Window((3,)), 100), 1) == 100

@@ -16,6 +16,8 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
     encoder.layers.N.self.whole.{q,k,v}.{weight,bias}              a window's first words
     encoder.layers.N.self.sum_norm.{weight,bias}                   a window's sums, and once for all layers
     encoder.windows.side.table [buckets, heads]
+    encoder.layers.N.self.token_norm.{weight,bias}                 a window's tokens, and once for all layers
+    encoder.windows.tokens [tokens, d]
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
     {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     {encoder,decoder}.layers.N.{self_after,cross_after,ffn_after}.{weight,bias}     norm "both" only

@@ -41,11 +41,11 @@ class EncoderLayer(nn.Module):
     self_norm: nn.Module
     ffn_norm: nn.Module
 
-    def __init__(self, arch: Architecture, reach: int | None = None) -> None:
-        """With a `reach`, as far as words see, in an encoder with a window."""
+    def __init__(self, arch: Architecture, number: int | None = None) -> None:
+        """With a `number`, the layer of that number of an encoder with a window."""
         super().__init__()
-        if arch.encoder_window is not None and reach is not None:
-            self.self = WindowAttention(arch, arch.encoder_window, reach)
+        if arch.encoder_window is not None and number is not None:
+            self.self = WindowAttention(arch, arch.encoder_window, number)
         else:
             self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
@@ -86,10 +86,10 @@ class EncoderLayer(nn.Module):
 
     def look(self, x: Tensor, rows: Tensor, view: View) -> Tensor:
         """Rows [n, d] -> [n, d], of words that see through a window."""
-        assert isinstance(self.self, WindowAttention), "made with a reach"
+        assert isinstance(self.self, WindowAttention), "made with a number"
         part = Sublayer(self.arch, self.self_norm, self.self_after)
-        y = self.self.see(part.before(x), view)
-        return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
+        read = self.self.normed(x, self.self_norm, view) if part.is_pre else x
+        return self.think(part.after(x, self.self.o(self.self.see(read, rows, view))))
 
     def think(self, x: Tensor) -> Tensor:
         """The feed-forward part: rows [n, d] -> [n, d]."""
@@ -208,9 +208,8 @@ class Encoder(Stack):
         sizes = arch.of_encoder
         super().__init__(sizes, sizes.heads, arch.encoder_layers, two_sided=True)
         window = arch.encoder_window
-        reach = (None,) * arch.encoder_layers if window is None else window.reach
         self.windows = None if window is None else Windows(sizes, window, MASKED)
-        self.layers = nn.ModuleList(EncoderLayer(sizes, seen) for seen in reach)
+        self.layers = nn.ModuleList(EncoderLayer(sizes, number) for number in range(arch.encoder_layers))
         self.embedding_norm = make_norm(sizes) if arch.embedding_norm else None
         self.norm = final_norm(sizes, wanted=arch.encoder_final_norm)
 
@@ -218,11 +217,12 @@ class Encoder(Stack):
         """What the layers make of rows where each word sees what is near; None where it sees all."""
         if self.windows is None:
             return None
-        view = self.windows(places, src_mask, self.relative)
+        view, words = self.windows(places, src_mask, self.relative), x.shape[0]
+        x = self.windows.with_tokens(x, places.shape[0])
         for layer in self.layers:
             assert isinstance(layer, EncoderLayer)
             x = layer.look(x, rows, view)
-        return x
+        return x[:words]
 
 
 class Decoder(Stack):

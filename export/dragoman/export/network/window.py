@@ -8,6 +8,7 @@ Shapes: as in `network`, with P positions that are padded to blocks, b blocks of
 keys.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,11 @@ GRAIN = 16
 
 
 def block_size(window: Window) -> int:
-    """How many queries are in a block."""
+    """How many queries are in a block; of stretches a part, so that a short source is not padded to a whole one."""
+    if window.linked:
+        return window.stretch
+    if window.stretch:
+        return math.gcd(BLOCKS[-1], window.stretch // 2 if window.is_staggered else window.stretch)
     return next((size for size in BLOCKS if size >= max(window.reach)), BLOCKS[-1])
 
 
@@ -36,13 +41,29 @@ def several_blocks(arch: Architecture) -> int:
     if window is None:
         return 0
     block = block_size(window)
+    if window.linked:
+        return min(full_up_to(window) + 2 * block + 3, arch.source_positions)
     return min((2 * _beside(max(window.reach), block) + 2) * block + window.summed + 3, arch.source_positions)
+
+
+def full_up_to(window: Window) -> int:
+    """Words of the longest source of linked stretches that sees all of itself; 0 of others."""
+    return (3 + 2 * window.linked) * window.stretch if window.linked else 0
 
 
 def traced_positions(arch: Architecture, positions: int) -> int:
     """So many positions, or several blocks more: what is traced with one block would have one for ever."""
     window = arch.encoder_window
-    return positions if window is None else positions + 2 * max(block_size(window), GRAIN * window.summed)
+    return (
+        positions
+        if window is None
+        else positions
+        + max(
+            2 * block_size(window),
+            2 * GRAIN * window.summed,
+            full_up_to(window) + 2 * window.stretch * (window.linked > 0),
+        )
+    )
 
 
 def _beside(reach: int, block: int) -> int:
@@ -60,12 +81,33 @@ class View:
     """[G, P]."""
     mask: Tensor
     """Additive, of padding [G, P]."""
-    block: int
-    bands: dict[int, Tensor]
-    """By reach, what is added to the scores of a block's queries for where its keys stand: [1, 1 or H, 1, B, W]."""
-    seen: dict[int, Tensor]
-    """By reach, the mask of the keys that each block looks at: [G, 1, b, 1, W]."""
+    looks: "tuple[Look, ...]"
+    """What each layer looks at."""
     stretches: "Stretches | None"
+    ends: "Ends | None"
+    tokens: int
+    """How many rows behind those of words each source has."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which keys the queries of each block look at in one layer."""
+
+    block: int
+    front: int
+    """Blocks of padding before the first, and behind the last."""
+    back: int
+    numbers: Tensor
+    """Numbers of blocks that each block looks at, padding counted [b * m]."""
+    mask: Tensor
+    """The mask of keys [G, 1, b, 1, W]."""
+    band: Tensor | None
+    """What is added to scores for where keys stand [1, 1 or H, 1, B, W]; None where all of these blocks are seen."""
+
+    def at(self, x: Tensor) -> Tensor:
+        """Positions [G, H, P, n] -> those that each block looks at, [G, H, b, W, n]."""
+        x = F.pad(_cut(x, self.block), (0, 0, 0, 0, self.front, self.back)).index_select(2, self.numbers)
+        return x.reshape(*x.shape[:2], *self.mask.shape[2:5:2], x.shape[4])
 
 
 @dataclass(frozen=True)
@@ -82,6 +124,22 @@ class Stretches:
     """To the scores of a stretch's queries, masked behind the whole ones: [G, H, M, 1, M padded]."""
 
 
+@dataclass(frozen=True)
+class Ends:
+    """The first and last stretch of each source, which see all and which all see, and which sources see all of it."""
+
+    counted: Tensor
+    """What is added to scores of the words of both, [G, 1, 1, 2 * B]: the first counts several times."""
+    places: Tensor
+    """Where the last stretch's words are [G, B]."""
+    is_last: Tensor
+    """[G, 1, b, 1, 1]."""
+    is_short: Tensor
+    """[G, 1, 1, 1]."""
+    most: int
+    """Words of the longest source that is short."""
+
+
 class Windows(nn.Module):
     """What the layers of one encoder share."""
 
@@ -89,27 +147,67 @@ class Windows(nn.Module):
         """`arch` has the encoder's own sizes; what is `masked` has this added."""
         super().__init__()
         self.window, self.masked, self.block = window, masked, block_size(window)
-        self.grain = max(self.block, window.summed)
+        self.grain = math.lcm(self.block, window.summed or 1)
         self.side = RelativeBias(arch, arch.heads, two_sided=True) if window.summed else None
+        if window.tokens:
+            self.tokens = nn.Parameter(torch.empty(window.tokens, arch.d_model))
 
     def forward(self, places: Tensor, src_mask: Tensor, relative: RelativeBias | None) -> View:
         """The view of `places` [G, S] under the additive mask [G, 1, 1, S]."""
-        positions = places.shape[1]
+        window, positions = self.window, places.shape[1]
         padding = -positions % self.grain
         places = F.pad(places, (0, padding))
         mask = F.pad(src_mask[:, 0, 0], (0, padding), value=self.masked)
-        hidden = torch.cat(
-            [torch.full_like(mask[:, : self.window.first], self.masked), mask[:, self.window.first :]], 1
-        )
-        reaches = sorted({*self.window.reach})
-        return View(
-            positions,
-            places,
-            mask,
-            self.block,
-            {reach: self._band(reach, relative, places) for reach in reaches},
-            {reach: self._seen(hidden, reach) for reach in reaches},
-            None if self.side is None else self._stretches(mask, self.side),
+        hidden = torch.cat([torch.full_like(mask[:, : window.first], self.masked), mask[:, window.first :]], 1)
+        hidden = hidden.reshape(hidden.shape[0], 1, -1, self.block)
+        ends = self._ends(places, mask) if window.linked else None
+        if ends is not None:
+            is_first = torch.arange(hidden.shape[2], device=mask.device)[:, None] == 0
+            hidden = torch.where(ends.is_last[..., 0] | is_first, self.masked, hidden)
+        # Layers that see alike share what that is.
+        kinds = [(reach, bool(window.is_staggered and n % 2)) for n, reach in enumerate(window.reach)]
+        looks = {kind: self._look(hidden, *kind, relative) for kind in sorted({*kinds})}
+        stretches = None if self.side is None else self._stretches(mask, self.side)
+        return View(positions, places, mask, tuple(looks[kind] for kind in kinds), stretches, ends, window.tokens)
+
+    def with_tokens(self, x: Tensor, sources: int) -> Tensor:
+        """Rows of words, and behind them those of each source's own tokens."""
+        return torch.cat([x, self.tokens.repeat(sources, 1)]) if self.window.tokens else x
+
+    def _look(self, mask: Tensor, reach: int, is_shifted: bool, relative: RelativeBias | None) -> Look:  # noqa: FBT001
+        blocks = torch.arange(mask.shape[2], device=mask.device)[:, None]
+        band = None
+        if self.window.linked:
+            front = back = 1
+            count, first = 3, blocks
+        elif self.window.stretch:
+            each = self.window.stretch // self.block
+            shift = each // 2 if is_shifted else 0
+            front, back, count = shift, each, each
+            first = torch.div(blocks + shift, each, rounding_mode="floor") * each
+        else:
+            front = back = _beside(reach, self.block)
+            count, first, band = 2 * front + 1, blocks, self._band(reach, relative, mask)
+        numbers = (first + torch.arange(count, device=mask.device)).flatten()
+        around = F.pad(mask, (0, 0, front, back), value=self.masked).index_select(2, numbers)
+        around = around.reshape(mask.shape[0], 1, mask.shape[2], 1, count * self.block)
+        return Look(self.block, front, back, numbers, around, band)
+
+    def _ends(self, places: Tensor, mask: Tensor) -> Ends:
+        size = self.block
+        words = (mask == 0).long().sum(1, keepdim=True)
+        last = torch.div(words - 1, size, rounding_mode="floor")
+        inside = last * size + torch.arange(size, device=mask.device)
+        first = mask[:, :size] + math.log(self.window.linked)
+        counted = torch.cat([first, mask.gather(1, inside)], 1)
+        is_last = torch.arange(mask.shape[1] // size, device=mask.device) == last
+        most = full_up_to(self.window)
+        return Ends(
+            counted[:, None, None],
+            places.gather(1, inside),
+            is_last[:, None, :, None, None],
+            (words <= most)[..., None, None],
+            most,
         )
 
     def _band(self, reach: int, relative: RelativeBias | None, like: Tensor) -> Tensor:
@@ -119,11 +217,6 @@ class Windows(nn.Module):
         is_far = (keys.unsqueeze(1) - queries.unsqueeze(2)).abs() > reach
         band = torch.where(is_far, self.masked, 0.0)[:, None]
         return (band if relative is None else relative(queries, keys) + band).unsqueeze(2)
-
-    def _seen(self, mask: Tensor, reach: int) -> Tensor:
-        beside = _beside(reach, self.block)
-        around = _around(mask.reshape(mask.shape[0], 1, -1, self.block), beside, self.masked)
-        return around.unsqueeze(3)
 
     def _stretches(self, mask: Tensor, side: RelativeBias) -> Stretches:
         words = self.window.summed
@@ -144,46 +237,64 @@ def _cut(x: Tensor, size: int) -> Tensor:
     return x.reshape(*x.shape[:2], -1, size, x.shape[3])
 
 
-def _around(x: Tensor, beside: int, padding: float = 0.0) -> Tensor:
-    """Blocks [G, H, b, B, ...] -> each with those beside it, [G, H, b, W, ...]."""
-    blocks, size = x.shape[2], x.shape[3]
-    inner = (0, 0) * (x.ndim - 3)
-    x = F.pad(x, (*inner, beside, beside), value=padding)
-    number = torch.arange(blocks, device=x.device)[:, None] + torch.arange(2 * beside + 1, device=x.device)
-    return x.index_select(2, number.flatten()).reshape(*x.shape[:2], blocks, (2 * beside + 1) * size, *x.shape[4:])
-
-
 class WindowAttention(Attention):
     """The attention of one layer."""
 
     whole: "Whole"
     """First words' own matrices."""
+    token_norm: nn.Module
+    """Norms what tokens read."""
 
-    def __init__(self, arch: Architecture, window: Window, reach: int) -> None:
+    def __init__(self, arch: Architecture, window: Window, number: int) -> None:
         super().__init__(arch, arch.heads, arch.head_dim, is_self=True)
-        self.reach, self.first = reach, window.first
+        self.number, self.first = number, window.first
         if window.first:
             self.whole = Whole(arch)
         self.sum_norm = make_norm(arch) if window.summed else None
+        if window.tokens:
+            self.token_norm = make_norm(arch)
 
-    def see(self, x: Tensor, view: View) -> Tensor:
-        """Rows [n, d] -> what was read, [G * S, H * e]."""
-        padded = F.embedding(view.places.flatten(), self.rows(x))
-        q, k, v = self.split_rows(padded, *view.places.shape)
-        beside = _beside(self.reach, view.block)
-        keys, values = (_around(_cut(part, view.block), beside) for part in (k, v))
-        scores = _cut(q, view.block) @ keys.transpose(3, 4)
-        scores = scores + view.bands[self.reach] + view.seen[self.reach]
-        others = self._others(x, q, k, v, view)
+    def normed(self, x: Tensor, norm: nn.Module, view: View) -> Tensor:
+        """Rows as attention reads them, where tokens have a norm of their own."""
+        if not view.tokens:
+            y: Tensor = norm(x)
+            return y
+        words = x.shape[0] - view.tokens * view.places.shape[0]
+        return torch.cat([norm(x[:words]), self.token_norm(x[words:])])
+
+    def see(self, x: Tensor, rows: Tensor, view: View) -> Tensor:
+        """Rows [n, d] -> what each read, [n, H * e]."""
+        made, look = self.rows(x), view.looks[self.number]
+        q, k, v = self.split_rows(F.embedding(view.places.flatten(), made), *view.places.shape)
+        keys, values = look.at(k), look.at(v)
+        scores = _cut(q, look.block) @ keys.transpose(3, 4)
+        scores = (scores if look.band is None else scores + look.band) + look.mask
+        tokens = None
+        if view.tokens:
+            words, sources = rows.shape[0], view.places.shape[0]
+            tokens = self.split_rows(made[words:], sources, view.tokens)
+        others, last = None, None
+        if view.ends is not None:
+            last = self.split_rows(F.embedding(view.ends.places.flatten(), made), *view.ends.places.shape)
+            others = _seen_ends(q, k, v, last, view.ends)
+        else:
+            others = self._others(x, q, k, v, view) if tokens is None else (q @ tokens[1].transpose(2, 3), tokens[2])
         if others is not None:
-            scores = torch.cat([scores, _cut(others[0], view.block)], 4)
+            scores = torch.cat([scores, _cut(others[0], look.block)], 4)
         weights = torch.softmax(scores, dim=-1)
         y = (weights[..., : keys.shape[3]] @ values).flatten(2, 3)
         if others is not None:
             y = y + weights[..., keys.shape[3] :].flatten(2, 3) @ others[1]
         if self.first:
             y = torch.cat([self._of_first(x, view), y[:, :, self.first :]], 2)
-        return y.transpose(1, 2)[:, : view.positions].reshape(-1, self.heads * self.width)
+        if view.ends is not None and last is not None:
+            y = _with_ends(y, (q, k, v), last[0], view, view.ends)
+        read = F.embedding(rows, self._rows_of(y[:, :, : view.positions]))
+        return read if tokens is None else torch.cat([read, self._rows_of(_of_tokens(tokens, k, v, view))])
+
+    def _rows_of(self, y: Tensor) -> Tensor:
+        """[G, H, n, e] -> [G * n, H * e]."""
+        return y.transpose(1, 2).reshape(-1, self.heads * self.width)
 
     def _others(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, view: View) -> tuple[Tensor, Tensor] | None:
         """Scores of what every word sees, however far away it is [G, H, P, m], and its values [G, H, m, e]."""
@@ -210,6 +321,35 @@ class WindowAttention(Attention):
         (q,) = self.split(self.whole.q(first), sources, self.first)
         k, v = self.split(F.embedding(view.places.flatten(), self.whole.kv(x)), sources, positions)
         return torch.softmax(q @ k.transpose(2, 3) + view.mask[:, None, None], dim=-1) @ v
+
+
+def _seen_ends(q: Tensor, k: Tensor, v: Tensor, last: list[Tensor], ends: Ends) -> tuple[Tensor, Tensor]:
+    """Scores of the words of a source's first and last stretches, which all see, and their values."""
+    size = ends.places.shape[1]
+    keys, values = (torch.cat([part[:, :, :size], end], 2) for part, end in ((k, last[1]), (v, last[2])))
+    return q @ keys.transpose(2, 3) + ends.counted, values
+
+
+def _with_ends(y: Tensor, words: tuple[Tensor, Tensor, Tensor], last: Tensor, view: View, ends: Ends) -> Tensor:
+    """What was read [G, H, P, e], with what the first and last stretches read, and short sources: all of them."""
+    q, k, v = words
+    size, mask = ends.places.shape[1], view.mask[:, None, None]
+
+    def all_read(queries: Tensor, most: int | None = None) -> Tensor:
+        scores = queries @ k[:, :, :most].transpose(2, 3) + mask[..., :most]
+        return torch.softmax(scores, dim=-1) @ v[:, :, :most]
+
+    y = torch.where(ends.is_last, all_read(last).unsqueeze(2), _cut(y, size)).flatten(2, 3)
+    y = torch.cat([all_read(q[:, :, :size]), y[:, :, size:]], 2)
+    near = torch.where(ends.is_short, all_read(q[:, :, : ends.most], ends.most), y[:, :, : ends.most])
+    return torch.cat([near, y[:, :, ends.most :]], 2)
+
+
+def _of_tokens(tokens: list[Tensor], k: Tensor, v: Tensor, view: View) -> Tensor:
+    """What tokens read [G, H, m, e]: each other, and all words."""
+    q, keys, values = tokens
+    scores = torch.cat([q @ k.transpose(2, 3) + view.mask[:, None, None], q @ keys.transpose(2, 3)], 3)
+    return torch.softmax(scores, dim=-1) @ torch.cat([v, values], 2)
 
 
 class Whole(nn.Module):

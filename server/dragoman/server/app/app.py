@@ -41,6 +41,7 @@ from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import hardware_of
+from dragoman.server.runtime.positions import readable_tokens
 from dragoman.server.runtime.sessions import remove_copies
 from dragoman.server.telemetry import resources
 from dragoman.server.telemetry.floods import Floods
@@ -266,6 +267,7 @@ class App:
         name, options = bundle.manifest.name, self.options
         if options.provider == "cuda":  # whose graphs are those of the architecture's own decoder
             bundle = bundle.of(None)
+        bundle = self._readable(bundle)
         if bundle.manifest.decoding.beam_size > options.max_beam_size:
             raise StartError(
                 f"{bundle.directory}: the model's own beam_size is {bundle.manifest.decoding.beam_size}, "
@@ -294,6 +296,15 @@ class App:
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
         cache = self._cache.of(name, bundle.digest)
         return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries)
+
+    def _readable(self, bundle: Bundle) -> Bundle:
+        """The bundle with sources no longer than what a lane may fill has room for."""
+        manifest, memory = bundle.manifest, self._lane_bytes()
+        most = readable_tokens(manifest, memory) if memory else manifest.limits.max_source_tokens
+        if most == manifest.limits.max_source_tokens:
+            return bundle
+        logs.event(_logger, logging.WARNING, "sources_shortened", model=manifest.name, max_source_tokens=most)
+        return replace(bundle, manifest=replace(manifest, limits=replace(manifest.limits, max_source_tokens=most)))
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options

@@ -1,17 +1,55 @@
 """What a position of a source or of a translation takes of memory while it is decoded: what lanes are bounded by."""
 
 import math
+from bisect import bisect_right
 
 import numpy as np
 
 from dragoman.bundle.graphs import ENCODER, HIDDEN, SRC_MASK, STEP, is_nat_memory
-from dragoman.bundle.manifest import Manifest, Tensor
+from dragoman.bundle.manifest import Manifest, Tensor, Window
 
 COPIES = 2
 """Slots of nodes are kept once, and lie there a second time while a pool grows, or while a run puts them in order."""
 
 MASK_BYTES = 16 * (4 + 1)
 """Of a slot's column of the mask: a number and a byte for each of so many hypotheses that may see it."""
+
+SCORES = 6
+"""Of what attention makes for the keys that a query looks at, so many copies are held at a time: scores, scores with
+masks, weights, and what ONNX Runtime lays out for later."""
+AROUND = 4
+"""The same of keys and values around each block."""
+FULL_BLOCK = 64
+"""Queries of the largest blocks that a window is cut into; those of one block look at whole blocks of keys."""
+LEAST_TOKENS = 512
+"""What a bundle reads at a time however little memory there is."""
+LIMIT_GRAIN = 64
+"""Limits that memory sets are multiples of this."""
+
+
+def readable_tokens(manifest: Manifest, memory: int) -> int:
+    """How many tokens of a source are read at most, so that what its encoder and its lane hold of it fits in `memory`.
+
+    As the manifest says for all encoders but those that are made for long sources.
+    """
+    most, window = manifest.limits.max_source_tokens, manifest.architecture.encoder_window
+    if window is None or source_bytes(manifest, window, most) <= memory:
+        return most
+    sizes = range(0, most, LIMIT_GRAIN)
+    fits = bisect_right(sizes, memory, key=lambda tokens: source_bytes(manifest, window, tokens)) - 1
+    return min(most, max(LEAST_TOKENS, sizes[max(fits, 0)]))
+
+
+def source_bytes(manifest: Manifest, window: Window, tokens: int) -> int:
+    """What one source of so many tokens takes of memory: while it is encoded, beside what is kept of it."""
+    shape = manifest.architecture.of_encoder
+    around = 2 * max(window.reach) + 3 * FULL_BLOCK + window.tokens + 2 * window.stretch * (window.linked > 0)
+    sums = tokens // window.summed if window.summed else 0
+    # Besides scores, keys and values of the blocks around each, and rows with what the widest product makes of them.
+    scores = SCORES * shape.heads * (around + window.first + sums)
+    copies = AROUND * shape.heads * shape.head_dim * (around // FULL_BLOCK)
+    rows = 8 * shape.d_model + 2 * shape.ffn
+    return tokens * (position_bytes(manifest) + 4 * (scores + copies + rows))
 
 
 def position_bytes(manifest: Manifest) -> int:

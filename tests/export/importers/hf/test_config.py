@@ -75,6 +75,19 @@ LED = {
         ({**LED, "attention_window": [4]}, "one for each of 2 layers, config.json says [4]"),
         ({**LED, "attention_window": [4, 0]}, "attention_window must be an even number"),
         ({**LED, "attention_window": "wide"}, "attention_window must be an even number"),
+        (
+            {**BART, "model_type": "pegasus_x", "block_size": 7},
+            "block_size must be even where stagger_local_blocks is true",
+        ),
+        (
+            {**BART, "model_type": "pegasus_x", "num_global_tokens": 0},
+            "num_global_tokens must be a whole number from 1",
+        ),
+        ({**BART, "model_type": "bigbird_pegasus", "attention_type": "etc"}, "must be block_sparse or original_full"),
+        (
+            {**BART, "model_type": "bigbird_pegasus", "num_random_blocks": -1},
+            "num_random_blocks must be a whole number",
+        ),
         ({**LED, "max_encoder_position_embeddings": None}, "max_encoder_position_embeddings must be a whole number"),
         ({**T5, "model_type": "longt5", "encoder_attention_type": "sparse"}, "must be local or transient-global"),
         ({**T5, "model_type": "longt5", "local_radius": 0}, "local_radius must be a whole number from 1"),

@@ -300,6 +300,67 @@ CASES = {
         "LEDForConditionalGeneration",
         {**LED_EVEN, "attention_window": 66, "activation_function": "relu", "max_encoder_position_embeddings": 264},
     ),
+    "pegasus-x": (
+        "PegasusXForConditionalGeneration",
+        {**ODD, "vocab_size": 63, "block_size": 8, "num_global_tokens": 3, "max_position_embeddings": 200},
+    ),
+    "pegasus-x-aligned": (
+        "PegasusXForConditionalGeneration",
+        {
+            **EVEN,
+            "vocab_size": 63,
+            "block_size": 48,
+            "num_global_tokens": 1,
+            "stagger_local_blocks": False,
+            "scale_embedding": False,
+            "activation_function": "relu",
+            "max_position_embeddings": 200,
+        },
+    ),
+    "pegasus-x-wide": (
+        "PegasusXForConditionalGeneration",
+        {
+            **EVEN,
+            "encoder_layers": 4,
+            "vocab_size": 63,
+            "block_size": 64,
+            "num_global_tokens": 17,
+            "tie_word_embeddings": False,
+            "max_position_embeddings": 200,
+        },
+    ),
+    "bigbird": (
+        "BigBirdPegasusForConditionalGeneration",
+        {**ODD, "vocab_size": 63, "block_size": 4, "num_random_blocks": 2, "max_position_embeddings": 200},
+    ),
+    "bigbird-biases": (
+        "BigBirdPegasusForConditionalGeneration",
+        {
+            **EVEN,
+            "vocab_size": 63,
+            "block_size": 16,
+            "num_random_blocks": 1,
+            "use_bias": True,
+            "scale_embedding": False,
+            "max_position_embeddings": 200,
+        },
+    ),
+    "bigbird-untied": (
+        "BigBirdPegasusForConditionalGeneration",
+        {
+            **EVEN,
+            "vocab_size": 63,
+            "block_size": 6,
+            "num_random_blocks": 3,
+            "activation_function": "relu",
+            "tie_word_embeddings": False,
+            "max_position_embeddings": 200,
+        },
+    ),
+    "bigbird-full": (
+        "BigBirdPegasusForConditionalGeneration",
+        {**EVEN, "vocab_size": 63, "attention_type": "original_full", "max_position_embeddings": 200},
+    ),
     "longt5": ("LongT5ForConditionalGeneration", {**T5, "local_radius": 5, "d_kv": 8}),
     "longt5-wide": (
         "LongT5ForConditionalGeneration",
@@ -361,10 +422,12 @@ FIRST = (
     "bert2bert",
     "t5gemma",
     "led",
+    "pegasus-x",
+    "bigbird",
     "longt5-transient",
     "fsmt",
 )
-LONG = tuple(name for name in CASES if name.startswith(("led", "longt5")))
+LONG = tuple(name for name in CASES if name.startswith(("led", "longt5", "pegasus-x", "bigbird")))
 """Those whose encoders are made for long sources."""
 LONG_LENGTHS = (1, 90, 5, 16, 47, 48, 33, 129)
 """Below, at and above blocks and windows, and no multiples of them."""
@@ -493,15 +556,28 @@ def inputs(model, lengths=SOURCE_LENGTHS, steps=7):
 @torch.inference_mode()
 def theirs(model, sources, read):
     """Logits [G, T, V] of a padded batch, by transformers."""
-    ids, mask = padded(sources, model.config.pad_token_id)
-    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
-    return model(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=attention,
-        decoder_input_ids=read,
-        use_cache=False,
-        **seeing_all(model, attention),
-    ).logits
+    reads = iter(read)
+    batches = ((given, torch.stack([next(reads) for _ in given["input_ids"]])) for given in asked(model, sources))
+    return torch.cat([model(**given, decoder_input_ids=of, use_cache=False).logits for given, of in batches])
+
+
+def asked(model, sources):
+    """What transformers is given to read: one padded batch.
+
+    BigBird is given source by source, as it takes the longest one's kind of attention for all, and keeps it.
+    """
+    is_bigbird = isinstance(model, transformers.BigBirdPegasusForConditionalGeneration)
+    for batch in [[one] for one in sources] if is_bigbird else [sources]:
+        if is_bigbird:
+            model.get_encoder().set_attention_type(model.config.attention_type)
+        ids, mask = padded(batch, model.config.pad_token_id)
+        attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
+        yield {"input_ids": torch.from_numpy(ids), "attention_mask": attention, **seeing_all(model, attention)}
+
+
+def generated(model, sources, **options) -> list[list[int]]:
+    """Rows of `generate`."""
+    return [row for given in asked(model, sources) for row in model.generate(**given, **options).tolist()]
 
 
 def seeing_all(model, attention: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -537,15 +613,15 @@ def test_long_sources_give_the_states_and_logits_of_transformers(saved, name):
     model, folder = saved(name)
     sources, read = inputs(model, lengths=LONG_LENGTHS)
     ids, mask = padded(sources, model.config.pad_token_id)
-    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
 
     network = load_network(checkpoint_of(folder))
 
     with torch.inference_mode():
-        given = {"input_ids": torch.from_numpy(ids), "attention_mask": attention, **seeing_all(model, attention)}
-        states = model.get_encoder()(**given).last_hidden_state[attention == 1]
-    rows = network.encode(**packed(torch.from_numpy(ids), torch.from_numpy(mask)))
-    torch.testing.assert_close(rows, states, atol=TOLERANCE, rtol=TOLERANCE)
+        encoder = model.get_encoder()
+        rows = ((given, encoder(**given).last_hidden_state) for given in asked(model, sources))
+        states = torch.cat([found[given["attention_mask"] == 1] for given, found in rows])
+    found = network.encode(**packed(torch.from_numpy(ids), torch.from_numpy(mask)))
+    torch.testing.assert_close(found, states, atol=TOLERANCE, rtol=TOLERANCE)
     expected = theirs(model, sources, read)
     torch.testing.assert_close(ours(network, sources, read), expected, atol=TOLERANCE, rtol=TOLERANCE)
     assert expected.std() > 0.3, "logits that hardly differ prove nothing"
@@ -731,12 +807,9 @@ def test_the_server_searches_as_transformers_does(exported, beam):
 
     found = decoded(bundle, [Segment(tuple(one), decoding, prefix=prefix, suppressed_ids=(pad,)) for one in sources])
 
-    ids, mask = padded(sources, pad)
-    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
-    expected = model.generate(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=attention,
-        **seeing_all(model, attention),
+    expected = generated(
+        model,
+        sources,
         decoder_start_token_id=checkpoint.tokenizer.start_id,
         num_beams=beam,
         num_return_sequences=beam,
@@ -744,7 +817,7 @@ def test_the_server_searches_as_transformers_does(exported, beam):
         max_length=limit + 1,
         suppress_tokens=[pad],
         **({"early_stopping": False, "length_penalty": 1.0} if beam > 1 else {}),
-    ).tolist()
+    )
     theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1 : limit + 1]) for row in expected]
     assert [h.ids for answer in found for h in answer.hypotheses] == theirs
     assert len(set(theirs)) > beam, "outputs that are all the same prove nothing"
@@ -792,16 +865,9 @@ def test_a_models_own_defaults_are_what_generate_does(exported, saved, tmp_path,
     segments = [Segment(tuple(one), own.decoding, prefix=prefix, suppressed_ids=(pad,)) for one in sources]
     found = decoded(bundle, segments)
 
-    ids, mask = padded(sources, pad)
     given = transformers.GenerationConfig.from_pretrained(folder)
-    attention = torch.from_numpy((mask[:, 0, 0] == 0).astype(np.int64))
-    expected = model.generate(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=attention,
-        **seeing_all(model, attention),
-        generation_config=given,
-        decoder_start_token_id=own.tokenizer.start_id,
-    ).tolist()
+    start = own.tokenizer.start_id
+    expected = generated(model, sources, generation_config=given, decoder_start_token_id=start)
     theirs = [tuple(row[1 : row.index(eos, 1)] if eos in row[1:] else row[1:]) for row in expected]
     assert [h.ids for answer in found for h in answer.hypotheses] == theirs
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dragoman.bundle.manifest import Architecture, NormPlacement, Positions, Window
-from dragoman.bundle.rules import MAX_SUMMED
+from dragoman.bundle.rules import MAX_LINKED, MAX_SUMMED, MAX_TOKENS
 from dragoman.export.core.reasons import Reasons, short
 from dragoman.export.importers.files.sizes import MOST, unless
 from dragoman.export.importers.hf.bert import pair_architecture
@@ -72,6 +72,10 @@ FAMILIES = {
     "umt5": Family("pre", "relative", activation="gated-gelu", relative_by_layer=True, pad=0, start=0),
     "led": Family("post", "learned", embedding_norm=True, unused_positions=0, read_by_all=1),
     "longt5": Family("pre", "relative", activation="relu", pad=0, start=0),
+    "bigbird_pegasus": Family(
+        "pre", "learned", activation="gelu_new", scales_embedding=True, unused_positions=0, pad=0
+    ),
+    "pegasus_x": Family("pre", "sinusoidal", scales_embedding=True, pad=0, start=0),
 }
 """By `model_type`. NLLB is m2m_100, mBART-50 is mbart, Flan-T5 and MADLAD are t5."""
 
@@ -292,5 +296,37 @@ def _longt5(config: Config, arch: Architecture, reasons: Reasons) -> dict[str, A
     }
 
 
-_LONG = {"led": _led, "longt5": _longt5}
+def _pegasus_x(config: Config, arch: Architecture, reasons: Reasons) -> dict[str, Any]:
+    """Stretches that words do not see beyond, staggered or not, and tokens that all see."""
+    stretch = config.whole("block_size", MOST["positions"], 512)
+    is_staggered = config.flag("stagger_local_blocks", default=True)
+    reasons.require(
+        stretch % 2 == 0 or not is_staggered,
+        f"block_size must be even where stagger_local_blocks is true, config.json says {stretch}",
+    )
+    window = Window(
+        (stretch - 1,) * arch.encoder_layers,
+        stretch=stretch,
+        is_staggered=is_staggered,
+        tokens=config.whole("num_global_tokens", MAX_TOKENS, 32),
+    )
+    return {"encoder_window": window, "sinusoid_divisor_minus_one": True}
+
+
+def _bigbird_pegasus(config: Config, arch: Architecture, reasons: Reasons) -> dict[str, Any]:
+    """Stretches that see the first one several times: transformers draws no random ones but in training."""
+    kind = config.raw("attention_type")
+    reasons.require(
+        kind in (None, "block_sparse", "original_full"),
+        f"attention_type must be block_sparse or original_full, config.json says {short(kind)}",
+    )
+    if kind == "original_full":
+        return {}
+    stretch = config.whole("block_size", MOST["positions"], 64)
+    drawn = config.whole("num_random_blocks", MAX_LINKED - 1, 3, least=0)
+    reach = (2 * stretch - 1,) * arch.encoder_layers
+    return {"encoder_window": Window(reach, stretch=stretch, linked=1 + drawn)}
+
+
+_LONG = {"led": _led, "longt5": _longt5, "pegasus_x": _pegasus_x, "bigbird_pegasus": _bigbird_pegasus}
 """Families whose encoders are made for long sources, and what reads how theirs see."""

@@ -71,12 +71,34 @@ def family_of(directory: Directory) -> str | None:
         return "mbart50" if is_50 else "mbart"
     if kind == "encoder-decoder":
         return _family_of_pair(directory)
-    family = {"mt5": "t5", "umt5": "t5", "longt5": "t5", "mvp": "bart", "led": "bart"}.get(str(kind), str(kind))
+    family = {
+        "mt5": "t5",
+        "umt5": "t5",
+        "longt5": "t5",
+        "mvp": "bart",
+        "led": "bart",
+        "pegasus_x": "pegasus",
+        "bigbird_pegasus": "pegasus",
+    }.get(str(kind), str(kind))
     if family in VOCABULARIES and family not in PAIRS.values():
         return family
     others = {"m2m100", "nllb", "mbart50", *PAIRS.values()}
     able = ", ".join(
-        sorted({*VOCABULARIES, "m2m_100", "mt5", "umt5", "mvp", "led", "longt5", "encoder-decoder"} - others)
+        sorted(
+            {
+                *VOCABULARIES,
+                "m2m_100",
+                "mt5",
+                "umt5",
+                "mvp",
+                "led",
+                "longt5",
+                "pegasus_x",
+                "bigbird_pegasus",
+                "encoder-decoder",
+            }
+            - others
+        )
     )
     directory.reasons.add(f"tokenizers of the model type {short(kind)} are not supported, only those of {able}")
     return None

@@ -46,7 +46,9 @@ class TransformersOracle:
         model = self._load()
         logits = []
         for source, words in zip(sources, read, strict=True):  # one by one: their own padding proves nothing of ours
-            ids = torch.tensor([source])
+            ids, kind = torch.tensor([source]), getattr(model.config, "attention_type", None)
+            if kind is not None:  # BigBird keeps full attention once a source was short
+                model.get_encoder().set_attention_type(kind)
             seen = {"global_attention_mask": (torch.arange(ids.shape[1]) < self._first).long()[None]}
             answer = model(
                 input_ids=ids,

@@ -56,6 +56,21 @@ LED = (
     (r"(longformer_self_attn)\.v", r"\1.value"),
 )
 """Before all others': the encoder's attention."""
+PEGASUS_X = (
+    (r"^encoder\.windows\.tokens$", "encoder.embed_global.weight"),
+    (r"\.self\.token_norm\.", ".global_self_attn_layer_norm."),
+)
+BIGBIRD = (
+    (r"^(encoder\.layers\.\d+)\.self\.q\.", r"\1.self_attn.self.query."),
+    (r"^(encoder\.layers\.\d+)\.self\.k\.", r"\1.self_attn.self.key."),
+    (r"^(encoder\.layers\.\d+)\.self\.v\.", r"\1.self_attn.self.value."),
+    (r"^(encoder\.layers\.\d+)\.self\.o\.", r"\1.self_attn.output."),
+    (r"^(encoder|decoder)\.norm\.", r"\1.layernorm_embedding."),
+)
+"""Whose last norms are called after embeddings."""
+_BEFORE = {"led": LED, "pegasus_x": PEGASUS_X, "bigbird_pegasus": BIGBIRD}
+WITHOUT_BIASES = re.compile(r"\.(self|cross)\.[qkvo]\.bias$")
+"""What attention of Pegasus-X lacks, and of most of BigBird-Pegasus, beside feed-forwards that have biases."""
 # What old files hold beside weights, and what transformers does not read either.
 NOT_READ = re.compile(
     r"(encoder|decoder)\.(version|embed_positions\.(weights|_float_tensor))|shared\.weight|lm_head\.weight|"
@@ -198,15 +213,21 @@ def _positions(work: _Placing) -> str:
 def _matrices(work: _Placing, arch: Architecture) -> None:
     """Place everything between the embeddings and the output layer."""
     rules = (*T5, *(T5_GATED if arch.gated else T5_PLAIN)) if arch.positions == "relative" else TRANSFORMER
-    rules = (*LED, *rules) if work.config.kind == "led" else rules
+    rules = (*_BEFORE.get(str(work.config.kind), ()), *rules)
     window = arch.encoder_window
     if work.config.kind == "longt5" and window is not None:
         kind = "TransientGlobalSelfAttention" if window.summed else "LocalSelfAttention"
         rules = (*rules, *LONGT5, (r"^(encoder\..*\.)SelfAttention\.", rf"\1{kind}."))
     missing = []
+    is_bigbird = work.config.kind == "bigbird_pegasus"
+    has_biases = not is_bigbird or work.config.flag("use_bias", default=False)
+    lacks_biases = work.config.kind == "pegasus_x" or not has_biases
     with torch.device("meta"):
         expected = {n: shape for n, shape in canonical_shapes(Network(arch)).items() if n.startswith(("enc", "dec"))}
     for name, shape in expected.items():
+        if lacks_biases and WITHOUT_BIASES.search(name):
+            work.weights[name] = np.zeros(shape, np.float32)
+            continue
         theirs = name
         for pattern, text in rules:
             theirs = re.sub(pattern, text, theirs)
