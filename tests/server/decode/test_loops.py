@@ -234,6 +234,7 @@ def test_a_beam_ends_where_all_of_it_loops(profile, early_stopping):
     """Long before its limit, by the rules of each toolkit, whose own search does not see it."""
     model = Singer((30, 31), (20, 21), errors=1.0, end=-9)
     settings = {"profile": profile, "beam_size": 4, "num_hypotheses": 4, "early_stopping": early_stopping}
+    settings["max_length"] = 130
 
     [stopped, on] = (searched(model, segment(stops_loops=stops, **settings))[0] for stops in (True, False))
 
