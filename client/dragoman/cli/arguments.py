@@ -4,6 +4,7 @@ import math
 from argparse import Action, ArgumentTypeError
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 E = TypeVar("E", bound=StrEnum)
@@ -45,6 +46,14 @@ def finite(text: str) -> float:
     if not math.isfinite(number):
         raise ArgumentTypeError(f"{text!r} is not a finite number")
     return number
+
+
+def content(name: str) -> str:
+    """What a file holds."""
+    try:
+        return Path(name).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ArgumentTypeError(f"{name}: {error}") from None
 
 
 def positive(text: str) -> float:

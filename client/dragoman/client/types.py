@@ -172,6 +172,8 @@ class FinishReason(StrEnum):
     EMPTY_INPUT = "empty_input"
     DEADLINE = "deadline"
     REPETITION = "repetition"
+    GRAMMAR = "grammar"
+    """Nothing that the model can write goes on with what the grammar demands: the text is incomplete."""
     UNKNOWN = "unknown"
     """A reason that this client is too old to know."""
 
@@ -251,6 +253,15 @@ class Labels:
     labels: tuple[str, ...] | None = None
     most: int | None = None
     separator: str | None = None
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What a translation must be: one of these three."""
+
+    json_schema: str | None = None
+    regex: str | None = None
+    lark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -368,6 +379,7 @@ class Options:
     diversity: Diversity | None = None
     alternatives: Alternatives | None = None
     choice: Labels | None = None
+    grammar: Grammar | None = None
     minimum_bayes_risk: MinimumBayesRisk | None = None
     profile: str | None = None
     shortlist: bool | None = None

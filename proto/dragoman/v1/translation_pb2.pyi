@@ -151,6 +151,7 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_EMPTY_INPUT: _ClassVar[FinishReason]
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
     FINISH_REASON_REPETITION: _ClassVar[FinishReason]
+    FINISH_REASON_GRAMMAR: _ClassVar[FinishReason]
 
 class Engine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -260,6 +261,7 @@ FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_EMPTY_INPUT: FinishReason
 FINISH_REASON_DEADLINE: FinishReason
 FINISH_REASON_REPETITION: FinishReason
+FINISH_REASON_GRAMMAR: FinishReason
 ENGINE_UNSPECIFIED: Engine
 ENGINE_GREEDY: Engine
 ENGINE_BEAM: Engine
@@ -274,7 +276,7 @@ MODEL_STATE_DRAINING: ModelState
 MODEL_STATE_FAILED: ModelState
 
 class TranslateRequest(_message.Message):
-    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries", "translate_attributes", "decoder")
+    __slots__ = ("request_id", "texts", "source_language", "target_language", "model", "model_version", "format", "splitting", "on_too_long", "terms", "decoding", "engine", "nat", "priority", "output", "cache", "speculation", "protection", "on_loop", "glossaries", "translate_attributes", "decoder", "live")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -297,6 +299,7 @@ class TranslateRequest(_message.Message):
     GLOSSARIES_FIELD_NUMBER: _ClassVar[int]
     TRANSLATE_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     DECODER_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     texts: _containers.RepeatedCompositeFieldContainer[Text]
     source_language: str
@@ -319,7 +322,14 @@ class TranslateRequest(_message.Message):
     glossaries: _containers.RepeatedScalarFieldContainer[str]
     translate_attributes: bool
     decoder: str
-    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ..., translate_attributes: bool = ..., decoder: _Optional[str] = ...) -> None: ...
+    live: Live
+    def __init__(self, request_id: _Optional[str] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., source_language: _Optional[str] = ..., target_language: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., format: _Optional[_Union[InputFormat, str]] = ..., splitting: _Optional[_Union[Splitting, str]] = ..., on_too_long: _Optional[_Union[OnTooLong, str]] = ..., terms: _Optional[_Iterable[_Union[Term, _Mapping]]] = ..., decoding: _Optional[_Union[DecodingOptions, _Mapping]] = ..., engine: _Optional[_Union[EnginePreference, str]] = ..., nat: _Optional[_Union[NatOptions, _Mapping]] = ..., priority: _Optional[_Union[Priority, str]] = ..., output: _Optional[_Union[OutputOptions, _Mapping]] = ..., cache: _Optional[_Union[CacheMode, str]] = ..., speculation: _Optional[_Union[SpeculationOptions, _Mapping]] = ..., protection: _Optional[_Union[Protection, _Mapping]] = ..., on_loop: _Optional[_Union[OnLoop, str]] = ..., glossaries: _Optional[_Iterable[str]] = ..., translate_attributes: bool = ..., decoder: _Optional[str] = ..., live: _Optional[_Union[Live, _Mapping]] = ...) -> None: ...
+
+class Live(_message.Message):
+    __slots__ = ("wait",)
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    wait: int
+    def __init__(self, wait: _Optional[int] = ...) -> None: ...
 
 class Text(_message.Message):
     __slots__ = ("text", "tokens", "target_prefix", "context")
@@ -368,7 +378,7 @@ class TermForm(_message.Message):
     def __init__(self, source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
 
 class DecodingOptions(_message.Message):
-    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk", "source_no_repeat_ngram_size", "choice")
+    __slots__ = ("beam_size", "num_hypotheses", "length_penalty", "length_penalty_kind", "word_penalty", "coverage_penalty", "patience", "early_stopping", "min_length", "max_length", "max_length_factor", "repetition_penalty", "no_repeat_ngram_size", "suppressed_tokens", "unknown_handling", "sampling", "diversity", "alternatives", "profile", "shortlist", "minimum_bayes_risk", "source_no_repeat_ngram_size", "choice", "grammar")
     BEAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     NUM_HYPOTHESES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
@@ -392,6 +402,7 @@ class DecodingOptions(_message.Message):
     MINIMUM_BAYES_RISK_FIELD_NUMBER: _ClassVar[int]
     SOURCE_NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
     CHOICE_FIELD_NUMBER: _ClassVar[int]
+    GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     beam_size: int
     num_hypotheses: int
     length_penalty: float
@@ -415,7 +426,8 @@ class DecodingOptions(_message.Message):
     minimum_bayes_risk: MinimumBayesRisk
     source_no_repeat_ngram_size: int
     choice: Labels
-    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ..., minimum_bayes_risk: _Optional[_Union[MinimumBayesRisk, _Mapping]] = ..., source_no_repeat_ngram_size: _Optional[int] = ..., choice: _Optional[_Union[Labels, _Mapping]] = ...) -> None: ...
+    grammar: Grammar
+    def __init__(self, beam_size: _Optional[int] = ..., num_hypotheses: _Optional[int] = ..., length_penalty: _Optional[float] = ..., length_penalty_kind: _Optional[_Union[LengthPenaltyKind, str]] = ..., word_penalty: _Optional[float] = ..., coverage_penalty: _Optional[float] = ..., patience: _Optional[float] = ..., early_stopping: _Optional[_Union[EarlyStopping, str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., max_length_factor: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., no_repeat_ngram_size: _Optional[int] = ..., suppressed_tokens: _Optional[_Iterable[str]] = ..., unknown_handling: _Optional[_Union[UnknownHandling, str]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., alternatives: _Optional[_Union[Alternatives, _Mapping]] = ..., profile: _Optional[str] = ..., shortlist: bool = ..., minimum_bayes_risk: _Optional[_Union[MinimumBayesRisk, _Mapping]] = ..., source_no_repeat_ngram_size: _Optional[int] = ..., choice: _Optional[_Union[Labels, _Mapping]] = ..., grammar: _Optional[_Union[Grammar, _Mapping]] = ...) -> None: ...
 
 class Sampling(_message.Message):
     __slots__ = ("top_k", "top_p", "temperature", "seed", "min_p", "epsilon")
@@ -450,6 +462,16 @@ class Labels(_message.Message):
     most: int
     separator: str
     def __init__(self, labels: _Optional[_Iterable[str]] = ..., most: _Optional[int] = ..., separator: _Optional[str] = ...) -> None: ...
+
+class Grammar(_message.Message):
+    __slots__ = ("json_schema", "regex", "lark")
+    JSON_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    REGEX_FIELD_NUMBER: _ClassVar[int]
+    LARK_FIELD_NUMBER: _ClassVar[int]
+    json_schema: str
+    regex: str
+    lark: str
+    def __init__(self, json_schema: _Optional[str] = ..., regex: _Optional[str] = ..., lark: _Optional[str] = ...) -> None: ...
 
 class Diversity(_message.Message):
     __slots__ = ("groups", "penalty")
@@ -556,12 +578,14 @@ class TranslateStreamResponse(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., result: _Optional[_Union[TextResult, _Mapping]] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
 
 class TranslatePipeRequest(_message.Message):
-    __slots__ = ("settings", "texts")
+    __slots__ = ("settings", "texts", "is_whole")
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    IS_WHOLE_FIELD_NUMBER: _ClassVar[int]
     settings: TranslateRequest
     texts: _containers.RepeatedCompositeFieldContainer[Text]
-    def __init__(self, settings: _Optional[_Union[TranslateRequest, _Mapping]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ...) -> None: ...
+    is_whole: bool
+    def __init__(self, settings: _Optional[_Union[TranslateRequest, _Mapping]] = ..., texts: _Optional[_Iterable[_Union[Text, _Mapping]]] = ..., is_whole: bool = ...) -> None: ...
 
 class TranslatePipeResponse(_message.Message):
     __slots__ = ("request_id", "results", "model", "model_version")

@@ -1,6 +1,7 @@
 """Arguments that say how to decode, and the options that they stand for."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from dragoman.client.types import (
     Diversity,
     DraftSource,
     EnginePreference,
+    Grammar,
     Labels,
     Lossy,
     Nat,
@@ -43,6 +45,7 @@ def test_nothing_given_asks_for_nothing() -> None:
         ("--suppress a --suppress b", Options(suppressed_tokens=("a", "b"))),
         ("--choice a --choice b", Options(choice=Labels(("a", "b")))),
         ("--choice a --most-choices 1 --choice-separator ;", Options(choice=Labels(("a",), 1, ";"))),
+        ("--regex a|b", Options(grammar=Grammar(regex="a|b"))),
         ("--sampling", Options(sampling=Sampling())),
         ("--top-k 5", Options(sampling=Sampling(top_k=5))),
         ("--temperature 0.5 --seed 0", Options(sampling=Sampling(temperature=0.5, seed=0))),
@@ -96,3 +99,14 @@ def test_a_kind_that_is_left_out_leaves_the_others() -> None:
         SpanKind.TERM,
         SpanKind.UNKNOWN,
     }
+
+
+def test_grammars_are_read_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what is no file is said."""
+    (tmp_path / "g").write_text("start: é", "utf-8")
+
+    assert options("--lark", f"{tmp_path}/g").grammar == Grammar(lark="start: é")
+    assert options("--json-schema", f"{tmp_path}/g").grammar == Grammar(json_schema="start: é")
+    with pytest.raises(SystemExit):
+        options("--lark", f"{tmp_path}/none")
+    assert "none" in capsys.readouterr().err

@@ -115,6 +115,7 @@ def test_without_flags_nothing_but_the_text_is_sent(fake: Any) -> None:
         (["--json", "--alignments"], {"output": {"alignments": True}}),
         (["--json", "--sentence-spans"], {"output": {"sentence_spans": True}}),
         (["--offset-unit", "utf16"], {"output": {"offset_unit": pb.OFFSET_UNIT_UTF16}}),
+        (["--regex", "a|b"], {"decoding": {"grammar": {"regex": "a|b"}}}),
         (["--shortlist"], {"decoding": {"shortlist": True}}),
         (["--no-shortlist"], {"decoding": {"shortlist": False}}),
     ],
@@ -136,7 +137,16 @@ def test_every_option_has_a_flag(fake: Any) -> None:
     parser = argparse.ArgumentParser()
     command_translate.register(parser)
     given = {action.dest for action in parser._actions}
-    inner = {"sampling", "diversity", "alternatives", "minimum_bayes_risk", "nat", "speculation", "protection"}
+    inner = {
+        "sampling",
+        "diversity",
+        "alternatives",
+        "minimum_bayes_risk",
+        "nat",
+        "speculation",
+        "protection",
+        "grammar",
+    }
     fields = {field.name for field in dataclasses.fields(Options)} - inner
 
     assert fields - given == {"model_version"}

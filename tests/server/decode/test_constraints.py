@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Tokenizer
+from dragoman.server.core.phrasing import Allowed
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.step import Reply
@@ -252,3 +253,67 @@ def test_plain_segments_need_no_weigher():
     assert Weigher(Segment((5, EOS), Decoding(profile="ct2")), VOCABULARY, width=4).is_needed
     allowed = Segment((5, EOS), Decoding(profile="ct2", unknown_handling="allow"))
     assert not Weigher(allowed, Tokenizer("sentencepiece", "-", "-", EOS, UNK, 99), width=4).is_needed
+
+
+class Phrases:
+    """A phrasing that allows the same words everywhere, and of these the ones that fit."""
+
+    def __init__(self, words, fits=None):
+        self.words, self.fits, self.expected = np.array(sorted(words), np.int64), fits, []
+        self.others = SIZE - len(words) if len(words) % 2 else 1 << 30  # few, or many: of both ways
+
+    def walk(self):
+        return self
+
+    def expect(self, beginnings, left):
+        self.expected.append((beginnings, left))
+
+    def allowed(self, said):
+        return Allowed(self.words, self.others, self.fits is not None)
+
+    def fitting(self, said, words):
+        return set(words) if self.fits is None else self.fits
+
+
+@pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
+@pytest.mark.parametrize("count", [0, 1, 3, 14, 16, 26, 30])
+@pytest.mark.parametrize("suppressed", [(), (3, 4, 5)])
+def test_a_phrasing_leaves_the_best_of_what_it_allows(profile, count, suppressed):
+    """Few words or most, with the model's own log-probabilities, whatever penalties a bundle has by default."""
+    rng = np.random.default_rng(count)
+    decoding = Decoding(profile=profile, max_length_factor=99.0, repetition_penalty=1.8, no_repeat_ngram_size=1)
+    for _ in range(20):
+        phrases = Phrases(rng.choice(SIZE, count, replace=False).tolist())
+        segment = Segment((5, EOS), decoding, phrasing=phrases, suppressed_ids=suppressed)
+        logits = rng.normal(size=SIZE).astype(np.float32) * 4
+        logp = logits - np.log(np.exp(logits.astype(np.float64)).sum())
+
+        found = weighed(segment, [3, 4, 3], logits, width=4)
+
+        allowed = [word for word in phrases.words.tolist() if word not in {PAD, UNK, *suppressed}]
+        best = sorted(allowed, key=lambda word: -logp[word])[:5]
+        assert [(word, own) for word, _, own in found] == [(word, pytest.approx(logp[word])) for word in best]
+        assert all(score == own for _, score, own in found)
+
+
+def test_near_its_end_a_phrasing_leaves_what_fits():
+    """Of its words; and what it is asked for next is known before, behind the prefix, with what is left."""
+    phrases = Phrases([3, 4, 5, 6, 7], fits={4, 6})
+    segment = Segment((5, EOS), Decoding(max_length=9, max_length_factor=99.0), phrasing=phrases, prefix=(8,))
+    logits = np.linspace(0, 3, SIZE)
+
+    assert [word for word, *_ in weighed(segment, [8, 3], logits, width=1)] == [6, 4]
+    weigher = Weigher(segment, VOCABULARY, width=1)
+    weigher.expect([[]])
+    weigher.expect([[8, 3], [8, 4]])
+    assert phrases.expected == [([[3], [4]], 7)]
+
+
+def test_a_phrasing_is_not_ended_by_force():
+    """At the limit it stays open, where a toolkit would have the end."""
+    for profile, last in (("fairseq", None), ("hf", EOS)):
+        decoding = Decoding(profile=profile, max_length=3, max_length_factor=99.0, forced_last_id=last)
+        segment = Segment((5, EOS), decoding, phrasing=Phrases([4, 5]))
+        found = weighed(segment, [4, 4], np.linspace(0, 3, SIZE), width=2)
+        assert [word for word, *_ in found] == [5, 4]
+        assert not Weigher(segment, VOCABULARY, width=2).forces_end_at(2)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from dragoman.bundle.manifest import Decoding, Tokenizer
+from dragoman.server.core.phrasing import Allowed
 from dragoman.server.core.segments import FinishReason, Hypothesis, Segment
 from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.layout import Layout
@@ -998,3 +999,78 @@ def test_what_is_asked_is_little():
     assert repr(search) == (
         "<Search Layout(beams=1, width=4, profile='hf', is_drawn=False), 2 sources, lengths [0, 0]>"
     )
+
+
+OPEN, CLOSE = 4, 5
+
+
+class Balanced:
+    """Brackets and other words: what may follow leaves tokens to close what is open."""
+
+    def __init__(self, limit: int, missing: tuple[int, ...] = ()) -> None:
+        self.limit, self.missing = limit, missing
+
+    def following(self, said: Words) -> list[int]:
+        depth, left = said.count(OPEN) - said.count(CLOSE), self.limit - len(said)
+        leads_to = dict.fromkeys(range(6, 12), depth) | {OPEN: depth + 1, CLOSE: depth - 1}
+        fits = [word for word, after in leads_to.items() if 0 <= after <= left - 2 and word not in self.missing]
+        return sorted([*fits, *([EOS] if depth == 0 and said else [])])
+
+    def walk(self) -> "Balanced":
+        return self
+
+    def expect(self, beginnings: Sequence[Sequence[int]], left: int) -> None:
+        assert all(len(beginning) + left == self.limit for beginning in beginnings)
+
+    def allowed(self, said: Sequence[int]) -> Allowed:
+        words = self.following(tuple(said))
+        return Allowed(np.array(words, np.int64), 12 - len(words))
+
+    def fitting(self, said: Sequence[int], words: Sequence[int]) -> set[int]:
+        return set(words)
+
+
+@pytest.mark.parametrize("profile", ["marian", "fairseq", "hf", "ct2"])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_phrasing_is_searched_as_if_there_were_nothing_else(profile, width):
+    """The plain search over what is allowed finds the same, and all that is found is balanced."""
+    decoding = a_decoding(profile, width, num_hypotheses=width)
+    for number, limit in enumerate((3, 5, 8, 14)):
+        model = a_model(number)
+        segment = Segment((5, EOS), replace(decoding, max_length=limit), phrasing=Balanced(limit))
+        unlimited = replace(segment, decoding=replace(segment.decoding, max_length=limit + 1))
+
+        def row(words: Words, model: Model = model, limit: int = limit) -> list[tuple[int, float]]:
+            return [(word, float(model.logp(words)[word])) for word in Balanced(limit).following(words)]
+
+        [(hypotheses, _)] = run([(model, segment)])
+
+        ended, _ = (PLAIN[profile] if width > 1 else greedy)(row, unlimited, width)
+        best = sorted(ended, key=lambda e: -rank_of(e, decoding))[:width]
+        assert [h.ids for h in hypotheses] == [words[:-1] for _, words in best]
+        assert all(h.ids.count(OPEN) == h.ids.count(CLOSE) and h.reason is FinishReason.STOP for h in hypotheses)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize("attention", [False, True])
+def test_where_nothing_can_follow_the_search_ends_and_says_so(width, attention):
+    """With the best of what is open; and what is open at the limit ranks behind what is whole."""
+    decoding = a_decoding("marian", width, num_hypotheses=width)
+    nothing = Balanced(9, missing=(CLOSE, *range(6, 12)))
+    segment = Segment((5, EOS), replace(decoding, max_length=9), phrasing=nothing, attention=attention)
+    search = Search(Layout.of(segment), 1, VOCABULARY)
+    search.admit(segment)
+    running = [Running(0, a_model(1), segment, [()] * width)]
+    advance = search.advance(answer(search.ask(), running))
+    while not advance.finished:
+        follow(running, advance, search.ask().ids)
+        advance = search.advance(answer(search.ask(), running))
+
+    [hypothesis] = search.decoded(0).hypotheses
+
+    assert hypothesis.reason is FinishReason.GRAMMAR
+    assert set(hypothesis.ids) == {OPEN}
+    assert len(hypothesis.token_logps) == len(hypothesis.ids)
+    assert hypothesis.attention is None or hypothesis.attention.shape == (len(hypothesis.ids), 2)
+    whole = replace(hypothesis, is_open=False, score=hypothesis.score - 9)
+    assert whole.rank < hypothesis.rank

@@ -61,7 +61,7 @@ OTHER: dict[str, Any] = {
     "attention": True,
     "copies": (5, 400, 0),
     "stops_loops": True,
-    "labels": LabelTree(((5,),), (), 1, 0),
+    "phrasing": LabelTree(((5,),), (), 1, 0),
 }
 SAME: dict[str, Any] = {"deadline_s": 17.0, "priority": Priority.BATCH, "bulk": True}
 

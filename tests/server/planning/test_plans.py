@@ -12,6 +12,7 @@ from dragoman.server.core.limits import Bounds
 from dragoman.server.core.requests import (
     DecodingOverrides,
     EnginePreference,
+    Grammar,
     NatOverrides,
     Output,
     Request,
@@ -319,6 +320,34 @@ def test_every_method_goes_with_an_engine_or_is_refused_by_name(
     else:
         assert isinstance(made, list)
         assert made
+
+
+@pytest.mark.parametrize("engine", list(E))
+@pytest.mark.parametrize("field", EXAMPLES)
+def test_a_grammar_is_searched_or_refused_by_name(manifest: Manifest, field: str, engine: EnginePreference) -> None:
+    """Nothing is drafted, and nothing goes without autoregression."""
+    made = outcome(manifest, engine, method=EXAMPLES[field], grammar=Grammar(regex="a"), deadline_s=5.0)
+
+    if isinstance(made, list):
+        assert field in ("", "sampling", "diversity")
+        assert {plan.engine for plan in made} <= {Engine.GREEDY, Engine.BEAM, Engine.SAMPLING}
+    else:
+        assert isinstance(made, InvalidRequest)
+        assert all(violation.field and violation.message for violation in made.violations)
+        assert field in ("diversity", "alternatives", "minimum_bayes_risk", "choice") or engine in (
+            E.GREEDY,
+            E.SPECULATIVE,
+            E.NAT,
+            E.BEAM,
+        )
+
+
+def test_a_model_without_a_search_has_no_grammars(manifest: Manifest) -> None:
+    """It says so."""
+    alone = replace(manifest, graphs={name: graph for name, graph in manifest.graphs.items() if name != "step"})
+    made = outcome(alone, E.AUTO, grammar=Grammar(regex="a"))
+    assert isinstance(made, UnsupportedByModel)
+    assert made.violations[0].field == "decoding.grammar"
 
 
 BEAM, GREEDY, NAT = (

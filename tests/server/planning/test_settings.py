@@ -10,9 +10,11 @@ from dragoman.bundle.manifest import Decoding, Graph, Limits, Manifest, Profile
 from dragoman.bundle.profiles import PROFILE_DEFAULTS, PROFILES
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.rules import manifest_problems
+from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel
 from dragoman.server.core.limits import Bounds
-from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Output, Request
+from dragoman.server.core.protection import DEFAULT_PROTECTION, NO_PROTECTION
+from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Grammar, InputFormat, Output, Request
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.diversity import Diversity
@@ -410,3 +412,31 @@ def test_an_engine_that_is_not_what_is_asked_for_is_refused(
 ) -> None:
     """Neither side of a contradiction wins in silence."""
     assert refused(manifest, method, engine, **overrides) == ["engine"]
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "overrides", "field"),
+    [
+        ({}, {"min_length": 1}, "decoding.min_length"),
+        ({}, {"repetition_penalty": 1.5}, "decoding.repetition_penalty"),
+        ({}, {"no_repeat_ngram_size": 2}, "decoding.no_repeat_ngram_size"),
+        ({}, {"unknown_handling": "copy"}, "decoding.unknown_handling"),
+        ({"prefixes": ("a",)}, {}, "texts.target_prefix"),
+        ({"format": InputFormat.HTML}, {}, "format"),
+        ({"terms": (Term("a", "b"),)}, {}, "terms"),
+        ({"glossaries": ("a",)}, {}, "glossaries"),
+        ({"protection": DEFAULT_PROTECTION}, {}, "protection"),
+        ({"method": Alternatives(2)}, {}, "decoding.alternatives"),
+        ({"engine": EnginePreference.NAT}, {}, "engine"),
+    ],
+)
+def test_a_grammar_leaves_no_room_for_these(
+    manifest: Manifest, request_fields: dict[str, Any], overrides: dict[str, Any], field: str
+) -> None:
+    """Each of them is named; what changes nothing is not."""
+    asked = Request(("a",), DecodingOverrides(**overrides), grammar=Grammar(regex="a"), **request_fields)
+    with pytest.raises(InvalidRequest) as error:
+        settled(asked, manifest)
+    assert field in [violation.field for violation in error.value.violations]
+    plain = Request(("a",), grammar=Grammar(regex="a"), protection=NO_PROTECTION, format=InputFormat.PLAIN)
+    assert settled(plain, manifest).beam_size == DEFAULTS.beam_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import os
 import socket
 import time
@@ -460,6 +461,42 @@ async def test_a_pipe_answers_everything_that_comes(serve: Serve) -> None:
     assert results == [(2 * n + i, f"{'ab'[i]} {n}") for n in range(200) for i in range(2)]
     assert {(answer.request_id, answer.model) for answer in answers} == {("p", "echo")}
     assert served.outcomes() == {"ok": 200}
+
+
+async def test_texts_of_a_pipe_may_be_written_as_it_goes(serve: Serve) -> None:
+    """Their results come in order and only add to what was said; a text behind one that is whole is another."""
+    served = await serve()
+    live = pb.TranslateRequest(live=pb.Live(wait=2))
+    messages = [
+        piped(settings=live),
+        piped("The "),
+        piped("The dog "),
+        piped("The dog barks. It "),
+        piped("The dog barks. It is"),
+    ]
+    messages[-1].is_whole = True
+    messages += [piped("A b c "), pb.TranslatePipeRequest(texts=texts("A b c").texts, is_whole=True)]
+    async with stub_of(served) as stub:
+        answers = [answer async for answer in stub.TranslatePipe(iter(messages))]
+
+    results = [(result.index, result.text) for answer in answers for result in answer.results]
+    assert [index for index, _ in results] == [0, 0, 0, 0, 1, 1]
+    assert [text for _, text in results[:2]] == ["", "The"]
+    for (index, before), (other, after) in itertools.pairwise(results):
+        assert after.startswith(before) or index != other
+    assert results[3][1].endswith("It is")
+    assert results[5][1].endswith("A b c")
+
+
+async def test_texts_of_other_calls_are_whole(serve: Serve) -> None:
+    """And what a text that is being written has no room for ends its pipe when the settings come."""
+    served = await serve()
+    live = pb.TranslateRequest(live=pb.Live(wait=0))
+    async with stub_of(served) as stub:
+        request = texts("The dog.")
+        request.live.wait = 1
+        assert "live" in str(await refused(stub.Translate(request)))
+        assert "live.wait" in str(await refused(stub.TranslatePipe(iter([piped(settings=live)])).read()))
 
 
 async def test_a_pipe_is_not_read_further_than_it_is_answered(serve: Serve) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import Any
 
-from dragoman.cli.arguments import Arguments, at_least_zero, count, finite, member, positive
+from dragoman.cli.arguments import Arguments, at_least_zero, content, count, finite, member, positive
 from dragoman.client.types import (
     Alternatives,
     CacheMode,
@@ -12,6 +12,7 @@ from dragoman.client.types import (
     DraftSource,
     EarlyStopping,
     EnginePreference,
+    Grammar,
     InputFormat,
     Labels,
     LengthPenaltyKind,
@@ -53,6 +54,9 @@ def register(parser: ArgumentParser) -> None:
     search.add_argument("--choice", action="append", metavar="LABEL", help="say one of these alone; may be repeated")
     search.add_argument("--most-choices", type=count, metavar="N", help="or up to N of them, each once")
     search.add_argument("--choice-separator", metavar="TEXT", help="what stands between two (default: ', ')")
+    search.add_argument("--json-schema", metavar="FILE", type=content, help="say JSON of this schema alone")
+    search.add_argument("--regex", metavar="REGEX", help="say texts of this regular expression alone")
+    search.add_argument("--lark", metavar="FILE", type=content, help="say texts of this Lark grammar alone")
     length = parser.add_argument_group("lengths and penalties")
     length.add_argument("--length-penalty", type=finite, metavar="X", help="larger favours longer translations")
     _choice(length, "--length-penalty-kind", LengthPenaltyKind, "what --length-penalty means")
@@ -178,7 +182,7 @@ def _protection(args: Namespace) -> Protection | None:
 
 def options(args: Namespace) -> Options:
     """The options that a command line stands for."""
-    others = {"alternatives", "choice", "suppressed_tokens", "sampling", "terms", "glossaries"}
+    others = {"alternatives", "choice", "grammar", "suppressed_tokens", "sampling", "terms", "glossaries"}
     names = {field.name for field in dataclasses.fields(Options)} - others
     given = {name: value for name, value in vars(args).items() if name in names and value is not None}
     sampling = Sampling(args.top_k, args.top_p, args.temperature, args.seed, args.min_p, args.epsilon)
@@ -186,6 +190,7 @@ def options(args: Namespace) -> Options:
     diversity = Diversity(args.diversity_groups, args.diversity_penalty)
     alternatives = Alternatives(args.alternatives, args.min_probability)
     choice = Labels(tuple(args.choice) if args.choice else None, args.most_choices, args.choice_separator)
+    grammar = Grammar(args.json_schema, args.regex, args.lark)
     lengths = (args.passes, args.length_scale, args.exact_length, args.length_candidates)
     nat = Nat(*lengths, args.nat_decoder, args.rescore)
     lossy = Lossy(args.lossy_top, args.lossy_margin)
@@ -198,6 +203,7 @@ def options(args: Namespace) -> Options:
         diversity=diversity if diversity != Diversity() else None,
         alternatives=alternatives if alternatives != Alternatives() else None,
         choice=choice if choice != Labels() else None,
+        grammar=grammar if grammar != Grammar() else None,
         nat=nat if nat != Nat() else None,
         protection=_protection(args),
         speculation=speculation if speculation != Speculation() else None,

@@ -52,6 +52,7 @@ from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.telemetry.state_metrics import Build, StateMetrics
 from dragoman.server.telemetry.traces import Traces
 from dragoman.server.telemetry.watchdog import Watchdog
+from dragoman.server.text.grammars.helper import GrammarHelpers
 from dragoman.server.text.tokenizer import Tokenizer
 from dragoman.server.transport.arrivals import UNFINISHED, Arrivals
 from dragoman.server.transport.certificates import Certificates
@@ -95,6 +96,7 @@ class App:
         self._lanes_of = lanes_of or self._real_lanes
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
         self._workers = Workers(self._executor)
+        self._helpers = GrammarHelpers()
         self._cache = Cache(options.cache_bytes)
         self._memory = resources.memory_limit()
         self.registry = CollectorRegistry()
@@ -133,6 +135,7 @@ class App:
         )
         async with AsyncExitStack() as undone:
             undone.callback(self._executor.shutdown)
+            undone.callback(self._helpers.close)
             undone.push_async_callback(self.fleet.close)
             await self.fleet.start(options.bundles)
             self.registry.register(StateMetrics(self.models, Build.installed(), self._cache))
@@ -182,6 +185,7 @@ class App:
             await self._admin_server.stop(0)
         self._has_ended = await self.fleet.close(max(0.0, until_s - time.monotonic()))
         self._executor.shutdown()
+        self._helpers.close()
         if self._traces is not None:
             closing = threading.Thread(target=self._traces.close, daemon=True)  # it may wait for an endpoint that hangs
             closing.start()
@@ -295,7 +299,7 @@ class App:
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
         cache = self._cache.of(name, bundle.digest)
-        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries)
+        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries, self._helpers)
 
     def _readable(self, bundle: Bundle) -> Bundle:
         """The bundle with sources no longer than what a lane may fill has room for."""

@@ -18,6 +18,7 @@ from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import usable_cpus
+from dragoman.server.text.grammars.helper import GrammarHelpers
 from dragoman.server.text.tokenizer import Tokenizer
 
 UNLIMITED = 2**62
@@ -47,7 +48,8 @@ class LocalTranslator:
         tokenizer = Tokenizer(bundle)
         lanes = lanes or _real_lanes(bundle, threads or usable_cpus(), max_batch)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
-        self.pipeline = Pipeline(bundle, tokenizer, lanes, limits, Workers(self._executor))
+        self._helpers = GrammarHelpers()
+        self.pipeline = Pipeline(bundle, tokenizer, lanes, limits, Workers(self._executor), helpers=self._helpers)
         """What a server would have of the bundle."""
         self._runner = InterruptibleRunner()
 
@@ -98,6 +100,7 @@ class LocalTranslator:
         """End the threads."""
         with ExitStack() as ends:  # all of them, also where Ctrl-C comes in the middle
             ends.callback(self._runner.close)
+            ends.callback(self._helpers.close)
             ends.callback(self._executor.shutdown)
             ends.callback(self.pipeline.lanes.close)
 

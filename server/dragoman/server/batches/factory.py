@@ -61,7 +61,9 @@ class GroupFactory:
             case Speculative() as strategy:
                 return segment.decoder, strategy, self._has_shortlist(segment), self._strides(segment)
             case _:
-                return segment.decoder, Layout.of(segment), self._has_shortlist(segment), self._strides(segment)
+                asks_for_much = segment.phrasing is not None  # of each row's words, for all rows of a group
+                kind = segment.decoder, Layout.of(segment)
+                return *kind, self._has_shortlist(segment), self._strides(segment), asks_for_much
 
     def reads(self, segment: Segment) -> tuple[bool, bool]:
         """What of an encoded source is read for this segment: what the runtime keeps of it, and its rows as arrays."""
@@ -72,7 +74,7 @@ class GroupFactory:
 
     def _has_shortlist(self, segment: Segment) -> bool:
         # What is forced may be outside of the shortlist; and where there is none, all words are searched.
-        is_free = not segment.prefix and not isinstance(segment.strategy, Forced) and segment.labels is None
+        is_free = not segment.prefix and not isinstance(segment.strategy, Forced) and segment.phrasing is None
         return segment.decoding.shortlist and is_free and not self._runtime.is_placed
 
     def _strides(self, segment: Segment) -> bool:

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
+from dragoman.server.core.phrasing import Allowed
+
 Ids = tuple[int, ...]
+MANY = 1 << 30
+"""Of words that may not follow, there are always more than of those that may."""
 
 
 class _Place(NamedTuple):
@@ -59,6 +65,10 @@ class LabelTree:
         lengths = sorted(map(len, self.labels), reverse=True)[: self.most]
         return sum(lengths) + len(self.separator) * (len(lengths) - 1) + 1
 
+    def walk(self) -> "LabelWalk":
+        """A way from the beginning."""
+        return LabelWalk(self)
+
     def allowed(self, tokens: Sequence[int]) -> set[int]:
         """What may follow; nothing where the tokens are no beginning of labels."""
         return {index for state in self._states(tuple(tokens)) for index, _ in self._steps(state)}
@@ -90,3 +100,21 @@ class LabelTree:
         reached = between + 1
         after = _State(said, self._root, 0 if reached == len(self.separator) else reached)
         return self.separator[between], after
+
+
+class LabelWalk:
+    """The way of one search through a tree, which looks up what it is asked."""
+
+    def __init__(self, tree: LabelTree) -> None:
+        self._tree = tree
+
+    def expect(self, beginnings: Sequence[Sequence[int]], left: int) -> None:
+        """Nothing has to be prepared."""
+
+    def allowed(self, said: Sequence[int]) -> Allowed:
+        """What may follow."""
+        return Allowed(np.array(sorted(self._tree.allowed(said)), np.int64), MANY)
+
+    def fitting(self, said: Sequence[int], words: Sequence[int]) -> set[int]:  # noqa: ARG002
+        """All of the words: there is room for the longest of the translations."""
+        return set(words)

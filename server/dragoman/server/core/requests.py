@@ -59,7 +59,7 @@ class TextSettings:
 
     def asked(self, request: "Request") -> "TextSettings":
         """With what a request sets."""
-        own = self if request.method.translates else _WHOLE
+        own = self if request.translates else _WHOLE
         return TextSettings(
             request.splitting or own.splitting,
             request.on_too_long or own.on_too_long,
@@ -154,6 +154,15 @@ class DecodingOverrides:
 
 
 @dataclass(frozen=True)
+class Grammar:
+    """What a translation must be, in one of three ways."""
+
+    json_schema: str | None = None
+    regex: str | None = None
+    lark: str | None = None
+
+
+@dataclass(frozen=True)
 class Output:
     """What a request wants to know besides the texts."""
 
@@ -166,12 +175,24 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Live:
+    """How much is said of the translation of a text that is still being written."""
+
+    wait: int | None = None
+    """Words of the source by which it stays behind; None: as much as the last two translations agree upon."""
+
+
+@dataclass(frozen=True)
 class Request:
     """One call: texts for one model, and how to treat them."""
 
     texts: tuple[str, ...]
     overrides: DecodingOverrides = DecodingOverrides()
     method: Method = Beam()
+    grammar: Grammar | None = None
+    """What every translation must be; None: anything."""
+    live: Live | None = None
+    """Its text is still being written; None: it is whole."""
     seed: int = 0
     """For draws of a method that names none."""
     engine: EnginePreference = EnginePreference.AUTO
@@ -208,3 +229,15 @@ class Request:
     protection: Protection | None = None
     """What must come through unchanged; None: as the bundle has it. Nothing is protected of texts whose translations
     are given."""
+
+    @property
+    def whole_field(self) -> str:
+        """The field that asks for texts of one segment; empty where none does."""
+        if self.grammar is not None:
+            return "grammar"
+        return self.method.field if self.method.is_whole else ""
+
+    @property
+    def translates(self) -> bool:
+        """Whether what comes out says what the text says; else the text is read whole, and nothing of it is kept."""
+        return self.grammar is None and self.method.translates

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.manifest import Decoding
-from dragoman.server.core.label_tree import LabelTree
+from dragoman.server.core.phrasing import Phrasing
 from dragoman.server.core.strategies import Beam, Engine, Strategy
 
 
@@ -23,6 +23,8 @@ class FinishReason(enum.Enum):
     """The length limit was reached first: the text may be incomplete."""
     REPETITION = "repetition"
     """The model repeated itself without end and was stopped: the text is hardly a translation."""
+    GRAMMAR = "grammar"
+    """Nothing goes on with what the grammar demands: the text is incomplete."""
     EMPTY_INPUT = "empty_input"
     """There was nothing to translate."""
 
@@ -75,7 +77,7 @@ class Segment:
     """Target ids that every hypothesis begins with, such as the target language's; they count as its tokens."""
     suppressed_ids: tuple[int, ...] = ()
     """Target ids that must not be put out, besides those that the bundle suppresses."""
-    labels: LabelTree | None = None
+    phrasing: Phrasing | None = None
     """What a hypothesis must be, behind its prefix; None: anything."""
     attention: bool = False
     """Whether hypotheses carry their attention."""
@@ -139,6 +141,9 @@ class Hypothesis:
     attention: npt.NDArray[np.float32] | None = field(default=None, compare=False)
     """What each token, the end token included, gave to each source token: [n, S]. Only where it was asked for."""
 
+    is_open: bool = False
+    """Whether it was cut although it has to be whole."""
+
     @property
     def has_end(self) -> bool:
         """Whether the model put out its end token."""
@@ -146,8 +151,8 @@ class Hypothesis:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """The best of several has the least: what only repeats itself is worse than anything else."""
-        return self.reason is FinishReason.REPETITION, -self.score
+        """The best of several has the least: what only repeats itself, or has to be whole, is worse than all else."""
+        return self.is_open or self.reason is FinishReason.REPETITION, -self.score
 
 
 @dataclass(frozen=True)

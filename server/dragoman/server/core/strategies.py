@@ -111,6 +111,8 @@ class Method:
     field: ClassVar[str] = ""
     has_beam: ClassVar[bool] = True
     """Whether a demand for beam search goes with it."""
+    goes_with_grammar: ClassVar[bool] = False
+    """Whether it chooses among the texts of a grammar as among all."""
     is_whole: ClassVar[bool] = False
     """Whether a text must be a single segment."""
     translates: ClassVar[bool] = True
@@ -160,6 +162,8 @@ class Method:
 @dataclass(frozen=True)
 class Beam(Method, Strategy):
     """Search for the best: a beam of the decoding settings' size, greedy where that is 1."""
+
+    goes_with_grammar: ClassVar[bool] = True
 
     def strategy(self, seed: int) -> Self:
         """Beam search, as it is."""

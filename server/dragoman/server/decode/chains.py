@@ -17,7 +17,7 @@ from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import NO_WORK, Decoded, Segment, Work
 from dragoman.server.core.strategies import Engine, Lossy
 from dragoman.server.decode.arrays import Bools, Floats, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE
+from dragoman.server.decode.constraints import IMPOSSIBLE, Named
 from dragoman.server.decode.loops import EVERY
 from dragoman.server.decode.segment_search import SegmentSearch
 from dragoman.server.decode.step import Advance, Query, Reply
@@ -56,7 +56,7 @@ class Chains:
         self._stride, self._far = stride, max(stride, far)
         self._chains: list[_Chain] = []
         self._drafts: Sequence[Draft] = []
-        self._named: dict[tuple[int, int], list[int]] = {}
+        self._named: dict[tuple[int, int], Named] = {}
         self._is_drafted = self._is_stride = False
 
     def __len__(self) -> int:

@@ -18,8 +18,12 @@ from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Bools, Floats, Ints
 from dragoman.server.decode.step import Reply
 
+Named = list[int] | Ints
+"""Words: few as a list, or many."""
 IMPOSSIBLE = -1e8
 """Graphs add -1e9 to what must not be chosen; a log-probability below this was masked."""
+TRIED = 8
+"""Words that are tried where the end of a phrasing is near, at least."""
 FEW = 64
 """Words that are compared one by one."""
 
@@ -36,7 +40,8 @@ class Weigher:
         self._min_length = decoding.min_length
         unknown = {vocabulary.unk_id} if decoding.unknown_handling == "suppress" else set()
         self._suppressed = {*segment.suppressed_ids, *vocabulary.suppressed_ids, *unknown}
-        self._labels = segment.labels
+        self._walk = None if segment.phrasing is None else segment.phrasing.walk()
+        self._limit, self._num_copied = segment.max_target_tokens, len(segment.copies)
         self._renormalises = self._profile == "ct2"
         # To transformers, what the decoder starts from has been put out.
         is_word = vocabulary.start_id in (vocabulary.eos_id, *vocabulary.hidden_ids)
@@ -45,18 +50,25 @@ class Weigher:
         self._num_free = len(segment.prefix) if self._profile in ("hf", "ct2") else 0
         if forced is not None:
             self._prefix = (*segment.prefix, *forced, vocabulary.eos_id)
+        elif self._walk is not None:
+            pass  # what is open at the limit stays so
         elif self._profile == "fairseq":
             self._last_at = segment.max_target_tokens - 1
         elif self._profile == "hf" and decoding.forced_last_id is not None:
             self._last_at, self._last_id = segment.max_target_tokens - 1, decoding.forced_last_id
         self._changes_all = bool(
             segment.suppressed_ids
-            or self._labels is not None
+            or self._walk is not None
             or self._ngram
             or self._source_next
             or self._penalty != 1.0
             or (self._renormalises and self._suppressed)
         )
+
+    @property
+    def is_phrased(self) -> bool:
+        """Whether there may be tokens that nothing follows."""
+        return self._walk is not None
 
     @property
     def is_needed(self) -> bool:
@@ -75,23 +87,32 @@ class Weigher:
         """Whether the end token comes here because the limit is reached, and not because the model says so."""
         return self._last_id == self._eos_id and self._is_last(length)
 
-    def named(self, tokens: list[int]) -> list[int]:
+    def expect(self, beginnings: list[list[int]]) -> None:
+        """These will be weighed next, all of one length."""
+        if self._walk is None or not beginnings or self._forced(len(beginnings[0])) is not None:
+            return
+        self._walk.expect([self._said(tokens) for tokens in beginnings], self._limit - len(beginnings[0]))
+
+    def named(self, tokens: list[int]) -> Named:
         """Words whose log-probability must be known to weigh what follows these tokens."""
         forced = self._forced(len(tokens))
         if forced is not None:
             return [forced]
-        if self._labels is not None:
-            return sorted(self._labels.allowed(tokens[len(self._prefix) :]))
+        if self._walk is not None:
+            allowed = self._walk.allowed(self._said(tokens))
+            return [] if allowed.is_most else self._without_suppressed(allowed.words)
         return sorted(self._repeatable(tokens) | (self._banned(tokens) if self._renormalises else set()))
 
     def num_lost(self, tokens: list[int]) -> int:
         """How many of the best words may fall out of the choice."""
-        is_named = self._labels is not None or self._forced(len(tokens)) is not None
-        return 0 if is_named else len(self._banned(tokens) | self._repeatable(tokens))
+        if self._forced(len(tokens)) is not None:
+            return 0
+        if self._walk is not None:
+            allowed = self._walk.allowed(self._said(tokens))
+            return allowed.num_others + len(self._suppressed) + self._num_copied if allowed.is_most else 0
+        return len(self._banned(tokens) | self._repeatable(tokens))
 
-    def weigh(
-        self, reply: Reply, at: tuple[int, int], tokens: list[int], named: list[int]
-    ) -> tuple[Ints, Floats, Floats]:
+    def weigh(self, reply: Reply, at: tuple[int, int], tokens: list[int], named: Named) -> tuple[Ints, Floats, Floats]:
         """Continuations of these tokens, whose source and place are `at`, their scores and their log-probabilities: the
         best words [k], then the named ones.
         """
@@ -105,8 +126,8 @@ class Weigher:
             costs = 0.0 if is_free else logp
             scores = np.where(is_named & (words == forced), costs, -np.inf)
             return words, scores, logp
-        if self._labels is not None:
-            return words, np.where(is_named & (logp >= IMPOSSIBLE), logp, -np.inf), logp
+        if self._walk is not None:
+            return words, self._phrased(words, logp, is_named, self._said(tokens)), logp
         # A word that was named counts there alone.
         is_out = (~is_named & _among(words, named)) | _among(words, self._banned(tokens))
         scores = np.where(is_out | (logp < IMPOSSIBLE), -np.inf, logp)
@@ -118,6 +139,26 @@ class Weigher:
             end = np.flatnonzero((words == self._eos_id) & (logp >= IMPOSSIBLE))[:1]
             scores[end] = logp[end]
         return words, scores, logp
+
+    def _said(self, tokens: list[int]) -> list[int]:
+        """What was said behind the prefix."""
+        return tokens[len(self._prefix) :]
+
+    def _without_suppressed(self, words: Ints) -> Ints:
+        return words[~_among(words, self._suppressed)] if self._suppressed else words
+
+    def _phrased(self, words: Ints, logp: Floats, is_named: Bools, said: list[int]) -> Floats:
+        """Scores of the words that the phrasing allows; where its end is near, of the best that still lead to it."""
+        assert self._walk is not None, "there is a phrasing"
+        allowed = self._walk.allowed(said)
+        is_out = ~is_named
+        if allowed.is_most:
+            is_out = ~np.isin(words, self._without_suppressed(allowed.words))
+        scores: Floats = np.where(is_out | (logp < IMPOSSIBLE), -np.inf, logp)
+        if not allowed.is_near:
+            return scores
+        fitting = self._walk.fitting(said, words[best_of(scores, max(TRIED, 2 * self._width))].tolist())
+        return np.where(np.isin(words, list(fitting)), scores, -np.inf)
 
     def _forced(self, length: int) -> int | None:
         """The only word that may come at this length."""
@@ -156,7 +197,13 @@ class Weigher:
         return np.where(logits > 0, logits / self._penalty, logits * self._penalty) - normaliser
 
 
-def _among(words: Ints, few: Collection[int]) -> Bools:
+def best_of(scores: Floats, count: int) -> Ints:
+    """Where the best `count` are, and those that are as good as the last of them; nothing that is impossible."""
+    least = -np.inf if len(scores) <= count else np.partition(scores, len(scores) - count)[len(scores) - count]
+    return np.flatnonzero((scores >= least) & (scores > -np.inf))
+
+
+def _among(words: Ints, few: Collection[int] | Ints) -> Bools:
     """Which of the words are among others: as `np.isin`, which takes five times as long for a few."""
     if len(few) > FEW:
         return np.isin(words, list(few))

@@ -21,7 +21,7 @@ from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.decode import toolkits
 from dragoman.server.decode.arrays import Bools, Floats, Floats32, Ints
-from dragoman.server.decode.constraints import IMPOSSIBLE, Weigher
+from dragoman.server.decode.constraints import IMPOSSIBLE, Named, Weigher, best_of
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.loops import EVERY
 from dragoman.server.decode.segment_search import SegmentSearch
@@ -47,7 +47,7 @@ class Search:
         self._trees = Trees(capacity, layout.places)
         self._searches: list[SegmentSearch] = []
         self._special: dict[int, SegmentSearch] = {}
-        self._asked: dict[tuple[int, int], tuple[Weigher, list[int], list[int]]] = {}  # of places: tokens, words named
+        self._asked: dict[tuple[int, int], tuple[Weigher, list[int], Named]] = {}  # of places: tokens, words named
         self._endless: list[int] = []  # sources whose ends must not come yet, and are asked nothing else
         self._scores: Floats = np.full((capacity, layout.places), -np.inf)
         self._room = np.zeros((capacity, layout.beams), np.int64)
@@ -125,9 +125,13 @@ class Search:
                     lost = max(lost, search.weigher.num_lost([]))
                     continue
                 live = np.flatnonzero(self._scores[g] > -np.inf)
-                for place, tokens in zip(live.tolist(), self._trees.tokens(g, live), strict=True):
-                    self._asked[g, place] = search.weigher, tokens, search.weigher.named(tokens)
-                    lost = max(lost, search.weigher.num_lost(tokens))
+                beginnings = self._trees.tokens(g, live)
+                search.weigher.expect(beginnings)
+                for place, tokens in zip(live.tolist(), beginnings, strict=True):
+                    self._asked[g, place] = search.weigher, tokens, []
+        for at, (weigher, tokens, _) in self._asked.items():
+            self._asked[at] = weigher, tokens, weigher.named(tokens)
+            lost = max(lost, weigher.num_lost(tokens))
         most = max((len(words) for *_, words in self._asked.values()), default=0)
         named = np.full((n, layout.places, most), vocabulary.eos_id)
         for at, (*_, words) in self._asked.items():
@@ -301,14 +305,30 @@ class Search:
             self._delay_ends(scores, logp, ids)
         if not self._asked:
             return scores, logp, ids
-        scores = np.concatenate([scores, np.full(reply.named_logp.shape, -np.inf)], 2)
-        logp = np.concatenate([logp, np.zeros_like(reply.named_logp)], 2)
-        ids = np.concatenate([ids, np.zeros(reply.named_logp.shape, np.int64)], 2)
-        for at, (weigher, tokens, named) in self._asked.items():
-            words, own, logps = weigher.weigh(reply, at, tokens, named)
+        weighed = {at: self._weighed(reply, at) for at in self._asked}
+        more = (*ids.shape[:2], max(0, max(len(words) for words, *_ in weighed.values()) - ids.shape[2]))
+        scores = np.concatenate([scores, np.full(more, -np.inf)], 2)
+        logp = np.concatenate([logp, np.zeros(more, logp.dtype)], 2)
+        ids = np.concatenate([ids, np.zeros(more, np.int64)], 2)
+        for at, (words, own, logps) in weighed.items():
             size = len(words)
+            scores[at] = -np.inf
             ids[at][:size], logp[at][:size], scores[at][:size] = words, logps, self._scores[at] + own
         return scores, logp, ids
+
+    def _weighed(self, reply: Reply, at: tuple[int, int]) -> tuple[Ints, Floats, Floats]:
+        """Words that may follow at a place, their scores and log-probabilities: of a phrasing, which may name nearly
+        all, the best alone.
+        """
+        weigher, tokens, named = self._asked[at]
+        words, own, logps = weigher.weigh(reply, at, tokens, named)
+        if not weigher.is_phrased:
+            return words, own, logps
+        search = self._searches[at[0]]
+        best = best_of(own, max(search.num_choices, 2 * self.layout.width))
+        if not len(best):
+            search.leave_open(*self._trees.path(*at), float(self._scores[at]))
+        return words[best], own[best], logps[best]
 
     def _delay_ends(self, scores: Floats, logp: Floats32, ids: Ints) -> None:
         """What the weighers of sources would do whose ends must not come yet and that are changed in no other way: an

@@ -33,6 +33,8 @@ class SegmentSearch:
         self.stops_loops = segment.stops_loops and strategy.forced() is None
         """Whether it is over where all that lives repeats itself."""
         self._attention: list[Floats32] = []  # of the places of each level, [K, S], the root's first
+        self._open: Hypothesis | None = None
+        """The best of those that nothing could follow, where all of a translation has to be something."""
         self.is_lost = False
         """Whether the decoder's numbers were not finite."""
         self.num_choices = strategy.num_choices(beams, width)
@@ -84,8 +86,22 @@ class SegmentSearch:
             self._reason(len(tokens)) if is_cut else FinishReason.STOP,
             tuple(logps),
             attention,
+            is_open=is_cut and self.segment.phrasing is not None,
         )
         self.beams[number].end(hypothesis, is_top=is_top)
+
+    def leave_open(self, tokens: list[int], logps: list[float], places: list[int], score: float) -> None:
+        """Nothing can follow these tokens, which is told where nothing else comes of the search."""
+        score = ranking(self.segment.decoding, score, max(1, len(logps)))
+        if self._open is not None and self._open.score >= score:
+            return
+        attention = None
+        if self.wants_attention:
+            rows = [level[place] for level, place in zip(self._attention, [0, *places[:-1]], strict=False)]
+            attention = np.stack(rows[: len(tokens)]) if tokens else np.zeros((0, len(self.segment.ids)), np.float32)
+        self._open = Hypothesis(
+            tuple(tokens), math.fsum(logps), score, FinishReason.GRAMMAR, tuple(logps), attention, is_open=True
+        )
 
     def _reason(self, length: int) -> FinishReason:
         """Why a hypothesis of this length was cut."""
@@ -96,4 +112,5 @@ class SegmentSearch:
         """The hypotheses that are wanted, as the strategy gathers them; none where the model left no word to choose."""
         if self.is_lost:
             return ()
-        return self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
+        ended = self.segment.strategy.gather([beam.ended for beam in self.beams], self.segment.decoding)
+        return (self._open,) if self._open is not None and not ended else ended

@@ -150,8 +150,8 @@ class Intake:
             form=request.format,
             attributes=request.translate_attributes,
         )
-        if isinstance(prepared, PreparedText) and request.method.is_whole:
-            name = request.method.field
+        if isinstance(prepared, PreparedText) and request.whole_field:
+            name = request.whole_field
             prepared = whole(prepared, field=f"decoding.{name}", what=f"a choice of {name}")
         if isinstance(prepared, InvalidRequest) or not request.prefixes:
             return prepared

@@ -32,7 +32,6 @@ from dragoman.server.core.requests import CacheMode, EnginePreference, InputForm
 from dragoman.server.core.segments import Decoded, Priority, Segment, is_light
 from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome, Translation
-from dragoman.server.decode.strategies.labels import Labels
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.pipeline.admission import Admission, Reservation
 from dragoman.server.pipeline.answers import TOGETHER, decode
@@ -47,7 +46,9 @@ from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve, searcher
 from dragoman.server.text import languages
 from dragoman.server.text.assembling import Assembler
-from dragoman.server.text.labels import label_tree, said_whole
+from dragoman.server.text.grammars.grammars import GrammarPhrasing, Grammars, check
+from dragoman.server.text.grammars.helper import GrammarHelpers
+from dragoman.server.text.labels import label_tree, said_freely, said_whole
 from dragoman.server.text.preparing import PreparedText, suppressed_ids
 from dragoman.server.text.recognition.readable import Readable
 from dragoman.server.text.recognition.recogniser import Recogniser
@@ -77,6 +78,7 @@ class Pipeline:
         workers: Workers,
         cache: BundleCache | None = None,
         glossaries: Glossaries | None = None,
+        helpers: GrammarHelpers | None = None,
     ) -> None:
         self.bundle = bundle
         self.lanes = lanes
@@ -88,6 +90,8 @@ class Pipeline:
         self.workers = workers
         self._cache = cache
         self._glossaries = glossaries or Glossaries()
+        words = bundle.manifest.architecture.target_vocabulary
+        self._grammars = Grammars(tokenizer, words, helpers or GrammarHelpers())
         self._settings = TextSettings.of(bundle.manifest.texts)
         self._intake = Intake(tokenizer, limits, bundle.manifest.limits, self._settings)
         languages.load()
@@ -125,6 +129,10 @@ class Pipeline:
 
     def plans(self, request: Request) -> list[Plan]:
         """The plans by which the request may be decoded."""
+        if request.live is not None:
+            raise InvalidRequest("live", "set, and only texts of TranslatePipe may be unfinished: unset it")
+        if request.grammar is not None:
+            check(request.grammar)
         return plans(request, self._bounds) if request.targets is None else [self._scoring(request)]
 
     def _scoring(self, request: Request) -> Plan:
@@ -137,20 +145,22 @@ class Pipeline:
             violations = (Violation(v.field.removeprefix("decoding."), v.message) for v in error.violations)
             raise InvalidRequest.of(violations) from None
 
-    def _template(self, request: Request, plan: Plan) -> Segment:
+    def _template(self, request: Request, plan: Plan, phrasing: GrammarPhrasing | None = None) -> Segment:
         labels = label_tree(request, self._tokenizer, self.bundle.manifest.limits.max_target_tokens)
         decoding = plan.decoding if labels is None else said_whole(plan.decoding, labels)
+        if request.grammar is not None:
+            decoding = said_freely(decoding, is_short=request.overrides.max_length_factor is not None)
         return Segment(
             ids=(),
             decoding=decoding,
-            labels=labels,
+            phrasing=phrasing or labels,
             deadline_s=request.deadline_s,
             strategy=plan.strategy,
             decoder=plan.decoder,
             suppressed_ids=suppressed_ids(request.suppressed_tokens, self._tokenizer),
             attention=request.output.alignments or (decoding.unknown_handling == "copy" and request.targets is None),
             priority=request.priority,
-            stops_loops=request.on_loop is OnLoop.STOP and labels is None,
+            stops_loops=request.on_loop is OnLoop.STOP and labels is None and request.grammar is None,
         )
 
     def pair(self, source: str, target: str) -> LanguagePair:
@@ -200,7 +210,10 @@ class Pipeline:
         you stop reading early.
         """
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
-        plan, template = candidates[0], self._template(request, candidates[0])
+        phrasing = None
+        if request.grammar is not None:
+            phrasing = await self._grammars.phrasing(request.grammar, self.workers.run_in_slices, self.workers.run)
+        plan, template = candidates[0], self._template(request, candidates[0], phrasing)
         decoding = plan.decoding
         texts = self._intake.check(request)
         settings = self._settings.asked(request)
@@ -220,7 +233,7 @@ class Pipeline:
             )
             if len(candidates) > 1:
                 plan = self._chosen(request, candidates, prepared)
-                template = self._template(request, plan)
+                template = self._template(request, plan, phrasing)
             kept = cache if request.cache is CacheMode.DEFAULT else None
             recall = cache.recall if cache else lambda _: None
             attention = self._has_attention(template)
@@ -235,6 +248,7 @@ class Pipeline:
                 copies_unknown=copies_unknown,
                 mends_numbers=bool(settings.protection.kinds),
                 is_reviewed=settings.is_reviewed,
+                is_alone=not request.translates,
                 chooser=plan.chooser,
             )
             attempts = Attempts(
@@ -242,7 +256,7 @@ class Pipeline:
                 assembler,
                 self._second(template, segments),
                 self.bundle.manifest.limits.max_source_tokens,
-                is_whole=request.method.is_whole,
+                is_whole=bool(request.whole_field),
                 recalls=cache,
                 keeps=kept,
             )
@@ -372,7 +386,7 @@ def _is_repeatable(request: Request) -> bool:
     return (
         request.cache is not CacheMode.BYPASS
         and request.targets is None
-        and not isinstance(method, Labels)
+        and request.translates
         and method.strategy(seed=0) == method.strategy(seed=1)
     )
 

@@ -90,6 +90,8 @@ def plans(request: Request, bounds: Bounds) -> list[Plan]:
     if not searches(bounds.manifest):  # all wishes come to one
         if engine in (EnginePreference.GREEDY, EnginePreference.BEAM, EnginePreference.SPECULATIVE):
             raise UnsupportedByModel("engine", f"this model has no {engine.value} decoding: {offered(bounds.manifest)}")
+        if request.grammar is not None:
+            raise UnsupportedByModel("decoding.grammar", "this model decodes without autoregression alone")
         engine = EnginePreference.NAT
     asked = _Asked(request, engine, bounds, searcher(request, bounds.manifest))
     own = [asked.decoding] if isinstance(asked.decoding, ServingError) else []
@@ -97,6 +99,8 @@ def plans(request: Request, bounds: Bounds) -> list[Plan]:
     if problem is not None:
         raise problem
     first, *others = _MAKERS[engine]
+    if request.grammar is not None:
+        others = [make for make in others if make is _greedy_in_time]
     best = first(asked)
     if not isinstance(best, Plan):
         assert best is not None, "the first plan is always made"
@@ -142,7 +146,8 @@ def _drafted(asked: _Asked) -> Plan | ServingError:
 
 def _with_drafts(asked: _Asked, plan: Plan) -> Plan | ServingError:
     """By speculation where the bundle has a decoder that drafts; sources seldom repeat enough for it."""
-    is_greedy = isinstance(plan.strategy, Beam) and plan.decoding.beam_size == plan.decoding.num_hypotheses == 1
+    is_free = isinstance(plan.strategy, Beam) and asked.request.grammar is None
+    is_greedy = is_free and plan.decoding.beam_size == plan.decoding.num_hypotheses == 1
     if not is_greedy or not asked.manifest.nat or not draft_sources(asked.manifest):
         return plan
     speculative = _speculative(asked.request, plan.decoding, asked.manifest)
@@ -235,6 +240,10 @@ def _field_problems(asked: _Asked) -> Iterator[ServingError]:
     for field, is_set, never, _ in uses:
         if is_set and engine in never:
             yield InvalidRequest(field, f"set, and engine {engine.value} has no use for it: unset one of them")
+        if is_set and asked.request.grammar is not None:
+            yield InvalidRequest(
+                field, "excluded by decoding.grammar, where nothing has a use for it: unset one of them"
+            )
         if is_set and not isinstance(method, Beam):
             yield InvalidRequest(
                 field, f"excluded by decoding.{method.field}, where nothing has a use for it: unset one of them"

@@ -14,7 +14,13 @@ from dragoman.bundle.profiles import PROFILES, with_profile
 from dragoman.bundle.rules import NO_ATTENTION, attention_problems, decoding_problems, has_attention, source_problems
 from dragoman.server.core.errors import InvalidRequest, ServingError, UnsupportedByModel, Violation, joined, quoted
 from dragoman.server.core.limits import Bounds
-from dragoman.server.core.requests import DecodingOverrides, EnginePreference, Request, SpeculationOverrides
+from dragoman.server.core.requests import (
+    DecodingOverrides,
+    EnginePreference,
+    InputFormat,
+    Request,
+    SpeculationOverrides,
+)
 from dragoman.server.core.strategies import Beam
 from dragoman.server.planning.capabilities import verifier
 
@@ -43,6 +49,7 @@ def resolve(request: Request, engine: EnginePreference, bounds: Bounds) -> Decod
         *(Violation(f"decoding.{name}", message) for name, message in decoding_problems(decoding)),
         *_length_violations(overrides, bounds),
         *request.method.violations(decoding, asked, defaults, bounds),
+        *(_grammar_violations(request, asked) if request.grammar is not None else ()),
     ]
     if violations:
         return InvalidRequest.of(violations)
@@ -65,6 +72,27 @@ def searcher(request: Request, manifest: Manifest) -> str | None:
     return verifier(manifest) if is_verified else manifest.searcher
 
 
+def _grammar_violations(request: Request, asked: dict[str, Any]) -> Iterator[Violation]:
+    """What a grammar, which says all of a translation, leaves no room for."""
+    for name in ("min_length", "repetition_penalty", "no_repeat_ngram_size", "source_no_repeat_ngram_size"):
+        if name in asked:
+            yield Violation(f"decoding.{name}", "excluded by decoding.grammar, which says what is repeated: unset one")
+    if asked.get("unknown_handling") == "copy":
+        yield Violation("decoding.unknown_handling", "excluded by decoding.grammar, which allows no unknown words")
+    if not request.method.goes_with_grammar:
+        yield Violation(f"decoding.{request.method.field}", "excluded by decoding.grammar: unset one of them")
+    protects = request.protection is not None and (request.protection.kinds or request.protection.patterns)
+    for field, is_set in (
+        ("texts.target_prefix", request.prefixes),
+        ("format", request.format is not InputFormat.PLAIN),
+        ("terms", request.terms),
+        ("glossaries", request.glossaries),
+        ("protection", protects),
+    ):
+        if is_set:
+            yield Violation(field, "excluded by decoding.grammar, which says all of a translation: unset one of them")
+
+
 def _early_problems(request: Request, engine: EnginePreference, bounds: Bounds) -> Iterator[ServingError]:
     """What makes no sense before any setting is known."""
     profile, beam, method = request.overrides.profile, request.overrides.beam_size, request.method
@@ -76,6 +104,8 @@ def _early_problems(request: Request, engine: EnginePreference, bounds: Bounds) 
         yield InvalidRequest("engine", f"{engine.value} decoding has a beam_size of 1, and {beam} is set: unset one")
     if engine is EnginePreference.BEAM and beam == 1:
         yield InvalidRequest("engine", "beam search has a beam_size above 1, and 1 is set: unset one")
+    if engine in (EnginePreference.SPECULATIVE, EnginePreference.NAT) and request.grammar is not None:
+        yield InvalidRequest("engine", f"{engine.value} decoding follows no decoding.grammar: unset one")
     is_clash = engine in _ONE_METHOD or (engine is EnginePreference.BEAM and not method.has_beam)
     if is_clash and not isinstance(method, Beam):
         message = f"{engine.value} decoding is not what decoding.{method.field} asks for: unset one"

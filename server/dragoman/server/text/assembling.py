@@ -42,7 +42,8 @@ class Assembler:
     """Makes the translations of one request's texts.
 
     With `copies_unknown`, an unknown-word token is replaced by the source word that it attends to most; with
-    `mends_numbers`, a number that slipped by the number of the source.
+    `mends_numbers`, a number that slipped by the number of the source. What `is_alone` has neither white space nor line
+    ends of the source around it or in it.
     """
 
     def __init__(
@@ -53,12 +54,13 @@ class Assembler:
         copies_unknown: bool,
         mends_numbers: bool = False,
         is_reviewed: bool = True,
+        is_alone: bool = False,
         chooser: Chooser | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._output = output
         self._copies_unknown = copies_unknown
-        self._mends_numbers, self._is_reviewed = mends_numbers, is_reviewed
+        self._mends_numbers, self._is_reviewed, self._is_alone = mends_numbers, is_reviewed, is_alone
         self._chooser = chooser
 
     def translation(self, text: PreparedText, decoded: Sequence[Decoded], tokenize_s: float) -> Translation:
@@ -118,6 +120,7 @@ class Assembler:
             copies_unknown=self._copies_unknown,
             mends_numbers=self._mends_numbers,
             is_reviewed=self._is_reviewed,
+            is_alone=self._is_alone,
         )
 
     def _account(self, joined: "_Joined") -> dict[str, Any]:
@@ -170,9 +173,10 @@ class _Joiner:
         copies_unknown: bool,
         mends_numbers: bool,
         is_reviewed: bool,
+        is_alone: bool,
     ) -> None:
         self._text, self._tokenizer, self._output = text, tokenizer, output
-        self._mends_numbers, self._is_reviewed = mends_numbers, is_reviewed
+        self._mends_numbers, self._is_reviewed, self._is_alone = mends_numbers, is_reviewed, is_alone
         self._decoded = {
             index: SegmentText(
                 text.layout.segments[index],
@@ -185,7 +189,8 @@ class _Joiner:
             for index, ids in enumerate(text.ids)
             if ids
         }
-        self._breaks = {index: breaks for index in self._decoded if (breaks := text.breaks(index))}
+        broken = () if is_alone else self._decoded
+        self._breaks = {index: breaks for index in broken if (breaks := text.breaks(index))}
         source = text.text if text.marked is None else text.marked.document.source
         self._source_offsets = Offsets(source, output.offset_unit)
 
@@ -264,7 +269,7 @@ class _Joiner:
     ) -> Places:
         """The text with these segments in place of its own."""
         if self._text.marked is None:
-            return PlainPlaces(self._text, segments)
+            return PlainPlaces(self._text, segments, is_alone=self._is_alone)
         insertions = {
             index: self._insertions(index, hypothesis, restored[index])
             for index, hypothesis in hypotheses.items()
@@ -440,7 +445,7 @@ def _reason(chosen: Sequence[Hypothesis]) -> FinishReason:
     if not chosen:
         return FinishReason.EMPTY_INPUT
     reasons = {hypothesis.reason for hypothesis in chosen}
-    worst = (FinishReason.REPETITION, FinishReason.LENGTH)
+    worst = (FinishReason.REPETITION, FinishReason.GRAMMAR, FinishReason.LENGTH)
     return next((reason for reason in worst if reason in reasons), FinishReason.STOP)
 
 

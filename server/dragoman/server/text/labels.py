@@ -32,6 +32,12 @@ def label_tree(request: Request, tokenizer: Tokenizer, most_tokens: int) -> Labe
     return tree
 
 
+def said_freely(decoding: Decoding, *, is_short: bool) -> Decoding:
+    """Settings for translations whose length has nothing to do with the source's, but where a factor says so."""
+    factor = decoding.max_length_factor if is_short else float(decoding.max_length)
+    return replace(decoding, max_length_factor=factor, min_length=0)
+
+
 def said_whole(decoding: Decoding, labels: LabelTree) -> Decoding:
     """Settings under which the longest of the translations has room."""
     longest = labels.longest + LONGEST_PREFIX

@@ -53,6 +53,10 @@ class ParlaiPieces:
         """An id as the vocabulary writes it; None where it does not list it."""
         return self._pieces.get(index)
 
+    def raw_bytes(self, index: int) -> bytes | None:  # noqa: ARG002
+        """The bytes that an id stands for, where they may be a part of a character."""
+        return None
+
     def token_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it; None where it has no such token."""
         return self._ids.get(token)

@@ -6,6 +6,7 @@ entities, tags and white space in it, and what it is written as has them again.
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -52,15 +53,18 @@ class PlainPlaces:
 
     unwritten: frozenset[int] = frozenset()
 
-    def __init__(self, text: PreparedText, segments: Sequence[str]) -> None:
-        self.text = text.layout.join(segments)
-        self._layout, self._translated = text.layout, segments
+    def __init__(self, text: PreparedText, segments: Sequence[str], *, is_alone: bool = False) -> None:
+        """`is_alone`: what stands around the segments is left out of the translation."""
+        source = text.layout
+        self._layout = replace(source, gaps=("",) * len(source.gaps)) if is_alone else source
+        self.text = self._layout.join(segments)
+        self._sources, self._translated = source.spans, segments
 
     @cached_property
     def segments(self) -> Sequence[SpanPair]:
         """Each segment, and what it became."""
         targets = self._layout.spans_of(self._translated)
-        return [SpanPair(*pair) for pair in zip(self._layout.spans, targets, strict=True)]
+        return [SpanPair(*pair) for pair in zip(self._sources, targets, strict=True)]
 
     def pair(self, index: int, source: Span, target: Span) -> SpanPair:
         """A stretch of a segment and one of its translation."""

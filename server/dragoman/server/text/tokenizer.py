@@ -25,6 +25,7 @@ class Tokenizer:
         """What stands for a protected span, and what does where that did not come back."""
         self._hidden = frozenset(self._facts.hidden_ids)
         self._never = frozenset(self._facts.suppressed_ids)
+        self._controls = frozenset(_control_ids(self._facts))
         self._copies, self._words = shape.copies, shape.target_vocabulary
         self._source = open_vocabulary(bundle, "source")
         self._lookalikes: dict[int, str] = {}
@@ -147,6 +148,14 @@ class Tokenizer:
         named = {self.eos_id: "/s", self.unk_id: "unk"}
         languages = {ids[0]: tag for tag, ids in self._facts.target_languages.items() if len(ids) == 1}
         return f"<{named.get(target_id) or languages.get(target_id) or target_id}>"
+
+    def is_word(self, target_id: int) -> bool:
+        """Whether a target id may stand for a part of a text, and for nothing else."""
+        return target_id not in self._controls and self._target.token(target_id) is not None
+
+    def raw_bytes(self, target_id: int) -> bytes | None:
+        """The bytes that a target id stands for, which may be a part of a character; None: those of its text."""
+        return self._target.raw_bytes(target_id)
 
     def token_id(self, token: str) -> int | None:
         """The target id of a token as the vocabulary writes it; None where it has no such token."""

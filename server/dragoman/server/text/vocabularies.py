@@ -6,7 +6,9 @@ the caller before a vocabulary turns ids into text; an id that a vocabulary does
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,6 +21,12 @@ from dragoman.server.core.spans import Span
 from dragoman.server.text.moses import MosesPieces
 from dragoman.server.text.parlai import ParlaiPieces
 from dragoman.server.text.surfaces import surfaces_of
+
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_SHOWN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_HIDDEN = [byte for byte in range(0x100) if byte not in _SHOWN]
+LETTERS = "".join(chr(0x100 + _HIDDEN.index(byte) if byte in _HIDDEN else byte) for byte in range(0x100))
+"""Byte-level tokenizers write a letter for each byte: itself, or, for those that cannot be seen, one from 0x100 on."""
 
 
 class Vocabulary(Protocol):
@@ -41,6 +49,9 @@ class Vocabulary(Protocol):
 
     def token(self, index: int) -> str | None:
         """An id as the vocabulary writes it; None where it does not list it."""
+
+    def raw_bytes(self, index: int) -> bytes | None:
+        """The bytes that an id stands for, where they may be a part of a character."""
 
     def token_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it; None where it has no such token."""
@@ -75,6 +86,10 @@ class SentencePieces:
     def token(self, index: int) -> str | None:
         """An id as the vocabulary writes it; None where it does not list it."""
         return str(self._processor.id_to_piece(index)) if index < self.size else None
+
+    def raw_bytes(self, index: int) -> bytes | None:
+        """The bytes that an id stands for, where they may be a part of a character."""
+        return _byte_of(self._processor, str(self._processor.id_to_piece(index))) if index < self.size else None
 
     def token_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it; None where it has no such token."""
@@ -114,6 +129,11 @@ class NumberedPieces:
         """An id as the vocabulary writes it; None where it does not list it."""
         return self._pieces.get(index)
 
+    def raw_bytes(self, index: int) -> bytes | None:
+        """The bytes that an id stands for, where they may be a part of a character."""
+        piece = self._pieces.get(index)
+        return None if piece is None else _byte_of(self._processor, piece)
+
     def token_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it; None where it has no such token."""
         return self._ids.get(token)
@@ -128,6 +148,16 @@ class FastPieces:
         self.size = (
             max((i for i in tokenizer.get_vocab(with_added_tokens=True).values() if i not in hidden), default=-1) + 1
         )
+
+    @cached_property
+    def _bytes_of(self) -> Callable[[str], bytes | None]:
+        """What the library says of bytes: letters that stand for them, or names such as <0x0A>."""
+        decoder = json.dumps(json.loads(self._tokenizer.to_str())["decoder"])
+        if '"ByteLevel"' in decoder:
+            return lambda token: bytes(map(LETTERS.index, token)) if set(token) <= set(LETTERS) else None
+        if '"ByteFallback"' in decoder:
+            return lambda token: bytes([int(token[3:5], 16)]) if BYTE.fullmatch(token) else None
+        return lambda _: None
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text alone."""
@@ -156,6 +186,11 @@ class FastPieces:
         token: str | None = self._tokenizer.id_to_token(index)
         return token
 
+    def raw_bytes(self, index: int) -> bytes | None:
+        """The bytes that an id stands for, where they may be a part of a character."""
+        token = self.token(index)
+        return None if token is None else self._bytes_of(token)
+
     def token_id(self, token: str) -> int | None:
         """The id of a token as the vocabulary writes it; None where it has no such token."""
         index: int | None = self._tokenizer.token_to_id(token)
@@ -179,6 +214,15 @@ def open_vocabulary(bundle: Bundle, side: Literal["source", "target"]) -> Vocabu
     if facts.kind == "parlai-bpe":
         return ParlaiPieces(path, content, ids, facts.unk_id)
     return NumberedPieces(_sentencepiece(path, content), ids, facts.unk_id)
+
+
+def _byte_of(processor: SentencePieceProcessor, piece: str) -> bytes | None:
+    """The byte that a piece stands for; nothing for a space, which has a letter of its own."""
+    index = processor.piece_to_id(piece)
+    if not processor.is_byte(index) or processor.id_to_piece(index) != piece:
+        return None
+    byte = bytes([int(piece[3:5], 16)])
+    return b"" if byte == b" " else byte
 
 
 def _spans(processor: SentencePieceProcessor, text: str) -> list[Span]:

@@ -17,6 +17,8 @@ from dragoman.server.core.errors import Draining, EngineFailure, InvalidRequest,
 from dragoman.server.core.requests import Request
 from dragoman.server.core.tracing import Trace
 from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.pipeline.live import LiveText
+from dragoman.server.pipeline.live import check as check_live
 from dragoman.server.pipeline.models import Models, joins
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.telemetry.request_metrics import Metrics, RequestRecord
@@ -79,6 +81,25 @@ async def _written(call: Call, write: Callable[[Any], T], outcomes: Sequence[Out
     num_parts = sum(outcome.num_parts for outcome in listed if isinstance(outcome, Translation))
     work = partial(write, outcomes)
     return work() if num_parts < INLINE_PARTS else await call.pipeline.workers.run(work)
+
+
+class _Written:
+    """The texts of a pipe that are still being written, one behind another."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._text: LiveText | None = None
+        self._turn = asyncio.Lock()  # who waits for it longest is next
+
+    async def read(self, pipeline: Pipeline, request: Request, *, is_whole: bool) -> tuple[int, list[Outcome]]:
+        """The number of the text, and what is said of it by now."""
+        async with self._turn:
+            if self._text is None:
+                self._text = LiveText(partial(_translate_with_patience, pipeline))
+            outcome, number = await self._text.read(request, is_whole=is_whole), self._number
+            if is_whole:
+                self._text, self._number = None, number + 1
+        return number, [outcome]
 
 
 class TranslationService(pb_grpc.TranslationServiceServicer):
@@ -175,19 +196,23 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
     ) -> AsyncIterator[pb.TranslatePipeResponse]:
         """One message for each that came with texts, when it is finished; each counts as a request."""
         settings, receiver = codec_request.PipeSettings(self._max_texts), current_receiver()
+        written = _Written()
 
-        async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int]]:
+        async def requests() -> AsyncIterator[tuple[pb.TranslateRequest, int, bool]]:
             async for message in request_iterator:
                 request, first = self._read(settings, message, context)
                 if request.texts:
-                    yield request, first
+                    yield request, first, message.is_whole
 
-        async def answer(read: tuple[pb.TranslateRequest, int]) -> pb.TranslatePipeResponse:
-            message, first = read
+        async def answer(read: tuple[pb.TranslateRequest, int, bool]) -> pb.TranslatePipeResponse:
+            message, first, is_whole = read
             with self._request(PIPE) as record:
                 call, wanted = self._accept(message, context, record)
                 with self._models.calling(call.pipeline):
-                    outcomes = await _translate_with_patience(call.pipeline, wanted)
+                    if wanted.live is not None:
+                        first, outcomes = await written.read(call.pipeline, wanted, is_whole=is_whole)
+                    else:
+                        outcomes = await _translate_with_patience(call.pipeline, wanted)
                 self._end(call, record, outcomes, whole=False)
                 answer = await _written(call, partial(call.piped, first=first), outcomes)
                 receiver.hold(answer.ByteSize())
@@ -207,7 +232,11 @@ class TranslationService(pb_grpc.TranslationServiceServicer):
             request, first = settings.request(message)
             if not request.texts:
                 call, wanted = self._accept(request, context, seen)
-                call.pipeline.template(wanted)
+                if wanted.live is None:
+                    call.pipeline.template(wanted)
+                else:
+                    check_live(replace(wanted, texts=("",)))
+                    call.pipeline.template(replace(wanted, live=None))
         except ServingError:
             with self._request(PIPE) as record:  # refused before it could become a request: counted all the same
                 record.model = seen.model

@@ -239,6 +239,16 @@ def test_a_pipes_texts_are_counted_before_they_are_copied() -> None:
         settings.request(pb.TranslatePipeRequest(texts=[pb.Text()] * 3))
 
 
+def test_only_texts_that_are_being_written_come_to_an_end() -> None:
+    """The others are whole when they come."""
+    settings = PipeSettings(2)
+    with pytest.raises(InvalidRequest, match="is_whole"):
+        settings.request(pb.TranslatePipeRequest(settings=pb.TranslateRequest(), texts=[pb.Text()], is_whole=True))
+    live = pb.TranslateRequest(live=pb.Live(wait=3))
+    request, _ = settings.request(pb.TranslatePipeRequest(settings=live, texts=[pb.Text()], is_whole=True))
+    assert request.live.wait == 3
+
+
 @pytest.mark.parametrize(
     ("fields", "protection"),
     [

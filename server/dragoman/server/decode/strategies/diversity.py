@@ -25,6 +25,7 @@ class Diversity(Method, Special):
     penalty: float = 0.0
 
     field: ClassVar[str] = "diversity"
+    goes_with_grammar: ClassVar[bool] = True
 
     @property
     def is_asked(self) -> bool:

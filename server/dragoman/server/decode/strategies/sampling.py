@@ -37,6 +37,7 @@ class Sampling(Method, Special):
 
     field: ClassVar[str] = "sampling"
     has_beam: ClassVar[bool] = False
+    goes_with_grammar: ClassVar[bool] = True
     is_drawn: ClassVar[bool] = True
 
     def strategy(self, seed: int) -> Self:

@@ -6,7 +6,7 @@ from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.limits import MAX_REQUEST_ID_BYTES, check_number
 from dragoman.server.core.protection import DEFAULT_PROTECTION, Protection, SpanKind
-from dragoman.server.core.requests import DecodingOverrides, Output, Request
+from dragoman.server.core.requests import DecodingOverrides, Grammar, Output, Request
 from dragoman.server.core.strategies import Beam, Method
 from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.pipeline.models import ModelQuery
@@ -37,6 +37,7 @@ def request(
         prefixes=prefixes if any(prefixes) else (),
         overrides=_overrides(message.decoding, "decoding."),
         method=_method(message.decoding),
+        grammar=read(Grammar, message.decoding.grammar) if message.decoding.HasField("grammar") else None,
         seed=fresh_seed,
         suppressed_tokens=tuple(message.decoding.suppressed_tokens),
         deadline_s=deadline_s,
@@ -113,6 +114,10 @@ class PipeSettings:
             if self._settings is None:
                 self._request_id = message.settings.request_id
             self._settings = message.settings
+        if message.is_whole and not (self._settings is not None and self._settings.HasField("live")):
+            raise InvalidRequest(
+                "is_whole", "set, and the texts of this pipe are not live: unset it, or set settings.live"
+            )
         if self._settings is None:
             raise InvalidRequest("settings", "not set, and the first message of a pipe needs them")
         request = pb.TranslateRequest()

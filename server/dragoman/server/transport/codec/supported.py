@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from dragoman.server.core.errors import InvalidRequest, UnsupportedOption
 from dragoman.server.core.protection import RECOGNISED, SpanKind
-from dragoman.server.core.requests import DecodingOverrides, Output, Request
+from dragoman.server.core.requests import DecodingOverrides, Grammar, Output, Request
 from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.values import kinds, members
@@ -58,6 +58,7 @@ TRANSLATE: Fields = {
     },
     "decoding": {
         **plain("suppressed_tokens"),
+        "grammar": _read(Grammar, pb.Grammar.DESCRIPTOR),
         **_read(DecodingOverrides, _DECODING),
         **{name: _read(kind, _DECODING.fields_by_name[name].message_type) for name, kind in METHODS.items()},
         "length_penalty_kind": _LENGTH_PENALTY_KIND,

@@ -1,0 +1,1 @@
+"""Translations that follow a grammar of the caller's."""
