@@ -103,11 +103,14 @@ async def test_cancelled_calls_leave_nothing(fault):
                 for open_call in open_calls:
                     open_call.cancel()
                 await asyncio.gather(*open_calls, return_exceptions=True)
-            start_s = time.monotonic()
-            while (held := server.total("dragoman_admitted_tokens")) and time.monotonic() - start_s < 10:
+            start_s, seconds, held, started, ended = time.monotonic(), 0.0, 1.0, 1.0, 0.0
+            # Nothing is held, too, while the last ones have not begun.
+            while (held or started != ended) and seconds < 10:
                 await asyncio.sleep(0.1)
-            seconds = time.monotonic() - start_s
-            started, ended = server.total("dragoman_requests_started_total"), server.total("dragoman_requests_total")
+                held = server.total("dragoman_admitted_tokens")
+                ended = server.total("dragoman_requests_total")
+                started = server.total("dragoman_requests_started_total")
+                seconds = time.monotonic() - start_s
             after = await one_by_one(channel, 1.0)
     row.happens = (
         f"{held:.0f} tokens held after {seconds:.1f} s; {started:.0f} started, {ended:.0f} ended; then {after}"
