@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--source", type=Path, default=DATA / "dev.en")
     parser.add_argument("--reference", type=Path, default=DATA / "dev.pt")
-    parser.add_argument("--lines", type=int, default=300)
+    parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
