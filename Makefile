@@ -118,7 +118,7 @@ test-gpu: card $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs
 
 # CUDA's libraries are a stand-in there, which counts and computes nothing: see tests/gpu/standin/README.md.
 test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would be asked to do, counted on a processor (5 minutes): needs g++.
-	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist loadgroup --confcutdir tests/gpu/standin tests/gpu/standin
+	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist loadfile --confcutdir tests/gpu/standin tests/gpu/standin
 
 test-gpu-words: $(VENV)/.dev ## 500 random sentences by each strategy: the step for GPUs says the words of the portable one (2 minutes).
 	EXAMPLES=500 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/e2e/test_placed.py -k "same_words"

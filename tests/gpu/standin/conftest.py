@@ -96,3 +96,16 @@ def lab() -> Callable[..., Lines]:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def check_loads(lab: Callable[..., Lines]) -> Callable[[list[Bundle]], None]:
+    """Holds that each way of decoding runs, on one lane and on two, and nothing is done that a capture forbids."""
+
+    def check(bundles: list[Bundle]) -> None:
+        lines = lab("loads", *(bundle.directory for bundle in bundles))
+        assert {line["lanes"] for line in lines} == {1, 2}
+        assert {line["bundle"] for line in lines} == {bundle.directory.name for bundle in bundles}
+        assert [line for line in lines if line["violations"]] == []
+
+    return check

@@ -378,6 +378,7 @@ def busy(path: str, sources: str = "40", answers: str = "3000") -> Iterator[dict
     lab = Lab(replace(bundle, manifest=replace(facts, decoding=replace(facts.decoding, beam_size=4))))
     rng, left, is_over = np.random.default_rng(3), int(answers), threading.Event()
     problems: list[Exception] = []
+    ended: list[Counts] = []
 
     def segment() -> Segment:
         words = int(rng.integers(3, 90))
@@ -391,7 +392,8 @@ def busy(path: str, sources: str = "40", answers: str = "3000") -> Iterator[dict
             problems.append(answer)
         if left >= int(sources):
             lab.lanes.submit(segment(), follow)
-        elif left == 0:
+        elif left == 0:  # by the lane's own thread, which rests only then
+            ended.append(lab.journal.counts())
             is_over.set()
 
     lab.steps.taken.clear()
@@ -400,7 +402,7 @@ def busy(path: str, sources: str = "40", answers: str = "3000") -> Iterator[dict
         lab.lanes.submit(segment(), follow)
     if not is_over.wait(WAIT_S) or problems:
         raise TimeoutError("a lane did not answer") from (problems or [None])[0]
-    spent, taken = lab.journal.counts() - before, lab.steps.taken
+    spent, taken = ended[0] - before, lab.steps.taken
     share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
     yield {
         **spent,

@@ -2,7 +2,6 @@
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("the large model")
 NODES, LAUNCHES, COPIES, WAITS = 133, 1, 2, 1
 """Of a step of the large model in which nobody joins: captured nodes, launches of graphs that have them, copies between
 host and device, and waits of the host. Those of a stride are the same, but for the nodes of its steps."""
