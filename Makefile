@@ -29,7 +29,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -76,6 +76,10 @@ test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred
 
 test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property (10 minutes).
 	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
+
+test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and encoders that see what is near (10 minutes).
+	EXAMPLES=1000 $(BIN)/python -m pytest $(SLOW) tests/e2e/test_labels.py tests/e2e/test_grammars.py tests/e2e/test_live.py
+	EXAMPLES=100 $(BIN)/python -m pytest $(SLOW) tests/e2e -k "window or summed"
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults

@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+from properties import tenth
 
 from dragoman.server.app.translator import LocalTranslator
 from dragoman.server.core.requests import Live, Request
@@ -25,8 +26,8 @@ async def written(translate, line, live):
 
 @pytest.mark.parametrize("wait", [None, 1, 3, 7])
 def test_each_word_adds_to_what_was_said(data, wait):
-    """Over twenty-four texts of two lines each; at the end there is a translation of the whole line."""
-    lines = (data / "dev.en").read_text("utf-8").splitlines()[:48]
+    """Over texts of two lines each; at the end there is a translation of the whole line."""
+    lines = (data / "dev.en").read_text("utf-8").splitlines()[: tenth(100)]
     lines = [f"{one} {two}" for one, two in zip(lines[::2], lines[1::2], strict=True)]
     with LocalTranslator(BUNDLE, 2) as translator:
 
