@@ -122,9 +122,10 @@ async def test_what_may_follow_is_told_by_words(grammars: Grammars, tokenizer: T
 )
 @pytest.mark.asyncio
 async def test_what_cannot_be_read_is_refused_and_remembered(
-    grammars: Grammars, grammar: Grammar, message: str
+    grammars: Grammars, grammar: Grammar, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However little it says, and however long it would take."""
+    monkeypatch.setattr(module, "TRIAL_S", 0.2)
     for _ in range(2):
         with pytest.raises(InvalidRequest, match=message) as caught:
             await phrasing(grammars, grammar)

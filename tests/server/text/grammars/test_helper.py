@@ -44,7 +44,7 @@ def test_a_grammar_that_takes_too_long_is_ended_and_others_go_on(helper):
     needs = [VOCABULARY, grammar("g", 'start: "a" "b"')]
     helper.ask(words("g", []), needs).result(60)
 
-    endless = helper.ask(grammar("slow", ENDLESS, 0.3), [VOCABULARY])
+    endless = helper.ask(grammar("slow", ENDLESS, 0.1), [VOCABULARY])
     behind = [helper.ask(words("g", [1], walk), needs) for walk in range(5)]
 
     assert endless.result(60) == {"problem": "SLOW"}
@@ -78,7 +78,7 @@ def test_what_is_cancelled_is_answered_to_nobody(helper):
 def test_who_waits_behind_grammars_that_end_the_process_is_not_blamed(helper):
     """However many there are."""
     needs = [VOCABULARY, grammar("g", 'start: "a" "b"')]
-    slow = [helper.ask(grammar(f"slow{n}", ENDLESS, 0.1), [VOCABULARY]) for n in range(5)]
+    slow = [helper.ask(grammar(f"slow{n}", ENDLESS, 0.1), [VOCABULARY]) for n in range(3)]
     behind = helper.ask(words("g", [1]), needs)
 
     assert all(each.result(120) == {"problem": "SLOW"} for each in slow)
