@@ -646,7 +646,7 @@ def test_a_least_length_has_a_short_way_that_leads_to_the_same(profile, width, s
     vocabulary = replace(VOCABULARY, suppressed_ids=(PAD, *suppressed))
     plainly = a_decoding(profile, width, num_hypotheses=width, max_length=9, min_length=5, unknown_handling=unknown)
     several = replace(plainly, no_repeat_ngram_size=2, min_length=3)
-    batch = [(Model(n, size, end=0), Segment((5, EOS), several if n % 3 == 2 else plainly)) for n in range(8)]
+    batch = [(Model(n, size, end=0), Segment((5, EOS), several if n % 3 == 2 else plainly)) for n in range(5)]
     batch.append((Model(9, size, end=0), Segment((5, EOS), plainly, prefix=(3,))))
 
     at_once = run(batch, vocabulary=vocabulary)

@@ -156,7 +156,7 @@ def test_the_splitter_is_never_shown_a_long_line(unit: str, monkeypatch: pytest.
         return named(language, text)
 
     monkeypatch.setattr(sentencex, "get_sentence_boundaries", watched)
-    text = unit * (30_000 // len(unit))
+    text = unit * (20_000 // len(unit))
     spans = list(split(text, Splitting.SENTENCES, "en"))
 
     assert max(shown) <= 4096
