@@ -38,6 +38,7 @@ class FakeServer(TranslationServiceServicer):
         self.reply: Reply = upper
         self.requests: list[pb.TranslateRequest] = []
         self.scored: list[pb.ScoreRequest] = []
+        self.piped: list[pb.TranslatePipeRequest] = []
         self.models: list[pb.Model] = []
         self.address = ""
         self.arrived = threading.Semaphore(0)
@@ -59,6 +60,27 @@ class FakeServer(TranslationServiceServicer):
         for result in reversed(response.results):
             yield pb.TranslateStreamResponse(request_id="1", result=result)
         yield pb.TranslateStreamResponse(request_id="1", timings=response.timings)
+
+    def TranslatePipe(
+        self, requests: Iterator[pb.TranslatePipeRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.TranslatePipeResponse]:
+        """Live: words with white space behind them; `bad` fails as a text, `worse` the pipe, `end` ends it."""
+        context.add_callback(self.cancelled.set)
+        for request in requests:
+            self.piped.append(request)
+            self.arrived.release()
+            [text] = [sent.text for sent in request.texts]
+            if "worse" in text:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "live.wait: refused")
+            if "end" in text:
+                return
+            if "slow" in text:
+                self.cancelled.wait(30)
+            said = text if request.is_whole else "".join(text.rpartition(" ")[:1])
+            answer = {"text": said.upper(), "finish_reason": pb.FINISH_REASON_STOP}
+            yield pb.TranslatePipeResponse(
+                results=[{"status": {"code": 3, "message": "too long"}} if "bad" in text else answer]
+            )
 
     def Score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:
         """A score of minus the length of the translation; a source "bad" fails its call, "worse" its pair."""

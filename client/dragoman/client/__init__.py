@@ -25,6 +25,7 @@ from dragoman.client.errors import (
     UnsupportedByModel,
     UnsupportedOption,
 )
+from dragoman.client.live import AsyncLiveTranslation, LiveTranslation
 from dragoman.client.types import (
     Alignment,
     Alternatives,
@@ -82,6 +83,7 @@ __all__ = [
     "Alignment",
     "Alternatives",
     "AsyncClient",
+    "AsyncLiveTranslation",
     "CacheMode",
     "Cancelled",
     "Client",
@@ -106,6 +108,7 @@ __all__ = [
     "LanguagePair",
     "LengthPenaltyKind",
     "Limits",
+    "LiveTranslation",
     "Lossy",
     "MarkCounts",
     "MinimumBayesRisk",

@@ -12,6 +12,7 @@ import grpc.aio
 from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, credentials_of, target
 from dragoman.client.errors import DragomanError
+from dragoman.client.live import AsyncLiveTranslation
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
@@ -131,6 +132,18 @@ class AsyncClient:
         """Translate batches of texts as they come, each in one call, as `Client.translate_batches` does."""
         exchanges = many.translating(options, self._timeout(timeout_s))
         return self._batches(batches, exchanges, self._stub.Translate, timeout_s, in_flight)
+
+    def live(
+        self, options: Options = codec.NO_OPTIONS, *, wait: int | None = None, timeout_s: float | None = None
+    ) -> AsyncLiveTranslation:
+        """Translate texts that are still being written, one after another, as `Client.live` does.
+
+        async with client.live(Options(target_language="pt"), wait=3) as live:
+            show((await live.translate("The dog ")).text)
+            show((await live.translate("The dog is here.", is_whole=True)).text)
+        """
+        timeout_s = self._timeout(timeout_s)
+        return AsyncLiveTranslation(options, wait, self._stub.TranslatePipe, self._client_errors, timeout_s)
 
     async def score(
         self,

@@ -13,6 +13,7 @@ import grpc
 from dragoman.client import codec, many
 from dragoman.client.channel import DEFAULT_SERVER, DEFAULT_TIMEOUT_S, OPTIONS, client_errors, credentials_of, target
 from dragoman.client.errors import DragomanError
+from dragoman.client.live import LiveTranslation
 from dragoman.client.types import Model, Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 from dragoman.v1.translation_pb2_grpc import TranslationServiceStub
@@ -149,6 +150,23 @@ class Client:
         """
         exchanges = many.translating(options, self._timeout(timeout_s))
         return self._batches(batches, exchanges, self._stub.Translate, timeout_s, in_flight)
+
+    def live(
+        self, options: Options = codec.NO_OPTIONS, *, wait: int | None = None, timeout_s: float | None = None
+    ) -> LiveTranslation:
+        """Translate texts that are still being written, one after another; nothing that was said is taken back.
+
+            with client.live(Options(target_language="pt"), wait=3) as live:
+                while typing():
+                    show(live.translate(written()).text)
+                show(live.translate(written(), is_whole=True).text)
+
+        Each `translate` has all that is written of the text, and its translation as far as that is certain. With
+        `wait` a word is said behind so many words of a sentence, and one more for each that follows (wait-k); without,
+        what the last two translations agree upon. `timeout_s` bounds each answer; the pipe stays open as long as it
+        is not closed. One thread at a time may use it.
+        """
+        return LiveTranslation(options, wait, self._stub.TranslatePipe, self._client_errors, self._timeout(timeout_s))
 
     def score(
         self,

@@ -52,6 +52,21 @@ def request(texts: Sequence[str], options: Options) -> pb.TranslateRequest:
     return message
 
 
+def live_request(
+    text: str, options: Options, wait: int | None, *, is_first: bool, is_whole: bool
+) -> pb.TranslatePipeRequest:
+    """The message that asks for the translation of a text as far as it is written; the first has the settings."""
+    settings = request([text], options)
+    message = pb.TranslatePipeRequest(texts=settings.texts, is_whole=is_whole)
+    if is_first:
+        del settings.texts[:]
+        settings.live.SetInParent()
+        if wait is not None:
+            _set(settings.live, "wait", wait, "wait")
+        message.settings.CopyFrom(settings)
+    return message
+
+
 def score_request(pairs: Sequence[Pair], options: ScoreOptions) -> pb.ScoreRequest:
     """The message that asks for the scores of `pairs`."""
     message = pb.ScoreRequest()

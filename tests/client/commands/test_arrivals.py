@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from dragoman.client.commands.arrivals import Lines
+from dragoman.client.commands.arrivals import Lines, Writing
 
 
 def test_a_line_is_given_before_the_next_has_come() -> None:
@@ -64,3 +64,31 @@ def test_a_line_ends_as_it_did() -> None:
 
     assert texts == ["a", "b", "", " c \r", "d\r"]
     assert [source.end(index) for index in range(5)] == ["\r\n", "\n", "\r\n", "\r\n", ""]
+
+
+def test_a_line_is_told_while_it_is_written() -> None:
+    """Whenever there is more of it; half a character waits, and what is passed over is told at its end alone."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, open(writing, "wb", buffering=0) as pipe:
+        source = Writing(file)
+        lines = source.lines()
+        for piece, text, end in ((b"on\xc3", "on", None), (b"\xa9\r\n", "oné", "\r\n"), (b"\xff", "", None)):
+            pipe.write(piece)
+            told = next(lines)
+            assert (told.text, told.end) == (text, end)
+        assert str(told.error) == "not UTF-8 (invalid start byte at byte 0)"
+        source.pass_over()
+        pipe.write(b"more")
+        pipe.write(b" of it\nlast")
+        assert [(told.text, told.end) for told in islice(lines, 2)] == [("", "\n"), ("last", None)]
+        pipe.close()
+        assert [(told.text, told.end) for told in lines] == [("last", "")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"a\n\nb\n", b"a\nb", b"\xff\nb" * 50_000])
+def test_each_line_ends_once(data: bytes) -> None:
+    """Also where all of it is there at once, and where its end has no line end."""
+    ends = [told.end for told in Writing(io.BytesIO(data)).lines() if told.end is not None]
+
+    assert len(ends) == len(data.splitlines())
+    assert ends[-1:] == ([] if not data else ["\n" if data.endswith(b"\n") else ""])

@@ -85,3 +85,34 @@ def test_a_bundle_that_cannot_be_loaded_is_an_error_of_the_call(tmp_path: Path) 
         pass
 
     assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_texts_of_a_pipe_are_answered_one_by_one(service: InProcessService) -> None:
+    """Before the next message is taken; a whole text is followed by another, and settings hold until others come."""
+    asked: list[str] = []
+
+    def messages() -> Iterator[pb.TranslatePipeRequest]:
+        settings = pb.TranslateRequest(live=pb.Live(wait=2))
+        for text, is_whole in (("", False), ("The d", False), ("The dog.", True), ("No", True)):
+            asked.append(text)
+            yield pb.TranslatePipeRequest(
+                settings=None if len(asked) > 1 else settings, texts=[pb.Text(text=text)], is_whole=is_whole
+            )
+        yield pb.TranslatePipeRequest(settings=pb.TranslateRequest())
+        yield pb.TranslatePipeRequest(texts=[TEXT, TEXT])
+
+    said = []
+    for answer in service.TranslatePipe(messages()):
+        said.append([(result.index, result.text) for result in answer.results])
+        assert len(asked) == min(len(said), 4)
+
+    assert said[:4] == [[(0, "")], [(0, "")], [(0, "The dog.")], [(1, "No")]]
+    assert said[4] == [(4, "The dog."), (5, "The dog.")]
+
+
+def test_what_is_wrong_with_a_pipe_ends_it(service: InProcessService) -> None:
+    """With the status that a server sends."""
+    refused = pb.TranslatePipeRequest(settings=pb.TranslateRequest(live=pb.Live(wait=101)), texts=[TEXT])
+
+    with pytest.raises(InProcessError, match=r"live\.wait: not between 1 and 100"):
+        next(service.TranslatePipe(iter([refused])))

@@ -86,6 +86,17 @@ async def said_of(text, written, wait, *, is_whole=False):
     return found.hypotheses[0].text
 
 
+async def test_the_same_words_twice_are_one_opinion():
+    """Letters of a word that is not read yet bring no second translation that would agree with the first."""
+    model = Plain()
+    text = LiveText(model)
+
+    said = [await said_of(text, written, None) for written in ("The do", "The dog", "The dog i", "The dog is h")]
+
+    assert said == ["", "", "The", "The dog"]
+    assert [source for source, _ in model.asked] == ["The", "The dog", "The dog is"]
+
+
 async def test_wait_stays_behind_by_so_many_words():
     """From the first on, until the sentence is whole; a word without white space behind it is not read."""
     text = LiveText(Plain())

@@ -18,6 +18,7 @@ from typing import Protocol
 from dragoman.client import codec
 from dragoman.client.channel import client_errors
 from dragoman.client.errors import DragomanError
+from dragoman.client.live import LiveTranslation
 from dragoman.client.types import Options, Score, ScoreOptions, Translation
 from dragoman.v1 import translation_pb2 as pb
 
@@ -30,6 +31,11 @@ class Service(Protocol):
 
     def Translate(self, message: pb.TranslateRequest) -> pb.TranslateResponse:  # noqa: N802 - as in the contract
         """Translate texts."""
+
+    def TranslatePipe(  # noqa: N802 - as in the contract
+        self, messages: Iterator[pb.TranslatePipeRequest]
+    ) -> Iterator[pb.TranslatePipeResponse]:
+        """Translate texts as they come."""
 
     def Score(self, message: pb.ScoreRequest) -> pb.ScoreResponse:  # noqa: N802 - as in the contract
         """Score given translations."""
@@ -69,6 +75,10 @@ class LocalClient:
     ) -> Iterator[Translation | DragomanError]:
         """What became of the texts, in their order, those of a batch decoded side by side."""
         return translate_batches(self._service, batches, options)
+
+    def live(self, options: Options, *, wait: int | None = None) -> LiveTranslation:
+        """Texts that are still being written, as `Client.live` translates them; answers have no limit of time."""
+        return LiveTranslation(options, wait, self._service.TranslatePipe, _client_errors, timeout_s=None)
 
 
 def score_batches(

@@ -13,7 +13,7 @@ from dragoman.cli.arguments import positive
 from dragoman.cli.progress import Progress
 from dragoman.client import codec
 from dragoman.client.client import Client
-from dragoman.client.commands import decoding_arguments, documents, local, server_argument, term_arguments
+from dragoman.client.commands import decoding_arguments, documents, live, local, server_argument, term_arguments
 from dragoman.client.commands.arrivals import Lines
 from dragoman.client.commands.server_argument import connection_of, server_of
 from dragoman.client.errors import DragomanError, Unavailable
@@ -29,6 +29,9 @@ One line in is one line out, in the same order and with the same end; blank line
 with tabs between them. What may be incomplete is reported on the standard error. Lines travel in batches, and none
 waits long for those after it.
 
+With --live a line is translated while it is being written: its translation grows on the standard output, where nothing
+is taken back, and ends with the line. With --json each object has all that is said of the line by then.
+
 With -o, --in-place or --in-format what is translated is documents: each TEXT is the name of a file. What is no text in
 them comes back as it was. A document is written whole, at the end; a run that was interrupted goes on where it was.
 """
@@ -37,6 +40,7 @@ EPILOG = """\
 examples:
   dragoman translate --from en --to pt "Hello, world!"
   dragoman translate --to pt < english.txt > portuguese.txt
+  transcribe | dragoman translate --to pt --live --wait 5
   dragoman translate --to pt movie.srt -o filme.srt
   dragoman translate --to pt --only-missing --in-place locale/pt/django.po
   dragoman translate --bundle ./enpt --json --alignments "Hello, world!"
@@ -77,6 +81,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=positive, metavar="SECONDS", help=f"longest wait for one call (default: {TIMEOUT_S:g})"
     )
     documents.register(parser)
+    live.register(parser)
     term_arguments.register(parser)
     decoding_arguments.register(parser)
 
@@ -89,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
         if documents.is_asked(args):
             with _client(args) as client:
                 return documents.translate(args, client, options)
+        if args.live:
+            with _client(args) as client:
+                return live.translate(args, client, options)
         with _input(args) as (batches, lines), _client(args) as client:
             return _write(args, client.translate_batches(batches, options), lines)
     except UsageError as error:
@@ -108,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if sys.stdout is None:
         raise UsageError("the standard output is closed, and the translations have no other way out")
-    if problem := documents.problem_of(args):
+    if problem := live.problem_of(args) or documents.problem_of(args):
         raise UsageError(problem)
     if sys.stdin is None and not args.texts and not args.file:
         raise UsageError("the standard input is closed: give a TEXT or --file")

@@ -15,7 +15,9 @@ from dragoman.bundle.errors import BundleError
 from dragoman.server.app.translator import UNLIMITED, LocalTranslator
 from dragoman.server.core.errors import ServingError, StartError
 from dragoman.server.core.translations import Outcome
+from dragoman.server.pipeline.live import LiveText
 from dragoman.server.pipeline.models import Models
+from dragoman.server.transport.codec.requests import PipeSettings
 from dragoman.server.transport.front import Call, Front, Message
 from dragoman.v1 import translation_pb2 as pb
 
@@ -48,17 +50,43 @@ class InProcessService:
         call, outcomes = self._answer(message)
         return call.translated(outcomes)
 
+    def TranslatePipe(self, messages: Iterator[pb.TranslatePipeRequest]) -> Iterator[pb.TranslatePipeResponse]:
+        """Answer each message that has texts before the next is taken."""
+        settings = PipeSettings(UNLIMITED)
+        text, number = LiveText(self._translator.pipeline.translate), 0
+        for message in messages:
+            with _calls():
+                request, first = settings.request(message)
+                if not request.texts:
+                    continue
+                call = self._front.accept(request)
+                wanted = call.request()
+                if wanted.live is None:
+                    outcomes = self._translator.outcomes(wanted)
+                else:
+                    first, outcomes = number, [self._translator.read(text, wanted, is_whole=message.is_whole)]
+            if message.is_whole:
+                text, number = LiveText(self._translator.pipeline.translate), number + 1
+            yield call.piped(outcomes, first)
+
     def Score(self, message: pb.ScoreRequest) -> pb.ScoreResponse:
         """Score given translations."""
         call, outcomes = self._answer(message)
         return call.scored(outcomes)
 
     def _answer(self, message: Message) -> tuple[Call, list[Outcome]]:
-        try:
+        with _calls():
             call = self._front.accept(message)
             return call, self._translator.outcomes(call.request())
-        except ServingError as error:
-            raise InProcessError(grpc.StatusCode[error.code], str(error)) from error
+
+
+@contextmanager
+def _calls() -> Iterator[None]:
+    """Turn what is wrong with a call into the status that a server would send."""
+    try:
+        yield
+    except ServingError as error:
+        raise InProcessError(grpc.StatusCode[error.code], str(error)) from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dragoman.server.core.ports import LaneObserver, SegmentDecoder
 from dragoman.server.core.requests import DecodingOverrides, Request, Splitting
 from dragoman.server.core.translations import Outcome, Translation
 from dragoman.server.lanes.opening import open_lanes
+from dragoman.server.pipeline.live import LiveText
 from dragoman.server.pipeline.pipeline import Pipeline
 from dragoman.server.pipeline.workers import Workers
 from dragoman.server.runtime.hardware import usable_cpus
@@ -95,6 +96,10 @@ class LocalTranslator:
     def outcomes(self, request: Request) -> list[Outcome]:
         """What became of each text of a request, in their order. Raises what is wrong with the request as a whole."""
         return [_explained(outcome) for outcome in self._runner.run(self.pipeline.translate(request))]
+
+    def read(self, text: LiveText, request: Request, *, is_whole: bool) -> Outcome:
+        """What is said by now of a text that is still being written."""
+        return _explained(self._runner.run(text.read(request, is_whole=is_whole)))
 
     def close(self) -> None:
         """End the threads."""

@@ -58,6 +58,8 @@ class LiveText:
         """What was said of the sentence behind it."""
         self._last: Sequence[str] = ()
         """Words of the last translation of that sentence."""
+        self._seen, self._found = "", NOTHING
+        """What was read of it then, and that translation."""
 
     def __repr__(self) -> str:
         return f"<LiveText {len(self._done)} letters done, {len(self._whole) + len(self._open)} said>"
@@ -77,18 +79,20 @@ class LiveText:
                 return outcome
             found = outcome
             self._whole += rest[reached : span.start] + grown(self._open, found.hypotheses[0].text)
-            self._open, self._last, reached = "", (), span.end
+            self._open, self._last, self._seen, reached = "", (), "", span.end
         self._done += rest[:reached]
         if is_whole:
             return _saying(found, self._whole + rest[reached:])
         gap, sentence = _gap_and(rest[reached:])
-        if sentence:
+        if sentence and sentence != self._seen:  # else the second translation would agree with the first in all words
             outcome = await self._translated(request, sentence)
             if isinstance(outcome, ServingError):
                 return outcome
-            found = outcome
             assert request.live is not None, "it was checked"
-            self._grow(found.hypotheses[0].text, len(sentence.split()), request.live.wait)
+            self._grow(outcome.hypotheses[0].text, len(sentence.split()), request.live.wait)
+            self._seen, self._found = sentence, outcome
+        if sentence:
+            found = self._found
         return _saying(found, self._whole + (gap + self._open if self._open else ""))
 
     async def _translated(self, request: Request, sentence: str) -> Outcome:
