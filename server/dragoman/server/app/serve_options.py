@@ -70,7 +70,7 @@ class ServeOptions:
     device: int = option(0, "Which GPU, as CUDA counts them.", min=0, max=1023)
     lanes: int = option(
         0,
-        "Threads that each step one batch of each bundle.",
+        "Threads that decode, for each bundle.",
         min=0,
         max=1024,
         default_text=f"{GPU_LANES} with cuda, else the CPU quota rounded up, else the usable CPUs",
@@ -78,7 +78,7 @@ class ServeOptions:
     threads_per_lane: int = option(1, "Threads of ONNX Runtime within one run of a graph.", min=1, max=1024)
     max_batch: int = option(
         0,
-        "Sources that a lane steps together.",
+        "Sources of each half of a lane, light and bulk.",
         min=0,
         max=4096,
         unit="segments",

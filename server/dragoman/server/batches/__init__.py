@@ -1,1 +1,1 @@
-"""Groups of segments that are decoded together, a kind for each engine."""
+"""Groups of sources that are decoded together, a kind for each engine."""

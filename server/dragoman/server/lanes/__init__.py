@@ -1,1 +1,1 @@
-"""Threads that step groups of segments, and the backlog that feeds them."""
+"""Threads that step groups of sources, and the backlogs that feed them."""

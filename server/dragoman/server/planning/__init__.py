@@ -1,1 +1,1 @@
-"""From a request to a plan: decoding settings, engines, bounds."""
+"""From a request to its plans: decoding settings, engines, what a bundle can do."""

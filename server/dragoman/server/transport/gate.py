@@ -3,8 +3,9 @@
 A refusal on the event loop costs a task, a trace, a context and several turns, ten times as much as here, and calls
 that come faster than they can be refused take all time from those that could be answered. So while calls are being
 refused, the thread that takes them from gRPC looks at each itself: at what the server is short of before its message is
-read, and by its message at what lanes have to do. It refuses nothing that the event loop would not; what takes longer
-to judge, it passes on. What it has refused is counted on the event loop, many at a time.
+read, and by its message at what lanes have to do. It refuses what the event loop would, and what would take most of the
+time that it has left; what takes longer to judge, it passes on. What it has refused is counted on the event loop, many
+at a time.
 """
 
 import asyncio
