@@ -17,6 +17,7 @@ from random_model import END, RandomModel
 
 from dragoman.bundle.manifest import Precision
 from dragoman.bundle.reader import open_bundle
+from dragoman.server.app import allocator
 from dragoman.server.app.serve_options import ServeOptions
 from dragoman.server.core.ports import LaneObserver
 from dragoman.server.core.segments import Decoded, Segment
@@ -57,6 +58,7 @@ class Dragoman:
         hardware: Hardware = PROCESSOR,
         observer: LaneObserver | None = None,
     ) -> None:
+        allocator.set_up()
         opened = open_bundle(bundle)
         self.decoding = replace(opened.manifest.decoding, max_length=LONGEST)
         self.lanes = open_lanes(

@@ -26,7 +26,7 @@ def nodes(*rows: list[float]) -> list[np.ndarray]:
     return [new, -new]
 
 
-def test_nodes_go_where_they_are_put():
+def test_severalgo_where_they_are_put():
     """Only those that are named; every tensor has its own."""
     store = a_pool(2)
 
@@ -46,13 +46,37 @@ def test_a_single_new_node_extends_what_it_has(counts):
     assert keys(store) == [[0, 0, 0, counts[0]], [2, 0, 0, 0]]
 
 
-def test_several_new_nodes_extend_it_as_far_as_they_count():
+def test_several_new_severalextend_it_as_far_as_they_count():
     """Those behind are not kept."""
     store = a_pool(2)
 
     store.extend(nodes([1, 2, 3], [4, 5, 6]), np.array([1, 0]), np.array([2, 3]))
 
     assert keys(store) == [[0, 1, 2, 0], [4, 5, 6, 0]]
+
+
+def test_many_rows_of_several_heads_are_written_as_one_by_one():
+    """Both ways of writing, with heads, widths and slots that differ from each other."""
+    sizes, numbers = {"G": 6, "T": 7}, np.random.default_rng(1)
+    wide = [Tensor(name, "float32", ("G", 3, "T", 2)) for name in ("self_k.0", "self_v.0")]
+    rows, slots = np.arange(6), np.array([6, 0, 3, 3, 1, 5])
+    fresh = [numbers.random((6, 3, 1, 2)).astype(np.float32) for _ in wide]
+    level = [numbers.random((6, 3, 4, 2)).astype(np.float32) for _ in wide]
+    which = np.array([0, 0, 2, 5, 5]), np.array([1, 3, 0, 2, 1]), np.array([4, 2, 6, 0, 1])
+    store = HostStore(wide, sizes)
+    for _ in rows:
+        store.admit()
+    slow = [np.zeros((6, 3, 7, 2), np.float32) for _ in wide]
+    for tensor, ones, several in zip(slow, fresh, level, strict=True):
+        for g in rows:
+            tensor[g, :, slots[g]] = ones[g, :, 0]
+        for g, node, slot in zip(*which, strict=True):
+            tensor[g, :, slot] = several[g, :, node]
+
+    store.extend(fresh, slots, np.ones(6, int))
+    store.put(level, *which)
+
+    assert all((a == b).all() for a, b in zip(store.feed().values(), slow, strict=True))
 
 
 def test_who_leaves_is_replaced_by_the_last_and_who_joins_begins_with_zeros():

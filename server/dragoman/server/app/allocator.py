@@ -27,7 +27,8 @@ from dragoman.server.telemetry.resources import give_back, resident_bytes
 
 MAPPED_BYTES = 32 << 20
 """The most that glibc takes."""
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 128 << 20
+"""More than what 32 sources with a beam of 4 take for themselves: a page that is new costs more than to fill it."""
 EVERY_S = 5.0
 """How often it is looked whether there is something to give back."""
 GROWTH, RESTED_GROWTH = 1.05, 1.01

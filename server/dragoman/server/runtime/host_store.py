@@ -71,15 +71,19 @@ class HostStore:
 
     def put(self, new: Sequence[Array], row: Array, node: Array, slot: Array) -> None:
         """The new node node[i] of row[i] goes to slot[i]."""
+        _, heads, slots, _ = next(iter(self._tensors.values())).shape
+        head = row[:, None] * heads + np.arange(heads)
+        to, at = head * slots + slot[:, None], head * new[0].shape[2] + node[:, None]
         for tensor, fresh in zip(self._tensors.values(), new, strict=True):
-            tensor[row, :, slot] = fresh[row, :, node]
+            _vectors(tensor).put(to, _vectors(fresh).take(at, mode="clip"), mode="clip")
 
     def extend(self, new: Sequence[Array], starts: Array, counts: Array) -> None:
         """The first counts[g] new nodes of each row g go to the slots from starts[g] on."""
         if len(starts) >= MANY_ROWS and new[0].shape[2] == 1 and counts.all():
-            row = np.arange(len(starts))
+            _, heads, slots, _ = next(iter(self._tensors.values())).shape
+            to = np.arange(len(starts) * heads).reshape(-1, heads) * slots + starts[:, None]
             for tensor, fresh in zip(self._tensors.values(), new, strict=True):
-                tensor[row, :, starts] = fresh[:, :, 0]
+                _vectors(tensor).put(to, _vectors(fresh), mode="clip")
             return
         for g, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
             for tensor, fresh in zip(self._tensors.values(), new, strict=True):
@@ -100,8 +104,13 @@ def resized(old: Array, axis: int, size: int, rows: int) -> Array:
     is in other rows is nobody's, as it takes time to make zeros of it.
     """
     new = np.empty((*old.shape[:axis], size, *old.shape[axis + 1 :]), old.dtype)
-    new[:rows] = 0
-    kept = min(size, old.shape[axis])
-    front = (slice(rows), *(slice(None),) * (axis - 1), slice(kept))
-    new[front] = old[front]
+    kept, before = min(size, old.shape[axis]), (slice(rows), *(slice(None),) * (axis - 1))
+    new[(*before, slice(kept))] = old[(*before, slice(kept))]
+    new[(*before, slice(kept, None))] = 0
     return new
+
+
+def _vectors(tensor: Array) -> Array:
+    """The numbers of the last axis as one value each: numpy moves that in a third less time than an axis of them."""
+    vector = np.dtype((np.void, tensor.shape[-1] * tensor.itemsize))
+    return np.ascontiguousarray(tensor).view(vector)  # which a store's own tensors are, and a run's outputs
