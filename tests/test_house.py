@@ -25,7 +25,6 @@ UNTESTED = {
         "server/dragoman/server/batches/group.py",
         "server/dragoman/server/core/phrasing.py",
         "server/dragoman/server/core/protection.py",
-        "server/dragoman/server/core/requests.py",
         "server/dragoman/server/core/spans.py",
         "server/dragoman/server/core/strategies.py",
         "server/dragoman/server/decode/arrays.py",

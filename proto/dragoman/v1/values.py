@@ -120,24 +120,47 @@ def _member(known: Mapping[int, Any], unknown: Any, number: int) -> Any:
 
 
 def _plain(descriptor: Any, value: object) -> dict[str, Any]:
-    """What a message's constructor takes for a value."""
+    """What a message's constructor takes for a value. What says no more than the message does by itself is left out."""
     kind: Any = type(value)
-    return {name: convert(getattr(value, name)) for name, convert in _writing(descriptor, kind)}
+    get, fields = _writing(descriptor, kind)
+    made: dict[str, Any] = {}
+    for (name, convert, nothing), item in zip(fields, get(value), strict=True):
+        if item is not None and (nothing is None or item != nothing):
+            made[name] = item if convert is None else convert(item)
+    return made
 
 
 @functools.cache
-def _writing(descriptor: Any, kind: Any) -> list[tuple[str, Convert]]:
+def _writing(
+    descriptor: Any, kind: Any
+) -> tuple[Callable[[Any], tuple[Any, ...]], list[tuple[str, Convert | None, Any]]]:
+    """How fields are written: what they are read with, and of each its name, what makes a message's value of an item
+    (None: it is one), and which item is as good as none (None: no item is).
+    """
     known = {*dir(kind), *getattr(kind, "__dataclass_fields__", ())}
-    return [(field.name, _writer(field)) for field in descriptor.fields if field.name in known]
+    fields = [field for field in descriptor.fields if field.name in known]
+    names = [field.name for field in fields]
+    get = operator.attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
+    return get, [(field.name, _writer(field), _nothing(field)) for field in fields]
 
 
-def _writer(field: Any) -> Convert:
-    one: Convert = _same
+def _nothing(field: Any) -> Any:
+    """What a field says that is not set, as an item; None where no item says it: of floats, as -0.0 is not 0.0."""
+    if field.is_repeated:
+        return ()
+    is_item = field.has_presence or field.enum_type is not None or isinstance(field.default_value, float)
+    return None if is_item else field.default_value
+
+
+def _writer(field: Any) -> Convert | None:
+    """What makes a message's value of an item that is not None; None where it is one."""
     if field.enum_type is not None:
-        one = functools.partial(_name, prefix(field.enum_type))
+        one: Convert = functools.partial(_name, prefix(field.enum_type))
     elif field.message_type is not None:
         one = functools.partial(_plain, field.message_type)
-    return (lambda items: list(map(one, items))) if field.is_repeated else lambda x: None if x is None else one(x)
+    else:
+        return None
+    return (lambda items: list(map(one, items))) if field.is_repeated else one
 
 
 def _name(prefix: str, member: Enum | str) -> str:

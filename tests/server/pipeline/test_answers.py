@@ -10,7 +10,9 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.errors import Cancelled, EngineFailure
 from dragoman.server.core.ports import Done
 from dragoman.server.core.segments import Decoded, Segment
-from dragoman.server.pipeline.answers import decode
+from dragoman.server.core.strategies import Engine
+from dragoman.server.pipeline.answers import decode, gather
+from dragoman.server.pipeline.mailbox import Mailbox
 from dragoman.server.testing import FakeLanes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -178,3 +180,49 @@ async def test_finished_texts_come_together_while_many_more_are_to_come(
     await reading
 
     assert seen == [0, 0, 3, 3, 5, 6, 7, 8]
+
+
+async def _nothing_more(_: int, __: Sequence[Decoded | Exception]) -> None:
+    """Every text is finished with its first answers."""
+
+
+def mailbox() -> Mailbox:
+    return Mailbox(asyncio.get_running_loop())
+
+
+async def test_all_answers_are_gathered_in_order(lanes: FakeLanes) -> None:
+    """Of texts with several segments, with one that is decoded already, and with none."""
+    known = Decoded((), Engine.GREEDY, 1)
+    texts = [[segment(11), segment(12)], [], [known, segment(31)]]
+
+    first, second, third = await gather(lanes, texts, _nothing_more, mailbox())
+
+    assert ([best(answer) for answer in first], second) == ([(11,), (12,)], [])
+    assert (third[0], best(third[1])) == (known, (31,))
+
+
+async def test_what_is_decoded_again_takes_the_place_of_the_first_answers(lanes: FakeLanes) -> None:
+    """As often as somebody asks for it; other texts are asked about once."""
+    asked = list[tuple[int, list[tuple[int, ...]]]]()
+
+    async def again(text: int, answers: Sequence[Decoded | Exception]) -> Sequence[Segment] | None:
+        asked.append((text, [best(answer) for answer in answers]))
+        return [segment(20 + len(asked))] if text == 1 and len(asked) < 4 else None
+
+    first, second = await gather(lanes, [[segment(10)], [segment(20)]], again, mailbox())
+
+    assert asked == [(0, [(10,)]), (1, [(20,)]), (1, [(22,)]), (1, [(23,)])]
+    assert ([*map(best, first)], [*map(best, second)]) == ([(10,)], [(23,)])
+
+
+async def test_cancelling_a_gathering_takes_its_segments_out_of_the_lanes(lanes: FakeLanes) -> None:
+    """Those that wait for their answers."""
+    lanes.hold()
+    task = asyncio.create_task(gather(lanes, [[segment(5), segment(6)]], _nothing_more, mailbox()))
+    await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert (lanes.waiting_segments, lanes.cancelled) == (0, 2)

@@ -1,5 +1,7 @@
 """From a message to a request, and from outcomes to the message that answers it."""
 
+from dataclasses import replace
+
 import pytest
 
 from dragoman.server.core.errors import InvalidRequest, UnknownModel, UnsupportedOption
@@ -112,3 +114,62 @@ def test_scores_answer_pairs(front: Front) -> None:
     answer = front.accept(pb.ScoreRequest(pairs=[PAIR])).scored([TRANSLATION])
 
     assert [(result.log_probability, result.score) for result in answer.results] == [(-2.0, -0.5)]
+
+
+def test_messages_that_differ_in_their_texts_ask_the_same(front: Front) -> None:
+    """Each its own texts, prefixes, id and deadline; what is known of the first is not looked at again."""
+    first = pb.TranslateRequest(texts=[TEXT], target_language="pt", request_id="one")
+    second = pb.TranslateRequest(
+        texts=[pb.Text(text="The cat.", target_prefix="O"), TEXT], target_language="pt", request_id="two"
+    )
+    fresh = Front(front._models, max_texts=2, max_terms=3)
+    expected = fresh.accept(second).request(deadline_s=5.0)
+    fresh._models.known.clear()
+    known = fresh.accept(first).request(deadline_s=3.0)
+
+    call = fresh.accept(second)
+
+    assert call.like is known
+    assert call.id == "two"
+    assert replace(call.request(deadline_s=5.0), seed=0) == replace(expected, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "said"),
+    [
+        (pb.TranslateRequest(texts=[TEXT] * 3), InvalidRequest, "3 texts, the limit is 2"),
+        (pb.TranslateRequest(texts=[TEXT], request_id="x" * 200), InvalidRequest, "request_id"),
+        (pb.TranslateRequest(texts=[TEXT], target_language="de"), UnknownModel, "de"),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_refused_although_its_like_is_known(
+    front: Front, message: Message, kind: type[Exception], said: str
+) -> None:
+    """Number, id and languages are looked at each time."""
+    front.accept(pb.TranslateRequest(texts=[TEXT])).request()
+
+    with pytest.raises(kind, match=said):
+        front.accept(message).request()
+
+
+def test_a_text_with_a_newer_field_is_refused_although_its_like_is_known(front: Front) -> None:
+    """By its place, as in the first message."""
+    front.accept(pb.TranslateRequest(texts=[TEXT])).request()
+    text = pb.Text.FromString(TEXT.SerializeToString() + b"\xa0\x06\x01")
+
+    with pytest.raises(UnsupportedOption, match=r"texts\[0\]\.field number 100"):
+        front.accept(pb.TranslateRequest(texts=[text])).request()
+
+
+def test_nothing_is_known_any_more_when_a_bundle_goes(pipeline: Pipeline) -> None:
+    """A message that meant it is refused, and nothing keeps the bundle in memory."""
+    models = Models([pipeline])
+    front = Front(models, max_texts=2, max_terms=3)
+    front.accept(pb.TranslateRequest(texts=[TEXT])).request()
+    assert models.known
+
+    models.leave(pipeline)
+
+    assert not models.known
+    with pytest.raises(UnknownModel):
+        front.accept(pb.TranslateRequest(texts=[TEXT]))

@@ -9,7 +9,10 @@ import logging
 import re
 import sys
 import threading
+import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from dragoman.server.core.log_writer import LogWriter
@@ -17,6 +20,7 @@ from dragoman.server.core.log_writer import LogWriter
 _WORD = re.compile(r"[!#-<>-~]+")
 """Printable ASCII without a space, a quote or an equals sign: most values, told in a tenth of the time."""
 ROOT = "dragoman"
+_root = logging.getLogger(ROOT)
 OTHERS = ("grpc", "asyncio", "concurrent", "opentelemetry")
 """Libraries whose warnings are written, too."""
 
@@ -35,14 +39,20 @@ def event(
     logger: logging.Logger, level: int, name: str, /, *, exc_info: BaseException | None = None, **fields: Any
 ) -> None:
     """Write one event."""
-    if logger.isEnabledFor(level):
-        logger.log(level, name, extra={"fields": fields}, exc_info=exc_info)
+    if not logger.isEnabledFor(level):
+        return
+    handlers = _root.handlers
+    if exc_info is None and logger.parent is _root and not logger.handlers and len(handlers) == 1:
+        [handler] = handlers
+        if type(handler) is _EventHandler and not (logger.filters or handler.filters):
+            handler.write(level, name, fields)
+            return
+    logger.log(level, name, extra={"fields": fields}, exc_info=exc_info)
 
 
 def configure(level: str, form: str, stream: Stream | None = None) -> logging.Handler:
     """Write the project's events, and others' warnings, to `stream` (standard error). Called by commands only."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
+    handler = _EventHandler(stream or sys.stderr, _JsonFormatter() if form == "json" else _TextFormatter())
     for name in (ROOT, *OTHERS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
@@ -81,28 +91,66 @@ def _streams() -> list[Any]:
 class _Formatter(logging.Formatter):
     """What both forms share: the time, and an exception's place without its message, which could quote a text."""
 
-    def facts(self, record: logging.LogRecord) -> dict[str, Any]:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    def line(self, created: float, level: int, name: str, fields: dict[str, Any]) -> str:
+        """An event's line."""
+        raise NotImplementedError
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record's line, which may be no event but what another library says."""
         fields = getattr(record, "fields", None)
-        if fields is None:  # not an event: what another library says
+        name = "log" if fields is None else str(record.msg)
+        if fields is None:
             fields = {"logger": record.name, "message": record.getMessage()}
-        event = record.msg if "fields" in record.__dict__ else "log"
-        facts = {"time": time, "level": record.levelname.lower(), "event": event, **fields}
         if record.exc_info and record.exc_info[1] is not None:
-            facts |= _where(record.exc_info[1])
-        return facts
+            fields = fields | _where(record.exc_info[1])
+        return self.line(record.created, record.levelno, name, fields)
 
 
 class _JsonFormatter(_Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.facts(record), ensure_ascii=True, default=str)
+    def line(self, created: float, level: int, name: str, fields: dict[str, Any]) -> str:
+        facts = {"time": _time(created), "level": _level(level), "event": name, **fields}
+        return json.dumps(facts, ensure_ascii=True, default=str)
 
 
 class _TextFormatter(_Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        facts = self.facts(record)
-        head = [facts.pop("time"), facts.pop("level"), facts.pop("event")]
-        return " ".join([*head, *(f"{key}={_plain(value)}" for key, value in facts.items())])
+    def line(self, created: float, level: int, name: str, fields: dict[str, Any]) -> str:
+        rest = " ".join([f"{key}={_plain(value)}" for key, value in fields.items()])
+        return f"{_time(created)} {_level(level)} {name} {rest}" if rest else f"{_time(created)} {_level(level)} {name}"
+
+
+class _EventHandler(logging.StreamHandler[Any]):
+    """Writes records as others do, and events without making records of them, which takes as long as all else."""
+
+    def __init__(self, stream: Stream, formatter: _Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(formatter)
+        self._line = formatter.line
+
+    def write(self, level: int, name: str, fields: dict[str, Any]) -> None:
+        """Write an event."""
+        try:
+            line = self._line(time.time(), level, name, fields) + "\n"
+            with self.lock or nullcontext():
+                self.stream.write(line)
+                self.stream.flush()
+        except Exception:  # noqa: BLE001 - as records are treated that cannot be written
+            record = logging.LogRecord(ROOT, level, __file__, 0, name, None, None)
+            self.handleError(record)
+
+
+@lru_cache(4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6]
+
+
+def _time(created: float) -> str:
+    second = int(created)
+    return f"{_second(second)}.{int(1000 * (created - second)):03d}Z"
+
+
+@lru_cache
+def _level(level: int) -> str:
+    return logging.getLevelName(level).lower()
 
 
 def _where(error: BaseException) -> dict[str, str]:
@@ -120,7 +168,11 @@ def _plain(value: Any) -> str:
     """A value as it stands where that is one word, else as JSON."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(value)
+    return str(value) if type(value) is int else _word(str(value))
+
+
+@lru_cache(1024)
+def _word(text: str) -> str:
     if _WORD.fullmatch(text):
         return text
     return text if text and text.isprintable() and not set(text) & set(' "=') else json.dumps(text)

@@ -5,10 +5,14 @@ A `Request` holds texts; each text is cut into `Segment`s, which is what lanes s
 """
 
 import enum
-from dataclasses import dataclass
+import operator
+from collections.abc import Hashable
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 from dragoman.bundle.manifest import EarlyStopping, LengthPenaltyKind, Profile, Texts, UnknownHandling
 from dragoman.glossary.terms import Term
+from dragoman.server.core.changing import changed
 from dragoman.server.core.protection import DEFAULT_PROTECTION, NO_PROTECTION, Protection
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Beam, DraftSource, Lossy, Method
@@ -230,6 +234,17 @@ class Request:
     """What must come through unchanged; None: as the bundle has it. Nothing is protected of texts whose translations
     are given."""
 
+    def of_texts(
+        self, texts: tuple[str, ...], prefixes: tuple[str, ...], *, seed: int, deadline_s: float | None
+    ) -> "Request":
+        """The same, asked of other texts."""
+        return changed(self, texts=texts, prefixes=prefixes, seed=seed, deadline_s=deadline_s)
+
+    @cached_property
+    def kind(self) -> "RequestKind":
+        """All that is asked but of which texts, by which time, and with which seed."""
+        return RequestKind(_asked(self))
+
     @property
     def whole_field(self) -> str:
         """The field that asks for texts of one segment; empty where none does."""
@@ -241,3 +256,22 @@ class Request:
     def translates(self) -> bool:
         """Whether what comes out says what the text says; else the text is read whole, and nothing of it is kept."""
         return self.grammar is None and self.method.translates
+
+
+_OF_TEXTS = ("texts", "prefixes", "targets", "seed", "deadline_s")
+_asked = operator.attrgetter(*(field.name for field in fields(Request) if field.name not in _OF_TEXTS))
+
+
+class RequestKind:
+    """What requests have in common that differ in their texts alone. Its hash is worked out once."""
+
+    __slots__ = ("_asked", "_hash")
+
+    def __init__(self, asked: Hashable) -> None:
+        self._asked, self._hash = asked, hash(asked)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, RequestKind) and self._asked == other._asked)

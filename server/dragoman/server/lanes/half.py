@@ -14,7 +14,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 
 from dragoman.server.batches.encoding import (
     ENCODE_TOKENS,
@@ -29,6 +28,7 @@ from dragoman.server.batches.encoding import (
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
 from dragoman.server.core import logs
+from dragoman.server.core.changing import changed
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure, ServingError, Shed
 from dragoman.server.core.ports import Done, LaneObserver, Pulse
 from dragoman.server.core.segments import Decoded, Segment, Size
@@ -237,7 +237,7 @@ class Half:
                 continue
             self._note_speed(decoded.engine, (ended_s - ticket.admitted_s) / ticket.size.length)
             ticket.answer(
-                replace(
+                changed(
                     decoded,
                     queue_s=ticket.admitted_s - ticket.arrived_s,
                     encode_s=ticket.encoded_s - ticket.admitted_s,

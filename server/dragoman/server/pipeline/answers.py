@@ -4,9 +4,11 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from dragoman.server.core.ports import SegmentDecoder, Ticket
 from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.pipeline.mailbox import Mailbox
 
 Again = Callable[[int, Sequence[Decoded | Exception]], Awaitable[Sequence[Segment | Decoded] | None]]
 """Told the answers of a text's segments; says what else is to be decoded for it, in place of these, or None."""
@@ -48,6 +50,101 @@ async def decode(
     finally:
         if not inbox.is_complete:
             await _cancel(lanes, tickets)
+
+
+async def gather(
+    lanes: SegmentDecoder, texts: Sequence[Sequence[Segment | Decoded]], again: Again, mailbox: Mailbox
+) -> list[list[Decoded | Exception]]:
+    """Each text's answered segments, in the order of the texts, when all are finished; as `decode`, with fewer stops on
+    the way. Who cancels it takes the segments that are not answered out of the lanes.
+    """
+    gathering = _Gathering(list(map(len, texts)), mailbox)
+    tickets: list[Ticket] = []
+    try:
+        for text, segments in enumerate(texts):
+            _submit_now(lanes, text, segments, gathering, tickets)
+        while True:
+            await gathering.all_answered()
+            is_done = True
+            for text in gathering.unfinished():
+                more = await again(text, gathering.answers(text))
+                if more is not None:
+                    is_done = False
+                    gathering.expect(text, len(more))
+                    _submit_now(lanes, text, more, gathering, tickets)
+            if is_done:
+                return [gathering.answers(text) for text in range(len(texts))]
+    finally:
+        if not gathering.is_complete:
+            await _cancel(lanes, tickets)
+
+
+def _submit_now(
+    lanes: SegmentDecoder,
+    text: int,
+    segments: Sequence[Segment | Decoded],
+    gathering: "_Gathering",
+    tickets: list[Ticket],
+) -> None:
+    for number, segment in enumerate(segments):
+        if isinstance(segment, Decoded):
+            gathering.answer(text, number, segment)
+        else:
+            tickets.append(lanes.submit(segment, partial(gathering.answer, text, number), flow=gathering))
+
+
+class _Gathering:
+    """Takes a small request's answers from the lanes' threads, and wakes the request when there are all of them."""
+
+    def __init__(self, num_segments: list[int], mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._lock = threading.Lock()
+        self._answers: list[list[Decoded | Exception | None]] = [[None] * number for number in num_segments]
+        self._unfinished = list(range(len(num_segments)))
+        self._missing = sum(num_segments)
+        self._waiting: asyncio.Future[None] | None = None
+
+    def unfinished(self) -> list[int]:
+        """The texts of which answers have come since this was asked last."""
+        texts, self._unfinished = self._unfinished, []
+        return texts
+
+    def expect(self, text: int, number: int) -> None:
+        """A text is to have so many more answers, in place of those that it has."""
+        self._answers[text] = [None] * number
+        self._unfinished.append(text)
+        with self._lock:
+            self._missing += number
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every segment has been answered."""
+        return not self._missing
+
+    def answer(self, text: int, number: int, answer: Decoded | Exception) -> None:
+        """The answer of one of a text's segments. From any thread."""
+        self._answers[text][number] = answer
+        with self._lock:
+            self._missing -= 1
+            if self._missing:
+                return
+        self._mailbox.put(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done() and self.is_complete:
+            self._waiting.set_result(None)
+
+    async def all_answered(self) -> None:
+        """Wait until they are."""
+        if not self.is_complete:
+            self._waiting = self._mailbox.loop.create_future()
+            if not self.is_complete:  # else the last one came meanwhile, and woke nobody
+                await self._waiting
+            self._waiting = None
+
+    def answers(self, text: int) -> list[Decoded | Exception]:
+        """Those of a text."""
+        return [answer for answer in self._answers[text] if answer is not None]
 
 
 async def _submit(

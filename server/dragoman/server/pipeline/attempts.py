@@ -7,8 +7,9 @@ time and the work of the one that it replaces, so that a result says what it too
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from dragoman.server.core.changing import changed
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.text.assembling import Assembler
@@ -74,7 +75,7 @@ class Attempts:
             if before.number != last:  # of the parts of a segment, the first one takes over what that has spent
                 spent[len(segments)] = settled[before.number]
             last = before.number
-            segment = replace(self.template, ids=ids, prefix=text.prefix, copies=copies)
+            segment = changed(self.template, ids=ids, prefix=text.prefix, copies=copies)
             recalled = self.recalls.recall(segment) if self.recalls is not None else None
             segments.append(recalled or segment)
         return Attempted(text, segments, spent)
@@ -82,7 +83,7 @@ class Attempts:
 
 def _after(before: Decoded, answer: Decoded) -> Decoded:
     """An answer that took the place of another one, with the time and the work of both."""
-    return replace(
+    return changed(
         answer,
         steps=before.steps + answer.steps,
         queue_s=before.queue_s + answer.queue_s,

@@ -13,12 +13,13 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from dragoman.server.core.changing import changed
 from dragoman.server.core.segments import NO_WORK, Decoded, FinishReason, Hypothesis, Priority, Segment
 from dragoman.server.core.strategies import Engine
 
@@ -179,7 +180,7 @@ class BundleCache:
 
 def _plain(segment: Segment) -> Segment:
     """A segment without its ids; when it has to be there, and who goes first, decide nothing."""
-    return replace(segment, ids=(), deadline_s=None, priority=Priority.NORMAL, bulk=False)
+    return changed(segment, ids=(), deadline_s=None, priority=Priority.NORMAL, bulk=False)
 
 
 def _kept(hypothesis: Hypothesis) -> _KeptHypothesis:

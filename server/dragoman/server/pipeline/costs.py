@@ -1,8 +1,8 @@
 """What a request costs, in source tokens of a default request: estimated from bytes, then counted by the tokenizer."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 
+from dragoman.server.core.changing import changed
 from dragoman.server.core.errors import InvalidRequest
 from dragoman.server.core.requests import Request
 from dragoman.server.core.segments import LIGHT_COST, Decoded, Segment, is_light
@@ -28,7 +28,7 @@ def estimate(
         tokens = max(tokens_of(text), tokens_of(beside))
         part = min(tokens, most_tokens)
         if part not in costs:
-            costs[part] = replace(template, ids=(0,) * part).cost(default_width)
+            costs[part] = changed(template, ids=(0,) * part).cost(default_width)
         total += costs[part] * tokens // part
     return total
 
@@ -49,14 +49,14 @@ def segmented(
     """
     tokens = sum(text.source_tokens for text in prepared if isinstance(text, PreparedText))
     if tokens > LIGHT_COST:  # a segment costs its tokens at least
-        template = replace(template, bulk=True)
+        template = changed(template, bulk=True)
     texts: list[list[Segment | Decoded]] = []
     costs: list[int] = []
     for text in prepared:
         segments: list[Segment | Decoded] = []
         cost = 0
         for segment, has_terms, is_placed in _segments(text, template):
-            asked = replace(segment, attention=True) if attention and (has_terms or is_placed) else segment
+            asked = changed(segment, attention=True) if attention and (has_terms or is_placed) else segment
             recalled = recall(asked)
             segments.append(recalled or asked)
             cost += 0 if recalled else segment.cost(default_width) * (1 + has_terms)
@@ -64,7 +64,7 @@ def segmented(
         texts.append(segments)
         costs.append(cost)
     if not template.bulk and not is_light(costs):
-        texts = [[replace(each, bulk=True) if isinstance(each, Segment) else each for each in text] for text in texts]
+        texts = [[changed(each, bulk=True) if isinstance(each, Segment) else each for each in text] for text in texts]
     return texts, costs
 
 
@@ -80,8 +80,8 @@ def _segments(text: PreparedText | InvalidRequest, template: Segment) -> Iterato
     if isinstance(text, InvalidRequest):
         return
     if text.target is not None:
-        template = replace(template, strategy=Forced(text.target.ids))
+        template = changed(template, strategy=Forced(text.target.ids))
     for index, (ids, copies) in enumerate(zip(text.ids, text.copies, strict=True)):
         if ids:
             has_terms = index in text.shown and bool(text.shown[index].said)
-            yield replace(template, ids=ids, prefix=text.prefix, copies=copies), has_terms, text.is_placed(index)
+            yield changed(template, ids=ids, prefix=text.prefix, copies=copies), has_terms, text.is_placed(index)

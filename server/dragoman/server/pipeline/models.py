@@ -6,9 +6,10 @@ regard to case, and a tag that nothing serves falls back to its language: `pt-BR
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from dragoman.bundle.directions import MOST_LISTED, Directions
 from dragoman.bundle.manifest import LanguagePair
@@ -40,6 +41,8 @@ class Models:
         self._served: tuple[Pipeline, ...] = ()
         self.routes: dict[ModelQuery, Pipeline | None] = {}
         """For whoever remembers where requests lead; another one, and empty, when a bundle comes or goes."""
+        self.known: dict[Hashable, Any] = {}
+        """Likewise, for what is remembered of messages."""
         self.coming: tuple[Bundle, ...] = ()
         """Opened, and not yet served."""
         self.leaving: tuple[Pipeline, ...] = ()
@@ -72,7 +75,7 @@ class Models:
 
     def _serve(self, pipelines: Iterable[Pipeline]) -> None:
         self._served = tuple(sorted(pipelines, key=lambda one: one.name))
-        self.routes = {}
+        self.routes, self.known = {}, {}
 
     def gone(self, pipeline: Pipeline) -> None:
         """It has been closed."""

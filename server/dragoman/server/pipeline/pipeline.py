@@ -5,21 +5,21 @@ what concerns the whole request (its options, its size, a full backlog) is raise
 Whoever stops reading, by cancelling its task or closing the stream, takes its segments out of the lanes.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Decoding, LanguagePair
 from dragoman.bundle.reader import Bundle
 from dragoman.bundle.rules import has_attention
+from dragoman.server.core.changing import changed
 from dragoman.server.core.errors import (
     DeadlineExceeded,
     DeadlineUnmeetable,
-    EngineFailure,
     InvalidRequest,
     Overloaded,
     ServingError,
@@ -29,18 +29,19 @@ from dragoman.server.core.errors import (
 from dragoman.server.core.limits import Bounds, RequestLimits
 from dragoman.server.core.ports import SegmentDecoder
 from dragoman.server.core.requests import CacheMode, EnginePreference, InputFormat, OnLoop, Request, TextSettings
-from dragoman.server.core.segments import Decoded, Priority, Segment, is_light
+from dragoman.server.core.segments import Priority, Segment, is_light
 from dragoman.server.core.strategies import Beam
-from dragoman.server.core.translations import Outcome, Translation
+from dragoman.server.core.translations import Outcome
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.pipeline.admission import Admission, Reservation
-from dragoman.server.pipeline.answers import TOGETHER, decode
-from dragoman.server.pipeline.attempts import Attempted, Attempts
+from dragoman.server.pipeline.answers import TOGETHER, decode, gather
 from dragoman.server.pipeline.cache import BundleCache
 from dragoman.server.pipeline.costs import estimate, segmented, tokens_of
 from dragoman.server.pipeline.glossaries import Glossaries
 from dragoman.server.pipeline.intake import TRANSLATE, Intake, field_names
-from dragoman.server.pipeline.workers import Workers, finished
+from dragoman.server.pipeline.job import INLINE_CHARACTERS, Job, Retrying
+from dragoman.server.pipeline.mailbox import Mailbox
+from dragoman.server.pipeline.workers import Workers
 from dragoman.server.planning.capabilities import searches
 from dragoman.server.planning.plans import Plan, choose, plans
 from dragoman.server.planning.settings import resolve, searcher
@@ -49,21 +50,37 @@ from dragoman.server.text.assembling import Assembler
 from dragoman.server.text.grammars.grammars import GrammarPhrasing, Grammars, check
 from dragoman.server.text.grammars.helper import GrammarHelpers
 from dragoman.server.text.labels import label_tree, said_freely, said_whole
-from dragoman.server.text.preparing import PreparedText, suppressed_ids
+from dragoman.server.text.preparing import Find, PreparedText, suppressed_ids
 from dragoman.server.text.recognition.readable import Readable
 from dragoman.server.text.recognition.recogniser import Recogniser
 from dragoman.server.text.terms import Glossary
 from dragoman.server.text.tokenizer import Tokenizer
 
-T = TypeVar("T")
-
-INLINE_CHARACTERS = 2_000
-"""Texts shorter than this together are tokenized on the event loop: handing them to a thread would take longer."""
 INLINE_MARKUP = 400
 """With mark-up: taking a text apart takes longer than numbering it."""
-INLINE_SEGMENTS = 64
-"""A text of fewer segments is joined on the event loop, for the same reason, unless it is long: it may be full
-of spans."""
+MOST_ASKINGS = 256
+"""Kinds of requests of which it is remembered what they ask."""
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What a request asks of its texts, whatever they are."""
+
+    candidates: Sequence[Plan]
+    pair: LanguagePair
+    phrasing: GrammarPhrasing | None
+    template: Segment
+    """What its segments have in common, by the first of the plans."""
+    find: Find
+    glossaries: Sequence[Glossary]
+    is_repeatable: bool
+    attention: bool
+    """Whether segments by the first of the plans can carry it."""
+    assembler: Assembler
+
+
+Texts = Sequence[str | InvalidRequest]
+"""A request's texts that were checked."""
 
 
 class Pipeline:
@@ -97,6 +114,8 @@ class Pipeline:
         languages.load()
         self._width = bundle.manifest.decoding.beam_size  # of a default request, which costs its source tokens
         self._bounds = Bounds(limits.max_beam_size, limits.max_hypotheses, bundle.manifest)
+        self._askings: dict[Hashable, _Asking] = {}
+        self._mail: Mailbox | None = None
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name} {self.admission!r}>"
@@ -199,9 +218,19 @@ class Pipeline:
 
     async def translate(self, request: Request, *, least_cost: int = 0) -> list[Outcome]:
         """The outcome of each text, in the order of the texts. Whoever has been told what it costs says so."""
+        if len(request.texts) == 1 and not _is_long(request):
+            return [await self._translate_one(request, least_cost)]
         async with aclosing(self.stream(request, least_cost=least_cost, together=TOGETHER)) as stream:
             outcomes = {index: outcome async for index, outcome in stream}
         return [outcomes[index] for index in range(len(request.texts))]
+
+    async def _translate_one(self, request: Request, least_cost: int) -> Outcome:
+        """The outcome of the only text of a request that is not long: as `stream`, with fewer stops on the way."""
+        asking, texts = await self._asking(request)
+        with self._admit(request, texts, asking, least_cost, is_long=False) as reservation:
+            job = await self._begun(request, asking, texts, reservation, is_long=False)
+            [answers] = await gather(self.lanes, job.segments, job.again, self._mailbox())
+            return await job.outcome(0, answers)
 
     async def stream(
         self, request: Request, *, least_cost: int = 0, together: int = 1
@@ -209,96 +238,114 @@ class Pipeline:
         """The outcome of each text with its index, as soon as it is known, or that of several `together`. Close it when
         you stop reading early.
         """
+        asking, texts = await self._asking(request)
+        is_long = _is_long(request)
+        with self._admit(request, texts, asking, least_cost, is_long=is_long) as reservation:
+            job = await self._begun(request, asking, texts, reservation, is_long=is_long)
+            async with aclosing(decode(self.lanes, job.segments, job.again, together=together)) as answered:
+                async for index, answers in answered:
+                    outcome = await job.outcome(index, answers)
+                    reservation.give_back(job.costs[index])
+                    yield index, outcome
+
+    async def _asking(self, request: Request) -> tuple[_Asking, Texts]:
+        """What a request asks of its texts, and these. Raises what is wrong with it."""
+        is_usual = type(request.method) is Beam and not (
+            request.glossaries or request.terms or request.grammar or request.live or request.targets is not None
+        )
+        key = (request.kind, request.deadline_s is None) if is_usual else None
+        asking = self._askings.get(key) if key is not None else None
+        if asking is not None:
+            if request.deadline_s is not None:
+                asking = replace(asking, template=changed(asking.template, deadline_s=request.deadline_s))
+            return asking, self._intake.check(request)
+        asking, texts = await self._asked(request)
+        if key is not None:
+            if len(self._askings) >= MOST_ASKINGS:
+                self._askings.clear()
+            self._askings[key] = asking
+        return asking, texts
+
+    async def _asked(self, request: Request) -> tuple[_Asking, Texts]:
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
         phrasing = None
         if request.grammar is not None:
             phrasing = await self._grammars.phrasing(request.grammar, self.workers.run_in_slices, self.workers.run)
-        plan, template = candidates[0], self._template(request, candidates[0], phrasing)
-        decoding = plan.decoding
+        template = self._template(request, candidates[0], phrasing)
         texts = self._intake.check(request)
         settings = self._settings.asked(request)
-        find = Recogniser(settings.protection, self._readable).find
-        glossaries = self._glossaries.named(request.glossaries, self.name)
-        cache = self._cache if self._cache is not None and _is_repeatable(request) else None
-        is_long = _characters(request) >= (INLINE_CHARACTERS if request.format is InputFormat.PLAIN else INLINE_MARKUP)
+        asking = _Asking(
+            candidates,
+            pair,
+            phrasing,
+            template,
+            find=Recogniser(settings.protection, self._readable).find,
+            glossaries=self._glossaries.named(request.glossaries, self.name),
+            is_repeatable=_is_repeatable(request),
+            attention=self._has_attention(template),
+            assembler=self._assembler(request, candidates[0], settings),
+        )
+        return asking, texts
 
-        def is_known() -> bool:
-            """Whether all of it is likely to be remembered, so that it is worth its numbering to find out."""
-            return cache is not None and not is_long and self.may_remember(request.texts)
+    def _assembler(self, request: Request, plan: Plan, settings: TextSettings) -> Assembler:
+        return Assembler(
+            self._tokenizer,
+            request.output,
+            copies_unknown=plan.decoding.unknown_handling == "copy",
+            mends_numbers=bool(settings.protection.kinds),
+            is_reviewed=settings.is_reviewed,
+            is_alone=not request.translates,
+            chooser=plan.chooser,
+        )
 
-        with self._admit(request, texts, template, least_cost, is_known) as reservation:
-            started = time.perf_counter()
-            prepared = await self._done(
-                is_long, self._intake.prepare(request, texts, pair, decoding, find, glossaries=glossaries)
-            )
-            if len(candidates) > 1:
-                plan = self._chosen(request, candidates, prepared)
-                template = self._template(request, plan, phrasing)
-            kept = cache if request.cache is CacheMode.DEFAULT else None
-            recall = cache.recall if cache else lambda _: None
+    async def _begun(
+        self, request: Request, asking: _Asking, texts: Texts, reservation: Reservation, *, is_long: bool
+    ) -> Job:
+        """A request whose texts are cut and numbered, and which is let in for what they cost."""
+        plan, template, assembler = asking.candidates[0], asking.template, asking.assembler
+        cache = self._cache if asking.is_repeatable else None
+        started = time.perf_counter()
+        preparing = self._intake.prepare(
+            request, texts, asking.pair, plan.decoding, asking.find, glossaries=asking.glossaries
+        )
+        prepared = await self.workers.done(preparing, is_long=is_long)
+        attention = asking.attention
+        if len(asking.candidates) > 1 and (chosen := self._chosen(request, asking.candidates, prepared)) is not plan:
+            copies_unknown = plan.decoding.unknown_handling == "copy"
+            plan, template = chosen, self._template(request, chosen, asking.phrasing)
             attention = self._has_attention(template)
-            cutting = segmented(prepared, template, default_width=self._width, recall=recall, attention=attention)
-            segments, costs = await self._done(is_long, cutting)
-            tokenize_s = time.perf_counter() - started
-            self._correct(reservation, request, sum(costs))
-            copies_unknown = decoding.unknown_handling == "copy"
-            assembler = Assembler(
+            assembler = assembler.choosing(plan.chooser, copies_unknown=copies_unknown)
+        recall = cache.recall if cache else lambda _: None
+        cutting = segmented(prepared, template, default_width=self._width, recall=recall, attention=attention)
+        segments, costs = await self.workers.done(cutting, is_long=is_long)
+        tokenize_s = time.perf_counter() - started
+        self._correct(reservation, request, sum(costs))
+        return Job(
+            request,
+            prepared,
+            segments,
+            costs,
+            plan,
+            assembler,
+            Retrying(
                 self._tokenizer,
-                request.output,
-                copies_unknown=copies_unknown,
-                mends_numbers=bool(settings.protection.kinds),
-                is_reviewed=settings.is_reviewed,
-                is_alone=not request.translates,
-                chooser=plan.chooser,
-            )
-            attempts = Attempts(
-                self._tokenizer,
-                assembler,
-                self._second(template, segments),
-                self.bundle.manifest.limits.max_source_tokens,
-                is_whole=bool(request.whole_field),
+                template,
+                has_attention=attention,
+                max_tokens=self.bundle.manifest.limits.max_source_tokens,
                 recalls=cache,
-                keeps=kept,
-            )
-            tried = dict[int, Attempted]()
+                keeps=cache if request.cache is CacheMode.DEFAULT else None,
+            ),
+            self.workers,
+            tokenize_s,
+            is_long=is_long,
+        )
 
-            async def again(index: int, answers: Sequence[Decoded | Exception]) -> Sequence[Segment | Decoded] | None:
-                text, decoded = prepared[index], _decoded(answers)
-                if isinstance(text, ServingError) or isinstance(decoded, ServingError):
-                    return None
-                if kept is None and not text.shown:
-                    return None
-                attempt = tried.get(index) or Attempted(text, segments[index])
-                following = await self._done(len(decoded) >= INLINE_SEGMENTS, attempts.next(attempt, decoded))
-                if following is None:
-                    return None
-                tried[index] = following
-                return following.segments
-
-            async with aclosing(decode(self.lanes, segments, again, together=together)) as answered:
-                async for index, answers in answered:
-                    text, decoded = prepared[index], _decoded(answers)
-                    if isinstance(text, ServingError):
-                        outcome: Outcome = text
-                    elif isinstance(decoded, ServingError):
-                        outcome = decoded
-                    else:
-                        if kept is not None:
-                            kept.remember_text(request.texts[index])
-                        attempt = tried.pop(index, None)
-                        if attempt is not None:
-                            text, decoded = attempt.text, attempt.settled(decoded)
-                        work = partial(assembler.translation, text, decoded, tokenize_s)
-                        is_large = text.marked is not None or len(request.texts[index]) >= INLINE_CHARACTERS
-                        is_many = len(decoded) >= INLINE_SEGMENTS or (is_long and is_large)
-                        outcome = await self._assembled(work, plan, is_long=is_many)
-                    reservation.give_back(costs[index])
-                    yield index, outcome
-
-    def _second(self, template: Segment, segments: Sequence[Sequence[Segment | Decoded]]) -> Segment:
-        """What segments that are tried again have in common: they carry their attention, if the model can give it."""
-        is_bulk = any(isinstance(each, Segment) and each.bulk for text in segments for each in text)
-        return replace(template, attention=template.attention or self._has_attention(template), bulk=is_bulk)
+    def _mailbox(self) -> Mailbox:
+        """The way from lanes to the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._mail is None or self._mail.loop is not loop:
+            self._mail = Mailbox(loop)
+        return self._mail
 
     def _has_attention(self, template: Segment) -> bool:
         """Whether segments can carry their attention."""
@@ -324,17 +371,10 @@ class Pipeline:
             seconds_per_token=partial(self.lanes.seconds_per_token, bulk=not is_light([cost])),
         )
 
-    def _admit(
-        self,
-        request: Request,
-        texts: Sequence[str | InvalidRequest],
-        template: Segment,
-        least_cost: int,
-        is_known: Callable[[], bool],
-    ) -> Reservation:
+    def _admit(self, request: Request, texts: Texts, asking: _Asking, least_cost: int, *, is_long: bool) -> Reservation:
         """Capacity for a request that can be answered in time, or that is likely to need none."""
         most_tokens = self.bundle.manifest.limits.max_source_tokens
-        cost = estimate(request, texts, template, default_width=self._width, most_tokens=most_tokens)
+        cost = estimate(request, texts, asking.template, default_width=self._width, most_tokens=most_tokens)
         wait_s, field = self.lanes.predicted_wait_s(request.priority, cost), field_names(request).texts
         if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
@@ -342,7 +382,8 @@ class Pipeline:
             _check_in_time(wait_s, _remaining_s(request))
             return self.admission.reserve(max(cost, least_cost), wait_s, field=field)
         except (DeadlineUnmeetable, InvalidRequest, Overloaded):
-            if not is_known():
+            # What is likely to be remembered is worth its numbering, to find out.
+            if is_long or not (asking.is_repeatable and self.may_remember(request.texts)):
                 raise
         return self.admission.trial(field=field)
 
@@ -352,16 +393,6 @@ class Pipeline:
         if reservation.is_trial and cost:
             _check_in_time(wait_s, _remaining_s(request))
         reservation.correct(cost, wait_s)
-
-    async def _done(self, is_long: bool, work: Generator[None, None, T]) -> T:  # noqa: FBT001
-        """What comes of work with texts; off the event loop where it is long."""
-        return await self.workers.run_in_slices(work) if is_long else finished(work)
-
-    async def _assembled(self, work: Callable[[], Translation], plan: Plan, *, is_long: bool) -> Translation:
-        """The translation of a text; off the event loop where that takes long."""
-        if plan.chooser is not None:  # which looks at all pairs of hypotheses
-            return await self.workers.choose(work)
-        return await self.workers.run(work) if is_long else work()
 
 
 def rounded(seconds: float) -> float:
@@ -391,23 +422,12 @@ def _is_repeatable(request: Request) -> bool:
     )
 
 
+def _is_long(request: Request) -> bool:
+    """Whether its texts are cut, numbered and joined away from the event loop."""
+    return _characters(request) >= (INLINE_CHARACTERS if request.format is InputFormat.PLAIN else INLINE_MARKUP)
+
+
 def _characters(request: Request) -> int:
     """All that a request wants to have numbered."""
     sources = (form.source for term in request.terms for form in term.all_forms)
     return sum(map(len, (*request.texts, *request.prefixes, *(request.targets or ()), *sources)))
-
-
-def _decoded(answers: Sequence[Decoded | Exception]) -> list[Decoded] | ServingError:
-    """One text's decoded segments, or the first segment's error."""
-    decoded: list[Decoded] = []
-    for answer in answers:
-        match answer:
-            case ServingError():
-                return answer
-            case Exception():
-                failure = EngineFailure(f"decoding failed: {answer!r}")
-                failure.__cause__ = answer
-                return failure
-            case _:
-                decoded.append(answer)
-    return decoded

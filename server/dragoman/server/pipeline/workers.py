@@ -43,6 +43,10 @@ class Workers:
             if done:
                 return done[0]
 
+    async def done(self, work: Generator[None, None, T], *, is_long: bool) -> T:
+        """What comes of work; on a thread where it is long, else at once."""
+        return await self.run_in_slices(work) if is_long else finished(work)
+
     async def choose(self, work: Callable[[], T]) -> T:
         """Choose among hypotheses, which takes long: one request of all at a time."""
         async with self._choosing:

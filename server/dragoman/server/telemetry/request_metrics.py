@@ -19,6 +19,7 @@ from dragoman.server.core.segments import FinishReason
 from dragoman.server.core.strategies import Engine
 from dragoman.server.core.terms import TermUse
 from dragoman.server.core.translations import MarkCounts, Outcome, Timings, Translation
+from dragoman.server.telemetry.counts import Count, Counts
 from dragoman.server.telemetry.histograms import Tally, TallyHistogram
 from dragoman.server.telemetry.lane_metrics import SIZE_BUCKETS, LaneMetrics, LaneTally
 
@@ -107,7 +108,7 @@ def _engine(outcome: Translation) -> str:
 class _Ends:
     """How one model's requests end: its series, looked up once, which takes longer than counting."""
 
-    def __init__(self, model: str, requests: Counter, durations: TallyHistogram, stages: TallyHistogram) -> None:
+    def __init__(self, model: str, requests: Counts, durations: TallyHistogram, stages: TallyHistogram) -> None:
         self.requests = {outcome: requests.labels(model, outcome) for outcome in OUTCOMES}
         self.unanswered = durations.labels(model, NO_ENGINE, "false"), stages.labels(model, UNANSWERED)
 
@@ -134,16 +135,16 @@ class _Model:
     """The series of one model's answers."""
 
     answers: _Answers
-    passes: Counter
-    terms: Mapping[TermUse, Counter]
-    texts: Mapping[str, Counter]
-    translations: Mapping[tuple[str, str], Counter]
-    spans: Mapping[str, Counter]
-    marks: Mapping[str, Counter]
-    warnings: Mapping[WarningKind, Counter]
+    passes: Count
+    terms: Mapping[TermUse, Count]
+    texts: Mapping[str, Count]
+    translations: Mapping[tuple[str, str], Count]
+    spans: Mapping[str, Count]
+    marks: Mapping[str, Count]
+    warnings: Mapping[WarningKind, Count]
     sizes: Sequence[Tally]
     """The sizes of sources, and those of targets."""
-    tokens: Sequence[Counter]
+    tokens: Sequence[Count]
 
 
 class Metrics:
@@ -155,8 +156,12 @@ class Metrics:
         self.registry = registry
         self._clock = clock
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"dragoman_{name}", text, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counts:
+            return Counts(f"dragoman_{name}", text, labels, registry)
+
+        def reads(name: str, text: str) -> dict[str, Counter]:
+            counts = Counter(f"dragoman_{name}", text, ("outcome",), registry=registry)  # of several threads
+            return {outcome: counts.labels(outcome) for outcome in ("taken", "kept_old")}
 
         def histogram(
             name: str, text: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
@@ -166,7 +171,7 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"dragoman_{name}", text, labels, registry=registry)
 
-        self._started = counter("requests_started", "Requests to translate or score that arrived.")
+        self._started = counter("requests_started", "Requests to translate or score that arrived.").labels()
         self._requests = counter("requests", "Requests to translate or score by how they ended.", "model", "outcome")
         self._durations = histogram(
             "request_duration_seconds", "From arrival to answer or end.", "model", "engine", "answered"
@@ -215,14 +220,12 @@ class Metrics:
         self.certificate_expires = gauge(
             "tls_certificate_expires_timestamp_seconds", "When the certificate in use ends; 0 without TLS."
         )
-        reads = counter(
-            "tls_certificate_reads", "Times that changed certificate files were read, by what was done.", "outcome"
+        self.certificate_reads = reads(
+            "tls_certificate_reads", "Times that changed certificate files were read, by what was done."
         )
-        self.certificate_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
-        reads = counter(
-            "glossary_reads", "Times that new or changed glossaries were read, by what was done.", "outcome"
+        self.glossary_reads = reads(
+            "glossary_reads", "Times that new or changed glossaries were read, by what was done."
         )
-        self.glossary_reads = {outcome: reads.labels(outcome) for outcome in ("taken", "kept_old")}
         self.unread_bytes = gauge("unread_bytes", "Answers that are ready and that their clients have not taken.")
         unread = counter("unread_calls", "Calls ended as their clients did not read, by which limit.", "limit")
         self.unread_calls = {limit: unread.labels(limit) for limit in ("time", "bytes")}

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from google.rpc.code_pb2 import Code
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from dragoman.server.telemetry.counts import Counts
 from dragoman.server.telemetry.histograms import TallyHistogram
 from dragoman.server.telemetry.request_metrics import LATENCY_BUCKETS_S
 
@@ -29,10 +30,10 @@ class MethodMetrics:
 
     def __init__(
         self,
-        counters: tuple[Counter, Counter, Counter],
-        handled: Counter,
+        counters: tuple[Counts, Counts, Counts],
+        handled: Counts,
         seconds: TallyHistogram,
-        callers: Counter,
+        callers: Counts,
         labels: tuple[str, str, str],
     ) -> None:
         self._started, self._received, self._sent = (counter.labels(*labels) for counter in counters)
@@ -75,8 +76,8 @@ class RpcMetrics:
     def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, RpcMethod]]) -> None:
         labels = ("grpc_type", "grpc_service", "grpc_method")
 
-        def counter(name: str, text: str, *more: str) -> Counter:
-            return Counter(f"grpc_server_{name}", text, (*labels, *more), registry=registry)
+        def counter(name: str, text: str, *more: str) -> Counts:
+            return Counts(f"grpc_server_{name}", text, (*labels, *more), registry)
 
         counters = (
             counter("started", "RPCs started."),
@@ -86,7 +87,7 @@ class RpcMetrics:
         handled = counter("handled", "RPCs ended.", "grpc_code")
         seconds = TallyHistogram("grpc_server_handling_seconds", "Time of RPCs.", labels, LATENCY_BUCKETS_S, registry)
         text = "RPCs ended, by the name of the caller's token."
-        callers = Counter("dragoman_caller_calls", text, ("caller", "grpc_code"), registry=registry)
+        callers = Counts("dragoman_caller_calls", text, ("caller", "grpc_code"), registry)
         for code in CODES:
             callers.labels(NOBODY, code)
         self._known: dict[str, MethodMetrics] = {}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +63,12 @@ class Assembler:
         self._copies_unknown = copies_unknown
         self._mends_numbers, self._is_reviewed, self._is_alone = mends_numbers, is_reviewed, is_alone
         self._chooser = chooser
+
+    def choosing(self, chooser: Chooser | None, *, copies_unknown: bool) -> "Assembler":
+        """The same with another chooser."""
+        made = copy(self)
+        made._chooser, made._copies_unknown = chooser, copies_unknown
+        return made
 
     def translation(self, text: PreparedText, decoded: Sequence[Decoded], tokenize_s: float) -> Translation:
         """The translation of a whole text from its decoded segments, given in order."""

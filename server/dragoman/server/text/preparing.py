@@ -150,7 +150,8 @@ def prepare(
                 yield
     except ValueError as error:
         return InvalidRequest(field, str(error))
-    return with_marks(replace(numbering.prepared(text, pieces, protected), missed=missed), marked)
+    prepared = numbering.prepared(text, pieces, protected)
+    return with_marks(replace(prepared, missed=missed) if missed else prepared, marked)
 
 
 def with_marks(text: PreparedText, marked: MarkedText | None) -> PreparedText:

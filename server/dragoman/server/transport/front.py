@@ -6,14 +6,16 @@ honoured is refused in the same words.
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from dragoman.bundle.manifest import LanguagePair
 from dragoman.server.core.errors import Forbidden
 from dragoman.server.core.limits import check_number, check_number_of_terms
 from dragoman.server.core.requests import Request
+from dragoman.server.core.strategies import Beam
 from dragoman.server.core.translations import Outcome
 from dragoman.server.pipeline.models import Models
 from dragoman.server.pipeline.pipeline import Pipeline
@@ -21,6 +23,9 @@ from dragoman.server.transport.callers import ANYBODY, Caller
 from dragoman.server.transport.codec import requests, results, supported
 from dragoman.v1 import translation_pb2 as pb
 
+FEW_TEXTS, SMALL_BYTES, MOST_KNOWN = 16, 1_000, 256
+"""Messages of so few texts are known by what they have beside them, where that is small; and of how many this is known.
+"""
 Message = pb.TranslateRequest | pb.ScoreRequest
 Answer = TypeVar("Answer", pb.TranslateResponse, pb.TranslateStreamResponse, pb.TranslatePipeResponse, pb.ScoreResponse)
 
@@ -35,6 +40,14 @@ class Front:
     def accept(self, message: Message, call_id: str = "", caller: Caller = ANYBODY) -> "Call":
         """Check a message and find its model. `call_id` is the id of a call whose client has given it none."""
         arrived_s = time.perf_counter()
+        key = self._key(message, caller)
+        known: _Known | None = None if key is None else self._models.known.get(key)
+        if known is not None and isinstance(message, pb.TranslateRequest):
+            check_number(len(message.texts), self._max_texts)
+            for index, text in enumerate(message.texts):
+                supported.refuse_unknown(text, f"texts[{index}].")
+            call_id = message.request_id or call_id
+            return Call(message, known.pipeline, known.pair, call_id, arrived_s, caller, known.request)
         # Numbers first of all: what follows looks at each text and term, and a message has room for millions.
         if isinstance(message, pb.ScoreRequest):
             check_number(len(message.pairs), self._max_texts, "pairs")
@@ -44,7 +57,35 @@ class Front:
             check_number_of_terms(len(message.terms), sum(len(term.forms) for term in message.terms), self._max_terms)
             supported.check(message)
         pipeline, pair = self._models.among(caller.models).route(requests.model_query(message))
-        return Call(message, pipeline, pair, message.request_id or call_id, arrived_s, caller)
+        learn = None if key is None else partial(self._learn, key, pipeline, pair)
+        return Call(message, pipeline, pair, message.request_id or call_id, arrived_s, caller, learn=learn)
+
+    def _key(self, message: Message, caller: Caller) -> Hashable | None:
+        """All that decides what a message asks, but for its texts and its id; None of a large one."""
+        if not isinstance(message, pb.TranslateRequest) or len(message.texts) > FEW_TEXTS or len(message.terms):
+            return None
+        rest = pb.TranslateRequest()
+        rest.CopyFrom(message)
+        rest.ClearField("texts")
+        rest.ClearField("request_id")
+        written = rest.SerializeToString()
+        return (written, caller.models) if len(written) <= SMALL_BYTES else None
+
+    def _learn(self, key: Hashable, pipeline: Pipeline, pair: LanguagePair, request: Request) -> None:
+        """Such a message is in order, and asks this."""
+        if len(self._models.known) >= MOST_KNOWN:
+            self._models.known.clear()
+        self._models.known[key] = _Known(pipeline, pair, request)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of messages that differ in their texts alone."""
+
+    pipeline: Pipeline
+    pair: LanguagePair
+    request: Request
+    """What one of them asks."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +98,23 @@ class Call:
     id: str
     arrived_s: float
     caller: Caller = ANYBODY
+    like: Request | None = None
+    """What a message asked that differed in its texts alone."""
+    learn: Callable[[Request], None] | None = None
+    """Told what this one asks, where it is in order."""
 
     def request(self, deadline_s: float | None = None) -> Request:
         """What the message asks of the pipeline. Raises what is wrong with its fields, or not the caller's to ask."""
-        if isinstance(self.message, pb.ScoreRequest):
+        if self.like is not None and isinstance(self.message, pb.TranslateRequest):
+            seed = 0 if isinstance(self.like.method, Beam) else secrets.randbits(64)
+            request = requests.like_request(self.message, self.like, deadline_s=deadline_s, fresh_seed=seed)
+        elif isinstance(self.message, pb.ScoreRequest):
             request = requests.score_request(self.message, pair=self.pair, deadline_s=deadline_s)
         else:
             seed = secrets.randbits(64)
             request = requests.request(self.message, pair=self.pair, deadline_s=deadline_s, fresh_seed=seed)
+            if self.learn is not None:
+                self.learn(request)
         if request.priority >= self.caller.max_priority:
             return request
         if self.message.priority != pb.PRIORITY_UNSPECIFIED:

@@ -47,6 +47,16 @@ def request(
     )
 
 
+def like_request(message: pb.TranslateRequest, like: Request, *, deadline_s: float | None, fresh_seed: int) -> Request:
+    """The request that a message stands for which differs from that of another one in its texts and its id alone."""
+    _check_id(message.request_id)
+    texts = message.texts
+    prefixes = tuple([text.target_prefix for text in texts])
+    return like.of_texts(
+        tuple([text.text for text in texts]), prefixes if any(prefixes) else (), seed=fresh_seed, deadline_s=deadline_s
+    )
+
+
 def _protection(message: pb.Protection) -> Protection:
     """What is to be protected. No kinds named are all that can be looked for."""
     if message.off and message.kinds:

@@ -1,7 +1,6 @@
 """Outcomes to messages: pure functions."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import Code
@@ -33,16 +32,22 @@ def _status(error: ServingError) -> pb.TextStatus:
 
 def call_timings(outcomes: Sequence[Outcome], total_s: float) -> pb.Timings:
     """Where the time of a call went: the stages of the text that was finished last."""
-    message = _timings(Timings.last(one.timings for one in outcomes if isinstance(one, Translation)))
-    message.total.CopyFrom(_duration(total_s))
-    return message
+    last = Timings.last(one.timings for one in outcomes if isinstance(one, Translation))
+    return _timings(last, total=_duration(total_s))
 
 
-def _timings(timings: Timings) -> pb.Timings:
-    return pb.Timings(**{name.removesuffix("_s"): _duration(seconds) for name, seconds in vars(timings).items()})
+def _timings(timings: Timings, **more: Duration) -> pb.Timings:
+    return pb.Timings(
+        tokenize=_duration(timings.tokenize_s),
+        queue=_duration(timings.queue_s),
+        encode=_duration(timings.encode_s),
+        decode=_duration(timings.decode_s),
+        detokenize=_duration(timings.detokenize_s),
+        **more,
+    )
 
 
 def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromTimedelta(timedelta(seconds=max(0.0, seconds)))
-    return duration
+    """To the microsecond; none is below zero."""
+    whole, micros = divmod(round(seconds * 1e6), 1_000_000) if seconds > 0 else (0, 0)
+    return Duration(seconds=whole, nanos=1_000 * micros)
