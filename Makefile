@@ -29,7 +29,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-marian test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -95,6 +95,20 @@ test-distill: $(VENV)/.dev ## Distil from 2,000 sentences, killed once, and serv
 
 test-fairseq: $(VENV)/.dev $(CACHE)/fairseq/golden/.made ## Compare imports with fairseq itself, which it puts into an environment of its own.
 	GOLDEN=$(CACHE)/fairseq/golden $(BIN)/python -m pytest $(SLOW) tests/fairseq
+
+test-marian: $(VENV)/.dev $(CACHE)/marian/golden/.made ## Compare recurrent models with Marian itself, 1 GB in an environment of its own (10 minutes).
+	GOLDEN=$(CACHE)/marian/golden $(BIN)/python -m pytest $(SLOW) tests/marian
+
+$(CACHE)/marian/golden/.made: tests/marian/make_golden.py tests/support/marian_models.py $(CACHE)/marian/.installed
+	$(CACHE)/marian/bin/python $< $(@D)
+	@touch $@
+
+# numpy and a reader of YAML are the project's own.
+$(CACHE)/marian/.installed: | $(VENV)/.dev
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pymarian==1.12.42
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/project.pth
+	@touch $@
 
 test-formats: $(VENV)/.dev $(CACHE)/formats/packages/.got ## Models that packages carry, CTranslate2's and OpenNMT-py's, beside these themselves (10 minutes).
 	PACKAGES=$(CACHE)/formats/packages $(BIN)/python -m pytest $(SLOW) tests/formats

@@ -118,7 +118,10 @@ def _recurrent(sizes: Recurrent) -> str:
     heads = f" of {sizes.attention_heads}" if sizes.attention == "heads" else ""
     place = "" if sizes.before is None else f" after {sizes.before}"
     state = ", one state" if sizes.is_transition else ""
-    return f"{widths}, {sizes.attention}{heads} attention{place}{state}{feeding}"
+    form = "" if sizes.encoder_form == "layers" else f", encoder of {sizes.encoder_form}"
+    above = f", {sizes.upper_layers} layers above" if sizes.upper_layers else ""
+    norm = "" if sizes.cell_norm == "none" else f", products normed ({sizes.cell_norm})"
+    return f"{widths}, {sizes.attention}{heads} attention{place}{state}{above}{feeding}{form}{norm}"
 
 
 def _texts(texts: Texts) -> str:

@@ -334,7 +334,7 @@ def _state_widths(arch: Architecture) -> tuple[list[int], list[int]]:
     sizes = arch.recurrent
     if sizes is None:
         return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
-    layers = 1 if sizes.is_transition else arch.decoder_layers
+    layers = sizes.layers_of(arch.decoder_layers)
     states = [sizes.decoder_hidden] * layers * (2 if arch.decoder == "lstm" else 1)
     fed = [sizes.output_width] * sizes.input_feeding
     return ([], states + fed) if sizes.first == "zeros" else (states, fed)

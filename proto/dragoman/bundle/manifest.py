@@ -26,6 +26,13 @@ RecurrentPart = Literal["word", "context", "hidden"]
 FirstStates = Literal["last", "top", "mean", "zeros"]
 """Of the encoder: each layer's last states, for as many layers of the decoder; those of its last layer, for all of
 them; the mean of its rows; or nothing."""
+EncoderForm = Literal["layers", "stacks", "alternating", "tower"]
+"""`layers`: each layer reads what the one below gives, both directions together (torch's). `stacks`: a stack of
+layers reads forwards, another one backwards, and their tops stand side by side; `alternating`: such two, in each of
+which every other layer reads the other way. `tower`: the first layer reads both ways, those above it forwards."""
+CellNorm = Literal["none", "whole", "split"]
+"""What is normed before it is summed: products of words, of states, of keys and queries, of each part that the output
+matrix reads, and the bridge's. `whole`: all gates together (Marian); `split`: the new state's apart (Nematus)."""
 NormPlacement = Literal["pre", "post", "both"]
 """`both`: each part reads normed rows, and what it adds is normed, too."""
 NormKind = Literal["layer", "rms", "affine"]
@@ -99,11 +106,25 @@ class Recurrent:
     """What is made of that matrix's product."""
     row_width: int | None = field(default=None, metadata=MAY_BE_ABSENT)
     """Width of what a matrix and tanh make of the encoder's rows before attention reads them; None: none do."""
+    encoder_form: EncoderForm = field(default="layers", metadata=MAY_BE_ABSENT)
+    """How the encoder's layers stand."""
+    encoder_cells: int = field(default=1, metadata=MAY_BE_ABSENT)
+    """So many cells make a layer of the encoder: one state goes through them, and the first alone reads."""
+    upper_layers: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """So many layers, each with a state of its own, stand on the one that goes through the decoder's other cells."""
+    upper_cells: int = field(default=1, metadata=MAY_BE_ABSENT)
+    """So many cells make one of them: its state goes through them, and the first alone reads."""
+    skips: bool = field(default=False, metadata=MAY_BE_ABSENT)
+    """A layer that stands on another gives, on both sides, what it reads and what its cells make of it, added."""
+    cell_norm: CellNorm = field(default="none", metadata=MAY_BE_ABSENT)
+    """Which products are normed."""
+    output_size: int | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """Width of what the output matrix makes; None: the decoder's."""
 
     @property
     def encoder_width(self) -> int:
         """Width of the encoder's hidden states, all directions together."""
-        return self.encoder_hidden * (2 if self.bidirectional else 1)
+        return self.encoder_hidden * (2 if self.bidirectional and self.encoder_form != "tower" else 1)
 
     @property
     def memory_width(self) -> int:
@@ -135,12 +156,21 @@ class Recurrent:
     @property
     def output_width(self) -> int:
         """Width of the rows behind all cells."""
-        is_plain = self.output_reads and not self.output_matrix
-        return self.width_of(self.output_reads) if is_plain else self.decoder_hidden
+        if self.output_reads and not self.output_matrix:
+            return self.width_of(self.output_reads)
+        return self.decoder_hidden if self.output_size is None else self.output_size
+
+    def layers_of(self, cells: int) -> int:
+        """How many layers, each of which has a state, are made of a decoder's so many cells."""
+        return 1 + self.upper_layers if self.is_transition else cells
+
+    def base_of(self, cells: int) -> int:
+        """How many of a decoder's so many cells stand on no other layer, where layers stand on one another."""
+        return cells - self.upper_layers * self.upper_cells
 
     def read_behind(self, cells: int) -> tuple[RecurrentPart, ...]:
         """All that is read behind attention by a decoder of so many cells."""
-        return (*self.output_reads, *(() if self.before in (None, cells) else self.cell_reads))
+        return (*self.output_reads, *(() if self.before in (None, self.base_of(cells)) else self.cell_reads))
 
     def width_of(self, parts: tuple[RecurrentPart, ...]) -> int:
         """Width of these, side by side."""

@@ -211,7 +211,10 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
 
 UNSAID = Recurrent(1, 1, 1, 1)
 """What is left out of a recurrent network."""
-_WIDTHS = ("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width", "row_width")
+_WIDTHS = (
+    *("source_width", "target_width", "encoder_hidden", "decoder_hidden", "attention_width", "row_width"),
+    *("output_size", "encoder_cells", "upper_cells"),
+)
 
 
 def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[str, str]]:
@@ -241,7 +244,7 @@ def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[st
         yield "bridge", f"false, but states of {first} cannot be states of {hidden}"
     if sizes.first == "last" and sizes.is_transition and shape.encoder_layers != 1:
         yield "first", f"last, of {shape.encoder_layers} layers, and the decoder has one state"
-    before, cells = sizes.before, shape.decoder_layers
+    before, cells = sizes.before, sizes.base_of(shape.decoder_layers)
     if before is not None and not 0 <= before <= cells:
         yield "before", f"{before} of {cells} cells"
     elif before is not None and before < cells and sizes.attention == "none":
@@ -254,6 +257,7 @@ def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[st
         yield "bridge_activation", f"{sizes.bridge_activation}, and there is no bridge"
     if not (sizes.output_reads and sizes.output_matrix) and sizes.output_activation != UNSAID.output_activation:
         yield "output_activation", f"{sizes.output_activation}, of a matrix that there is not"
+    yield from _stacked(shape, sizes)
     for name in ("cell_reads", "output_reads"):
         parts = getattr(sizes, name)
         if len(set(parts)) < len(parts):
@@ -261,6 +265,34 @@ def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[st
     for width, tyings in (("source_width", ("all",)), ("target_width", ("all", "decoder"))):
         if shape.tying in tyings and getattr(sizes, width) != shape.d_model:
             yield width, f"{getattr(sizes, width)} is not d_model, which tying needs"
+
+
+def _stacked(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[str, str]]:
+    """Fields of stacked layers and normed cells, and what is wrong with them."""
+    form, base = sizes.encoder_form, sizes.base_of(shape.decoder_layers)
+    if form == "layers" and sizes.encoder_cells != 1:
+        yield "encoder_cells", f"{sizes.encoder_cells}, of layers, which have one"
+    if form != "layers" and (not sizes.bidirectional or sizes.first in ("last", "top")):
+        yield "encoder_form", f"{form}, which reads both ways, and gives no last states"
+    if form == "tower" and shape.encoder_layers < 2:
+        yield "encoder_form", "tower, of a layer that nothing stands on"
+    if sizes.upper_layers < 0 or (sizes.upper_layers and (not sizes.is_transition or base < 1)):
+        yield "upper_layers", f"{sizes.upper_layers}, which need is_transition, and a cell that they stand on"
+    if not sizes.upper_layers and sizes.upper_cells != 1:
+        yield "upper_cells", f"{sizes.upper_cells}, of layers that there are not"
+    is_stacked = sizes.upper_layers or (form != "layers" and shape.encoder_layers > 1 + (form == "tower"))
+    if sizes.skips and not is_stacked:
+        yield "skips", "true, and no layer stands on another whose states are as wide"
+    if sizes.skips and form == "layers":
+        yield "skips", "true, of an encoder of layers, which has none"
+    if sizes.output_size is not None and not (sizes.output_reads and sizes.output_matrix):
+        yield "output_size", f"{sizes.output_size}, of a matrix that there is not"
+    if sizes.cell_norm == "none":
+        return
+    if form == "layers" or sizes.row_width is not None or sizes.attention != "additive" or shape.decoder == "tanh":
+        yield "cell_norm", f"{sizes.cell_norm}: of lstm and gru in stacks or a tower, with additive attention"
+    if sizes.cell_norm == "split" and shape.decoder != "gru":
+        yield "cell_norm", f"split, of {shape.decoder}, whose gates are not apart"
 
 
 def _rotary(shape: Architecture) -> Iterator[str]:

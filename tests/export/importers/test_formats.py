@@ -33,4 +33,7 @@ def test_words_are_for_dictionaries(t5, tmp_path, capsys):
     """Other formats say themselves how texts become words, and are refused by name."""
     assert run(t5, "--output", tmp_path / "out", "--words", "spaces") == 1
 
-    assert "is hf: --words is for dictionaries, which ctranslate2, fairseq, opennmt has" in capsys.readouterr().err
+    assert (
+        "is hf: --words is for dictionaries, which ctranslate2, fairseq, marian, opennmt have"
+        in capsys.readouterr().err
+    )

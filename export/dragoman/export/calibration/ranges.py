@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dragoman.export.calibration.calibrate import fill, translate
 from dragoman.export.core.errors import ExportError
 from dragoman.export.graphs.running import padded
+from dragoman.export.network.cells import Norm
 from dragoman.export.network.layers import Affine, Linear
 from dragoman.export.network.network import Network
 
@@ -52,7 +53,7 @@ def _listening(network: Network) -> Iterator[dict[str, float]]:
 
         return note
 
-    kinds = (Linear, Affine, nn.LayerNorm, nn.RMSNorm)
+    kinds = (Linear, Affine, nn.LayerNorm, nn.RMSNorm, Norm)
     hooks = [
         module.register_forward_hook(listen(name))
         for name, module in network.named_modules()

@@ -40,11 +40,18 @@ Recurrent models have embeddings, output and pointer (whose gate reads the conte
 word) under the same names, and more; h is the width of the decoder, M that of the encoder's row of a word:
 
     encoder.rnn.{weight,bias}_{ih,hh}_lN[_reverse]                 as torch's LSTM, GRU and RNN have them
+    encoder.stacks.D.N.C.... and encoder.tower.N.C....             instead, unless encoder_form is "layers": cells as
+                                                                   the decoder's; D is 0 forwards, 1 backwards, and
+                                                                   cell C of layer N reads nothing where C is not 0
     encoder.out.{weight,bias}                                      row_width only: [2w or w, M]
     decoder.bridge.{hidden,cell}.{weight,bias}                     bridge only: [M, h]
     decoder.layers.N.{input,state}.{weight,bias}                   of what a cell reads, and its state; [in, gates * h],
                                                                    in torch's order; no input.weight where it reads
                                                                    nothing (is_transition)
+    decoder.layers.N.{input,state}_norm.{weight,bias}              cell_norm only, and of the encoder's cells too; and
+    decoder.attention.{key,query}_norm.{weight,bias}               there are no other biases than of cells that read
+    decoder.bridge_norm.{hidden,cell}.{weight,bias}                nothing where that is "whole"
+    decoder.attention.{parts,part_norms}.PART.{weight,bias}        instead of `out`, where products are normed
     decoder.attention.key.weight [M, h]                            attention "general"
     decoder.attention.{key.{weight,bias},query.weight,score}       attention "additive": [M, e], [e], [h, e], [e]
     decoder.attention.{query,key,value,result}.{weight,bias}       attention "heads": [h, e], [M, e], [M, e], [e, h]

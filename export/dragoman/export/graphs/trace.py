@@ -124,7 +124,11 @@ def _clean(model: ir.Model) -> None:
     model.producer_name, model.producer_version, model.doc_string = "dragoman", None, None
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
-    for node in model.graph:
+    for graph in model.graph.subgraphs():
+        graph.metadata_props.clear()
+        for value in graph.inputs:
+            value.metadata_props.clear()
+    for node in model.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None
         for value in node.outputs:

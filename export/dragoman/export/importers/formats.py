@@ -89,10 +89,12 @@ def _read_letters(source: Path, source_language: str | None, target_language: st
     return read_letters(source, source_language, target_language)
 
 
-def _read_marian(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+def _read_marian(
+    source: Path, source_language: str | None, target_language: str | None, words: Cut | None
+) -> Checkpoint:
     from dragoman.export.importers.marian.importer import read_marian
 
-    return read_marian(source, source_language, target_language)
+    return read_marian(source, source_language, target_language, words)
 
 
 def _read_opennmt(
@@ -127,7 +129,7 @@ FORMATS = {
     "letters": Format(
         letters_folder.recognises, _read_letters, "g2p-en's checkpoint*.npz, or e2k's model-*.safetensors"
     ),
-    "marian": Format(
+    "marian": _of_dictionaries(
         marian_folder.recognises, _read_marian, "model*.npz or model*.bin that begins as Marian's and Firefox's do"
     ),
     "opennmt": _of_dictionaries(
@@ -151,7 +153,7 @@ def read(
         return chosen.read(source, source_language, target_language)
     if chosen.read_words is None:
         those = ", ".join(name for name, each in FORMATS.items() if each.read_words is not None)
-        raise ExportError(f"{source} is {form}: --words is for dictionaries, which {those} has")
+        raise ExportError(f"{source} is {form}: --words is for dictionaries, which {those} have")
     return chosen.read_words(source, source_language, target_language, words)
 
 

@@ -2,14 +2,15 @@
 
 Words go through cells, attention is asked with the newest hidden state, and further cells or a matrix read what it
 gives, as `Recurrent` says: Luong's order (attention behind all cells, its rows fed to the next step), Bahdanau's
-(before them), conditional GRUs (between two that share a state), or none. States are kept for each node as SSRU's are:
-`h` of every layer, and `c` of an LSTM's, then what is fed.
+(before them), conditional GRUs (between two that share a state, on which layers may stand), or none. States are kept
+for each node as SSRU's are: `h` of every layer, and `c` of an LSTM's, then what is fed.
 
 The encoder's matrices stay as torch has them, [gates * hidden, in], and are multiplied by ONNX Runtime's own LSTM, GRU
 and RNN, which know true lengths; the decoder's are [in, gates * hidden] like all others. Gates come in torch's order.
 Shapes are those of `network`; M is the width of the row of a source word, h that of hidden states.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture, Recurrent, RecurrentPart
+from dragoman.export.network.cells import Cell, Norm, cell
 from dragoman.export.network.layers import ACTIVATIONS, Embedding, Linear
 from dragoman.export.network.network import Network
+from dragoman.export.network.stacks import StackedEncoder
 
-GATES = {"lstm": 4, "gru": 3, "tanh": 1}
 ONNX_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "tanh": (0,)}
 """The places of ONNX's gates among torch's: input, output, forget, cell; update, reset, hidden."""
 ONNX_NODES = {"lstm": "LSTM", "gru": "GRU", "tanh": "RNN"}
@@ -31,19 +33,6 @@ def sizes_of(arch: Architecture) -> Recurrent:
     """The sizes that an architecture of this family has."""
     assert arch.recurrent is not None, "the manifest's rules give every recurrent decoder its sizes"
     return arch.recurrent
-
-
-def cell(kind: str, given: Tensor, recurrent: Tensor, state: list[Tensor]) -> list[Tensor]:
-    """New states from the gates' two sums, of the input and of the state before: [n, gates * h] each."""
-    if kind == "lstm":
-        i, f, g, o = (given + recurrent).chunk(4, 1)
-        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
-        return [torch.sigmoid(o) * torch.tanh(c), c]
-    if kind == "tanh":
-        return [torch.tanh(given + recurrent)]
-    (ri, zi, ni), (rh, zh, nh) = given.chunk(3, 1), recurrent.chunk(3, 1)
-    new = torch.tanh(ni + torch.sigmoid(ri + rh) * nh)
-    return [new + torch.sigmoid(zi + zh) * (state[0] - new)]
 
 
 class RecurrentEncoder(nn.Module):
@@ -115,39 +104,13 @@ class RecurrentEncoder(nn.Module):
 
 def cell_widths(sizes: Recurrent, cells: int) -> list[int]:
     """Width of what each of a decoder's cells reads."""
-    before = cells if sizes.before is None else sizes.before
-    widths = [sizes.target_width, *[0 if sizes.is_transition else sizes.decoder_hidden] * (cells - 1)]
-    if before < cells:
+    base = sizes.base_of(cells)
+    before = base if sizes.before is None else sizes.before
+    widths = [sizes.target_width, *[0 if sizes.is_transition else sizes.decoder_hidden] * (base - 1)]
+    if before < base:
         widths[before] = sizes.width_of(sizes.cell_reads)
-    return [widths[0] + sizes.output_width * sizes.input_feeding, *widths[1:]]
-
-
-class Unread(nn.Module):
-    """The gates' sums of a cell that reads nothing but its state."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.empty(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, 0] -> [1, out]."""
-        del x
-        return self.bias.unsqueeze(0)
-
-
-class Cell(nn.Module):
-    """One layer of the decoder."""
-
-    def __init__(self, kind: str, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.kind = kind
-        gates = GATES[kind] * hidden
-        self.input = Linear(inputs, gates) if inputs else Unread(gates)
-        self.state = Linear(hidden, gates)
-
-    def forward(self, x: Tensor, state: list[Tensor]) -> list[Tensor]:
-        """Rows [n, in] and their parents' states -> new states [n, h]: h, and c."""
-        return cell(self.kind, self.input(x), self.state(state[0]), state)
+    upper = [sizes.decoder_hidden, *[0] * (sizes.upper_cells - 1)] * sizes.upper_layers
+    return [widths[0] + sizes.output_width * sizes.input_feeding, *widths[1:], *upper]
 
 
 class Attention(nn.Module):
@@ -158,6 +121,8 @@ class Attention(nn.Module):
     value: Linear
     result: Linear
     score: nn.Parameter
+    key_norm: Norm
+    query_norm: Norm
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
@@ -168,19 +133,28 @@ class Attention(nn.Module):
             self.query = Linear(hidden, width, bias=False)
             self.score = nn.Parameter(torch.empty(width))
         if self.kind in ("general", "additive", "heads"):
-            self.key = Linear(memory, width, bias=self.kind != "general")
+            self.key = Linear(memory, width, bias=self.kind != "general" and sizes.cell_norm != "whole")
         if self.kind == "heads":
             self.query, self.value = Linear(hidden, width), Linear(memory, width)
             self.result = Linear(width, hidden)
-        reads = sizes.output_reads if sizes.output_matrix else ()
-        self.out = Linear(sizes.width_of(reads), hidden) if reads else None
+        has_bias = sizes.cell_norm != "whole"
+        self.is_normed, epsilon = sizes.cell_norm != "none", arch.norm_epsilon
+        if self.is_normed:
+            self.key_norm, self.query_norm = Norm((width,), epsilon), Norm((width,), epsilon)
+        self.reads, out = sizes.output_reads if sizes.output_matrix else (), sizes.output_width
+        reads = self.reads
+        self.out = Linear(sizes.width_of(reads), out) if reads and not self.is_normed else None
+        parts = reads if self.is_normed else ()
+        self.parts = nn.ModuleDict({part: Linear(sizes.width_of((part,)), out, bias=has_bias) for part in parts})
+        self.part_norms = nn.ModuleDict({part: Norm((out,), epsilon) for part in parts})
 
     def memory(self, rows: Tensor) -> list[Tensor]:
         """Keys [G, H, e, S] and values [G, H, S, v] of the encoder's rows [G, S, M], made once a source."""
         if self.kind == "none":
             return []
         flat = rows.flatten(0, 1)
-        keys = (flat if self.kind == "dot" else self.key(flat)).reshape(*rows.shape[:2], -1)
+        keys = flat if self.kind == "dot" else self.key(flat)
+        keys = (self.key_norm(keys) if self.is_normed else keys).reshape(*rows.shape[:2], -1)
         if self.kind != "heads":
             return [keys.transpose(1, 2).unsqueeze(1), rows.unsqueeze(1)]
         values = self.value(flat).reshape(*rows.shape[:2], self.heads, -1).transpose(1, 2)
@@ -193,7 +167,7 @@ class Attention(nn.Module):
         """Rows [G * q, h] -> contexts [G * q, M], and the attention [G, q, S], the mean of the heads."""
         keys, values = cross
         query = hidden if self.kind in ("dot", "general") else self.query(hidden)
-        query = query.unflatten(0, shape)
+        query = (self.query_norm(query) if self.is_normed else query).unflatten(0, shape)
         query = query.unsqueeze(1) if self.heads == 1 else query.unflatten(2, (self.heads, -1)).transpose(1, 2)
         if self.kind == "additive":
             scores = self.score @ torch.tanh(query.unsqueeze(-1) + keys.unsqueeze(2))
@@ -205,6 +179,15 @@ class Attention(nn.Module):
         attention = weights[:, 0] if self.heads == 1 else weights.mean(1)
         return self.result(context) if self.kind == "heads" else context, attention
 
+    def normed(self, given: Mapping[RecurrentPart, Tensor]) -> Tensor:
+        """The sum of the parts' products, each of them normed."""
+        x: Tensor | None = None
+        for part in self.reads:
+            row: Tensor = self.part_norms[part](self.parts[part](given[part]))
+            x = row if x is None else x + row
+        assert x is not None, "the manifest's rules have it read something"
+        return x
+
 
 class RecurrentDecoder(nn.Module):
     """The decoder's cells, its attention, and where its first states come from."""
@@ -214,12 +197,17 @@ class RecurrentDecoder(nn.Module):
         sizes = sizes_of(arch)
         hidden, widths = sizes.decoder_hidden, cell_widths(sizes, arch.decoder_layers)
         self.first_of, self.activation = sizes.first, ACTIVATIONS[sizes.bridge_activation]
-        self.before = arch.decoder_layers if sizes.before is None else sizes.before
-        self.layers = nn.ModuleList(Cell(arch.decoder, width, hidden) for width in widths)
+        self.base = sizes.base_of(arch.decoder_layers)
+        self.before = self.base if sizes.before is None else sizes.before
+        norm, epsilon = sizes.cell_norm, arch.norm_epsilon
+        self.layers = nn.ModuleList(Cell(arch.decoder, width, hidden, norm, epsilon) for width in widths)
         self.attention = Attention(arch)
         states = ("hidden", "cell") if arch.decoder == "lstm" else ("hidden",)
         bridged = states if sizes.bridge else ()
-        self.bridge = nn.ModuleDict({name: Linear(sizes.first_width, hidden) for name in bridged})
+        bias = norm != "whole"
+        self.bridge = nn.ModuleDict({name: Linear(sizes.first_width, hidden, bias=bias) for name in bridged})
+        normed = bridged if norm != "none" else ()
+        self.bridge_norm = nn.ModuleDict({name: Norm((hidden,), epsilon) for name in normed})
         self.out = Linear(sizes.output_width, arch.d_model) if sizes.output_width != arch.d_model else None
 
     def stack(self) -> list[Cell]:
@@ -235,27 +223,31 @@ class RecurrentDecoder(nn.Module):
         if self.first_of == "mean":
             shares = is_word / is_word.sum(1, keepdim=True)
             given = [(shares.unsqueeze(1) @ rows).squeeze(1)]  # as attention does it: padding changes no bit
-        bridges = list(self.bridge.values())
-        made = [
-            self.activation(bridges[n % kinds](given[n % len(given)])) if bridges else given[n % len(given)]
-            for n in range(max(len(given), kinds))
-        ]
+        bridges, norms = list(self.bridge.values()), list(self.bridge_norm.values())
+        made = []
+        for n in range(max(len(given), kinds)):
+            state = given[n % len(given)]
+            if bridges:
+                state = bridges[n % kinds](state)
+                state = self.activation(norms[n % kinds](state) if norms else state)
+            made.append(state)
         return made * (count // len(made))
 
 
 class RecurrentNetwork(Network):
     """A recurrent encoder-decoder with the weights of one checkpoint."""
 
-    encoder: RecurrentEncoder  # type: ignore[assignment]
+    encoder: RecurrentEncoder | StackedEncoder  # type: ignore[assignment]
     decoder: RecurrentDecoder  # type: ignore[assignment]
 
     def _build(self, arch: Architecture) -> None:
         self.sizes = sizes_of(arch)
         self.states = 2 if arch.decoder == "lstm" else 1
-        self.layers = 1 if self.sizes.is_transition else arch.decoder_layers
+        self.layers = self.sizes.layers_of(arch.decoder_layers)
         self.reads = 0 if self.sizes.attention == "none" else 2
         """How many tensors of a source attention reads."""
-        self.encoder, self.decoder = RecurrentEncoder(arch), RecurrentDecoder(arch)
+        self.encoder = RecurrentEncoder(arch) if self.sizes.encoder_form == "layers" else StackedEncoder(arch)
+        self.decoder = RecurrentDecoder(arch)
 
     def read(self, ids: Tensor, depth: Tensor, rows: Tensor, places: Tensor, src_mask: Tensor) -> list[Tensor]:
         """Keys [G, 1, e, S] and values [G, 1, S, M] of the attention, and each layer's first states [G, h]."""
@@ -319,10 +311,12 @@ class RecurrentNetwork(Network):
 
         What a gate reads is the context and the hidden state; the attention is [G, q, S], the mean of its heads.
         """
-        sizes, cells, kept = self.sizes, self.decoder.stack(), list[Tensor]()
+        sizes, every, kept = self.sizes, self.decoder.stack(), list[Tensor]()
+        cells = every[: self.decoder.base]
         own = [state[n * self.states : (n + 1) * self.states] for n in range(self.layers)]
         fed = [state[-1]] if sizes.input_feeding else []
-        hidden, weights, given = own[-1][0], None, torch.cat([x, *fed], 1) if fed else x
+        below = own[0 if sizes.is_transition else -1]
+        hidden, weights, given = below[0], None, torch.cat([x, *fed], 1) if fed else x
         parts: dict[RecurrentPart, Tensor] = {"word": x}
         for n in range(len(cells) + 1):
             if n == self.decoder.before and sizes.attention != "none":
@@ -335,6 +329,14 @@ class RecurrentNetwork(Network):
                 kept = new if sizes.is_transition else kept + new
                 hidden = new[0]
                 given = x[:, :0] if sizes.is_transition else hidden
+        for layer in range(sizes.upper_layers):
+            first = len(cells) + layer * sizes.upper_cells
+            given, new = hidden, own[1 + layer]
+            for upper in every[first : first + sizes.upper_cells]:
+                new = upper(given, new)
+                given = x[:, :0]
+            kept = kept + new
+            hidden = new[0] + hidden if sizes.skips else new[0]
         parts["hidden"] = hidden
         x = self._behind(parts)
         features = torch.cat([parts["context"], hidden], 1) if self.arch.copies else hidden
@@ -345,6 +347,8 @@ class RecurrentNetwork(Network):
         read, out = [parts[part] for part in self.sizes.output_reads], self.decoder.attention.out
         if not read:
             return parts["hidden"]
+        if self.decoder.attention.is_normed and self.sizes.output_matrix:
+            return ACTIVATIONS[self.sizes.output_activation](self.decoder.attention.normed(parts))
         x = torch.cat(read, 1) if len(read) > 1 else read[0]
         return x if out is None else ACTIVATIONS[self.sizes.output_activation](out(x))
 

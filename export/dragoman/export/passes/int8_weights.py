@@ -1,5 +1,6 @@
 """The integers of int8 graphs: the checkpoint's own where it has them, else made from its floats here."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,8 @@ from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.network.load import EMBEDDINGS, key_scale, parts_of, scaled
 from dragoman.export.network.network import Network
 
+RECURRENCE = re.compile(r"encoder\..*\.state\.weight")
+"""What the states of an encoder are multiplied with, word by word, in float32."""
 TINY = 1e-12
 """A row of zeros must not be divided by zero."""
 
@@ -43,6 +46,8 @@ def int8_weights(
     embeddings: dict[str, Int8Weight] = {}
     for name, parameter in network.named_parameters():
         is_embedding = name in EMBEDDINGS
+        if RECURRENCE.fullmatch(name):
+            continue
         if is_embedding or (parameter.ndim == 2 and name.endswith(".weight")):
             made = [_int8(checkpoint, part, is_embedding=is_embedding) for part in parts_of(name)]
             (embeddings if is_embedding else matrices)[name] = _join(

@@ -124,12 +124,19 @@ def test_a_vocabulary_has_to_fit_the_embedding(marian):
 def test_a_vocabulary_without_segmentation_is_refused_with_the_way_out(marian):
     """YAML lists words only; a guess at how text is cut would translate something else."""
     model = marian()
-    (model.folder / "vocab.ende.spm").rename(model.folder / "vocab.ende.yml")
+    pieces = (model.folder / "vocab.ende.spm").rename(model.folder.parent / "pieces.spm")
+    words = ["</s>", "<unk>", *(f"w{n}" for n in range(2, WORDS))]
+    (model.folder / "vocab.ende.yml").write_text("".join(f"{word}: {n}\n" for n, word in enumerate(words)))
 
     (reason,) = reasons_of(model.write())
 
-    assert "vocab.ende.yml lists words" in reason
-    assert "SentencePiece model (.spm)" in reason
+    assert reason.startswith(
+        "the SentencePiece model that texts were cut with is missing (*.model, *.spm): put it beside"
+    )
+    assert read_marian(model.write(), None, None, "spaces").tokenizer.kind == "tokenizers"
+    (model.folder / "pieces.spm").write_bytes(pieces.read_bytes())
+    with pytest.raises(UnsupportedModel, match="it belongs to another model"):
+        read_marian(model.folder, None, None)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\0" * 64])

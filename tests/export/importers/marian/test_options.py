@@ -59,8 +59,8 @@ def test_activations_are_translated(marian, theirs, ours):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"type": "s2s"}, "type must be transformer, the model's is 's2s'"),
-        ({"type": None}, "type must be transformer, the model's is None"),
+        ({"type": "multi-s2s"}, "type must be transformer, s2s, amun or nematus, the model's is 'multi-s2s'"),
+        ({"type": None}, "type must be transformer, s2s, amun or nematus, the model's is None"),
         ({"enc-depth": 0}, "enc-depth must be a whole number from 1 to 256, the model's is 0"),
         ({"dec-depth": 10**9}, "dec-depth must be a whole number from 1 to 256, the model's is 1000000000"),
         ({"dim-emb": True}, "dim-emb must be a whole number from 1 to 65536, the model's is True"),

@@ -22,9 +22,9 @@ from dragoman.export.importers.marian.options import Options, read_options
 MODELS = ("model*.bin", "model*.npz")
 SETTINGS = ("config*.yml", "config*.yaml", "*decoder.yml")
 SHORTLISTS = ("lex*.bin",)
-SHARED_VOCABULARIES = ("vocab*.spm", "spm*.model", "vocab*.yml", "vocab*.yaml")
-SOURCE_VOCABULARIES = ("srcvocab*.spm", "vocab.src*.spm", "source*.spm", "srcvocab*.yml")
-TARGET_VOCABULARIES = ("trgvocab*.spm", "vocab.trg*.spm", "target*.spm", "trgvocab*.yml")
+SHARED_VOCABULARIES = ("vocab*.spm", "spm*.model", "vocab*.yml", "vocab*.yaml", "vocab*.json")
+SOURCE_VOCABULARIES = ("srcvocab*.spm", "vocab.src*.spm", "source*.spm", "srcvocab*.yml", "vocab.src*.yml")
+TARGET_VOCABULARIES = ("trgvocab*.spm", "vocab.trg*.spm", "target*.spm", "trgvocab*.yml", "vocab.trg*.yml")
 
 _BIN_HEAD = struct.Struct("<2Q")
 _MANY_TENSORS = 1_000_000

@@ -2,16 +2,16 @@
 
     1. find the files                     folder
     2. read the weights                   files, bin
-    3. options -> architecture            options, a checklist
-    4. parameters -> canonical weights    weights, a table of names
-    5. vocabularies and shortlist         SentencePiece; shortlist
+    3. options -> architecture            options, a checklist; recurrent
+    4. parameters -> canonical weights    weights, a table of names; recurrent
+    5. vocabularies and shortlist         SentencePiece, or lists of words; shortlist
     6. decoding settings                  here
 
 Every step adds what stands against the model to the same reasons, and the import is refused with all of them.
 What cannot be read at all (a damaged file) is its own error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
@@ -19,12 +19,16 @@ from dragoman.bundle.rules import MAX_BEAM_SIZE, MAX_LENGTH_FACTOR, MAX_LENGTH_P
 from dragoman.export.core.checkpoint import Checkpoint, Shortlist
 from dragoman.export.core.digests import sha256
 from dragoman.export.core.reasons import Reasons, short
+from dragoman.export.importers.files.listed_words import file_names, read_listed_words
 from dragoman.export.importers.files.sentencepiece_models import open_sentencepiece
+from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.marian.files import read_model
 from dragoman.export.importers.marian.folder import MarianFolder, language_pair, read_folder
 from dragoman.export.importers.marian.options import Options, read_architecture, read_options, shares_source_and_target
+from dragoman.export.importers.marian.recurrent import is_recurrent, place_recurrent, read_recurrent
 from dragoman.export.importers.marian.shortlist import read_shortlist
-from dragoman.export.importers.marian.weights import place_weights
+from dragoman.export.importers.marian.weights import Weights, place_weights
+from dragoman.export.importers.marian.word_lists import END, LISTS, UNKNOWN, is_nameless, read_word_list
 
 # Marian's own, for a model without decoding settings.
 DEFAULT_BEAM, DEFAULT_NORMALIZE, DEFAULT_LENGTH_FACTOR = 12, 0.0, 3.0
@@ -39,7 +43,9 @@ KNOWN_LICENCES = {
 }
 
 
-def read_marian(path: Path, source_language: str | None, target_language: str | None) -> Checkpoint:
+def read_marian(
+    path: Path, source_language: str | None, target_language: str | None, words: Cut | None = None
+) -> Checkpoint:
     """Read the model at `path`, a folder or the model's file. Raises `ExportError`."""
     reasons = Reasons()
     folder = read_folder(path, reasons)
@@ -49,19 +55,23 @@ def read_marian(path: Path, source_language: str | None, target_language: str | 
     pair = language_pair(folder, source_language, target_language, reasons)
     model = read_model(folder.model)
     options = read_options(model.config, "the model's own configuration", reasons)
-    architecture = read_architecture(options, model, reasons)
+    recurrent = is_recurrent(options)
+    architecture = read_recurrent(options, reasons) if recurrent else read_architecture(options, model, reasons)
     limits = _limits(architecture)
     decoding = _decoding(folder, limits, reasons)
     if architecture is None:
         reasons.raise_if_any(path)
         raise AssertionError("an architecture that is not read has a reason")
     is_shared = shares_source_and_target(options)
-    weights = place_weights(model, architecture, is_source_shared=is_shared, reasons=reasons)
-    tokenizer = _tokenizer(folder, architecture, reasons)
+    if recurrent:
+        weights = Weights(place_recurrent(model, options, architecture, reasons))
+    else:
+        weights = place_weights(model, architecture, is_source_shared=is_shared, reasons=reasons)
+    found = _tokenizer(folder, architecture, words, reasons)
     shortlist = _shortlist(folder, architecture)
     reasons.raise_if_any(path)
-    assert tokenizer is not None, "a tokenizer that is not read has a reason"
-    assert folder.vocabularies is not None, "vocabularies that are not found have a reason"
+    assert found is not None, "a tokenizer that is not read has a reason"
+    tokenizer, files, read = found
     return Checkpoint(
         name=str(pair),
         pairs=(pair,),
@@ -69,11 +79,11 @@ def read_marian(path: Path, source_language: str | None, target_language: str | 
         weights=weights.floats,
         quantized=weights.quantized,
         tokenizer=tokenizer,
-        tokenizer_files=dict(zip((tokenizer.source, tokenizer.target), folder.vocabularies, strict=True)),
+        tokenizer_files=files,
         decoding=decoding,
         limits=limits,
         source_format="marian-bin" if folder.model.suffix == ".bin" else "marian-npz",
-        source_files=_source_files(folder),
+        source_files=tuple(dict.fromkeys((*_source_files(folder), *read))),
         licence=_licence(folder.model),
         output_activation_scale=weights.output_activation_scale,
         shortlist=shortlist,
@@ -129,9 +139,18 @@ def _number(settings: Options, key: str, default: float, reasons: Reasons) -> fl
     return default
 
 
-def _tokenizer(folder: MarianFolder, architecture: Architecture, reasons: Reasons) -> Tokenizer | None:
+TextFiles = tuple[Tokenizer, Mapping[str, Path | bytes], tuple[Path, ...]]
+"""A tokenizer, the files that it has in the bundle, and those that were read for it besides the vocabularies."""
+
+
+def _tokenizer(
+    folder: MarianFolder, architecture: Architecture, words: Cut | None, reasons: Reasons
+) -> TextFiles | None:
     if folder.vocabularies is None:
         return None
+    if all(file.suffix in LISTS for file in folder.vocabularies):
+        return _listed(folder, folder.vocabularies, architecture, words, reasons)
+    reasons.require(words is None, "--words is for vocabularies that are lists of words, and these are SentencePiece's")
     source, target = folder.vocabularies
     sizes = architecture.source_vocabulary, architecture.target_vocabulary
     ids = {_special_ids(file, size, reasons) for file, size in zip((source, target), sizes, strict=True)}
@@ -143,24 +162,53 @@ def _tokenizer(folder: MarianFolder, architecture: Architecture, reasons: Reason
     (special,) = ids
     assert special is not None, "checked above"
     eos, unk = special
-    is_shared = source == target
-    return Tokenizer(
+    names = file_names(source == target, "spm")
+    tokenizer = Tokenizer(
         kind="sentencepiece",
-        source="vocabulary.spm" if is_shared else "source.spm",
-        target="vocabulary.spm" if is_shared else "target.spm",
+        source=names[0],
+        target=names[1],
         eos_id=eos,
         unk_id=unk,
         start_id=architecture.target_vocabulary,  # no such word: Marian begins with a zero embedding
     )
+    return tokenizer, dict(zip(names, folder.vocabularies, strict=True)), ()
+
+
+def _listed(
+    folder: MarianFolder, files: tuple[Path, Path], architecture: Architecture, words: Cut | None, reasons: Reasons
+) -> TextFiles | None:
+    """Vocabularies that are lists of words, cut by a SentencePiece model beside them or as `words` says."""
+    sizes = architecture.source_vocabulary, architecture.target_vocabulary
+    lists = [read_word_list(file, size, reasons) for file, size in zip(files, sizes, strict=True)]
+    source, target = lists
+    if source is None or target is None:
+        return None
+    if source.index(END) != target.index(END):
+        reasons.add(f"{files[0].name} and {files[1].name} number the end of a sentence differently")
+        return None
+    nameless = frozenset(word for side in (source, target) for word in side if is_nameless(word))
+    special = frozenset((END, UNKNOWN)) | nameless
+    listed = read_listed_words((folder.model.parent,), (source, target), special, UNKNOWN, words, reasons)
+    if listed is None:
+        return None
+    tokenizer = Tokenizer(
+        kind=listed.kind,
+        source=listed.models[0],
+        target=listed.models[1],
+        eos_id=target.index(END),
+        unk_id=target.index(UNKNOWN),
+        start_id=architecture.target_vocabulary,
+        source_vocabulary=listed.tables[0],
+        target_vocabulary=listed.tables[1],
+        suppressed_ids=tuple(n for n, word in enumerate(target) if is_nameless(word)),
+    )
+    return tokenizer, listed.files, listed.read
 
 
 def _special_ids(file: Path, vocabulary: int, reasons: Reasons) -> tuple[int, int] | None:
     """Ids of the end of a sentence and of the unknown word."""
-    if file.suffix in (".yml", ".yaml"):
-        reasons.add(
-            f"{file.name} lists words but not how text is cut into them; the SentencePiece model (.spm) that the "
-            f"vocabulary was made with has to take its place"
-        )
+    if file.suffix in LISTS:
+        reasons.add(f"{file.name} lists words, and the other side's vocabulary does not: both must, or neither")
         return None
     pieces = open_sentencepiece(file, reasons)
     if pieces is None:

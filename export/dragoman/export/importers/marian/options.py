@@ -1,7 +1,8 @@
 """Marian's options, and what each means in the canonical network.
 
 This is the checklist: every training option that changes the computation is translated, or has to have the one value
-given here. Options of other networks (`dim-rnn`, `enc-cell`, average attention, ...) and of training are not read.
+given here. Options of other networks (average attention, ...) and of training are not read. `recurrent` reads those of
+recurrent models.
 """
 
 from collections.abc import Mapping
@@ -51,9 +52,12 @@ SIZES = (
 def read_architecture(options: Options, model: MarianFile, reasons: Reasons) -> Architecture | None:
     """The architecture that the options describe; None when there is a reason against it."""
     before = len(reasons)
-    _check_fixed(options, reasons)
-    sizes = {ours: _size(options, theirs, most, reasons) for ours, theirs, most in SIZES}
-    source, target = _vocabularies(options, reasons)
+    kind = options.get("type")
+    known = "transformer, s2s, amun or nematus"
+    reasons.require(kind == "transformer", f"type must be {known}, the model's is {short(kind)}")
+    check_fixed(options, reasons)
+    sizes = {ours: read_size(options, theirs, most, reasons) for ours, theirs, most in SIZES}
+    source, target = read_vocabularies(options, reasons)
     has_whole_heads = sizes["heads"] and sizes["d_model"] % sizes["heads"] == 0
     reasons.require(has_whole_heads, "transformer-heads must divide dim-emb")
     inner = options.get("transformer-decoder-dim-ffn", 0)
@@ -86,7 +90,7 @@ def read_architecture(options: Options, model: MarianFile, reasons: Reasons) -> 
         sinusoid_divisor_minus_one=True,
         max_positions=len(positions) if is_learned and positions is not None else 1024,
         embedding_scale=1.0 if is_learned else float(sizes["d_model"]) ** 0.5,
-        tying=_tying(options),
+        tying=read_tying(options),
         embedding_norm=embedding_ops == "n",
         output_bias=not options.get("output-omit-bias", False),
         norm_epsilon=1e-6,
@@ -107,7 +111,8 @@ def read_options(text: str, what: str, reasons: Reasons) -> Options:
     return options
 
 
-def _size(options: Options, key: str, most: int, reasons: Reasons) -> int:
+def read_size(options: Options, key: str, most: int, reasons: Reasons) -> int:
+    """A size from 1; 0 where there is a reason against it."""
     value = options.get(key)
     if type(value) is int and 1 <= value <= most:
         return value
@@ -115,7 +120,8 @@ def _size(options: Options, key: str, most: int, reasons: Reasons) -> int:
     return 0
 
 
-def _vocabularies(options: Options, reasons: Reasons) -> tuple[int, int]:
+def read_vocabularies(options: Options, reasons: Reasons) -> tuple[int, int]:
+    """How many words source and target have."""
     value = options.get("dim-vocabs")
     if isinstance(value, list) and len(value) == 2 and all(type(size) is int and size >= 1 for size in value):
         return value[0], value[1]
@@ -123,10 +129,11 @@ def _vocabularies(options: Options, reasons: Reasons) -> tuple[int, int]:
     return 0, 0
 
 
-def _check_fixed(options: Options, reasons: Reasons) -> None:
-    kind = options.get("type")
-    reasons.require(kind == "transformer", f"type must be transformer, the model's is {short(kind)}")
+def check_fixed(options: Options, reasons: Reasons, without: str | None = None) -> None:
+    """Refuse options whose other values are other networks, but for those whose names begin with `without`."""
     for key, allowed in FIXED.items():
+        if without is not None and key.startswith(without):
+            continue
         value = options.get(key, allowed[0])
         wanted = " or ".join(map(str, allowed))
         reasons.require(value in allowed, f"{key} must be {wanted}, the model's is {short(value)}")
@@ -185,7 +192,8 @@ def _alignment_head(options: Options, layers: int) -> int | None:
     return 0 if options.get("transformer-guided-alignment-layer", "last") in ("last", layers, str(layers)) else None
 
 
-def _tying(options: Options) -> Tying:
+def read_tying(options: Options) -> Tying:
+    """What the output layer shares with the embeddings."""
     if options.get("tied-embeddings-all", False):
         return "all"
     if options.get("tied-embeddings", False):
