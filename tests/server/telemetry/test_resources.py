@@ -115,17 +115,19 @@ def test_the_soft_limit_of_descriptors_is_raised(monkeypatch: pytest.MonkeyPatch
 
 
 def test_connections_of_the_port_are_counted_once_a_second() -> None:
-    """Those that are established, whoever made them."""
+    """Those that are established and that the server has taken."""
     now_s = [0.0]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         connections = resources.Connections(lambda: port, 4, lambda: now_s[0])
         assert connections.share() == 0.0
-        with socket.create_connection(("127.0.0.1", port)):
+        with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
             now_s[0] = 0.5
             assert connections.share() == 0.0
             now_s[0] = 1.0
             assert connections.share() == 0.25
+        now_s[0] = 2.0
+        assert connections.share() == 0.0
 
 
 def test_memory_is_given_back() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
+import math
 import threading
 import time
 import weakref
@@ -19,7 +20,17 @@ import pytest
 from raw_http2 import RawConnection, framed
 
 from dragoman.server.transport import grpc_server
-from dragoman.server.transport.grpc_server import METADATA_BYTES, GrpcCall, GrpcMethod, GrpcServer, OpenGate, Refusal
+from dragoman.server.transport.grpc_server import (
+    METADATA_BYTES,
+    RUSH,
+    RUSH_S,
+    GrpcCall,
+    GrpcMethod,
+    GrpcServer,
+    OpenGate,
+    Refusal,
+    Rush,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -337,6 +348,42 @@ class Closed(OpenGate):
 
     def unknown(self) -> None:
         self.num_unknown += 1
+
+
+async def test_many_refusals_at_once_are_a_rush_for_a_moment() -> None:
+    """Not as many that come one by one."""
+    now_s = [0.0]
+    rush = Rush(lambda: now_s[0])
+    for _ in range(RUSH - 1):
+        rush.refused()
+    assert not rush.is_on()
+    rush.refused()
+    assert rush.is_on()
+    now_s[0] = 0.9 * RUSH_S
+    rush.refused()
+    now_s[0] = 1.8 * RUSH_S
+    assert rush.is_on()
+    now_s[0] = 2.0 * RUSH_S
+    assert not rush.is_on()
+    for _ in range(10 * RUSH):
+        now_s[0] += RUSH_S / (RUSH - 2)
+        rush.refused()
+        assert not rush.is_on()
+
+
+async def test_in_a_rush_calls_are_refused_and_served_as_ever() -> None:
+    """What happens is only looked at a little later, and all of it."""
+    gate = Closed()
+    async with serving(gate=gate, echo=single(echo)) as (server, channel):
+        call, rush = channel.unary_unary("/test/echo"), server._core._rush
+        codes = await asyncio.gather(*(code_of(call(b"no")) for _ in range(20 * RUSH)))
+        assert codes == ["RESOURCE_EXHAUSTED"] * (20 * RUSH)
+        rush._until_s = math.inf
+        assert await asyncio.gather(*(call(b"yes") for _ in range(10))) == [b"yes"] * 10
+        assert await code_of(call(b"no")) == "RESOURCE_EXHAUSTED"
+        rush._until_s = 0.0
+        assert await call(b"yes") == b"yes"
+        await eventually(lambda: server.num_open == 0)
 
 
 async def test_a_gate_refuses_before_a_call_is_served(caplog: pytest.LogCaptureFixture) -> None:

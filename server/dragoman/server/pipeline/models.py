@@ -8,8 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dragoman.bundle.directions import MOST_LISTED, Directions
 from dragoman.bundle.manifest import LanguagePair
@@ -21,8 +20,7 @@ _TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 MAX_TAG_LENGTH = 64
 
 
-@dataclass(frozen=True)
-class ModelQuery:
+class ModelQuery(NamedTuple):
     """What a request says about the model; empty strings leave it open."""
 
     model: str = ""

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.manifest import Decoding, LanguagePair
@@ -207,10 +207,11 @@ class Pipeline:
         cost = sum(map(tokens_of, texts))
         # Rounded, so that few messages have to be made for many requests.
         wait_s = rounded(self.lanes.predicted_wait_s(priority, cost))
+        if remaining_s is not None and wait_s > rounded(remaining_s):
+            return unmeetable(wait_s, rounded(remaining_s))
         try:
-            _check_in_time(wait_s, remaining_s and rounded(remaining_s))
             self.admission.check(cost, self.admission.held_tokens, wait_s, TRANSLATE.texts)
-        except (DeadlineUnmeetable, Overloaded) as error:
+        except Overloaded as error:
             return error
         except InvalidRequest:
             return None
@@ -398,6 +399,12 @@ class Pipeline:
 def rounded(seconds: float) -> float:
     """To two digits."""
     return float(f"{seconds:.2g}")
+
+
+@lru_cache(maxsize=256)
+def unmeetable(wait_s: float, remaining_s: float) -> DeadlineUnmeetable:
+    """An error that is answered and never raised: to make one takes as long as to find out that it is due."""
+    return DeadlineUnmeetable(wait_s, remaining_s)
 
 
 def _remaining_s(request: Request) -> float | None:

@@ -16,6 +16,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from dragoman.server.telemetry import sockets
+from dragoman.server.telemetry.sockets import LIBRARY, peer_port
+
 LATELY_S = 10.0
 """Twice as long as a client may go on without confirming the settings."""
 LOOK_S = 1.0
@@ -27,16 +30,11 @@ HOLD_S = 0.9
 """How long nobody new is let in after that: who comes at once takes all time from whoever frees what is cut off."""
 SHARE = 0.25
 """Of what the heaviest has brought: who has brought as much is cut off, too."""
-_FILES = "/proc/self/fd"
-_ESTABLISHED, _LISTENING = 1, 10
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27
 _RETURN = 6
 _RECEIVED = struct.Struct("Q")
 _RECEIVED_AT = 128
 """Where `tcp_info` has the bytes that were received."""
-_INFO_BYTES, _ADDRESS_BYTES = 256, 128
-_LIBRARY = ctypes.PyDLL(None)
-"""The C library. Nobody else runs Python between two calls: to wait for one's turn a thousand times takes too long."""
 _NOWHERE = bytes(16)
 """The address that a connection is cut off by: its family is AF_UNSPEC."""
 
@@ -126,43 +124,23 @@ class Floods:
         self._called = called
 
     def _connections(self) -> Iterator[_Connection]:
-        for file, info in self._sockets(_ESTABLISHED):
+        for file, info in sockets.established(self._ports()):
             (size,) = _RECEIVED.unpack_from(info, _RECEIVED_AT)
-            if port := _port(_LIBRARY.getpeername, file):
+            if port := peer_port(file):
                 yield _Connection(file, port, size)
-
-    def _sockets(self, state: int) -> Iterator[tuple[int, bytes]]:
-        """The files of the ports' sockets that are in this state, and what `tcp_info` says of them."""
-        ports = self._ports()
-        for name in os.listdir(_FILES):
-            info = ctypes.create_string_buffer(_INFO_BYTES)
-            size = ctypes.c_uint(_INFO_BYTES)
-            is_tcp = not _LIBRARY.getsockopt(int(name), socket.IPPROTO_TCP, socket.TCP_INFO, info, ctypes.byref(size))
-            if is_tcp and ord(info[0]) == state and _port(_LIBRARY.getsockname, int(name)) in ports:
-                yield int(name), info.raw
 
     def _hold(self) -> None:
         """Let nobody in: what comes to the ports is dropped by the kernel, and clients try again after a second."""
         self._held_until_s = self._clock() + HOLD_S
         nothing = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))
         program = struct.pack("HP", 1, ctypes.addressof(nothing))
-        for file, _ in self._sockets(_LISTENING):
-            _LIBRARY.setsockopt(file, socket.SOL_SOCKET, _ATTACH_FILTER, program, len(program))
+        for file, _ in sockets.listening(self._ports()):
+            LIBRARY.setsockopt(file, socket.SOL_SOCKET, _ATTACH_FILTER, program, len(program))
 
     def _release(self) -> None:
         self._held_until_s = 0.0
-        for file, _ in self._sockets(_LISTENING):
-            _LIBRARY.setsockopt(file, socket.SOL_SOCKET, _DETACH_FILTER, bytes(4), 4)
-
-
-def _port(ask: Callable[..., int], file: int) -> int:
-    """The port of a socket's own address or of its peer's; 0 where there is none."""
-    address = ctypes.create_string_buffer(_ADDRESS_BYTES)
-    return (
-        0
-        if ask(file, address, ctypes.byref(ctypes.c_uint(_ADDRESS_BYTES)))
-        else int.from_bytes(address.raw[2:4], "big")
-    )
+        for file, _ in sockets.listening(self._ports()):
+            LIBRARY.setsockopt(file, socket.SOL_SOCKET, _DETACH_FILTER, bytes(4), 4)
 
 
 def _cut(connection: _Connection) -> bool:
@@ -173,8 +151,8 @@ def _cut(connection: _Connection) -> bool:
     with suppress(OSError):
         file = os.dup(connection.file)  # which nobody can close between the two looks at it
         try:
-            is_same = _port(_LIBRARY.getpeername, file) == connection.port
-            return is_same and not _LIBRARY.connect(file, _NOWHERE, len(_NOWHERE))
+            is_same = peer_port(file) == connection.port
+            return is_same and not LIBRARY.connect(file, _NOWHERE, len(_NOWHERE))
         finally:
             os.close(file)
     return False

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from dragoman.server.telemetry import sockets
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 _UNLIMITED = 2**60
 """What cgroups of the first version say where there is no limit is larger than this."""
-_ESTABLISHED = "01"
 _CONNECTIONS_EVERY_S = 1.0
-"""Counting them reads a line for each, whoever's it is."""
+"""Counting them asks the kernel for each."""
 
 
 def memory_share() -> float:
@@ -62,7 +63,7 @@ def raise_descriptor_limit() -> int:
 
 
 class Connections:
-    """Established connections to a port of this machine, counted at most once a second."""
+    """Established connections to a port of this process, counted at most once a second."""
 
     def __init__(self, port: Callable[[], int], limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._port, self._limit, self._clock = port, limit, clock
@@ -74,15 +75,9 @@ class Connections:
         now_s = self._clock()
         if now_s - self._counted_s >= _CONNECTIONS_EVERY_S:
             self._counted_s = now_s
-            self.number = sum(map(self._count, ("tcp", "tcp6")))
+            with suppress(OSError):
+                self.number = sum(1 for _ in sockets.established((self._port(),)))
         return self.number / self._limit
-
-    def _count(self, family: str) -> int:
-        port = f":{self._port():04X}"
-        with suppress(OSError):
-            rows = (line.split(maxsplit=4) for line in (_PROC / "net" / family).read_text().splitlines()[1:])
-            return sum(row[1].endswith(port) and row[3] == _ESTABLISHED for row in rows)
-        return 0
 
 
 def _available() -> int:

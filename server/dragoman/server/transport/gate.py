@@ -18,11 +18,11 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from dragoman.server.core.errors import DeadlineUnmeetable, ServingError, Shed
+from dragoman.server.core.errors import ServingError, Shed
 from dragoman.server.core.segments import Priority
 from dragoman.server.pipeline.costs import tokens_of
 from dragoman.server.pipeline.models import Models
-from dragoman.server.pipeline.pipeline import Pipeline, rounded
+from dragoman.server.pipeline.pipeline import Pipeline, rounded, unmeetable
 from dragoman.server.telemetry.request_metrics import NO_MODEL, Metrics
 from dragoman.server.telemetry.rpc_metrics import RpcMetrics
 from dragoman.server.transport.codec import requests
@@ -42,6 +42,9 @@ MOST_BYTES = 16 * 1024
 MOST_TEXTS = 16
 """What is larger takes too long to be looked at here."""
 MOST_ROUTES = MOST_FORMS = 1_000
+COUNTED_S = 0.05
+"""How long it may take until a call that was refused is counted: to wake the event loop for each takes longer than all
+else."""
 _PRIORITIES = {each + 1: each for each in Priority}
 """As they are on the wire."""
 _PLAIN = (pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN)
@@ -74,6 +77,7 @@ class LoadGate:
         self._refused: Counter[tuple[str, str, str, str, str]] = Counter()
         """By method, code, caller, model and outcome: those that are not counted yet, the last empty where none is."""
         self._is_counting = False
+        self._counting: asyncio.TimerHandle | None = None
         self._traffic: defaultdict[str, Traffic] = defaultdict(lambda: Traffic(clock))
         """By model."""
         self._forms: dict[Hashable, _Form] = {}
@@ -95,12 +99,12 @@ class LoadGate:
             request = pb.TranslateRequest.FromString(message)
         except DecodeError:
             return None  # the event loop says what is wrong with it
-        pipeline = self._pipeline(request)
+        pipeline, given = self._pipeline(request), request.texts
         is_plain = request.format in _PLAIN and not request.HasField("decoding")
-        if pipeline is None or not is_plain or not 0 < len(request.texts) <= MOST_TEXTS:
+        if pipeline is None or not is_plain or not 0 < len(given) <= MOST_TEXTS:
             return None
         priority = _PRIORITIES.get(request.priority, Priority.NORMAL)
-        texts = [text.text for text in request.texts]
+        texts = [given[0].text] if len(given) == 1 else [text.text for text in given]
         cost = sum(map(tokens_of, texts))
         traffic = self._traffic[pipeline.name]
         if self._clock() < self._pressed_until_s or traffic.seconds(Priority.BATCH) > CALM_S:
@@ -124,7 +128,7 @@ class LoadGate:
         if error is None and remaining_s is not None:
             seconds = traffic.seconds(priority, cost)
             if seconds > SHARE * remaining_s and not pipeline.may_remember(texts):
-                error = DeadlineUnmeetable(rounded(seconds), rounded(remaining_s))
+                error = unmeetable(rounded(seconds), rounded(remaining_s))
         if error is None:
             return None
         self.press()
@@ -147,9 +151,9 @@ class LoadGate:
 
     def _refused_with(self, call: GrpcCall, error: ServingError, caller: str = "", model: str = NO_MODEL) -> Refusal:
         self._count(call.method, error.code, caller, model, error.outcome)
-        given = next((value for name, value in call.invocation_metadata() if name == "x-request-id"), None)
-        if call_id := usable_id(given):
-            return _refusal(error, call_id)
+        for name, value in call.invocation_metadata():
+            if name == "x-request-id" and (call_id := usable_id(value)):
+                return _refusal(error, call_id)
         key = str(error), error.retry_after_s
         form = self._forms.get(key)
         if form is None:
@@ -166,8 +170,13 @@ class LoadGate:
                 self._loop.call_soon_threadsafe(self._count_all)
 
     def _count_all(self) -> None:
-        self._is_counting = False
-        for labels in list(self._refused):
+        if self._counting is not None:
+            self._counting.cancel()
+        self._is_counting = False  # first: what is refused from here on has it done again
+        refused = list(self._refused)
+        if refused:
+            self._is_counting, self._counting = True, self._loop.call_later(COUNTED_S, self._count_all)
+        for labels in refused:
             number = self._refused.pop(labels)
             method, code, caller, model, outcome = labels
             self._rpcs.method(method).refused(code, number, caller)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -21,7 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined] # it has no types
@@ -36,12 +38,19 @@ FIRST_S = 0.25
 """How long the thread waits for a call's first message before it hands the call over without."""
 SLACK_S = 0.05
 """A client whose deadline passes ends its call so long before it passes here, or a little later."""
-REQUESTED = 16
-"""Calls that the core may hand out before it is asked again."""
+REQUESTED, FEW_REQUESTED = 32, 16
+"""Calls that the core may hand out, and how few are left when it is asked again."""
 METADATA_BYTES = 16 * 1024
 """What a client may send beside its messages. The core sees to it, but for clients that have not confirmed that."""
 _MOST_METADATA_BYTES = METADATA_BYTES * 5 // 4
 """The core, too, refuses some calls from the former on, and all from here on."""
+RUSH, RUSH_S = 20, 0.05
+"""So many refusals in such a time are a rush, which goes on for as long behind the last of them."""
+PAUSE_S = 0.01
+"""How long what happens in a rush is let come, and is then looked at together. Lanes work meanwhile: where they and the
+thread take turns for each call, it finds nothing in the processor's caches, and a refusal takes half as long again."""
+_LATE_S = FIRST_S / 8
+"""How often it is looked for calls that have waited for so long."""
 _TURN = 256
 """What is handed over before the event loop has its turn."""
 _TOO_LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
@@ -71,8 +80,7 @@ Wrap = Callable[[str, Any], GrpcMethod]
 """Makes a method of its full name, and of the handler that a generated service registers for it."""
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """What a call is refused with."""
 
     code: grpc.StatusCode
@@ -295,6 +303,30 @@ class GrpcCall:
             self._reading.set_result(message)
 
 
+class Rush:
+    """Whether calls are being refused so fast that they are looked at together. Of one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._number, self._since_s, self._until_s = 0, -math.inf, -math.inf
+
+    def __repr__(self) -> str:
+        return f"<Rush {'on' if self.is_on() else 'off'}>"
+
+    def refused(self) -> None:
+        """A call is refused."""
+        now_s = self._clock()
+        if now_s - self._since_s > RUSH_S:
+            self._number, self._since_s = 0, now_s
+        self._number += 1
+        if self._number >= RUSH:
+            self._until_s = now_s + RUSH_S
+
+    def is_on(self) -> bool:
+        """Whether many were refused a moment ago."""
+        return self._clock() < self._until_s
+
+
 class _Core:
     """The core's server, the thread that takes events from it, and the way from there to the event loop."""
 
@@ -310,6 +342,9 @@ class _Core:
         self._is_awake = False
         self._first: OrderedDict[GrpcCall, float] = OrderedDict()
         """Calls whose first message the thread waits for, and since when; the oldest first."""
+        self._rush = Rush()
+        self._look_s = 0.0
+        """When it is looked for those that have waited for too long."""
         self._num_requested = 0
         """Calls that the core may hand out now."""
         self.num_begun = self.num_ended = 0
@@ -365,16 +400,21 @@ class _Core:
     # From here on: the thread.
 
     def _run(self) -> None:
+        ended, nothing = cygrpc.CompletionType.queue_shutdown, cygrpc.CompletionType.queue_timeout
         while True:
             try:
-                event = self.queue.poll(time.time() + FIRST_S if self._first else None)
-                if event.completion_type == cygrpc.CompletionType.queue_shutdown:
+                is_rush = self._rush.is_on()
+                event = self.queue.poll(0.0 if is_rush else time.time() + FIRST_S if self._first else None)
+                kind = event.completion_type
+                if kind == ended:
                     return
-                if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                if kind != nothing:
                     event.tag(event)
-                if self._num_requested < REQUESTED:
+                elif is_rush:
+                    time.sleep(PAUSE_S)
+                if self._num_requested <= FEW_REQUESTED:
                     self._request()
-                if self._first:
+                if self._first and time.monotonic() >= self._look_s:
                     self._hand_over_late()
             except Exception as error:  # noqa: BLE001 - one call's, and the others go on
                 logs.event(_logger, logging.ERROR, "event_not_handled", exc_info=error)
@@ -382,10 +422,12 @@ class _Core:
 
     def _request(self) -> None:
         """As many calls as it may hand out, also where it could not be asked for some of them a moment ago."""
-        with suppress(ValueError):  # it is being shut down
+        try:
             while self._num_requested < REQUESTED and not self._is_stopping:
                 self.server.request_call(self.queue, self.queue, self._arrived)
                 self._num_requested += 1
+        except ValueError:  # it is being shut down
+            pass
 
     def _arrived(self, event: Any) -> None:
         self._num_requested -= 1
@@ -399,12 +441,13 @@ class _Core:
 
     def _take_in(self, event: Any) -> None:
         call = GrpcCall(self, event)
-        method = self._methods.get(call.method)
-        size = sum(len(name) + len(value) + _ENTRY_BYTES for name, value in call.invocation_metadata())
+        metadata = call.invocation_metadata()
+        size = sum(map(len, chain.from_iterable(metadata))) + _ENTRY_BYTES * len(metadata)
         if size > _MOST_METADATA_BYTES:
             self._refuse(event.call, _TOO_MUCH_METADATA)
             return
         call.brought(size)
+        method = self._methods.get(call.method)
         if method is None:
             self._gate.unknown()
             self._refuse(event.call, _UNKNOWN)
@@ -441,7 +484,8 @@ class _Core:
 
     def _hand_over_late(self) -> None:
         """What has waited for its first message for too long goes without."""
-        before_s = time.monotonic() - FIRST_S
+        now_s = time.monotonic()
+        self._look_s, before_s = now_s + _LATE_S, now_s - FIRST_S
         while self._first:
             call, since_s = next(iter(self._first.items()))
             if since_s > before_s:
@@ -460,6 +504,7 @@ class _Core:
             logs.event(_logger, logging.ERROR, "event_not_handled", exc_info=error)
 
     def _refuse(self, core: Any, refusal: Refusal) -> None:
+        self._rush.refused()
         _start(core, (cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS), _status(refusal)), _ignore)
 
 
