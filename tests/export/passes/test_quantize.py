@@ -139,6 +139,21 @@ def test_int8_graph_computes_rounded_products(tmp_path, activation_scale, per_ro
     assert np.abs(h - floats).max() < 0.02 * np.abs(floats).max() + (0.1 if activation_scale else 0)
 
 
+def test_what_is_made_of_the_table_is_a_byte_wide(tmp_path):
+    """Wider integers of a whole vocabulary would take a hundred megabytes while the graph is loaded."""
+    toy_session(tmp_path, None, per_row=True)
+    nodes = onnx.load(tmp_path / "toy.onnx", load_external_data=False).graph.node
+    made = {output: node for node in nodes for output in node.output}
+    product = next(node for node in reversed(nodes) if node.op_type.startswith("MatMulInteger"))
+
+    chain, name = list[str](), product.input[1]
+    while name in made:
+        chain.append(made[name].op_type)
+        name = made[name].input[0]
+
+    assert chain == ["Cast", "BitwiseXor", "Transpose"]
+
+
 @pytest.mark.parametrize("per_row", [False, True])
 @pytest.mark.parametrize("activation_scale", [None, 0.05])
 def test_words_from_one_graph_are_multiplied_in_another(tmp_path, activation_scale, per_row):

@@ -12,7 +12,7 @@ from dragoman.bundle.graphs import CANDIDATES, IDS, SRC_MASK, STEP, STEP_SHORTLI
 from dragoman.bundle.manifest import Nat
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.shortlist import Shortlist
-from dragoman.server.batches.warm_up import rehearse, warm_up
+from dragoman.server.batches.warm_up import FEW_WORDS, rehearse, warm_up
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.ports import LaneObserver
 
@@ -43,6 +43,21 @@ class Faulty(FakeRuntime):
         return said if graph != self._graph else {**said, TOPK_LOGP: self._change(said[TOPK_LOGP])}
 
 
+class Lengths(Faulty):
+    """Notes how many positions of sources each graph reads."""
+
+    def __init__(self) -> None:
+        super().__init__("none", None)
+        limits = replace(self.manifest.limits, max_source_tokens=64)
+        self.manifest = replace(self.manifest, limits=limits)
+        self.lengths: dict[str, list[int]] = {}
+
+    def run(self, graph: str, feed: Any) -> dict[str, Any]:
+        if SRC_MASK in feed:
+            self.lengths.setdefault(graph, []).append(int((feed[SRC_MASK] == 0).sum()))
+        return super().run(graph, feed)
+
+
 def warmed(runtime: FakeRuntime) -> FakeRuntime:
     shortlist = None if runtime.manifest.shortlist is None else LISTS
     warm_up(FOLDER, runtime, GroupFactory(runtime, shortlist, capacity=4, observer=LaneObserver()))
@@ -57,6 +72,14 @@ def warmed(runtime: FakeRuntime) -> FakeRuntime:
 def test_each_graph_is_run(runtime: FakeRuntime) -> None:
     """Whatever the bundle has: with a shortlist both the steps over it and those over all words."""
     assert set(warmed(runtime).runs) == set(runtime.graphs)
+
+
+def test_a_pass_over_the_whole_vocabulary_has_few_words() -> None:
+    """Each of them has a number for each word of it: of many that would be most of what a server at rest takes."""
+    runtime = Lengths()
+    warmed(runtime)
+
+    assert max(runtime.lengths[nat_graph("ctc")]) <= FEW_WORDS < max(runtime.lengths[nat_graph("ctc", shortlist=True)])
 
 
 @pytest.mark.parametrize("graph", [STEP, STEP_SHORTLIST, STRIDE, nat_graph("ctc"), nat_graph("masks", shortlist=True)])

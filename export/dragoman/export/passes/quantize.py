@@ -253,7 +253,9 @@ def _whole_output(
     build: _Builder, node: ir.Node, stored: ir.Value, scale: ir.Value, output_scale: float | None
 ) -> None:
     """x @ table.T: the signed, transposed matrix is made from the stored one when the graph is loaded."""
-    wide = build.add(node, "Cast", build.add(node, "Transpose", stored, perm=[1, 0]), to=ir.DataType.INT32)
-    w = build.add(node, "Cast", build.add(node, "Sub", wide, build.scalar(ZERO, np.int32)), to=ir.DataType.INT8)
+    turned = build.add(node, "Transpose", stored, perm=[1, 0])
+    # Less 128, without wider integers in between, which would take a hundred megabytes while the graph is loaded.
+    flipped = build.add(node, "BitwiseXor", turned, build.scalar(ZERO, np.uint8))
+    w = build.add(node, "Cast", flipped, to=ir.DataType.INT8)
     rows = build.activations(node, node.inputs[0], output_scale)  # type: ignore[arg-type]
     multiply(build, node, rows, w, scale, fixed=output_scale is not None)

@@ -23,6 +23,10 @@ from dragoman.server.runtime.runtime import Runtime
 
 WORDS = 128
 """Of each source, from all over the vocabulary: what is mapped of the words' table is then in memory."""
+FEW_WORDS = 16
+"""Of a source that is translated without autoregression over the whole vocabulary: each of its words, and of others in
+between, has a number for each word of that, which of many words is all that a server at rest has in memory.
+"""
 MOST_TOKENS = 8
 REHEARSED_ROWS, REHEARSED_WORDS, REHEARSED_SLOTS = (64, 8, 1), (100, 20), (256, 64)
 """Sources at a time, of so many words, with so many slots: the largest first, whose memory serves the others, too."""
@@ -103,4 +107,5 @@ def _segments(manifest: Manifest) -> Iterator[Segment]:
             yield from (Segment(ids, replace(decoding, beam_size=width)) for width in (1, 2))
         for name in manifest.nat:
             strategy = NonAutoregressive(name, manifest.nat[name].passes)
-            yield Segment(ids, replace(decoding, beam_size=1), strategy=strategy)
+            read = ids if shortlist else (*ids[: FEW_WORDS - 1], manifest.tokenizer.eos_id)
+            yield Segment(read, replace(decoding, beam_size=1), strategy=strategy)
