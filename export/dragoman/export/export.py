@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx_ir as ir
@@ -41,6 +42,7 @@ from dragoman.export.graphs.device_modules import device_graph_names
 from dragoman.export.graphs.store_graphs import store_graphs
 from dragoman.export.graphs.trace import signature_of, trace
 from dragoman.export.graphs.weights_file import save
+from dragoman.export.joining.join import join
 from dragoman.export.network.load import load_network
 from dragoman.export.network.nat import decoders
 from dragoman.export.network.network import Network
@@ -67,11 +69,13 @@ def export(
     replace: bool = False,
     progress: Progress = print,
 ) -> Bundle:
-    """Write the checkpoint as a bundle in `directory`. Whatever fails, nothing is left behind.
+    """Write the checkpoint as a bundle in `directory`, with all its decoders. Whatever fails, nothing is left behind.
 
     int8 has the checkpoint's own fixed scales, row scales where it has none, or fixed ones that are measured on
     `calibration`: source ids, each with its end token.
     """
+    if checkpoint.siblings:
+        return _joined(checkpoint, directory, precision, calibration, replace, progress)
     graphs = graph_names(checkpoint)
     check_tokenizers(checkpoint)
     network = load_network(checkpoint)
@@ -124,6 +128,31 @@ def export(
                 texts=checkpoint.texts,
             )
         )
+
+
+def _joined(
+    checkpoint: Checkpoint,
+    directory: Path,
+    precision: Precision,
+    calibration: Sequence[Sequence[int]] | None,
+    replace: bool,  # noqa: FBT001 - as `export` is told
+    progress: Progress,
+) -> Bundle:
+    """One bundle of several: each decoder is exported with the encoder, and they are joined."""
+
+    def exported(decoder: str | None, to: Path) -> Bundle:
+        def told(stage: str) -> None:
+            progress(stage if decoder is None else f"{decoder}: {stage}")
+
+        return export(checkpoint.of(decoder), to, precision=precision, calibration=calibration, progress=told)
+
+    with TemporaryDirectory(prefix="dragoman-") as folder:
+        bundle = exported(None, Path(folder) / "own")
+        for decoder in checkpoint.siblings:
+            sibling, is_last = exported(decoder, Path(folder) / decoder), decoder == [*checkpoint.siblings][-1]
+            to = directory if is_last else Path(folder) / f"with-{decoder}"
+            bundle = join(bundle, sibling, to, searches=decoder == checkpoint.searcher, replace_it=replace)
+    return bundle
 
 
 def graph_names(checkpoint: Checkpoint) -> tuple[str, ...]:

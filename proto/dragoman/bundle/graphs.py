@@ -103,9 +103,9 @@ _DEVICE, _NAT, _MEMORY, _SHORTLIST = "device.", "nat.", ".memory", ".shortlist"
 _Shape = tuple[int | str, ...]
 
 
-def sibling_graph(sibling: str, graph: str) -> str:
-    """The name that a graph of a further autoregressive decoder has in a bundle."""
-    return f"{sibling}.{graph}"
+def sibling_graph(sibling: str | None, graph: str) -> str:
+    """The name that a graph of a further autoregressive decoder has in a bundle; None: the architecture's own."""
+    return graph if sibling is None else f"{sibling}.{graph}"
 
 
 def file_of(graph: str) -> str:

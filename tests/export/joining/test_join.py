@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dragoman.bundle.graphs import DEVICE_STEP
 from dragoman.bundle.manifest import Form
 from dragoman.bundle.reader import open_bundle
 from dragoman.cli.main import main
@@ -111,24 +112,22 @@ def test_what_is_no_sibling_is_refused(exported, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_an_export_of_both_is_of_the_first_and_says_so(exported, tmp_path, capsys):
-    """In another precision, for a GPU say, there is one decoder."""
-    first, second = exported("self-attention"), exported("ssru")
-    join(first, second, tmp_path / "joined", searches=True)
+def test_an_export_of_both_has_both(exported, tmp_path, capsys):
+    """In another precision, for a GPU say: each decoder says what an export of its own bundle says, to the last bit,
+    and the one that searched searches; those that a GPU has graphs of its own for have them.
+    """
+    both = exported("self-attention"), exported("ssru")
+    sources = {"joined": join(*both, tmp_path / "joined", searches=True), "own": both[0], "ssru": both[1]}
 
-    assert (
-        main(
-            [
-                "export",
-                str(tmp_path / "joined"),
-                "--output",
-                str(tmp_path / "whole"),
-                "--precision",
-                "fp32",
-                "--no-probe",
-            ]
-        )
-        == 0
-    )
-    assert "its decoder ssru is left out: `dragoman join` adds one" in capsys.readouterr().out
-    assert open_bundle(tmp_path / "whole").manifest.decoders == ["self-attention"]
+    for name, source in sources.items():
+        given = ["export", str(source.directory), "--output", str(tmp_path / f"{name}-fp32"), "--precision", "fp32"]
+        assert main([*given, "--no-probe"]) == 0
+    whole = open_bundle(tmp_path / "joined-fp32").manifest
+
+    assert "left out" not in capsys.readouterr().out
+    assert (whole.decoders, whole.searcher) == (["ssru", "self-attention"], "ssru")
+    assert DEVICE_STEP in whole.of(None).graphs
+    assert DEVICE_STEP not in whole.of("ssru").graphs
+    for decoder, name in (("self-attention", "own"), ("ssru", "ssru"), (None, "ssru")):
+        alone = words(said(tmp_path / f"{name}-fp32"))
+        assert words(said(tmp_path / "joined-fp32", decoder=decoder)) == alone

@@ -53,7 +53,8 @@ def big(e2e: ModuleType) -> Bundle:
 @pytest.fixture(scope="session")
 def bundles_of(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Bundle]]:
     """Makes the bundles of a kind: in each precision that a GPU serves, where the step is its own. That with decoders
-    without autoregression has biases by distance. Rotary positions and Shaw's, whose portable graphs run, in float16.
+    without autoregression has biases by distance. Rotary positions and Shaw's, whose portable graphs run, and several
+    decoders on one encoder, in float16.
     """
 
     def make(kind: str) -> list[Bundle]:
@@ -61,6 +62,8 @@ def bundles_of(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Cal
         if kind in ("rotary", "shaw"):
             checkpoint = e2e.random_checkpoint(kind, at)
             return [e2e.tiny_bundle(replace(checkpoint, shortlist=None, name=f"{checkpoint.name}-alone"), "fp16")]
+        if kind == "joined":
+            return [e2e.tiny_bundle(e2e.joined_checkpoint(at), "fp16")]
         if kind != "nat":
             return [e2e.tiny_bundle(e2e.random_checkpoint(kind, at), precision) for precision in PRECISIONS]
         checkpoint = e2e.nat_checkpoint(at)
@@ -77,20 +80,29 @@ def bundles_of(e2e: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 
 @pytest.fixture(scope="session")
-def lab() -> Callable[..., Lines]:
-    """Runs lab.py, broken in one way where `twin` names it, and gives what it says; its log where it fails."""
+def environment() -> Callable[..., dict[str, str]]:
+    """Of a process that runs over the stand-in."""
 
-    def run(*arguments: object, twin: str | None = None, cudnn: bool = True) -> Lines:
+    def make(*, cudnn: bool = True) -> dict[str, str]:
         roots = (PLACEMENT / "site", *(ROOT / name for name in ("proto", "server", "export", "client")))
         libraries = (PLACEMENT / "lib", *([PLACEMENT / "cudnn"] if cudnn else []))
-        environment = {
+        return {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, roots)),
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
-            **({"TWIN": twin} if twin else {}),
         }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lab(environment: Callable[..., dict[str, str]]) -> Callable[..., Lines]:
+    """Runs lab.py, broken in one way where `twin` names it, and gives what it says; its log where it fails."""
+
+    def run(*arguments: object, twin: str | None = None, cudnn: bool = True) -> Lines:
+        given = {**environment(cudnn=cudnn), **({"TWIN": twin} if twin else {})}
         command = [sys.executable, str(HERE / "lab.py"), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
         assert "stand-in:" not in done.stderr, done.stderr[-4000:]
         return [json.loads(line) for line in done.stdout.splitlines()]

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -32,7 +33,7 @@ import onnxruntime
 import twins
 
 from dragoman.bundle.graphs import DEVICE_GRAPHS, DEVICE_STRIDE_STEPS, STRIDE, TOPK_ID, TOPK_LOGP, file_of
-from dragoman.bundle.manifest import Decoding, Recurrent
+from dragoman.bundle.manifest import Decoding, Manifest, Recurrent
 from dragoman.bundle.reader import Bundle, open_bundle
 from dragoman.server.batches.warm_up import rehearse
 from dragoman.server.core.errors import StartError
@@ -129,29 +130,30 @@ class Lab:
         self.lanes = open_lanes(
             bundle, num_lanes=lanes, threads_per_lane=1, max_batch=max_batch, observer=LaneObserver(), hardware=CUDA
         )
-        for _ in range(lanes if self.lanes.runtime.is_placed else 0):
+        runtime: Any = self.lanes.runtime
+        decoders = [runtime.of(name) for name in (None, *runtime.siblings)]
+        for _ in range(lanes * sum(each.is_placed for each in decoders)):
             if not rehearsed.acquire(timeout=WAIT_S):
                 raise TimeoutError("a lane does not rehearse")
-        runtime: Any = self.lanes.runtime
-        self._step, self._encode = runtime.step, runtime.encode
-        runtime.step, runtime.encode = self._stepped, self._encoded
+        for each in decoders:
+            each.step, each.encode = partial(self._stepped, each.step), partial(self._encoded, each.encode)
         self._prepare, runtime.prepare = runtime.prepare, self._prepared
         self.prepared = 0
         """Captures while nobody waited."""
         self._has_rested = threading.Event()
 
-    def _stepped(self, graph: str, feed: Any, **options: Any) -> Any:
-        said, new = self._step(graph, feed, **options)
+    def _stepped(self, step: Any, graph: str, feed: Any, **options: Any) -> Any:
+        said, new = step(graph, feed, **options)
         shape = said[TOPK_ID].shape
         said[TOPK_ID] = np.broadcast_to(np.arange(SAID, SAID + shape[-1]), shape).copy()
         said[TOPK_LOGP] = np.broadcast_to(-1 - np.arange(shape[-1], dtype=np.float32), shape).copy()
         self.steps.note(graph)
         return said, new
 
-    def _encoded(self, *given: Any, **options: Any) -> Any:
+    def _encoded(self, encode: Any, *given: Any, **options: Any) -> Any:
         self.steps.restart()
         self._has_rested.clear()
-        return self._encode(*given, **options)
+        return encode(*given, **options)
 
     def _prepared(self) -> bool:
         before = self.journal.counts()
@@ -208,25 +210,29 @@ def ways(lab: Lab) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every way of decoding that the bundle has: a name, and what a segment is made with."""
     manifest = lab.bundle.manifest
     plain = lab.decoding(shortlist=False, max_length=12)
-    for name, decoding in (
-        ("", plain),
-        *([(" over a shortlist", replace(plain, shortlist=True))] if manifest.shortlist else []),
-    ):
-        if manifest.architecture.decoder_layers:
-            yield f"greedy{name}", {"decoding": replace(decoding, beam_size=1)}
-            yield f"beam{name}", {"decoding": replace(decoding, beam_size=4, num_hypotheses=4)}
-            if not manifest.architecture.keeps_states:
-                strategy = Speculative(DraftSource.SOURCE, 4)
-                yield f"drafts{name}", {"decoding": replace(decoding, beam_size=1), "strategy": strategy}
-        for decoder, nat in manifest.nat.items():
-            passes = NonAutoregressive(decoder, nat.passes)
-            yield f"{decoder}{name}", {"decoding": replace(decoding, beam_size=1), "strategy": passes}
-    if manifest.architecture.decoder_layers:
-        yield (
-            "draws",
-            {"decoding": replace(plain, num_hypotheses=3, beam_size=1), "strategy": Sampling(5, temperature=1.3)},
-        )
-        yield "a prefix", {"decoding": replace(plain, beam_size=4), "prefix": (9, 8)}
+    for decoder in (None, *manifest.siblings):
+        yield from _searches(plain, decoder, manifest.of(decoder))
+    for decoder, nat in manifest.nat.items():
+        passes = NonAutoregressive(decoder, nat.passes)
+        yield decoder, {"decoding": replace(plain, beam_size=1), "strategy": passes}
+
+
+def _searches(plain: Decoding, decoder: str | None, manifest: Manifest) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Those of an autoregressive decoder, where there is one."""
+    if not manifest.architecture.decoder_layers:
+        return
+    name = manifest.architecture.decoder
+    alone = {"decoding": replace(plain, beam_size=1), "decoder": decoder}
+    wide = {**alone, "decoding": replace(plain, beam_size=4, num_hypotheses=4)}
+    several = replace(plain, num_hypotheses=3, beam_size=1)
+    yield f"{name}, greedy", alone
+    yield f"{name}, beam", wide
+    if manifest.shortlist:
+        yield f"{name}, over a shortlist", {**alone, "decoding": replace(plain, beam_size=1, shortlist=True)}
+    if not manifest.architecture.keeps_states:
+        yield f"{name}, drafts", {**alone, "strategy": Speculative(DraftSource.SOURCE, 4)}
+    yield f"{name}, draws", {**alone, "decoding": several, "strategy": Sampling(5, temperature=1.3)}
+    yield f"{name}, a prefix", {**wide, "prefix": (9, 8)}
 
 
 def loads(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -323,7 +329,10 @@ def refusals(path: str) -> Iterator[dict[str, Any]]:
     others = {
         "int8": {"precision": "int8"},
         **{cell: {"architecture": replace(manifest.architecture, decoder=cell, recurrent=sizes)} for cell in CELLS},
-        "siblings": {"siblings": {"ssru": replace(manifest.architecture, decoder="ssru")}},
+        "a sibling": {
+            "siblings": {"gru": replace(manifest.architecture, decoder="gru", recurrent=sizes)},
+            "graphs": {**manifest.graphs, "gru.step": manifest.graphs["step"]},
+        },
         "copies": {"architecture": replace(manifest.architecture, copies=True)},
         "older": {"graphs": {name: graph for name, graph in manifest.graphs.items() if name not in DEVICE_GRAPHS}},
     }

@@ -12,10 +12,10 @@ def test_every_graph_of_each_precision_runs_on_cuda_and_is_captured(check_loads,
 
 
 def test_other_kinds_are_refused_with_what_to_do(lab, bundles_of):
-    """int8, recurrent networks, models that copy, several decoders, and bundles from before there was such a step."""
+    """int8, recurrent networks, alone and as siblings, models that copy, bundles from before there was such a step."""
     lines = lab("refusals", bundles_of("self-attention")[0].directory)
 
-    assert {line["kind"] for line in lines} == {"int8", "lstm", "gru", "siblings", "copies", "older"}
+    assert {line["kind"] for line in lines} == {"int8", "lstm", "gru", "a sibling", "copies", "older"}
     for line in lines:
         assert line["refusal"] is not None, line
         assert "--provider cpu" in line["refusal"] or "export it again" in line["refusal"], line

@@ -1,9 +1,9 @@
-"""What rarer kinds of bundles ask of a GPU: decoders without autoregression, rotary positions and Shaw's."""
+"""What rarer kinds of bundles ask of a GPU: decoders without autoregression, several, rotary positions and Shaw's."""
 
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["nat", "rotary", "shaw"])
+@pytest.mark.parametrize("kind", ["nat", "joined", "rotary", "shaw"])
 def test_every_graph_of_each_precision_runs_on_cuda_and_is_captured(check_loads, bundles_of, kind):
     """One lane and two, each way of decoding that a bundle has."""
     check_loads(bundles_of(kind))

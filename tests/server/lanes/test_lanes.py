@@ -579,7 +579,7 @@ def test_each_lane_rehearses_on_a_device_before_it_takes_anything(bench, monkeyp
     """On its own thread; what goes wrong with it is nobody's failure. On a processor there is nothing to rehearse."""
     rehearsals: list[tuple[str, int]] = []
 
-    def rehearse(runtime, factory, most) -> None:
+    def rehearse(runtime, factory, most, decoder) -> None:
         rehearsals.append((threading.current_thread().name, most))
         if len(rehearsals) == 2:
             runtime.is_placed = False  # or the fake would be asked for what a device has

@@ -86,9 +86,14 @@ def test_what_a_gpu_runs_is_not_refused(exported):
             r"bundle: models that copy from the source do not run with --provider cuda",
         ),
         (
-            {"siblings": {"ssru": Architecture(4, 2, 8, 1, 1, 8, 8, decoder="ssru")}},
+            {"siblings": {"gru": Architecture(4, 2, 8, 1, 1, 8, 8, decoder="gru", recurrent=Recurrent(1, 1, 1, 1))}},
             [CUDA],
-            r"bundle: several decoders on one encoder do not run .*: serve .* by itself, or .* --provider cpu",
+            r"bundle: decoders of gru do not run with --provider cuda: serve .* --provider cpu",
+        ),
+        (
+            {"architecture": {"decoder": "ssru"}, "siblings": {"self-attention": Architecture(4, 2, 8, 1, 1, 8, 8)}},
+            [CUDA],
+            r"no graph self-attention.device.step, which --provider cuda needs: export it again",
         ),
         (
             {"graphs": ("encoder", "step")},
@@ -101,6 +106,7 @@ def test_what_it_does_not_run_is_refused_with_the_way_out(exported, change, avai
     """Never run elsewhere instead: a server that is asked for a GPU starts on one, or says why not."""
     arch = replace(exported.architecture, **change.get("architecture", {}))
     graphs = {name: exported.graphs[name] for name in change.get("graphs", exported.graphs)}
+    graphs |= {f"{sibling}.{STEP}": exported.graphs[STEP] for sibling in change.get("siblings", ())}
     precision = change.get("precision", "fp16")
 
     with pytest.raises(StartError, match=reason):
@@ -138,7 +144,7 @@ def test_a_step_of_its_own_replaces_what_it_does_better(exported):
     both = replace(exported, graphs={**exported.graphs, **graphs})
 
     assert {*runs_there(both, PROCESSOR)} == {*runs_there(portable, PROCESSOR)} == {*graphs}
-    assert {*runs_there(portable, GPU)} == {*graphs} - {STRIDE}
+    assert {*runs_there(portable, GPU)} == {*graphs} - {STRIDE, STEP_SHORTLIST}
     assert {*runs_there(both, GPU)} & {STEP, STEP_SHORTLIST, STRIDE} == set()
     assert {*runs_there(both, GPU)} >= {*DEVICE_GRAPHS}
     assert [runs_placed(both, one) for one in (PROCESSOR, GPU)] == [False, True]

@@ -63,9 +63,9 @@ the head's width when weights are loaded; an importer whose model does not do th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +110,14 @@ class Oracle(Protocol):
         """Log-probabilities of all words [G, T, V] after each of those that the decoder reads, `read` [G, T]."""
 
 
+class Sibling(NamedTuple):
+    """A further autoregressive decoder on a checkpoint's encoder."""
+
+    architecture: Architecture
+    weights: dict[str, npt.NDArray[np.float32]]
+    """Its own and the encoder's, in canonical form."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A trained model in canonical form."""
@@ -143,3 +151,15 @@ class Checkpoint:
     """What is done with texts where a request says nothing."""
     oracle: Oracle | None = None
     """The source's own library; None where that is not installed."""
+    siblings: dict[str, Sibling] = field(default_factory=dict)
+    """Further autoregressive decoders, each by its kind."""
+    searcher: str | None = None
+    """The sibling that searches where a request names no decoder; None: the architecture's own decoder does."""
+
+    def of(self, decoder: str | None) -> "Checkpoint":
+        """As if it had one autoregressive decoder alone, the architecture's own (None) or a sibling."""
+        alone = replace(self, siblings={}, searcher=None)
+        if decoder is None:
+            return alone
+        architecture, weights = self.siblings[decoder]
+        return replace(alone, architecture=architecture, weights=weights, quantized={}, nat={}, oracle=None)

@@ -52,7 +52,8 @@ def distill(recipe: Recipe, say: Say) -> Result:
     """Distil; what an earlier run with the same work folder has done is not done again."""
     say("reading the checkpoint", None)
     torch.set_num_threads(recipe.threads)
-    checkpoint = read(recipe.source, recipe.format, *recipe.languages)
+    read_whole = read(recipe.source, recipe.format, *recipe.languages)
+    checkpoint = read_whole.of(read_whole.searcher)  # the decoder that says what the model says unasked
     check(checkpoint, recipe.decoders)
     options = {"beam_size": recipe.beam_size, "max_tokens": recipe.max_tokens}
     open_work(recipe.work, checkpoint.source_files, recipe.texts, options)

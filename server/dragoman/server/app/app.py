@@ -269,8 +269,6 @@ class App:
 
     def _pipeline(self, bundle: Bundle) -> Pipeline:
         name, options = bundle.manifest.name, self.options
-        if options.provider == "cuda":  # whose graphs are those of the architecture's own decoder
-            bundle = bundle.of(None)
         bundle = self._readable(bundle)
         if bundle.manifest.decoding.beam_size > options.max_beam_size:
             raise StartError(

@@ -75,7 +75,7 @@ class GroupFactory:
     def _has_shortlist(self, segment: Segment) -> bool:
         # What is forced may be outside of the shortlist; and where there is none, all words are searched.
         is_free = not segment.prefix and not isinstance(segment.strategy, Forced) and segment.phrasing is None
-        return segment.decoding.shortlist and is_free and not self._runtime.is_placed
+        return segment.decoding.shortlist and is_free and self._shortlist is not None
 
     def _strides(self, segment: Segment) -> bool:
         """Whether greedy search of this segment takes the stride graph: that gives each place's best words alone."""

@@ -54,27 +54,27 @@ def _try(directory: Path, segment: Segment, factory: GroupFactory) -> None:
         )
 
 
-def rehearse(runtime: Runtime, factory: GroupFactory, most: int) -> None:
+def rehearse(runtime: Runtime, factory: GroupFactory, most: int, decoder: str | None = None) -> None:
     """Have the lane that calls run greedy search and the bundle's own beam for few sources and for some, short and
     long, and capture that; it has at most so many at a time.
     """
-    manifest = runtime.manifest
+    manifest = runtime.of(decoder).manifest
     short = replace(manifest.decoding, num_hypotheses=1, forced_last_id=None, min_length=0)
     for width, rows, words in itertools.product(
         sorted({1, manifest.decoding.beam_size}), REHEARSED_ROWS, REHEARSED_WORDS
     ):
         ids = *[0] * min(words, manifest.limits.max_source_tokens - 1), manifest.tokenizer.eos_id
-        segment = Segment(ids, replace(short, beam_size=width))
+        segment = Segment(ids, replace(short, beam_size=width), decoder=decoder)
         for slots in REHEARSED_SLOTS:
-            _step_once(runtime, factory, [segment] * min(rows, most), slots)
+            _step_once(factory, [segment] * min(rows, most), slots)
     while runtime.prepare():
         pass
 
 
-def _step_once(runtime: Runtime, factory: GroupFactory, segments: Sequence[Segment], slots: int) -> None:
+def _step_once(factory: GroupFactory, segments: Sequence[Segment], slots: int) -> None:
     """One step of a group of its own, whose memory the next one has."""
     group: Group[int] = factory.group(segments[0])
-    for owner, source in enumerate(encode(runtime, segments)):
+    for owner, source in enumerate(encode(factory.runtime(segments[0].decoder), segments)):
         group.admit(owner, segments[owner], source)
     if isinstance(group, StepBatch):
         group.reserve(slots)

@@ -289,9 +289,10 @@ class _Lane:
     def _rehearse(self) -> None:
         """On a device: run what will be run most before anybody waits for it."""
         runtime = self._lanes.runtime
-        if runtime.is_placed and runtime.provider != "cpu":
+        for decoder in (None, *runtime.siblings) if runtime.provider != "cpu" else ():
             try:
-                rehearse(runtime, self._lanes.factory, self._lanes.max_batch)
+                if runtime.of(decoder).is_placed:
+                    rehearse(runtime, self._lanes.factory, self._lanes.max_batch, decoder)
             except Exception as error:  # noqa: BLE001 - it was for later
                 logs.event(_logger, logging.WARNING, "not_prepared", exc_info=error)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from dragoman.bundle.graphs import is_over_shortlist, sibling_graph
 from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server.batches.factory import GroupFactory
@@ -14,6 +15,7 @@ from dragoman.server.runtime.hardware import PROCESSOR, Hardware, runs_placed
 from dragoman.server.runtime.host_runtime import HostRuntime
 from dragoman.server.runtime.positions import position_bytes
 from dragoman.server.runtime.runtime import Runtime
+from dragoman.server.runtime.sessions import load_sessions
 
 
 def best_batch(manifest: Manifest, hardware: Hardware) -> int:
@@ -36,9 +38,17 @@ def most_together(manifest: Manifest, hardware: Hardware) -> int:
 
 
 def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:
-    """The bundle's graphs, loaded there."""
-    kind = DeviceRuntime if runs_placed(bundle.manifest, hardware) else HostRuntime
-    return kind(bundle, threads=threads, hardware=hardware)
+    """The bundle's graphs, loaded there: of several decoders, each runs as if it were the only one."""
+    loaded, runtimes = load_sessions(bundle, threads, hardware), {}
+    for decoder in (None, *bundle.manifest.siblings):
+        manifest = bundle.manifest.of(decoder)
+        named = {graph: sibling_graph(decoder, graph) for graph in manifest.graphs}
+        sessions = {graph: loaded[name] for graph, name in named.items() if name in loaded}
+        kind = DeviceRuntime if runs_placed(manifest, hardware) else HostRuntime
+        runtimes[decoder] = kind(manifest, sessions, hardware)
+    runtime = runtimes[None]
+    runtime.beside({decoder: each for decoder, each in runtimes.items() if decoder is not None})
+    return runtime
 
 
 def open_lanes(
@@ -58,7 +68,8 @@ def open_lanes(
     runtime = open_runtime(bundle, threads=threads_per_lane, hardware=hardware)
     usual = max_batch or best_batch(bundle.manifest, hardware)
     most = max_batch or most_together(bundle.manifest, hardware)
-    shortlist = None if runtime.is_placed else load_shortlist(bundle)
+    graphs = {graph for decoder in (None, *runtime.siblings) for graph in runtime.of(decoder).graphs}
+    shortlist = load_shortlist(bundle) if any(map(is_over_shortlist, graphs)) else None
     factory = GroupFactory(runtime, shortlist, capacity=most, observer=observer)
     size = position_bytes(bundle.manifest)
 

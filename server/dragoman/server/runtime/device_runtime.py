@@ -39,8 +39,7 @@ from dragoman.bundle.graphs import (
     written,
     written_by,
 )
-from dragoman.bundle.manifest import Tensor
-from dragoman.bundle.reader import Bundle
+from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Form, Resident
 from dragoman.server.runtime.device import Device, FixedRun, fetched_once
@@ -69,10 +68,10 @@ class DeviceRuntime(HostRuntime):
 
     is_placed = True
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware) -> None:
-        super().__init__(bundle, threads=threads, hardware=hardware)
-        self.work = DeviceWork()
-        self.device = Device(hardware.provider, hardware.device, self._sessions, self.work)
+    def __init__(self, manifest: Manifest, sessions: Mapping[str, Any], hardware: Hardware) -> None:
+        super().__init__(manifest, sessions, hardware)
+        self.work = work = DeviceWork()
+        self.device = Device(hardware.provider, hardware.device, sessions, work)
 
     def encode(self, feed: Feed, *, cross: bool, hidden: bool) -> dict[str, Any]:
         """Sources of a run that stays on the device, and hidden rows [n, d] as an array."""
@@ -257,7 +256,7 @@ class DeviceRuntime(HostRuntime):
 
     def prepare(self) -> bool:
         """Capture a run of the lane that asks, where one is still launched as usual."""
-        return self.device.prepare()
+        return self.device.prepare() or super().prepare()
 
     def store(self, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None) -> Store:
         """Tensors in the device's memory."""

@@ -22,10 +22,10 @@ from dragoman.bundle.graphs import (
     STRIDE,
     has_device_graphs,
     is_for_devices,
-    is_nat,
     is_over_shortlist,
     nat_graph,
     nat_memory_graph,
+    sibling_graph,
 )
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.core.errors import StartError
@@ -56,8 +56,9 @@ SHAPE_OPS |= {
 """What may run on the processor beside a GPU: computing with sizes, which ONNX Runtime does there by design."""
 
 
-REPLACED = frozenset({STEP, STEP_SHORTLIST, CANDIDATES})
-"""Graphs that nobody runs where the bundle has a step for devices; all words are searched there, as that is faster."""
+FOR_PROCESSORS = frozenset({STRIDE, STEP_SHORTLIST, CANDIDATES})
+"""Graphs that a device does not run: a stride's loop would wait for the host in each round, and candidates' rows of the
+output layer would be sent with each step, which takes longer than to search all words."""
 CAPTURED = frozenset({DEVICE_ENCODER, DEVICE_JOIN, DEVICE_HIDDEN_JOIN, DEVICE_STEP, DEVICE_ASKED, DEVICE_STRIDE})
 """Graphs whose launches are captured: they run all the time, in few shapes, and read no number on the processor."""
 
@@ -85,19 +86,26 @@ def runs_placed(manifest: Manifest, hardware: Hardware) -> bool:
 
 def captured(manifest: Manifest) -> frozenset[str]:
     """The graphs of a bundle whose launches are captured."""
-    return CAPTURED | {pass_graph(manifest, name) for name in manifest.nat if reads_placed(manifest, name)}
+    passes = {pass_graph(manifest, name) for name in manifest.nat if reads_placed(manifest, name)}
+    decoders = (None, *manifest.siblings)
+    return frozenset({sibling_graph(decoder, graph) for decoder in decoders for graph in CAPTURED} | passes)
 
 
 def runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
     """The graphs of a bundle that are loaded."""
-    if runs_placed(manifest, hardware):
-        left_out = {*REPLACED}
-    else:
-        left_out = {name for name in manifest.graphs if is_for_devices(name)}
-    if hardware.keeps:  # a stride's loop would wait for the host in each round
-        left_out |= {STRIDE}
-    if runs_placed(manifest, hardware):
-        left_out |= {name for name in manifest.graphs if is_nat(name) and is_over_shortlist(name)}
+    decoders = (None, *manifest.siblings)
+    return [
+        sibling_graph(decoder, graph) for decoder in decoders for graph in _runs_there(manifest.of(decoder), hardware)
+    ]
+
+
+def _runs_there(manifest: Manifest, hardware: Hardware) -> list[str]:
+    """Those of one decoder, and of what stands beside it without autoregression."""
+    is_placed = runs_placed(manifest, hardware)
+    left_out = {STEP} if is_placed else {name for name in manifest.graphs if is_for_devices(name)}
+    if hardware.keeps:
+        left_out |= FOR_PROCESSORS | {name for name in manifest.graphs if is_over_shortlist(name)}
+    if is_placed:
         placed = [name for name in manifest.nat if reads_placed(manifest, name)]
         left_out |= {name for one in placed for name in (nat_graph(one), nat_memory_graph(one))}
         left_out -= {pass_graph(manifest, one) for one in placed}
@@ -132,12 +140,13 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
             f"{directory}: int8 is for processors, and --provider cuda runs fp16 and fp32: export it again with "
             "--precision fp16, or serve it with --provider cpu"
         )
-    if hardware.keeps and manifest.siblings:
-        raise StartError(
-            f"{directory}: several decoders on one encoder do not run with --provider cuda: serve the bundle that has "
-            "one of them by itself, or this one with --provider cpu"
-        )
-    if not hardware.keeps or STEP not in manifest.graphs:
+    for decoder in (None, *manifest.siblings) if hardware.keeps else ():
+        _refuse_decoder(manifest.of(decoder), decoder, directory)
+
+
+def _refuse_decoder(manifest: Manifest, decoder: str | None, directory: Path) -> None:
+    """The same of one autoregressive decoder, where there is one."""
+    if STEP not in manifest.graphs:
         return
     arch = manifest.architecture
     kind = (
@@ -147,7 +156,8 @@ def refuse(manifest: Manifest, directory: Path, hardware: Hardware, available: S
         raise StartError(f"{directory}: {kind} do not run with --provider cuda: serve it with --provider cpu")
     if has_device_graphs(arch) and DEVICE_STEP not in manifest.graphs:
         raise StartError(
-            f"{directory}: the bundle has no graph {DEVICE_STEP}, which --provider cuda needs: export it again"
+            f"{directory}: the bundle has no graph {sibling_graph(decoder, DEVICE_STEP)}, which --provider cuda needs: "
+            "export it again"
         )
 
 

@@ -1,15 +1,14 @@
 """Runs graphs whose tensors are this process' arrays: on processors, and on a GPU those that keep nothing there."""
 
-import copy
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK, sibling_graph
+from dragoman.bundle.graphs import CANDIDATE_IDS, ENCODER, IDS, MASK, SRC_MASK
 from dragoman.bundle.manifest import Manifest, Tensor
-from dragoman.bundle.reader import Bundle
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Feed
 from dragoman.server.runtime.device import ON_DEVICE
@@ -17,7 +16,6 @@ from dragoman.server.runtime.hardware import PROCESSOR, Hardware
 from dragoman.server.runtime.host_store import HostStore
 from dragoman.server.runtime.run_limits import sources_of_a_run
 from dragoman.server.runtime.runtime import encoder_outputs, run_error, step_outputs
-from dragoman.server.runtime.sessions import load_sessions
 from dragoman.server.runtime.stores import Store
 
 
@@ -29,32 +27,29 @@ class HostRuntime:
     is_placed = False
     work: DeviceWork | None = None
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> None:
+    def __init__(self, manifest: Manifest, sessions: Mapping[str, Any], hardware: Hardware = PROCESSOR) -> None:
+        """`manifest` is the bundle's as one autoregressive decoder sees it, `sessions` are what is loaded of it."""
         self.provider = str(hardware.provider)
         self._turn = nullcontext() if hardware.provider == "cpu" else ON_DEVICE
-        loaded = load_sessions(bundle, threads, hardware)
-        self._siblings = {name: self._seen_by(name, bundle.manifest, loaded) for name in bundle.manifest.siblings}
-        self.siblings: Collection[str] = self._siblings.keys()
-        self._see(bundle.manifest.of(None), loaded)
-
-    def _see(self, manifest: Manifest, sessions: Mapping[str, Any]) -> None:
-        """Run the graphs of one decoder, which are these sessions among others."""
-        self.manifest = manifest
-        self._sessions = {name: sessions[name] for name in manifest.graphs if name in sessions}
-        self.graphs: Collection[str] = self._sessions.keys()
+        self._siblings: Mapping[str, HostRuntime] = MappingProxyType({})
+        self.manifest, self._sessions = manifest, sessions
+        self.graphs: Collection[str] = sessions.keys()
         """All of the bundle that run here."""
         self._outputs = {n: [t.name for t in graph.outputs] for n, graph in manifest.graphs.items()}
         self._said, self._kept = step_outputs(manifest)
 
-    def _seen_by(self, sibling: str, manifest: Manifest, loaded: Mapping[str, Any]) -> "HostRuntime":
-        """This one for a sibling."""
-        seen, runtime = manifest.of(sibling), copy.copy(self)
-        named = {name: sibling_graph(sibling, name) for name in seen.graphs}
-        runtime._see(seen, {name: loaded[whole] for name, whole in named.items() if whole in loaded})
-        return runtime
+    def beside(self, siblings: Mapping[str, "HostRuntime"]) -> None:
+        """Be that of a bundle whose further decoders have these; what a device does for one of them is done for it."""
+        self._siblings = siblings
+        self.work = self.work or next((one.work for one in siblings.values() if one.work is not None), None)
+
+    @property
+    def siblings(self) -> Collection[str]:
+        """The bundle's further autoregressive decoders."""
+        return self._siblings.keys()
 
     def of(self, decoder: str | None) -> "HostRuntime":
-        """The same with a sibling's graphs, or this one."""
+        """A sibling's, or this one."""
         return self if decoder is None else self._siblings[decoder]
 
     def __repr__(self) -> str:
@@ -71,8 +66,8 @@ class HostRuntime:
         return dict(zip(names, self._run(graph, feed, names), strict=True))
 
     def prepare(self) -> bool:
-        """There is nothing to be made."""
-        return False
+        """There is nothing to be made but for siblings."""
+        return any(sibling.prepare() for sibling in self._siblings.values())
 
     def step(self, graph: str, feed: Feed, *, attention: bool) -> tuple[dict[str, Any], list[Any]]:
         """What a step says of the new nodes, by name, and the arrays to keep of them."""

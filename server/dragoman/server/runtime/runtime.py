@@ -27,7 +27,7 @@ NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
 
 
 class Runtime(Protocol):
-    """The graphs of one bundle, loaded. All lanes share it."""
+    """The graphs of one bundle, loaded, as one of its autoregressive decoders sees them. All lanes share it."""
 
     manifest: Manifest
     provider: str

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 
 from dragoman.bundle.reader import Bundle, open_bundle
-from dragoman.export.core.checkpoint import Checkpoint, Shortlist
+from dragoman.export.core.checkpoint import Checkpoint, Shortlist, Sibling
 from dragoman.export.core.errors import ExportError
 from dragoman.export.network.load import checkpoint_weights
 from dragoman.export.network.nat import attach
@@ -25,28 +25,17 @@ Floats = npt.NDArray[np.float32]
 
 
 def read_bundle(source: Path, source_language: str | None, target_language: str | None) -> Checkpoint:  # noqa: ARG001
-    """Read a bundle as its architecture's own decoder has it; its languages are its own."""
+    """Read a bundle with all its decoders; its languages are its own."""
     whole = open_bundle(source)
     bundle = whole.of(None)
     manifest, facts = bundle.manifest, bundle.manifest.tokenizer
-    network = network_of(manifest.architecture)
-    attach(network, manifest.nat)
-    stored, missing = _stored(bundle), []
-    for name, parameter in network.named_parameters():
-        weight = _weight(stored, name)
-        if weight is None or weight.shape != tuple(parameter.shape):
-            missing.append(name)
-        else:
-            parameter.data = torch.from_numpy(np.ascontiguousarray(weight))
-    if missing:
-        raise ExportError(f"{source}: its graphs do not hold {', '.join(sorted(missing))} as the network has them")
     words = {facts.source, facts.target, facts.source_vocabulary, facts.target_vocabulary} - {None}
     provenance = manifest.provenance
     return Checkpoint(
         name=manifest.name,
         pairs=manifest.pairs,
         architecture=manifest.architecture,
-        weights=checkpoint_weights(network),
+        weights=_weights(bundle),
         quantized={},
         tokenizer=facts,
         tokenizer_files={name: bundle.path(name) for name in sorted(map(str, words))},
@@ -56,13 +45,32 @@ def read_bundle(source: Path, source_language: str | None, target_language: str 
         source_files=(source / "manifest.json",),
         licence=manifest.licence,
         texts=manifest.texts,
-        notes=tuple(
-            f"{source}: its decoder {name} is left out: `dragoman join` adds one" for name in whole.manifest.siblings
-        ),
         shortlist=_shortlist(bundle),
         nat=dict(manifest.nat),
         history={key: value for key, value in provenance.options.items() if key != "precision"},
+        siblings={
+            name: Sibling(architecture, _weights(whole.of(name)))
+            for name, architecture in whole.manifest.siblings.items()
+        },
+        searcher=whole.manifest.searcher,
     )
+
+
+def _weights(bundle: Bundle) -> dict[str, Floats]:
+    """All weights of a network of one autoregressive decoder, and of those without autoregression beside it."""
+    network = network_of(bundle.manifest.architecture)
+    attach(network, bundle.manifest.nat)
+    stored, missing = _stored(bundle), []
+    for name, parameter in network.named_parameters():
+        weight = _weight(stored, name)
+        if weight is None or weight.shape != tuple(parameter.shape):
+            missing.append(name)
+        else:
+            parameter.data = torch.from_numpy(np.ascontiguousarray(weight))
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise ExportError(f"{bundle.directory}: its graphs do not hold {names} as the network has them")
+    return checkpoint_weights(network)
 
 
 def _stored(bundle: Bundle) -> dict[str, npt.NDArray[np.generic]]:
