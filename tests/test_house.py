@@ -40,7 +40,6 @@ UNTESTED = {
     "needs a traced graph: tests/e2e runs it": (
         "export/dragoman/export/graphs/device_modules.py",
         "export/dragoman/export/proof/device_parity.py",
-        "server/dragoman/server/lanes/opening.py",
         "server/dragoman/server/runtime/device_runtime.py",
         "server/dragoman/server/runtime/host_runtime.py",
     ),

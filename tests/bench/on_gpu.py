@@ -119,12 +119,13 @@ def batches(args: argparse.Namespace, bundle: Path, hardware: Hardware) -> dict[
         for beam in args.beams:
             progress(f"batch {batch}, beam {beam}")
             sources = sources_of(model, batch, seed=batch)
-            ours = Dragoman(bundle, lanes=1, max_batch=batch, hardware=hardware)
+            steps = Steps()
+            ours = Dragoman(bundle, lanes=1, max_batch=batch, hardware=hardware, observer=steps)
             outputs = ours.translate(sources, beam)
             for _ in range(WARM_ROUNDS - 1):
                 ours.translate(sources, beam)
-            steps, reads = Steps(), Reads(ours)
-            ours.lanes.observer = steps
+            reads = Reads(ours)
+            steps.rounds_s.clear()
             run = lambda: timed(lambda: ours.translate(sources, beam))  # noqa: E731, B023
             result = compared(run, theirs, sources, beam, args.rounds)
             floor_s = (weights + median(reads.bytes)) / speed

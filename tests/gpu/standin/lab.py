@@ -6,7 +6,7 @@
     lab.py canvases BUNDLE 1 64           what a translation without autoregression takes, by sources
     lab.py refusals BUNDLE                what is said of bundles of other kinds, which a GPU does not run
     lab.py bfloat16 BUNDLE                which graphs for devices the provider has kernels for in bfloat16
-    lab.py busy BUNDLE 40 3000            a lane that never rests, with so many sources at a time
+    lab.py busy BUNDLE 1-120 3000 mixed   a lane that never rests, with so many sources at a time, mixed or of one beam
     lab.py traffic BUNDLE             rounds of mixed traffic: what is replayed, captured and held
 
 Each line that it prints is one JSON object. It runs in the environment that conftest.py makes. No kernel is executed,
@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, median
@@ -42,7 +42,7 @@ from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.core.strategies import DraftSource
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
-from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.decode.strategies.speculative import DRAFT_TOKENS, Speculative
 from dragoman.server.lanes import lanes as lanes_of_a_bundle
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.runtime.hardware import PROVIDERS, hardware_of
@@ -105,14 +105,26 @@ class Steps:
     taken: list[dict[str, Any]]
     last: tuple[Counts, float] | None = None
     number: int = 0
+    replayed: list[bool] = field(default_factory=list)
+    """Of each step, whether it and all that came before it, encoders included, only repeated what was captured."""
+    ended: Counts | None = None
 
     def note(self, graph: str) -> None:
         """One more has ended."""
         now = self.journal.counts(), time.thread_time()
         self.number += 1
+        if self.ended is not None:
+            spent = now[0] - self.ended
+            self.replayed.append(spent["replays"] > 0 and not spent["launches"])
+        self.ended = now[0]
         if (last := self.last) is not None:  # another lane may restart meanwhile
             self.taken.append({"graph": graph, "host_s": now[1] - last[1], **(now[0] - last[0])})
         self.last = self.journal.counts(), time.thread_time()
+
+    def clear(self) -> None:
+        """Nothing was noted so far."""
+        self.taken.clear()
+        self.replayed.clear()
 
     def restart(self) -> None:
         """What follows is not part of a step: the encoder ran."""
@@ -261,7 +273,7 @@ def budget(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         for _ in range(2):
             lab.answers(segments)
             lab.rest()
-        lab.steps.taken.clear()
+        lab.steps.clear()
         before = lab.journal.counts()
         for _ in range(3):
             lab.answers(segments)
@@ -289,7 +301,7 @@ def flow(path: str, *cases: str) -> Iterator[dict[str, Any]]:
         segments = [lab.segment(rng, n, decoding) for n, decoding in zip(lengths, decodings, strict=True)]
         lab.answers(segments)
         lab.rest()
-        lab.steps.taken.clear()
+        lab.steps.clear()
         lab.steps.number, before = 0, lab.journal.counts()
         lab.answers(segments)
         spent, number = lab.journal.counts() - before, lab.steps.number
@@ -380,85 +392,94 @@ def in_bfloat16(graph: Any) -> None:
                 attribute.i = brain
 
 
-def busy(path: str, sources: str = "40", answers: str = "3000") -> Iterator[dict[str, Any]]:
-    """A lane that never rests: whoever is answered is followed by another, greedily or by the bundle's beam of 4."""
-    bundle = open_bundle(Path(path))
-    facts = bundle.manifest
-    lab = Lab(replace(bundle, manifest=replace(facts, decoding=replace(facts.decoding, beam_size=4))))
-    rng, left, is_over = np.random.default_rng(3), int(answers), threading.Event()
-    problems: list[Exception] = []
-    ended: list[Counts] = []
+def mixed(lab: Lab, rng: np.random.Generator, words: int) -> Segment:
+    """Of ten sources one is drawn, one has drafts, and the others have a beam of 1 or of 4."""
+    decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
+    match rng.integers(0, 10):
+        case 0:
+            return lab.segment(rng, words, decoding, strategy=Sampling(1, top_k=40))
+        case 1:
+            return lab.segment(rng, words, decoding, strategy=Speculative(DraftSource.SOURCE, DRAFT_TOKENS))
+        case number:
+            return lab.segment(rng, words, replace(decoding, beam_size=4 if number % 2 else 1))
 
-    def segment() -> Segment:
-        words = int(rng.integers(3, 90))
-        decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
-        return lab.segment(rng, words, replace(decoding, beam_size=int(rng.choice([1, 4]))))
 
-    def follow(answer: Any) -> None:
-        nonlocal left
-        left -= 1
+def alike(beam: int, lab: Lab, rng: np.random.Generator, words: int) -> Segment:
+    """All of one beam."""
+    decoding = lab.decoding(beam_size=beam, max_length=int(words * 1.2) + 2, shortlist=False)
+    return lab.segment(rng, words, decoding)
+
+
+def busy(path: str, sources: str = "1-120", answers: str = "3000", kind: str = "mixed") -> Iterator[dict[str, Any]]:
+    """A lane that never rests: whoever is answered is followed by another, as many at a time as a number says that is
+    drawn anew at every 50th answer; first and second half.
+    """
+    lab = Lab(open_bundle(Path(path)))
+    made = mixed if kind == "mixed" else partial(alike, int(kind))
+    least, most = (int(number) for number in (sources.split("-") * 2)[:2])
+    rng, is_over, problems = np.random.default_rng(3), threading.Event(), []
+    marks: list[tuple[Counts, int]] = [(lab.journal.counts(), 0)]
+    wanted, answered, active, count = most, 0, 0, int(answers)
+    rehearsed, lab.prepared = marks[0][0].captures, 0
+
+    def submit(number: int) -> None:
+        nonlocal active
+        active += number
+        for _ in range(number):
+            lab.lanes.submit(made(lab, rng, int(rng.integers(3, 110))), follow)
+
+    def follow(answer: Any) -> None:  # by the lane's own thread, which rests only when none is left
+        nonlocal active, answered, wanted
+        active, answered = active - 1, answered + 1
         if isinstance(answer, Exception):
             problems.append(answer)
-        if left >= int(sources):
-            lab.lanes.submit(segment(), follow)
-        elif left == 0:  # by the lane's own thread, which rests only then
-            ended.append(lab.journal.counts())
+        if answered % 50 == 0:
+            wanted = int(rng.integers(least, most + 1))
+        if answered in (count // 2, count):
+            marks.append((lab.journal.counts(), len(lab.steps.replayed)))
+        if answered < count:
+            submit(max(0, wanted - active))
+        if not active:
             is_over.set()
 
-    lab.steps.taken.clear()
-    before, lab.prepared = lab.journal.counts(), 0
-    for _ in range(int(sources)):
-        lab.lanes.submit(segment(), follow)
+    lab.steps.clear()
+    with lab.lanes._changed:  # or the first would be answered before the last is there
+        submit(wanted)
     if not is_over.wait(WAIT_S) or problems:
         raise TimeoutError("a lane did not answer") from (problems or [None])[0]
-    spent, taken = ended[0] - before, lab.steps.taken
-    share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
-    yield {
-        **spent,
-        "steps": len(taken),
-        "stalls": spent["captures"] - lab.prepared,
-        "share": share,
-        "alive": lab.journal.counts().alive,
-    }
+    for (before, start), (after, end) in itertools.pairwise(marks):
+        yield {
+            **(after - before),
+            "steps": end - start,
+            "rehearsed": rehearsed,
+            "share": mean(lab.steps.replayed[start:end]),
+            "alive": after.alive,
+        }
     lab.close()
 
 
 def traffic(path: str, rounds: str = "4", lanes: str = "1") -> Iterator[dict[str, Any]]:
     """Bursts of mixed lengths and ways; what each round of them took."""
     lab = Lab(open_bundle(Path(path)), lanes=int(lanes))
-    rng = np.random.default_rng(1)
-
-    def burst() -> list[Segment]:
-        made = []
-        for words in rng.integers(3, 110, int(rng.integers(1, 121))).tolist():
-            decoding = lab.decoding(beam_size=1, max_length=int(words * 1.2) + 2, shortlist=False)
-            match rng.integers(0, 10):
-                case 0:
-                    made.append(lab.segment(rng, words, decoding, strategy=Sampling(1, top_k=40)))
-                case 1:
-                    made.append(lab.segment(rng, words, decoding, strategy=Speculative(DraftSource.SOURCE, 4)))
-                case number:
-                    made.append(lab.segment(rng, words, replace(decoding, beam_size=4 if number % 2 else 1)))
-        return made
+    rng, rehearsed = np.random.default_rng(1), lab.journal.counts().captures
 
     for number in range(int(rounds)):
-        lab.steps.taken.clear()
+        lab.steps.clear()
         before, lab.prepared = lab.journal.counts(), 0
         for _ in range(12):
-            lab.answers(burst())
-        spent, taken = lab.journal.counts() - before, lab.steps.taken
+            lab.answers([mixed(lab, rng, int(n)) for n in rng.integers(3, 110, int(rng.integers(1, 121)))])
+        spent, taken, replayed = lab.journal.counts() - before, lab.steps.taken, lab.steps.replayed
         stalls = spent["captures"] - lab.prepared
-        share = mean(step["replays"] > 0 and not step["launches"] for step in taken)
         lab.rest()
-        alive, host_s = lab.journal.counts().alive, mean(step["host_s"] for step in taken)
         yield {
             **spent,
             "round": number,
-            "steps": len(taken),
+            "steps": len(replayed),
+            "rehearsed": rehearsed,
             "stalls": stalls,
-            "share": share,
-            "host_s": host_s,
-            "alive": alive,
+            "share": mean(replayed),
+            "host_s": mean(step["host_s"] for step in taken),
+            "alive": lab.journal.counts().alive,
         }
     lab.close()
 

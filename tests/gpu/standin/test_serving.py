@@ -17,7 +17,9 @@ from dragoman.client import Client, Engine, EnginePreference, Options
 
 ROOT = Path(__file__).parents[3]
 CACHE = Path(os.environ.get("PLACEMENT", ROOT / ".cache/placement")).absolute().parent
-START_S = 400
+START_S = 1500
+"""No test fails for being slow; this one would wait for ever where nothing is said."""
+SAID = Path(__file__).parent / "said"
 ADDRESS, METRICS = re.compile(r"^on (\S+) with", re.M), re.compile(r"metrics on (\S+)")
 
 
@@ -32,11 +34,13 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(environment, tmp_path_factory) -> Iterator[Served]:
-    """The command, with the stand-in's environment in the place of one with CUDA's libraries."""
+    """The command, with the stand-in's environment in the place of one with CUDA's libraries. What its decoders say is
+    put into their mouths.
+    """
     folder = tmp_path_factory.mktemp("serve")
     given, python, log = environment(), folder / "python", folder / "log"
     site = given["PYTHONPATH"].split(os.pathsep)[0]
-    lines = f'export PYTHONPATH="{site}:$PYTHONPATH" LD_LIBRARY_PATH="{given["LD_LIBRARY_PATH"]}"'
+    lines = f'export PYTHONPATH="{site}:$PYTHONPATH:{SAID}" LD_LIBRARY_PATH="{given["LD_LIBRARY_PATH"]}"'
     python.write_text(f'#!/bin/sh\n{lines}\nexec {sys.executable} "$@"\n', "utf-8")
     python.chmod(0o755)
     settings = {"PROVIDER": "cuda", "SERVE_PYTHON": python, "CACHE": CACHE, "LISTEN": "127.0.0.1:0"}
@@ -55,10 +59,11 @@ def served(environment, tmp_path_factory) -> Iterator[Served]:
     assert process.stdout is not None
     limit = Timer(START_S, process.kill)
     limit.start()
-    for line in process.stdout:
-        said += line
-        if line.startswith("on "):
-            break
+    with process.stdout as lines_said:
+        for line in lines_said:
+            said += line
+            if line.startswith("on "):
+                break
     limit.cancel()
     address, metrics = ADDRESS.search(said), METRICS.search(said)
     assert address, said + log.read_text("utf-8")[-4000:]
@@ -85,7 +90,7 @@ def test_it_says_what_it_makes(served):
 
 @pytest.mark.parametrize("decoder", [None, "ssru", "self-attention"])
 def test_every_decoder_answers_by_every_engine(served, decoder):
-    """What it says are no words, as no kernel is run; but nothing is done that a capture forbids."""
+    """Nothing is done meanwhile that a capture forbids."""
     engines = [EnginePreference.GREEDY, EnginePreference.BEAM]
     engines += [] if decoder else [EnginePreference.NAT, EnginePreference.SPECULATIVE]
     with Client(served.address) as client:

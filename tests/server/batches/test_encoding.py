@@ -5,7 +5,15 @@ from itertools import pairwise
 import numpy as np
 from fake_runtime import FakeRuntime
 
-from dragoman.server.batches.encoding import RUN_TOKENS, encode, encoder_runs, gpu_padded_tokens, packed_rows
+from dragoman.server.batches.encoding import (
+    GPU_ENCODE_TOKENS,
+    GPU_RUN_TOKENS,
+    RUN_TOKENS,
+    encode,
+    encoder_runs,
+    gpu_padded_tokens,
+    packed_rows,
+)
 from dragoman.server.runtime.padding import round_up
 
 
@@ -29,9 +37,14 @@ def test_one_that_is_longer_than_a_run_goes_alone():
 
 
 def test_runs_of_a_gpu_are_bounded_by_the_sizes_that_they_come_in():
-    """256 sentences are a run; those of which a few more make a size four times as large go in two."""
-    assert [len(run) for run in encoder_runs([24] * 256, lambda n: n, 16_384, 4096, gpu_padded_tokens)] == [256]
-    assert [len(run) for run in encoder_runs([110] * 70, lambda n: n, 16_384, 4096, gpu_padded_tokens)] == [64, 6]
+    """256 sentences are two runs; those of which a few more make a size twice as large go in two, too."""
+
+    def sizes(lengths: list[int]) -> list[int]:
+        runs = encoder_runs(lengths, lambda n: n, GPU_ENCODE_TOKENS, GPU_RUN_TOKENS, gpu_padded_tokens)
+        return [len(run) for run in runs]
+
+    assert sizes([24] * 256) == [128, 128]
+    assert sizes([110] * 70) == [64, 6]
 
 
 def test_a_source_is_the_same_alone_and_among_others(work):

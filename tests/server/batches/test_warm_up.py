@@ -119,7 +119,9 @@ class Rehearsed(FakeRuntime):
 
     def __init__(self) -> None:
         super().__init__()
-        self.manifest = replace(self.manifest, decoding=replace(self.manifest.decoding, beam_size=3))
+        limits = replace(self.manifest.limits, max_source_tokens=512)
+        decoding = replace(self.manifest.decoding, beam_size=3)
+        self.manifest = replace(self.manifest, decoding=decoding, limits=limits)
         self.encoded: list[tuple[int, int]] = []
         self.stepped: list[tuple[int, ...]] = []
         self.left = 2
@@ -137,14 +139,34 @@ class Rehearsed(FakeRuntime):
         return self.left >= 0
 
 
-@pytest.mark.parametrize(("most", "rows"), [(256, {1, 8, 64}), (16, {1, 8, 16})])
+@pytest.mark.parametrize(("most", "rows"), [(256, {1, 8, 64, 128}), (16, {1, 8, 16})])
 def test_a_lane_rehearses_what_it_will_run_most(most: int, rows: set[int]) -> None:
-    """Greedy search and the bundle's beam, few sources and some, short and as long as may be; then all is prepared."""
-    runtime = Rehearsed()
+    """Greedy search, the bundle's beam, draws, rounds with drafts and without; few sources and many, short and long,
+    but no size twice; then all is prepared. What it measures of drafts meanwhile is not taken for what they cost.
+    """
+    runtime, drafted = Rehearsed(), []
+    observer = LaneObserver()
+    observer.on_drafts = lambda *given: drafted.append(given)  # type: ignore[method-assign]
+    factory = GroupFactory(runtime, None, capacity=most, observer=observer)
 
-    rehearse(runtime, GroupFactory(runtime, None, capacity=most, observer=LaneObserver()), most)
+    rehearse(runtime, factory, most)
 
-    assert {*runtime.stepped} == {(count, width) for count in rows for width in (1, 3)}
-    assert {*runtime.encoded} == {(count, words) for count in rows for words in (21, 64)}
-    assert runtime.encoded[0] == max(runtime.encoded)
+    some = {count for count in rows if count <= 64}
+    widths = {width: {count for count, nodes in runtime.stepped if nodes == width} for width in (1, 3, 9)}
+    assert widths == {1: rows, 3: rows, 9: some}
+    assert {*runtime.encoded} == {(count, 21) for count in rows} | {(count, 101) for count in some}
+    assert len(runtime.stepped) == len(runtime.encoded) == (26 if most == 256 else 24)
+    assert runtime.encoded[0] == (max(rows), 21)
     assert runtime.left == -1
+    assert drafted == []
+    assert factory._costs == {}
+
+
+def test_who_has_no_beam_rehearses_the_one_that_most_ask_for() -> None:
+    """Of 4."""
+    runtime = Rehearsed()
+    runtime.manifest = replace(runtime.manifest, decoding=replace(runtime.manifest.decoding, beam_size=1))
+
+    rehearse(runtime, GroupFactory(runtime, None, capacity=8, observer=LaneObserver()), 8)
+
+    assert {nodes for _, nodes in runtime.stepped} == {1, 4, 9}

@@ -26,9 +26,9 @@ from dragoman.server.decode.strategies.methods import METHODS
 from dragoman.server.decode.strategies.minimum_bayes_risk import MinimumBayesRisk
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
-from dragoman.server.decode.strategies.speculative import Speculative
+from dragoman.server.decode.strategies.speculative import DRAFT_TOKENS, Speculative
 from dragoman.server.planning.capabilities import draft_sources, engines, nat_decoders
-from dragoman.server.planning.plans import DRAFT_TOKENS, Plan, choose, plans
+from dragoman.server.planning.plans import Plan, choose, plans
 
 E = EnginePreference
 MASKED = Nat("mask-predict", 1, 64, mask_id=400, last_id=0, length_classes=16, block=8, passes=4, length_candidates=2)

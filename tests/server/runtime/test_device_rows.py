@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman.server.runtime.device_rows import ROWS, DeviceRows, row_level, size_level
+from dragoman.server.runtime.device_rows import (
+    ROWS,
+    DeviceRows,
+    best_level,
+    joined_level,
+    row_level,
+    size_level,
+    source_level,
+)
 
 
 def places(rows: DeviceRows) -> list[int]:
@@ -71,4 +79,8 @@ def test_sizes_are_few():
     assert {row_level(n) for n in range(1, 257)} == {*ROWS}
     assert row_level(257) == 1024
     assert {size_level(n) for n in range(1, 1025)} == {64, 256, 1024}
-    assert all(row_level(n) >= n and size_level(n) >= n for n in range(1, 600))
+    assert {source_level(n) for n in range(1, 513)} == {64, 128, 256, 512}
+    assert {joined_level(n) for n in range(1, 8193)} == {128, 1024, 8192}
+    assert {best_level(n) for n in range(1, 65)} == {2, 4, 8, 12, 16, 32, 64}
+    for level in (row_level, size_level, source_level, joined_level, best_level):
+        assert all(level(n) >= n for n in range(1, 600))

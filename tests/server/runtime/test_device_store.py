@@ -13,7 +13,7 @@ from dragoman.bundle.graphs import AT, DEVICE_MEMORY_FIT, HIDDEN, KEPT, LENGTHS,
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Resident
-from dragoman.server.runtime.device_rows import ENCODED, front_of
+from dragoman.server.runtime.device_rows import ENCODED, front_of, joined_level
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.slabs import Slabs
 
@@ -26,7 +26,8 @@ class ArrayDevice:
 
     def __init__(self) -> None:
         self.made: list[int] = []
-        self.slabs = Slabs(self.memory, DeviceWork())
+        self.written = 0
+        self.slabs, self.readers = Slabs(self.memory, DeviceWork()), set()
 
     def memory(self, size: int):
         self.made.append(size)
@@ -34,6 +35,7 @@ class ArrayDevice:
         return SimpleNamespace(array=array, data_ptr=lambda: array.ctypes.data)
 
     def write(self, graph, inputs, into) -> None:
+        self.written += 1
         for name in [one.removesuffix(".written") for one in into]:
             target, source = values(into[written(name)]), values(inputs[incoming(name)])
             rows = source[inputs[AT]].copy()  # picked before any is written
@@ -58,9 +60,11 @@ class Encoded:
     """A run of the encoder, by its sources' lengths."""
 
     def __init__(self, lengths: list[int], number: int) -> None:
-        hidden = np.random.default_rng(number).normal(size=(len(lengths), max(lengths), WIDTH)).astype(np.float32)
-        self.kept = {HIDDEN: Resident(hidden, hidden.ctypes.data, hidden.shape, hidden.dtype)}
-        self.views, self.readers = {LENGTHS: np.array(lengths)}, set()
+        shape = len(lengths), max(lengths), WIDTH
+        size = joined_level(shape[0] * shape[1]) * WIDTH  # a join reads as many
+        hidden = np.random.default_rng(number).normal(size=size).astype(np.float32)
+        self.kept = {HIDDEN: Resident(hidden, hidden.ctypes.data, shape, hidden.dtype)}
+        self.views = {LENGTHS: np.array(lengths)}
 
     def source(self, g: int) -> np.ndarray:
         return values(self.kept[HIDDEN])[g, : self.views[LENGTHS][g]].copy()
@@ -138,6 +142,26 @@ def test_addresses_do_not_change_once_a_slab_is_large_enough(device):
     assert len({*made}) == 1
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+def test_sources_that_are_expected_move_nobody(device, is_told):
+    """Two runs of the encoder for one group: what the first wrote lies where it would lie among all of them."""
+    store, expected = store_on(device), []
+    if is_told:
+        store.expect(140, 20)
+    for number, count in enumerate((100, 40)):
+        run = Encoded([20] * count, number)
+        for g in range(count):
+            store.resize(store.room(20))
+            store.admit()
+            store.place(len(store) - 1, {ENCODED: (run, g)})
+            expected.append(run.source(g))
+        store.join()  # as what the encoder left is written over by its next run
+
+    assert (device.written == 0) is is_told
+    assert store.size == 64
+    check(store, expected)
+
+
 def test_memory_with_numbers_that_are_not_finite_is_nobodys_again(device):
     """A store whose row is dead gives none of its memory to the next."""
     store = store_on(device)
@@ -172,10 +196,10 @@ def test_whoever_is_still_to_read_a_run_of_the_encoder_is_known_to_it(device):
     store.admit()
     store.place(0, {ENCODED: (run, 0)})
     expected = run.source(0)
-    assert run.readers == {store}
+    assert device.readers == {store}
 
     store.join()
     values(run.kept[HIDDEN])[:] = np.nan
 
-    assert run.readers == set()
+    assert device.readers == set()
     check(store, [expected])

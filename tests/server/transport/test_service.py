@@ -27,7 +27,7 @@ from dragoman.client import AsyncClient, Options
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.segments import Priority
 from dragoman.server.core.strategies import Engine
-from dragoman.server.planning.plans import DRAFT_TOKENS
+from dragoman.server.decode.strategies.speculative import DRAFT_TOKENS
 from dragoman.server.testing import write_bundle
 from dragoman.server.transport.pipe import MAX_OPEN
 from dragoman.v1 import translation_pb2 as pb

@@ -9,7 +9,7 @@ from dragoman.bundle.graphs import DEPTH, HIDDEN, IDS, PLACES, ROWS, SRC_MASK
 from dragoman.server.batches.group import Source
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Ints
-from dragoman.server.runtime.device_rows import row_level, size_level
+from dragoman.server.runtime.device_rows import row_level, source_level
 from dragoman.server.runtime.padding import MASKED, round_up
 from dragoman.server.runtime.runtime import Runtime
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 ENCODE_TOKENS = 256
 """Padded tokens in one run of the encoder: few enough that decoding is not held up, and that what a layer makes of them
 stays in a processor's nearest cache, which is worth a tenth of the run."""
-GPU_ENCODE_TOKENS = 16_384
+GPU_ENCODE_TOKENS = 8_192
 """The same of a GPU, which has no such cache and takes a launch for each node of a run."""
 RUN_TOKENS = 32
 """What a run of the encoder costs besides its tokens, in tokens."""
@@ -33,7 +33,7 @@ def padded_tokens(sources: int, positions: int) -> int:
 
 def gpu_padded_tokens(sources: int, positions: int) -> int:
     """The same on a GPU, where runs come in few sizes."""
-    return row_level(sources) * size_level(positions)
+    return row_level(sources) * source_level(positions)
 
 
 def encoder_runs(

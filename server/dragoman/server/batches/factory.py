@@ -91,8 +91,8 @@ class GroupFactory:
             return False
         return not SegmentSearch(segment, manifest.tokenizer, beams=1, width=1).is_special
 
-    def group(self, segment: Segment) -> Group[T]:
-        """An empty group for segments like this one."""
+    def group(self, segment: Segment, costs: Costs | None = None) -> Group[T]:
+        """An empty group for segments like this one; whether drafts pay is asked of `costs`, or of all such groups'."""
         shortlist = self._shortlist if self._has_shortlist(segment) else None
         runtime, has_stride, speculation = self._runtime.of(segment.decoder), self._strides(segment), None
         match segment.strategy:
@@ -102,7 +102,7 @@ class GroupFactory:
                     group = Rescored(group, runtime)
                 return group
             case Speculative() as strategy:
-                speculation = self._speculation(runtime, strategy, shortlist)
+                speculation = self._speculation(runtime, strategy, shortlist, costs)
             case _ if not has_stride or runtime.is_placed:
                 return tree_batch(
                     runtime,
@@ -116,11 +116,14 @@ class GroupFactory:
     def _nat(self, runtime: Runtime, name: str, shortlist: Shortlist | None) -> Group[T]:
         return CanvasBatch(runtime, shortlist, name=name, capacity=self._capacity)
 
-    def _speculation(self, runtime: Runtime, strategy: Speculative, shortlist: Shortlist | None) -> Speculation:
+    def _speculation(
+        self, runtime: Runtime, strategy: Speculative, shortlist: Shortlist | None, costs: Costs | None
+    ) -> Speculation:
         # Not by what a request may choose freely: there would be no end of them.
         key = strategy.draft, strategy.tokens, strategy.decoder, shortlist is not None
-        costs = self._costs.setdefault(key, Costs())
-        return Speculation(strategy, self._drafter(runtime, strategy, shortlist), costs, self._observer)
+        observer = self._observer if costs is None else LaneObserver()  # a rehearsal is nobody's
+        costs = costs or self._costs.setdefault(key, Costs())
+        return Speculation(strategy, self._drafter(runtime, strategy, shortlist), costs, observer)
 
     def _drafter(self, runtime: Runtime, strategy: Speculative, shortlist: Shortlist | None) -> Drafter:
         name = strategy.decoder

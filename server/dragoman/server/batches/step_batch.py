@@ -104,6 +104,10 @@ class StepBatch(Generic[T]):
         if self._speculation is not None:
             self._speculation.drafter.admit(segment, source)
 
+    def expect(self, sources: int) -> None:
+        """So many come soon, in several runs of the encoder: their memory is made once."""
+        self._memory.expect(sources)
+
     def reserve(self, slots: int) -> None:
         """Have memory for so many nodes of a source, where it is a device's."""
         reserve(self._nodes, slots)

@@ -5,10 +5,10 @@ On a device each lane rehearses, too: what it will run most is launched once in 
 it has from the first source on, and captured. A lane that never rests would launch it as usual otherwise.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from dragoman.bundle.graphs import STEP
 from dragoman.bundle.manifest import Manifest
@@ -18,7 +18,12 @@ from dragoman.server.batches.group import Group
 from dragoman.server.batches.step_batch import StepBatch
 from dragoman.server.core.errors import EngineFailure, StartError
 from dragoman.server.core.segments import Decoded, Segment
+from dragoman.server.core.strategies import DraftSource
+from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.nat import NonAutoregressive
+from dragoman.server.decode.strategies.sampling import Sampling
+from dragoman.server.decode.strategies.speculative import DRAFT_TOKENS, Speculative
+from dragoman.server.runtime.device_rows import row_level
 from dragoman.server.runtime.runtime import Runtime
 
 WORDS = 128
@@ -28,8 +33,17 @@ FEW_WORDS = 16
 between, has a number for each word of that, which of many words is all that a server at rest has in memory.
 """
 MOST_TOKENS = 8
-REHEARSED_ROWS, REHEARSED_WORDS, REHEARSED_SLOTS = (64, 8, 1), (100, 20), (256, 64)
+LONG, SHORT = 100, 20
+"""Words of a source: positions of either come in another size."""
+REHEARSED_BEAM, REHEARSED_CHOICES = 4, 40
+"""The beam that most ask for who ask for one, and the words that most draw from who say from how many."""
+Size: TypeAlias = tuple[int, int, int]
+FEW: tuple[Size, ...] = (64, LONG, 256), (64, SHORT, 64), (8, SHORT, 256), (1, SHORT, 256)
 """Sources at a time, of so many words, with so many slots: the largest first, whose memory serves the others, too."""
+MANY: tuple[Size, ...] = (128, SHORT, 256), (128, SHORT, 64)
+"""The same of a way that most sources go."""
+ALONE: tuple[Size, ...] = (8, LONG, 256), (1, LONG, 256)
+"""What only the encoder has another size for, which is the same one for all ways."""
 
 
 def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
@@ -55,25 +69,42 @@ def _try(directory: Path, segment: Segment, factory: GroupFactory) -> None:
 
 
 def rehearse(runtime: Runtime, factory: GroupFactory, most: int, decoder: str | None = None) -> None:
-    """Have the lane that calls run greedy search and the bundle's own beam for few sources and for some, short and
-    long, and capture that; it has at most so many at a time.
+    """Have the lane that calls run what it will run most, of few sources and of many, short ones and long ones, and
+    capture that; it has at most so many sources at a time.
     """
-    manifest = runtime.of(decoder).manifest
-    short = replace(manifest.decoding, num_hypotheses=1, forced_last_id=None, min_length=0)
-    for width, rows, words in itertools.product(
-        sorted({1, manifest.decoding.beam_size}), REHEARSED_ROWS, REHEARSED_WORDS
-    ):
-        ids = *[0] * min(words, manifest.limits.max_source_tokens - 1), manifest.tokenizer.eos_id
-        segment = Segment(ids, replace(short, beam_size=width), decoder=decoder)
-        for slots in REHEARSED_SLOTS:
-            _step_once(factory, [segment] * min(rows, most), slots)
+    for segment, sizes in _rehearsed(runtime.of(decoder).manifest, decoder):
+        drafts = (True, False) if isinstance(segment.strategy, Speculative) else (False,)
+        seen: set[Size] = set()
+        for rows, words, slots in sizes:
+            size = row_level(min(rows, most)), words, slots
+            if size not in seen:
+                seen.add(size)
+                for pays in drafts:
+                    _step_once(factory, [_of_words(segment, runtime.manifest, words)] * min(rows, most), slots, pays)
     while runtime.prepare():
         pass
 
 
-def _step_once(factory: GroupFactory, segments: Sequence[Segment], slots: int) -> None:
+def _rehearsed(manifest: Manifest, decoder: str | None) -> Iterator[tuple[Segment, tuple[Size, ...]]]:
+    """The ways that are rehearsed, and in which sizes."""
+    short = replace(manifest.decoding, num_hypotheses=1, forced_last_id=None, min_length=0, beam_size=1)
+    own = manifest.decoding.beam_size
+    greedy = Segment((), short, decoder=decoder)
+    yield greedy, (*MANY, *FEW, *ALONE)
+    yield replace(greedy, decoding=replace(short, beam_size=own if own > 1 else REHEARSED_BEAM)), (*MANY, *FEW)
+    yield replace(greedy, strategy=Sampling(0, top_k=REHEARSED_CHOICES)), FEW
+    yield replace(greedy, strategy=Speculative(DraftSource.SOURCE, DRAFT_TOKENS)), FEW
+
+
+def _of_words(segment: Segment, manifest: Manifest, words: int) -> Segment:
+    """The same of so many words, as far as a source may have them."""
+    ids = *[0] * min(words, manifest.limits.max_source_tokens - 1), manifest.tokenizer.eos_id
+    return replace(segment, ids=ids)
+
+
+def _step_once(factory: GroupFactory, segments: Sequence[Segment], slots: int, is_drafted: bool) -> None:  # noqa: FBT001
     """One step of a group of its own, whose memory the next one has."""
-    group: Group[int] = factory.group(segments[0])
+    group: Group[int] = factory.group(segments[0], costs=Costs(is_drafted))
     for owner, source in enumerate(encode(factory.runtime(segments[0].decoder), segments)):
         group.admit(owner, segments[owner], source)
     if isinstance(group, StepBatch):

@@ -54,9 +54,10 @@ class _Size:
 
 
 class Costs:
-    """What one way of drafting costs, for one bundle."""
+    """What one way of drafting costs, for one bundle; or whether it pays is `settled` without a look at that."""
 
-    def __init__(self) -> None:
+    def __init__(self, settled: bool | None = None) -> None:  # noqa: FBT001 - it is all that there is to say
+        self._settled = settled
         self._sizes: defaultdict[int, _Size] = defaultdict(_Size)
 
     def __repr__(self) -> str:
@@ -64,7 +65,7 @@ class Costs:
 
     def wants_drafts(self, sources: int) -> bool:
         """Whether the next round of so many sources shall speculate."""
-        return self._sizes[bucket(sources)].next()
+        return self._sizes[bucket(sources)].next() if self._settled is None else self._settled
 
     def note(self, sources: int, seconds: float, tokens: int, *, is_drafted: bool) -> None:
         """A round took so long, and all sources together got so many tokens."""

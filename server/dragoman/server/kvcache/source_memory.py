@@ -32,6 +32,10 @@ class Memory:
         self._have_room(len(self), length)
         self._store.admit(tensors)
 
+    def expect(self, sources: int) -> None:
+        """So many more come soon."""
+        self._store.expect(sources, int(self._lengths[: len(self)].max(initial=1)))
+
     def fill(self, g: int, tensors: Mapping[str, Any], length: int) -> None:
         """Give a source that was admitted without any its keys and values."""
         self._have_room(g, length)

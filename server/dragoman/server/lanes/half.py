@@ -27,6 +27,7 @@ from dragoman.server.batches.encoding import (
 )
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.group import Group
+from dragoman.server.batches.step_batch import StepBatch
 from dragoman.server.core import logs
 from dragoman.server.core.changing import changed
 from dragoman.server.core.errors import Cancelled, DeadlineExceeded, EngineFailure, ServingError, Shed
@@ -91,7 +92,7 @@ class Half:
     ) -> None:
         self._factory, self._observer = factory, observer
         self._pulse, self._note_speed = pulse, note_speed
-        on_gpu = runtime.provider == "cuda"
+        self._on_gpu = on_gpu = runtime.provider == "cuda"
         self._encode_tokens = GPU_ENCODE_TOKENS if on_gpu else ENCODE_TOKENS
         self._run_tokens = GPU_RUN_TOKENS if on_gpu else RUN_TOKENS
         self._area = gpu_padded_tokens if on_gpu else padded_tokens
@@ -215,14 +216,17 @@ class Half:
         ended_s = time.monotonic()
         for ticket, source in zip(run, sources, strict=True):
             ticket.encoded_s = ended_s
-            self._group(ticket.segment).admit(ticket, ticket.segment, source)
+            self._group(ticket.segment, run).admit(ticket, ticket.segment, source)
         lengths = [len(segment.ids) for segment in segments]
         self._observer.on_encode(len(run), sum(lengths), len(run) * round_up(max(lengths)), ended_s - started_s)
 
-    def _group(self, segment: Segment) -> Group[LaneTicket]:
+    def _group(self, segment: Segment, run: Sequence[LaneTicket]) -> Group[LaneTicket]:
+        """That of a segment of this run of the encoder."""
         key = self._factory.key(segment)
         if key not in self._groups:
-            self._groups[key] = self._factory.group(segment)
+            group = self._groups[key] = self._factory.group(segment)
+            if self._on_gpu and self._runs and isinstance(group, StepBatch):
+                group.expect(sum(_are_alike(segment, each.segment) for each in itertools.chain(run, *self._runs)))
         return self._groups[key]
 
     def _step(self, group: Group[LaneTicket]) -> int:
@@ -254,6 +258,11 @@ class Half:
             self._fail()
         else:
             self._pulse.succeed()
+
+
+def _are_alike(one: Segment, other: Segment) -> bool:
+    """Whether they are likely to share a group, at a glance."""
+    return (one.strategy, one.decoding, one.decoder) == (other.strategy, other.decoding, other.decoder)
 
 
 def failure_of(error: Exception) -> ServingError:

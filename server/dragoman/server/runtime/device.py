@@ -70,15 +70,13 @@ class FixedRun:
         """What it is sent: write here."""
         kept_offsets, kept_size = _laid_out(kept)
         self._staged, self._out, left = (device.memory(max(1, n)) for n in (size, self._out_size, kept_size))
-        self.kept = _residents(left, kept, kept_offsets)
-        """What stays on the device until the next time."""
-        self.readers: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Stores that are still to `join` what was kept."""
+        self.kept = {**into, **_residents(left, kept, kept_offsets)}
+        """What it leaves on the device."""
         self.said: Callable[[], Said | None] = lambda: None
         """What the last run gave, where that was not awaited and somebody may still ask for it."""
         self._binding = self._session.io_binding()
         inputs = {**_residents(self._staged, sent, offsets), **bound}
-        outputs = {**_residents(self._out, fetched, offsets_of), **into, **self.kept}
+        outputs = {**_residents(self._out, fetched, offsets_of), **self.kept}
         device.bind(self._binding, inputs, outputs)
         self._options = run_options(PLAIN)
         self.is_captured = self.is_prepared = False
@@ -161,6 +159,9 @@ class Device(threading.local):
     def __init__(self, kind: str, index: int, sessions: Mapping[str, Any], work: DeviceWork) -> None:
         self.kind, self.index, self.sessions, self.work = kind, index, sessions, work
         self.slabs = Slabs(self.memory, work)
+        self.readers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Stores that are still to `join` what the encoder left."""
+        self._left: tuple[Any, int] = None, 0
         self._fixed: dict[Hashable, FixedRun] = {}
 
     def __repr__(self) -> str:
@@ -172,6 +173,14 @@ class Device(threading.local):
 
         with ON_DEVICE:
             return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.kind, self.index)
+
+    def left_by_the_encoder(self, size: int) -> Any:
+        """The memory for what the encoder makes of sources, of so many bytes at least: one for all of its runs, so that
+        what reads it has one address.
+        """
+        if size > self._left[1]:
+            self._left = self.memory(size), size
+        return self._left[0]
 
     def bind(self, binding: Any, inputs: Mapping[str, Resident], outputs: Mapping[str, Resident]) -> None:
         """Have a run read and write these tensors as they lie."""

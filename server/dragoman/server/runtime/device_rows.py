@@ -18,7 +18,11 @@ SAID = "said"
 ROWS = (1, 8, 64, 128, 256)
 """Rows of a run; beyond these, further powers of four."""
 SMALLEST, FACTOR = 64, 4
-"""Slots and positions."""
+"""Slots; positions of sources double, as nothing but memory depends on them where a step reads their lengths."""
+JOINED, JOINED_FACTOR = 128, 8
+"""Positions of a run that writes sources: few sizes, as most of what it does is to be launched."""
+BESTS, MOST_EXACT = (2, 4, 8, 12, 16), 16
+"""Best words of a row that a run says; more come in powers of two."""
 
 
 def front_of(graph: str) -> str:
@@ -35,10 +39,28 @@ def row_level(rows: int) -> int:
 
 
 def size_level(size: int) -> int:
-    """Slots or positions to have for so many."""
-    level = SMALLEST
+    """Slots to have for so many."""
+    return _level(size, SMALLEST, FACTOR)
+
+
+def source_level(size: int) -> int:
+    """Positions of sources to have for so many."""
+    return _level(size, SMALLEST, 2)
+
+
+def joined_level(size: int) -> int:
+    """Positions of a run that writes so many of all its sources."""
+    return _level(size, JOINED, JOINED_FACTOR)
+
+
+def best_level(count: int) -> int:
+    """Best words that a run says where so many are wanted."""
+    return next((level for level in BESTS if level >= count), _level(count, MOST_EXACT, 2))
+
+
+def _level(size: int, level: int, factor: int) -> int:
     while level < size:
-        level *= FACTOR
+        level *= factor
     return level
 
 

@@ -33,6 +33,7 @@ from dragoman.bundle.graphs import (
     SRC_MASK,
     STRIDE,
     TOP,
+    TOPK_ID,
     TOPK_LOGP,
     WHOSE,
     decoder_name,
@@ -43,7 +44,17 @@ from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.core.ports import DeviceWork
 from dragoman.server.runtime.buffers import Array, Feed, Form, Resident
 from dragoman.server.runtime.device import Device, FixedRun, fetched_once
-from dragoman.server.runtime.device_rows import ENCODED, SAID, DeviceRows, front_of, row_level, size_level
+from dragoman.server.runtime.device_rows import (
+    ENCODED,
+    SAID,
+    DeviceRows,
+    best_level,
+    front_of,
+    joined_level,
+    row_level,
+    size_level,
+    source_level,
+)
 from dragoman.server.runtime.device_store import DeviceStore
 from dragoman.server.runtime.hardware import Hardware
 from dragoman.server.runtime.host_runtime import HostRuntime
@@ -101,7 +112,7 @@ class DeviceRuntime(HostRuntime):
         hidden, lengths, asked = tensors[HIDDEN], feed[LENGTHS], feed[ROWS]
         size = hidden.shape[1]
         of = np.array([rows[g] for g in feed[WHOSE].tolist()])
-        sizes = {"G": row_level(len(of)), "S": min(size_level(int(lengths.max())), size), "k": len(feed[TOP])}
+        sizes = {"G": row_level(len(of)), "S": min(source_level(int(lengths.max())), size), "k": len(feed[TOP])}
         sizes |= {"r": max(LEAST_ROWS, size_level(len(asked)))}
         upsample = self.manifest.nat[decoder_name(graph)].upsample
         width, given = sizes["S"] * upsample, feed[PLACES].shape[1] * upsample if PLACES in feed else 0
@@ -142,16 +153,18 @@ class DeviceRuntime(HostRuntime):
         lengths = is_word.sum(1)
         count = len(lengths)
         most = self.manifest.architecture.max_positions
-        shape = row_level(count), min(size_level(int(lengths.max())), most)
+        shape = row_level(count), min(source_level(int(lengths.max())), most)
         hidden, *told = self.manifest.graphs[DEVICE_ENCODER].outputs
+        for store in [*self.device.readers]:  # before what they read is written over
+            store.join()
+        width, dtype = int(hidden.shape[2]), np.dtype(hidden.dtype)
+        memory = self.device.left_by_the_encoder(joined_level(math.prod(shape)) * width * dtype.itemsize)
         run = self.device.fixed(
             DEVICE_ENCODER,
             {IDS: (shape, np.dtype(np.int64)), LENGTHS: (shape[:1], np.dtype(np.int64))},
-            kept={HIDDEN: ((*shape, int(hidden.shape[2])), np.dtype(hidden.dtype))},
+            into={HIDDEN: Resident(memory, memory.data_ptr(), (*shape, width), dtype)},
             fetched={tensor.name: _form(tensor, {"G": shape[0]}) for tensor in told},
         )
-        for store in [*run.readers]:  # before what they read is written over
-            store.join()
         if (said := run.said()) is not None:
             said()
         run.views[IDS][:count, : is_word.shape[1]][is_word[:, : shape[1]]] = feed[IDS]
@@ -184,7 +197,9 @@ class DeviceRuntime(HostRuntime):
         if graph == DEVICE_STRIDE:
             nodes, last = DEVICE_STRIDE_STEPS, self.manifest.architecture.max_positions - 1
             feed = {**feed, DEPTH: np.minimum(feed[DEPTH] + np.arange(nodes), last)}
-        sizes = graph, nodes, len(feed[TOP]), _rounded_chosen(named)
+        wanted = len(feed[TOP])
+        best = min(best_level(wanted), self.manifest.architecture.target_vocabulary)
+        sizes = graph, nodes, best, _rounded_chosen(named)
         key = *sizes, place.pointer, place.shape
         plan = plans.get(key)
         if plan is None:
@@ -200,6 +215,8 @@ class DeviceRuntime(HostRuntime):
             answer = {name: value.reshape(nodes, count, -1)[:, at].swapaxes(0, 1) for name, value in said.items()}
         else:
             answer = {name: value.reshape(count, nodes, -1)[at] for name, value in said.items()}
+        if wanted < best:
+            answer |= {name: answer[name][..., :wanted] for name in (TOPK_LOGP, TOPK_ID)}
         logp = answer[TOPK_LOGP]
         if not math.isfinite(logp.sum()):
             self._note_broken(logp, rows, same_rows)

@@ -17,13 +17,22 @@ from dragoman.bundle import graphs
 from dragoman.bundle.manifest import Tensor
 from dragoman.server.runtime.buffers import Feed, Resident
 from dragoman.server.runtime.device import Device, FixedRun
-from dragoman.server.runtime.device_rows import ENCODED, DeviceRows, front_of, row_level, size_level
+from dragoman.server.runtime.device_rows import (
+    ENCODED,
+    DeviceRows,
+    front_of,
+    joined_level,
+    row_level,
+    size_level,
+    source_level,
+)
 
-LEAST_ROWS, LEAST_SIZE = 64, 256
+LEAST_ROWS = 64
 """Memory is had for as many at once: what is captured while a group grows would know addresses that it then leaves."""
-FEW_ROWS = {"S": 64, "T": 8}
-"""So many rows have `LEAST_SIZE` slots or positions at least: fewer would be another size to capture and save nothing,
-as positions behind a source's last are not read, and all slots of so few rows are read in no time.
+FEW_ROWS, LEAST_SIZE = {"S": 128, "T": 8}, {"S": 128, "T": 256}
+"""So many rows have so many slots or positions at least: fewer would be another size to capture and save nothing, as
+positions behind a source's last are not read, and all slots of so few rows are read in no time. Where more rows have
+fewer slots, a run has no fewer than `LEAST_ROWS` of them.
 """
 
 
@@ -48,11 +57,13 @@ class DeviceStore:
         self, device: Device, declared: Sequence[Tensor], sizes: Mapping[str, int], kind: Hashable = None
     ) -> None:
         self._device, self._declared = device, declared
-        self._least = min(row_level(sizes["G"]), LEAST_ROWS) + 1, LEAST_SIZE
         axis = str(declared[0].shape[1])
+        self._few, self._least_size = FEW_ROWS[axis], LEAST_SIZE[axis]
+        self._level = source_level if axis == "S" else size_level
+        self._least = min(row_level(sizes["G"]), LEAST_ROWS) + 1, self._least_size
         self._graph, self._joiner, self._joined = FAMILIES[declared[0].name.partition("_")[0]]
         self.rows = DeviceRows()
-        self._room, self._few = 1, FEW_ROWS[axis]
+        self._room = 1
         self._size = self.room(sizes[axis])
         self._fresh: set[int] = set()
         """Rows that nothing was written to since their source came."""
@@ -78,7 +89,14 @@ class DeviceStore:
     def room(self, size: int) -> int:
         """How many to have where so many are needed."""
         is_small = max(self._room, row_level(len(self) + 1)) <= self._few
-        return size_level(max(size, LEAST_SIZE) if is_small else size)
+        return self._level(max(size, self._least_size) if is_small else size)
+
+    def expect(self, sources: int, size: int) -> None:
+        """Have rows for so many more, and so many slots or positions as they then have."""
+        room = row_level(len(self) + sources)
+        if room > self._room:
+            self._room = room
+            self._fit(room, self.room(size))
 
     def resize(self, size: int) -> None:
         """Have so many slots or positions."""
@@ -108,7 +126,7 @@ class DeviceStore:
         self._fresh.add(self.rows[row])
         run, g = tensors[ENCODED]
         self._joining[row] = run, g
-        run.readers.add(self)
+        self._device.readers.add(self)
 
     def feed(self) -> Feed:
         """The rows up to the last in use, in one of the few sizes."""
@@ -117,11 +135,19 @@ class DeviceStore:
         origins, rows = self.rows.compacted()
         if origins:
             self._copy(self._tensors, origins, rows, self._size)
-        end = min(row_level(self.rows.end), self._room)
+        end = self._end
         if end not in self._fronts:
             tensors = {name: tensor.front(end) for name, tensor in self._tensors.items()}
             self._fronts[end] = self.rows, tensors, {}
         return {front_of(self._graph): self._fronts[end]}
+
+    @property
+    def _end(self) -> int:
+        """Rows of the next run. A step has as many as its pool has, whatever is in use of the sources' keys."""
+        if self._graph == graphs.DEVICE_MEMORY_FIT:
+            return self._room
+        least = 1 if self._size >= self._least_size else LEAST_ROWS
+        return min(max(row_level(self.rows.end), least), self._room)
 
     def join(self) -> None:
         """Make and write the keys and values of those that have joined, run by run."""
@@ -131,8 +157,8 @@ class DeviceStore:
         for row, (run, g) in self._joining.items():
             runs[run].append((self.rows[row], g))
         self._joining.clear()
+        self._device.readers.discard(self)
         for run, joining in runs.items():
-            run.readers.discard(self)
             self._fresh -= {row for row, _ in joining}
             self._join(run, joining)
 
@@ -140,18 +166,18 @@ class DeviceStore:
         """Those of one run of the encoder: rows here, and sources there."""
         hidden, lengths = run.kept[graphs.HIDDEN], run.views[graphs.LENGTHS]
         count, positions, width = hidden.shape
-        whole = self._whole()
+        size, whole = joined_level(count * positions), self._whole()
         join = self._device.fixed(
             self._joiner,
-            {graphs.TO: ((count * positions, 2), np.dtype(np.int64))},
-            bound={self._joined: hidden.viewed(count * positions, width), **whole},
+            {graphs.TO: ((size, 2), np.dtype(np.int64))},
+            bound={self._joined: hidden.viewed(size, width), **whole},
             into={graphs.written(name): tensor for name, tensor in whole.items()},
         )
-        to = join.views[graphs.TO].reshape(count, positions, 2)
-        to[..., 0], to[..., 1] = 0, self._room * self._size
+        to = join.views[graphs.TO]
+        to[:, 0], to[:, 1] = 0, self._room * self._size
         for row, g in joining:
             length = int(lengths[g])
-            to[g, :length, 1] = np.arange(row * self._size, row * self._size + length)
+            to[g * positions : g * positions + length, 1] = np.arange(row * self._size, row * self._size + length)
         join.run()
 
     def _whole(self) -> dict[str, Resident]:

@@ -39,6 +39,9 @@ class HostStore:
         """As many as are needed: multiples of 16, with which numbers do not depend on how many there are."""
         return max(GRAIN, round_up(size))
 
+    def expect(self, sources: int, size: int) -> None:
+        """There are rows for all."""
+
     def resize(self, size: int) -> None:
         """Copy the rows in use into larger or smaller tensors."""
         for name, axis in self._axes.items():

@@ -24,6 +24,9 @@ class Store(Protocol):
     def room(self, size: int) -> int:
         """How many slots or positions to have where so many are needed."""
 
+    def expect(self, sources: int, size: int) -> None:
+        """So many more come soon, and so many slots or positions are needed so far: what has to move then moves now."""
+
     def resize(self, size: int) -> None:
         """Have so many slots or positions; rows keep theirs, as far as there are as many."""
 

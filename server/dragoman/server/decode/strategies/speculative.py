@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from dragoman.bundle.manifest import Decoding
 from dragoman.server.core.strategies import DraftSource, Engine, Lossy, Strategy
 
+DRAFT_TOKENS = 8
+"""Drafted at a time where nobody says otherwise. Each costs a row of a run, which is little: from 4 to 8 a real model's
+rounds were 18 % fewer, from 8 to 12 another 7 %, which the rows then cost."""
+
 
 @dataclass(frozen=True)
 class Speculative(Strategy):
