@@ -29,7 +29,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-marian test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-marian test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu bench-gpu-host text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -138,7 +138,8 @@ test-gpu: card $(GPU_PYTHON) ## The decoder on a GPU beside the processor: needs
 test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would be asked to do, counted on a processor (5 minutes): needs g++.
 	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist loadfile --confcutdir tests/gpu/standin tests/gpu/standin
 
-test-gpu-words: $(VENV)/.dev ## 500 random sentences by each strategy: the step for GPUs says the words of the portable one (2 minutes).
+test-gpu-words: $(VENV)/.dev ## 500 random sentences by each strategy, and 200 real lines: the step for GPUs says the words of the portable one (5 minutes).
+	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s -p no:xdist --confcutdir tests/gpu/words tests/gpu/words
 	EXAMPLES=500 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/e2e/test_placed.py -k "same_words"
 
 $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin/journal.h tests/gpu/standin/build.py | $(VENV)/.dev
@@ -149,7 +150,10 @@ $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin
 text-table: $(VENV)/.dev ## What comes through a translation: writes server/reference/text.md.
 	$(BIN)/python tests/bench/text_table.py
 
-bench-gpu: card $(GPU_PYTHON) ## Speed on a GPU beside transformers in float16: a process a stage, a line of JSON each (10 minutes).
+bench-gpu-host: $(VENV)/.dev $(CACHE)/placement/.built ## What the host takes of a step on a GPU, over the stand-in, beside what it took (1 minute).
+	PLACEMENT=$(CACHE)/placement $(BIN)/python -m pytest $(SLOW) -q -s -p no:xdist --confcutdir tests/gpu/standin tests/gpu/standin/test_placement.py -k keeps_to_its_budget
+
+bench-gpu: card $(GPU_PYTHON) ## Speed on a GPU beside transformers and CTranslate2 in float16: a process a stage, a line of JSON each (10 minutes).
 	PYTHONPATH=proto:server:export:client $(GPU_PYTHON) tests/bench/gpu_stages.py --json $(CACHE)/gpu.jsonl
 
 # Before 8 GB are fetched for nothing. `make test-gpu PROVIDER=cpu` needs none.

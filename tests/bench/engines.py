@@ -99,21 +99,26 @@ class Dragoman:
         self.lanes.close()
 
 
+COMPUTE_TYPES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+
+
 class CTranslate2:
     """A `Translator` with its own batching: sorted by length, cut into batches, shared by its workers.
 
     Its int8 is one scheme: a scale for each row of activations and each row of weights.
     """
 
-    def __init__(self, model: RandomModel, directory: Path, form: str, *, workers: int = 1, threads: int = 1) -> None:
+    def __init__(
+        self, model: RandomModel, directory: Path, form: str, *, workers: int = 1, threads: int = 1, device: str = "cpu"
+    ) -> None:
         from ctranslate2 import Translator
 
         self.words = random_model.words(model)
         self.ids = {word: n for n, word in enumerate(self.words)}
         self.translator = Translator(
             str(directory),
-            device="cpu",
-            compute_type="float32" if form == "fp32" else "int8",
+            device=device,
+            compute_type=COMPUTE_TYPES[form],
             inter_threads=workers,
             intra_threads=threads,
         )

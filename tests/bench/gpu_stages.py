@@ -33,7 +33,7 @@ class Stage:
 
 
 def stages(model: str, provider: str) -> list[Stage]:
-    """The first is the shortest; what is compared with transformers comes before what is not."""
+    """The first is the shortest; what is compared with others comes before what is not."""
     common = ("--model", model, "--provider", provider)
 
     def batch(sources: int, beam: int, *more: str) -> tuple[str, ...]:
@@ -45,6 +45,10 @@ def stages(model: str, provider: str) -> list[Stage]:
         Stage("first", batch(1, 1, "--alone", "--rounds", "1"), 120, is_needed=True),
         Stage("transformers 1x1", batch(1, 1, "--rounds", "5"), 90),
         Stage("transformers 64x1", batch(64, 1, "--rounds", "5"), 90),
+        *(
+            Stage(f"ctranslate2 {sources}x1", batch(sources, 1, "--rounds", "5", "--beside", "ctranslate2"), 60)
+            for sources in (1, 64)
+        ),
         *(
             Stage(f"{sources}x{beam}", batch(sources, beam, "--alone", "--rounds", "5"), 60)
             for sources in (8, 64, 256)

@@ -1,10 +1,10 @@
-"""dragoman on a GPU beside transformers' generate on the same card: one random Transformer in float16.
+"""dragoman on a GPU beside transformers' generate, or CTranslate2, on the same card: one random Transformer in float16.
 
 The network has 6 + 6 layers, d 512, ffn 2048, 8 heads and 32,000 words (`random_model.BIG`); its outputs are exactly as
 long as their sources, so both do the same number of steps.
 
   batches  so many sources at once, for each batch and beam: tokens a second and seconds until the last is answered, of
-           one lane and of generate, in rounds that alternate; figures are medians, ratios medians of the rounds' own.
+           one lane and of the other, in rounds that alternate; figures are medians, ratios medians of the rounds' own.
            What a step takes stands beside its floor: the bytes that it must read, which are the decoder's weights and
            the keys and values of its batch, at the speed at which the card copies memory.
   lanes    many sources at once over the largest batch: one lane, and two, of which one thinks while the other computes.
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import onnx
 import random_model
-from engines import CACHE, Dragoman, Transformers, bundle_of
+from engines import CACHE, CTranslate2, Dragoman, Engine, Transformers, bundle_of, ctranslate2_of
 from measure import alternate, median, percentile, processor, progress, timed, verdict
 
 from dragoman.bundle.reader import open_bundle
@@ -35,8 +35,8 @@ from dragoman.server.runtime.buffers import Resident
 from dragoman.server.runtime.hardware import Hardware, hardware_of
 
 MODELS = {"big": random_model.BIG, "tiny": random_model.TINY}
-BARS = {1: 5.0, 64: 3.0}
-"""By batch: dragoman's speed over the other's."""
+BARS = {1: 5.0, 64: 3.5}
+"""By batch: dragoman's speed over transformers'."""
 WARM_ROUNDS = 3
 """Before anything is timed: the second run of each size is the one that captures it."""
 COPIED = 1 << 28
@@ -111,9 +111,8 @@ def sources_of(model: random_model.RandomModel, count: int, seed: int) -> list[t
 
 
 def batches(args: argparse.Namespace, bundle: Path, hardware: Hardware) -> dict[str, Any]:
-    """Every batch and beam, beside transformers."""
-    model = MODELS[args.model]
-    theirs = None if args.alone else Transformers(model, device="cpu" if args.provider == "cpu" else "cuda")
+    """Every batch and beam, beside the other engine."""
+    model, theirs = MODELS[args.model], other_of(args)
     weights, speed, results = weights_read(bundle), memory_speed(args.provider), {}
     for batch in args.batches:
         for beam in args.beams:
@@ -140,8 +139,18 @@ def batches(args: argparse.Namespace, bundle: Path, hardware: Hardware) -> dict[
     return {"bytes_a_second": speed, "weights_bytes": weights, "cases": results}
 
 
+def other_of(args: argparse.Namespace) -> Engine | None:
+    """What dragoman is compared with; None where it is alone."""
+    model, device = MODELS[args.model], args.provider
+    if args.alone:
+        return None
+    if args.beside == "transformers":
+        return Transformers(model, device=device)
+    return CTranslate2(model, ctranslate2_of(model, args.cache), "fp32" if device == "cpu" else "fp16", device=device)
+
+
 def compared(
-    run: Callable[[], float], theirs: Transformers | None, sources: list[tuple[int, ...]], beam: int, rounds: int
+    run: Callable[[], float], theirs: Engine | None, sources: list[tuple[int, ...]], beam: int, rounds: int
 ) -> dict[str, Any]:
     """Tokens a second and latency of both; of dragoman alone where there is no other."""
     words = sum(map(len, sources))
@@ -179,16 +188,17 @@ def lanes(args: argparse.Namespace, bundle: Path, hardware: Hardware) -> dict[st
 def show(report: dict[str, Any]) -> None:
     """The tables."""
     print(
-        f"{'batch x beam':14}{'tokens/s':>10}{'generate':>10}{'ratio':>7}{'same':>6}{'p50 ms':>9}{'p99 ms':>9}"
+        f"{'batch x beam':14}{'tokens/s':>10}{report['beside']:>14}{'ratio':>7}{'same':>6}{'p50 ms':>9}{'p99 ms':>9}"
         f"{'step ms':>9}{'round ms':>9}{'floor ms':>9}{'over it':>8}   bar"
     )
     for case, one in report["batches"]["cases"].items():
         batch = int(case.partition("x")[0])
         other, ratio, same = (f"{one[key]:{form}}" if key in one else "-" for key, form in _OTHER.items())
-        bar = verdict(one["ratio"], BARS[batch]) if batch in BARS and "ratio" in one else ""
+        has_bar = batch in BARS and "ratio" in one and report["beside"] == "transformers"
+        bar = verdict(one["ratio"], BARS[batch]) if has_bar else ""
         times = f"{one['p50_ms']:9.1f}{one['p99_ms']:9.1f}{one['step_ms']:9.3f}{one['round_ms']:9.3f}"
         floor = f"{one['floor_ms']:9.4f}{one['over_floor']:8.1f}"
-        print(f"{case:14}{one['dragoman']:10.0f}{other:>10}{ratio:>7}{same:>6}{times}{floor}   {bar}".rstrip())
+        print(f"{case:14}{one['dragoman']:10.0f}{other:>14}{ratio:>7}{same:>6}{times}{floor}   {bar}".rstrip())
     print(
         f"memory {report['batches']['bytes_a_second'] / 1e9:,.0f} GB/s copied; "
         f"{report['batches']['weights_bytes'] / 1e6:,.1f} MB of weights a step"
@@ -220,7 +230,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--offered", type=int, default=2048, help="sources of the lanes' table (default: %(default)s)")
     parser.add_argument("--only-bundle", action="store_true", help="make the bundle, and measure nothing")
     parser.add_argument("--no-lanes", action="store_true", help="without the lanes' table")
-    parser.add_argument("--alone", action="store_true", help="without transformers")
+    parser.add_argument("--beside", choices=("transformers", "ctranslate2"), default="transformers")
+    parser.add_argument("--alone", action="store_true", help="without another engine")
     parser.add_argument("--bundle", type=Path, help="measure this bundle of the model instead of exporting it")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where models are kept (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
@@ -238,6 +249,7 @@ def main() -> int:
         return 0
     precision = open_bundle(bundle).manifest.precision
     report: dict[str, Any] = {"device": card(args.provider), "precision": precision, "rounds": args.rounds}
+    report["beside"] = args.beside
     print(f"random model, {precision}, {args.rounds} rounds, {report['device']}")
     report["batches"] = batches(args, bundle, hardware)
     report["lanes"] = {} if args.no_lanes else lanes(args, bundle, hardware)

@@ -35,7 +35,7 @@ def check_range(network: Network, sources: Sequence[Sequence[int]], *, start_id:
     if name and not largest[name] * MARGIN <= LARGEST:
         raise ExportError(
             f"numbers in {name} get as large as {largest[name]:,.0f}, and float16 holds no more than {LARGEST:,.0f}: "
-            "export as fp32"
+            "export as fp32, which GPUs run, too (there is no bfloat16: ONNX Runtime lacks kernels of it for CUDA)"
         )
 
 

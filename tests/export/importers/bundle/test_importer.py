@@ -43,6 +43,22 @@ def test_integers_are_multiplied_out():
     assert {*checkpoint.tokenizer_files} == {"vocabulary.spm"}
 
 
+def test_decoders_on_one_encoder_are_read_together():
+    """The one that searches is known, and each has the encoder's very weights; what it is alone is a whole network."""
+    checkpoint = read_bundle(SHIPPED, None, None)
+    own, alone = checkpoint.of(None), checkpoint.of(checkpoint.searcher)
+
+    assert (checkpoint.searcher, [*checkpoint.siblings]) == ("ssru", ["ssru"])
+    assert (alone.architecture.decoder, alone.nat, alone.siblings, alone.searcher) == ("ssru", {}, {}, None)
+    assert (own.architecture.decoder, [*own.nat], own.siblings) == ("self-attention", ["ctc"], {})
+    shared = [name for name in own.weights if name.startswith(("encoder.", "source_"))]
+    assert len(shared) > 90
+    for name in shared:
+        np.testing.assert_array_equal(alone.weights[name], own.weights[name], err_msg=name)
+    names = {name for name, _ in load_network(alone).named_parameters()}
+    assert any(name.startswith("decoder.layers.0.rnn.") for name in names)
+
+
 def test_floats_are_read_as_they_were(marian, tmp_path):
     """Joined matrices are parted, keys are multiplied back, and the bundle says the same again."""
     made = marian()
