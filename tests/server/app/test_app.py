@@ -268,7 +268,7 @@ def test_sources_that_lanes_have_no_room_for_are_not_promised(tmp_path: Path) ->
     manifest = replace(bundle.manifest, architecture=shape, limits=Limits(16_000, 64))
     long = replace(bundle, manifest=manifest)
 
-    small, large = (App(ServeOptions(lane_memory=size))._readable(long).manifest.limits for size in (200, 1 << 20))
+    small, large = (App(ServeOptions(lane_memory=size))._readable(long).manifest.limits for size in (40, 1 << 20))
 
     assert 512 <= small.max_source_tokens < 16_000
     assert small.max_target_tokens == 64

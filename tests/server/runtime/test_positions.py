@@ -47,12 +47,27 @@ def test_sources_are_as_long_as_memory_allows_and_no_longer(window: Window, mega
 
 
 def test_memory_of_windows_grows_with_the_length_and_of_sums_with_its_square() -> None:
-    """Sums are seen by all words, and there are the more of them the longer a source is."""
+    """Sums are seen by all words, and there are the more of them the longer a source is; of one block at a time."""
     near, summed = Window((127,)), Window((127,), summed=16)
     manifest = long_manifest(near)
 
-    assert source_bytes(manifest, near, 16_000) == 4 * source_bytes(manifest, near, 4000)
-    assert source_bytes(manifest, summed, 16_000) > 8 * source_bytes(manifest, summed, 4000)
+    def more(window: Window, tokens: int) -> int:
+        return source_bytes(manifest, window, tokens + 4000) - source_bytes(manifest, window, tokens)
+
+    assert more(near, 4000) == more(near, 12_000)
+    assert more(summed, 4000) < more(summed, 12_000) < 2 * more(summed, 4000)
+
+
+def test_wider_windows_take_memory_once_and_not_for_each_word() -> None:
+    """Blocks are read one behind another; what sees all of a source has scores of each word."""
+    narrow, wide, seeing = (long_manifest(each) for each in (Window((127,)), Window((512,)), Window((127,), first=2)))
+
+    def growth(manifest: Manifest) -> int:
+        window = manifest.architecture.encoder_window
+        assert window is not None
+        return source_bytes(manifest, window, 8000) - source_bytes(manifest, window, 4000)
+
+    assert growth(narrow) == growth(wide) < growth(seeing)
 
 
 def test_other_encoders_read_what_their_bundle_says() -> None:

@@ -3,16 +3,21 @@
 Positions are padded to whole blocks here, and begin where the source does. So neither a source's length nor what shares
 its batch changes which block a word is in, or how many keys beside it are looked at, and every product of a block
 has the same sizes always: a source's rows are the same to the last bit in every batch.
+Blocks are read one behind another, in a graph by Scan: scores are never held of more than one, and lie in a
+processor's cache.
 
 Shapes: as in `network`, with P positions that are padded to blocks, b blocks of B queries, each of which looks at W
 keys.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture, Window
@@ -98,16 +103,29 @@ class Look:
     """Blocks of padding before the first, and behind the last."""
     back: int
     numbers: Tensor
-    """Numbers of blocks that each block looks at, padding counted [b * m]."""
+    """Numbers of blocks that each block looks at, padding counted [b, m]."""
     mask: Tensor
-    """The mask of keys [G, 1, b, 1, W]."""
+    """The mask of keys [b, G, W]."""
     band: Tensor | None
-    """What is added to scores for where keys stand [1, 1 or H, 1, B, W]; None where all of these blocks are seen."""
+    """What is added to scores for where keys stand [B, W] or [H, B, W]; None where all of these blocks are seen."""
 
-    def at(self, x: Tensor) -> Tensor:
-        """Positions [G, H, P, n] -> those that each block looks at, [G, H, b, W, n]."""
-        x = F.pad(_cut(x, self.block), (0, 0, 0, 0, self.front, self.back)).index_select(2, self.numbers)
-        return x.reshape(*x.shape[:2], *self.mask.shape[2:5:2], x.shape[4])
+    def around(self, x: Tensor) -> Tensor:
+        """Positions [G, H, P, n] -> blocks with the padding around them [G, H, front + b + back, B * n]."""
+        return F.pad(_cut(x, self.block), (0, 0, 0, 0, self.front, self.back)).flatten(3, 4)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What every word sees, however far away it is: m keys."""
+
+    keys: Tensor
+    """[G, H, m, e]."""
+    values: Tensor
+    added: Tensor | None = None
+    """To all scores [G, m]."""
+    added_by_block: Tensor | None = None
+    """To those of each part of a block [b, G, H, parts * m]."""
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,9 @@ class Stretches:
     takes_next: Tensor
     """1 for the last whole stretch of a source, to which what is left behind it belongs [G, M, 1]."""
     added: Tensor
-    """To the scores of a stretch's queries, masked behind the whole ones: [G, H, M, 1, M padded]."""
+    """To the scores of a block's queries, masked behind the whole ones, as `Others.added_by_block`."""
+    parts: int
+    """How many stretches have begun in a block, or one."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +149,7 @@ class Ends:
     """The first and last stretch of each source, which see all and which all see, and which sources see all of it."""
 
     counted: Tensor
-    """What is added to scores of the words of both, [G, 1, 1, 2 * B]: the first counts several times."""
+    """What is added to scores of the words of both, [G, 2 * B]: the first counts several times."""
     places: Tensor
     """Where the last stretch's words are [G, B]."""
     is_last: Tensor
@@ -188,9 +208,9 @@ class Windows(nn.Module):
         else:
             front = back = _beside(reach, self.block)
             count, first, band = 2 * front + 1, blocks, self._band(reach, relative, mask)
-        numbers = (first + torch.arange(count, device=mask.device)).flatten()
-        around = F.pad(mask, (0, 0, front, back), value=self.masked).index_select(2, numbers)
-        around = around.reshape(mask.shape[0], 1, mask.shape[2], 1, count * self.block)
+        numbers = first + torch.arange(count, device=mask.device)
+        around = F.pad(mask, (0, 0, front, back), value=self.masked).index_select(2, numbers.flatten())
+        around = around.reshape(mask.shape[0], mask.shape[2], count * self.block).transpose(0, 1)
         return Look(self.block, front, back, numbers, around, band)
 
     def _ends(self, places: Tensor, mask: Tensor) -> Ends:
@@ -203,11 +223,7 @@ class Windows(nn.Module):
         is_last = torch.arange(mask.shape[1] // size, device=mask.device) == last
         most = full_up_to(self.window)
         return Ends(
-            counted[:, None, None],
-            places.gather(1, inside),
-            is_last[:, None, :, None, None],
-            (words <= most)[..., None, None],
-            most,
+            counted, places.gather(1, inside), is_last[:, None, :, None, None], (words <= most)[..., None, None], most
         )
 
     def _band(self, reach: int, relative: RelativeBias | None, like: Tensor) -> Tensor:
@@ -215,8 +231,8 @@ class Windows(nn.Module):
         queries = torch.arange(self.block, device=like.device)[None]
         keys = torch.arange(-beside * self.block, (beside + 1) * self.block, device=like.device)[None]
         is_far = (keys.unsqueeze(1) - queries.unsqueeze(2)).abs() > reach
-        band = torch.where(is_far, self.masked, 0.0)[:, None]
-        return (band if relative is None else relative(queries, keys) + band).unsqueeze(2)
+        band = torch.where(is_far, self.masked, 0.0)[0]
+        return band if relative is None else relative(queries, keys)[0] + band
 
     def _stretches(self, mask: Tensor, side: RelativeBias) -> Stretches:
         words = self.window.summed
@@ -226,10 +242,25 @@ class Windows(nn.Module):
         sums = torch.arange(counted.shape[1] + -counted.shape[1] % GRAIN, device=mask.device)[None]
         closed = torch.where(sums < whole, 0.0, self.masked)[:, None, None]
         # Words of a stretch that is not whole stand where the last whole one does.
-        bias = side(torch.minimum(number, whole - 1), sums)
-        return Stretches(
-            words, counted.unsqueeze(3), (number == whole - 1).to(mask.dtype).unsqueeze(2), (bias + closed).unsqueeze(3)
-        )
+        added = side(torch.minimum(number, whole - 1), sums) + closed
+        if words > self.block:
+            added = added.unsqueeze(3).expand(-1, -1, -1, words // self.block, -1).flatten(2, 3)
+        parts = max(1, self.block // words)
+        added = added.reshape(*added.shape[:2], -1, parts * added.shape[3]).permute(2, 0, 1, 3)
+        is_last = (number == whole - 1).to(mask.dtype)
+        return Stretches(words, counted.unsqueeze(3), is_last.unsqueeze(2), added, parts)
+
+
+def _each(read: Callable[..., Tensor], given: tuple[Tensor, ...]) -> Tensor:
+    """What `read` makes of each block, one behind another [b, ...]; blocks are the first axis of what is given."""
+    if not torch.compiler.is_exporting():
+        return torch.stack([read(*block) for block in zip(*given, strict=True)])
+    none = torch.zeros((), dtype=torch.int64)  # there has to be something that is carried from block to block
+
+    def step(carried: Tensor, block: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return carried + 1, read(*block)
+
+    return cast(Tensor, scan(step, none, given)[1])
 
 
 def _cut(x: Tensor, size: int) -> Tensor:
@@ -264,27 +295,18 @@ class WindowAttention(Attention):
 
     def see(self, x: Tensor, rows: Tensor, view: View) -> Tensor:
         """Rows [n, d] -> what each read, [n, H * e]."""
-        made, look = self.rows(x), view.looks[self.number]
+        made = self.rows(x)
         q, k, v = self.split_rows(F.embedding(view.places.flatten(), made), *view.places.shape)
-        keys, values = look.at(k), look.at(v)
-        scores = _cut(q, look.block) @ keys.transpose(3, 4)
-        scores = (scores if look.band is None else scores + look.band) + look.mask
-        tokens = None
+        tokens, last = None, None
         if view.tokens:
             words, sources = rows.shape[0], view.places.shape[0]
             tokens = self.split_rows(made[words:], sources, view.tokens)
-        others, last = None, None
         if view.ends is not None:
             last = self.split_rows(F.embedding(view.ends.places.flatten(), made), *view.ends.places.shape)
-            others = _seen_ends(q, k, v, last, view.ends)
+            others: Others | None = _seen_ends(k, v, last, view.ends)
         else:
-            others = self._others(x, q, k, v, view) if tokens is None else (q @ tokens[1].transpose(2, 3), tokens[2])
-        if others is not None:
-            scores = torch.cat([scores, _cut(others[0], look.block)], 4)
-        weights = torch.softmax(scores, dim=-1)
-        y = (weights[..., : keys.shape[3]] @ values).flatten(2, 3)
-        if others is not None:
-            y = y + weights[..., keys.shape[3] :].flatten(2, 3) @ others[1]
+            others = self._others(x, k, v, view) if tokens is None else Others(tokens[1], tokens[2])
+        y = _near(q, k, v, view.looks[self.number], others)
         if self.first:
             y = torch.cat([self._of_first(x, view), y[:, :, self.first :]], 2)
         if view.ends is not None and last is not None:
@@ -296,11 +318,10 @@ class WindowAttention(Attention):
         """[G, H, n, e] -> [G * n, H * e]."""
         return y.transpose(1, 2).reshape(-1, self.heads * self.width)
 
-    def _others(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, view: View) -> tuple[Tensor, Tensor] | None:
-        """Scores of what every word sees, however far away it is [G, H, P, m], and its values [G, H, m, e]."""
+    def _others(self, x: Tensor, k: Tensor, v: Tensor, view: View) -> Others | None:
+        """First words, or sums."""
         if self.first:
-            scores = q @ k[:, :, : self.first].transpose(2, 3)
-            return scores + view.mask[:, None, None, : self.first], v[:, :, : self.first]
+            return Others(k[:, :, : self.first], v[:, :, : self.first], view.mask[:, : self.first])
         stretches = view.stretches
         if stretches is None:
             return None
@@ -311,8 +332,7 @@ class WindowAttention(Attention):
         sums = F.pad(sums, (0, 0, 0, -sums.shape[1] % GRAIN))
         # Of the same product as words, whose queries are of no use here.
         _, keys, values = self.split_rows(self.rows(self.sum_norm(sums.flatten(0, 1))), *sums.shape[:2])
-        scores = _cut(q @ keys.transpose(2, 3), stretches.words) + stretches.added
-        return scores.flatten(2, 3), values
+        return Others(keys, values, added_by_block=stretches.added, parts=stretches.parts)
 
     def _of_first(self, x: Tensor, view: View) -> Tensor:
         """What the first words read [G, H, m, e]: all of the source."""
@@ -323,11 +343,40 @@ class WindowAttention(Attention):
         return torch.softmax(q @ k.transpose(2, 3) + view.mask[:, None, None], dim=-1) @ v
 
 
-def _seen_ends(q: Tensor, k: Tensor, v: Tensor, last: list[Tensor], ends: Ends) -> tuple[Tensor, Tensor]:
-    """Scores of the words of a source's first and last stretches, which all see, and their values."""
+def _near(q: Tensor, k: Tensor, v: Tensor, look: Look, others: Others | None) -> Tensor:
+    """What each block's queries read of the blocks around it, and of what all see: [G, H, P, e]."""
+    shape = q.shape
+    keys, values = look.around(k), look.around(v)
+    number = look.mask.shape[2]
+    if others is not None:  # what Scan reads may lie in the same memory only if it is the same
+        others = replace(others, keys=others.keys.clone(), values=others.values.clone())
+
+    def read(queries: Tensor, numbers: Tensor, mask: Tensor, *added: Tensor) -> Tensor:
+        sources = queries.shape[:2]  # their heads, too
+        near = keys.index_select(2, numbers).reshape(*sources, number, -1)
+        scores = queries @ near.transpose(2, 3)
+        scores = (scores if look.band is None else scores + look.band) + mask[:, None, None]
+        if others is not None:
+            more = queries @ others.keys.transpose(2, 3)
+            more = more if others.added is None else more + others.added[:, None, None]
+            for each in added:
+                part = each.reshape(*sources, others.parts, 1, more.shape[3])
+                more = (more.reshape(*sources, others.parts, -1, more.shape[3]) + part).flatten(2, 3)
+            scores = torch.cat([scores, more], 3)
+        weights = torch.softmax(scores, dim=-1)
+        y = weights[..., :number] @ values.index_select(2, numbers).reshape(*sources, number, -1)
+        return y if others is None else y + weights[..., number:] @ others.values
+
+    added = () if others is None or others.added_by_block is None else (others.added_by_block,)
+    blocks = _each(read, (_cut(q, look.block).permute(2, 0, 1, 3, 4), look.numbers, look.mask, *added))
+    return blocks.permute(1, 2, 0, 3, 4).reshape(*shape[:2], -1, shape[3])
+
+
+def _seen_ends(k: Tensor, v: Tensor, last: list[Tensor], ends: Ends) -> Others:
+    """The words of a source's first and last stretches, which all see."""
     size = ends.places.shape[1]
     keys, values = (torch.cat([part[:, :, :size], end], 2) for part, end in ((k, last[1]), (v, last[2])))
-    return q @ keys.transpose(2, 3) + ends.counted, values
+    return Others(keys, values, ends.counted)
 
 
 def _with_ends(y: Tensor, words: tuple[Tensor, Tensor, Tensor], last: Tensor, view: View, ends: Ends) -> Tensor:

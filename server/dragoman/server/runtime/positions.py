@@ -17,10 +17,11 @@ MASK_BYTES = 16 * (4 + 1)
 SCORES = 6
 """Of what attention makes for the keys that a query looks at, so many copies are held at a time: scores, scores with
 masks, weights, and what ONNX Runtime lays out for later."""
-AROUND = 4
-"""The same of keys and values around each block."""
+ROWS, SIDES = 8, 24
+"""Rows of the network's width, and of all heads together, that are held of a word at a time: its queries, keys and
+values as they are made, as they are padded to blocks, and what was read."""
 FULL_BLOCK = 64
-"""Queries of the largest blocks that a window is cut into; those of one block look at whole blocks of keys."""
+"""Queries of the largest blocks that a window is cut into, of which one at a time is read, beside whole blocks."""
 LEAST_TOKENS = 512
 """What a bundle reads at a time however little memory there is."""
 LIMIT_GRAIN = 64
@@ -43,13 +44,15 @@ def readable_tokens(manifest: Manifest, memory: int) -> int:
 def source_bytes(manifest: Manifest, window: Window, tokens: int) -> int:
     """What one source of so many tokens takes of memory: while it is encoded, beside what is kept of it."""
     shape = manifest.architecture.of_encoder
-    around = 2 * max(window.reach) + 3 * FULL_BLOCK + window.tokens + 2 * window.stretch * (window.linked > 0)
+    # What sees all of a source has scores of each word; a block has them of what it looks at.
+    whole = window.first + window.tokens + 2 * window.stretch * (window.linked > 0)
     sums = tokens // window.summed if window.summed else 0
-    # Besides scores, keys and values of the blocks around each, and rows with what the widest product makes of them.
-    scores = SCORES * shape.heads * (around + window.first + sums)
-    copies = AROUND * shape.heads * shape.head_dim * (around // FULL_BLOCK)
-    rows = 8 * shape.d_model + 2 * shape.ffn
-    return tokens * (position_bytes(manifest) + 4 * (scores + copies + rows))
+    around = 2 * max(window.reach) + 3 * FULL_BLOCK + whole + sums
+    full = (3 + 2 * window.linked) * window.stretch if window.linked else 0
+    block = SCORES * shape.heads * (max(FULL_BLOCK, window.stretch * (window.linked > 0)) * around + full**2)
+    scores = SCORES * shape.heads * (whole + sums // max(window.summed, 1))
+    rows = ROWS * shape.d_model + SIDES * shape.heads * shape.head_dim + 2 * shape.ffn
+    return tokens * (position_bytes(manifest) + 4 * (scores + rows)) + 4 * block
 
 
 def position_bytes(manifest: Manifest) -> int:
