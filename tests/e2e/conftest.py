@@ -190,11 +190,66 @@ RARE_KINDS = {
         "encoder_positions": 16_384,
     },
     "shaw": {"positions": "shaw", "relative_distance": 3},
+    # Marian's: stacks that read by turns, cells whose products are normed, and layers on conditional cells.
+    "conditional": {
+        "decoder": "gru",
+        "heads": 0,
+        "ffn": 0,
+        "encoder_layers": 3,
+        "decoder_layers": 5,
+        "recurrent": Recurrent(
+            24,
+            28,
+            20,
+            20,
+            attention="additive",
+            input_feeding=False,
+            bridge=True,
+            bridge_activation="tanh",
+            first="mean",
+            before=1,
+            is_transition=True,
+            cell_reads=("context",),
+            output_reads=("word", "hidden", "context"),
+            encoder_form="alternating",
+            encoder_cells=2,
+            upper_layers=1,
+            upper_cells=2,
+            skips=True,
+            cell_norm="whole",
+            output_size=26,
+        ),
+    },
+    "coverage": {
+        "decoder": "lstm",
+        "heads": 0,
+        "ffn": 0,
+        "recurrent": Recurrent(24, 28, 20, 40, attention="additive", attention_width=22, attention_history="sum"),
+    },
+    "location": {
+        "decoder": "gru",
+        "heads": 0,
+        "ffn": 0,
+        "recurrent": Recurrent(
+            24,
+            28,
+            20,
+            36,
+            attention="additive",
+            before=0,
+            input_feeding=False,
+            first="mean",
+            bridge=True,
+            cell_reads=("word", "context"),
+            attention_history="last",
+            history_reach=3,
+        ),
+    },
     "summed": {**KINDS["relative"], "encoder_window": Window((5, 70), summed=16), "encoder_positions": 700},
 }
 """Others, which few tests need: their decoders are those of kinds above."""
 if "EXAMPLES" in os.environ:
-    KINDS["window"] = RARE_KINDS["window"]
+    KINDS |= {kind: RARE_KINDS[kind] for kind in ("window", "conditional", "coverage", "location")}
 ENDS = {
     "ssru": 1.5,
     "self-attention": 2.8,
@@ -204,6 +259,9 @@ ENDS = {
     "lstm": 1.5,
     "shaw": 1.0,
     "summed": 1.0,
+    "conditional": 1.5,
+    "coverage": 1.5,
+    "location": 1.5,
 }
 """Biases of the end token: so that some translations end and some do not."""
 NAT = {

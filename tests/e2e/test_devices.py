@@ -44,7 +44,7 @@ def test_recurrent_decoders_are_refused_by_name(tiny_fp32, decoder):
     if arch.recurrent is None:
         decoder(tiny_fp32, hardware=KEPT_THERE)
         return
-    with pytest.raises(StartError, match=r"decoders of lstm do not run .*: serve it with --provider cpu"):
+    with pytest.raises(StartError, match=rf"decoders of {arch.decoder} do not run .*: serve it with --provider cpu"):
         decoder(tiny_fp32, hardware=KEPT_THERE)
 
 

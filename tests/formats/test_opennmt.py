@@ -53,7 +53,7 @@ def test_logits_are_opennmts(saved, case):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("case", ["gru, mlp, one way, bridged", "relative, rms"])
+@pytest.mark.parametrize("case", ["gru, mlp, one way, bridged", "coverage", "relative, rms"])
 def test_greedy_choices_are_opennmts(saved, tmp_path, case):
     """Twelve steps of the exported graphs, each word the one that OpenNMT-py's logits are highest at."""
     model, folder = saved(case)

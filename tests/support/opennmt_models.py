@@ -110,6 +110,21 @@ CASES = {
     },
     "lstm, nothing fed": {**RNN, "input_feed": 0, "share_embeddings": True},
     "gru without attention": {**RNN, "rnn_type": "GRU", "global_attention": "none", "input_feed": 0},
+    "coverage": {**RNN, "coverage_attn": True},
+    "coverage, gru, mlp, one way": {
+        **RNN,
+        "rnn_type": "GRU",
+        "global_attention": "mlp",
+        "brnn": False,
+        "coverage_attn": True,
+    },
+    "coverage, dot, one layer": {
+        **RNN,
+        "global_attention": "dot",
+        "enc_layers": 1,
+        "dec_layers": 1,
+        "coverage_attn": True,
+    },
     "transformer": TRANSFORMER,
     "biased, gated, shared": {
         **TRANSFORMER,

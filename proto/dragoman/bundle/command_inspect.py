@@ -121,7 +121,8 @@ def _recurrent(sizes: Recurrent) -> str:
     form = "" if sizes.encoder_form == "layers" else f", encoder of {sizes.encoder_form}"
     above = f", {sizes.upper_layers} layers above" if sizes.upper_layers else ""
     norm = "" if sizes.cell_norm == "none" else f", products normed ({sizes.cell_norm})"
-    return f"{widths}, {sizes.attention}{heads} attention{place}{state}{above}{feeding}{form}{norm}"
+    past = {"sum": " with coverage", "last": ", location-aware", "none": ""}[sizes.attention_history]
+    return f"{widths}, {sizes.attention}{heads} attention{past}{place}{state}{above}{feeding}{form}{norm}"
 
 
 def _texts(texts: Texts) -> str:

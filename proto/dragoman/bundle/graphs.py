@@ -329,15 +329,18 @@ def _keys_and_values(layers: int, heads: int, key: int, value: int) -> tuple[Ten
     return tuple(Tensor(name, "float32", shape) for name, shape in zip(names, shapes * layers, strict=True))
 
 
-def _state_widths(arch: Architecture) -> tuple[list[int], list[int]]:
-    """Widths of a node's states: those that the encoder gives a root, and those that begin with zeros."""
+def _state_widths(arch: Architecture) -> tuple[list[int], list[int | str]]:
+    """Widths of a node's states: those that the encoder gives a root, and those that begin with zeros. What is kept of
+    attention is as wide as the source.
+    """
     sizes = arch.recurrent
     if sizes is None:
         return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
     layers = sizes.layers_of(arch.decoder_layers)
     states = [sizes.decoder_hidden] * layers * (2 if arch.decoder == "lstm" else 1)
-    fed = [sizes.output_width] * sizes.input_feeding
-    return ([], states + fed) if sizes.first == "zeros" else (states, fed)
+    zeros: list[int | str] = [sizes.output_width] * sizes.input_feeding
+    zeros += [] if sizes.attention_history == "none" else ["S"]
+    return ([], [*states, *zeros]) if sizes.first == "zeros" else (states, zeros)
 
 
 def _shortlist(arch: Architecture) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,6 +20,9 @@ DecoderKind = Literal["self-attention", "ssru", "lstm", "gru", "tanh"]
 RECURRENT = ("lstm", "gru", "tanh")
 AttentionScore = Literal["dot", "general", "additive", "heads", "none"]
 """`heads`: scaled products of several heads, with matrices for queries, keys, values and their result."""
+AttentionHistory = Literal["none", "sum", "last"]
+"""What additive scores know of attention's weights at earlier words: their sum, which is coverage (See et al., Tu et
+al.), or those at the last word, which makes attention location-aware (Chorowski et al.)."""
 RecurrentPart = Literal["word", "context", "hidden"]
 """The embedded word, what attention made of the source, and the state that attention was asked with; behind all cells,
 `hidden` is the last one's."""
@@ -118,6 +121,10 @@ class Recurrent:
     """A layer that stands on another gives, on both sides, what it reads and what its cells make of it, added."""
     cell_norm: CellNorm = field(default="none", metadata=MAY_BE_ABSENT)
     """Which products are normed."""
+    attention_history: AttentionHistory = field(default="none", metadata=MAY_BE_ABSENT)
+    """What attention knows of its weights at earlier words."""
+    history_reach: int = field(default=0, metadata=MAY_BE_ABSENT)
+    """Scores read earlier weights of so many positions on either side of a source word, besides its own."""
     output_size: int | None = field(default=None, metadata=MAY_BE_ABSENT)
     """Width of what the output matrix makes; None: the decoder's."""
 

@@ -209,6 +209,7 @@ def _recurrent(shape: Architecture) -> Iterator[str]:
         yield f"architecture.encoder_layers: {layers}, each of which starts from the last state of one"
 
 
+MAX_HISTORY_REACH = 256
 UNSAID = Recurrent(1, 1, 1, 1)
 """What is left out of a recurrent network."""
 _WIDTHS = (
@@ -258,6 +259,7 @@ def _recurrent_sizes(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[st
     if not (sizes.output_reads and sizes.output_matrix) and sizes.output_activation != UNSAID.output_activation:
         yield "output_activation", f"{sizes.output_activation}, of a matrix that there is not"
     yield from _stacked(shape, sizes)
+    yield from _history(sizes)
     for name in ("cell_reads", "output_reads"):
         parts = getattr(sizes, name)
         if len(set(parts)) < len(parts):
@@ -293,6 +295,16 @@ def _stacked(shape: Architecture, sizes: Recurrent) -> Iterator[tuple[str, str]]
         yield "cell_norm", f"{sizes.cell_norm}: of lstm and gru in stacks or a tower, with additive attention"
     if sizes.cell_norm == "split" and shape.decoder != "gru":
         yield "cell_norm", f"split, of {shape.decoder}, whose gates are not apart"
+
+
+def _history(sizes: Recurrent) -> Iterator[tuple[str, str]]:
+    """Fields of what attention knows of earlier words, and what is wrong with them."""
+    if sizes.attention_history != "none" and sizes.attention != "additive":
+        yield "attention_history", f"{sizes.attention_history}, of additive attention; this one is {sizes.attention}"
+    if not 0 <= sizes.history_reach <= MAX_HISTORY_REACH:
+        yield "history_reach", f"{sizes.history_reach} is not from 0 to {MAX_HISTORY_REACH}"
+    if sizes.history_reach and sizes.attention_history == "none":
+        yield "history_reach", f"{sizes.history_reach}, of scores that read no weights"
 
 
 def _rotary(shape: Architecture) -> Iterator[str]:

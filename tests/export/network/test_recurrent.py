@@ -52,6 +52,11 @@ FORMS = {
         output_activation="linear",
     ),
 }
+FORMS["coverage"] = replace(FORMS["bahdanau"], attention_history="sum")
+FORMS["location"] = replace(FORMS["conditional"], attention_history="last", history_reach=2)
+FORMS["coverage of neighbours, fed"] = replace(
+    FORMS["fed"], attention="additive", attention_history="sum", history_reach=1
+)
 """Orders of cells and attention; each is also tried with other cells and other numbers of them."""
 KINDS = ("gru", "lstm", "tanh")
 CELLS = {"gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell, "tanh": torch.nn.RNNCell}
@@ -59,7 +64,9 @@ CELLS = {"gru": torch.nn.GRUCell, "lstm": torch.nn.LSTMCell, "tanh": torch.nn.RN
 
 def form_of(form: str, kind: str) -> Architecture:
     layers = {"gru": 1, "lstm": 2, "tanh": 3}[kind]
-    encoder, cells = {"none": (layers, layers), "conditional": (layers, layers + 1)}.get(form, (layers, 4 - layers))
+    encoder, cells = {"none": (layers, layers), "conditional": (layers, layers + 1)}.get(
+        "conditional" if form == "location" else form, (layers, 4 - layers)
+    )
     cells += form == "between" and cells == 1
     arch = Architecture(20, 0, 0, encoder, cells, 50, 50, decoder=kind, tying="none", recurrent=FORMS[form])
     assert not list(shape_problems(arch))
@@ -163,10 +170,21 @@ class Plain:
             [act(self.linear(f"decoder.bridge.{n}", s)) for n, s in zip(names, each, strict=False)] for each in given
         ]
 
-    def attend(self, hidden, rows):
+    def located(self, past):
+        """What is added to each source word's key, of the weights around it."""
+        reach, location = self.sizes.history_reach, self.w["decoder.attention.location"]
+        return torch.stack(
+            [
+                sum(past[k] * location[:, k - j + reach] for k in range(len(past)) if abs(k - j) <= reach)
+                for j in range(len(past))
+            ]
+        )
+
+    def attend(self, hidden, rows, past):
         name, sizes = "decoder.attention", self.sizes
         if sizes.attention == "additive":
             keys = self.linear(f"{name}.key", rows) + self.linear(f"{name}.query", hidden)
+            keys = keys if sizes.attention_history == "none" else keys + self.located(past)
             weights = (torch.tanh(keys) @ self.w[f"{name}.score"]).softmax(0)
         elif sizes.attention == "general":
             weights = (self.linear(f"{name}.key", rows) @ hidden).softmax(0)
@@ -200,14 +218,15 @@ class Plain:
         rows, given = self.read(source)
         own, fed = self.first(given), torch.zeros(sizes.output_width)
         before = cells if sizes.before is None else sizes.before
-        logits, attended = [], []
+        logits, attended, past = [], [], torch.zeros(len(rows))
         for index in words:
             word = x = self.w["target_embedding"][index]
             asking = own[0][0] if sizes.is_transition else own[-1][0]
             context = None
             for n in range(cells + 1):
                 if n == before and sizes.attention != "none":
-                    context, weights = self.attend(asking, rows)
+                    context, weights = self.attend(asking, rows, past)
+                    past = past + weights if sizes.attention_history == "sum" else weights
                     attended.append(weights)
                     parts = {"word": word, "context": context, "hidden": asking}
                     x = torch.cat([parts[part] for part in sizes.cell_reads])
@@ -233,7 +252,8 @@ class Plain:
 @pytest.mark.parametrize("form", FORMS)
 def test_each_order_of_cells_and_attention_is_that_of_plain_formulas(form, kind):
     """Steps and the full pass of a padded batch, within 1e-4: Bahdanau's order, conditional GRUs', attention between
-    cells, none, and before a cell that is fed what it led to; each with three kinds of cells, one to three of them.
+    cells, none, and before a cell that is fed what it led to; coverage (See et al.), also of neighbours, and
+    location-aware attention (Chorowski et al.); each with three kinds of cells, one to three of them.
     """
     network = a_network(form_of(form, kind))
     plain, sources, words = Plain(network), [[3, 9, 4, 5, 8], [7], [6, 2]], torch.randint(0, 50, (3, 6))

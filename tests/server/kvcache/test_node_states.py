@@ -66,3 +66,27 @@ def test_a_chains_state_is_that_of_its_last_word_that_stands():
     fed = states.feed(np.ones((1, 4), np.bool_))
     assert fed["state.0"].tolist() == [[[5]], [[1]]]
     assert fed["state.1"].tolist() == [[[5, 5]], [[1, 1]]]
+
+
+def test_what_is_kept_of_attention_has_the_positions_of_a_run():
+    """It grows and shrinks with the sources that are there; nothing is known of attention at positions that are new."""
+    positions = [16]
+    declared = [Tensor("state.0", "float32", ("G", "q", 2)), Tensor("state.1", "float32", ("G", "q", "S"))]
+    store = HostStore(declared, {"G": 2, "q": 2, "S": 16})
+    states = NodeStates(store, lambda: positions[0])
+    states.admit({"initial.0": np.array([5, 6], np.float32)})
+    sums = np.arange(2 * 16, dtype=np.float32).reshape(2, 16)
+    states.keep([np.ones((2, 2), np.float32), sums], an_advance([[1, 1]]))
+
+    positions[0] = 32
+    states.admit({})
+    fed = states.feed(ITSELF)
+
+    assert fed["state.1"].shape == (2, 2, 32)
+    assert fed["state.1"][0].tolist() == [[*range(16, 32), *[0] * 16]] * 2
+    assert not fed["state.1"][1].any()
+    states.keep([np.zeros((4, 2), np.float32), np.ones((4, 32), np.float32)], an_advance([[0, 1], [1, 0]]))
+    positions[0] = 16
+    states.remove(0)
+    assert states.feed(ITSELF)["state.1"].tolist() == [[[1] * 16] * 2]
+    assert states.feed(ITSELF)["state.0"].tolist() == [[[0, 0]] * 2]

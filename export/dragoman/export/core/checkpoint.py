@@ -55,6 +55,7 @@ word) under the same names, and more; h is the width of the decoder, M that of t
     decoder.attention.key.weight [M, h]                            attention "general"
     decoder.attention.{key.{weight,bias},query.weight,score}       attention "additive": [M, e], [e], [h, e], [e]
     decoder.attention.{query,key,value,result}.{weight,bias}       attention "heads": [h, e], [M, e], [M, e], [e, h]
+    decoder.attention.location [e, 2 * history_reach + 1]          attention_history only
     decoder.attention.out.{weight,bias} [all that it reads, h]     output_reads only, with output_matrix
     decoder.out.{weight,bias} [h, d]                               where the output layer is not as wide as the decoder
 

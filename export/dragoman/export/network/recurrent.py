@@ -121,6 +121,7 @@ class Attention(nn.Module):
     value: Linear
     result: Linear
     score: nn.Parameter
+    location: nn.Parameter
     key_norm: Norm
     query_norm: Norm
 
@@ -129,6 +130,9 @@ class Attention(nn.Module):
         sizes = sizes_of(arch)
         self.kind, hidden, memory = sizes.attention, sizes.decoder_hidden, sizes.memory_width
         self.heads, width = sizes.attention_heads, sizes.key_width
+        self.history, self.reach = sizes.attention_history, sizes.history_reach
+        if self.history != "none":
+            self.location = nn.Parameter(torch.empty(width, 2 * self.reach + 1))
         if self.kind == "additive":
             self.query = Linear(hidden, width, bias=False)
             self.score = nn.Parameter(torch.empty(width))
@@ -162,22 +166,42 @@ class Attention(nn.Module):
         return [keys.permute(0, 2, 3, 1) * keys.shape[3] ** -0.5, values]
 
     def forward(
-        self, hidden: Tensor, shape: tuple[int, int], cross: list[Tensor], src_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Rows [G * q, h] -> contexts [G * q, M], and the attention [G, q, S], the mean of the heads."""
+        self, hidden: Tensor, shape: tuple[int, int], cross: list[Tensor], src_mask: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Rows [G * q, h] -> contexts [G * q, M], the attention [G, q, S], the mean of the heads, and what is known of
+        it at the next word, as `past` is of the words before: [G * q, S], or nothing.
+        """
+        earlier = [each.reshape(*shape, -1) for each in past]
         keys, values = cross
         query = hidden if self.kind in ("dot", "general") else self.query(hidden)
         query = (self.query_norm(query) if self.is_normed else query).unflatten(0, shape)
         query = query.unsqueeze(1) if self.heads == 1 else query.unflatten(2, (self.heads, -1)).transpose(1, 2)
         if self.kind == "additive":
-            scores = self.score @ torch.tanh(query.unsqueeze(-1) + keys.unsqueeze(2))
+            summed = query.unsqueeze(-1) + keys.unsqueeze(2)
+            if earlier:
+                summed = summed + self._located(earlier[0]).unsqueeze(1)
+            scores = self.score @ torch.tanh(summed)
         else:
             scores = query @ keys
         weights = torch.softmax(scores + src_mask, dim=-1)
         context = weights @ values
         context = context.flatten(0, 2) if self.heads == 1 else context.transpose(1, 2).flatten(2).flatten(0, 1)
         attention = weights[:, 0] if self.heads == 1 else weights.mean(1)
-        return self.result(context) if self.kind == "heads" else context, attention
+        known = [attention + earlier[0] if self.history == "sum" else attention] if earlier else []
+        return (
+            self.result(context) if self.kind == "heads" else context,
+            attention,
+            [each.flatten(0, 1) for each in known],
+        )
+
+    def _located(self, earlier: Tensor) -> Tensor:
+        """Earlier weights [G, q, S] -> what the sum of query and key gets of them [G, q, e, S]."""
+        if not self.reach:
+            return self.location * earlier.unsqueeze(2)
+        padded = F.pad(earlier, (self.reach, self.reach))
+        ends = range(2 * self.reach, -1, -1)
+        near = torch.stack([padded[..., 2 * self.reach - end : -end or None] for end in ends], 2)
+        return self.location @ near
 
     def normed(self, given: Mapping[RecurrentPart, Tensor]) -> Tensor:
         """The sum of the parts' products, each of them normed."""
@@ -264,6 +288,7 @@ class RecurrentNetwork(Network):
         """The state of each root [G, 1, h]: the encoder's, and zeros for the others."""
         given, sizes = [state.unsqueeze(1) for state in memory[self.reads :]], self.sizes
         widths = [*[sizes.decoder_hidden] * (self.states * self.layers), *[sizes.output_width] * sizes.input_feeding]
+        widths += [] if sizes.attention_history == "none" else [memory[0].shape[-1]]
         return [*given, *[memory[0].new_zeros(len(memory[0]), 1, width) for width in widths[len(given) :]]]
 
     def step(
@@ -314,14 +339,16 @@ class RecurrentNetwork(Network):
         sizes, every, kept = self.sizes, self.decoder.stack(), list[Tensor]()
         cells = every[: self.decoder.base]
         own = [state[n * self.states : (n + 1) * self.states] for n in range(self.layers)]
-        fed = [state[-1]] if sizes.input_feeding else []
+        fed = state[self.layers * self.states :][: int(sizes.input_feeding)]
+        past = state[self.layers * self.states + len(fed) :]
         below = own[0 if sizes.is_transition else -1]
         hidden, weights, given = below[0], None, torch.cat([x, *fed], 1) if fed else x
         parts: dict[RecurrentPart, Tensor] = {"word": x}
         for n in range(len(cells) + 1):
             if n == self.decoder.before and sizes.attention != "none":
                 parts["hidden"] = hidden
-                parts["context"], weights = self.decoder.attention(hidden, shape, cross[:2], src_mask)
+                context, weights, past = self.decoder.attention(hidden, shape, cross[:2], src_mask, past)
+                parts["context"] = context
                 given = torch.cat([parts[part] for part in sizes.cell_reads] + (fed if n == 0 else []), 1)
             if n < len(cells):
                 before = kept if sizes.is_transition and kept else own[0 if sizes.is_transition else n]
@@ -340,7 +367,7 @@ class RecurrentNetwork(Network):
         parts["hidden"] = hidden
         x = self._behind(parts)
         features = torch.cat([parts["context"], hidden], 1) if self.arch.copies else hidden
-        return x, features, weights, [*kept, x] if fed else kept
+        return x, features, weights, [*kept, *([x] if fed else []), *past]
 
     def _behind(self, parts: dict[RecurrentPart, Tensor]) -> Tensor:
         """The rows behind all cells."""

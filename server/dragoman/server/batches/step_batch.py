@@ -60,8 +60,8 @@ class StepBatch(Generic[T]):
     ) -> None:
         arch = runtime.manifest.architecture
         self.grower, self._speculation, self._width = grower, speculation, width
-        self._nodes = nodes_of(runtime, capacity, width, kind)
         self._memory = sources_of(runtime, capacity, kind)
+        self._nodes = nodes_of(runtime, capacity, width, kind, lambda: self._memory.positions)
         self._words = Words(runtime, shortlist)
         columns = grower, self._nodes, self._memory, self._words
         removals = [] if speculation is None else [speculation.drafter.remove]

@@ -1,6 +1,6 @@
 """The states of recurrent decoders: of the node that each hypothesis ends in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,12 @@ from dragoman.server.runtime.host_store import HostStore
 
 
 class NodeStates:
-    """States [G, K, d] each; d is the state's own."""
+    """States [G, K, d] each; d is the state's own, or as many as the sources' positions: what is kept of attention."""
 
-    def __init__(self, store: HostStore) -> None:
+    def __init__(self, store: HostStore, positions: Callable[[], int] | None = None) -> None:
         self._store = store
+        self._positions = positions if store.size else None
+        """How many there are in a run, where a state has as many."""
 
     def admit(self, tensors: Mapping[str, Any]) -> None:
         """One source more: its root has the encoder's states, or zeros."""
@@ -30,6 +32,8 @@ class NodeStates:
 
     def feed(self, seen: Bools) -> Feed:  # noqa: ARG002 - nodes of a run read one another's states by turns
         """The states of all hypotheses."""
+        if self._positions is not None and self._store.size != (positions := self._positions()):
+            self._store.resize(positions)
         return self._store.feed()
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:

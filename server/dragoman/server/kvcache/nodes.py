@@ -4,7 +4,7 @@ Where the numbers lie is the matter of a `Store`: arrays, which are written afte
 the step itself writes.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,13 +39,17 @@ class Nodes(Protocol):
         """Take over what a step computed for the nodes it was fed, as far as they stand or have living children."""
 
 
-def nodes_of(runtime: Runtime, capacity: int, width: int, kind: Hashable = None) -> Nodes:
-    """For sources of `width` places a level: the kind that the step graph asks for."""
+def nodes_of(
+    runtime: Runtime, capacity: int, width: int, kind: Hashable = None, positions: Callable[[], int] = lambda: GRAIN
+) -> Nodes:
+    """For sources of `width` places a level: the kind that the step graph asks for. `positions` says how many positions
+    sources have in a run.
+    """
     if runtime.is_placed:
         return _placed_nodes(runtime, capacity, width, kind)
     states = _tensors(runtime, STATE)
     if states:
-        return NodeStates(HostStore(states, {"G": capacity, "q": width}))
+        return NodeStates(HostStore(states, {"G": capacity, "q": width, "S": GRAIN}), positions)
     if width == 1:
         return chain_nodes_of(runtime, capacity)
     # Few slots at first, as what attention costs is reading them.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dragoman.bundle.graphs import CROSS, DEVICE_ENCODER, DEVICE_STEP, LENGTHS, SRC_MASK, STEP
+from dragoman.bundle.graphs import CROSS, DEVICE_ENCODER, DEVICE_STEP, LENGTHS, SRC_MASK, STATE, STEP
 from dragoman.bundle.manifest import Manifest, Tensor
 from dragoman.server.runtime.buffers import Array, Feed
 from dragoman.server.runtime.padding import GRAIN, MASKED
@@ -26,6 +26,11 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._store)
+
+    @property
+    def positions(self) -> int:
+        """How many positions the sources have in a run, padding among them."""
+        return self._store.size
 
     def admit(self, tensors: Mapping[str, Any], length: int) -> None:
         """One source more, as the encoder left it, of which `length` positions count."""
@@ -83,4 +88,5 @@ def placed_rows_of(runtime: Runtime, name: str, capacity: int) -> Memory | None:
 
 def memory_of(manifest: Manifest) -> list[Tensor]:
     """What a step reads of a source's positions."""
-    return [tensor for tensor in manifest.graphs[STEP].inputs if "S" in tensor.shape and tensor.name != SRC_MASK]
+    inputs = manifest.graphs[STEP].inputs
+    return [t for t in inputs if "S" in t.shape and t.name != SRC_MASK and not t.name.startswith(STATE)]

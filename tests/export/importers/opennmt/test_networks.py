@@ -12,7 +12,14 @@ from dragoman.export.importers.opennmt.networks import TABLE
     ("changes", "expected"),
     [
         ({"copy_attn": True}, "copy_attn: a copy attention of its own"),
-        ({"coverage_attn": True}, "coverage_attn: coverage of the attention"),
+        (
+            {"coverage_attn": True, "encoder_type": "transformer", "decoder_type": "transformer"},
+            "coverage_attn: coverage is read of rnn with attention and input_feed",
+        ),
+        (
+            {"coverage_attn": True, "input_feed": 0},
+            "coverage_attn: coverage is read of rnn with attention and input_feed",
+        ),
         ({"num_kv": 2}, "num_kv: grouped queries"),
         ({"max_relative_positions": -1}, "max_relative_positions: rotary positions or ALiBi"),
         ({"pos_ffn_activation_fn": "mish"}, "pos_ffn_activation_fn is 'mish'"),

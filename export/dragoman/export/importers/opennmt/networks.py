@@ -30,7 +30,6 @@ CELLS: dict[str, DecoderKind] = {"LSTM": "lstm", "GRU": "gru"}
 SCORES: dict[str, AttentionScore] = {"dot": "dot", "general": "general", "mlp": "additive", "none": "none"}
 OFF = {
     "copy_attn": "a copy attention of its own",
-    "coverage_attn": "coverage of the attention",
     "context_gate": "a context gate",
     "reuse_copy_attn": "copying",
     "parallel_residual": "parallel parts of a layer",
@@ -113,6 +112,11 @@ def read_network(source: Saved) -> Network | None:
     kinds = {str(options.get(f"{side}_type", "rnn"))[:MOST_SHOWN] for side in ("encoder", "decoder")} - {"brnn"}
     for name, what in OFF.items():
         reasons.require(not options.get(name), f"{name}: {what}, which is not read")
+    has_coverage = kinds == {"rnn"} and options.get("input_feed", 1) and options.get("global_attention") != "none"
+    reasons.require(
+        has_coverage or not options.get("coverage_attn"),
+        "coverage_attn: coverage is read of rnn with attention and input_feed, and OpenNMT-py has no other",
+    )
     source.choice("global_attention_function", "softmax", ("softmax",))
     words = _words(source)
     if kinds not in ({"rnn"}, {"transformer"}):
@@ -287,6 +291,9 @@ def _attention(source: Saved, sizes: Recurrent) -> Iterator[tuple[str, Floats]]:
     if sizes.attention == "none":
         return
     yield "decoder.attention.out.weight", source.read("decoder.attn.linear_out.weight", 2).T
+    if source.options.get("coverage_attn"):
+        # OpenNMT-py sums its weights up for the loss alone: no attention of its reads them.
+        source.read("decoder.attn.linear_cover.weight", 2)
     if sizes.attention == "general":  # the hidden state is multiplied there, the source's rows here
         yield "decoder.attention.key.weight", source.read("decoder.attn.linear_in.weight", 2)
     if sizes.attention == "additive":
