@@ -1,5 +1,7 @@
 # The server on CPUs, from the repository's root: docker build -f deploy/images/cpu.Dockerfile -t dragoman:dev .
+# With the library for grammars: --build-arg EXTRAS=cpu,grammar
 FROM python:3.11-slim-bookworm AS build
+ARG EXTRAS=cpu
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY proto proto
@@ -9,7 +11,7 @@ COPY client client
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv /opt/dragoman \
     && wheel=$(echo /wheels/dragoman-*.whl) \
-    && /opt/dragoman/bin/pip install --no-cache-dir --constraint constraints.txt "${wheel}[cpu]" \
+    && /opt/dragoman/bin/pip install --no-cache-dir --constraint constraints.txt "${wheel}[${EXTRAS}]" \
     && /opt/dragoman/bin/python -m compileall -q /opt/dragoman/lib
 
 FROM python:3.11-slim-bookworm

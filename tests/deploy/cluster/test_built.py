@@ -42,7 +42,9 @@ def installed() -> Iterator[Path]:
                 shutil.copy(source, folder / "src")
     [command] = re.findall(r"^RUN ((?:.*\\\n)*.*)$", DOCKERFILE, re.MULTILINE)
     command = command.replace("/wheels", f"{folder}/wheels").replace("/opt/dragoman", f"{folder}/dragoman")
-    subprocess.run(["sh", "-ec", command], cwd=folder / "src", check=True, capture_output=True)
+    arguments = dict(re.findall(r"^ARG (\w+)=(.+)$", DOCKERFILE, re.MULTILINE))
+    environment = {**os.environ, **arguments}
+    subprocess.run(["sh", "-ec", command], cwd=folder / "src", check=True, capture_output=True, env=environment)
     yield folder / "dragoman"
     shutil.rmtree(folder)
 

@@ -221,6 +221,8 @@ class Request:
     """Names of those whose terms hold as well."""
     deadline_s: float | None = None
     """On the monotonic clock."""
+    caller: str = ""
+    """Who asks, where that decides whose turn it is: of those who send grammars."""
     source_language: str = ""
     """BCP-47 tag that sentence splitting and the model's language token go by; empty for the bundle's only one."""
     target_language: str = ""
@@ -258,7 +260,7 @@ class Request:
         return self.grammar is None and self.method.translates
 
 
-_OF_TEXTS = ("texts", "prefixes", "targets", "seed", "deadline_s")
+_OF_TEXTS = ("texts", "prefixes", "targets", "seed", "deadline_s", "caller")
 _asked = operator.attrgetter(*(field.name for field in fields(Request) if field.name not in _OF_TEXTS))
 
 

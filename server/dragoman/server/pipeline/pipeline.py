@@ -271,7 +271,8 @@ class Pipeline:
         candidates, pair = self.plans(request), self.pair(request.source_language, request.target_language)
         phrasing = None
         if request.grammar is not None:
-            phrasing = await self._grammars.phrasing(request.grammar, self.workers.run_in_slices, self.workers.run)
+            workers, caller = self.workers, request.caller
+            phrasing = await self._grammars.phrasing(request.grammar, workers.run_in_slices, workers.run, caller)
         template = self._template(request, candidates[0], phrasing)
         texts = self._intake.check(request)
         settings = self._settings.asked(request)

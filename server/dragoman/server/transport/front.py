@@ -115,6 +115,8 @@ class Call:
             request = requests.request(self.message, pair=self.pair, deadline_s=deadline_s, fresh_seed=seed)
             if self.learn is not None:
                 self.learn(request)
+        if request.grammar is not None:
+            request = replace(request, caller=self.caller.name)
         if request.priority >= self.caller.max_priority:
             return request
         if self.message.priority != pb.PRIORITY_UNSPECIFIED:

@@ -26,14 +26,14 @@ def grammars(bundle: Bundle, tokenizer: Tokenizer, helpers: GrammarHelpers) -> G
     return Grammars(tokenizer, bundle.manifest.architecture.target_vocabulary, helpers)
 
 
-async def phrasing(grammars: Grammars, grammar: Grammar):
+async def phrasing(grammars: Grammars, grammar: Grammar, caller: str = ""):
     async def in_slices(work):
         return finished(work)
 
     async def run(work):
         return work()
 
-    return await grammars.phrasing(grammar, in_slices, run)
+    return await grammars.phrasing(grammar, in_slices, run, caller)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,26 @@ async def test_too_many_that_wait_are_shed(grammars: Grammars, monkeypatch: pyte
     outcomes = await asyncio.gather(*many, return_exceptions=True)
 
     assert sum(isinstance(outcome, Shed) for outcome in outcomes) == 8
+
+
+@pytest.mark.asyncio
+async def test_a_caller_that_sends_many_is_shed_and_another_is_not(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers take turns at being tried, so that one of them holds nobody up for longer than a trial."""
+    monkeypatch.setattr(module, "MOST_OF_ONE", 3)
+    ended: list[str] = []
+
+    async def ask(caller: str, number: int) -> None:
+        await phrasing(grammars, Grammar(regex=f"{caller}{{1,{number + 1}}}"), caller)
+        ended.append(caller)
+
+    many = [ask("a", n) for n in range(12)]
+    outcomes = await asyncio.gather(*many, ask("b", 0), return_exceptions=True)
+
+    assert sum(isinstance(outcome, Shed) for outcome in outcomes) == 9
+    assert outcomes[-1] is None
+    assert ended == ["a", "b", "a", "a"]
 
 
 @pytest.mark.asyncio

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -27,6 +27,8 @@ LONGEST = 300
 """Letters of what is wrong with a grammar."""
 MOST_WAITING, MOST_KNOWN = 256, 256
 """Grammars that are tried, and those of which it is known what came of that."""
+MOST_OF_ONE = MOST_WAITING // 4
+"""The same of one caller, where callers have names."""
 TRIAL_S, READING_S, STEP_S, ROW_S = 0.5, 3.0, 0.5, 0.1
 """Time of a processor that a grammar has: to be tried, to be read again, and for what may follow in one step."""
 VOCABULARY_S = 60.0
@@ -66,6 +68,8 @@ class Grammars:
         self._vocabulary: dict[str, Any] | None = None
         self._known: OrderedDict[str, GrammarPhrasing | ServingError] = OrderedDict()
         self._trials: dict[str, asyncio.Task[GrammarPhrasing | ServingError]] = {}
+        self._under_trial = Counter[str]()
+        """How many of each caller's."""
         self._preparing = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -76,33 +80,49 @@ class Grammars:
         return _key(self._name, grammar) in self._known
 
     async def phrasing(
-        self, grammar: Grammar, in_slices: Callable[[Generator[None, None, Any]], Awaitable[Any]], run: Tried
+        self,
+        grammar: Grammar,
+        in_slices: Callable[[Generator[None, None, Any]], Awaitable[Any]],
+        run: Tried,
+        caller: str = "",
     ) -> "GrammarPhrasing":
-        """What a grammar's texts are. Raises what is wrong with it. `in_slices` and `run` do work on other threads."""
+        """What a grammar's texts are. Raises what is wrong with it. `in_slices` and `run` do work on other threads.
+        Grammars are tried one at a time, and callers take turns.
+        """
         key = _key(self._name, grammar)
         trial = self._trials.get(key)
         if key not in self._known and trial is None:
             vocabulary = await self._prepared(in_slices)
             if len(self._trials) >= MOST_WAITING:
                 raise Shed("grammars", f"{MOST_WAITING} grammars wait to be read")
+            if caller and self._under_trial[caller] >= MOST_OF_ONE:
+                raise Shed("grammars", f"{MOST_OF_ONE} grammars of {caller} wait to be read")
             trial = self._trials.get(key)
         if key not in self._known and trial is None:
-            trial = self._trials[key] = asyncio.create_task(self._try(key, grammar, vocabulary, run))
-            trial.add_done_callback(lambda _: self._trials.pop(key, None))
+            trial = self._trials[key] = asyncio.create_task(self._try(key, grammar, vocabulary, run, caller))
+            self._under_trial[caller] += 1
+            trial.add_done_callback(lambda _: self._tried(key, caller))
         # It goes on where who asked first goes away.
         found = self._known[key] if trial is None else await asyncio.shield(trial)
         if isinstance(found, ServingError):
             raise found.with_traceback(None)
         return found
 
+    def _tried(self, key: str, caller: str) -> None:
+        del self._trials[key]
+        self._under_trial[caller] -= 1
+        if not self._under_trial[caller]:
+            del self._under_trial[caller]
+
     async def _try(
-        self, key: str, grammar: Grammar, vocabulary: Message, run: Tried
+        self, key: str, grammar: Grammar, vocabulary: Message, run: Tried, caller: str
     ) -> "GrammarPhrasing | ServingError":
         """What comes of a grammar, which is remembered."""
         reading = {"do": "grammar", "key": key, "vocabulary": self._name, "text": source(grammar)}
         trial = {**reading, "tried": True, "seconds": TRIAL_S}
-        future: Future[dict[str, Any]] = await run(lambda: self._helpers.trying.ask(trial, [vocabulary]))
-        problem = (await asyncio.wrap_future(future)).get("problem")
+        async with self._helpers.turns.of(caller):
+            future: Future[dict[str, Any]] = await run(lambda: self._helpers.trying.ask(trial, [vocabulary]))
+            problem = (await asyncio.wrap_future(future)).get("problem")
         needs = [vocabulary, {**reading, "tried": False, "seconds": READING_S}]
         phrasing = GrammarPhrasing(self._helpers.saying, key, needs, self._size, self._tokenizer.eos_id)
         self._known[key] = InvalidRequest(FIELD, said(grammar, problem)) if problem else phrasing

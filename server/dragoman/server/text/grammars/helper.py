@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dragoman.server.text.grammars.turns import Turns
+
 WORKER = Path(__file__).with_name("worker.py")
 ATTEMPTS = 3
 """How often a job is asked that its process ended with, and one that misses something."""
@@ -170,6 +172,8 @@ class GrammarHelpers:
 
     def __init__(self) -> None:
         self.trying, self.saying = GrammarHelper(), GrammarHelper()
+        self.turns = Turns()
+        """Callers have the first by turns."""
 
     def __repr__(self) -> str:
         return f"<GrammarHelpers {self.trying}, {self.saying}>"
