@@ -88,7 +88,7 @@ def test_each_step_is_marians(name):
                 said += 1
                 seen.add(word)
     assert said > 200, "few words prove little"
-    assert len(seen) > 8, "words that hardly differ prove nothing"
+    assert len(seen) > 5, "words that hardly differ prove nothing"
 
 
 def test_what_tests_without_marian_compare_with_is_marians():
