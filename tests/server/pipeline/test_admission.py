@@ -71,3 +71,12 @@ def test_a_low_estimate_admits_nothing() -> None:
         low.correct(6)
 
     assert admission.held_tokens == 0
+
+
+def test_there_is_room_for_what_would_be_let_in() -> None:
+    """To the last token, and a reservation holds what it was made for and less."""
+    admission = Admission(10)
+    with admission.reserve(6) as reservation:
+        assert (admission.has_room(4), admission.has_room(5)) == (True, False)
+        assert (reservation.holds(6), reservation.holds(7)) == (True, False)
+    assert admission.has_room(10)

@@ -40,6 +40,10 @@ class Admission:
         self.held_requests += 1
         return Reservation(self, 0, field, is_trial=True)
 
+    def has_room(self, tokens: int) -> bool:
+        """Whether so many would be let in."""
+        return self.held_tokens + tokens <= self.limit_tokens
+
     def check(self, tokens: int, held: int, wait_s: float, field: str) -> None:
         """Refuse what does not fit beside what others hold."""
         if tokens > self.limit_tokens:
@@ -73,6 +77,10 @@ class Reservation:
         assert self._is_live, "corrected after release"
         self._admission.check(tokens, self._admission.held_tokens - self._tokens, wait_s, self._field)
         self._hold(tokens)
+
+    def holds(self, tokens: int) -> bool:
+        """Whether it has been made for so many, or more."""
+        return tokens <= self._tokens
 
     def give_back(self, tokens: int) -> None:
         """Give back what one text held, which is decoded."""

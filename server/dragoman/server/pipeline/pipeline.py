@@ -376,13 +376,17 @@ class Pipeline:
     def _admit(self, request: Request, texts: Texts, asking: _Asking, least_cost: int, *, is_long: bool) -> Reservation:
         """Capacity for a request that can be answered in time, or that is likely to need none."""
         most_tokens = self.bundle.manifest.limits.max_source_tokens
-        cost = estimate(request, texts, asking.template, default_width=self._width, most_tokens=most_tokens)
-        wait_s, field = self.lanes.predicted_wait_s(request.priority, cost), field_names(request).texts
+        cost = estimated = estimate(request, texts, asking.template, default_width=self._width, most_tokens=most_tokens)
+        field = field_names(request).texts
         if request.deadline_s is not None and time.monotonic() >= request.deadline_s:
             raise DeadlineExceeded("the deadline had passed when the request arrived")
+        cost = max(cost, least_cost)
+        if request.deadline_s is None and self.admission.has_room(cost):
+            return self.admission.reserve(cost, field=field)
+        wait_s = self.lanes.predicted_wait_s(request.priority, estimated)
         try:
             _check_in_time(wait_s, _remaining_s(request))
-            return self.admission.reserve(max(cost, least_cost), wait_s, field=field)
+            return self.admission.reserve(cost, wait_s, field=field)
         except (DeadlineUnmeetable, InvalidRequest, Overloaded):
             # What is likely to be remembered is worth its numbering, to find out.
             if is_long or not (asking.is_repeatable and self.may_remember(request.texts)):
@@ -391,6 +395,9 @@ class Pipeline:
 
     def _correct(self, reservation: Reservation, request: Request, cost: int) -> None:
         """Hold what the request really costs; one that has been on trial is refused here where it is not in time."""
+        if not reservation.is_trial and reservation.holds(cost):
+            reservation.correct(cost)
+            return
         wait_s = self.lanes.predicted_wait_s(request.priority, cost)
         if reservation.is_trial and cost:
             _check_in_time(wait_s, _remaining_s(request))

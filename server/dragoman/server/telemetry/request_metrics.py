@@ -89,7 +89,7 @@ class RequestRecord:
         else:
             self.outcome = "ok" if not errors else "partial" if len(errors) < len(outcomes) else errors[0]
         done = [outcome for outcome in outcomes if isinstance(outcome, Translation)]
-        self.timings = Timings.last(translation.timings for translation in done)
+        self.timings = done[0].timings if len(done) == 1 else Timings.last(each.timings for each in done)
         self.engine = next((name for name in map(_engine, done) if name != NO_ENGINE), NO_ENGINE)
         self.texts = len(outcomes)
         self.source_tokens = sum(translation.source_tokens for translation in done)

@@ -99,6 +99,7 @@ class LoadGate:
             request = pb.TranslateRequest.FromString(message)
         except DecodeError:
             return None  # the event loop says what is wrong with it
+        call.parsed = request
         pipeline, given = self._pipeline(request), request.texts
         is_plain = request.format in _PLAIN and not request.HasField("decoding")
         if pipeline is None or not is_plain or not 0 < len(given) <= MOST_TEXTS:

@@ -137,6 +137,7 @@ class GrpcCall:
         "_task",
         "method",
         "on_end",
+        "parsed",
     )
 
     def __init__(self, server: _Core, event: Any) -> None:
@@ -151,6 +152,8 @@ class GrpcCall:
         self._serialize: Callable[[Any], bytes] = bytes
         self._code: grpc.StatusCode | None = None
         self._has_begun = self._is_sending = self._is_over = False
+        self.parsed: Any = None
+        """What the gate has made of the first message, where it has looked at it."""
         self.on_end: Callable[..., None] | None = None
         """Told on the event loop that it is over, and whether it was in time: `is_in_time`."""
 

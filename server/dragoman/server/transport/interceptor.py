@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import random
 import re
 import secrets
 import time
@@ -150,7 +151,11 @@ class _Method:
                 # A call that its client has reset looks so, too, for a moment: then there is nobody to tell.
                 await asyncio.sleep(_MOMENT_S)
                 raise InvalidRequest("", "the call has ended without a message")
-            message = self._parsed(raw)
+            message = getattr(context, "parsed", None)
+            if message is None:
+                message = self._parsed(raw)
+            else:
+                self._metrics.received()
         except ServingError as error:
             self._calls.refused(self.name, error)
             raise
@@ -194,8 +199,9 @@ class _Method:
             seconds = time.perf_counter() - started
             self._metrics.handled(code, seconds)
             self._metrics.called(call.visit.name, code)
-            facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.visit.name}
-            logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
+            if _logger.isEnabledFor(logging.DEBUG):
+                facts: dict[str, Any] = {"method": self.name, "id": call.id, "caller": call.visit.name}
+                logs.event(_logger, logging.DEBUG, "call_ended", **facts, code=code, seconds=seconds)
 
 
 class _Rpc:
@@ -206,7 +212,7 @@ class _Rpc:
         self.code: str | None = None
         self._metadata = context.invocation_metadata() or ()
         headers = dict(self._metadata)
-        self.id = usable_id(headers.get("x-request-id")) or secrets.token_hex(8)
+        self.id = usable_id(headers.get("x-request-id")) or f"{random.getrandbits(64):016x}"
         traceparent = headers.get("traceparent")
         if calls.trace_ratio or traceparent is not None:
             header = traceparent if isinstance(traceparent, str) else None
