@@ -171,7 +171,7 @@ def _plain(value: Any) -> str:
     return str(value) if type(value) is int else _word(str(value))
 
 
-@lru_cache(1024)
+@lru_cache(64)  # not many: ids of calls, which never come again, would hold pages that could be given back
 def _word(text: str) -> str:
     if _WORD.fullmatch(text):
         return text
