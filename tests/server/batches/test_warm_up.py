@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from fake_runtime import FAKE_WORDS, FakeRuntime
 
-from dragoman.bundle.graphs import CANDIDATES, IDS, SRC_MASK, STEP, STEP_SHORTLIST, STRIDE, TOPK_LOGP, nat_graph
-from dragoman.bundle.manifest import Nat
+from dragoman.bundle.graphs import (
+    CANDIDATES,
+    DEVICE_STEP,
+    IDS,
+    SELF,
+    SRC_MASK,
+    STEP,
+    STEP_SHORTLIST,
+    STRIDE,
+    TOPK_LOGP,
+    nat_graph,
+)
+from dragoman.bundle.manifest import Graph, Nat, Tensor
 from dragoman.server.batches.factory import GroupFactory
 from dragoman.server.batches.shortlist import Shortlist
 from dragoman.server.batches.warm_up import FEW_WORDS, rehearse, warm_up
@@ -170,3 +181,17 @@ def test_who_has_no_beam_rehearses_the_one_that_most_ask_for() -> None:
     rehearse(runtime, GroupFactory(runtime, None, capacity=8, observer=LaneObserver()), 8)
 
     assert {nodes for _, nodes in runtime.stepped} == {1, 4, 9}
+
+
+@pytest.mark.parametrize(("width", "rows"), [(512, {1, 8, 64, 128}), (4096, {1, 8, 64})])
+def test_large_models_rehearse_less(width: int, rows: set[int]) -> None:
+    """What keys and values of many sources would take stays free: neither 128 at a time, nor draws and drafts."""
+    runtime = Rehearsed()
+    kept = tuple(Tensor(f"{SELF}{x}.{n}", "float16", ("G", "T", width)) for n in range(12) for x in "kv")
+    graphs = {**runtime.manifest.graphs, DEVICE_STEP: Graph("step", kept, ())}
+    runtime.manifest = replace(runtime.manifest, graphs=graphs)
+
+    rehearse(runtime, GroupFactory(runtime, None, capacity=256, observer=LaneObserver()), 256)
+
+    assert {count for count, _ in runtime.stepped} == rows
+    assert (9 in {nodes for _, nodes in runtime.stepped}) is (width == 512)

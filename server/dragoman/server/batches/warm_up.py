@@ -5,12 +5,15 @@ On a device each lane rehearses, too: what it will run most is launched once in 
 it has from the first source on, and captured. A lane that never rests would launch it as usual otherwise.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from dragoman.bundle.graphs import STEP
+import numpy as np
+
+from dragoman.bundle.graphs import CROSS, DEVICE_STEP, SELF, STEP
 from dragoman.bundle.manifest import Manifest
 from dragoman.server.batches.encoding import encode
 from dragoman.server.batches.factory import GroupFactory
@@ -23,7 +26,7 @@ from dragoman.server.decode.draft_costs import Costs
 from dragoman.server.decode.strategies.nat import NonAutoregressive
 from dragoman.server.decode.strategies.sampling import Sampling
 from dragoman.server.decode.strategies.speculative import DRAFT_TOKENS, Speculative
-from dragoman.server.runtime.device_rows import row_level
+from dragoman.server.runtime.device_rows import row_level, source_level
 from dragoman.server.runtime.runtime import Runtime
 
 WORDS = 128
@@ -44,6 +47,10 @@ MANY: tuple[Size, ...] = (128, SHORT, 256), (128, SHORT, 64)
 """The same of a way that most sources go."""
 ALONE: tuple[Size, ...] = (8, LONG, 256), (1, LONG, 256)
 """What only the encoder has another size for, which is the same one for all ways."""
+
+LARGEST = 1 << 30
+"""Bytes of the keys and values of a size that is rehearsed beyond what every lane has memory for: larger models leave a
+device less room, and such a size comes seldom there."""
 
 
 def warm_up(directory: Path, runtime: Runtime, factory: GroupFactory) -> None:
@@ -90,10 +97,24 @@ def _rehearsed(manifest: Manifest, decoder: str | None) -> Iterator[tuple[Segmen
     short = replace(manifest.decoding, num_hypotheses=1, forced_last_id=None, min_length=0, beam_size=1)
     own = manifest.decoding.beam_size
     greedy = Segment((), short, decoder=decoder)
-    yield greedy, (*MANY, *FEW, *ALONE)
-    yield replace(greedy, decoding=replace(short, beam_size=own if own > 1 else REHEARSED_BEAM)), (*MANY, *FEW)
-    yield replace(greedy, strategy=Sampling(0, top_k=REHEARSED_CHOICES)), FEW
-    yield replace(greedy, strategy=Speculative(DraftSource.SOURCE, DRAFT_TOKENS)), FEW
+    many = MANY if _bytes_of(manifest, MANY[0]) <= LARGEST else ()
+    yield greedy, (*many, *FEW, *ALONE)
+    yield replace(greedy, decoding=replace(short, beam_size=own if own > 1 else REHEARSED_BEAM)), (*many, *FEW)
+    if _bytes_of(manifest, FEW[0]) <= LARGEST:
+        yield replace(greedy, strategy=Sampling(0, top_k=REHEARSED_CHOICES)), FEW
+        yield replace(greedy, strategy=Speculative(DraftSource.SOURCE, DRAFT_TOKENS)), FEW
+
+
+def _bytes_of(manifest: Manifest, size: Size) -> int:
+    """What a device keeps of sources in this size: keys and values of slots, and of positions."""
+    rows, words, slots = size
+    inputs = manifest.graphs[DEVICE_STEP].inputs if DEVICE_STEP in manifest.graphs else ()
+    kept = [tensor for tensor in inputs if tensor.name.startswith((SELF, CROSS))]
+    many = {"G": rows, "T": slots, "S": source_level(words)}
+    return sum(
+        math.prod(n if isinstance(n, int) else many[n] for n in tensor.shape) * np.dtype(tensor.dtype).itemsize
+        for tensor in kept
+    )
 
 
 def _of_words(segment: Segment, manifest: Manifest, words: int) -> Segment:

@@ -70,13 +70,13 @@ class FixedRun:
         """What it is sent: write here."""
         kept_offsets, kept_size = _laid_out(kept)
         self._staged, self._out, left = (device.memory(max(1, n)) for n in (size, self._out_size, kept_size))
-        self.kept = {**into, **_residents(left, kept, kept_offsets)}
+        self.kept = _residents(left, kept, kept_offsets)
         """What it leaves on the device."""
         self.said: Callable[[], Said | None] = lambda: None
         """What the last run gave, where that was not awaited and somebody may still ask for it."""
         self._binding = self._session.io_binding()
         inputs = {**_residents(self._staged, sent, offsets), **bound}
-        outputs = {**_residents(self._out, fetched, offsets_of), **self.kept}
+        outputs = {**_residents(self._out, fetched, offsets_of), **into, **self.kept}
         device.bind(self._binding, inputs, outputs)
         self._options = run_options(PLAIN)
         self.is_captured = self.is_prepared = False

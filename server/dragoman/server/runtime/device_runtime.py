@@ -159,12 +159,14 @@ class DeviceRuntime(HostRuntime):
             store.join()
         width, dtype = int(hidden.shape[2]), np.dtype(hidden.dtype)
         memory = self.device.left_by_the_encoder(joined_level(math.prod(shape)) * width * dtype.itemsize)
+        rows = Resident(memory, memory.data_ptr(), (*shape, width), dtype)
         run = self.device.fixed(
             DEVICE_ENCODER,
             {IDS: (shape, np.dtype(np.int64)), LENGTHS: (shape[:1], np.dtype(np.int64))},
-            into={HIDDEN: Resident(memory, memory.data_ptr(), (*shape, width), dtype)},
+            into={HIDDEN: rows},
             fetched={tensor.name: _form(tensor, {"G": shape[0]}) for tensor in told},
         )
+        run.kept[HIDDEN] = rows
         if (said := run.said()) is not None:
             said()
         run.views[IDS][:count, : is_word.shape[1]][is_word[:, : shape[1]]] = feed[IDS]
