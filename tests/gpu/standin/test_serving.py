@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ CACHE = Path(os.environ.get("PLACEMENT", ROOT / ".cache/placement")).absolute().
 START_S = 1500
 """No test fails for being slow; this one would wait for ever where nothing is said."""
 SAID = Path(__file__).parent / "said"
-ADDRESS, METRICS = re.compile(r"^on (\S+) with", re.M), re.compile(r"metrics on (\S+)")
+ADDRESS, METRICS = re.compile(r"^on (\S+) with", re.M), re.compile(r"metrics on (\S+)\n")
 
 
 class Served(NamedTuple):
@@ -38,33 +39,28 @@ def served(environment, tmp_path_factory) -> Iterator[Served]:
     put into their mouths.
     """
     folder = tmp_path_factory.mktemp("serve")
-    given, python, log = environment(), folder / "python", folder / "log"
+    given, python, log, told = environment(), folder / "python", folder / "log", folder / "told"
     site = given["PYTHONPATH"].split(os.pathsep)[0]
     lines = f'export PYTHONPATH="{site}:$PYTHONPATH:{SAID}" LD_LIBRARY_PATH="{given["LD_LIBRARY_PATH"]}"'
     python.write_text(f'#!/bin/sh\n{lines}\nexec {sys.executable} "$@"\n', "utf-8")
     python.chmod(0o755)
     settings = {"PROVIDER": "cuda", "SERVE_PYTHON": python, "CACHE": CACHE, "LISTEN": "127.0.0.1:0"}
     command = ["make", "serve", *(f"{name}={value}" for name, value in settings.items())]
-    said = ""
-    with log.open("wb") as errors:
+    with log.open("wb") as errors, told.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, "DRAGOMAN_METRICS_LISTEN": "127.0.0.1:0"},
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=errors,
-            text=True,
             start_new_session=True,
         )
-    assert process.stdout is not None
     limit = Timer(START_S, process.kill)
     limit.start()
-    with process.stdout as lines_said:
-        for line in lines_said:
-            said += line
-            if line.startswith("on "):
-                break
+    while not METRICS.search(told.read_text("utf-8")) and process.poll() is None:
+        time.sleep(0.1)
     limit.cancel()
+    said = told.read_text("utf-8")
     address, metrics = ADDRESS.search(said), METRICS.search(said)
     assert address, said + log.read_text("utf-8")[-4000:]
     assert metrics, said
