@@ -57,3 +57,14 @@ def test_slots_are_given_up_that_only_a_long_source_needed():
     pool.admit({})
 
     assert pool.feed(np.ones((1, 1), np.bool_))["self_k.0"].shape[2] == first
+
+
+def test_there_are_no_more_slots_than_the_longest_source_needs():
+    """In sixteens: whatever lies behind would be read at every step."""
+    pool = chain_nodes_of(FakeRuntime(), 2)
+    pool.admit({})
+    pool.admit({})
+
+    for length in range(1, 70):
+        pool.keep([np.zeros((2, 2, 1, 2), np.float32)] * 2, kept([1, 0]))
+        assert pool.feed(np.ones((1, 1), np.bool_))["self_k.0"].shape[2] == -(-length // 16) * 16

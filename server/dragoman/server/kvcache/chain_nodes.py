@@ -45,9 +45,9 @@ class ChainNodes:
 
     def keep(self, new: Sequence[Any], advance: Advance) -> None:
         """The first so many of each source's new words stand."""
-        n, size = len(advance.kept), self._store.size
+        n = len(advance.kept)
         longest = int((self._lengths[:n] + advance.kept).max(initial=0))
-        if longest > size:
-            self._store.resize(self._store.room(max(longest, size + self._store.room(size // 2))))
+        if longest > self._store.size:
+            self._store.resize(self._store.room(longest))
         self._store.extend(new, self._lengths[:n], advance.kept)
         self._lengths[:n] += advance.kept

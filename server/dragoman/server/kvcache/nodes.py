@@ -53,7 +53,7 @@ def nodes_of(
     if width == 1:
         return chain_nodes_of(runtime, capacity)
     # Few slots at first, as what attention costs is reading them.
-    store = HostStore(_tensors(runtime, SELF), {"G": capacity, "T": 2 * round_up(width)})
+    store = HostStore(_tensors(runtime, SELF), {"G": capacity, "T": round_up(width)})
     return TreeNodes(store, capacity, width, is_relative=runtime.manifest.architecture.is_relative)
 
 

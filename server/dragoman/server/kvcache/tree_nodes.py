@@ -67,8 +67,10 @@ class TreeNodes:
         owners, places = advance.live.nonzero()
         has_child[owners, advance.parents[owners, places]] = True
         used = (self._ancestors[:n] & has_child[:, :, None]).any(1)  # [G, T]
-        if int(used.sum(1).max(initial=0)) + width > used.shape[1]:
-            self._grow()
+        needed = int(used.sum(1).max(initial=0)) + width
+        if needed > used.shape[1]:
+            # As few as there can be: all are read at every step, which costs more than to copy them now and then.
+            self._resize(self._store.room(needed))
             used = np.pad(used, ((0, 0), (0, self._store.size - used.shape[1])))
         free = np.argsort(used, axis=1, kind="stable")[:, :width]  # lowest free slots first
         slots = np.take_along_axis(free, np.maximum(has_child.cumsum(1) - 1, 0), 1)  # [G, K]
@@ -80,10 +82,6 @@ class TreeNodes:
         ancestors = self._ancestors[:n] & has_child[:, :, None]
         ancestors[g, place, slot] = True
         self._ancestors[:n] = ancestors[rows, advance.parents] & advance.live[:, :, None]
-
-    def _grow(self) -> None:
-        size = self._store.size
-        self._resize(size + self._store.room(size // 2))
 
     def _resize(self, slots: int) -> None:
         """Have so many slots; sources keep theirs, as far as there are as many."""
