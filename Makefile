@@ -77,9 +77,10 @@ test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred
 test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property (10 minutes).
 	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
 
-test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and encoders that see what is near (10 minutes).
+test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and the suites with kinds of models that few tests need (30 minutes).
 	EXAMPLES=1000 $(BIN)/python -m pytest $(SLOW) tests/e2e/test_labels.py tests/e2e/test_grammars.py tests/e2e/test_live.py
-	EXAMPLES=100 $(BIN)/python -m pytest $(SLOW) tests/e2e -k "window or summed or conditional or coverage or location"
+	EXAMPLES=100 $(BIN)/python -m pytest $(SLOW) tests/e2e \
+		-k "window or summed or staggered or linked or conditional or coverage or location"
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults

@@ -190,6 +190,19 @@ RARE_KINDS = {
         "encoder_positions": 16_384,
     },
     "shaw": {"positions": "shaw", "relative_distance": 3},
+    # Pegasus-X's: stretches of 20 words, half a stretch earlier in every other layer, and tokens that all see.
+    "staggered": {
+        "norm": "pre",
+        "encoder_window": Window((19, 19), stretch=20, is_staggered=True, tokens=3),
+        "encoder_positions": 700,
+    },
+    # BigBird's: stretches of 16 and those beside them, the first of all counted three times.
+    "linked": {
+        "norm": "pre",
+        "positions": "learned",
+        "encoder_window": Window((31, 31), stretch=16, linked=3),
+        "encoder_positions": 700,
+    },
     # Marian's: stacks that read by turns, cells whose products are normed, and layers on conditional cells.
     "conditional": {
         "decoder": "gru",
@@ -248,8 +261,11 @@ RARE_KINDS = {
     "summed": {**KINDS["relative"], "encoder_window": Window((5, 70), summed=16), "encoder_positions": 700},
 }
 """Others, which few tests need: their decoders are those of kinds above."""
+MORE_KINDS = ("window", "staggered", "linked", "conditional", "coverage", "location")
+"""Those that `make test-tasks` runs the suites with."""
+LONG_KINDS = ("window", "summed", *(("staggered", "linked") if "EXAMPLES" in os.environ else ()))
 if "EXAMPLES" in os.environ:
-    KINDS |= {kind: RARE_KINDS[kind] for kind in ("window", "conditional", "coverage", "location")}
+    KINDS |= {kind: RARE_KINDS[kind] for kind in MORE_KINDS}
 ENDS = {
     "ssru": 1.5,
     "self-attention": 2.8,
@@ -259,6 +275,8 @@ ENDS = {
     "lstm": 1.5,
     "shaw": 1.0,
     "summed": 1.0,
+    "staggered": 1.5,
+    "linked": 1.5,
     "conditional": 1.5,
     "coverage": 1.5,
     "location": 1.5,
@@ -425,7 +443,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
     return value
 
 
-@pytest.fixture(scope="session", params=["window", "summed"])
+@pytest.fixture(scope="session", params=LONG_KINDS)
 def long_bundle(
     request: pytest.FixtureRequest, precision: Precision, tmp_path_factory: pytest.TempPathFactory
 ) -> Bundle:
