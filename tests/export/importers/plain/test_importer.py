@@ -7,9 +7,12 @@ import torch
 from safetensors.torch import save_file
 
 from dragoman.bundle import codec
+from dragoman.bundle.manifest import Architecture, Window
 from dragoman.export.core.errors import ExportError, UnsupportedModel
+from dragoman.export.graphs.running import packed, padded
 from dragoman.export.importers.formats import read
-from dragoman.export.network.load import load_network
+from dragoman.export.network.load import canonical_shapes, load_network
+from dragoman.export.network.network import Network
 
 WORDS = 40
 TOKENIZER = {"kind": "sentencepiece", "source": "a.spm", "target": "a.spm", "eos_id": 0, "unk_id": 1, "start_id": 2}
@@ -222,3 +225,63 @@ def test_statistics_that_are_none_are_refused(tmp_path):
         read(write(tmp_path, plain.architecture, plain.weights), "auto", None, None)
 
     assert len(caught.value.reasons) == 3
+
+
+def near(weights, layer, x, reach, heads):
+    """One post-norm layer whose words see so far: every pair of words by itself."""
+
+    def linear(name, rows):
+        return rows @ weights[f"{layer}.{name}.weight"].T + weights[f"{layer}.{name}.bias"]
+
+    def norm(name, rows):
+        scale, bias = weights[f"{layer}.{name}.weight"], weights[f"{layer}.{name}.bias"]
+        return torch.nn.functional.layer_norm(rows, scale.shape, scale, bias, 1e-6)
+
+    q, k, v = (linear(f"self.{part}", x).unflatten(1, (heads, -1)) for part in "qkv")
+    read = torch.zeros_like(q)
+    for word in range(len(x)):
+        seen = range(max(0, word - reach), min(len(x), word + reach + 1))
+        for head in range(heads):
+            scores = torch.stack([q[word, head] @ k[other, head] for other in seen]) / q.shape[2] ** 0.5
+            read[word, head] = scores.softmax(0) @ v[list(seen), head]
+    x = norm("self_norm", x + linear("self.o", read.flatten(1)))
+    return norm("ffn_norm", x + linear("ffn.down", linear("ffn.up", x).relu()))
+
+
+def test_a_window_may_be_said_of_any_encoder(tmp_path):
+    """With what each layer reaches alone: words of a batch read what a plain loop over those near them reads."""
+    sizes = {"d_model": 12, "heads": 3, "ffn": 20, "encoder_layers": 2, "decoder_layers": 1, "positions": "learned"}
+    words = {"source_vocabulary": WORDS, "target_vocabulary": WORDS, "max_positions": 9, "encoder_positions": 50}
+    given = {**sizes, **words, "norm_epsilon": 1e-6, "encoder_window": {"reach": [1, 17]}}
+    shape = Architecture(**{**given, "encoder_window": Window((1, 17))})
+    torch.manual_seed(4)
+    weights = {name: torch.randn(size) * 0.5 for name, size in canonical_shapes(Network(shape)).items()}
+    stored = {n: w.T if w.ndim == 2 and n.endswith(".weight") else w for n, w in weights.items()}
+
+    found = read(write(tmp_path, given, stored), "plain", None, None)
+    texts = [torch.randint(0, WORDS, (length,)).tolist() for length in (41, 1, 3, 18)]
+    ids, mask = (torch.from_numpy(array) for array in padded(texts))
+    encoded = load_network(found).encode(**packed(ids, mask)).split([len(text) for text in texts])
+
+    assert (found.limits.max_source_tokens, found.limits.max_target_tokens) == (50, 9)
+    for text, rows in zip(texts, encoded, strict=True):
+        x = stored["source_embedding"][text] * shape.embedding_scale + stored["source_positions"][: len(text)]
+        for layer, reach in enumerate((1, 17)):
+            x = near(stored, f"encoder.layers.{layer}", x, reach, 3)
+        torch.testing.assert_close(rows, x, atol=1e-4, rtol=1e-4)
+
+
+def test_a_window_that_contradicts_itself_is_refused_by_name(tmp_path, recurrent_reference):
+    """A reach for each layer, and of an encoder that has windows."""
+    reference = recurrent_reference("gru", "dot")
+    wrong = {**reference.architecture, "encoder_window": {"reach": [0], "depth": 2}}
+    with pytest.raises(UnsupportedModel, match=r"encoder_window.depth"):
+        read(write(tmp_path, wrong, reference.weights()), "plain", None, None)
+
+    wrong["encoder_window"] = {"reach": [0]}
+    with pytest.raises(UnsupportedModel) as caught:
+        read(write(tmp_path, wrong, reference.weights()), "plain", None, None)
+
+    said = " ".join(caught.value.reasons)
+    assert "encoder_window: of an encoder that has none, gru" in said
+    assert "encoder_window.reach: [0] is not a distance" in said

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.codec import DecodeError, decode
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer, Window
 from dragoman.bundle.rules import name_problem, shape_problems
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
@@ -73,17 +73,17 @@ def read_plain(path: Path, source_language: str | None, target_language: str | N
     )
     weights = read_weights(tensors, description.architecture.norm_epsilon, reasons)
     reasons.raise_if_any(path)
-    longest = description.architecture.max_positions
+    shape = description.architecture
     return Checkpoint(
         name=description.name or "-".join(map(str, pairs)),
         pairs=pairs,
-        architecture=description.architecture,
+        architecture=shape,
         weights=weights,
         quantized={},
         tokenizer=description.tokenizer,
         tokenizer_files=files,
         decoding=description.decoding,
-        limits=description.limits or Limits(longest, longest),
+        limits=description.limits or Limits(shape.source_positions, shape.max_positions),
         source_format="plain",
         source_files=(folder / DESCRIPTION, *tensors.files, *files.values()),
         licence=description.licence,
@@ -112,6 +112,7 @@ _PARTS = {
     "limits": Limits,
     "texts": Texts,
     "recurrent": Recurrent,
+    "encoder_window": Window,
 }
 
 
