@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Limits, Texts
+from dragoman.bundle.manifest import Decoding, Limits, Nat, Texts
 from dragoman.bundle.reader import Bundle
 from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import (
@@ -23,11 +23,13 @@ from dragoman.server.core.errors import (
     InvalidRequest,
     Overloaded,
     ServingError,
+    UnsupportedByModel,
 )
 from dragoman.server.core.protection import Protection
 from dragoman.server.core.requests import (
     CacheMode,
     DecodingOverrides,
+    EnginePreference,
     InputFormat,
     OnTooLong,
     Output,
@@ -521,6 +523,20 @@ async def test_a_prefix_that_cannot_be_kept_fails_its_text_alone(
     assert re.search(message, str(bad))
     assert translation(good).text == "The fox."
     assert len(lanes.submitted) == 1
+
+
+async def test_a_prefix_is_refused_where_it_cannot_be_although_its_like_without_was_answered(
+    pipeline_of: Callable[..., Pipeline],
+) -> None:
+    """And the other way round: what is remembered of requests is of those with prefixes, or of those without."""
+    ctc = Nat("ctc", 1, 64, canvas="split", upsample=2, blank_id=400)
+    pipeline = pipeline_of({"nat": {"ctc": ctc}})
+
+    for _ in range(2):
+        [outcome] = await translate(pipeline, "The dog.", engine=EnginePreference.NAT)
+        assert translation(outcome).engine is Engine.NAT
+        with pytest.raises(UnsupportedByModel, match="cannot begin with given words"):
+            await translate(pipeline, "The dog.", prefixes=("O",), engine=EnginePreference.NAT)
 
 
 async def test_alternatives_are_for_a_text_of_one_segment(pipeline: Pipeline) -> None:

@@ -129,9 +129,18 @@ def test_messages_that_differ_in_their_texts_ask_the_same(front: Front) -> None:
 
     call = fresh.accept(second)
 
-    assert call.like is known
+    assert call.like == replace(known, texts=(), seed=0, deadline_s=None)
     assert call.id == "two"
     assert replace(call.request(deadline_s=5.0), seed=0) == replace(expected, seed=0)
+
+
+def test_texts_are_not_kept(front: Front) -> None:
+    """They may be as large as a message, and what is known of its like needs none of them."""
+    front.accept(pb.TranslateRequest(texts=[pb.Text(text="secret" * 10_000, target_prefix="O")])).request(3.0)
+
+    [known] = front._models.known.values()
+
+    assert (known.request.texts, known.request.prefixes, known.request.deadline_s) == ((), (), None)
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ class Request:
         self, texts: tuple[str, ...], prefixes: tuple[str, ...], *, seed: int, deadline_s: float | None
     ) -> "Request":
         """The same, asked of other texts."""
-        return changed(self, texts=texts, prefixes=prefixes, seed=seed, deadline_s=deadline_s)
+        return changed(self, texts=texts, prefixes=prefixes, seed=seed, deadline_s=deadline_s, kind=self.kind)
 
     @cached_property
     def kind(self) -> "RequestKind":

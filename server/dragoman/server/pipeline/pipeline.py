@@ -254,7 +254,8 @@ class Pipeline:
         is_usual = type(request.method) is Beam and not (
             request.glossaries or request.terms or request.grammar or request.live or request.targets is not None
         )
-        key = (request.kind, request.deadline_s is None) if is_usual else None
+        # Whether there are prefixes, or a deadline, decides which engines can answer.
+        key = (request.kind, request.deadline_s is None, any(request.prefixes)) if is_usual else None
         asking = self._askings.get(key) if key is not None else None
         if asking is not None:
             if request.deadline_s is not None:

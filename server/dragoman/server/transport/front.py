@@ -75,7 +75,8 @@ class Front:
         """Such a message is in order, and asks this."""
         if len(self._models.known) >= MOST_KNOWN:
             self._models.known.clear()
-        self._models.known[key] = _Known(pipeline, pair, request)
+        asked = request.of_texts((), (), seed=0, deadline_s=None)  # texts may be large, and are nobody else's
+        self._models.known[key] = _Known(pipeline, pair, asked)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class _Known:
     pipeline: Pipeline
     pair: LanguagePair
     request: Request
-    """What one of them asks."""
+    """What all of them ask, without texts."""
 
 
 @dataclass(frozen=True)
