@@ -85,6 +85,20 @@ def test_a_line_is_told_while_it_is_written() -> None:
         assert [(told.text, told.end) for told in lines] == [("last", "")]
 
 
+@pytest.mark.parametrize(("begun", "rest"), [(b"bad", b" one\r\n"), (b"bad\r", b"\n")])
+def test_a_line_that_is_passed_over_ends_as_it_did(begun: bytes, rest: bytes) -> None:
+    """Also where its end comes in two pieces."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, open(writing, "wb", buffering=0) as pipe:
+        source = Writing(file)
+        lines = source.lines()
+        pipe.write(begun)
+        next(lines)
+        source.pass_over()
+        pipe.write(rest)
+        assert next(lines).end == "\r\n"
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"a\n\nb\n", b"a\nb", b"\xff\nb" * 50_000])
 def test_each_line_ends_once(data: bytes) -> None:
     """Also where all of it is there at once, and where its end has no line end."""

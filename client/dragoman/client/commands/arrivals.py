@@ -86,7 +86,8 @@ class Writing:
         rest, is_open = b"", True
         with self._chunks as chunks:
             while is_open:
-                come = [b"" if self._is_passed_over else rest, chunks.next(None)]
+                # Of a line that is passed over, what may be half of its end.
+                come = [rest[-1:] if self._is_passed_over else rest, chunks.next(None)]
                 while come[-1] and len(come) < MAX_CHUNKS:
                     come.append(chunks.next(0))
                 is_open = come[-1] != b""
@@ -100,10 +101,10 @@ class Writing:
             yield self._written(rest, "")
 
     def _written(self, line: bytes, end: str | None) -> Written:
-        if self._is_passed_over:
-            return Written("", end)
         if end and line.endswith(b"\r"):
             line, end = line[:-1], "\r\n"
+        if self._is_passed_over:
+            return Written("", end)
         try:
             text, _ = codecs.utf_8_decode(line, "strict", end is not None)  # half a character waits for the other half
         except UnicodeDecodeError as error:

@@ -101,6 +101,7 @@ def test_activations_are_translated(marian, theirs, ours):
             {"dim-vocabs": [24, 24, 24]},
             "dim-vocabs must be two sizes, one source and one target, the model's is [24, 24, 24]",
         ),
+        ({"dim-vocabs": [24, 10**12]}, "dim-vocabs must be at most 4194304, the model's is [24, 1000000000000]"),
     ],
 )
 def test_an_option_of_another_network_is_refused(marian, change, expected):

@@ -102,3 +102,12 @@ def test_a_model_of_more_layers_than_its_file_is_refused(tmp_path):
     """Depths are believed only as far as there are parameters for them."""
     reasons = reasons_of(tmp_path, "one-way", {"dec-depth": 3})
     assert "the parameter decoder_l3_cell1_U [18, 36] is missing" in reasons
+
+
+def test_sizes_are_believed_only_as_far_as_there_are_weights(tmp_path):
+    """Nothing of the sizes that a configuration claims is made, which would fill the memory, and few names are told."""
+    wide = reasons_of(tmp_path, "lstm", {"dim-rnn": 65_536})
+    assert "the parameter decoder_cell1_U is [18, 72], expected [65536, 262144]" in wide
+    deep = reasons_of(tmp_path, "lstm", {"enc-depth": 64, "enc-cell-depth": 64})
+    assert "more parameters are missing" in deep[-1]
+    assert len(deep) < 300

@@ -40,6 +40,7 @@ def test_ids_without_a_word_have_one_that_no_text_holds(tmp_path):
         ("vocab.yml", "a: [", "vocab.yml is not YAML that can be read: "),
         ("vocab.yml", "- a\n", "vocab.yml is not a list of words with their ids, but ['a']"),
         ("vocab.yml", "a: b\n", "vocab.yml is not a list of words with their ids, but {'a': 'b'}"),
+        ("vocab.yml", f"a: {'1' * 5000}\n", "vocab.yml is not a list of words with their ids, but {'a': '1"),
         ("vocab.yml", "</s>: 0\n<unk>: 1\na: 1\n", "vocab.yml gives an id to several words"),
         ("vocab.yml", "a: 0\n<unk>: 1\n", "vocab.yml has no word </s>, or two"),
         ("vocab.txt", "</s>\n\n<unk>\n", "vocab.txt has an empty line, or a word twice, which Marian refuses"),

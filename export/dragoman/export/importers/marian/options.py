@@ -25,6 +25,8 @@ ACTIVATIONS: dict[str, Activation] = {
 # (preprocess, postprocess, top) without dropout: d dropout, a add, n norm
 NORMS: dict[tuple[str, str, str], NormPlacement] = {("", "an", ""): "post", ("n", "a", "n"): "pre"}
 
+MOST_WORDS = 1 << 22
+
 # Options that have to be these (or absent) because another value is another network.
 FIXED: dict[str, tuple[object, ...]] = {
     "transformer-ffn-depth": (2,),
@@ -124,7 +126,10 @@ def read_vocabularies(options: Options, reasons: Reasons) -> tuple[int, int]:
     """How many words source and target have."""
     value = options.get("dim-vocabs")
     if isinstance(value, list) and len(value) == 2 and all(type(size) is int and size >= 1 for size in value):
-        return value[0], value[1]
+        if max(value) <= MOST_WORDS:
+            return value[0], value[1]
+        reasons.add(f"dim-vocabs must be at most {MOST_WORDS}, the model's is {short(value)}")
+        return 0, 0
     reasons.add(f"dim-vocabs must be two sizes, one source and one target, the model's is {short(value)}")
     return 0, 0
 

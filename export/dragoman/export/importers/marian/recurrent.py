@@ -9,7 +9,7 @@ The bias of a GRU's new state is within the reset gate's product in cells behind
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +31,8 @@ CELLS: dict[str, DecoderKind] = {"gru": "gru", "gru-nematus": "gru", "lstm": "ls
 FORMS: dict[str, EncoderForm] = {"bidirectional": "stacks", "alternating": "alternating", "bi-unidirectional": "tower"}
 EPSILONS: dict[CellNorm, float] = {"whole": 1e-9, "split": 1e-5}
 MOST_LAYERS, WIDEST = 64, 65_536
+MOST_MISSING = 200
+"""Parameters that are told by name."""
 LSTM_GATES = (1, 0, 2, 3)
 """The places of torch's gates among Marian's: forget, input, cell, output."""
 IGNORED = frozenset({"decoder_c_tt"})
@@ -173,7 +175,12 @@ def place_recurrent(
     """Canonical weights. What is missing, misshapen or left over is a reason."""
     reasons.require(not model.integers, "weights are int8, which are read of Transformers and their students alone")
     table = _Parameters(marian_names(model.floats), reasons)
-    weights = dict(_weights(table, options, architecture))
+    weights: dict[str, Floats] = {}
+    for name, values in _weights(table, options, architecture):
+        weights[name] = values
+        if table.num_missing > MOST_MISSING:
+            reasons.add("more parameters are missing: the sizes and depths of the configuration are not the file's")
+            return weights
     for name in sorted(table.left):
         reasons.add(f"the parameter {name} has no place in this architecture")
     return weights
@@ -186,12 +193,16 @@ class _Parameters:
     floats: dict[str, Floats]
     reasons: Reasons
     left: set[str] = field(init=False)
+    num_missing: int = 0
+    """Those that are missing or misshapen. Once there is one nothing is made of parameters: of sizes that nobody has
+    seen weights of it could be more than there is memory.
+    """
 
     def __post_init__(self) -> None:
         self.left = set(self.floats)
 
     def take(self, name: str, *shape: int) -> Floats:
-        """A matrix, or a vector of one row; zeros of the shape where it is missing, which is a reason."""
+        """A matrix, or a vector of one row; where it is missing, which is a reason, zeros that take no memory."""
         wanted = shape if len(shape) == 2 else (1, *shape)
         values = self.floats.get(name)
         self.left.discard(name)
@@ -201,7 +212,12 @@ class _Parameters:
             self.reasons.add(f"the parameter {name} is {list(values.shape)}, expected {list(wanted)}")
         else:
             return values.reshape(shape)
-        return np.zeros(shape, np.float32)
+        self.num_missing += 1
+        return np.broadcast_to(np.float32(0), shape)
+
+    def joined(self, parts: Sequence[Floats], axis: int) -> Floats:
+        """Parts in one; any of them where one is missing."""
+        return parts[0] if self.num_missing else np.concatenate(parts, axis)
 
 
 def _weights(table: _Parameters, options: Options, arch: Architecture) -> Iterator[tuple[str, Floats]]:
@@ -240,7 +256,7 @@ def _embeddings(table: _Parameters, arch: Architecture, *, is_shared: bool) -> I
         is_old = "decoder_ff_logit_l2_W" in table.floats
         shape = (width, target) if is_old else (target, width)
         values = table.take("decoder_ff_logit_l2_" + ("W" if is_old else "Wt"), *shape)
-        yield "output_embedding", np.ascontiguousarray(values.T) if is_old else values
+        yield "output_embedding", np.ascontiguousarray(values.T) if is_old and not table.num_missing else values
     if arch.output_bias:
         yield "output_bias", table.take("decoder_ff_logit_l2_b", target)
 
@@ -299,14 +315,14 @@ class _Cells:
                 self.table.take(name + ending, *shape, 2 * hidden),
                 self.table.take(name + "x" + ending, *shape, hidden),
             ]
-            return np.concatenate(parts, -1)
+            return self.table.joined(parts, -1)
         return self._turned(self.table.take(name + ending, *shape, gates), hidden)
 
     def _turned(self, values: Floats, hidden: int) -> Floats:
         """An LSTM's gates in torch's order."""
         if self.kind != "lstm":
             return values
-        return np.concatenate([values[..., gate * hidden : (gate + 1) * hidden] for gate in LSTM_GATES], -1)
+        return self.table.joined([values[..., gate * hidden : (gate + 1) * hidden] for gate in LSTM_GATES], -1)
 
     def dense(self, theirs: str, number: str, inputs: int, outputs: int) -> Iterator[tuple[str, Floats]]:
         """A matrix and its norm: `.weight`, `.bias`, `_norm.weight`, `_norm.bias`."""
@@ -346,7 +362,7 @@ class _Cells:
             for number, part in enumerate(sizes.output_reads)
         ]
         if self.norm == "none":
-            yield "decoder.attention.out.weight", np.concatenate([part[".weight"] for part in parts])
+            yield "decoder.attention.out.weight", self.table.joined([part[".weight"] for part in parts], 0)
             yield "decoder.attention.out.bias", np.sum([part[".bias"] for part in parts], axis=0, dtype=np.float32)
             return
         for name, made in zip(sizes.output_reads, parts, strict=True):

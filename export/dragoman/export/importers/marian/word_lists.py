@@ -12,6 +12,8 @@ LISTS = (".yml", ".yaml", ".json", ".txt", ".vocab")
 NEMATUS = {END: ("eos", 0), UNKNOWN: ("UNK", 1)}
 """What Nematus calls them, and where; there Marian takes an empty word for them, too."""
 _NAMELESS = "\0"
+_MOST_DIGITS = 9
+"""Of an id: more would be no id of a list that anybody could keep."""
 
 
 def is_nameless(word: str) -> bool:
@@ -54,7 +56,7 @@ def _mapping(file: Path, text: str, reasons: Reasons) -> dict[str, int] | None:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reasons.add(f"{file.name} is not YAML that can be read: {' '.join(str(error).split())}")
         return None
-    if not isinstance(found, dict) or not all(isinstance(value, str) and value.isdecimal() for value in found.values()):
+    if not isinstance(found, dict) or not all(map(_is_id, found.values())):
         reasons.add(f"{file.name} is not a list of words with their ids, but {short(found)}")
         return None
     ids = {str(word): int(number) for word, number in found.items()}
@@ -62,6 +64,10 @@ def _mapping(file: Path, text: str, reasons: Reasons) -> dict[str, int] | None:
         reasons.add(f"{file.name} gives an id to several words")
         return None
     return ids
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS
 
 
 class _Texts(yaml.BaseLoader):
