@@ -120,7 +120,7 @@ def test_a_step_needs_no_cudnn(lab, big):
 
 def test_a_lane_that_has_not_rehearsed_is_noticed(lab, big):
     """Others wait for its captures, or for its launches."""
-    with pytest.raises(AssertionError, match="'rehearsed': 0"):
+    with pytest.raises(AssertionError, match=r"'replays': 0"):
         check_busy(lab("busy", big.directory, "1-120", "600", twin="no_rehearsal"))
 
 
@@ -129,7 +129,7 @@ def test_a_lane_that_has_not_rehearsed_is_noticed(lab, big):
     [
         ("a_node_without_a_kernel", "not been partitioned to the CUDAExecutionProvider"),
         ("a_pointer_of_the_host", "not been partitioned to the CUDAExecutionProvider"),
-        ("one_node_more", "'replayed': 541"),
+        ("one_node_more", "541.0 <= 540"),
         ("addresses_that_move", "'launches': 540"),
         ("steps_instead_of_strides", "'words': 1"),
     ],
