@@ -270,7 +270,7 @@ clean: ## Remove the virtual environment, exported bundles and caches.
 	rm -rf $(VENV) $(CACHE) .pytest_cache .mypy_cache .ruff_cache build dist
 
 # The comparisons with other engines, and the long checks. Each needs two processors that nothing else uses.
-.PHONY: bench-floor bench-long bench-ctranslate2 bench-arrivals bench-profile bench-service bench-load soak
+.PHONY: bench-floor bench-long bench-ctranslate2 bench-arrivals bench-profile bench-service bench-growth bench-load soak
 
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
@@ -289,6 +289,9 @@ bench-profile: $(VENV)/.dev ## Where the time of a step goes, in the graph and a
 
 bench-service: $(VENV)/.dev bundles ## The server beside a bare lane for 32 callers of one sentence, and where a call's processor time goes (1 minute).
 	PYTHONPATH=tests/support $(BIN)/python tests/bench/service.py --bundle $(CACHE)/en-pt --file $(DATA)/dev.en
+
+bench-growth: $(VENV)/.dev bundles ## What a request costs as texts, connections and models grow (3 minutes).
+	PYTHONPATH=tests/support $(BIN)/python tests/bench/growth.py --bundle $(CACHE)/en-pt --file $(DATA)/dev.en
 
 bench-load: $(VENV)/.dev bundles ## Outputs alone and under mixed load with cancellations: none may differ (15 minutes).
 	$(BIN)/python tests/bench/under_load.py --bundle $(CACHE)/en-pt --file $(DATA)/mono.en.gz
