@@ -64,10 +64,12 @@ class Faults:
 
 
 def faulty_lanes(*arguments: Any, **options: Any) -> Lanes:
-    """Lanes whose decoder is wrapped."""
+    """Lanes whose decoders are wrapped."""
     lanes = open_lanes(*arguments, **options)
-    lanes.runtime.step = FAULTS.wrap(lanes.runtime.step)  # type: ignore[method-assign]
-    lanes.runtime.run = FAULTS.wrap(lanes.runtime.run)  # type: ignore[method-assign]
+    for decoder in (None, *lanes.runtime.siblings):
+        runtime = lanes.runtime.of(decoder)
+        runtime.step = FAULTS.wrap(runtime.step)  # type: ignore[method-assign]
+        runtime.run = FAULTS.wrap(runtime.run)  # type: ignore[method-assign]
     return lanes
 
 
