@@ -73,10 +73,10 @@ def faulty_lanes(*arguments: Any, **options: Any) -> Lanes:
     return lanes
 
 
-def request(message: Any, **rest: Any) -> Any:
-    if message.request_id == "defect":
+def model_query(message: Any) -> Any:
+    if getattr(message, "request_id", "") == "defect":
         raise ZeroDivisionError
-    return real_request(message, **rest)
+    return real_query(message)
 
 
 def installed() -> Build:
@@ -84,8 +84,8 @@ def installed() -> Build:
 
 
 FAULTS = Faults()
-real_request, real_build = requests.request, Build.installed()
-requests.request = request
+real_query, real_build = requests.model_query, Build.installed()
+requests.model_query = model_query
 Build.installed = installed  # type: ignore[method-assign]
 app.open_lanes = faulty_lanes
 
