@@ -17,10 +17,11 @@ from typing import Any
 from dragoman.bundle.graphs import STRIDE
 from dragoman.server.app import app, command_serve
 from dragoman.server.batches.step_batch import STRIDE_STEPS
+from dragoman.server.core.requests import Request
 from dragoman.server.lanes.lanes import Lanes
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.state_metrics import Build
-from dragoman.server.transport.codec import requests
+from dragoman.server.transport.front import Call
 
 SLOWER_S = 0.1
 
@@ -73,10 +74,10 @@ def faulty_lanes(*arguments: Any, **options: Any) -> Lanes:
     return lanes
 
 
-def model_query(message: Any) -> Any:
-    if getattr(message, "request_id", "") == "defect":
+def request(call: Call, *arguments: Any, **options: Any) -> Request:
+    if call.id == "defect":
         raise ZeroDivisionError
-    return real_query(message)
+    return real_request(call, *arguments, **options)
 
 
 def installed() -> Build:
@@ -84,8 +85,8 @@ def installed() -> Build:
 
 
 FAULTS = Faults()
-real_query, real_build = requests.model_query, Build.installed()
-requests.model_query = model_query
+real_request, real_build = Call.request, Build.installed()
+Call.request = request  # type: ignore[method-assign]
 Build.installed = installed  # type: ignore[method-assign]
 app.open_lanes = faulty_lanes
 
