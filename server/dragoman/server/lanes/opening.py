@@ -21,10 +21,10 @@ from dragoman.server.runtime.sessions import load_sessions
 def best_batch(manifest: Manifest, hardware: Hardware) -> int:
     """So many sources a lane give high throughput, and none of them waits long for its next step.
 
-    The more, the more use is made of weights that are read from memory once a step. On a processor that gains an eighth
-    beyond 32, which is for when many wait, and a source is the slower for each that shares its steps. The words of a
-    lexical shortlist are those of all sources together, and soon cost more than the small models that have one. A GPU
-    computes for many in the time that it reads the weights in.
+    The more, the more use is made of weights that are read from memory once a step. On a processor that gains an
+    eighth to a quarter beyond these, which is for when many wait, and a source is the slower for each that shares its
+    steps. The words of a lexical shortlist are those of all sources together. A GPU computes for many in the time that
+    it reads the weights in.
     """
     if hardware.provider == "cuda":
         return 256
@@ -33,8 +33,7 @@ def best_batch(manifest: Manifest, hardware: Hardware) -> int:
 
 def most_together(manifest: Manifest, hardware: Hardware) -> int:
     """And so many while hundreds wait: with more, what a step makes no longer stays in a processor's caches."""
-    usual = best_batch(manifest, hardware)
-    return usual if hardware.provider == "cuda" or manifest.shortlist is not None else 3 * usual
+    return best_batch(manifest, hardware) if hardware.provider == "cuda" else 96
 
 
 def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:

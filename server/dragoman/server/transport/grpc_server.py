@@ -46,7 +46,7 @@ _MOST_METADATA_BYTES = METADATA_BYTES * 5 // 4
 """The core, too, refuses some calls from the former on, and all from here on."""
 RUSH, RUSH_S = 20, 0.05
 """So many refusals in such a time are a rush, which goes on for as long behind the last of them."""
-PAUSE_S = 0.01
+PAUSE_S = 0.025
 """How long what happens in a rush is let come, and is then looked at together. Lanes work meanwhile: where they and the
 thread take turns for each call, it finds nothing in the processor's caches, and a refusal takes half as long again."""
 _LATE_S = FIRST_S / 8
