@@ -78,6 +78,7 @@ VALUES: dict[str, Any] = {
     "terms": (Term("a", "b", inflected=True, forms=(TermForm("as", "bs"),)), Term("c", do_not_translate=True)),
     "glossaries": ("brands", "ui"),
     "target_prefix": "Olá",
+    "context": "Antes.",
     "scores": True,
     "token_scores": True,
     "alignments": True,

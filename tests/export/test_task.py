@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.bundle.manifest import Texts
+from dragoman.bundle.manifest import Context, Texts
+from dragoman.export.calibration.texts import encoder_of
 from dragoman.export.core.errors import ExportError
 from dragoman.export.importers.formats import read_for
-from dragoman.export.task import with_prompt, with_task
+from dragoman.export.task import with_context, with_prompt, with_task
 
 
 def test_a_task_reads_texts_whole_behind_its_prompt(t5):
@@ -31,3 +32,26 @@ def test_a_prompt_that_text_would_run_into_is_refused(t5):
         with_prompt(checkpoint, "  ")
     with pytest.raises(ExportError, match="Moses"):
         with_prompt(replace(checkpoint, tokenizer=replace(checkpoint.tokenizer, kind="moses-fastbpe")), "a: ")
+
+
+def test_a_model_may_read_what_comes_before_a_text(t5):
+    """A separator is a token by its name, a text, or nothing, and half of what the model reads is the most."""
+    checkpoint, _ = read_for(t5, "auto", "en", "en", "summarization")
+    most = checkpoint.limits.max_source_tokens // 2
+
+    by_name = with_context(with_task(checkpoint, "x", ""), "</s>", None)
+    by_text = with_context(checkpoint, "a b", 5)
+
+    assert by_name.texts == Texts(
+        "none", "truncate", translated=False, context=Context((checkpoint.tokenizer.eos_id,), most - 1)
+    )
+    assert by_text.texts.context == Context(tuple(encoder_of(checkpoint)("a b")), 5)
+    assert with_context(checkpoint, "", None).texts.context == Context((), most)
+    assert with_context(checkpoint, None, None) is checkpoint
+    for separator, tokens, said in (
+        ("\u4e2d", None, "no such token"),
+        ("a", most, "from 1 to"),
+        (None, 5, "--context "),
+    ):
+        with pytest.raises(ExportError, match=said):
+            with_context(checkpoint, separator, tokens)

@@ -92,7 +92,8 @@ def pipeline_of(bundle: Bundle, tokenizer: Tokenizer, lanes: FakeLanes) -> Itera
 
         def make(manifest: dict[str, Any] | None = None, cache: BundleCache | None = None, **limits: int) -> Pipeline:
             changed = replace(bundle, manifest=replace(bundle.manifest, **(manifest or {})))
-            return Pipeline(changed, tokenizer, lanes, replace(LIMITS, **limits), Workers(executor), cache)
+            words = Tokenizer(changed) if manifest and not manifest.keys().isdisjoint(("texts", "forms")) else tokenizer
+            return Pipeline(changed, words, lanes, replace(LIMITS, **limits), Workers(executor), cache)
 
         yield make
 

@@ -45,9 +45,11 @@ def request(texts: Sequence[str], options: Options) -> pb.TranslateRequest:
         _set(wire_text, "text", text, f"texts[{index}].text")
         if options.target_prefix is not None:
             _set(wire_text, "target_prefix", options.target_prefix, "target_prefix")
+        if options.context is not None:
+            _set(wire_text, "context", options.context, "context")
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if value is not None and field.name != "target_prefix":
+        if value is not None and field.name not in ("target_prefix", "context"):
             _set(_home(message, field.name), field.name, value, field.name)
     return message
 

@@ -350,6 +350,8 @@ class Options:
     """Names of glossaries of the server's."""
     target_prefix: str | None = None
     """What the translation of each text must begin with; for texts of one segment."""
+    context: str | None = None
+    """What comes before each text and is not translated, for models that were trained to read it."""
 
     scores: bool | None = None
     token_scores: bool | None = None

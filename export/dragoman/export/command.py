@@ -12,11 +12,12 @@ from typing import get_args
 from dragoman.bundle.errors import BundleError
 from dragoman.bundle.manifest import Parity, Precision
 from dragoman.bundle.reader import Bundle
+from dragoman.cli.arguments import count
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.formats import FORMATS, read, read_for
-from dragoman.export.task import TRANSLATION, with_prompt, with_task
+from dragoman.export.task import TRANSLATION, with_context, with_prompt, with_task
 
 DRAWN = Path()
 """Stands for `--calibrate` without a file."""
@@ -70,6 +71,18 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prompt", metavar="TEXT", help="put before each text, in place of the task's own; '' for none (default: that)"
+    )
+    parser.add_argument(
+        "--context",
+        metavar="SEPARATOR",
+        help="the model was trained to read what comes before a text, then SEPARATOR (a token's name or a text; '' "
+        "for nothing), and to translate the text alone",
+    )
+    parser.add_argument(
+        "--context-tokens",
+        type=count,
+        metavar="N",
+        help="how much of it, the nearest (default: half of what the model reads)",
     )
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
     parser.add_argument(
@@ -135,7 +148,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(args: argparse.Namespace) -> Checkpoint:
-    """The checkpoint, with what its task makes of texts."""
+    """The checkpoint, with what its task makes of texts and of what comes before them."""
+    return with_context(_read_task(args), args.context, args.context_tokens)
+
+
+def _read_task(args: argparse.Namespace) -> Checkpoint:
     source, target = args.source_language, args.target_language
     if args.task == TRANSLATION:
         checkpoint = read(args.source, args.format, source, target, args.words)

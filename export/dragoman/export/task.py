@@ -1,13 +1,14 @@
 """What a model does that does not translate: `dragoman export --task summarization`.
 
 Its texts are read whole, as far as the model reads, nothing of them is protected, and nothing of what comes out is
-compared with them. A prompt becomes ids that are put before each text.
+compared with them. A prompt becomes ids that are put before each text, and so is what comes before a text, with a
+separator behind it, of a model that was trained to read it.
 """
 
 from dataclasses import replace
 
-from dragoman.bundle.manifest import Texts
-from dragoman.export.calibration.texts import encoder_of
+from dragoman.bundle.manifest import Context, Texts
+from dragoman.export.calibration.texts import encoder_of, id_of
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.core.reasons import short
@@ -32,3 +33,22 @@ def with_prompt(checkpoint: Checkpoint, prompt: str) -> Checkpoint:
     if not ids or [*ids, *encode(PROBE)] != encode(prompt.rstrip() + " " + PROBE):
         raise ExportError(f"the prompt {short(prompt)} cannot be put before a text as ids of its own: leave it out")
     return replace(checkpoint, tokenizer=replace(words, prefix=(*words.prefix, *ids)))
+
+
+def with_context(checkpoint: Checkpoint, separator: str | None, max_tokens: int | None) -> Checkpoint:
+    """The model, which reads what comes before a text and then a separator: a token's name, or any text."""
+    if separator is None:
+        if max_tokens is not None:
+            raise ExportError("--context-tokens says how much of a context is read, and --context is not given")
+        return checkpoint
+    token = id_of(checkpoint, separator)
+    between = encoder_of(checkpoint)(separator) if token is None else [token]
+    if separator and (not between or checkpoint.tokenizer.unk_id in between):
+        raise ExportError(f"--context {short(separator)}: the model's vocabulary has no such token, nor tokens for it")
+    most = checkpoint.limits.max_source_tokens // 2 - len(between)
+    if not 1 <= (tokens := most if max_tokens is None else max_tokens) <= most:
+        raise ExportError(f"--context-tokens {tokens}: from 1 to {most}, half of what the model reads")
+    history = {**checkpoint.history, "context": separator}
+    return replace(
+        checkpoint, texts=replace(checkpoint.texts, context=Context(tuple(between), tokens)), history=history
+    )

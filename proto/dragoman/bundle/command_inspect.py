@@ -128,7 +128,10 @@ def _recurrent(sizes: Recurrent) -> str:
 def _texts(texts: Texts) -> str:
     cut = {"none": "read whole", "lines": "cut into lines", "sentences": "cut into sentences"}[texts.splitting]
     long = {"split": "split", "reject": "refused", "truncate": "read in part"}[texts.on_too_long]
-    return f"{cut}, too long ones {long}" + ("" if texts.translated else ", not translated")
+    facts = [cut, f"too long ones {long}", *([] if texts.translated else ["not translated"])]
+    if texts.context is not None:
+        facts.append(f"read behind {texts.context.max_tokens} tokens of context")
+    return ", ".join(facts)
 
 
 def _both(encoder: int | None, decoder: int) -> str:

@@ -499,6 +499,16 @@ class Nat:
 
 
 @dataclass(frozen=True)
+class Context:
+    """How a model reads what comes before a text: in front of it, and it translates the text alone."""
+
+    separator: tuple[int, ...]
+    """Ids that the model reads between the two; empty where it reads nothing there."""
+    max_tokens: int
+    """How much of it the model reads, the nearest, without the separator."""
+
+
+@dataclass(frozen=True)
 class Texts:
     """What is done with texts where a request says nothing."""
 
@@ -509,6 +519,8 @@ class Texts:
     translated: bool = True
     """What comes out says the same in another language: spans, numbers and tags of a text are in it, too. Else nothing
     is protected that a request does not name, and nothing is warned of."""
+    context: Context | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: the model was not trained to read what comes before a text."""
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ def _numbers(manifest: Manifest) -> Iterator[str]:
         yield f"decoding.{name}: {problem}"
     yield from _ids(manifest.tokenizer, shape)
     yield from _limits(manifest, shape)
+    yield from _context(manifest, shape)
     for name, nat in sorted(manifest.nat.items()):
         for problem in (*nat_problems(name, nat, shape), *canvas_problems(nat, manifest)):
             yield f"nat.{name}{problem}"
@@ -510,6 +511,20 @@ def _limits(manifest: Manifest, shape: Architecture) -> Iterator[str]:
         limit = getattr(manifest.limits, f"max_{side}_tokens")
         if limit > positions:
             yield f"limits.max_{side}_tokens: {limit} is more than the network's {positions} positions"
+
+
+def _context(manifest: Manifest, shape: Architecture) -> Iterator[str]:
+    context, most = manifest.texts.context, manifest.limits.max_source_tokens
+    if context is None:
+        return
+    for index in context.separator:
+        if not 0 <= index < shape.source_vocabulary:
+            yield f"texts.context.separator: {index} is outside the vocabulary of {shape.source_vocabulary}"
+    if context.max_tokens < 1:
+        yield f"texts.context.max_tokens: {context.max_tokens} is below 1"
+    if 2 * (context.max_tokens + len(context.separator)) > most:
+        whole = context.max_tokens + len(context.separator)
+        yield f"texts.context: {whole} tokens are more than half of the {most} that the model reads"
 
 
 NO_ATTENTION = "needs attention, which this bundle's graphs do not give: export it again"

@@ -126,10 +126,11 @@ def test_a_flag_arrives_on_the_wire(fake: Any, flags: list[str], expected: dict[
     assert fake.requests == [pb.TranslateRequest(texts=[{"text": "hello"}], **expected)]
 
 
-def test_a_prefix_goes_with_every_text(fake: Any) -> None:
+@pytest.mark.parametrize(("flag", "field"), [("--prefix", "target_prefix"), ("--context", "context")])
+def test_a_prefix_or_context_goes_with_every_text(fake: Any, flag: str, field: str) -> None:
     """It is a field of the texts, not of the options."""
-    assert translate(fake, "a", "b", "--prefix", "Olá") == 0
-    assert fake.requests == [pb.TranslateRequest(texts=[{"text": text, "target_prefix": "Olá"} for text in ("a", "b")])]
+    assert translate(fake, "a", "b", flag, "Olá") == 0
+    assert fake.requests == [pb.TranslateRequest(texts=[{"text": text, field: "Olá"} for text in ("a", "b")])]
 
 
 def test_every_option_has_a_flag(fake: Any) -> None:

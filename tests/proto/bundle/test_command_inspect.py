@@ -8,7 +8,7 @@ import pytest
 
 from dragoman.bundle import command_inspect
 from dragoman.bundle.graphs import nat_graphs
-from dragoman.bundle.manifest import Architecture, Form, Nat, Parity, Recurrent
+from dragoman.bundle.manifest import Architecture, Context, Form, Nat, Parity, Recurrent, Texts
 
 
 @pytest.fixture
@@ -53,6 +53,15 @@ def test_forms_are_told_with_their_shares(inspect, bundle_at, manifest, tmp_path
     _, out, _ = inspect(bundle_at(tmp_path / "bundle", dataclasses.replace(manifest, forms=forms)))
 
     assert "forms         X1 (98.6% come back), 1001 (100.0% come back)" in out
+
+
+def test_a_context_that_is_read_is_told(inspect, bundle_at, manifest, tmp_path):
+    """With how much of it."""
+    texts = Texts(context=Context((), 40))
+
+    _, out, _ = inspect(bundle_at(tmp_path / "bundle", dataclasses.replace(manifest, texts=texts)))
+
+    assert "cut into sentences, too long ones split, read behind 40 tokens of context" in out
 
 
 def test_a_recurrent_network_is_described_in_its_own_terms(inspect, bundle_at, manifest, tmp_path):

@@ -117,6 +117,17 @@ def edit(directory):
             )
             for form in ("X", "{n}", "{n}{n}X", "X {n}", "X{m}", "X{n", "{{n}}", "X" * 14 + "{n}")
         ),
+        (
+            ("texts", "context"),
+            {"separator": [10], "max_tokens": 5},
+            "texts.context.separator: 10 is outside the vocabulary of 10",
+        ),
+        (("texts", "context"), {"separator": [], "max_tokens": 0}, "texts.context.max_tokens: 0 is below 1"),
+        (
+            ("texts", "context"),
+            {"separator": [3], "max_tokens": 50},
+            "texts.context: 51 tokens are more than half of the 100 that the model reads",
+        ),
         (("forms",), [{"form": "X{n}", "share": 1}] * 2, "forms: a form stands in it twice"),
         (("decoding", "beam_size"), 61, "decoding.beam_size: 61 is more than 60"),
         (("decoding", "num_hypotheses"), 2, "decoding.num_hypotheses: 2 is more than beam_size, which is 1"),

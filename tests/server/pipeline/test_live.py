@@ -167,6 +167,7 @@ async def test_errors_are_those_of_the_text():
     [
         ({"texts": ("a", "b")}, "texts"),
         ({"prefixes": ("a",)}, "texts.target_prefix"),
+        ({"contexts": ("a",)}, "texts.context"),
         ({"format": InputFormat.HTML}, "format"),
         ({"splitting": Splitting.LINES}, "splitting"),
         ({"output": Output(alignments=True)}, "output"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.bundle.manifest import Decoding, Limits, Nat, Texts
+from dragoman.bundle.manifest import Context, Decoding, Form, Limits, Nat, Texts
 from dragoman.bundle.reader import Bundle
 from dragoman.glossary.terms import Term
 from dragoman.server.core.errors import (
@@ -154,6 +154,58 @@ async def test_a_bundle_says_how_its_texts_are_treated(pipeline_of: Callable[...
     assert (translation(again).segments, translation(again).source_truncated) == (1, False)
     assert translation(again).keeping is None
     assert translation(cut).segments == 2
+
+
+async def test_what_comes_before_a_text_is_read_before_each_of_its_segments(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes, tokenizer: Tokenizer
+) -> None:
+    """Of a long one the end, then the separator; the same text without one is read alone."""
+    reading = pipeline_of({"texts": Texts(context=Context((7, 8), 3))})
+    before = (*tokenizer.encode("the lazy dog")[-4:-1], 7, 8)
+
+    await translate(reading, "The fox. A dog.", "The fox.", contexts=("the lazy dog", ""))
+
+    fox, dog = tokenizer.encode("The fox."), tokenizer.encode("A dog.")
+    assert sorted(segment.ids for segment in lanes.submitted) == sorted([(*before, *fox), (*before, *dog), fox])
+
+
+async def test_what_was_tried_again_has_its_context_and_links_are_to_the_text(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes
+) -> None:
+    """Whatever the model does with forms, and wherever it looks."""
+    reading = pipeline_of({"texts": Texts(context=Context((7,), 3)), "forms": (Form("X{n}", 1.0), Form("N{n}", 1.0))})
+    lanes.says = lambda segment, rank: segment.ids[4:5]
+
+    [kept] = await translate(reading, "The dog %s.", contexts=("fox",), output=Output(alignments=True))
+
+    assert "%s" in translation(kept).text
+    assert len(lanes.submitted) > 1
+    assert len({segment.ids[: segment.ids.index(7) + 1] for segment in lanes.submitted}) == 1
+    links = translation(kept).hypotheses[0].alignments
+    assert all(0 <= link.source.start < link.source.end <= len("The dog %s.") for link in links)
+
+
+async def test_a_model_that_reads_no_context_refuses_it_by_name(pipeline: Pipeline) -> None:
+    """The first text that has one is named; where all are empty nothing is asked."""
+    with pytest.raises(UnsupportedByModel, match=r"texts\[1\].context: this model was not trained to read"):
+        await translate(pipeline, "The dog.", "The fox.", contexts=("", "A cat."))
+
+    assert translation((await translate(pipeline, "The dog.", contexts=("",)))[0]).text == "The dog."
+
+
+async def test_a_context_that_is_no_text_or_too_large_fails_its_text_alone(
+    pipeline_of: Callable[..., Pipeline],
+) -> None:
+    """It is checked as the text is."""
+    reading = pipeline_of({"texts": Texts(context=Context((), 3))})
+
+    large, bad, good = await translate(
+        reading, "The dog.", "The dog.", "The dog.", contexts=("x" * 10_001, "\ud800", "  ")
+    )
+
+    assert str(large).startswith("texts[0].context: 10001 bytes")
+    assert str(bad).startswith("texts[1].context: character 0 is half")
+    assert translation(good).text == "The dog."
 
 
 async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: FakeLanes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragoman.bundle.manifest import LanguagePair
+from dragoman.bundle.manifest import Context, LanguagePair, Texts
 from dragoman.bundle.reader import Bundle, hash_file
 from dragoman.server.core.errors import StartError
 from dragoman.server.text.tokenizer import MOST_SPARE, Tokenizer
@@ -113,6 +113,25 @@ def test_a_model_may_read_no_end_token(many: Bundle, tokenizer: Tokenizer) -> No
     assert ids == (*tokenizer.encode("The dog.")[:-1], *facts.source_languages["en"])
     assert endless.encode("", pair) == ()
     assert len(endless.source_spans("The dog.", pair)) == len(ids) - 1
+
+
+def test_what_comes_before_a_text_is_read_behind_its_languages(many: Bundle, tokenizer: Tokenizer) -> None:
+    """The nearest of it, then the separator, and it stands for none of the text; nothing is read of no words."""
+    reading = replace(many.manifest, texts=Texts(context=Context((7,), 2)))
+    told, pair = Tokenizer(replace(many, manifest=reading)), LanguagePair("en", "pt")
+    text = tokenizer.encode("The dog.")
+
+    context = told.encode_context("a lazy fox")
+    behind = told.behind(context)
+
+    assert context == (*tokenizer.encode("a lazy fox")[-3:-1], 7)
+    assert behind.encode("The dog.", pair) == (390, 5, 391, *context, *text)
+    assert behind.source_spans("The dog.", pair)[:6] == (None,) * 6
+    assert behind.source_spans("The dog.", pair)[6:] == told.source_spans("The dog.", pair)[3:]
+    assert behind.encode_beginning("The dog.", pair, 8)[:6] == (390, 5, 391, *context)
+    assert behind.encode("", pair) == ()
+    assert told.behind(told.encode_context(" ")) is told
+    assert (told.reads_context, tokenizer.reads_context) == (True, False)
 
 
 def test_what_is_put_around_a_text_stands_for_none_of_it(many: Bundle, tokenizer: Tokenizer) -> None:

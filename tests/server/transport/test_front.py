@@ -62,7 +62,7 @@ def test_a_sample_without_a_seed_is_another_one_each_time(front: Front) -> None:
         (pb.ScoreRequest(pairs=[PAIR] * 3), InvalidRequest, "pairs: 3 texts, the limit is 2"),
         (pb.TranslateRequest(texts=[TEXT], terms=[TERM] * 4), InvalidRequest, "terms: 4 terms, the limit is 3"),
         (pb.TranslateRequest(texts=[TEXT], terms=[FORMS] * 3), InvalidRequest, "terms: 15 forms, the limit is 12"),
-        (pb.TranslateRequest(texts=[pb.Text(text="a", context="b")]), UnsupportedOption, r"texts\[0\].context"),
+        (pb.TranslateRequest(texts=[pb.Text(text="a", tokens=["b"])]), UnsupportedOption, r"texts\[0\].tokens"),
         (pb.TranslateRequest(texts=[TEXT], model="other"), UnknownModel, "no model is called 'other'"),
         (pb.ScoreRequest(pairs=[PAIR], target_language="de"), UnknownModel, "no model translates .* to de"),
     ],
@@ -117,10 +117,12 @@ def test_scores_answer_pairs(front: Front) -> None:
 
 
 def test_messages_that_differ_in_their_texts_ask_the_same(front: Front) -> None:
-    """Each its own texts, prefixes, id and deadline; what is known of the first is not looked at again."""
+    """Each its own texts, prefixes, contexts, id and deadline; what is known of the first is not looked at again."""
     first = pb.TranslateRequest(texts=[TEXT], target_language="pt", request_id="one")
     second = pb.TranslateRequest(
-        texts=[pb.Text(text="The cat.", target_prefix="O"), TEXT], target_language="pt", request_id="two"
+        texts=[pb.Text(text="The cat.", target_prefix="O", context="A fox."), TEXT],
+        target_language="pt",
+        request_id="two",
     )
     fresh = Front(front._models, max_texts=2, max_terms=3)
     expected = fresh.accept(second).request(deadline_s=5.0)
@@ -136,11 +138,14 @@ def test_messages_that_differ_in_their_texts_ask_the_same(front: Front) -> None:
 
 def test_texts_are_not_kept(front: Front) -> None:
     """They may be as large as a message, and what is known of its like needs none of them."""
-    front.accept(pb.TranslateRequest(texts=[pb.Text(text="secret" * 10_000, target_prefix="O")])).request(3.0)
+    front.accept(
+        pb.TranslateRequest(texts=[pb.Text(text="secret" * 10_000, target_prefix="O", context="secret")])
+    ).request(3.0)
 
     [known] = front._models.known.values()
 
-    assert (known.request.texts, known.request.prefixes, known.request.deadline_s) == ((), (), None)
+    asked = known.request
+    assert (asked.texts, asked.prefixes, asked.contexts, asked.deadline_s) == ((), (), (), None)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ BAD = {
     "term twice": (texts("a", terms=[pb.Term(source="a", target="b")] * 2), "INVALID_ARGUMENT", "terms[1].source"),
     "unknown glossary": (texts("a", glossaries=["x"]), "INVALID_ARGUMENT", "glossaries[0]"),
     "tokens": (texts("a", format=pb.INPUT_FORMAT_TOKENS), "UNIMPLEMENTED", "format"),
-    "context": (pb.TranslateRequest(texts=[{"text": "a", "context": "b"}]), "UNIMPLEMENTED", "texts[0].context"),
+    "context": (pb.TranslateRequest(texts=[{"text": "a", "context": "b"}]), "FAILED_PRECONDITION", "texts[0].context"),
     "no top-k": (texts("a", decoding={"sampling": {"top_k": 0}}), "INVALID_ARGUMENT", "decoding.sampling.top_k"),
     "two strategies": (
         texts("a", decoding={"sampling": {}, "alternatives": {"count": 2}}),

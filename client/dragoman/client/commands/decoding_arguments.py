@@ -103,6 +103,7 @@ def _register_engines(parser: ArgumentParser) -> None:
 def _register_words(parser: ArgumentParser) -> None:
     words = parser.add_argument_group("words")
     words.add_argument("--prefix", dest="target_prefix", metavar="TEXT", help="what each translation begins with")
+    words.add_argument("--context", metavar="TEXT", help="what comes before each text, for models that read it")
     words.add_argument(
         "--suppress",
         dest="suppressed_tokens",

@@ -93,6 +93,21 @@ def encoder_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
     return lambda text: [table.get(piece, words.unk_id) for piece in pieces.encode(text, out_type=str)]
 
 
+def id_of(checkpoint: Checkpoint, token: str) -> int | None:
+    """The source id of a token by its name; None where there is none of that name."""
+    words = checkpoint.tokenizer
+    if words.kind in RULES or not token:
+        return None
+    if words.kind == "tokenizers":
+        return FastTokenizer.from_buffer(_content(checkpoint, words.source)).token_to_id(token)
+    if words.kind == "sentencepiece":
+        pieces = SentencePieceProcessor(model_proto=_content(checkpoint, words.source))
+        index = pieces.piece_to_id(token)
+        return int(index) if pieces.id_to_piece(index) == token else None
+    table: dict[str, int] = json.loads(_content(checkpoint, _table(words)))
+    return table.get(token)
+
+
 def _table(words: Tokenizer) -> str:
     assert words.source_vocabulary is not None, "pieces with ids of their own have a table"
     return words.source_vocabulary

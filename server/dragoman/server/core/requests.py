@@ -207,6 +207,8 @@ class Request:
     speculation: SpeculationOverrides = SpeculationOverrides()
     prefixes: tuple[str, ...] = ()
     """What the translation of each text begins with; none at all, or one for each text, empty where it has none."""
+    contexts: tuple[str, ...] = ()
+    """What comes before each text; none at all, or one for each text, empty where nothing does."""
     targets: tuple[str, ...] | None = None
     """Given translations, one for each text: they are scored, nothing is searched for, and neither side is split."""
     suppressed_tokens: tuple[str, ...] = ()
@@ -237,10 +239,18 @@ class Request:
     are given."""
 
     def of_texts(
-        self, texts: tuple[str, ...], prefixes: tuple[str, ...], *, seed: int, deadline_s: float | None
+        self,
+        texts: tuple[str, ...],
+        prefixes: tuple[str, ...],
+        contexts: tuple[str, ...],
+        *,
+        seed: int,
+        deadline_s: float | None,
     ) -> "Request":
         """The same, asked of other texts."""
-        return changed(self, texts=texts, prefixes=prefixes, seed=seed, deadline_s=deadline_s, kind=self.kind)
+        return changed(
+            self, texts=texts, prefixes=prefixes, contexts=contexts, seed=seed, deadline_s=deadline_s, kind=self.kind
+        )
 
     @cached_property
     def kind(self) -> "RequestKind":
@@ -260,7 +270,7 @@ class Request:
         return self.grammar is None and self.method.translates
 
 
-_OF_TEXTS = ("texts", "prefixes", "targets", "seed", "deadline_s", "caller")
+_OF_TEXTS = ("texts", "prefixes", "contexts", "targets", "seed", "deadline_s", "caller")
 _asked = operator.attrgetter(*(field.name for field in fields(Request) if field.name not in _OF_TEXTS))
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
 from dragoman.glossary.terms import Term, problem, repeated
-from dragoman.server.core.errors import InvalidRequest, Violation, quoted
+from dragoman.server.core.errors import InvalidRequest, UnsupportedByModel, Violation, quoted
 from dragoman.server.core.limits import RequestLimits, check_number, check_number_of_terms
 from dragoman.server.core.protection import ProtectedSpan
 from dragoman.server.core.requests import OnTooLong, Request, TextSettings
@@ -84,6 +84,10 @@ class Intake:
             raise InvalidRequest(names.texts, f"empty: send at least one {names.texts.removesuffix('s')}")
         check_number(len(request.texts), self._limits.max_texts, names.texts)
         check_terms(request.terms, self._limits.max_terms)
+        if any(request.contexts) and not self._tokenizer.reads_context:
+            first = next(index for index, context in enumerate(request.contexts) if context)
+            field = names.of_text(first, "context")
+            raise UnsupportedByModel(field, "this model was not trained to read what comes before a text: leave it out")
         return [self._checked(request, index, names) for index in range(len(request.texts))]
 
     def prepare(
@@ -116,6 +120,8 @@ class Intake:
         given = [(names.of_text(index), request.texts[index])]
         if request.prefixes:
             given.append((names.of_text(index, "target_prefix"), request.prefixes[index]))
+        if request.contexts:
+            given.append((names.of_text(index, "context"), request.contexts[index]))
         if request.targets is not None:
             given.append((names.of_text(index, "target"), request.targets[index]))
         checked = [check_text(text, field, self._limits.max_text_bytes) for field, text in given]
@@ -149,6 +155,7 @@ class Intake:
             beside=request.prefixes[index] if request.prefixes else "",
             form=request.format,
             attributes=request.translate_attributes,
+            context=request.contexts[index] if request.contexts else "",
         )
         if isinstance(prepared, PreparedText) and request.whole_field:
             name = request.whole_field

@@ -33,6 +33,7 @@ def check(request: Request) -> None:
     others = (
         ("texts", len(request.texts) != 1, "one text a message, as far as it is written"),
         ("texts.target_prefix", bool(request.prefixes), "what was said is the prefix"),
+        ("texts.context", bool(request.contexts), "what comes before a sentence is in the text"),
         ("format", request.format is not InputFormat.PLAIN, "mark-up cannot be read before its end"),
         ("splitting", request.splitting not in (None, Splitting.SENTENCES), "what is whole is a sentence"),
         ("output", request.output != Output(), "nothing is said of a part of a text"),

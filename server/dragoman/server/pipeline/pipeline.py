@@ -446,4 +446,4 @@ def _is_long(request: Request) -> bool:
 def _characters(request: Request) -> int:
     """All that a request wants to have numbered."""
     sources = (form.source for term in request.terms for form in term.all_forms)
-    return sum(map(len, (*request.texts, *request.prefixes, *(request.targets or ()), *sources)))
+    return sum(map(len, (*request.texts, *request.prefixes, *request.contexts, *(request.targets or ()), *sources)))

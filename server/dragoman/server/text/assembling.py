@@ -184,11 +184,12 @@ class _Joiner:
     ) -> None:
         self._text, self._tokenizer, self._output = text, tokenizer, output
         self._mends_numbers, self._is_reviewed, self._is_alone = mends_numbers, is_reviewed, is_alone
+        reader = tokenizer.behind(text.context)
         self._decoded = {
             index: SegmentText(
                 text.layout.segments[index],
                 text.pair,
-                tokenizer,
+                reader,
                 copies_unknown=copies_unknown,
                 shown=text.shown.get(index),
                 reads=len(ids) if index in text.truncated else None,

@@ -30,7 +30,9 @@ def next_attempt(
     """The text, in which the `missing` ones of its segments are tried in another way; beside it, what each of its
     decoded segments was before.
     """
-    numbering = Numbering(tokenizer, text.pair, max_tokens, split_long=True, beside=text.target_prefix)
+    numbering = Numbering(
+        tokenizer, text.pair, max_tokens, split_long=True, beside=text.target_prefix, context=text.context
+    )
     pieces, befores, number = list[PreparedSegment](), list[Before](), 0
     for index, (span, ids) in enumerate(zip(text.layout.spans, text.ids, strict=True)):
         piece = PreparedSegment(span, ids, text.shown.get(index), index in text.truncated)

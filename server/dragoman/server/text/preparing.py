@@ -72,6 +72,8 @@ class PreparedText:
     """What `text` is the plain text of, if it came with mark-up."""
     truncated: frozenset[int] = frozenset()
     """The segments of which the model does not read the end."""
+    context: tuple[int, ...] = ()
+    """What the model reads before each segment; the segments' ids have it."""
     passages: tuple[Passage, ...] = ()
     """Of a text with mark-up, each segment with the marks that are its own."""
 
@@ -127,14 +129,19 @@ def prepare(
     beside: str = "",
     form: InputFormat = InputFormat.PLAIN,
     attributes: bool = False,
+    context: str = "",
 ) -> Generator[None, None, PreparedText | InvalidRequest]:
     """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
     `find` says what is protected, `find_terms` where terms are; forms that are in what stands `beside` the text are not
     used. A segment that is too long is split with `split_long`, read in part if it `truncates`, or else an error. What
-    is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for.
+    is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for. What a model
+    reads before each segment is of the `context`.
     """
-    numbering = Numbering(tokenizer, pair, max_tokens, split_long=split_long, truncates=truncates, beside=beside)
+    before = tokenizer.encode_context(context) if context else ()
+    numbering = Numbering(
+        tokenizer, pair, max_tokens, split_long=split_long, truncates=truncates, beside=beside, context=before
+    )
     pieces: list[PreparedSegment] = []
     try:
         marked = None if form is InputFormat.PLAIN else MarkedText.of(text, form, attributes=attributes)
@@ -184,8 +191,10 @@ class Numbering:
         split_long: bool,
         truncates: bool = False,
         beside: str = "",
+        context: tuple[int, ...] = (),
     ) -> None:
-        self._tokenizer, self._pair, self._max_tokens = tokenizer, pair, max_tokens
+        self._tokenizer, self._pair, self._max_tokens = tokenizer.behind(context), pair, max_tokens
+        self._context = context
         self._split_long, self._truncates, self._beside = split_long, truncates, beside
 
     def pieces(self, text: str, span: Span, protected: Sequence[ProtectedSpan] = ()) -> Iterator[PreparedSegment]:
@@ -249,6 +258,7 @@ class Numbering:
             copies,
             shown=shown,
             outside=tuple(_outside(protected, spans)) if protected else (),
+            context=self._context,
             truncated=frozenset(index for index, piece in enumerate(pieces) if piece.is_truncated),
         )
 

@@ -1,6 +1,8 @@
 """Text to ids and back: a bundle's vocabularies, and what its model reads around a text."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 
 from dragoman.bundle.manifest import LanguagePair, Slot
 from dragoman.bundle.manifest import Tokenizer as Facts
@@ -20,6 +22,7 @@ class Tokenizer:
 
     def __init__(self, bundle: Bundle) -> None:
         self._facts, shape = bundle.manifest.tokenizer, bundle.manifest.architecture
+        self._context = bundle.manifest.texts.context
         self.eos_id, self.unk_id = self._facts.eos_id, self._facts.unk_id
         self.forms = forms_of(bundle.manifest.forms)
         """What stands for a protected span, and what does where that did not come back."""
@@ -49,6 +52,25 @@ class Tokenizer:
         before, behind = self._before(pair), self._behind(pair)
         ids = self._source.encode(text)[: max(0, most - len(before) - len(behind))]
         return (*before, *ids, *behind) if ids else ()
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether the model was trained to read what comes before a text."""
+        return self._context is not None
+
+    def encode_context(self, text: str) -> tuple[int, ...]:
+        """What the model reads of what comes before a text, and between the two."""
+        assert self._context is not None, "others are not asked to read it"
+        ids = self._source.encode(self.plain(text))[-self._context.max_tokens :]
+        return (*ids, *self._context.separator) if ids else ()
+
+    def behind(self, context: tuple[int, ...]) -> "Tokenizer":
+        """A tokenizer of texts that are read behind `encode_context` of something."""
+        if not context:
+            return self
+        made = copy(self)
+        made._facts = replace(self._facts, prefix=(*self._facts.prefix, *context))
+        return made
 
     def reads(self, text: str) -> bool:
         """Whether the source vocabulary has tokens for all of a text; a model that copies needs none."""

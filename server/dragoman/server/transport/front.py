@@ -75,7 +75,7 @@ class Front:
         """Such a message is in order, and asks this."""
         if len(self._models.known) >= MOST_KNOWN:
             self._models.known.clear()
-        asked = request.of_texts((), (), seed=0, deadline_s=None)  # texts may be large, and are nobody else's
+        asked = request.of_texts((), (), (), seed=0, deadline_s=None)  # texts may be large, and are nobody else's
         self._models.known[key] = _Known(pipeline, pair, asked)
 
 

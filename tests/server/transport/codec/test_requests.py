@@ -36,7 +36,7 @@ def read(fresh_seed: int = 0, **fields: Any) -> Request:
 def test_a_request_is_read_completely() -> None:
     """Each supported field arrives where it belongs; what is not set stays open."""
     message = pb.TranslateRequest(
-        texts=[pb.Text(text="a", target_prefix="A"), pb.Text()],
+        texts=[pb.Text(text="a", target_prefix="A"), pb.Text(context="b")],
         splitting=pb.SPLITTING_LINES,
         on_too_long=pb.ON_TOO_LONG_REJECT,
         on_loop=pb.ON_LOOP_CONTINUE,
@@ -54,6 +54,7 @@ def test_a_request_is_read_completely() -> None:
         method=Beam(),
         engine=EnginePreference.QUALITY,
         prefixes=("A", ""),
+        contexts=("", "b"),
         suppressed_tokens=("x", "y"),
         output=Output(token_scores=True, alignments=True, sentence_spans=True, offset_unit=OffsetUnit.UTF16),
         priority=Priority.BATCH,

@@ -125,12 +125,12 @@ def test_fields_of_a_newer_protocol_are_refused(within: bytes) -> None:
 
 def test_the_place_in_a_list_is_named() -> None:
     """Which of the texts has the unsupported field."""
-    texts = [pb.Text(text="a"), pb.Text(text="b", context="c")]
+    texts = [pb.Text(text="a"), pb.Text(text="b", tokens=["c"])]
 
     with pytest.raises(UnsupportedOption) as refused:
         check(pb.TranslateRequest(texts=texts))
 
-    assert refused.value.violations[0].field == "texts[1].context"
+    assert refused.value.violations[0].field == "texts[1].tokens"
 
 
 @pytest.mark.parametrize("number", [FEW, FEW + 1])

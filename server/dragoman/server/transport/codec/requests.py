@@ -30,11 +30,13 @@ def request(
     if message.translate_attributes and message.format in (pb.INPUT_FORMAT_UNSPECIFIED, pb.INPUT_FORMAT_PLAIN):
         raise InvalidRequest("translate_attributes", "plain text has no attributes: set a format, or unset it")
     prefixes = tuple(text.target_prefix for text in message.texts)
+    contexts = tuple(text.context for text in message.texts)
     return read(
         Request,
         message,
         texts=tuple(text.text for text in message.texts),
         prefixes=prefixes if any(prefixes) else (),
+        contexts=contexts if any(contexts) else (),
         overrides=_overrides(message.decoding, "decoding."),
         method=_method(message.decoding),
         grammar=read(Grammar, message.decoding.grammar) if message.decoding.HasField("grammar") else None,
@@ -52,8 +54,13 @@ def like_request(message: pb.TranslateRequest, like: Request, *, deadline_s: flo
     _check_id(message.request_id)
     texts = message.texts
     prefixes = tuple([text.target_prefix for text in texts])
+    contexts = tuple([text.context for text in texts])
     return like.of_texts(
-        tuple([text.text for text in texts]), prefixes if any(prefixes) else (), seed=fresh_seed, deadline_s=deadline_s
+        tuple([text.text for text in texts]),
+        prefixes if any(prefixes) else (),
+        contexts if any(contexts) else (),
+        seed=fresh_seed,
+        deadline_s=deadline_s,
     )
 
 

@@ -51,7 +51,7 @@ _LENGTH_PENALTY_KIND = frozenset(pb.LengthPenaltyKind.values())  # the server's 
 TRANSLATE: Fields = {
     **_CALL,
     **_read(Request, pb.TranslateRequest.DESCRIPTOR),
-    "texts": plain("text", "target_prefix"),
+    "texts": plain("text", "target_prefix", "context"),
     "protection": {
         **plain("patterns", "off"),
         "kinds": frozenset(number for number, kind in _SPAN_KINDS.items() if kind in RECOGNISED),
