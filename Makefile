@@ -29,7 +29,7 @@ SLOW := --override-ini faulthandler_timeout=1800
 CODE := proto server export client deploy tests
 EXPORT_SOURCES := $(shell find export proto/dragoman/bundle -name '*.py')
 
-.PHONY: help serve test train bench-decoders bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-marian test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu bench-gpu-host text-table test-monitoring picture check format bench bundles proto clean
+.PHONY: help serve test train bench-decoders bench-alignments bench-live bench-protection test-catalogues parity test-terms test-deploy test-load test-markup test-text test-tasks test-faults test-fuzz test-distill test-fairseq test-marian test-formats card test-gpu test-gpu-placement test-gpu-words bench-gpu bench-gpu-host text-table test-monitoring picture check format bench bundles proto clean
 
 help: ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
@@ -202,6 +202,9 @@ proto: $(VENV)/.dev ## Generate the gRPC stubs again.
 
 bench-decoders: $(VENV)/.dev bundles ## Every decoder of models/en-pt beside its teacher: BLEU, chrF, latency, throughput (8 minutes).
 	$(BIN)/python tests/bench/decoders.py --teacher $(CACHE)/en-pt --student models/en-pt --source $(DATA)/dev.en --reference $(DATA)/dev.pt
+
+bench-alignments: $(VENV)/.dev ## Alignment error rates with guided attention and without, and of models/en-pt's decoders (a minute).
+	$(BIN)/python tests/bench/alignments.py --teacher models/en-pt --bundle models/en-pt --source $(DATA)/dev.en
 
 bench-live: $(VENV)/.dev ## Texts that are still being written: average lagging and BLEU of wait-k and of local agreement (3 minutes).
 	$(BIN)/python tests/bench/live.py --bundle models/en-pt --source $(DATA)/dev.en --reference $(DATA)/dev.pt

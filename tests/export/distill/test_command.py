@@ -54,6 +54,8 @@ def test_decoders_are_trained_in_their_order_whatever_the_arguments(parser, give
         (["--decoder", "ctc=nan"], "EPOCHS above 0"),
         (["--layers", "ctc"], "whole number from 1"),
         (["--batch-words", "0"], "0 is below 1"),
+        (["--guided-attention", "0"], "'0' is not above 0"),
+        (["--guided-attention", "nan"], "'nan' is not a finite number"),
     ],
 )
 def test_wrong_arguments_are_refused_by_the_parser(parser, given, capsys, arguments, said):
@@ -70,6 +72,7 @@ def test_wrong_arguments_are_refused_by_the_parser(parser, given, capsys, argume
         (["--dev-source", "a"], "go together"),
         (["--layers", "mask-predict=3"], "--decoder does not: it is not trained"),
         (["--text", "missing.en"], "missing.en: no such file"),
+        (["--guided-attention", "0.1", "--decoder", "ctc"], "of the autoregressive decoder, which --decoder does not"),
         (["--keep-teacher", "--precision", "fp32"], "--keep-teacher joins int8 decoders, and --precision is fp32"),
         (["--keep-teacher", "--decoder", "ctc"], "without --decoder autoregressive the bundle has the model's own"),
     ],

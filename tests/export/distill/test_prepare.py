@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Architecture, Decoding, Limits, Tokenizer
+from dragoman.bundle.manifest import Architecture, Decoding, Limits, Recurrent, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import prepare
@@ -63,6 +63,14 @@ def test_a_model_that_decodes_without_autoregression_alone_is_no_teacher(checkpo
 
     with pytest.raises(ExportError, match="no autoregressive decoder"):
         prepare.check(alone, [])
+
+
+def test_a_recurrent_model_is_no_teacher(checkpoint):
+    """Students begin from layers that it does not have."""
+    recurrent = replace(checkpoint.architecture, recurrent=Recurrent(8, 8, 3, 5), encoder_width=None)
+
+    with pytest.raises(ExportError, match="is recurrent, and students learn from a Transformer"):
+        prepare.check(replace(checkpoint, architecture=recurrent), [])
 
 
 def test_decoders_that_cannot_read_the_encoders_rows_are_refused(checkpoint):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Nat, Tokenizer
+from dragoman.bundle.manifest import Context, Decoding, LanguagePair, Limits, Nat, Texts, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint, Quantized
 from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.network.load import checkpoint_weights, load_network
@@ -36,6 +36,15 @@ def test_a_decoder_begins_from_the_teachers(a_network, changes):
         assert made.self.qkv.weight.any()
     assert torch.equal(network.source_embedding, teacher.source_embedding)
     assert network.arch.decoder_layers == 4
+
+
+@pytest.mark.parametrize(("head", "guided"), [(None, 0), (2, 2)])
+def test_a_guided_decoder_says_what_aligns_by_one_head(a_network, head, guided):
+    """The teacher's, whose weights it has, or the first; else by all of them."""
+    teacher = a_network(alignment_head=head)
+
+    assert with_autoregressive(teacher, 2, seed=1, is_guided=True).arch.alignment_head == guided
+    assert with_autoregressive(teacher, 2, seed=1).arch.alignment_head is None
 
 
 def test_a_decoder_beside_begins_from_the_networks_own(a_network):
@@ -108,7 +117,7 @@ def a_checkpoint(network) -> Checkpoint:
 
 def test_a_student_comes_back_from_its_checkpoint(a_network, student):
     """Every weight; of the teacher's integers those of what was not trained; the licence."""
-    teacher = a_checkpoint(a_network())
+    teacher = replace(a_checkpoint(a_network()), texts=Texts("lines", context=Context((), 5)))
 
     made = student_checkpoint(teacher, student, {"distill.text": "60 pairs"})
 
@@ -116,6 +125,7 @@ def test_a_student_comes_back_from_its_checkpoint(a_network, student):
     assert made.history == {"distill.text": "60 pairs"}
     assert set(made.quantized) == {"source_embedding", "encoder.layers.0.ffn.up.weight"}
     assert made.output_activation_scale is None
+    assert made.texts == Texts("lines")  # it has learnt no context
     loaded = load_network(made).state_dict()
     for name, value in student.state_dict().items():
         torch.testing.assert_close(loaded[name], value, rtol=1e-6, atol=1e-7, msg=name)

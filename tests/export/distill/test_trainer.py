@@ -142,6 +142,29 @@ def test_another_training_is_refused(a_network, corpus_of, tmp_path):
             other.resume()
 
 
+def test_a_training_whose_attention_was_not_guided_is_refused(a_network, corpus_of, tmp_path):
+    """What it has learnt is not what is asked for, and a finished one would learn nothing more; nor the other way."""
+    corpus = corpus_of(a_network())
+    guided = replace(SETTINGS, guided_attention=0.1)
+    finished(a_trainer(a_network, corpus, tmp_path / "a.pt"))
+    finished(a_trainer(a_network, corpus, tmp_path / "b.pt", settings=guided))
+
+    for path, settings in ((tmp_path / "a.pt", guided), (tmp_path / "b.pt", SETTINGS)):
+        with pytest.raises(ExportError, match=r"with --guided-attention 0.*: name another --work"):
+            a_trainer(a_network, corpus, path, settings=settings).resume()
+
+
+def test_a_checkpoint_of_before_is_of_a_training_that_was_not_guided(a_network, corpus_of, tmp_path):
+    """It does not say so, and is gone on with."""
+    corpus = corpus_of(a_network())
+    finished(a_trainer(a_network, corpus, tmp_path / "a.pt"))
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    del state["settings"]["guided_attention"]
+    torch.save(state, tmp_path / "a.pt")
+
+    assert a_trainer(a_network, corpus, tmp_path / "a.pt").resume()
+
+
 def test_a_loss_that_is_no_number_ends_the_training(a_network, corpus_of, tmp_path):
     """And says what to change; the last checkpoint is one from before."""
     settings = replace(SETTINGS, learning_rate=1e30, warm_up=1)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dragoman.cli.arguments import count
+from dragoman.cli.arguments import count, positive
 from dragoman.cli.progress import StatusLine
 from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.distill.kinds import DEFAULT, EPOCHS, KINDS, LAYERS, Kind
@@ -104,6 +104,14 @@ def _training(group: argparse._ArgumentGroup) -> None:
         "--batch-words", type=count, default=4000, metavar="N", help="of a step, padding included (default: 4000)"
     )
     group.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="highest (default: 0.001)")
+    group.add_argument(
+        "--guided-attention",
+        type=positive,
+        default=0.0,
+        metavar="X",
+        help="one head of the autoregressive decoder learns to look where the model itself looks, which makes better "
+        "alignments; how much that counts, 0.1 say (default: nothing does)",
+    )
     group.add_argument("--seed", type=count, default=1, metavar="N", help="of all that is drawn (default: 1)")
     group.add_argument("--threads", type=count, metavar="N", help="default: the usable CPUs")
     group.add_argument(
@@ -196,6 +204,8 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         raise ExportError(f"--keep-teacher joins int8 decoders, and --precision is {args.precision}: leave one out")
     if args.keep_teacher and args.decoder and "autoregressive" not in dict(args.decoder):
         raise ExportError("--keep-teacher: without --decoder autoregressive the bundle has the model's own decoder")
+    if args.guided_attention and args.decoder and "autoregressive" not in dict(args.decoder):
+        raise ExportError("--guided-attention is of the autoregressive decoder, which --decoder does not name")
     if args.output.exists() and not args.replace:
         raise ExportError(f"{args.output} exists: name another --output, or replace it with --replace")
     return Recipe(
@@ -217,6 +227,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         threads=args.threads or len(os.sched_getaffinity(0)),
         device=_device(args.device),
         keeps_teacher=args.keep_teacher,
+        guided_attention=args.guided_attention,
     )
 
 

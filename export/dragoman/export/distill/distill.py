@@ -89,8 +89,9 @@ def _train(
     eos_id, start_id = sample.tokenizer.eos_id, sample.tokenizer.start_id
     student: Student
     if decoder.kind == "autoregressive":
-        network = with_autoregressive(network, decoder.layers, recipe.seed)
-        student = Autoregressive(network, start_id)
+        guided, teacher = recipe.guided_attention, network
+        network = with_autoregressive(teacher, decoder.layers, recipe.seed, is_guided=bool(guided))
+        student = Autoregressive(network, start_id, teacher if guided else None, guided)
         trained: nn.Module = network.decoder
     else:
         with_nat(network, decoder.nat(network, eos_id), recipe.seed)
@@ -126,6 +127,8 @@ def _write(
     texts = ", ".join(f"{path.name} sha256 {sha256(path)}" for path in recipe.texts)
     history = {"distill.text": f"{len(corpus):,} pairs of {texts}, with the teacher's translations"}
     history |= {f"distill.{training.kind}": training.described() for training in trainings}
+    if recipe.guided_attention:
+        history["distill.guided_attention"] = f"{recipe.guided_attention:g}"
     student = student_checkpoint(checkpoint, network, history)
     say("writing the bundle", None)
     bundle = export(

@@ -32,6 +32,8 @@ def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:
     arch = checkpoint.architecture
     if not arch.decoder_layers:
         raise ExportError(f"{checkpoint.name} has no autoregressive decoder, and that is what students learn from")
+    if arch.recurrent is not None:
+        raise ExportError(f"{checkpoint.name} is recurrent, and students learn from a Transformer")
     beside = [decoder.kind for decoder in decoders if decoder.kind != "autoregressive"]
     if beside and arch.of_encoder.d_model != arch.d_model:
         raise ExportError(

@@ -75,6 +75,8 @@ class Recipe:
     device: str
     keeps_teacher: bool = False
     """Whether the teacher's own decoder stays in the bundle, and searches where a request names none."""
+    guided_attention: float = 0.0
+    """How much it counts that the autoregressive decoder looks where the teacher looks; 0: not at all."""
 
     def settings(self, decoder: Decoder, batches: int) -> Settings:
         """How one decoder is trained, where an epoch has so many batches."""
@@ -85,6 +87,7 @@ class Recipe:
             learning_rate=self.learning_rate,
             warm_up=min(WARM_UP, steps // 5),
             seed=self.seed,
+            guided_attention=self.guided_attention if decoder.kind == "autoregressive" else 0.0,
             checkpoint_every=max(1, min(50, steps // 10)),
             evaluate_every=max(EVALUATE_EVERY, steps // 20),
         )

@@ -13,10 +13,14 @@ from dragoman.export.network.nat import NatDecoder, attach, decoder_of, decoders
 from dragoman.export.network.network import DecoderLayer, Network
 
 
-def with_autoregressive(teacher: Network, layers: int, seed: int) -> Network:
-    """The teacher's network with a new decoder of masked self-attention."""
-    # Nothing teaches one head of the new decoder what aligns: all of them together say it best.
-    network = Network(replace(teacher.arch, decoder="self-attention", decoder_layers=layers, alignment_head=None))
+def with_autoregressive(teacher: Network, layers: int, seed: int, *, is_guided: bool = False) -> Network:
+    """The teacher's network with a new decoder of masked self-attention.
+
+    Where its attention is guided, what aligns is said by the head that begins from the teacher's for that. Else nothing
+    teaches a head, and all of them together say it best.
+    """
+    head = (teacher.arch.alignment_head or 0) if is_guided else None
+    network = Network(replace(teacher.arch, decoder="self-attention", decoder_layers=layers, alignment_head=head))
     names = network.state_dict().keys()
     known = {n: v for n, v in teacher.state_dict().items() if n in names and not n.startswith("decoder.layers.")}
     torch.manual_seed(seed)
@@ -102,7 +106,8 @@ def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str,
     """The teacher with other decoders, as a checkpoint that an export turns into a bundle like any other.
 
     Encoder, words, tokenizer, shortlist, licence and the integers of what was not trained stay the teacher's. The scale
-    that its output layer was calibrated with says nothing about what other decoders give it.
+    that its output layer was calibrated with says nothing about what other decoders give it. They have learnt
+    nothing of what comes before a text.
     """
     weights = checkpoint_weights(network)
     trained = ("decoder.", "nat.") if network.arch.decoder != teacher.architecture.decoder else ("nat.",)
@@ -115,6 +120,7 @@ def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str,
         weights=weights,
         quantized=kept,
         output_activation_scale=None,
+        texts=replace(teacher.texts, context=None),
         nat=decoders(network),
         history={**teacher.history, **history},
         oracle=None,

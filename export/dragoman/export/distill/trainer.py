@@ -50,6 +50,8 @@ class Settings:
     first_words: int = 64
     """The first ids of a vocabulary, which are its most frequent, always take part."""
     seed: int = 1
+    guided_attention: float = 0.0
+    """What looking elsewhere than the teacher counts beside saying something else."""
     checkpoint_every: int = 100
     evaluate_every: int = 1000
 
@@ -223,6 +225,12 @@ class Trainer:
         return True
 
     def _check(self, state: dict[str, Any]) -> None:
+        guided = state["settings"].get("guided_attention", 0.0)
+        if guided != self.settings.guided_attention:
+            raise ExportError(
+                f"{self.path} is of a training with --guided-attention {guided:g}, and this one has "
+                f"{self.settings.guided_attention:g}: name another --work"
+            )
         shapes = {name: tuple(p.shape) for name, p in self.trained.items()}
         stored = {name: tuple(p.shape) for name, p in state["trained"].items()}
         if shapes != stored or state["pairs"] != len(self.corpus):

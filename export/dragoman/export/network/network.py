@@ -427,28 +427,30 @@ class Network(nn.Module):
                 x, pair = layer.attend(x, shape, state[2 * n : 2 * n + 2], seen, number, turn)
                 kept += pair
             x, weights = layer.rest(x, shape, cross[2 * n], cross[2 * n + 1], src_mask)
+        return self.with_gate(self.finish(x), ids), self.aligning(weights), kept
+
+    def aligning(self, weights: Tensor) -> Tensor:
+        """Which source words each word comes from, by what the last layer attended to: [G, H, q, S] -> [G, q, S]."""
         head = self.arch.alignment_head
-        attention = weights.mean(1) if head is None else weights[:, head]
-        return self.with_gate(self.finish(x), ids), attention, kept
+        return weights.mean(1) if head is None else weights[:, head]
 
     def full(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor, extended: Tensor | None = None) -> Tensor:
         """Teacher-forced logits [G, T, V]: ids [G, T] are what the decoder reads, the start id first.
 
         With `extended` [G, S], log-probabilities [G, T, V + S].
         """
-        x, weights = self._forced(ids, memory, src_mask)
+        x, attention = self.attended(ids, memory, src_mask)
         x = self.with_gate(x, ids)
         if extended is None:
             return self.logits(x).reshape(*ids.shape, -1)
-        head = self.arch.alignment_head
-        return self.mixed(x, weights.mean(1) if head is None else weights[:, head], extended).reshape(*ids.shape, -1)
+        return self.mixed(x, attention, extended).reshape(*ids.shape, -1)
 
     def forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> Tensor:
         """What the output layer reads along whole sequences, rows [G * T, d]; ids [G, T] begin with the start id."""
-        return self._forced(ids, memory, src_mask)[0]
+        return self.attended(ids, memory, src_mask)[0]
 
-    def _forced(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What `forced` gives, and what the last layer attended to [G, H, T, S]."""
+    def attended(self, ids: Tensor, memory: list[Tensor], src_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forced` gives, and which source words each word comes from [G, T, S]."""
         shape, d = (ids.shape[0], ids.shape[1]), self.arch.d_model
         depth = torch.arange(shape[1], device=ids.device).expand_as(ids)
         x = self.embed_target(ids, depth)
@@ -472,7 +474,7 @@ class Network(nn.Module):
                 y = own.read(seen, v) if number is None else seen @ v + own.near_values(seen, number)
                 x = part.after(x, layer.self.merge(y))
             x, weights = layer.rest(x, shape, memory[2 * n], memory[2 * n + 1], src_mask)
-        return self.finish(x), weights
+        return self.finish(x), self.aligning(weights)
 
 
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
