@@ -4,7 +4,8 @@ A server in a process of its own gets texts of one word to some paragraphs, by e
 changing height. A fifth of the calls are cancelled, some have deadlines that cannot be kept; streams are read slowly or
 not at all, connections are opened, broken off and reset in the middle of a message. Every answer that is due is
 compared with what the same request became when it was asked for alone. Memory, threads and descriptors are what /proc
-says of the server. After a warm-up memory must not grow: its slope is fitted to the least of each quarter of a minute.
+says of the server. Every few minutes all callers rest until nothing is left to answer, and what the server then holds,
+apart from what it works with, must not grow after a warm-up: the slope is fitted to the least of each rest.
 """
 
 import argparse
@@ -35,7 +36,11 @@ from dragoman.v1 import translation_pb2_grpc as pb_grpc
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "models/en-pt"
 WAVES, WAVE_S = (24, 2, 12, 1, 6), 5.0
-SAMPLE_S, WINDOW_S, SHOWN_S = 1.0, 15.0, 30.0
+SAMPLE_S, SHOWN_S = 1.0, 30.0
+WORK_S, REST_S = 105.0, 15.0
+"""All work for so long, and rest for so long behind the last answer."""
+FEWEST_MINUTES = 7
+"""With three rests at the least."""
 MIB, HOUR_S = 2**20, 3600
 SLOPE_BAR_MIB, DESCRIPTORS_BAR, THREADS_BAR = 1.0, 8, 4
 PATIENCE_S, IMPATIENCE_S = 60, 0.05
@@ -107,9 +112,13 @@ class Soak:
         self.server, self.asked, self.duration_s = server, asked, duration_s
         self.rng, self.tally = random.Random(seed), Tally()
         self.samples: list[Sample] = []
+        self.rests: list[tuple[float, float]] = []
+        """When nobody called, from and to."""
         self.expected: list[list[list[str]]] = []
         self._channel = server.channel()
         self._started_s = time.monotonic()
+        self._may_call = asyncio.Event()
+        self._may_call.set()
 
     @property
     def now_s(self) -> float:
@@ -127,7 +136,15 @@ class Soak:
     async def run(self) -> None:
         """All of them at once until the time is over."""
         self._started_s = time.monotonic()
-        others = (self._dawdling, self._silent, self._crashing, self._nonsense, self._sampling, self._strangers)
+        others = (
+            self._resting,
+            self._dawdling,
+            self._silent,
+            self._crashing,
+            self._nonsense,
+            self._sampling,
+            self._strangers,
+        )
         tasks = [asyncio.create_task(self._ordinary(n)) for n in range(max(WAVES))]
         tasks += [asyncio.create_task(other()) for other in others]
         await asyncio.gather(*tasks)
@@ -135,8 +152,19 @@ class Soak:
 
     async def _until_over(self, act: Callable[[], Awaitable[object]], pause_s: float) -> None:
         while self.now_s < self.duration_s:
+            await self._may_call.wait()
             await act()
             await asyncio.sleep(pause_s * self.rng.uniform(0.5, 1.5))
+
+    async def _resting(self) -> None:
+        """Times at which nobody begins a call, until the server is idle and has been for a while."""
+        while self.now_s + WORK_S + REST_S < self.duration_s:
+            await asyncio.sleep(WORK_S)
+            self._may_call.clear()
+            await left_over(self.server)
+            self.rests.append((self.now_s, self.now_s + REST_S))
+            await asyncio.sleep(REST_S)
+            self._may_call.set()
 
     async def _ordinary(self, place: int) -> None:
         """A caller that is there while the wave is high enough for it."""
@@ -279,13 +307,11 @@ class Soak:
             await asyncio.sleep(SAMPLE_S)
 
 
-def slope(samples: Sequence[Sample]) -> tuple[float, float]:
-    """MiB an hour, and its standard error, fitted to the least memory of each window."""
-    windows: dict[int, int] = {}
-    for sample in samples:
-        window = int(sample.at_s / WINDOW_S)
-        windows[window] = min(windows.get(window, sample.resident), sample.resident)
-    xs, ys = [WINDOW_S * window / HOUR_S for window in windows], [size / MIB for size in windows.values()]
+def slope(samples: Sequence[Sample], rests: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """MiB an hour, and its standard error, fitted to the least memory of each rest."""
+    held = {end: [sample.resident for sample in samples if start < sample.at_s <= end] for start, end in rests}
+    xs = [at_s / HOUR_S for at_s, sizes in held.items() if sizes]
+    ys = [min(sizes) / MIB for sizes in held.values() if sizes]
     mean_x, mean_y = fmean(xs), fmean(ys)
     spread = sum((x - mean_x) ** 2 for x in xs)
     rise = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread
@@ -315,7 +341,7 @@ async def soak(args: argparse.Namespace) -> int:
         held, open_requests = await left_over(server)
         fate = server.fate()
     warm = [sample for sample in run.samples if sample.at_s >= 60 * args.warm_up]
-    rise, error = slope(warm)
+    rise, error = slope(warm, [rest for rest in run.rests if rest[0] >= 60 * args.warm_up])
     first, tally = warm[: len(warm) // 4], run.tally
     descriptors = median(s.descriptors for s in warm[-len(first) :]) - median(s.descriptors for s in first)
     threads = median(s.threads for s in warm[-len(first) :]) - median(s.threads for s in first)
@@ -334,6 +360,7 @@ async def soak(args: argparse.Namespace) -> int:
             "ended": tally.ended,
             "unexpected": tally.unexpected,
         }
+        report["rests"] = run.rests
         report["samples"] = [vars(sample) for sample in run.samples]
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     grows = rise - 2 * error > SLOPE_BAR_MIB or threads > THREADS_BAR or descriptors > DESCRIPTORS_BAR
@@ -353,8 +380,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
-    if args.minutes < args.warm_up + 1:
-        parser.error(f"--minutes {args.minutes:g}: at least a minute more than --warm-up {args.warm_up:g} is needed")
+    if args.minutes < args.warm_up + FEWEST_MINUTES:
+        parser.error(f"--minutes {args.minutes:g}: at least {FEWEST_MINUTES} more than --warm-up are needed")
     return asyncio.run(soak(args))
 
 

@@ -77,14 +77,16 @@ def test_places_follow_what_waits(waiting: int, lanes: int, expected: int) -> No
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_places_beyond_the_usual_number_make_no_step_longer(seed: int) -> None:
-    """Up to that number any lengths are taken; then as long as all of them, padded, are no more than it might be."""
+def test_places_beyond_the_usual_number_make_no_step_longer_or_larger(seed: int) -> None:
+    """Up to that number any sizes are taken; then as long as all, padded, and their rows are no more than might be."""
     rng = np.random.default_rng(seed)
     usual, held = int(rng.integers(1, 8)), list[Size]()
     room = Room(40, 1_000_000, usual=usual)
     for _ in range(60):
-        size = Size(1, int(rng.choice([5, 30, 100, 250, 256, 700])), int(rng.choice([1, 1, 4])))
-        fits = len(held) < 40 and (len(held) < usual or padded([*held, size]) <= usual * 256)
+        size = Size(1, int(rng.choice([5, 10, 30, 100, 250, 256, 700])), int(rng.choice([1, 1, 4, 6])))
+        rows = sum(each.width for each in [*held, size])
+        is_like_usual = padded([*held, size]) <= usual * 256 and rows <= usual * 8
+        fits = len(held) < 40 and (len(held) < usual or is_like_usual)
         assert room.admits(size) is fits
         if fits:
             room.take(size)

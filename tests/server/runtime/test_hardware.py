@@ -183,7 +183,7 @@ def test_defaults_fit_the_hardware(exported):
     assert ServeOptions(provider="cuda", lanes=5).num_lanes == 5
     assert best_batch(exported, GPU) > best_batch(exported, PROCESSOR)
     assert most_together(exported, GPU) == best_batch(exported, GPU)
-    assert most_together(exported, PROCESSOR) >= 3 * best_batch(exported, PROCESSOR)
+    assert most_together(exported, PROCESSOR) == 3 * best_batch(exported, PROCESSOR)
 
 
 @pytest.mark.parametrize(

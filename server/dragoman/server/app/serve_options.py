@@ -82,7 +82,7 @@ class ServeOptions:
         min=0,
         max=4096,
         unit="segments",
-        default_text="256 with cuda, else 16 for a model with a lexical shortlist, or 32, up to 96 as many wait",
+        default_text="256 with cuda, else 16 for a model with a lexical shortlist, or 32; thrice that as many wait",
     )
     lane_memory: int = option(
         0,

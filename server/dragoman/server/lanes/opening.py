@@ -33,7 +33,8 @@ def best_batch(manifest: Manifest, hardware: Hardware) -> int:
 
 def most_together(manifest: Manifest, hardware: Hardware) -> int:
     """And so many while hundreds wait: with more, what a step makes no longer stays in a processor's caches."""
-    return best_batch(manifest, hardware) if hardware.provider == "cuda" else 96
+    usual = best_batch(manifest, hardware)
+    return usual if hardware.provider == "cuda" else 3 * usual
 
 
 def open_runtime(bundle: Bundle, *, threads: int = 1, hardware: Hardware = PROCESSOR) -> Runtime:

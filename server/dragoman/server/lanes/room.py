@@ -11,6 +11,8 @@ from dragoman.server.core.segments import LONG_TOKENS, Size
 
 TURNS = 2
 """So many times over, those who wait may go through the places that a lane has as a rule."""
+WIDE = 8
+"""Hypotheses side by side of a wide search."""
 
 
 def places(usual: int, most: int, waiting: int, lanes: int) -> int:
@@ -27,8 +29,9 @@ def places(usual: int, most: int, waiting: int, lanes: int) -> int:
 class Room:
     """Free places of one half of a lane, while both halves together hold no more than so many positions.
 
-    Places beyond the `usual` number are for sources that make no step longer than the usual number of sources might,
-    none of which is long: so a long source is never slowed by more others than it always was.
+    Places beyond the `usual` number are for sources that make no step longer or larger than the usual number of sources
+    might, none of which is long and each of which is searched widely: so a long source is never slowed by more others
+    than it always was, and scores of all words take no more memory.
     """
 
     def __init__(
@@ -71,9 +74,10 @@ class Room:
         (number, longest), (_, before) = self._beside(size), self._padded.get(size.width, (0, 0))
         more = size.width * (number * longest - (number - 1) * before)
         others = 0 if self.other is None else self.other.held
-        is_usual = self._usual is None or sum(number for number, _ in self._padded.values()) < self._usual
-        if not is_usual and self.held + more > (self._usual or 0) * LONG_TOKENS:
-            return False
+        if self._usual is not None and sum(number for number, _ in self._padded.values()) >= self._usual:
+            rows = size.width + sum(width * number for width, (number, _) in self._padded.items())
+            if self.held + more > self._usual * LONG_TOKENS or rows > self._usual * WIDE:
+                return False
         return self.held + more + others <= self._positions
 
     def take(self, size: Size) -> None:
