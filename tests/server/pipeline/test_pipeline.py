@@ -208,6 +208,22 @@ async def test_a_context_that_is_no_text_or_too_large_fails_its_text_alone(
     assert translation(good).text == "The dog."
 
 
+async def test_a_context_before_many_segments_is_no_way_to_fill_the_memory(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes
+) -> None:
+    """All texts of a request together have the backlog's tokens of it at most; the others are translated."""
+    reading = pipeline_of({"texts": Texts(context=Context((), 4))}, backlog_tokens=400)
+    contexts = ("the lazy dog", "the lazy dog", "the lazy dog", "")
+
+    some, many, few, none = await translate(
+        reading, "A fox. " * 3, "A dog. " * 110, "The fox.", "A dog. " * 2, contexts=contexts
+    )
+
+    assert str(many).startswith("texts[1].text: before each of its segments the context is too many tokens in all")
+    assert [translation(outcome).segments for outcome in (some, few, none)] == [3, 1, 2]
+    assert sum(len(segment.ids) for segment in lanes.submitted) < 400
+
+
 async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: FakeLanes) -> None:
     """With `OnTooLong.REJECT`, a text with a segment over the limit fails alone, with the numbers and the way out."""
     [long, short] = await translate(pipeline, "the lazy dog " * 40, "the dog", on_too_long=OnTooLong.REJECT)

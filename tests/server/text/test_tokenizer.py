@@ -129,6 +129,7 @@ def test_what_comes_before_a_text_is_read_behind_its_languages(many: Bundle, tok
     assert behind.source_spans("The dog.", pair)[:6] == (None,) * 6
     assert behind.source_spans("The dog.", pair)[6:] == told.source_spans("The dog.", pair)[3:]
     assert behind.encode_beginning("The dog.", pair, 8)[:6] == (390, 5, 391, *context)
+    assert told.encode_context("x" * 100_000 + " lazy fox") == context
     assert behind.encode("", pair) == ()
     assert told.behind(told.encode_context(" ")) is told
     assert (told.reads_context, tokenizer.reads_context) == (True, False)

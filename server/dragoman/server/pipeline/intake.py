@@ -108,11 +108,14 @@ class Intake:
         find_terms = partial(_found, glossaries=known) if known else no_terms
         yield
         prepared: list[PreparedText | InvalidRequest] = []
+        room = self._limits.backlog_tokens
         for index, text in enumerate(texts):
             if isinstance(text, InvalidRequest):
                 prepared.append(text)
             else:
-                prepared.append((yield from self._prepare(request, index, text, pair, decoding, find, find_terms)))
+                made = yield from self._prepare(request, index, text, pair, decoding, find, find_terms, room)
+                room -= 0 if isinstance(made, InvalidRequest) else len(made.context) * len(made.ids)
+                prepared.append(made)
             yield
         return prepared
 
@@ -136,6 +139,7 @@ class Intake:
         decoding: Decoding,
         find: Find,
         find_terms: FindTerms,
+        most_context: int,
     ) -> Generator[None, None, PreparedText | InvalidRequest]:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
@@ -156,6 +160,7 @@ class Intake:
             form=request.format,
             attributes=request.translate_attributes,
             context=request.contexts[index] if request.contexts else "",
+            most_context=most_context,
         )
         if isinstance(prepared, PreparedText) and request.whole_field:
             name = request.whole_field

@@ -130,13 +130,14 @@ def prepare(
     form: InputFormat = InputFormat.PLAIN,
     attributes: bool = False,
     context: str = "",
+    most_context: int = 0,
 ) -> Generator[None, None, PreparedText | InvalidRequest]:
     """Cut a text into segments of at most `max_tokens` tokens and number them. Yields after each segment.
 
     `find` says what is protected, `find_terms` where terms are; forms that are in what stands `beside` the text are not
     used. A segment that is too long is split with `split_long`, read in part if it `truncates`, or else an error. What
     is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for. What a model
-    reads before each segment is of the `context`.
+    reads before each segment is of the `context`, and is `most_context` tokens at most of all segments together.
     """
     before = tokenizer.encode_context(context) if context else ()
     numbering = Numbering(
@@ -154,6 +155,9 @@ def prepare(
         for span, inner in joined(spans, protected):
             for piece in numbering.pieces(text, span, inner):
                 pieces.append(piece)
+                if before and len(before) * len(pieces) > most_context:
+                    way_out = "send fewer of them, or a shorter context"
+                    raise ValueError(f"before each of its segments the context is too many tokens in all: {way_out}")
                 yield
     except ValueError as error:
         return InvalidRequest(field, str(error))

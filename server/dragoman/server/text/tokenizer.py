@@ -13,6 +13,8 @@ from dragoman.server.text.forms import forms_of
 from dragoman.server.text.lookalikes import lookalikes
 from dragoman.server.text.vocabularies import Vocabulary, open_vocabulary
 
+CHARACTERS = 32
+"""What a token of a context stands for at most, on the mean: the rest of a long one is not even looked at."""
 MOST_SPARE = 1024
 """Words of a network that nothing is known of: tables are filled up to a multiple, of 1,024 at most."""
 
@@ -61,7 +63,8 @@ class Tokenizer:
     def encode_context(self, text: str) -> tuple[int, ...]:
         """What the model reads of what comes before a text, and between the two."""
         assert self._context is not None, "others are not asked to read it"
-        ids = self._source.encode(self.plain(text))[-self._context.max_tokens :]
+        nearest = text[-CHARACTERS * self._context.max_tokens :]
+        ids = self._source.encode(self.plain(nearest))[-self._context.max_tokens :]
         return (*ids, *self._context.separator) if ids else ()
 
     def behind(self, context: tuple[int, ...]) -> "Tokenizer":
