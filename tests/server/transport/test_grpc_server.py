@@ -544,10 +544,16 @@ async def test_calls_are_counted_before_the_event_loop_sees_them() -> None:
 async def test_no_failure_takes_a_call_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever fails on the thread or as a call begins, such as for lack of memory: this call is cut off, and as many
-    calls as before are taken.
+    """Whatever fails on the thread or as a call begins, such as for lack of memory: this call is cut off, whoever asked
+    is told that it is over, and as many calls as before are taken.
     """
     num_failing = 0
+    entered, left = list[GrpcCall](), list[bool]()
+
+    class Counting(OpenGate):
+        def at_message(self, call: GrpcCall, message: bytes) -> None:  # type: ignore[override]
+            entered.append(call)
+            call.on_end = lambda is_in_time: left.append(is_in_time)
 
     class Failing(GrpcCall):
         __slots__ = ()
@@ -559,7 +565,7 @@ async def test_no_failure_takes_a_call_with_it(
                 raise MemoryError
             super().__init__(*given)
 
-    async with serving(echo=single(echo)) as (server, channel):
+    async with serving(gate=Counting(), echo=single(echo)) as (server, channel):
         monkeypatch.setattr(grpc_server, "GrpcCall", Failing)
         call = channel.unary_unary("/test/echo")
         num_failing = 3 * grpc_server.REQUESTED
@@ -596,6 +602,7 @@ async def test_no_failure_takes_a_call_with_it(
         assert await code_of(call(b"", timeout=20)) in {"CANCELLED", "UNKNOWN", "INTERNAL"}
         assert await call(b"x") == b"x"
         await eventually(lambda: server.num_open == 0)
+        await eventually(lambda: len(left) == len(entered) == 5)
     assert {record.getMessage() for record in caplog.records} == {"event_not_handled"}
 
 

@@ -504,6 +504,8 @@ class _Core:
         except Exception as error:  # noqa: BLE001 - one call's, and the others go on
             self.num_begun -= 1
             self._refuse(call._core, _NOT_TAKEN)
+            if call.on_end is not None:
+                self.hand_over(partial(call.on_end, is_in_time=False))
             logs.event(_logger, logging.ERROR, "event_not_handled", exc_info=error)
 
     def _refuse(self, core: Any, refusal: Refusal) -> None:
