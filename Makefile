@@ -275,14 +275,17 @@ clean: ## Remove the virtual environment, exported bundles and caches.
 # The comparisons with other engines, and the long checks. Each needs two processors that nothing else uses.
 .PHONY: bench-floor bench-long bench-ctranslate2 bench-arrivals bench-profile bench-service bench-growth bench-load soak
 
+# Of the random model that is compared: base, or the sizes of OPUS-MT's models or NLLB-600M (nllb takes an hour and 12 GB).
+SHAPE := base
+
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
 
 bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows and without (15 minutes).
 	$(BIN)/python tests/bench/long_sources.py
 
-bench-ctranslate2: $(VENV)/.dev ## Static batches and saturation beside CTranslate2 and transformers (25 minutes).
-	$(BIN)/python tests/bench/against_ctranslate2.py
+bench-ctranslate2: $(VENV)/.dev ## Static batches, saturation, memory beside CTranslate2 and transformers (25 minutes); SHAPE=opus or nllb: larger ones.
+	$(BIN)/python tests/bench/against_ctranslate2.py --shape $(SHAPE)
 
 bench-arrivals: $(VENV)/.dev ## Requests that arrive one by one, beside CTranslate2 behind a static batcher (10 minutes).
 	$(BIN)/python tests/bench/arrivals.py

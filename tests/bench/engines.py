@@ -4,6 +4,7 @@ Each is set up as its own documentation advises for the processor, and each is t
 tokens, made beforehand) to ids. Scores are not asked for where that saves work.
 """
 
+import argparse
 import hashlib
 import shutil
 import threading
@@ -37,6 +38,17 @@ DIGITS = 12
 """Of the state that a kept model's name ends with."""
 LONGEST = 256
 """Most tokens an engine may put out: out of reach, as the model ends its outputs itself."""
+
+
+def add_shape(parser: argparse.ArgumentParser) -> None:
+    """`--shape`, of every comparison that takes other models than the first."""
+    told = ", ".join(
+        f"{name} ({m.layers}+{m.layers} layers, d {m.d_model}, ffn {m.ffn}, V {m.vocabulary:,})"
+        for name, m in random_model.SHAPES.items()
+    )
+    parser.add_argument(
+        "--shape", choices=random_model.SHAPES, default="base", help=f"of the random model: {told} (default: base)"
+    )
 
 
 class Engine(Protocol):

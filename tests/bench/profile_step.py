@@ -23,7 +23,7 @@ import floor
 import onnxruntime
 import random_model
 from against_ctranslate2 import lengths
-from engines import CACHE, FORMS, Dragoman, bundle_of
+from engines import CACHE, FORMS, Dragoman, add_shape, bundle_of
 from measure import processor, usable
 
 from dragoman.bundle.reader import open_bundle
@@ -206,6 +206,7 @@ def main() -> int:
     """Profile one batch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="any bundle (default: the random model)")
+    add_shape(parser)
     parser.add_argument("--precision", choices=FORMS, default="int8", help="of the random model")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--beam", type=int, default=4)
@@ -216,7 +217,7 @@ def main() -> int:
     args = parser.parse_args()
     lowest = floor.beside()
     os.sched_setaffinity(0, usable(1))
-    bundle = args.bundle or bundle_of(random_model.BIG, args.precision, args.cache)
+    bundle = args.bundle or bundle_of(random_model.SHAPES[args.shape], args.precision, args.cache)
     manifest = open_bundle(bundle).manifest
     vocabulary = min(manifest.architecture.source_vocabulary, manifest.architecture.target_vocabulary)
     sources = random_model.texts_of(vocabulary, manifest.tokenizer.eos_id, lengths(args.batch, 20, 30, seed=args.batch))

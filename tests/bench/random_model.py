@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,6 @@ FOCUSED = 4.0
 """How sharply the decoder looks at single source positions: with less, the source hardly matters."""
 LOUD = 6.0
 """Strength of the mark that the end token's embedding carries."""
-PRESERVED = 1.08
-"""What norms multiply the columns of the head with that looks for the end, so that they do not fade on their way."""
 MAX_TOKENS = 512
 
 
@@ -77,6 +76,8 @@ class RandomModel:
     """Standard deviation of the logits: how peaked the distributions are."""
     ending: Ending
     seed: int = 1
+    preserved: float = 1.08
+    """What norms multiply the columns with that the end is looked for by, so that they do not fade on their way."""
 
     @property
     def architecture(self) -> Architecture:
@@ -98,6 +99,12 @@ class RandomModel:
 
 BIG = RandomModel("random-big", 512, 8, 2048, 6, 32_000, spread=3.4, ending=EXACT)
 """What speed is measured with."""
+OPUS = RandomModel("random-opus", 512, 8, 2048, 6, 58_101, spread=3.4, ending=EXACT)
+"""The sizes of OPUS-MT's models: 57 % of a step's products are the output layer's."""
+NLLB = RandomModel("random-nllb", 1024, 16, 4096, 12, 256_206, spread=3.4, ending=EXACT, preserved=1.15)
+"""Those of NLLB-200's distilled 600M: 60 %."""
+SHAPES = {"base": BIG, "opus": OPUS, "nllb": NLLB}
+"""What a comparison may be asked to take."""
 BIG_NEAR = replace(BIG, name="random-big-near", ending=Ending(sharpness=4.0, gain=30.0, bias=-2.0))
 """The same sizes; hypotheses of different lengths compete."""
 TINY = RandomModel("random-tiny", 64, 4, 256, 2, 500, spread=5.0, ending=Ending(sharpness=7.0, gain=15.0, bias=-4.0))
@@ -159,7 +166,7 @@ def _end_with_source(model: RandomModel, made: dict[str, Floats]) -> None:
         if name.endswith((".o.weight", ".o.bias", "down.weight", "down.bias", "norm.bias")):
             weight[..., kept] = 0
         elif name.endswith("norm.weight"):
-            weight[kept] = PRESERVED
+            weight[kept] = model.preserved
     embedding = made["source_embedding"]
     embedding[:, kept] = 0
     embedding[END, mark] = LOUD * d**-0.5
@@ -178,6 +185,7 @@ def _end_with_source(model: RandomModel, made: dict[str, Floats]) -> None:
     made[f"{layer}.ffn_norm.weight"][mark] = model.ending.gain
 
 
+@cache
 def words(model: RandomModel) -> list[str]:
     """What each id is called where an engine wants strings."""
     return ["</s>", "<unk>", *(f"w{n}" for n in range(2, model.vocabulary))]
