@@ -311,10 +311,10 @@ def main() -> int:
     ctranslate2_of(SHAPES[args.shape], args.cache)
     print(f"random model, shape {args.shape}, {args.rounds} rounds, {report['processor']}\n{lowest.line()}")
     for precision in args.precision:
-        bundle(args, precision)
+        made = str(bundle(args, precision))
         report[precision] = {}
         for phase in args.phases:
-            given = [*sys.argv[1:], "--phase", phase, "--phase-precision", precision]
+            given = [*sys.argv[1:], "--phase", phase, "--phase-precision", precision, "--bundle", made]
             processors = usable(2 if phase == "saturation" else 1)
             report[precision][phase] = in_own_process(__file__, given, processors)
         progress("")
