@@ -111,11 +111,13 @@ class Reader:
         """
         self.passes += 1
         # Lists: a source has a few dozen places, with which numpy takes longer to begin than Python to end.
-        words, own = [], []
-        for said, logps in zip(ids.tolist(), logp.tolist(), strict=True):
-            best = next((n for n, word in enumerate(said) if word not in self._never), 0)
-            words.append(said[best])
-            own.append(logps[best])
+        words, own = ids[:, 0].tolist(), logp[:, 0].tolist()
+        if not self._never.isdisjoint(words):
+            for place, word in enumerate(words):
+                if word in self._never:
+                    said = ids[place].tolist()
+                    best = next((n for n, other in enumerate(said) if other not in self._never), 0)
+                    words[place], own[place] = said[best], logp[place, best].item()
         tokens, token_logps = greedy(words, own, self._blank)
         if self.passes < self._most and tokens != self._said:
             self._said = tokens
