@@ -80,7 +80,7 @@ test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property 
 test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and the suites with kinds of models that few tests need (30 minutes).
 	EXAMPLES=1000 $(BIN)/python -m pytest $(SLOW) tests/e2e/test_labels.py tests/e2e/test_grammars.py tests/e2e/test_live.py
 	EXAMPLES=100 $(BIN)/python -m pytest $(SLOW) tests/e2e \
-		-k "window or summed or staggered or linked or conditional or coverage or location"
+		-k "window or summed or staggered or linked or conditional or coverage or location or linformer or compressed or linear or sinkhorn or hashed or routed"
 
 test-faults: $(VENV)/.dev bundles ## Attack a serving process in every way known, and print what became of it (15 minutes).
 	CACHE=$(CACHE) $(BIN)/python -m pytest $(SLOW) tests/faults

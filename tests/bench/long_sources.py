@@ -1,4 +1,4 @@
-"""Time and memory of encoders over the length of a source: what windows cost beside full attention.
+"""Time and memory of encoders over the length of a source: what windows and approximations cost beside full attention.
 
 Each row is an encoder of random weights (2 layers, d 256, 4 heads, ffn 1024, and one decoder layer's keys and values),
 run by one thread as the server runs it, in a process of its own for each length. Time is the process's own, the least
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from dragoman.bundle.graphs import ENCODER
-from dragoman.bundle.manifest import Architecture, Decoding, Window
+from dragoman.bundle.manifest import Approximation, Architecture, Decoding, Window
 from dragoman.export.graphs.running import session
 from dragoman.export.graphs.trace import trace
 from dragoman.export.graphs.weights_file import save
@@ -40,8 +40,9 @@ T5: dict[str, Any] = {
     "relative_buckets": 32,
     "relative_distance": 128,
 }
+FULL = "full attention"
 ENCODERS: dict[str, dict[str, Any]] = {
-    "full attention": {"encoder_window": None},
+    FULL: {},
     "LED, windows of 1,024 and a first word": {"encoder_window": Window((512,) * LAYERS, first=1)},
     "LongT5, a radius of 127": {"encoder_window": Window((127,) * LAYERS), **T5},
     "LongT5, and sums of 16": {"encoder_window": Window((127,) * LAYERS, summed=16), **T5},
@@ -50,6 +51,12 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "norm": "pre",
     },
     "BigBird, stretches of 64": {"encoder_window": Window((127,) * LAYERS, stretch=64, linked=4), "norm": "pre"},
+    "linear attention": {"encoder_attention": Approximation("linear")},
+    "Linformer, 256 keys": {"encoder_attention": Approximation("linformer", 256)},
+    "compressed, one key of three": {"encoder_attention": Approximation("compressed", 3)},
+    "Sinkhorn, blocks of 64": {"encoder_attention": Approximation("sinkhorn", 64, rounds=5)},
+    "LSH, chunks of 64, 64 buckets, one round": {"encoder_attention": Approximation("lsh", 64, 64, 1)},
+    "routing, 16 clusters of 256": {"encoder_attention": Approximation("routing", 256, 16)},
 }
 MOST_FULL = 4096
 """The square of more than this is not measured: its scores alone would be gigabytes."""
@@ -128,7 +135,7 @@ def main() -> None:
     for name in options.only or ENCODERS:
         with tempfile.TemporaryDirectory() as folder:
             write(name, Path(folder))
-            lengths = [n for n in LENGTHS if ENCODERS[name]["encoder_window"] is not None or n <= MOST_FULL]
+            lengths = [n for n in LENGTHS if name != FULL or n <= MOST_FULL]
             command = [sys.executable, __file__, "--measure", folder]
             rows = [
                 json.loads(subprocess.run([*command, str(n)], check=True, capture_output=True).stdout) for n in lengths

@@ -22,6 +22,7 @@ import torch
 from dragoman.bundle.errors import BundleExists
 from dragoman.bundle.graphs import is_for_devices, is_nat
 from dragoman.bundle.manifest import (
+    Approximation,
     Architecture,
     Decoding,
     LanguagePair,
@@ -258,12 +259,19 @@ RARE_KINDS = {
             history_reach=3,
         ),
     },
+    "linformer": {"encoder_attention": Approximation("linformer", 24), "encoder_positions": 700},
+    "compressed": {"norm": "pre", "encoder_attention": Approximation("compressed", 3), "encoder_positions": 700},
+    "linear": {"positions": "learned", "encoder_attention": Approximation("linear"), "encoder_positions": 700},
+    "sinkhorn": {"encoder_attention": Approximation("sinkhorn", 16, rounds=5), "encoder_positions": 700},
+    "hashed": {"norm": "pre", "encoder_attention": Approximation("lsh", 16, 8, 2), "encoder_positions": 700},
+    "routed": {"norm": "pre", "encoder_attention": Approximation("routing", 24, 6), "encoder_positions": 700},
     "summed": {**KINDS["relative"], "encoder_window": Window((5, 70), summed=16), "encoder_positions": 700},
 }
 """Others, which few tests need: their decoders are those of kinds above."""
-MORE_KINDS = ("window", "staggered", "linked", "conditional", "coverage", "location")
+APPROXIMATE = ("linformer", "compressed", "linear", "sinkhorn", "hashed", "routed")
+MORE_KINDS = ("window", "staggered", "linked", "conditional", "coverage", "location", *APPROXIMATE)
 """Those that `make test-tasks` runs the suites with."""
-LONG_KINDS = ("window", "summed", *(("staggered", "linked") if "EXAMPLES" in os.environ else ()))
+LONG_KINDS = ("window", "summed", *(("staggered", "linked", *APPROXIMATE) if "EXAMPLES" in os.environ else ()))
 if "EXAMPLES" in os.environ:
     KINDS |= {kind: RARE_KINDS[kind] for kind in MORE_KINDS}
 ENDS = {
@@ -280,6 +288,7 @@ ENDS = {
     "conditional": 1.5,
     "coverage": 1.5,
     "location": 1.5,
+    **dict.fromkeys(APPROXIMATE, 1.5),
 }
 """Biases of the end token: so that some translations end and some do not."""
 NAT = {

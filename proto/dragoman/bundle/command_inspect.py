@@ -9,7 +9,18 @@ from pathlib import Path
 from dragoman.bundle import codec
 from dragoman.bundle.directions import Directions
 from dragoman.bundle.errors import BundleCorrupt, BundleError
-from dragoman.bundle.manifest import Architecture, Decoding, Graph, Manifest, Nat, Recurrent, Texts, Tokenizer, Window
+from dragoman.bundle.manifest import (
+    Approximation,
+    Architecture,
+    Decoding,
+    Graph,
+    Manifest,
+    Nat,
+    Recurrent,
+    Texts,
+    Tokenizer,
+    Window,
+)
 from dragoman.bundle.reader import Bundle, open_bundle
 
 
@@ -90,6 +101,7 @@ def _architecture(shape: Architecture) -> str:
     norm = f"{placement}-norm" + ("" if shape.norm_kind == "layer" else f" ({shape.norm_kind})")
     positions = f"{shape.positions} positions" + (" by layer" if shape.relative_by_layer else "")
     positions += "" if shape.encoder_window is None else f", {_window(shape.encoder_window)}"
+    positions += "" if shape.encoder_attention is None else f", {_approximation(shape.encoder_attention)}"
     words += "" if shape.output_transform is None else f", transformed ({shape.output_transform})"
     return f"{layers}, {sizes}, {norm}, {positions}, {words}"
 
@@ -98,6 +110,12 @@ def _sibling(name: str, manifest: Manifest) -> str:
     """A further autoregressive decoder, and whether it is the one that searches."""
     searches = ", which searches where a request names none" if name == manifest.searcher else ""
     return f"{name}: {_architecture(manifest.siblings[name])}{searches}"
+
+
+def _approximation(form: Approximation) -> str:
+    numbers = {"size": form.size, "count": form.count, "rounds": form.rounds}
+    said = ", ".join(f"{name} {number}" for name, number in numbers.items() if number)
+    return f"{form.kind} attention of sources" + (f" ({said})" if said else "")
 
 
 def _window(window: Window) -> str:

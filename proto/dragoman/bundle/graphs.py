@@ -187,7 +187,7 @@ def written_by(step: int, tensor: str) -> str:
 def has_device_graphs(arch: Architecture) -> bool:
     """Whether a network has graphs of its own for devices: those whose attention is that of one operator."""
     is_plain = arch.decoder == "self-attention" and arch.positions not in ("shaw", "rotary") and arch.norm != "both"
-    is_plain = is_plain and arch.encoder_window is None
+    is_plain = is_plain and arch.encoder_window is None and arch.encoder_attention is None
     return is_plain and arch.decoder_layers > 0 and not arch.copies and arch.output_cap is None
 
 

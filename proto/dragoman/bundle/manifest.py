@@ -36,6 +36,10 @@ which every other layer reads the other way. `tower`: the first layer reads both
 CellNorm = Literal["none", "whole", "split"]
 """What is normed before it is summed: products of words, of states, of keys and queries, of each part that the output
 matrix reads, and the bridge's. `whole`: all gates together (Marian); `split`: the new state's apart (Nematus)."""
+ApproximationKind = Literal["linformer", "compressed", "linear", "sinkhorn", "lsh", "routing"]
+"""Keys and values are projected to a few by matrices over positions (Linformer), made of stretches by a convolution
+(memory-compressed attention), or summed in a product with what is made of keys (linear); or a word sees its own block
+and one that is sorted there (sparse Sinkhorn attention), its bucket (LSH, Reformer), or its clusters (routing)."""
 NormPlacement = Literal["pre", "post", "both"]
 """`both`: each part reads normed rows, and what it adds is normed, too."""
 NormKind = Literal["layer", "rms", "affine"]
@@ -226,6 +230,20 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """Self-attention of an encoder whose words do not see all others one by one, by its formula's name."""
+
+    kind: ApproximationKind
+    size: int = 0
+    """`linformer`: keys and values of a source; `compressed`: words that become one of each; of the others: words of a
+    block (`sinkhorn`), chunk (`lsh`), or cluster (`routing`)."""
+    count: int = 0
+    """Buckets (`lsh`) or clusters (`routing`)."""
+    rounds: int = 0
+    """How often sums are balanced (`sinkhorn`), or words are hashed (`lsh`)."""
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The numbers and choices that fix the network.
 
@@ -270,6 +288,8 @@ class Architecture:
     decoder_final_norm: bool = True
     encoder_window: Window | None = field(default=None, metadata=MAY_BE_ABSENT)
     """None: every word of a source sees all others."""
+    encoder_attention: Approximation | None = field(default=None, metadata=MAY_BE_ABSENT)
+    """None: words of a source see others, by one score each."""
     encoder_positions: int | None = field(default=None, metadata=MAY_BE_ABSENT)
     """How many positions sources have; None: `max_positions`, as translations."""
     head_width: int | None = None

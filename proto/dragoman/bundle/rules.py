@@ -21,6 +21,7 @@ MAX_FIRST = 16
 MAX_SUMMED = 256
 MAX_TOKENS = 4096
 MAX_LINKED = 64
+MAX_APPROXIMATION = {"size": 4096, "count": 4096, "rounds": 64}
 _FORM = re.compile(r"(?=.{4,16}\Z)[!-z|~]*\{n\}[!-z|~]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -368,10 +369,43 @@ def _window(shape: Architecture) -> Iterator[str]:
         yield "architecture.encoder_window.summed: without first words, for pre-norm layers with relative positions"
 
 
+APPROXIMATIONS = {
+    "linformer": ("size",),
+    "compressed": ("size",),
+    "linear": (),
+    "sinkhorn": ("size", "rounds"),
+    "lsh": ("size", "count", "rounds"),
+    "routing": ("size", "count"),
+}
+"""What each is said by."""
+
+
+def _approximation(shape: Architecture) -> Iterator[str]:
+    """Where choices of an encoder whose attention is an approximation contradict one another."""
+    form = shape.encoder_attention
+    if form is None:
+        return
+    if shape.recurrent is not None or shape.encoder_window is not None:
+        kind = shape.decoder if shape.recurrent is not None else "a window"
+        yield f"architecture.encoder_attention: of an encoder that has another, {kind}"
+    if shape.positions not in ("sinusoidal", "learned"):
+        own = f"positions {shape.positions}, which are parts of scores, and {form.kind} has none of two words"
+        yield f"architecture.encoder_attention: {own}: sinusoidal and learned ones are parts of words"
+    for field, most in MAX_APPROXIMATION.items():
+        number, is_said = getattr(form, field), field in APPROXIMATIONS[form.kind]
+        if number and not is_said:
+            yield f"architecture.encoder_attention.{field}: {number}, and {form.kind} has none"
+        elif is_said and not 1 <= number <= most:
+            yield f"architecture.encoder_attention.{field}: {number} is not from 1 to {most}"
+    if form.kind == "lsh" and form.count % 2:
+        yield f"architecture.encoder_attention.count: {form.count} is odd, and buckets are of both signs"
+
+
 def shape_problems(shape: Architecture) -> Iterator[str]:
     """Where choices of the network contradict one another."""
     yield from _recurrent(shape)
     yield from _window(shape)
+    yield from _approximation(shape)
     if shape.heads >= 1 and (shape.encoder_heads or 1) >= 1:
         yield from _rotary(shape)
     for name in _SIZES_OF_SIDES:

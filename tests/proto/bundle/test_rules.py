@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dragoman.bundle.errors import BundleCorrupt
-from dragoman.bundle.manifest import Architecture, Recurrent
+from dragoman.bundle.manifest import Approximation, Architecture, Recurrent, Window
 from dragoman.bundle.reader import open_bundle
 from dragoman.bundle.rules import shape_problems
 
@@ -435,3 +435,29 @@ def test_sources_are_limited_by_their_own_positions(directory, edit):
         " 5001 is more than the network's 5000 positions",
         " 101 is more than the network's 100 positions",
     ]
+
+
+@pytest.mark.parametrize(
+    ("form", "changes", "expected"),
+    [
+        (Approximation("linear", 3), {}, "encoder_attention.size: 3, and linear has none"),
+        (Approximation("linformer"), {}, "encoder_attention.size: 0 is not from 1 to 4096"),
+        (Approximation("compressed", 3, rounds=2), {}, "encoder_attention.rounds: 2, and compressed has none"),
+        (Approximation("sinkhorn", 8, rounds=65), {}, "encoder_attention.rounds: 65 is not from 1 to 64"),
+        (Approximation("lsh", 8, 7, 1), {}, "encoder_attention.count: 7 is odd"),
+        (
+            Approximation("linear"),
+            {"encoder_window": Window((3,))},
+            "encoder_attention: of an encoder that has another",
+        ),
+        (Approximation("linear"), {"positions": "shaw", "relative_distance": 3}, "encoder_attention: positions shaw"),
+    ],
+)
+def test_approximations_have_the_numbers_of_their_formulas(form, changes, expected):
+    """And no others; and scores of no two words, which other positions are parts of."""
+    given = {"d_model": 4, "heads": 2, "ffn": 8, "encoder_layers": 1, "decoder_layers": 1, **changes}
+    shape = Architecture(**given, source_vocabulary=9, target_vocabulary=9, encoder_attention=form)
+
+    problems = [problem for problem in shape_problems(shape) if "encoder_attention" in problem]
+
+    assert [problem[: len(expected) + 13] for problem in problems] == [f"architecture.{expected}"]

@@ -18,6 +18,11 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
     encoder.windows.side.table [buckets, heads]
     encoder.layers.N.self.token_norm.{weight,bias}                 a window's tokens, and once for all layers
     encoder.windows.tokens [tokens, d]
+    encoder.layers.N.self.{keys_down,values_down} [positions, size]          encoder_attention "linformer"
+    encoder.layers.N.self.compress.{k,v}.{weight,bias} [size * H * e, H * e] "compressed": of words side by side
+    encoder.layers.N.self.sort.{inner,outer}.{weight,bias}         "sinkhorn": [d, d], [d, H * blocks]
+    encoder.layers.N.self.rotations [rounds, H, e, count / 2]      "lsh", which has no .k, as keys are the queries
+    encoder.layers.N.self.centroids [H, count, e]                  "routing"
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
     {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     {encoder,decoder}.layers.N.{self_after,cross_after,ffn_after}.{weight,bias}     norm "both" only

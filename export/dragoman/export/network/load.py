@@ -13,16 +13,19 @@ from dragoman.export.network.nat import attach
 from dragoman.export.network.network import Network
 from dragoman.export.network.recurrent import network_of
 
-KEYS = re.compile(r"\.((self|self\.whole|cross)\.k\.(weight|bias)|self\.relative_k)$")
-PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "both": ("input", "forget")}
+KEYS = re.compile(r"\.((self|self\.whole|cross)\.k\.(weight|bias)|self\.relative_k|self\.compress\.k\.bias)$")
+PARTS = {"qkv": ("q", "k", "v"), "kv": ("k", "v"), "qv": ("q", "v"), "both": ("input", "forget")}
 """What the network holds as one matrix, because it multiplies the same rows."""
 JOINED = re.compile(rf"(.*)\.({'|'.join(PARTS)})\.(weight|bias)$")
+UNSCALED = ("linear", "lsh", "routing")
+"""Approximations whose keys are not those of scores as they are."""
 EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 
 def key_scale(arch: Architecture, name: str) -> np.float32:
     """What a weight is multiplied with: attention scores are divided by sqrt(head width) here, not at every step."""
-    if not KEYS.search(name):
+    form = arch.encoder_attention if name.startswith("encoder.") else None
+    if not KEYS.search(name) or (form is not None and form.kind in UNSCALED):
         return np.float32(1.0)
     return np.float32((arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim) ** -0.5)
 

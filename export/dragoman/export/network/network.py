@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
+from dragoman.export.network.approximate import ApproximateAttention
 from dragoman.export.network.layers import (
     Attention,
     Embedding,
@@ -42,10 +43,12 @@ class EncoderLayer(nn.Module):
     ffn_norm: nn.Module
 
     def __init__(self, arch: Architecture, number: int | None = None) -> None:
-        """With a `number`, the layer of that number of an encoder with a window."""
+        """With a `number`, the layer of that number of an encoder, which may have a window or another attention."""
         super().__init__()
         if arch.encoder_window is not None and number is not None:
             self.self = WindowAttention(arch, arch.encoder_window, number)
+        elif arch.encoder_attention is not None and number is not None:
+            self.self = ApproximateAttention(arch, arch.encoder_attention, MASKED)
         else:
             self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
@@ -69,6 +72,9 @@ class EncoderLayer(nn.Module):
         `turn` says how queries and keys are turned where they stand.
         """
         part = Sublayer(self.arch, self.self_norm, self.self_after)
+        if isinstance(self.self, ApproximateAttention):
+            y = self.self.see(part.before(x), places, mask).transpose(1, 2).flatten(0, 1).flatten(1)
+            return self.think(part.after(x, self.self.o(F.embedding(rows, y))))
         # Every place reads the row that stands there; what padding reads is masked.
         padded = F.embedding(places.flatten(), self.self.rows(part.before(x)))
         q, k, v = self.self.split_rows(padded, *places.shape)

@@ -31,6 +31,10 @@ GRAIN = 16
 """Sums of stretches come in multiples of this many, so that more of them, masked, change no bit of what is read."""
 
 
+KEYS = 64
+"""Keys of which the number varies come in multiples of this many: the sums of Softmax are then of the same parts."""
+
+
 def block_size(window: Window) -> int:
     """How many queries are in a block; of stretches a part, so that a short source is not padded to a whole one."""
     if window.linked:
@@ -41,8 +45,10 @@ def block_size(window: Window) -> int:
 
 
 def several_blocks(arch: Architecture) -> int:
-    """A length that has blocks which see neither end of the source, and a part of one; 0 without windows."""
-    window = arch.encoder_window
+    """A length that has blocks which see neither end of the source, and a part of one; 0 where no length is special."""
+    window, form = arch.encoder_window, arch.encoder_attention
+    if form is not None:
+        return min((KEYS if form.kind == "compressed" else 4) * form.size + 3, arch.source_positions)
     if window is None:
         return 0
     block = block_size(window)
@@ -58,7 +64,9 @@ def full_up_to(window: Window) -> int:
 
 def traced_positions(arch: Architecture, positions: int) -> int:
     """So many positions, or several blocks more: what is traced with one block would have one for ever."""
-    window = arch.encoder_window
+    window, form = arch.encoder_window, arch.encoder_attention
+    if form is not None:
+        return positions + 2 * KEYS * max(1, form.size)
     return (
         positions
         if window is None
@@ -111,7 +119,7 @@ class Look:
 
     def around(self, x: Tensor) -> Tensor:
         """Positions [G, H, P, n] -> blocks with the padding around them [G, H, front + b + back, B * n]."""
-        return F.pad(_cut(x, self.block), (0, 0, 0, 0, self.front, self.back)).flatten(3, 4)
+        return F.pad(in_blocks(x, self.block), (0, 0, 0, 0, self.front, self.back)).flatten(3, 4)
 
 
 @dataclass(frozen=True)
@@ -251,7 +259,7 @@ class Windows(nn.Module):
         return Stretches(words, counted.unsqueeze(3), is_last.unsqueeze(2), added, parts)
 
 
-def _each(read: Callable[..., Tensor], given: tuple[Tensor, ...]) -> Tensor:
+def one_by_one(read: Callable[..., Tensor], given: tuple[Tensor, ...]) -> Tensor:
     """What `read` makes of each block, one behind another [b, ...]; blocks are the first axis of what is given."""
     if not torch.compiler.is_exporting():
         return torch.stack([read(*block) for block in zip(*given, strict=True)])
@@ -263,7 +271,7 @@ def _each(read: Callable[..., Tensor], given: tuple[Tensor, ...]) -> Tensor:
     return cast(Tensor, scan(step, none, given)[1])
 
 
-def _cut(x: Tensor, size: int) -> Tensor:
+def in_blocks(x: Tensor, size: int) -> Tensor:
     """Positions [G, H, P, n] -> blocks of this size, [G, H, b, B, n]."""
     return x.reshape(*x.shape[:2], -1, size, x.shape[3])
 
@@ -368,7 +376,7 @@ def _near(q: Tensor, k: Tensor, v: Tensor, look: Look, others: Others | None) ->
         return y if others is None else y + weights[..., number:] @ others.values
 
     added = () if others is None or others.added_by_block is None else (others.added_by_block,)
-    blocks = _each(read, (_cut(q, look.block).permute(2, 0, 1, 3, 4), look.numbers, look.mask, *added))
+    blocks = one_by_one(read, (in_blocks(q, look.block).permute(2, 0, 1, 3, 4), look.numbers, look.mask, *added))
     return blocks.permute(1, 2, 0, 3, 4).reshape(*shape[:2], -1, shape[3])
 
 
@@ -388,7 +396,7 @@ def _with_ends(y: Tensor, words: tuple[Tensor, Tensor, Tensor], last: Tensor, vi
         scores = queries @ k[:, :, :most].transpose(2, 3) + mask[..., :most]
         return torch.softmax(scores, dim=-1) @ v[:, :, :most]
 
-    y = torch.where(ends.is_last, all_read(last).unsqueeze(2), _cut(y, size)).flatten(2, 3)
+    y = torch.where(ends.is_last, all_read(last).unsqueeze(2), in_blocks(y, size)).flatten(2, 3)
     y = torch.cat([all_read(q[:, :, :size]), y[:, :, size:]], 2)
     near = torch.where(ends.is_short, all_read(q[:, :, : ends.most], ends.most), y[:, :, : ends.most])
     return torch.cat([near, y[:, :, ends.most :]], 2)

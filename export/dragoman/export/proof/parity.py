@@ -61,7 +61,7 @@ def _sizes(arch: Architecture) -> Iterator[dict[str, int]]:
     """Sizes that are compared, no longer than the network has positions; of windows one with several blocks, too."""
     for sizes in SIZES:
         yield _within(arch, sizes)
-    if arch.encoder_window is not None:
+    if several_blocks(arch):
         yield {**_within(arch, SIZES[1]), "G": 2, "S": several_blocks(arch)}
 
 

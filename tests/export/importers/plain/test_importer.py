@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from dragoman.bundle import codec
-from dragoman.bundle.manifest import Architecture, Window
+from dragoman.bundle.manifest import Approximation, Architecture, Window
 from dragoman.export.core.errors import ExportError, UnsupportedModel
 from dragoman.export.graphs.running import packed, padded
 from dragoman.export.importers.formats import read
@@ -285,3 +285,44 @@ def test_a_window_that_contradicts_itself_is_refused_by_name(tmp_path, recurrent
     said = " ".join(caught.value.reasons)
     assert "encoder_window: of an encoder that has none, gru" in said
     assert "encoder_window.reach: [0] is not a distance" in said
+
+
+def test_an_encoder_may_approximate_attention(tmp_path):
+    """By the formula's name and sizes; matrices are turned, and what belongs to positions and clusters is not."""
+    sizes = {"d_model": 12, "heads": 3, "ffn": 20, "encoder_layers": 1, "decoder_layers": 1, "positions": "learned"}
+    words = {"source_vocabulary": WORDS, "target_vocabulary": WORDS, "max_positions": 9, "encoder_positions": 50}
+    for said, form in (
+        ({"kind": "linear"}, Approximation("linear")),
+        ({"kind": "linformer", "size": 5}, Approximation("linformer", 5)),
+        ({"kind": "compressed", "size": 3}, Approximation("compressed", 3)),
+        ({"kind": "routing", "size": 7, "count": 2}, Approximation("routing", 7, 2)),
+    ):
+        given = {**sizes, **words, "norm_epsilon": 1e-6, "encoder_attention": said}
+        shape = Architecture(**{**given, "encoder_attention": form})
+        torch.manual_seed(4)
+        weights = {name: torch.randn(size) * 0.5 for name, size in canonical_shapes(Network(shape)).items()}
+        stored = {n: w.T if w.ndim == 2 and n.endswith(".weight") else w for n, w in weights.items()}
+
+        found = read(write(tmp_path, given, stored), "plain", None, None)
+
+        assert found.architecture.encoder_attention == form
+        assert {name: torch.from_numpy(w).shape for name, w in found.weights.items()} == {
+            name: w.shape for name, w in weights.items()
+        }
+
+
+def test_an_approximation_that_contradicts_itself_is_refused_by_name(tmp_path, recurrent_reference):
+    """Each has the numbers of its formula, beside no window, in no recurrent network, and in no decoder."""
+    reference = recurrent_reference("gru", "dot")
+    wrong = {**reference.architecture, "encoder_attention": {"kind": "lsh", "size": 0, "count": 5, "rounds": 1}}
+    with pytest.raises(UnsupportedModel) as caught:
+        read(write(tmp_path, wrong, reference.weights()), "plain", None, None)
+    said = " ".join(caught.value.reasons)
+    assert "encoder_attention: of an encoder that has another, gru" in said
+    assert "encoder_attention.size: 0 is not from 1 to 4096" in said
+    assert "encoder_attention.count: 5 is odd" in said
+
+    for kind in ("linformer", "compressed", "sinkhorn", "lsh", "routing", "linear", "elsewhere"):
+        wrong = {**reference.architecture, "decoder_attention": {"kind": kind}}
+        with pytest.raises(UnsupportedModel, match=rf"architecture.decoder_attention: '{kind}': \w+"):
+            read(write(tmp_path, wrong, reference.weights()), "plain", None, None)

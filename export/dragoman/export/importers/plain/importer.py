@@ -24,7 +24,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dragoman.bundle.codec import DecodeError, decode
-from dragoman.bundle.manifest import Architecture, Decoding, LanguagePair, Limits, Recurrent, Texts, Tokenizer, Window
+from dragoman.bundle.manifest import (
+    Approximation,
+    Architecture,
+    Decoding,
+    LanguagePair,
+    Limits,
+    Recurrent,
+    Texts,
+    Tokenizer,
+    Window,
+)
 from dragoman.bundle.rules import name_problem, shape_problems
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.reasons import Reasons
@@ -33,6 +43,15 @@ from dragoman.export.importers.files.name_tables import canonical_cell
 from dragoman.export.importers.files.tensors import Tensors, open_tensors
 from dragoman.export.importers.plain.folder import DESCRIPTION
 
+NOT_CAUSAL = {
+    "linformer": "each of its keys is a sum over all positions, those after a word among them",
+    "compressed": "a stretch's key holds words after the one that asks, or is missing until the stretch is whole",
+    "sinkhorn": "blocks are sorted by the sums of whole blocks, and change places as words come",
+    "lsh": "words are sorted anew as they come, and a hypothesis' new word would change what its earlier ones saw",
+    "routing": "a cluster's words are the nearest of all, and later words push earlier ones out",
+    "linear": "the decoder would keep a state of a head's width squared for each hypothesis, which no step here does",
+}
+"""Why a decoder, which says one word behind another, does not have an encoder's approximations."""
 PHI, MEAN, VARIANCE, BATCHES = ".running_phi", ".running_mean", ".running_var", ".num_batches_tracked"
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -95,6 +114,12 @@ def read_description(folder: Path, reasons: Reasons) -> Description | None:
     """`dragoman.json`, with defaults for what it leaves out; None when there is a reason against it."""
     before = len(reasons)
     given = read_json(folder / DESCRIPTION, reasons)
+    shape = given.get("architecture")
+    if isinstance(shape, dict) and "decoder_attention" in shape:
+        wanted = shape["decoder_attention"]
+        kind = wanted.get("kind") if isinstance(wanted, dict) else wanted
+        why = NOT_CAUSAL.get(str(kind), "only an encoder's words may see others so")
+        reasons.add(f"{DESCRIPTION}: architecture.decoder_attention: {kind!a}: {why}")
     if len(reasons) > before:
         return None
     try:
@@ -113,6 +138,7 @@ _PARTS = {
     "texts": Texts,
     "recurrent": Recurrent,
     "encoder_window": Window,
+    "encoder_attention": Approximation,
 }
 
 
