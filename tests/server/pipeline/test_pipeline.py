@@ -234,6 +234,32 @@ async def test_long_sentences_may_be_refused_instead(pipeline: Pipeline, lanes: 
     assert translation(short).text == "the dog"
 
 
+async def test_what_memory_has_room_for_bounds_a_segment(
+    pipeline: Pipeline, lanes: FakeLanes, bundle: Bundle, tokenizer: Tokenizer
+) -> None:
+    """By its hypotheses and their least number of tokens: longer ones are cut, or refused by name, or all that is asked
+    for is.
+    """
+    asked: list[tuple[int, int]] = []
+
+    def readable(width: int, steps: int) -> int:
+        asked.append((width, steps))
+        return 0 if width > 4 else 10 if width > 1 else 1000
+
+    bounded = Pipeline(bundle, tokenizer, lanes, pipeline.limits, pipeline.workers, readable=readable)
+    text, wide = "the lazy dog " * 3, DecodingOverrides(beam_size=4, min_length=7)
+
+    [whole] = await translate(bounded, text)
+    [cut] = await translate(bounded, text, overrides=wide)
+    [refused] = await translate(bounded, text, overrides=wide, on_too_long=OnTooLong.REJECT)
+    with pytest.raises(InvalidRequest, match=r"5 hypotheses side by side .* --lane-memory"):
+        await translate(bounded, text, overrides=DecodingOverrides(beam_size=5))
+
+    assert translation(whole).segments == 1 < translation(cut).segments
+    assert "memory has room for 10, decoded as this is asked for (--lane-memory)" in str(refused)
+    assert asked[1:3] == [(4, 7), (4, 7)]
+
+
 async def test_bad_texts_do_not_lose_the_good_ones(pipeline: Pipeline) -> None:
     """Each text has its own outcome, in the order of the texts."""
     outcomes = await translate(pipeline, "The dog.", "x" * 10_001, "half \ud800", "", "The fox.")

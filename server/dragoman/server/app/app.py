@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import NoReturn
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,6 +23,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from dragoman.bundle.errors import BundleError
+from dragoman.bundle.manifest import Manifest
 from dragoman.bundle.reader import Bundle
 from dragoman.server.app import admin
 from dragoman.server.app.allocator import give_back_at_rest, holes_filled
@@ -80,6 +82,8 @@ _KEPT_DESCRIPTORS = 128
 """Not for connections of gRPC's: those of HTTP, and files."""
 _LANES_SHARE = 3
 """This part of memory is for what lanes keep; graphs while they run, and all else, have the rest."""
+_KINDS_OF_REQUESTS = 256
+"""Widths and lengths of hypotheses for which it is remembered how much may be read."""
 _LOOSE_SHARE = 12
 """This part of memory is for what new connections bring of which no call has come: headers of slow clients."""
 _GIVEN_BACK_S = (0.2, 0.2, 0.2, 0.4, 1.0, 1.0)
@@ -297,16 +301,30 @@ class App:
             raise StartError(str(error)) from error
         self.metrics.model_load.labels(name).set(time.perf_counter() - started)
         cache = self._cache.of(name, bundle.digest)
-        return Pipeline(bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries, self._helpers)
+        readable = self._readable_by(bundle.manifest)
+        return Pipeline(
+            bundle, tokenizer, lanes, limits, self._workers, cache, self._glossaries, self._helpers, readable
+        )
 
     def _readable(self, bundle: Bundle) -> Bundle:
         """The bundle with sources no longer than what a lane may fill has room for."""
         manifest, memory = bundle.manifest, self._lane_bytes()
-        most = readable_tokens(manifest, memory) if memory else manifest.limits.max_source_tokens
+        width = manifest.decoding.beam_size
+        most = readable_tokens(manifest, memory, width) if memory else manifest.limits.max_source_tokens
         if most == manifest.limits.max_source_tokens:
             return bundle
         logs.event(_logger, logging.WARNING, "sources_shortened", model=manifest.name, max_source_tokens=most)
         return replace(bundle, manifest=replace(manifest, limits=replace(manifest.limits, max_source_tokens=most)))
+
+    def _readable_by(self, manifest: Manifest) -> Callable[[int, int], int]:
+        """Most tokens of a source of which so many hypotheses side by side have at least so many steps, now."""
+        known = lru_cache(_KINDS_OF_REQUESTS)(partial(readable_tokens, manifest))
+
+        def most(width: int, steps: int) -> int:
+            memory = self._lane_bytes()
+            return known(memory, width, steps) if memory else manifest.limits.max_source_tokens
+
+        return most
 
     def _real_lanes(self, bundle: Bundle, observer: LaneObserver) -> SegmentDecoder:
         options = self.options

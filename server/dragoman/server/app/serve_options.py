@@ -86,7 +86,7 @@ class ServeOptions:
     )
     lane_memory: int = option(
         0,
-        "Memory that a lane may fill with keys and values; sources that are too long or too wide for the rest wait.",
+        "Memory that a lane may fill with keys and values; what the rest has no room for waits, or is refused.",
         min=0,
         max=1_048_576,
         unit="MiB",

@@ -4,7 +4,7 @@ Only what concerns the request as a whole, such as the number of its texts, is r
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from dragoman.bundle.manifest import Decoding, LanguagePair, Limits
@@ -98,14 +98,19 @@ class Intake:
         decoding: Decoding,
         find: Find = unprotected,
         glossaries: Sequence[Glossary] = (),
+        most_tokens: int | None = None,
     ) -> Generator[None, None, list[PreparedText | InvalidRequest]]:
         """Cut and number the checked texts of a request that is decoded with these settings, in which `find` says what
-        is protected, and the glossaries' terms hold besides its own.
+        is protected, and the glossaries' terms hold besides its own. Segments have `most_tokens`, or as many as the
+        model reads.
 
         Yields wherever it may be put off.
         """
         known = [*([Glossary("", TermFinder(request.terms))] if request.terms else []), *glossaries]
         find_terms = partial(_found, glossaries=known) if known else no_terms
+        limits = self._model_limits
+        if most_tokens is not None and most_tokens < limits.max_source_tokens:
+            limits = replace(limits, max_source_tokens=most_tokens)
         yield
         prepared: list[PreparedText | InvalidRequest] = []
         room = self._limits.backlog_tokens
@@ -113,7 +118,7 @@ class Intake:
             if isinstance(text, InvalidRequest):
                 prepared.append(text)
             else:
-                made = yield from self._prepare(request, index, text, pair, decoding, find, find_terms, room)
+                made = yield from self._prepare(request, index, text, pair, decoding, find, find_terms, room, limits)
                 room -= 0 if isinstance(made, InvalidRequest) else len(made.context) * len(made.ids)
                 prepared.append(made)
             yield
@@ -140,10 +145,11 @@ class Intake:
         find: Find,
         find_terms: FindTerms,
         most_context: int,
+        limits: Limits,
     ) -> Generator[None, None, PreparedText | InvalidRequest]:
         """A text with its given translation, or else in segments and with the prefix that the request may have."""
         if request.targets is not None:
-            return self._given(index, text, request.targets[index], pair)
+            return self._given(index, text, request.targets[index], pair, limits)
         asked = self._settings.asked(request)
         prepared = yield from prepare(
             text,
@@ -151,7 +157,8 @@ class Intake:
             tokenizer=self._tokenizer,
             splitting=asked.splitting,
             pair=pair,
-            max_tokens=self._model_limits.max_source_tokens,
+            max_tokens=limits.max_source_tokens,
+            is_for_memory=limits is not self._model_limits,
             split_long=asked.on_too_long is OnTooLong.SPLIT,
             truncates=asked.on_too_long is OnTooLong.TRUNCATE,
             find=find,
@@ -170,8 +177,8 @@ class Intake:
         field, prefix = TRANSLATE.of_text(index, "target_prefix"), request.prefixes[index]
         return with_prefix(prepared, prefix, field=field, tokenizer=self._tokenizer, decoding=decoding)
 
-    def _given(self, index: int, text: str, target: str, pair: LanguagePair) -> PreparedText | InvalidRequest:
+    def _given(
+        self, index: int, text: str, target: str, pair: LanguagePair, limits: Limits
+    ) -> PreparedText | InvalidRequest:
         fields = SCORE.of_text(index), SCORE.of_text(index, "target")
-        return prepare_given(
-            text, target, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=self._model_limits
-        )
+        return prepare_given(text, target, fields=fields, tokenizer=self._tokenizer, pair=pair, limits=limits)

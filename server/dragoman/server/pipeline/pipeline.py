@@ -7,7 +7,7 @@ Whoever stops reading, by cancelling its task or closing the stream, takes its s
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -96,8 +96,13 @@ class Pipeline:
         cache: BundleCache | None = None,
         glossaries: Glossaries | None = None,
         helpers: GrammarHelpers | None = None,
+        readable: Callable[[int, int], int] | None = None,
     ) -> None:
+        """`readable` says how many tokens of a source memory has room for where so many hypotheses side by side have
+        at least so many steps; None: as many as the bundle reads.
+        """
         self.bundle = bundle
+        self._readable_tokens = readable
         self.lanes = lanes
         self.limits = limits
         self.admission = Admission(limits.backlog_tokens)
@@ -308,8 +313,15 @@ class Pipeline:
         plan, template, assembler = asking.candidates[0], asking.template, asking.assembler
         cache = self._cache if asking.is_repeatable else None
         started = time.perf_counter()
+        most_tokens = self._most_tokens(template)
         preparing = self._intake.prepare(
-            request, texts, asking.pair, plan.decoding, asking.find, glossaries=asking.glossaries
+            request,
+            texts,
+            asking.pair,
+            plan.decoding,
+            asking.find,
+            glossaries=asking.glossaries,
+            most_tokens=most_tokens,
         )
         prepared = await self.workers.done(preparing, is_long=is_long)
         attention = asking.attention
@@ -334,7 +346,7 @@ class Pipeline:
                 self._tokenizer,
                 template,
                 has_attention=attention,
-                max_tokens=self.bundle.manifest.limits.max_source_tokens,
+                max_tokens=most_tokens,
                 recalls=cache,
                 keeps=cache if request.cache is CacheMode.DEFAULT else None,
             ),
@@ -342,6 +354,22 @@ class Pipeline:
             tokenize_s,
             is_long=is_long,
         )
+
+    def _most_tokens(self, template: Segment) -> int:
+        """How long a segment may be that is decoded so. Raises `InvalidRequest` where memory has room for none."""
+        most, strategy, decoding = self.bundle.manifest.limits.max_source_tokens, template.strategy, template.decoding
+        if self._readable_tokens is None:
+            return most
+        width = strategy.width(decoding)
+        steps = max(decoding.min_length, (strategy.exact_length or 0) + 1)
+        found = self._readable_tokens(width, steps)
+        if not found:
+            raise InvalidRequest(
+                "decoding",
+                f"{width} hypotheses side by side of {steps} tokens or more take more memory than a lane may fill: ask "
+                "for fewer or shorter ones, or raise --lane-memory",
+            )
+        return min(most, found)
 
     def _mailbox(self) -> Mailbox:
         """The way from lanes to the running event loop."""

@@ -124,6 +124,7 @@ def prepare(
     max_tokens: int,
     split_long: bool,
     truncates: bool = False,
+    is_for_memory: bool = False,
     find: Find = unprotected,
     find_terms: FindTerms = no_terms,
     beside: str = "",
@@ -138,11 +139,13 @@ def prepare(
     used. A segment that is too long is split with `split_long`, read in part if it `truncates`, or else an error. What
     is cut of a text with mark-up is its plain text, with the texts of `attributes` if they are asked for. What a model
     reads before each segment is of the `context`, and is `most_context` tokens at most of all segments together.
+    The model may read more than `max_tokens` where that `is_for_memory`.
     """
     before = tokenizer.encode_context(context) if context else ()
     numbering = Numbering(
         tokenizer, pair, max_tokens, split_long=split_long, truncates=truncates, beside=beside, context=before
     )
+    numbering.is_for_memory = is_for_memory
     pieces: list[PreparedSegment] = []
     try:
         marked = None if form is InputFormat.PLAIN else MarkedText.of(text, form, attributes=attributes)
@@ -200,6 +203,8 @@ class Numbering:
         self._tokenizer, self._pair, self._max_tokens = tokenizer.behind(context), pair, max_tokens
         self._context = context
         self._split_long, self._truncates, self._beside = split_long, truncates, beside
+        self.is_for_memory = False
+        """Whether the model itself reads more."""
 
     def pieces(self, text: str, span: Span, protected: Sequence[ProtectedSpan] = ()) -> Iterator[PreparedSegment]:
         """A segment with these spans in it, in pieces where it is too long. Raises ValueError if it may have none."""
@@ -323,7 +328,10 @@ class Numbering:
         if self._split_long or self._truncates:
             return False
         way_out = "let it be split (on_too_long), or send shorter sentences"
-        raise ValueError(f"a segment of {len(ids)} tokens, the model reads at most {self._max_tokens}: {way_out}")
+        reads = f"the model reads at most {self._max_tokens}"
+        if self.is_for_memory:
+            reads = f"memory has room for {self._max_tokens}, decoded as this is asked for (--lane-memory)"
+        raise ValueError(f"a segment of {len(ids)} tokens, {reads}: {way_out}")
 
     def _is_short(self, stretch: str) -> bool:
         return len(self._encode(stretch)) <= self._max_tokens
