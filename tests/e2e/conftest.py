@@ -262,7 +262,7 @@ RARE_KINDS = {
     "linformer": {"encoder_attention": Approximation("linformer", 24), "encoder_positions": 700},
     "compressed": {"norm": "pre", "encoder_attention": Approximation("compressed", 3), "encoder_positions": 700},
     "linear": {"positions": "learned", "encoder_attention": Approximation("linear"), "encoder_positions": 700},
-    "sinkhorn": {"encoder_attention": Approximation("sinkhorn", 16, rounds=5), "encoder_positions": 700},
+    "sinkhorn": {"norm": "pre", "encoder_attention": Approximation("sinkhorn", 16, rounds=5), "encoder_positions": 700},
     "hashed": {"norm": "pre", "encoder_attention": Approximation("lsh", 16, 8, 2), "encoder_positions": 700},
     "routed": {"norm": "pre", "encoder_attention": Approximation("routing", 24, 6), "encoder_positions": 700},
     "summed": {**KINDS["relative"], "encoder_window": Window((5, 70), summed=16), "encoder_positions": 700},

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from dragoman.bundle.manifest import Context, Texts
+from dragoman.bundle.manifest import Context, Texts, Window
 from dragoman.export.calibration.texts import encoder_of
 from dragoman.export.core.errors import ExportError
 from dragoman.export.importers.formats import read_for
-from dragoman.export.task import with_context, with_prompt, with_task
+from dragoman.export.task import with_context, with_global_words, with_prompt, with_task
 
 
 def test_a_task_reads_texts_whole_behind_its_prompt(t5):
@@ -55,3 +55,16 @@ def test_a_model_may_read_what_comes_before_a_text(t5):
     ):
         with pytest.raises(ExportError, match=said):
             with_context(checkpoint, separator, tokens)
+
+
+def test_first_words_that_see_all_are_for_models_with_matrices_for_them(t5):
+    """Others have nothing that such words could be read with; nor may half of a source be of them."""
+    checkpoint, _ = read_for(t5, "auto", "en", "en", "summarization")
+    seeing = replace(checkpoint.architecture, encoder_window=Window((3,), first=1))
+
+    assert with_global_words(checkpoint, None) is checkpoint
+    with pytest.raises(ExportError, match="--global-words is for encoders"):
+        with_global_words(checkpoint, 2)
+    for words in (0, 17):
+        with pytest.raises(ExportError, match=f"{words} is not from 1 to 16"):
+            with_global_words(replace(checkpoint, architecture=seeing), words)

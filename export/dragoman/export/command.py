@@ -17,7 +17,7 @@ from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError, is_out_of_memory
 from dragoman.export.importers.files.word_tables import Cut
 from dragoman.export.importers.formats import FORMATS, read, read_for
-from dragoman.export.task import TRANSLATION, with_context, with_prompt, with_task
+from dragoman.export.task import TRANSLATION, with_context, with_global_words, with_prompt, with_task
 
 DRAWN = Path()
 """Stands for `--calibrate` without a file."""
@@ -84,6 +84,12 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how much of it, the nearest (default: half of what the model reads)",
     )
+    parser.add_argument(
+        "--global-words",
+        type=int,
+        metavar="N",
+        help="so many first words of a source, as of a prompt, see all of it and are seen by all (LED; default: 1)",
+    )
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
     parser.add_argument(
         "--probe",
@@ -102,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     progress = _Progress(shown=sys.stderr.isatty() and not args.json)
     try:
-        checkpoint = _read(args)
+        checkpoint = with_global_words(_read(args), args.global_words)
         for note in () if args.json else checkpoint.notes:
             print(f"note: {note}")
         if args.calibrate is not None and args.precision != "int8":

@@ -2,12 +2,14 @@
 
 Its texts are read whole, as far as the model reads, nothing of them is protected, and nothing of what comes out is
 compared with them. A prompt becomes ids that are put before each text, and so is what comes before a text, with a
-separator behind it, of a model that was trained to read it.
+separator behind it, of a model that was trained to read it. First words may see all of a text, if there are matrices
+for that.
 """
 
 from dataclasses import replace
 
 from dragoman.bundle.manifest import Context, Texts
+from dragoman.bundle.rules import MAX_FIRST
 from dragoman.export.calibration.texts import encoder_of, id_of
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
@@ -52,3 +54,18 @@ def with_context(checkpoint: Checkpoint, separator: str | None, max_tokens: int 
     return replace(
         checkpoint, texts=replace(checkpoint.texts, context=Context(tuple(between), tokens)), history=history
     )
+
+
+def with_global_words(checkpoint: Checkpoint, words: int | None) -> Checkpoint:
+    """The model with so many first words of a source that see all of it, and that all words see; None: as it is."""
+    window = checkpoint.architecture.encoder_window
+    if words is None:
+        return checkpoint
+    if window is None or not window.first:
+        raise ExportError("--global-words is for encoders with matrices of such words' own, as LED's: leave it out")
+    if not 1 <= words <= MAX_FIRST:
+        raise ExportError(f"--global-words {words} is not from 1 to {MAX_FIRST}")
+    shape = replace(checkpoint.architecture, encoder_window=replace(window, first=words))
+    oracle = None if checkpoint.oracle is None else checkpoint.oracle.seeing(words)
+    history = {**checkpoint.history, "global words": str(words)}
+    return replace(checkpoint, architecture=shape, oracle=oracle, history=history)

@@ -112,6 +112,9 @@ class Oracle(Protocol):
     def avoided_ids(self) -> tuple[int, ...]:
         """Ids that it treats as padding, and that no text holds."""
 
+    def seeing(self, first: int) -> "Oracle":
+        """The same, where so many first words of a source see all of it."""
+
     def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Log-probabilities of all words [G, T, V] after each of those that the decoder reads, `read` [G, T]."""
 

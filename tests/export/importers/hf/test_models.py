@@ -23,8 +23,10 @@ from dragoman.export.core.reasons import Reasons
 from dragoman.export.export import export
 from dragoman.export.graphs.running import packed, padded
 from dragoman.export.importers.hf.importer import read_model
+from dragoman.export.importers.hf.oracle import TransformersOracle
 from dragoman.export.network.load import load_network
 from dragoman.export.proof.stepping import Stepper
+from dragoman.export.task import with_global_words
 from dragoman.server.core.segments import Decoded, Segment
 from dragoman.server.lanes.opening import open_lanes
 from dragoman.server.telemetry.lane_metrics import LaneTally
@@ -604,6 +606,22 @@ def test_the_network_gives_the_logits_of_transformers(saved, name):
     expected = theirs(model, sources, read)
     torch.testing.assert_close(ours(network, sources, read), expected, atol=TOLERANCE, rtol=TOLERANCE)
     assert expected.std() > 0.3, "logits that hardly differ prove nothing"
+
+
+def test_more_first_words_may_see_all(saved):
+    """As `--global-words` says: LED with so many words in its global mask, also of sources that have fewer."""
+    model, folder = saved("led")
+    sources, read = inputs(model, lengths=(1, 90, 5, 2, 33))
+    one = replace(checkpoint_of(folder), oracle=TransformersOracle(folder, model.config.pad_token_id, (), {}, 1))
+
+    three = with_global_words(one, 3)
+
+    assert (three.architecture.encoder_window.first, three.history) == (3, {"global words": "3"})
+    found = ours(load_network(three), sources, read).log_softmax(-1)
+    expected = torch.from_numpy(three.oracle.log_probabilities(sources, read.numpy()))
+    torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=TOLERANCE)
+    other = ours(load_network(with_global_words(one, None)), sources, read).log_softmax(-1)
+    assert (other - found).abs().amax((1, 2))[[1, 2, 3, 4]].min() > 0.01, "sources of two words and more read otherwise"
 
 
 @pytest.mark.parametrize("name", LONG)

@@ -40,6 +40,10 @@ class TransformersOracle:
         """The padding's id."""
         return (self._pad_id,)
 
+    def seeing(self, first: int) -> "TransformersOracle":
+        """The same, where so many first words of a source see all of it."""
+        return TransformersOracle(self._folder, self._pad_id, self._left_out, self._settings, first)
+
     @torch.inference_mode()
     def log_probabilities(self, sources: list[list[int]], read: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Log-probabilities of all words [G, T, V] after each of those that the decoder reads, `read` [G, T]."""
