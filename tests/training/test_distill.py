@@ -43,7 +43,7 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
     (tmp_path / "text.en").write_text(text, encoding="utf-8")
     output, work = tmp_path / "bundle", tmp_path / "bundle.work"
     command = [*DRAGOMAN, "distill", str(MODEL), "--text", str(tmp_path / "text.en"), "--output", str(output), "--json"]
-    command.append("--keep-teacher")
+    command += ["--keep-teacher", "--guided-attention", "0.1"]
     began_s = time.monotonic()
 
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as killed:
@@ -62,7 +62,9 @@ def test_2000_sentences_within_five_minutes_a_kill_included(tmp_path: Path) -> N
     assert not list(tmp_path.glob(".*partial*"))
     assert report["bytes"] < 40e6
     assert {row["name"] for row in report["quality"]} >= {"student: greedy", "student: ctc"}
-    assert open_bundle(output).manifest.decoders == ["ssru", "self-attention"]
+    manifest = open_bundle(output).manifest
+    assert manifest.decoders == ["ssru", "self-attention"]
+    assert manifest.architecture.alignment_head == 0
     _serve(output)
     assert seconds < LIMIT_S
 
