@@ -13,6 +13,7 @@ from dragoman.server.core.segments import Segment
 from dragoman.server.decode.constraints import Weigher
 from dragoman.server.decode.step import Reply
 from dragoman.server.decode.strategies.forced import Forced
+from dragoman.server.decode.toolkits import num_candidates
 
 EOS, UNK, PAD = 2, 1, 0
 VOCABULARY = Tokenizer("sentencepiece", "-", "-", EOS, UNK, 99, (PAD,))
@@ -231,6 +232,24 @@ def test_renormalising_survives_rounding(mass):
     assert scores[[0, 3]].tolist() == [-np.inf, -np.inf]
     assert scores.max() <= 0.0
     assert scores[1] - scores[2] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_renormalising_does_not_depend_on_how_many_words_a_reply_has(width):
+    """Where rounding gives the best words more than all, others beside the segment, for which the reply has more of
+    them, change no bit.
+    """
+    weigher = Weigher(Segment((5, EOS), Decoding(profile="ct2", beam_size=width)), VOCABULARY, width=width)
+    words = [5, PAD, *range(6, SIZE)]
+    logp = np.log(np.array([1 - 1e-6, 1e-9, *[1e-7] * 24])) + 3e-6
+    named = weigher.named([7])
+    named_logp = [logp[words.index(word)] if word in words else -20.0 for word in named]
+
+    def scores(best):
+        return weigher.weigh(a_reply(words[:best], logp[:best], named_logp, 0.0), (0, 0), [7], named)[1].tolist()
+
+    fewest = num_candidates("ct2", width) + weigher.num_lost([7])
+    assert all(scores(best)[:fewest] == scores(fewest)[:fewest] for best in range(fewest, len(words)))
 
 
 def test_a_row_without_a_word_left_ends():

@@ -17,6 +17,7 @@ from dragoman.bundle.manifest import Tokenizer
 from dragoman.server.core.segments import Segment
 from dragoman.server.decode.arrays import Bools, Floats, Ints
 from dragoman.server.decode.step import Reply
+from dragoman.server.decode.toolkits import num_candidates
 
 Named = list[int] | Ints
 """Words: few as a list, or many."""
@@ -134,7 +135,7 @@ class Weigher:
         if self._penalty != 1.0:
             scores = np.where(is_named, self._repeated(scores, float(reply.normaliser[at])), scores)
         if self._renormalises:
-            scores = scores - _log_mass(scores, is_named, named_logp)
+            scores = scores - self._log_mass(scores, is_named, named_logp)
         if not (scores > -np.inf).any():  # every word is forbidden: then all words are here, and the end comes
             end = np.flatnonzero((words == self._eos_id) & (logp >= IMPOSSIBLE))[:1]
             scores[end] = logp[end]
@@ -196,6 +197,20 @@ class Weigher:
         logits = logp + normaliser
         return np.where(logits > 0, logits / self._penalty, logits * self._penalty) - normaliser
 
+    def _log_mass(self, scores: Floats, is_named: Bools, named_logp: Floats) -> float:
+        """Log of the probability that a row's words have left: all that were not named, and what became of the named.
+
+        Rounding may leave less than what the best words have. Those count that every reply has: others that are
+        decoded beside this segment may have asked for more.
+        """
+        rest = 1.0 - float(np.exp(named_logp).sum())
+        best = scores[~is_named & (scores > -np.inf)][: num_candidates(self._profile, self._width)]
+        unnamed = float(np.logaddexp.reduce(best, initial=-np.inf))
+        if rest > 0.0:
+            unnamed = max(unnamed, math.log(rest))
+        mass = float(np.logaddexp.reduce(scores[is_named], initial=unnamed))
+        return mass if mass > -math.inf else 0.0
+
 
 def best_of(scores: Floats, count: int) -> Ints:
     """Where the best `count` are, and those that are as good as the last of them; nothing that is impossible."""
@@ -217,13 +232,3 @@ def _followers(ids: tuple[int, ...], size: int) -> dict[tuple[int, ...], set[int
     for at in range(len(ids) - size + 1 if size else 0):
         found.setdefault(ids[at : at + size - 1], set()).add(ids[at + size - 1])
     return found
-
-
-def _log_mass(scores: Floats, is_named: Bools, named_logp: Floats) -> float:
-    """Log of the probability that a row's words have left: all that were not named, and what became of the named."""
-    rest = 1.0 - float(np.exp(named_logp).sum())
-    unnamed = float(np.logaddexp.reduce(scores[~is_named], initial=-np.inf))
-    if rest > 0.0:  # rounding may leave less than what the best words have
-        unnamed = max(unnamed, math.log(rest))
-    mass = float(np.logaddexp.reduce(scores[is_named], initial=unnamed))
-    return mass if mass > -math.inf else 0.0
