@@ -36,7 +36,29 @@ def test_words_far_below_the_best_do_not_disturb(exact):
     assert normaliser.item() == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("vocabulary", "block"), [(32000, 128), (64_000, 128), (58_101, None), (250, None)])
+@pytest.mark.parametrize(
+    ("vocabulary", "block"),
+    [
+        *((32_000, 128), (64_000, 128), (58_101, 107), (65_001, 141), (128_112, 136), (62_834, 89)),
+        *((256_206, None), (50_265, None), (32_003, None), (250, None), (6_000, 50), (4_290, 66), (4_158, None)),
+    ],
+)
 def test_a_block_divides_the_vocabulary(vocabulary, block):
-    """A vocabulary that no block divides, or a small one, is searched in one stage."""
+    """The nearest to 128 where no round number does. One that no block divides, or that is small, is searched in one
+    stage.
+    """
     assert block_size(vocabulary) == block
+
+
+def test_blocks_of_an_odd_size_find_what_a_full_sort_finds():
+    """The first and the last word of blocks, of the first and of the last one, too."""
+    vocabulary, block = 58_101, block_size(58_101)
+    logits = torch.randn(3, vocabulary, generator=torch.Generator().manual_seed(1))
+    for place, word in enumerate((0, block - 1, block, vocabulary - block - 1, vocabulary - block, vocabulary - 1)):
+        logits[1, word] = 20.0 - place
+
+    values, index, _ = best_words(logits, 9, block, exact=False)
+
+    sorted_values, sorted_index = logits.topk(9)
+    assert torch.equal(values, sorted_values)
+    assert torch.equal(index, sorted_index)

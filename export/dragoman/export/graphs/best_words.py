@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-BLOCKS = (128, 125, 100, 64, 50, 256, 250)
+BLOCKS = (128, 125, 100, 64, 50, 256, 250, *sorted(range(65, 513), key=lambda size: abs(size - 128)))
 """Sizes that a vocabulary may be cut into, the preferred ones first."""
 
 
