@@ -23,6 +23,10 @@ os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")
 LEAVING_S = 60
 """How long the run may take to end behind its last test: threads that nobody stopped would keep it for ever."""
 LIMIT = pytest.StashKey["Limit"]()
+RANDOM_MODELS = frozenset(
+    f"tests/e2e/test_{name}.py" for name in ("devices", "long_sources", "strategies", "strides", "tiny_models")
+)
+"""Files whose tests run on the same random models."""
 
 
 class Limit(threading.Thread):
@@ -85,6 +89,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         limit.running = "", float("inf")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Files that need the same models are one worker's: two would trace each model side by side."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling  # where it is not installed, nobody asks
+
+    class LoadModelScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "random models" if file in RANDOM_MODELS else file
+
+    return LoadModelScheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
