@@ -285,7 +285,7 @@ ENDS = {
     "summed": 1.0,
     "staggered": 1.5,
     "linked": 1.5,
-    "conditional": 1.5,
+    "conditional": 7.0,
     "coverage": 1.5,
     "location": 1.5,
     **dict.fromkeys(APPROXIMATE, 1.5),
@@ -311,7 +311,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
     attach(network, nat or {})
     network.requires_grad_(False)
     for name, weight in network.named_parameters():
-        if "norm.weight" in name or "after.weight" in name:
+        if ("norm" in name and name.endswith(".weight")) or "after.weight" in name:
             weight.fill_(1)
         elif weight.ndim == 1:
             weight.normal_(0, 0.1)
@@ -320,7 +320,11 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
         else:
             weight.normal_(0, 32**-0.5 if "embedding" in name else 2 * weight.shape[0] ** -0.5)
     if arch.recurrent is not None:
-        network.output_embedding *= 6  # hidden states lie between -1 and 1
+        is_normed = arch.recurrent.cell_norm != "none"
+        network.output_embedding *= 2 if is_normed else 6  # hidden states lie between -1 and 1
+        for name, weight in network.decoder.named_parameters():
+            if is_normed and ("state_norm.weight" in name or "input_norm.weight" in name):
+                weight *= 2  # or a few steps lead to one and the same state, whatever the source
     network.output_bias.fill_(0)
     network.output_bias[0] = ENDS[decoder]
     rng = np.random.default_rng(5)
