@@ -78,7 +78,7 @@ test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred
 test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property (10 minutes).
 	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
 
-test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and the suites with kinds of models that few tests need (30 minutes).
+test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and the suites with kinds of models that few tests need (an hour).
 	EXAMPLES=1000 $(BIN)/python -m pytest $(SLOW) tests/e2e/test_labels.py tests/e2e/test_grammars.py tests/e2e/test_live.py
 	EXAMPLES=100 $(BIN)/python -m pytest $(SLOW) tests/e2e \
 		-k "window or summed or staggered or linked or conditional or coverage or location or linformer or compressed or linear or sinkhorn or hashed or routed"
@@ -282,8 +282,9 @@ SHAPE := base
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
 
-bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows and without (15 minutes).
+bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows, approximations and neither (30 minutes).
 	$(BIN)/python tests/bench/long_sources.py
+	$(BIN)/python tests/bench/half_sources.py
 
 bench-ctranslate2: $(VENV)/.dev ## Static batches, saturation, memory beside CTranslate2 and transformers (25 minutes); SHAPE=opus or nllb: larger ones.
 	$(BIN)/python tests/bench/against_ctranslate2.py --shape $(SHAPE)

@@ -18,8 +18,9 @@ from dragoman.export.network.window import GRAIN, KEYS, in_blocks, one_by_one
 
 QUERIES = 32
 """In a block, where each looks at very many keys."""
-ALONE = -1e5
-"""The score of a word with itself in its bucket: it is read where there is no other."""
+ALONE = -1e4
+"""The score of a word with itself in its bucket: it is read where there is no other. Half precision can hold it, and
+not Reformer's -1e5; exp() of either is zero."""
 
 
 PLACES = 1 << 32
@@ -216,7 +217,8 @@ class ApproximateAttention(Attention):
 
 def _linear(q: Tensor, k: Tensor, v: Tensor, here: Tensor) -> Tensor:
     """Weights are products of what is made of queries and keys, so that values can be summed before any is asked."""
-    asked, kept = F.elu(q) + 1, (F.elu(k) + 1) * here
+    share = here / here.sum(2, keepdim=True)  # means, as half precision holds no sums of thousands
+    asked, kept = F.elu(q) + 1, (F.elu(k) + 1) * share
     y = asked @ (kept.transpose(2, 3) @ torch.cat([v, torch.ones_like(v[..., :1])], 3))
     return y[..., :-1] / y[..., -1:]
 
