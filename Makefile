@@ -55,7 +55,7 @@ $(CACHE)/en-pt-fp16/manifest.json: models/en-pt/manifest.json $(EXPORT_SOURCES) 
 	@$(BIN)/dragoman export models/en-pt --precision fp16 --output $(@D) --replace
 
 # Two processes, each with whole files, as what files trace or export is shared within a file; the same examples each time.
-# In the order of folders: the last ones are many small files, so neither process waits long for the other at the end.
+# The longest first, then in the order of folders: the last are many small files, so neither process waits long at the end.
 test: check ## Check the code, then run all tests but the benchmarks.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 

@@ -27,6 +27,8 @@ RANDOM_MODELS = frozenset(
     f"tests/e2e/test_{name}.py" for name in ("devices", "long_sources", "strategies", "strides", "tiny_models")
 )
 """Files whose tests run on the same random models."""
+LONGEST = RANDOM_MODELS | {"tests/export/importers/hf/test_models.py"}
+"""Files that take minutes: where there are several processes, all others fit in behind them."""
 
 
 class Limit(threading.Thread):
@@ -89,6 +91,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         limit.running = "", float("inf")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)
