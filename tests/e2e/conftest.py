@@ -289,6 +289,7 @@ ENDS = {
     "coverage": 1.5,
     "location": 1.5,
     **dict.fromkeys(APPROXIMATE, 1.5),
+    "linformer": 2.5,
 }
 """Biases of the end token: so that some translations end and some do not."""
 NAT = {
