@@ -325,7 +325,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
         network.output_embedding *= 2 if is_normed else 6  # hidden states lie between -1 and 1
         for name, weight in network.decoder.named_parameters():
             if is_normed and ("state_norm.weight" in name or "input_norm.weight" in name):
-                weight *= 2  # or a few steps lead to one and the same state, whatever the source
+                weight *= 1.4  # or a few steps lead to one and the same state, whatever the source
     network.output_bias.fill_(0)
     network.output_bias[0] = ENDS[decoder]
     if decoder in APPROXIMATE:  # the word that must not be said is never the best: strides of them are counted
