@@ -375,11 +375,13 @@ def main() -> int:
         "--file", type=Path, default=DATA, help="one sentence a line, may be .gz (default: %(default)s)"
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="default: %(default)s")
-    parser.add_argument("--warm-up", type=float, default=3.0, metavar="MINUTES", help="default: %(default)s")
+    parser.add_argument("--warm-up", type=float, metavar="MINUTES", help="default: a sixth of --minutes")
     parser.add_argument("--requests", type=int, default=300, help="different requests (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    if args.warm_up is None:
+        args.warm_up = args.minutes / 6
     if args.minutes < args.warm_up + FEWEST_MINUTES:
         parser.error(f"--minutes {args.minutes:g}: at least {FEWEST_MINUTES} more than --warm-up are needed")
     return asyncio.run(soak(args))
