@@ -24,7 +24,7 @@ def test_what_a_value_has_remembered_of_itself_goes_along() -> None:
     first = Request(("a",), seed=1)
     kind = first.kind
 
-    second = first.of_texts(("b", "c"), ("", "x"), seed=2, deadline_s=3.0)
+    second = first.of_texts(("b", "c"), ("", "x"), ("y", ""), seed=2, deadline_s=3.0)
 
     assert second.kind is kind
-    assert second == replace(first, texts=("b", "c"), prefixes=("", "x"), seed=2, deadline_s=3.0)
+    assert second == replace(first, texts=("b", "c"), prefixes=("", "x"), contexts=("y", ""), seed=2, deadline_s=3.0)

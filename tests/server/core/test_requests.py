@@ -7,7 +7,15 @@ import pytest
 from dragoman.server.core.requests import CacheMode, DecodingOverrides, InputFormat, Request
 from dragoman.server.core.segments import Priority
 
-OF_TEXTS = {"caller": "b", "texts": ("b",), "prefixes": ("p",), "targets": ("t",), "seed": 7, "deadline_s": 1.0}
+OF_TEXTS = {
+    "caller": "b",
+    "texts": ("b",),
+    "prefixes": ("p",),
+    "contexts": ("c",),
+    "targets": ("t",),
+    "seed": 7,
+    "deadline_s": 1.0,
+}
 OTHERS = {
     "overrides": DecodingOverrides(beam_size=2),
     "priority": Priority.BATCH,
