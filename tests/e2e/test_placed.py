@@ -169,6 +169,7 @@ def test_scores_and_attention_are_those_of_the_portable_step(both, placed_fp32):
     for a, b in zip(there, here, strict=True):
         if a.hypotheses[0].ids == b.hypotheses[0].ids:
             assert a.hypotheses[0].score == pytest.approx(b.hypotheses[0].score, abs=1e-3)
+            np.testing.assert_allclose(a.hypotheses[0].token_logps, b.hypotheses[0].token_logps, atol=1e-4)
             np.testing.assert_allclose(a.hypotheses[0].attention, b.hypotheses[0].attention, atol=1e-4)
 
 
