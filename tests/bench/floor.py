@@ -1,10 +1,11 @@
 """The machine's own floor: what its products alone allow, in one process and in two, beside which every speed stands.
 
-A graph has all products of one decoder step of the random model (`random_model.BIG`: 6 layers, d 512, ffn 2048, 32,000
-words), each with weights of its own as a step reads them, and nothing else: no quantising, attention, norm or copy. It
-runs in ONNX Runtime with one thread, in a process that is bound to one processor, with so many rows; then in two such
-processes at a time on two processors. Where these are threads of one core, or the memory is too slow for two, two
-processes do less than twice what one does. Figures are medians of runs in processor time, in 10^9 products a second.
+A graph has all products of one decoder step of the random model (`random_model.BIG`: 6 layers, d 512, ffn 2048,
+32,000 words), each with weights of its own as a step reads them, and nothing else: no quantising, attention, norm or
+copy. Integer products are the exact ones of this processor. It runs in ONNX Runtime with one thread, in a process
+that is bound to one processor, with so many rows; then in two such processes at a time on two processors. Where these
+are threads of one core, or the memory is too slow for two, two processes do less than twice what one does. Figures
+are medians of runs in processor time, in 10^9 products a second.
 """
 
 import argparse
@@ -96,14 +97,14 @@ def model_of(form: str) -> bytes:
 
 def products(processor_number: int, rows: Sequence[int], seconds: float, together: Barrier, found: Any) -> None:
     """In a process of its own: 10^9 products a second by form and rows; each figure is begun when all are ready."""
-    import onnxruntime
+    from dragoman.bundle.onnx_runtime import onnxruntime, open_graph
 
     os.sched_setaffinity(0, [processor_number])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     speeds: Speeds = {}
     for form in FORMS:
-        session = onnxruntime.InferenceSession(model_of(form), options, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = open_graph(model_of(form), Path(), options)
         dtype, speeds[form] = np.uint8 if form == "int8" else np.float32, {}
         for count in rows:
             feed = {"narrow": np.ones((count, 512), dtype), "wide": np.ones((count, 2048), dtype)}

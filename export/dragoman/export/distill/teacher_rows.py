@@ -13,7 +13,7 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dragoman.bundle.graphs import ENCODER, HIDDEN, PLACES, file_of
-from dragoman.bundle.onnx_runtime import onnxruntime
+from dragoman.bundle.onnx_runtime import onnxruntime, open_graph
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.distill.corpus import DECODED_FILE, ENCODED_FILE, Ints, Ragged, pad, read_ids
 from dragoman.export.distill.work_folder import write_whole
@@ -65,12 +65,7 @@ def graph_encoder(checkpoint: Checkpoint, teacher: Network, directory: Path, thr
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(
-        directory / file_of(HIDDEN),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=["SkipLayerNormFusion"],
-    )
+    session = open_graph((directory / file_of(HIDDEN)).read_bytes(), directory, options)
 
     def encode(ids: torch.Tensor, mask: torch.Tensor) -> Floats:
         feed = {name: value.numpy() for name, value in packed(ids, mask).items()}

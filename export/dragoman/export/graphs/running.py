@@ -23,7 +23,7 @@ from dragoman.bundle.graphs import (
     signature,
 )
 from dragoman.bundle.manifest import Architecture
-from dragoman.bundle.onnx_runtime import onnxruntime
+from dragoman.bundle.onnx_runtime import onnxruntime, open_graph
 from dragoman.export.network.network import MASKED
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -36,12 +36,9 @@ def session(directory: Path, graph: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        directory / file_of(graph),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=["SkipLayerNormFusion"],
-    )
+    path = directory / file_of(graph)
+    opened: onnxruntime.InferenceSession = open_graph(path.read_bytes(), path.parent, options)
+    return opened
 
 
 def run(runtime: onnxruntime.InferenceSession, names: list[str] | None, feed: Arrays) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Field = tuple[int, Any]
+from dragoman.bundle.protobuf import fields
 
 # Numbers of fields in onnx.proto.
 GRAPH = 7
@@ -75,39 +75,11 @@ def _values(tensor: memoryview, facts: dict[int, Any], dtype: str, folder: Path)
 
 def _all(message: memoryview, number: int) -> Iterator[memoryview]:
     """Messages and texts under a field's number."""
-    return (value for found, value in _fields(message) if found == number and isinstance(value, memoryview))
+    return (each.value for each in fields(message) if each.number == number and isinstance(each.value, memoryview))
 
 
 def _last(message: memoryview) -> dict[int, Any]:
-    return dict(_fields(message))
-
-
-def _fields(message: memoryview) -> Iterator[Field]:
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        match tag & 7:
-            case 0:
-                value, at = _varint(message, at)
-                yield tag >> 3, value
-            case 2:
-                size, at = _varint(message, at)
-                yield tag >> 3, message[at : at + size]
-                at += size
-            case 1 | 5 as kind:
-                at += 8 if kind == 1 else 4
-            case kind:
-                raise ValueError(f"protobuf has no fields of kind {kind}")
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+    return {each.number: each.value for each in fields(message) if each.value is not None}
 
 
 _NONE = np.empty(0, np.float32)

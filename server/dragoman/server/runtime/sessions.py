@@ -28,11 +28,6 @@ from dragoman.server.runtime.hardware import (
 )
 from dragoman.server.runtime.initializers import broken_tensors
 
-SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""On CPU the fused kernel takes several times as long as the addition and the norm that it replaces."""
-WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
-"""ONNX Runtime's name for where the weights of a graph lie that is given as bytes."""
-
 _logger = logging.getLogger(__name__)
 _copies: set[Path] = set()
 """The folders of graphs that are being loaded."""
@@ -55,7 +50,7 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
     """A session for each graph that runs there."""
     check_installation()
     # After the check: a broken pair fails here in ways that explain nothing.
-    from dragoman.bundle.onnx_runtime import onnxruntime
+    from dragoman.bundle.onnx_runtime import cuts_off_products, onnxruntime
 
     manifest = bundle.manifest
     available, version = onnxruntime.get_available_providers(), onnxruntime.__version__
@@ -66,6 +61,10 @@ def load_sessions(bundle: Bundle, threads: int, hardware: Hardware) -> dict[str,
     elif manifest.precision == "fp16":
         way_out = "export it with --precision int8 or fp32 to serve it here, or serve it with --provider cuda"
         logs.event(_logger, logging.WARNING, "fp16_is_slow_on_cpu", model=manifest.name, way_out=way_out)
+    elif manifest.precision == "int8" and cuts_off_products():
+        logs.event(
+            _logger, logging.INFO, "int8_is_slower_here", model=manifest.name, lacks="AVX-VNNI, AVX512-VNNI, AMX"
+        )
     used = runs_there(manifest, hardware)
     with _private_weights(bundle) as folder:
         sessions = {name: _load(bundle, name, folder, threads, hardware) for name in used}
@@ -107,7 +106,7 @@ def remove_copies() -> None:
 
 def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hardware) -> Any:
     """One graph's session."""
-    from dragoman.bundle.onnx_runtime import onnxruntime
+    from dragoman.bundle.onnx_runtime import onnxruntime, open_graph
 
     file = bundle.manifest.graphs[name].file
 
@@ -121,18 +120,17 @@ def _load(bundle: Bundle, name: str, weights: Path, threads: int, hardware: Hard
     # A spinning worker takes the core from another lane.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    options.add_session_config_entry(WEIGHTS_FOLDER, str((weights / file).parent))
     providers: list[Any] = [PROVIDERS[hardware.provider]]
     if hardware.provider == "cuda":
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         providers = [(providers[0], cuda_options(hardware.device, is_captured=name in captured(bundle.manifest)))]
-    content = bundle.read(file)
-    if broken := _broken(content, (weights / file).parent):
+    content, folder = bundle.read(file), (weights / file).parent
+    if broken := _broken(content, folder):
         names = ", ".join(broken[:3]) + (" and others" if len(broken) > 3 else "")
         raise StartError(f"{bundle.directory}: {file}: {names}: not finite, or no number at all: export it again")
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=providers, disabled_optimizers=SLOW_FUSIONS)
+        session = open_graph(content, folder, options, providers)
     except Exception as error:
         raise StartError(f"{bundle.directory}: ONNX Runtime cannot load {file}: {error}") from error
     if hardware.provider == "cuda":
