@@ -48,6 +48,10 @@ def test_a_model_may_read_what_comes_before_a_text(t5):
     assert by_text.texts.context == Context(tuple(encoder_of(checkpoint)("a b")), 5)
     assert with_context(checkpoint, "", None).texts.context == Context((), most)
     assert with_context(checkpoint, None, None) is checkpoint
+    ruled = replace(checkpoint, tokenizer=replace(checkpoint.tokenizer, kind="moses-fastbpe"))
+    assert with_context(ruled, "", None).texts.context == Context((), most)
+    with pytest.raises(ExportError, match="nor a prompt or a separator"):
+        with_context(ruled, "|", None)
     for separator, tokens, said in (
         ("\u4e2d", None, "no such token"),
         ("a", most, "from 1 to"),

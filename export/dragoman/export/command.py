@@ -88,7 +88,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--global-words",
         type=int,
         metavar="N",
-        help="so many first words of a source, as of a prompt, see all of it and are seen by all (LED; default: 1)",
+        help="so many first words of a source, 1 to 16, see all of it and are seen by all (LED; default: 1)",
     )
     parser.add_argument("--replace", action="store_true", help="replace a bundle that lies at DIR")
     parser.add_argument(

@@ -44,7 +44,7 @@ def with_context(checkpoint: Checkpoint, separator: str | None, max_tokens: int 
             raise ExportError("--context-tokens says how much of a context is read, and --context is not given")
         return checkpoint
     token = id_of(checkpoint, separator)
-    between = encoder_of(checkpoint)(separator) if token is None else [token]
+    between = [] if not separator else encoder_of(checkpoint)(separator) if token is None else [token]
     if separator and (not between or checkpoint.tokenizer.unk_id in between):
         raise ExportError(f"--context {short(separator)}: the model's vocabulary has no such token, nor tokens for it")
     most = checkpoint.limits.max_source_tokens // 2 - len(between)

@@ -53,8 +53,8 @@ def test_texts_become_sources_that_the_model_can_read(tmp_path):
     [
         (b"", "sentencepiece", "no text in it"),
         (b"\xff\xfe", "sentencepiece", "not UTF-8"),
-        (b"text", "moses-fastbpe", "Moses' rules, .* leave FILE out"),
-        (b"text", "parlai-bpe", "ParlAI's rules, .* leave FILE out"),
+        (b"text", "moses-fastbpe", "Moses' rules, .*--calibrate without a file"),
+        (b"text", "parlai-bpe", "ParlAI's rules, .*--calibrate without a file"),
     ],
 )
 def test_what_cannot_be_measured_on_is_refused(tmp_path, content, kind, said):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dragoman.bundle.manifest import Architecture, Decoding, Limits, Recurrent, Tokenizer
+from dragoman.bundle.manifest import Architecture, Context, Decoding, Limits, Recurrent, Texts, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
 from dragoman.export.distill import prepare
@@ -47,6 +47,24 @@ def checkpoint():
     tokenizer = Tokenizer("sentencepiece", "a", "a", 0, 1, 40)
     limits = Limits(64, 64)
     return Checkpoint("model", (), arch, {}, {}, tokenizer, {}, Decoding(), limits, "hf", ())
+
+
+def test_a_teacher_reads_no_context(checkpoint):
+    """Its students learn none, and beside them it may stand in one bundle, which says how all of its texts are read."""
+    history = {"context": "|", "prompt": "x"}
+    reading = replace(checkpoint, texts=Texts("lines", context=Context((5,), 5)), history=history)
+
+    teacher = prepare.teacher_of(reading)
+
+    assert teacher == replace(checkpoint, texts=Texts("lines"), history={"prompt": "x"})
+
+
+def test_a_teacher_is_the_decoder_that_answers_unasked(checkpoint):
+    """Of several on one encoder."""
+    other = replace(checkpoint.architecture, decoder_layers=2)
+    several = replace(checkpoint, siblings={"large": (other, {})}, searcher="large")
+
+    assert prepare.teacher_of(several) == replace(checkpoint, architecture=other)
 
 
 def test_models_of_many_languages_are_refused(checkpoint):

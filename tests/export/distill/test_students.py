@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dragoman.bundle.manifest import Context, Decoding, LanguagePair, Limits, Nat, Texts, Tokenizer
+from dragoman.bundle.manifest import Decoding, LanguagePair, Limits, Nat, Texts, Tokenizer
 from dragoman.export.core.checkpoint import Checkpoint, Quantized
 from dragoman.export.distill.students import student_checkpoint, with_autoregressive, with_nat
 from dragoman.export.network.load import checkpoint_weights, load_network
@@ -117,7 +117,7 @@ def a_checkpoint(network) -> Checkpoint:
 
 def test_a_student_comes_back_from_its_checkpoint(a_network, student):
     """Every weight; of the teacher's integers those of what was not trained; the licence."""
-    teacher = replace(a_checkpoint(a_network()), texts=Texts("lines", context=Context((), 5)))
+    teacher = replace(a_checkpoint(a_network()), texts=Texts("lines"))
 
     made = student_checkpoint(teacher, student, {"distill.text": "60 pairs"})
 
@@ -125,7 +125,7 @@ def test_a_student_comes_back_from_its_checkpoint(a_network, student):
     assert made.history == {"distill.text": "60 pairs"}
     assert set(made.quantized) == {"source_embedding", "encoder.layers.0.ffn.up.weight"}
     assert made.output_activation_scale is None
-    assert made.texts == Texts("lines")  # it has learnt no context
+    assert made.texts == Texts("lines")
     loaded = load_network(made).state_dict()
     for name, value in student.state_dict().items():
         torch.testing.assert_close(loaded[name], value, rtol=1e-6, atol=1e-7, msg=name)

@@ -25,7 +25,7 @@ from dragoman.server.core.errors import (
     ServingError,
     UnsupportedByModel,
 )
-from dragoman.server.core.protection import Protection
+from dragoman.server.core.protection import Keeping, Protection
 from dragoman.server.core.requests import (
     CacheMode,
     DecodingOverrides,
@@ -183,6 +183,23 @@ async def test_what_was_tried_again_has_its_context_and_links_are_to_the_text(
     assert len({segment.ids[: segment.ids.index(7) + 1] for segment in lanes.submitted}) == 1
     links = translation(kept).hypotheses[0].alignments
     assert all(0 <= link.source.start < link.source.end <= len("The dog %s.") for link in links)
+
+
+async def test_a_long_context_is_not_read_before_dozens_of_parts(
+    pipeline_of: Callable[..., Pipeline], lanes: FakeLanes
+) -> None:
+    """Where a segment would be cut around many spans they stand at its end; around few ones it is cut."""
+    forms = (Form("X{n}", 1.0), Form("N{n}", 1.0))
+    facts = {"texts": Texts(context=Context((7,), 60)), "forms": forms, "limits": Limits(200, 200)}
+    reading = pipeline_of(facts)
+    lanes.says = lambda segment, rank: segment.ids[-2:-1]
+    many, few, context = "The dog %s " * 12 + "fox.", "The dog %s fox.", "the lazy dog " * 20
+
+    [ends, cut] = await translate(reading, many, few, contexts=(context, context), output=Output(kept_spans=True))
+
+    assert {kept.keeping for kept in translation(ends).kept} == {Keeping.APPENDED}
+    assert {kept.keeping for kept in translation(cut).kept} == {Keeping.CUT}
+    assert len(lanes.submitted) == 2 + 2 + 2  # each twice in one piece, and the second in two parts
 
 
 async def test_a_model_that_reads_no_context_refuses_it_by_name(pipeline: Pipeline) -> None:

@@ -87,6 +87,15 @@ def test_short_sources_are_read_however_little_memory_there_is() -> None:
     assert readable_tokens(four, 1, 2, 2 * LEAST_TOKENS + 1) == 0
 
 
+def test_few_tokens_are_better_than_none() -> None:
+    """Of wide decoding there may be room for fewer than a coarse grain has."""
+    manifest = replace(long_manifest(None), limits=Limits(16_000, 16_000))
+    memory = segment_bytes(manifest, 30, 100)
+
+    assert readable_tokens(manifest, memory, 100) == 28
+    assert readable_tokens(manifest, segment_bytes(manifest, 3, 100), 100) == 0
+
+
 def test_hypotheses_side_by_side_count_with_all_their_tokens() -> None:
     """As many as a source has, or more that are demanded, up to the bundle's most; the source counts once."""
     manifest = replace(long_manifest(Window((127,))), limits=Limits(16_000, 1000))

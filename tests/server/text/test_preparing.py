@@ -66,6 +66,15 @@ def test_the_end_of_a_sentence_that_is_too_long_may_be_left_out(tokenizer: Token
     assert (text.ids[0], text.truncated) == (tokenizer.encode("The fox."), {1})
 
 
+def test_a_segment_of_which_nothing_would_be_read_is_an_error(tokenizer: Tokenizer) -> None:
+    """Where there is room for what stands around a text alone."""
+    settings = {"split_long": False, "truncates": True, "max_tokens": 1}
+
+    assert "nothing of it would be read: the model reads at most 1" in str(bad(prepared(tokenizer, "Dogs", **settings)))
+    refused = bad(prepared(tokenizer, "Dogs", **settings, is_for_memory=True))
+    assert "memory has room for 1, decoded as this is asked for (--lane-memory)" in str(refused)
+
+
 def test_what_is_not_read_to_its_end_keeps_no_spans(tokenizer: Tokenizer) -> None:
     """Those of a segment that is short enough are protected as ever."""
     text = f"%s the dog\n%s {'the lazy dog, ' * 20}"

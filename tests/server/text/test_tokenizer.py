@@ -121,7 +121,7 @@ def test_what_comes_before_a_text_is_read_behind_its_languages(many: Bundle, tok
     told, pair = Tokenizer(replace(many, manifest=reading)), LanguagePair("en", "pt")
     text = tokenizer.encode("The dog.")
 
-    context = told.encode_context("a lazy fox")
+    context = told.encode_context("a lazy fox", 16)
     behind = told.behind(context)
 
     assert context == (*tokenizer.encode("a lazy fox")[-3:-1], 7)
@@ -129,9 +129,10 @@ def test_what_comes_before_a_text_is_read_behind_its_languages(many: Bundle, tok
     assert behind.source_spans("The dog.", pair)[:6] == (None,) * 6
     assert behind.source_spans("The dog.", pair)[6:] == told.source_spans("The dog.", pair)[3:]
     assert behind.encode_beginning("The dog.", pair, 8)[:6] == (390, 5, 391, *context)
-    assert told.encode_context("x" * 100_000 + " lazy fox") == context
+    assert told.encode_context("x" * 100_000 + " lazy fox", 16) == context
     assert behind.encode("", pair) == ()
-    assert told.behind(told.encode_context(" ")) is told
+    assert [told.encode_context("a lazy fox", most) for most in (3, 2, 1, 0)] == [context, context[1:], (), ()]
+    assert told.behind(told.encode_context(" ", 16)) is told
     assert (told.reads_context, tokenizer.reads_context) == (True, False)
 
 

@@ -79,8 +79,9 @@ def encoder_of(checkpoint: Checkpoint) -> Callable[[str], list[int]]:
     words = checkpoint.tokenizer
     if words.kind in RULES:
         raise ExportError(
-            f"{checkpoint.name} cuts words by {RULES[words.kind]} rules, which an export does not run: leave FILE out, "
-            "and scales are measured on words of the vocabulary"
+            f"{checkpoint.name} cuts words by {RULES[words.kind]} rules, which an export does not run: it can take in "
+            "neither texts to measure scales on (--calibrate without a file draws words from the vocabulary), nor a "
+            "prompt or a separator (--context '' has none)"
         )
     if words.kind == "tokenizers":
         fast = FastTokenizer.from_buffer(_content(checkpoint, words.source))

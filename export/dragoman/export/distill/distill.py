@@ -17,7 +17,7 @@ from dragoman.export.distill.ctc import Ctc
 from dragoman.export.distill.evaluation import Row, evaluate
 from dragoman.export.distill.mask_predict import MaskPredict
 from dragoman.export.distill.pieces import Pieces
-from dragoman.export.distill.prepare import TEACHER, Say, check, evaluation_set, prepare
+from dragoman.export.distill.prepare import TEACHER, Say, check, evaluation_set, prepare, teacher_of
 from dragoman.export.distill.quality import Sample
 from dragoman.export.distill.report import Training
 from dragoman.export.distill.settings import Decoder, Recipe
@@ -52,8 +52,7 @@ def distill(recipe: Recipe, say: Say) -> Result:
     """Distil; what an earlier run with the same work folder has done is not done again."""
     say("reading the checkpoint", None)
     torch.set_num_threads(recipe.threads)
-    read_whole = read(recipe.source, recipe.format, *recipe.languages)
-    checkpoint = read_whole.of(read_whole.searcher)  # the decoder that says what the model says unasked
+    checkpoint = teacher_of(read(recipe.source, recipe.format, *recipe.languages))
     check(checkpoint, recipe.decoders)
     options = {"beam_size": recipe.beam_size, "max_tokens": recipe.max_tokens}
     open_work(recipe.work, checkpoint.source_files, recipe.texts, options)

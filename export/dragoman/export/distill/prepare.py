@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dragoman.export.core.checkpoint import Checkpoint
 from dragoman.export.core.errors import ExportError
@@ -19,6 +20,14 @@ TEACHER, ENCODER, LABELS_FILE, DROPPED_FILE = "teacher", "encoder", "labels.json
 HELD_OUT = 200
 Say = Callable[[str, float | None], None]
 """What is being done, and the share of it that has been done."""
+
+
+def teacher_of(model: Checkpoint) -> Checkpoint:
+    """A model as students learn from it, and as it may stand beside them: the decoder that says what the model says
+    unasked. It reads nothing of what comes before a text, as they learn nothing of that.
+    """
+    history = {name: said for name, said in model.history.items() if name != "context"}
+    return replace(model.of(model.searcher), texts=replace(model.texts, context=None), history=history)
 
 
 def check(checkpoint: Checkpoint, decoders: Sequence[Decoder]) -> None:

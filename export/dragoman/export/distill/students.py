@@ -106,8 +106,7 @@ def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str,
     """The teacher with other decoders, as a checkpoint that an export turns into a bundle like any other.
 
     Encoder, words, tokenizer, shortlist, licence and the integers of what was not trained stay the teacher's. The scale
-    that its output layer was calibrated with says nothing about what other decoders give it. They have learnt
-    nothing of what comes before a text.
+    that its output layer was calibrated with says nothing about what other decoders give it.
     """
     weights = checkpoint_weights(network)
     trained = ("decoder.", "nat.") if network.arch.decoder != teacher.architecture.decoder else ("nat.",)
@@ -120,7 +119,6 @@ def student_checkpoint(teacher: Checkpoint, network: Network, history: dict[str,
         weights=weights,
         quantized=kept,
         output_activation_scale=None,
-        texts=replace(teacher.texts, context=None),
         nat=decoders(network),
         history={**teacher.history, **history},
         oracle=None,

@@ -37,7 +37,7 @@ def check(request: Request) -> None:
         ("format", request.format is not InputFormat.PLAIN, "mark-up cannot be read before its end"),
         ("splitting", request.splitting not in (None, Splitting.SENTENCES), "what is whole is a sentence"),
         ("output", request.output != Output(), "nothing is said of a part of a text"),
-        ("decoding", not isinstance(request.method, Beam) or request.grammar is not None, "what is searched is a text"),
+        ("decoding", not isinstance(request.method, Beam) or request.grammar is not None, "it grows by a beam"),
         ("decoding.num_hypotheses", request.overrides.num_hypotheses not in (None, 1), "there is one that grows"),
         ("live.wait", live.wait is not None and not 1 <= live.wait <= MOST_WAIT, f"not between 1 and {MOST_WAIT}"),
     )

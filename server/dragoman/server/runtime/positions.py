@@ -28,8 +28,8 @@ FULL_BLOCK = 64
 """Queries of the largest blocks that a window is cut into, of which one at a time is read, beside whole blocks."""
 LEAST_TOKENS = 512
 """What a bundle reads at a time however little memory there is."""
-LIMIT_GRAIN = 64
-"""Limits that memory sets are multiples of this."""
+LIMIT_GRAIN, SMALL_GRAIN = 64, 4
+"""Limits that memory sets are multiples of the first, those below it of the second."""
 
 
 def readable_tokens(manifest: Manifest, memory: int, width: int = 1, steps: int = 0) -> int:
@@ -41,7 +41,7 @@ def readable_tokens(manifest: Manifest, memory: int, width: int = 1, steps: int 
     most = manifest.limits.max_source_tokens
     if segment_bytes(manifest, most, width, steps) <= memory:
         return most
-    sizes = range(0, most, LIMIT_GRAIN)
+    sizes: list[int] = [*range(0, min(most, LIMIT_GRAIN), SMALL_GRAIN), *range(LIMIT_GRAIN, most, LIMIT_GRAIN)]
     fits = bisect_right(sizes, memory, key=lambda tokens: segment_bytes(manifest, tokens, width, steps)) - 1
     least = LEAST_TOKENS if width * max(steps, LEAST_TOKENS) <= manifest.decoding.beam_size * LEAST_TOKENS else 0
     return min(most, max(least, sizes[max(fits, 0)]))

@@ -2,8 +2,9 @@
 
 Only the segments that do not hold theirs are tried again: with the translations of terms in their place, with forms for
 terms, too, with forms of the second kind, then cut around the spans.
-Where a text must stay one segment (its translation begins with a given prefix, or alternatives are asked for), the
-spans that no attention places stand at the end instead. So the last attempt always holds them.
+Where a text must stay one segment (its translation begins with a given prefix, or alternatives are asked for), or what
+is read before each of its parts would be read too often, the spans that no attention places stand at the end instead.
+So the last attempt always holds them.
 """
 
 from collections.abc import Collection, Iterator
@@ -13,6 +14,9 @@ from typing import NamedTuple
 from dragoman.server.text.forms import Attempt, ShownText
 from dragoman.server.text.preparing import Numbering, PreparedSegment, PreparedText, prefix_ids, with_marks
 from dragoman.server.text.tokenizer import Tokenizer
+
+MOST_REPEATED = 4
+"""Of a segment's tokens, so many times as many may be read of the context before all of its parts."""
 
 
 class Before(NamedTuple):
@@ -39,7 +43,9 @@ def next_attempt(
         tried = [piece]
         if index in missing:
             assert piece.shown is not None, "only a segment with protected spans may lack one"
-            tried = _tried(numbering, text.text, piece, piece.shown, is_whole=is_whole)
+            repeated = len(text.context) * (len(piece.shown.stand_ins) + 1)
+            stays = is_whole or repeated > MOST_REPEATED * len(ids)
+            tried = _tried(numbering, text.text, piece, piece.shown, is_whole=stays)
         pieces += tried
         befores += (Before(number, is_same=each.ids is ids) for each in tried if each.ids)
         number += bool(ids)

@@ -141,7 +141,7 @@ def prepare(
     reads before each segment is of the `context`, and is `most_context` tokens at most of all segments together.
     The model may read more than `max_tokens` where that `is_for_memory`.
     """
-    before = tokenizer.encode_context(context) if context else ()
+    before = tokenizer.encode_context(context, max_tokens // 2) if context else ()
     numbering = Numbering(
         tokenizer, pair, max_tokens, split_long=split_long, truncates=truncates, beside=beside, context=before
     )
@@ -279,6 +279,8 @@ class Numbering:
         if self._truncates:
             plain = self._tokenizer.plain(text[span.start : span.end])
             ids = self._tokenizer.encode_beginning(plain, self._pair, self._max_tokens)
+            if not ids:
+                raise ValueError(f"nothing of it would be read: {self._reads()}")
             yield PreparedSegment(span, ids, is_truncated=True)
             return
         for part in fit(text, span, self._is_short):
@@ -328,10 +330,13 @@ class Numbering:
         if self._split_long or self._truncates:
             return False
         way_out = "let it be split (on_too_long), or send shorter sentences"
-        reads = f"the model reads at most {self._max_tokens}"
+        raise ValueError(f"a segment of {len(ids)} tokens, {self._reads()}: {way_out}")
+
+    def _reads(self) -> str:
+        """How much is read, and why no more."""
         if self.is_for_memory:
-            reads = f"memory has room for {self._max_tokens}, decoded as this is asked for (--lane-memory)"
-        raise ValueError(f"a segment of {len(ids)} tokens, {reads}: {way_out}")
+            return f"memory has room for {self._max_tokens}, decoded as this is asked for (--lane-memory)"
+        return f"the model reads at most {self._max_tokens}"
 
     def _is_short(self, stretch: str) -> bool:
         return len(self._encode(stretch)) <= self._max_tokens

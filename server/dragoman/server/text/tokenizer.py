@@ -60,11 +60,13 @@ class Tokenizer:
         """Whether the model was trained to read what comes before a text."""
         return self._context is not None
 
-    def encode_context(self, text: str) -> tuple[int, ...]:
-        """What the model reads of what comes before a text, and between the two."""
+    def encode_context(self, text: str, most: int) -> tuple[int, ...]:
+        """What the model reads of what comes before a text, and between the two: `most` tokens together at most."""
         assert self._context is not None, "others are not asked to read it"
-        nearest = text[-CHARACTERS * self._context.max_tokens :]
-        ids = self._source.encode(self.plain(nearest))[-self._context.max_tokens :]
+        count = min(self._context.max_tokens, most - len(self._context.separator))
+        if count < 1:
+            return ()
+        ids = self._source.encode(self.plain(text[-CHARACTERS * count :]))[-count:]
         return (*ids, *self._context.separator) if ids else ()
 
     def behind(self, context: tuple[int, ...]) -> "Tokenizer":
