@@ -282,8 +282,9 @@ SHAPE := base
 bench-floor: $(VENV)/.dev ## What products alone allow on this machine, in one process and in two: every comparison of speed prints it, too.
 	$(BIN)/python tests/bench/floor.py
 
-bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows, approximations and neither (30 minutes).
+bench-long: $(VENV)/.dev ## Time and memory of encoders over 512 to 16,384 tokens, with windows, approximations and neither; a step of long translations (30 minutes).
 	$(BIN)/python tests/bench/long_sources.py
+	$(BIN)/python tests/bench/long_translations.py
 	$(BIN)/python tests/bench/half_sources.py
 
 bench-ctranslate2: $(VENV)/.dev ## Static batches, saturation, memory beside CTranslate2 and transformers (25 minutes); SHAPE=opus or nllb: larger ones.

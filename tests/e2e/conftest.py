@@ -259,6 +259,7 @@ RARE_KINDS = {
             history_reach=3,
         ),
     },
+    "linear-decoder": {"norm": "pre", "decoder": "linear-attention"},
     "linformer": {"encoder_attention": Approximation("linformer", 24), "encoder_positions": 700},
     "compressed": {"norm": "pre", "encoder_attention": Approximation("compressed", 3), "encoder_positions": 700},
     "linear": {"positions": "learned", "encoder_attention": Approximation("linear"), "encoder_positions": 700},
@@ -269,7 +270,7 @@ RARE_KINDS = {
 }
 """Others, which few tests need: their decoders are those of kinds above."""
 APPROXIMATE = ("linformer", "compressed", "linear", "sinkhorn", "hashed", "routed")
-MORE_KINDS = ("window", "staggered", "linked", "conditional", "coverage", "location", *APPROXIMATE)
+MORE_KINDS = ("window", "staggered", "linked", "conditional", "coverage", "location", "linear-decoder", *APPROXIMATE)
 """Those that `make test-tasks` runs the suites with."""
 LONG_KINDS = ("window", "summed", *(("staggered", "linked", *APPROXIMATE) if "EXAMPLES" in os.environ else ()))
 if "EXAMPLES" in os.environ:
@@ -288,6 +289,7 @@ ENDS = {
     "conditional": 7.0,
     "coverage": 1.5,
     "location": 1.5,
+    "linear-decoder": 1.5,
     **dict.fromkeys(APPROXIMATE, 1.5),
     "linformer": 2.5,
 }

@@ -31,7 +31,7 @@ from dragoman.server.lanes.opening import open_runtime
 from dragoman.server.runtime.runtime import Runtime
 
 WORDS, END = 320, 0
-NO_STRIDE = "recurrent networks and relative positions have no stride"
+NO_STRIDE = "recurrent networks, linear attention and relative positions have no stride"
 Found = dict[int, tuple]
 
 

@@ -335,7 +335,7 @@ def _state_widths(arch: Architecture) -> tuple[list[int], list[int | str]]:
     """
     sizes = arch.recurrent
     if sizes is None:
-        return [], [arch.d_model] * arch.decoder_layers if arch.keeps_states else []
+        return [], [arch.state_width] * arch.decoder_layers if arch.keeps_states else []
     layers = sizes.layers_of(arch.decoder_layers)
     states = [sizes.decoder_hidden] * layers * (2 if arch.decoder == "lstm" else 1)
     zeros: list[int | str] = [sizes.output_width] * sizes.input_feeding

@@ -15,7 +15,7 @@ MANIFEST_NAME = "manifest.json"
 MAY_BE_ABSENT = {"may_be_absent": True}
 """Marks a field that bundles written before it was known lack; its default is what holds for them."""
 
-DecoderKind = Literal["self-attention", "ssru", "lstm", "gru", "tanh"]
+DecoderKind = Literal["self-attention", "linear-attention", "ssru", "lstm", "gru", "tanh"]
 """The last three, of which `tanh` has plain cells, have an encoder of their own kind."""
 RECURRENT = ("lstm", "gru", "tanh")
 AttentionScore = Literal["dot", "general", "additive", "heads", "none"]
@@ -329,6 +329,11 @@ class Architecture:
     def keeps_states(self) -> bool:
         """Whether a node has states of its own, made of its parent's, and not keys and values for its descendants."""
         return self.decoder != "self-attention"
+
+    @property
+    def state_width(self) -> int:
+        """Of a node's state in each layer, where it has one in each: an SSRU's, or what linear attention adds up."""
+        return self.heads * self.head_dim * (self.head_dim + 1) if self.decoder == "linear-attention" else self.d_model
 
     @property
     def is_relative(self) -> bool:

@@ -28,7 +28,10 @@ def check(network: Network) -> None:
     check_range(network, SOURCES, start_id=VOCABULARY, eos_id=EOS)
 
 
-@pytest.mark.parametrize("changes", [{}, {"norm": "pre"}, {"decoder": "ssru"}, {"norm": "pre", "norm_kind": "rms"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"norm": "pre"}, {"decoder": "ssru"}, {"decoder": "linear-attention"}, {"norm": "pre", "norm_kind": "rms"}],
+)
 def test_plain_numbers_pass_and_leave_no_trace(changes):
     """No hook stays behind."""
     network = a_network(**changes)

@@ -35,7 +35,7 @@ def directory(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("decoder", ["ssru", "self-attention"])
+@pytest.mark.parametrize("decoder", ["ssru", "linear-attention", "self-attention"])
 def test_rows_are_those_of_each_pair_alone(a_network, directory, decoder):
     """What the output layer would read of the target, forced; the encoder's rows of the source."""
     network = a_network(decoder=decoder)

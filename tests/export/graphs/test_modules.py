@@ -17,6 +17,7 @@ RECURRENT = Architecture(20, 0, 0, 1, 1, 320, 320, decoder="lstm", recurrent=Rec
 ARCHITECTURES = {
     "self-attention": PLAIN,
     "ssru": replace(PLAIN, decoder="ssru"),
+    "linear-attention": replace(PLAIN, decoder="linear-attention", head_width=6),
     "relative": replace(PLAIN, positions="shaw", relative_distance=3),
     "copies": replace(PLAIN, copies=True),
     "lstm": replace(RECURRENT, tying="none"),

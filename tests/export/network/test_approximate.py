@@ -204,3 +204,25 @@ def test_lengths_of_proofs_have_several_of_all():
         arch = a_network(form).arch
         assert 3 <= several_blocks(arch) <= arch.source_positions
         assert traced_positions(arch, 7) >= 7 + 2 * 64
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_decoder_s_words_read_those_before_them_by_the_formula(shape):
+    """Whole sequences, and node by node on sums that grow; all that is kept of a word are these."""
+    network = a_network(Approximation("linear"), decoder="linear-attention", **shape)
+    own = network.decoder.stack()[0].self
+    sequences, words = 3, 7
+    x = torch.randn(sequences * words, network.arch.d_model, generator=torch.Generator().manual_seed(1))
+    q, k, v = (part.double() for part in own.split_rows(own.rows(x), sequences, words))
+
+    read = torch.zeros_like(q)
+    for g, h, t in itertools.product(range(sequences), range(own.heads), range(words)):
+        weights = [(F.elu(q[g, h, t]) + 1) @ (F.elu(k[g, h, j]) + 1) for j in range(t + 1)]
+        read[g, h, t] = sum(w * v[g, h, j] for j, w in enumerate(weights)) / sum(weights)
+    expected = own.merge(read.float())
+
+    torch.testing.assert_close(own.along(x, (sequences, words)), expected, atol=1e-4, rtol=1e-4)
+    state, rows = torch.zeros(sequences, network.arch.state_width), x.reshape(sequences, words, -1)
+    for t in range(words):
+        y, state = own.recall(rows[:, t], state)
+        torch.testing.assert_close(y, expected.reshape(sequences, words, -1)[:, t], atol=1e-4, rtol=1e-4)

@@ -38,7 +38,15 @@ def a_checkpoint(arch: Architecture = ARCH) -> Checkpoint:
     )
 
 
-@pytest.mark.parametrize("arch", [ARCH, replace(ARCH, decoder="ssru"), replace(ARCH, encoder_heads=2, tying="none")])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        ARCH,
+        replace(ARCH, decoder="ssru"),
+        replace(ARCH, decoder="linear-attention"),
+        replace(ARCH, encoder_heads=2, tying="none"),
+    ],
+)
 def test_weights_come_back_as_they_were(arch):
     """Joined matrices are taken apart again, and keys lose what was multiplied in."""
     checkpoint = a_checkpoint(arch)

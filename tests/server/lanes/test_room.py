@@ -7,27 +7,29 @@ from dragoman.server.core.segments import Size
 from dragoman.server.lanes.room import Room, places
 
 
-def padded(sizes: list[Size]) -> int:
-    """Positions of all, each as long as the longest of its width."""
-    return sum(size.width * max(other.length for other in sizes if other.width == size.width) for size in sizes)
+def padded(sizes: list[Size], states: int = 0) -> int:
+    """Positions of all, each as long as the longest of its width, and what its hypotheses' states take."""
+    longest = {size.width: max(other.length for other in sizes if other.width == size.width) for size in sizes}
+    return sum(size.width * (longest[size.width] + states) for size in sizes)
 
 
+@pytest.mark.parametrize("states", [0, 40])
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_taken_fits(seed: int) -> None:
+def test_what_is_taken_fits(seed: int, states: int) -> None:
     """Places are never below 0, positions never above what there are; what is not admitted would not fit."""
     rng = np.random.default_rng(seed)
     sizes = [Size(1, int(rng.integers(1, 100)), int(rng.choice([1, 4, 16]))) for _ in range(60)]
     held, places, positions = sizes[:3], int(rng.integers(1, 20)), int(rng.integers(500, 9000))
-    room = Room(places, positions, held)
-    room.other = Room(0, 0, sizes[3:6], room)
+    room = Room(places, positions, held, states=states)
+    room.other = Room(0, 0, sizes[3:6], room, states=states)
     for size in sizes[6:]:
-        fits = places > 0 and padded([*held, size]) + padded(sizes[3:6]) <= positions
+        fits = places > 0 and padded([*held, size], states) + padded(sizes[3:6], states) <= positions
         assert room.admits(size) is fits
         if fits:
             room.take(size)
             held, places = [*held, size], places - 1
 
-        assert (room.places, room.held, room.longest) == (places, padded(held), max(one.length for one in held))
+        assert (room.places, room.held, room.longest) == (places, padded(held, states), max(one.length for one in held))
 
 
 def test_room_for_what_is_not_long_has_none_for_what_is() -> None:

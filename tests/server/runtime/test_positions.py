@@ -14,6 +14,7 @@ from dragoman.server.runtime.positions import (
     position_bytes,
     readable_tokens,
     segment_bytes,
+    state_positions,
 )
 
 CTC = {"ctc": Nat("ctc", 1, 64, upsample=2, blank_id=2)}
@@ -34,6 +35,17 @@ MASKS = {"masks": Nat("mask-predict", 3, 64, "masks", mask_id=FAKE_WORDS, last_i
 def test_slots_count_twice_and_sources_once(runtime: FakeRuntime, floats: int) -> None:
     """In numbers of four bytes, besides masks."""
     assert position_bytes(runtime.manifest) == 4 * floats + 80
+
+
+def test_states_count_as_often_as_there_are_hypotheses() -> None:
+    """Three times, as they are kept, made and handed out; a source's length does not matter to them."""
+    linear = FakeRuntime(decoder="linear-attention", decoder_layers=3).manifest
+    widths = 4 * 3 * 2 * 2 * 3  # bytes of three layers, two heads of two and a sum of weights
+
+    assert position_bytes(linear) == 4 * 3 * 8 + 80
+    assert segment_bytes(linear, 100, 7) - segment_bytes(linear, 100, 4) == 3 * (64 * 80 + 3 * widths)
+    assert state_positions(linear) == -(-3 * widths // position_bytes(linear))
+    assert state_positions(FakeRuntime().manifest) == 0
 
 
 def long_manifest(window: Window | None, tokens: int = 16_000) -> Manifest:

@@ -26,7 +26,7 @@ Canonical names are those of the torch modules in `dragoman.export.network.netwo
     {encoder,decoder}.layers.N.{self_norm,ffn_norm}.{weight,bias}
     {encoder,decoder}.layers.N.ffn.{up,down}.{weight,bias}         and .gate where it is gated
     {encoder,decoder}.layers.N.{self_after,cross_after,ffn_after}.{weight,bias}     norm "both" only
-    decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention"
+    decoder.layers.N.self.{q,k,v,o}.{weight,bias}                  decoder "self-attention", "linear-attention"
     decoder.layers.N.rnn.input.weight, .rnn.forget.{weight,bias}   decoder "ssru" (self_norm follows it)
     decoder.layers.N.cross.{q,k,v,o}.{weight,bias}, .cross_norm.{weight,bias}
     nat.NAME....                                                   non-autoregressive decoders, NAME as in `nat`:

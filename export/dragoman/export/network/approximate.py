@@ -1,4 +1,4 @@
-"""Self-attention of encoders that approximates that of all words with all words.
+"""Self-attention that approximates that of all words with all words, of encoders; one form is a decoder's, too.
 
 Keys and values are made fewer (Linformer, compressed, linear), or words see some of the others: those of their block
 and of another that is sorted there (Sinkhorn), of their bucket (LSH, as in the Reformer), of their clusters (routing).
@@ -215,12 +215,43 @@ class ApproximateAttention(Attention):
         return y[..., :-1] / y[..., -1:].clamp(min=1)
 
 
+class LinearAttention(Attention):
+    """Linear attention of a decoder's words to those before them: what these add up to is all that is kept of them."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__(arch, arch.heads, arch.head_dim, is_self=True)
+
+    def recall(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows [n, d] -> [n, d], and their states [n, H * e * (e + 1)], given their parents'."""
+        q, k, v = self.split_rows(self.rows(x), x.shape[0], 1)
+        before = state.reshape(-1, self.heads, self.width, self.width + 1)
+        new = before + _positive(k).transpose(2, 3) * _counted(v)
+        return self.merge(_mean(_positive(q) @ new)), new.flatten(1)
+
+    def along(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+        """The same of whole sequences: rows [G * T, d] -> [G * T, d], each word's weights one by one."""
+        q, k, v = self.split_rows(self.rows(x), *shape)
+        weights = (_positive(q) @ _positive(k).transpose(2, 3)).tril()
+        return self.merge(_mean(weights @ _counted(v)))
+
+
 def _linear(q: Tensor, k: Tensor, v: Tensor, here: Tensor) -> Tensor:
     """Weights are products of what is made of queries and keys, so that values can be summed before any is asked."""
     share = here / here.sum(2, keepdim=True)  # means, as half precision holds no sums of thousands
-    asked, kept = F.elu(q) + 1, (F.elu(k) + 1) * share
-    y = asked @ (kept.transpose(2, 3) @ torch.cat([v, torch.ones_like(v[..., :1])], 3))
-    return y[..., :-1] / y[..., -1:]
+    return _mean(_positive(q) @ ((_positive(k) * share).transpose(2, 3) @ _counted(v)))
+
+
+def _positive(x: Tensor) -> Tensor:
+    return F.elu(x) + 1
+
+
+def _counted(values: Tensor) -> Tensor:
+    """Values with a one behind them, which adds up to what they are weighed with: [..., e] -> [..., e + 1]."""
+    return F.pad(values, (0, 1), value=1.0)
+
+
+def _mean(sums: Tensor) -> Tensor:
+    return sums[..., :-1] / sums[..., -1:]
 
 
 def _balanced(order: Tensor, has_words: Tensor, rounds: int) -> Tensor:

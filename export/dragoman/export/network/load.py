@@ -24,10 +24,15 @@ EMBEDDINGS = ("source_embedding", "target_embedding", "output_embedding")
 
 def key_scale(arch: Architecture, name: str) -> np.float32:
     """What a weight is multiplied with: attention scores are divided by sqrt(head width) here, not at every step."""
-    form = arch.encoder_attention if name.startswith("encoder.") else None
-    if not KEYS.search(name) or (form is not None and form.kind in UNSCALED):
+    if not KEYS.search(name) or _is_unscaled(arch, name):
         return np.float32(1.0)
     return np.float32((arch.encoder_head_dim if name.startswith("encoder.") else arch.head_dim) ** -0.5)
+
+
+def _is_unscaled(arch: Architecture, name: str) -> bool:
+    if name.startswith("encoder."):
+        return arch.encoder_attention is not None and arch.encoder_attention.kind in UNSCALED
+    return arch.decoder == "linear-attention" and name.startswith("decoder.") and ".self." in name
 
 
 def scaled(checkpoint: Checkpoint, name: str) -> npt.NDArray[np.float32]:

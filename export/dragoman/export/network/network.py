@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dragoman.bundle.manifest import Architecture
-from dragoman.export.network.approximate import ApproximateAttention
+from dragoman.export.network.approximate import ApproximateAttention, LinearAttention
 from dragoman.export.network.layers import (
     Attention,
     Embedding,
@@ -104,7 +104,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention or SSRU, cross-attention, feed-forward."""
+    """Self-attention, linear attention or SSRU; cross-attention; feed-forward."""
 
     self: Attention
     rnn: Ssru
@@ -118,6 +118,8 @@ class DecoderLayer(nn.Module):
         super().__init__()
         if arch.decoder == "ssru":
             self.rnn = Ssru(arch.d_model)
+        elif arch.decoder == "linear-attention":
+            self.self = LinearAttention(arch)
         else:
             self.self = Attention(arch, arch.heads, arch.head_dim, is_self=True)
         self.self_norm = make_norm(arch)
@@ -160,8 +162,12 @@ class DecoderLayer(nn.Module):
         return part.after(x, self.self.merge(y)), [k, v]
 
     def recur(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """The recurrent unit: rows, and their new states."""
-        part = Sublayer(self.arch, self.self_norm)
+        """Linear attention or the recurrent unit: rows, and their new states."""
+        part = Sublayer(self.arch, self.self_norm, self.self_after)
+        if self.arch.decoder == "linear-attention":
+            assert isinstance(self.self, LinearAttention)
+            y, new = self.self.recall(part.before(x), state)
+            return part.after(x, y), new
         new = self.rnn(part.before(x), state)
         return part.after(x, torch.relu(new)), new
 
@@ -345,7 +351,7 @@ class Network(nn.Module):
         """The state of each tree's root: an empty pool, or zeros."""
         arch, count = self.arch, memory[0].shape[0]
         if arch.keeps_states:
-            return [torch.zeros(count, 1, arch.d_model) for _ in range(arch.decoder_layers)]
+            return [torch.zeros(count, 1, arch.state_width) for _ in range(arch.decoder_layers)]
         return [torch.zeros(count, arch.key_heads, 0, arch.head_dim) for _ in range(2 * arch.decoder_layers)]
 
     def memory(self, ids: Tensor, src_mask: Tensor) -> list[Tensor]:
@@ -414,8 +420,8 @@ class Network(nn.Module):
 
         Self-attention: `state` is the pool k.0, v.0, k.1, ... [G, H, T, e], `mask` [G, 1, q, T + q] opens each node's
         ancestors and itself, and the new keys and values [G, H, q, e] come back. With relative positions `slot_depth`
-        [G, T] says where the pool's nodes stand. SSRU: `state` is each node's parent's [G, q, d], there is no mask, and
-        the new states [n, d] come back.
+        [G, T] says where the pool's nodes stand. SSRU and linear attention: `state` is each node's parent's [G, q, w],
+        there is no mask, and the new states [n, w] come back.
         """
         shape = (ids.shape[0], ids.shape[1])
         x, kept, number = self.embed_target(ids, depth), [], None
@@ -425,8 +431,8 @@ class Network(nn.Module):
         turn = self.decoder.turn(depth)
         masks: Iterator[Tensor | None] = repeat(None) if mask is None else self.decoder.masks(mask, depth, keys)
         for n, (layer, seen) in enumerate(zip(self.decoder.stack(), masks, strict=False)):
-            if self.arch.decoder == "ssru":
-                x, new = layer.recur(x, state[n].reshape(-1, self.arch.d_model))
+            if self.arch.keeps_states:
+                x, new = layer.recur(x, state[n].reshape(-1, self.arch.state_width))
                 kept.append(new)
             else:
                 assert seen is not None
@@ -467,6 +473,10 @@ class Network(nn.Module):
         for n, (layer, mask) in enumerate(zip(self.decoder.stack(), masks, strict=False)):
             if self.arch.decoder == "ssru":
                 x = _recur_over_time(layer, x.reshape(*shape, d)).reshape(-1, d)
+            elif self.arch.decoder == "linear-attention":
+                part = Sublayer(self.arch, layer.self_norm, layer.self_after)
+                assert isinstance(layer.self, LinearAttention)
+                x = part.after(x, layer.self.along(part.before(x), shape))
             else:
                 part, own = Sublayer(self.arch, layer.self_norm, layer.self_after), layer.self
                 q, k, v = own.split_rows(own.rows(part.before(x)), *shape)
@@ -485,7 +495,7 @@ class Network(nn.Module):
 
 def _recur_over_time(layer: DecoderLayer, x: Tensor) -> Tensor:
     """The recurrent unit over whole sequences [G, T, d]: its matrices see all words at once, its states one by one."""
-    part = Sublayer(layer.arch, layer.self_norm)
+    part = Sublayer(layer.arch, layer.self_norm, layer.self_after)
     read, state, states = layer.rnn.both(part.before(x)), torch.zeros_like(x[:, 0]), []
     for t in range(x.shape[1]):
         state = layer.rnn.mix(read[:, t], state)

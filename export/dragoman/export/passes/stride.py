@@ -44,10 +44,13 @@ BEST = (TOPK_LOGP, TOPK_ID)
 
 
 def has_stride(arch: Architecture, precision: Precision, *, shortlist: bool) -> bool:
-    """Whether a bundle has a stride. None in fp16, which is for devices: a loop there waits for the host each round."""
+    """Whether a bundle has a stride. None in fp16, which is for devices: a loop there waits for the host each round.
+    Nor with linear attention: a stride puts out the states of each round, and these are large.
+    """
     d, layers = arch.d_model, arch.decoder_layers
     weights = layers * (6 * d * d + 2 * d * arch.ffn) + (0 if shortlist else d * arch.target_vocabulary)
-    is_plain = arch.recurrent is None and arch.rotary is None and not arch.is_relative and not arch.copies
+    is_plain = arch.decoder in ("self-attention", "ssru") and arch.rotary is None
+    is_plain = is_plain and not arch.is_relative and not arch.copies
     return is_plain and layers > 0 and precision != "fp16" and weights <= MOST_WEIGHTS
 
 

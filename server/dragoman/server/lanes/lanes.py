@@ -36,6 +36,7 @@ from dragoman.server.lanes.half import Half, LaneTicket, failure_of
 from dragoman.server.lanes.pace import Pace
 from dragoman.server.lanes.room import Room, places
 from dragoman.server.lanes.shares import Shares
+from dragoman.server.runtime.positions import state_positions
 from dragoman.server.runtime.runtime import Runtime
 
 SWEEP_S = 0.05
@@ -74,6 +75,8 @@ class Lanes:
         self._most = max(most, max_batch)
         """Sources that a half may hold while many wait."""
         self._budget = budget
+        self.states = state_positions(runtime.manifest)
+        """Positions that take as much as what a hypothesis has whatever its length."""
         self.device = runtime.work
         """What a device does for the bundle; None where that is not counted."""
         self.provider = runtime.provider
@@ -313,9 +316,9 @@ class _Lane:
             return {}
         sizes = {bulk: [ticket.size for ticket in half] for bulk, half in self._halves.items()}
         budget = self._lanes.budget
-        usual = self._lanes.max_batch
-        light = Room(places[False], budget, sizes[False], usual=usual)
-        bulk = light.other = Room(places[True], int(budget * (1 - LIGHT_SHARE)), sizes[True], light, usual=usual)
+        room = partial(Room, usual=self._lanes.max_batch, states=self._lanes.states)
+        light = room(places[False], budget, sizes[False])
+        bulk = light.other = room(places[True], int(budget * (1 - LIGHT_SHARE)), sizes[True], light)
         return {False: light, True: bulk}
 
     def _places(self, *, bulk: bool) -> int:

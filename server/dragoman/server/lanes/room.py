@@ -42,8 +42,10 @@ class Room:
         other: "Room | None" = None,
         *,
         usual: int | None = None,
+        states: int = 0,
     ) -> None:
-        self.places, self._positions, self._usual = places, positions, usual
+        """Each hypothesis takes as many positions more as its `states` do."""
+        self.places, self._positions, self._usual, self._states = places, positions, usual, states
         self.other = other
         """The other half's, whose positions count, too."""
         self.takes_long = True
@@ -58,7 +60,8 @@ class Room:
     @property
     def held(self) -> int:
         """Positions of all sources that it has taken or that were there, padded."""
-        return sum(width * number * longest for width, (number, longest) in self._padded.items())
+        padded = self._padded.items()
+        return sum(width * number * (longest + self._states) for width, (number, longest) in padded)
 
     @property
     def longest(self) -> int:
@@ -72,7 +75,7 @@ class Room:
         if not self._padded or self.places <= 0:
             return self.places > 0
         (number, longest), (_, before) = self._beside(size), self._padded.get(size.width, (0, 0))
-        more = size.width * (number * longest - (number - 1) * before)
+        more = size.width * (number * longest - (number - 1) * before + self._states)
         others = 0 if self.other is None else self.other.held
         if self._usual is not None and sum(number for number, _ in self._padded.values()) >= self._usual:
             rows = size.width + sum(width * number for width, (number, _) in self._padded.items())

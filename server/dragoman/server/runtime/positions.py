@@ -5,11 +5,14 @@ from bisect import bisect_right
 
 import numpy as np
 
-from dragoman.bundle.graphs import ENCODER, HIDDEN, SRC_MASK, STEP, is_nat_memory
+from dragoman.bundle.graphs import ENCODER, HIDDEN, SRC_MASK, STATE, STEP, is_nat_memory
 from dragoman.bundle.manifest import Approximation, Manifest, Tensor
 
 COPIES = 2
 """Slots of nodes are kept once, and lie there a second time while a pool grows, or while a run puts them in order."""
+
+STATE_COPIES = 3
+"""States are kept, and lie there as often again as a run makes new ones and hands them out."""
 
 MASK_BYTES = 16 * (4 + 1)
 """Of a slot's column of the mask: a number and a byte for each of so many hypotheses that may see it."""
@@ -53,7 +56,7 @@ def segment_bytes(manifest: Manifest, tokens: int, width: int = 1, steps: int = 
     """
     slots = min(max(tokens, steps), manifest.limits.max_target_tokens)
     parts = [_position_parts(manifest.of(sibling)) for sibling in (None, *manifest.siblings)]
-    kept = max(tokens * source + width * slots * slot for source, slot in parts)
+    kept = max(tokens * source + width * (slots * slot + states) for source, slot, states in parts)
     return kept + encoder_bytes(manifest, tokens)
 
 
@@ -95,17 +98,25 @@ def position_bytes(manifest: Manifest) -> int:
     """Bytes for each position of a lane, of the decoder that takes most: a slot of each hypothesis, and as many
     positions of its source.
     """
-    return max(sum(_position_parts(manifest.of(sibling))) for sibling in (None, *manifest.siblings))
+    return max(sum(_position_parts(manifest.of(sibling))[:2]) for sibling in (None, *manifest.siblings))
 
 
-def _position_parts(manifest: Manifest) -> tuple[int, int]:
-    """Bytes of a source's position, and of a slot."""
+def state_positions(manifest: Manifest) -> int:
+    """Positions that take as much as the states of a hypothesis, of the decoder whose are the largest."""
+    largest = max(_position_parts(manifest.of(sibling))[2] for sibling in (None, *manifest.siblings))
+    return math.ceil(largest / position_bytes(manifest))
+
+
+def _position_parts(manifest: Manifest) -> tuple[int, int, int]:
+    """Bytes of a source's position, of a slot, and of what a hypothesis has whatever its length."""
     step = manifest.graphs[STEP].inputs if STEP in manifest.graphs else ()
     kept = [tensor for name, graph in manifest.graphs.items() if is_nat_memory(name) for tensor in graph.outputs]
     read = [tensor for tensor in (*step, *kept) if "S" in tensor.shape and tensor.name != SRC_MASK]
     hidden = [tensor for tensor in manifest.graphs[ENCODER].outputs if tensor.name == HIDDEN]
     slots = [tensor for tensor in step if "T" in tensor.shape]
-    return sum(map(_bytes, (*read, *hidden))), COPIES * sum(map(_bytes, slots)) + MASK_BYTES
+    states = [tensor for tensor in step if tensor.name.startswith(STATE) and "S" not in tensor.shape]
+    slot = COPIES * sum(map(_bytes, slots)) + MASK_BYTES
+    return sum(map(_bytes, (*read, *hidden))), slot, STATE_COPIES * sum(map(_bytes, states))
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -49,7 +49,7 @@ NOT_CAUSAL = {
     "sinkhorn": "blocks are sorted by the sums of whole blocks, and change places as words come",
     "lsh": "words are sorted anew as they come, and a hypothesis' new word would change what its earlier ones saw",
     "routing": "a cluster's words are the nearest of all, and later words push earlier ones out",
-    "linear": "the decoder would keep a state of a head's width squared for each hypothesis, which no step here does",
+    "linear": 'of a decoder it is called "decoder": "linear-attention"',
 }
 """Why a decoder, which says one word behind another, does not have an encoder's approximations."""
 PHI, MEAN, VARIANCE, BATCHES = ".running_phi", ".running_mean", ".running_var", ".num_batches_tracked"
