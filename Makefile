@@ -56,8 +56,9 @@ $(CACHE)/en-pt-fp16/manifest.json: models/en-pt/manifest.json $(EXPORT_SOURCES) 
 
 # Two processes, each with whole files, as what files trace or export is shared within a file; the same examples each time.
 # The longest first, then in the order of folders: the last are many small files, so neither process waits long at the end.
+# A process that ends with a test that takes too long is not replaced: its successor would wait for ever at the end.
 test: check ## Check the code, then run all tests but the benchmarks.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
+	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --hypothesis-profile ci
 
 test-deploy: $(VENV)/.dev $(CACHE)/npm/.installed bundles ## Manifests, images and TLS beside others' programs: needs npm, h2load and root.
 	@for program in npm unshare setpriv openssl h2load; do command -v $$program >/dev/null || \
@@ -76,7 +77,7 @@ test-markup: $(VENV)/.dev ## Mark-up: 2,000 examples of each property; a hundred
 	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) -s tests/server/text/markup tests/e2e/test_markup.py
 
 test-text: $(VENV)/.dev ## Texts and documents: 2,000 examples of each property (10 minutes).
-	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
+	EXAMPLES=2000 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --max-worker-restart 0 --dist worksteal tests/server/text tests/client/documents tests/proto/glossary
 
 test-tasks: $(VENV)/.dev ## Labels and grammars over 1,000 random sources each, texts that are written meanwhile, and the suites with kinds of models that few tests need (an hour).
 	EXAMPLES=1000 $(BIN)/python -m pytest $(SLOW) tests/e2e/test_labels.py tests/e2e/test_grammars.py tests/e2e/test_live.py
@@ -142,7 +143,7 @@ test-gpu-placement: $(VENV)/.dev $(CACHE)/placement/.built ## What a GPU would b
 
 test-gpu-words: $(VENV)/.dev ## 500 random sentences by each strategy, and 200 real lines: the step for GPUs says the words of the portable one (5 minutes).
 	DATA=$(DATA) $(BIN)/python -m pytest $(SLOW) -s -p no:xdist --confcutdir tests/gpu/words tests/gpu/words
-	EXAMPLES=500 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --dist worksteal tests/e2e/test_placed.py -k "same_words"
+	EXAMPLES=500 $(BIN)/python -m pytest $(SLOW) --numprocesses 2 --max-worker-restart 0 --dist worksteal tests/e2e/test_placed.py -k "same_words"
 
 $(CACHE)/placement/.built: $(wildcard tests/gpu/standin/*.cpp) tests/gpu/standin/journal.h tests/gpu/standin/build.py | $(VENV)/.dev
 	@command -v g++ >/dev/null || { echo "g++ is missing: on Debian, apt-get install g++" >&2; exit 1; }

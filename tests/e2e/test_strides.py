@@ -75,19 +75,26 @@ def strides(runtime: Runtime, shortlist: Shortlist) -> StepBatch[int]:
 
 
 def test_strides_are_steps(runtime: Runtime, shortlist: Shortlist):
-    """Words and reasons of 80 sources, the longest of 60 words, are greedy search's; a stride counts as one step."""
+    """Words and reasons of 80 sources, the longest of 60 words, are greedy search's, and so are log-probabilities but
+    for rounding; a stride counts as one step.
+    """
     segments = asked(80, limit=60)
     single = tree_batch(runtime, shortlist, layout=Layout.of(segments[0]), capacity=8)
 
     by_steps, by_strides = run(runtime, single, segments, 8), run(runtime, strides(runtime, shortlist), segments, 8)
 
+    apart = list[float]()
     for n in range(80):
         ((one,), _), ((other,), rounds) = by_steps[n], by_strides[n]
         assert (other.ids, other.reason) == (one.ids, one.reason)
-        assert other.token_logps == pytest.approx(one.token_logps, abs=1e-4)
+        apart += np.abs(np.subtract(other.token_logps, one.token_logps)).tolist()
         assert rounds == -(-len(other.token_logps) // STRIDE_STEPS)
     lengths = {len(one[0].ids) % STRIDE_STEPS for one, _ in by_strides.values()}
     assert lengths == set(range(STRIDE_STEPS)), "sources end at every place of a stride"
+    # Both add up in other orders, which in int8 may round an integer the other way.
+    rounded, most = (0.01, 0.02) if runtime.manifest.precision == "int8" else (0.0, 1e-4)
+    assert sum(each > 1e-4 for each in apart) <= rounded * len(apart)
+    assert max(apart) <= most
 
 
 def test_strides_of_a_batch_are_those_of_each_alone(runtime: Runtime, shortlist: Shortlist):
