@@ -1,5 +1,6 @@
 """Speculation in its pure form: whatever is drafted, what comes out is greedy search's."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,12 @@ SIZE = 14
 Words = tuple[int, ...]
 
 
+@functools.cache
+def a_model(seed: int) -> "Model":
+    """The same for all tests that ask for it."""
+    return Model(seed)
+
+
 class Model:
     """A language model: what follows depends on all words so far."""
 
@@ -28,6 +35,8 @@ class Model:
         logits = np.random.default_rng(seed).normal(size=(499, SIZE)) * 2
         self.normaliser = np.log(np.exp(logits).sum(1)).astype(np.float32)
         self._logp = (logits - self.normaliser[:, None]).astype(np.float32)
+        self._order = np.argsort(-self._logp, axis=1, kind="stable")
+        self._attention = np.random.default_rng(0).random((499, 7)).astype(np.float32)
 
     def row(self, history: Words) -> int:
         return hash(history) % 499
@@ -36,8 +45,8 @@ class Model:
         """What the decoder says of places that stand behind these words."""
         rows = np.array([[self.row(one) for one in own] for own in histories])
         logp = self._logp[rows]
-        order = np.argsort(-logp, axis=2, kind="stable")[:, :, : query.best]
-        attention = np.random.default_rng(0).random((499, 7)).astype(np.float32)[rows] if query.attention else None
+        order = self._order[rows][:, :, : query.best]
+        attention = self._attention[rows] if query.attention else None
         return Reply(
             np.take_along_axis(logp, order, 2),
             order,
@@ -47,8 +56,9 @@ class Model:
         )
 
 
+@functools.cache
 def greedy(model: Model, segment: Segment):
-    """One source through the ordinary search."""
+    """One source through the ordinary search; looked up where it was asked before."""
     search = Search(Layout.of(segment), 1, WORDS)
     search.admit(segment)
     history: Words = ()
@@ -131,7 +141,7 @@ def segments(number: int, **decoding) -> list[Segment]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_thousand_ragged_sources_equal_greedy_search(seed):
     """All drafters side by side, in batches of 7: tokens, log-probabilities and reasons are the same, 0 differences."""
-    model = Model(seed)
+    model = a_model(seed)
     asked = [replace(one, decoding=replace(one.decoding, max_length=1 + n % 23)) for n, one in enumerate(segments(340))]
     drafters = [list(DRAFTERS.values())[n % len(DRAFTERS)] for n in range(len(asked))]
 
@@ -145,7 +155,7 @@ def test_a_thousand_ragged_sources_equal_greedy_search(seed):
 @pytest.mark.parametrize("tokens", [1, 5])
 def test_whatever_is_drafted_greedy_search_decides(name, tokens):
     """Each drafter on its own, with drafts of one token and of several."""
-    model, asked = Model(11), segments(25)
+    model, asked = a_model(11), segments(25)
 
     found, _ = speculate(model, asked, [DRAFTERS[name]] * 25, tokens, capacity=4)
 
@@ -171,7 +181,7 @@ def test_whatever_is_drafted_greedy_search_decides(name, tokens):
 )
 def test_all_that_weighs_words_weighs_drafted_ones(changes):
     """Forced, forbidden and penalised words, whose effect depends on the words before; scores and attention, too."""
-    model, own = Model(5), dict(changes)
+    model, own = a_model(5), dict(changes)
     asked = [replace(one, **own) for one in segments(22, **own.pop("decoding", {}))]
     names = list(DRAFTERS.values())
 
@@ -189,7 +199,7 @@ def test_all_that_weighs_words_weighs_drafted_ones(changes):
 @pytest.mark.parametrize("decoding", [{}, {"unknown_handling": "allow"}, {"max_length": 5}])
 def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding):
     """Where the best word must not be put out, or the text is over, the rest of what it read is thrown away."""
-    model, asked = Model(6), segments(40, **decoding)
+    model, asked = a_model(6), segments(40, **decoding)
     chains, owners, found, cut = Chains(WORDS, stride=steps), list(range(40)), {}, 0
     for one in asked:
         chains.admit(one)
@@ -220,7 +230,7 @@ def test_a_decoder_that_reads_its_own_best_words_decides_nothing(steps, decoding
 @pytest.mark.parametrize("size", [3, 12, 20])
 def test_a_source_that_is_alone_strides_farther_while_it_is_far_from_its_end(size):
     """While it lacks more words than that to be as long as its text. Its translation and its rounds are the same."""
-    model, asked = Model(5), replace(segments(1, max_length=40)[0], ids=(*range(5, 5 + size),))
+    model, asked = a_model(5), replace(segments(1, max_length=40)[0], ids=(*range(5, 5 + size),))
 
     near, _ = stridden(model, asked, far=0)
     far, strides = stridden(model, asked, far=8)
@@ -249,7 +259,7 @@ def stridden(model: Model, asked: Segment, far: int) -> tuple[Decoded, set[tuple
 
 def test_what_is_right_is_accepted_and_counted():
     """All of a right draft, its end token included; nothing of a wrong one."""
-    model, asked = Model(2), segments(20)
+    model, asked = a_model(2), segments(20)
 
     _, right = speculate(model, asked, [DRAFTERS["always right"]] * 20, tokens=3, capacity=20)
     _, wrong = speculate(model, asked, [DRAFTERS["always wrong"]] * 20, tokens=3, capacity=20)
@@ -262,7 +272,7 @@ def test_what_is_right_is_accepted_and_counted():
 
 def test_a_source_that_leaves_in_the_middle_changes_no_other():
     """Cancelling moves the last source to its place."""
-    model, asked = Model(4), segments(3)
+    model, asked = a_model(4), segments(3)
     alone = [greedy(model, one) for one in asked]
     chains, owners = Chains(WORDS), [0, 1, 2]
     for one in asked:
@@ -295,7 +305,7 @@ def lossy(top: int, margin: float) -> Speculative:
 
 def test_a_lossy_source_keeps_what_is_likely_enough():
     """Among so many best words, and within the margin; beside it, an exact source keeps to the best."""
-    model = Model(8)
+    model = a_model(8)
     (one,) = segments(1)
     chains = Chains(WORDS)
     ranked = [w for w in np.argsort(-model._logp[model.row(())]).tolist() if w not in (PAD, UNKNOWN, END)]
