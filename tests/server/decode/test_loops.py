@@ -42,6 +42,7 @@ class Singer:
         logits[:, [PAD, UNKNOWN]] = -30
         self.normaliser = np.log(np.exp(logits).sum(1)).astype(np.float32)
         self.logp = (logits - self.normaliser[:, None]).astype(np.float32)
+        self._order = np.argsort(-self.logp, axis=1, kind="stable")
 
     def answer(self, query: Query) -> Reply:
         ids = np.where(query.ids == START, 0, query.ids)
@@ -51,7 +52,7 @@ class Singer:
                 steps.append(self.logp[steps[-1]].argmax(1))
             ids = np.stack(steps, axis=1)
         logp = self.logp[ids]
-        order = np.argsort(-logp, axis=2, kind="stable")[:, :, : query.best]
+        order = self._order[ids][:, :, : query.best]
         named = query.named if query.named.shape[2] else np.zeros((*ids.shape, 0), np.int64)
         attention = np.full((*ids.shape, 64), 1 / 64, np.float32) if query.attention else None
         return Reply(
