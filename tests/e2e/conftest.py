@@ -292,6 +292,7 @@ ENDS = {
     "linear-decoder": 1.5,
     **dict.fromkeys(APPROXIMATE, 1.5),
     "linformer": 2.5,
+    "linear": 3.5,
 }
 """Biases of the end token: so that some translations end and some do not."""
 NAT = {

@@ -121,7 +121,8 @@ def test_a_limit_is_said(tiny, decoder):
 
 def endless(source):
     """A segment that nothing but its limit of 400 words ends soon."""
-    return Segment(source, dataclasses.replace(options(4), max_length=400, max_length_factor=100.0))
+    asked = dataclasses.replace(options(4), min_length=400, max_length=400, max_length_factor=100.0)
+    return Segment(source, asked)
 
 
 def test_a_late_segment_is_answered_as_late(tiny, decoder):
