@@ -284,8 +284,8 @@ ENDS = {
     "lstm": 1.5,
     "shaw": 1.0,
     "summed": 1.0,
-    "staggered": 1.5,
-    "linked": 1.5,
+    "staggered": 0.75,
+    "linked": 2.25,
     "conditional": 7.0,
     "coverage": 1.5,
     "location": 1.5,
@@ -331,7 +331,7 @@ def random_checkpoint(decoder: str, directory: Path, nat: dict[str, Nat] | None 
                 weight *= 1.4  # or a few steps lead to one and the same state, whatever the source
     network.output_bias.fill_(0)
     network.output_bias[0] = ENDS[decoder]
-    if decoder in APPROXIMATE:  # the word that must not be said is never the best: strides of them are counted
+    if decoder in (*APPROXIMATE, "linked"):  # the word that must not be said is never best: their strides are counted
         network.output_bias[1] = -20
     rng = np.random.default_rng(5)
     lists = [np.sort(rng.choice(VOCABULARY, 40, replace=False)) for _ in range(VOCABULARY)]
