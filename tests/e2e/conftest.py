@@ -285,7 +285,7 @@ ENDS = {
     "shaw": 1.0,
     "summed": 1.0,
     "staggered": 0.75,
-    "linked": 2.25,
+    "linked": 2.0,
     "conditional": 7.0,
     "coverage": 1.5,
     "location": 1.5,
